@@ -1,0 +1,417 @@
+"""A builder of LLVM IR text.
+
+It writes one function at a time as text, which LLVM parses in one go: several times faster
+than building the same through an object per instruction. Operands are broadcast to a common
+number of lanes and constants are folded where that is free. Nothing here knows of tiles.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from .llvm_types import LLType, Val
+
+I1, I8, I16, I32, I64, PTR = (LLType(n) for n in ("i1", "i8", "i16", "i32", "i64", "ptr"))
+F16, F32, F64 = LLType("half"), LLType("float"), LLType("double")
+
+_FOLD = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "shl": lambda a, b: a << b,
+    "and": lambda a, b: a & b,
+    "or": lambda a, b: a | b,
+    "xor": lambda a, b: a ^ b,
+}
+
+
+def wrap(value: int, bits: int) -> int:
+    """`value` as a signed two's complement integer of `bits`."""
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if bits > 1 and value >> (bits - 1) else value
+
+
+class Phi:
+    """A phi whose incoming values may be added after it was placed."""
+
+    __slots__ = ("incoming", "val")
+
+    def __init__(self, val: Val):
+        self.val = val
+        self.incoming: list[tuple[Val, str]] = []
+
+    def add(self, val: Val, label: str) -> None:
+        self.incoming.append((val, label))
+
+    def __str__(self) -> str:
+        pairs = ", ".join(f"[ {v.ref}, %{label} ]" for v, label in self.incoming)
+        return f"  {self.val.ref} = phi {self.val.type} {pairs}"
+
+
+class LLModule:
+    """Declarations, constants and functions of one LLVM module, each added once."""
+
+    def __init__(self, triple: str = "", data_layout: str = ""):
+        self.triple = triple
+        self.data_layout = data_layout
+        self.declarations: dict[str, str] = {}
+        self.functions: dict[str, str] = {}
+        self.metadata: list[str] = []
+        self._strings: dict[bytes, str] = {}
+
+    def declare(self, name: str, result: LLType | str, args: Sequence[LLType | str], attrs: str = "") -> None:
+        """Declare external function `name` (without the `@`) unless it was already."""
+        if name not in self.declarations:
+            params = ", ".join(map(str, args))
+            self.declarations[name] = f"declare {result} @{name}({params}) {attrs}".rstrip()
+
+    def add_function(self, name: str, text: str) -> None:
+        self.functions[name] = text
+
+    def string(self, data: bytes) -> Val:
+        """The address of a constant, zero-terminated byte string."""
+        if data not in self._strings:
+            name = f"anychip.str.{len(self._strings)}"
+            body = "".join(f"\\{b:02X}" for b in data + b"\0")
+            text = f'@{name} = private unnamed_addr constant [{len(data) + 1} x i8] c"{body}"'
+            self.declarations[f"@{name}"] = text
+            self._strings[data] = f"@{name}"
+        return Val(self._strings[data], PTR)
+
+    def table(self, name: str, type: LLType, values: Sequence[str]) -> Val:
+        """The address of a constant array of scalars."""
+        if f"@{name}" not in self.declarations:
+            body = ", ".join(f"{type} {v}" for v in values)
+            self.declarations[f"@{name}"] = (
+                f"@{name} = private unnamed_addr constant [{len(values)} x {type}] [{body}], align 64"
+            )
+        return Val(f"@{name}", PTR)
+
+    def add_metadata(self, body: str) -> str:
+        """Add a metadata node; returns its reference, e.g. `!3`."""
+        self.metadata.append(body)
+        return f"!{len(self.metadata) - 1}"
+
+    def __str__(self) -> str:
+        head = []
+        if self.data_layout:
+            head.append(f'target datalayout = "{self.data_layout}"')
+        if self.triple:
+            head.append(f'target triple = "{self.triple}"')
+        meta = [f"!{i} = {body}" for i, body in enumerate(self.metadata)]
+        return "\n".join([*head, *self.declarations.values(), *self.functions.values(), *meta, ""])
+
+
+class Builder:
+    """Writes the body of one LLVM function. The insertion point is the end of `block`."""
+
+    def __init__(self, module: LLModule):
+        self.module = module
+        self._next = 0
+        self._entry: list[str] = []
+        self.lines: list[str | Phi] = []
+        self.block = "start"
+        self.terminated = False
+
+    # --- names, labels, text -------------------------------------------------------------
+    def fresh(self, type: LLType) -> Val:
+        self._next += 1
+        return Val(f"%v{self._next}", type)
+
+    def label(self, hint: str = "b") -> str:
+        self._next += 1
+        return f"{hint}.{self._next}"
+
+    def raw(self, type: LLType, text: str) -> Val:
+        """Append `%fresh = text` and return the value."""
+        val = self.fresh(type)
+        self.lines.append(f"  {val.ref} = {text}")
+        return val
+
+    def effect(self, text: str) -> None:
+        """Append an instruction without a result."""
+        self.lines.append(f"  {text}")
+
+    def place(self, label: str) -> None:
+        """Start block `label`, branching to it from an unterminated current block."""
+        if not self.terminated:
+            self.br(label)
+        self.lines.append(f"{label}:")
+        self.block = label
+        self.terminated = False
+
+    def br(self, label: str) -> None:
+        self.effect(f"br label %{label}")
+        self.terminated = True
+
+    def cond_br(self, cond: Val, then: str, otherwise: str, likely: str = "") -> None:
+        weights = f", !prof {likely}" if likely else ""
+        self.effect(f"br i1 {cond.ref}, label %{then}, label %{otherwise}{weights}")
+        self.terminated = True
+
+    def phi(self, type: LLType) -> Phi:
+        """A phi at the end of the current block's lines: call it right after `place`."""
+        phi = Phi(self.fresh(type))
+        self.lines.append(phi)
+        return phi
+
+    def alloca(self, type: LLType, align: int = 0) -> Val:
+        """A stack slot, placed in the entry block."""
+        val = self.fresh(PTR)
+        suffix = f", align {align}" if align else ""
+        self._entry.append(f"  {val.ref} = alloca {type}{suffix}")
+        return val
+
+    def text(self, signature: str, attrs: str = "") -> str:
+        """The whole function: `signature` is `define ... @name(...)` without the brace."""
+        body = "\n".join(map(str, self.lines))
+        entry = "\n".join(["entry:", *self._entry, "  br label %start", "start:"])
+        return f"{signature} {attrs} {{\n{entry}\n{body}\n}}\n"
+
+    # --- constants -----------------------------------------------------------------------
+    def int(self, value: int, type: LLType = I32) -> Val:
+        """An integer constant, splat over the lanes of `type`."""
+        bits = type.bits
+        text = ("true" if value & 1 else "false") if bits == 1 else str(wrap(int(value), bits))
+        if type.lanes > 1:
+            return self.vector([text] * type.lanes, type)
+        return Val(text, type)
+
+    def float(self, value: float, type: LLType = F32) -> Val:
+        """A floating-point constant rounded to `type` (half, float or double)."""
+        if type.element == "half":
+            text = f"0xH{struct.unpack('<H', pack_half(value))[0]:04X}"
+        else:
+            if type.element == "float":
+                value = round_to_f32(value)
+            text = f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+        if type.lanes > 1:
+            return self.vector([text] * type.lanes, type)
+        return Val(text, type)
+
+    def vector(self, texts: Sequence[str], type: LLType) -> Val:
+        """A constant vector from the texts of its lanes."""
+        if len(texts) == 1:
+            return Val(texts[0], type)
+        if all(t in ("0", "false", "null") for t in texts):
+            return Val("zeroinitializer", type)
+        return Val("<" + ", ".join(f"{type.element} {t}" for t in texts) + ">", type)
+
+    def ints(self, values: Sequence[int], element: str = "i32") -> Val:
+        """A constant vector of integers."""
+        bits = LLType(element).bits
+        return self.vector([str(wrap(v, bits)) for v in values], LLType(element, len(values)))
+
+    def null(self, type: LLType) -> Val:
+        """Zero of any type."""
+        if type.lanes > 1:
+            return Val("zeroinitializer", type)
+        if type.is_float:
+            return self.float(0.0, type)
+        return Val("null" if type.element == "ptr" else self.int(0, type).ref, type)
+
+    # --- lanes ---------------------------------------------------------------------------
+    def splat(self, val: Val, lanes: int) -> Val:
+        """`val` repeated in `lanes` lanes (unchanged when it already has them)."""
+        if val.lanes == lanes:
+            return val
+        assert val.lanes == 1, f"cannot splat {val} to {lanes} lanes"
+        type = val.type.with_lanes(lanes)
+        if val.is_constant:
+            return self.vector([val.ref] * lanes, type)
+        first = self.raw(type, f"insertelement {type} poison, {val}, i32 0")
+        return self.raw(type, f"shufflevector {type} {first.ref}, {type} poison, <{lanes} x i32> zeroinitializer")
+
+    def unify(self, *vals: Val) -> list[Val]:
+        """All values with the largest number of lanes among them."""
+        lanes = max(v.lanes for v in vals)
+        return [self.splat(v, lanes) for v in vals]
+
+    def extract(self, val: Val, lane: int | Val) -> Val:
+        if val.lanes == 1:
+            return val
+        index = lane if isinstance(lane, Val) else self.int(lane)
+        return self.raw(val.type.with_lanes(1), f"extractelement {val}, {index}")
+
+    def insert(self, val: Val, item: Val, lane: int | Val) -> Val:
+        index = lane if isinstance(lane, Val) else self.int(lane)
+        return self.raw(val.type, f"insertelement {val}, {item}, {index}")
+
+    def shuffle(self, val: Val, lanes: Sequence[int], other: Val | None = None) -> Val:
+        """Lane i of the result is lane `lanes[i]` of `val` followed by `other`; -1 is any."""
+        if other is None and list(lanes) == list(range(val.lanes)):
+            return val
+        if len(lanes) == 1:
+            return self.extract(val, lanes[0])
+        second = other.ref if other is not None else "poison"
+        mask = ", ".join(f"i32 {'poison' if i < 0 else i}" for i in lanes)
+        return self.raw(
+            val.type.with_lanes(len(lanes)), f"shufflevector {val}, {val.type} {second}, <{len(lanes)} x i32> <{mask}>"
+        )
+
+    def concat(self, low: Val, high: Val) -> Val:
+        """The lanes of two equally typed values one after the other."""
+        n = low.lanes
+        if n == 1:
+            empty = Val("poison", low.type.with_lanes(2))
+            return self.insert(self.insert(empty, low, 0), high, 1)
+        return self.shuffle(low, range(2 * n), high)
+
+    # --- instructions --------------------------------------------------------------------
+    def binary(self, opcode: str, a: Val, b: Val, flags: str = "") -> Val:
+        """Any two-operand instruction (`add`, `fmul`, `lshr`, ...), broadcasting scalars."""
+        x, y = a.constant_int, b.constant_int
+        if x is not None and y is not None and opcode in _FOLD:
+            return self.int(_FOLD[opcode](x, y), a.type)
+        if y == 0 and opcode in ("add", "sub", "shl", "or", "xor", "lshr", "ashr"):
+            return a
+        if x == 0 and opcode in ("add", "or", "xor"):
+            return b
+        if y == 1 and opcode in ("mul", "sdiv", "udiv") and b.type.bits > 1:
+            return a
+        if x == 1 and opcode == "mul" and a.type.bits > 1:
+            return b
+        a, b = self.unify(a, b)
+        flags = f" {flags}" if flags else ""
+        return self.raw(a.type, f"{opcode}{flags} {a.type} {a.ref}, {b.ref}")
+
+    def add(self, a: Val, b: Val) -> Val:
+        return self.binary("add", a, b)
+
+    def sub(self, a: Val, b: Val) -> Val:
+        return self.binary("sub", a, b)
+
+    def mul(self, a: Val, b: Val) -> Val:
+        return self.binary("mul", a, b)
+
+    def and_(self, a: Val, b: Val) -> Val:
+        """Bitwise and; `true` and `false` scalars of i1 fold."""
+        if a.type.element == "i1":
+            for u, v in ((a, b), (b, a)):
+                if u.ref == "true":
+                    return v
+                if u.ref == "false":
+                    return u
+        return self.binary("and", a, b)
+
+    def or_(self, a: Val, b: Val) -> Val:
+        return self.binary("or", a, b)
+
+    def xor(self, a: Val, b: Val) -> Val:
+        return self.binary("xor", a, b)
+
+    def shl(self, a: Val, b: Val) -> Val:
+        return self.binary("shl", a, b)
+
+    def lshr(self, a: Val, b: Val) -> Val:
+        return self.binary("lshr", a, b)
+
+    def ashr(self, a: Val, b: Val) -> Val:
+        return self.binary("ashr", a, b)
+
+    def fadd(self, a: Val, b: Val, flags: str = "") -> Val:
+        return self.binary("fadd", a, b, flags)
+
+    def fsub(self, a: Val, b: Val, flags: str = "") -> Val:
+        return self.binary("fsub", a, b, flags)
+
+    def fmul(self, a: Val, b: Val, flags: str = "") -> Val:
+        return self.binary("fmul", a, b, flags)
+
+    def fdiv(self, a: Val, b: Val, flags: str = "") -> Val:
+        return self.binary("fdiv", a, b, flags)
+
+    def fneg(self, a: Val) -> Val:
+        return self.raw(a.type, f"fneg {a}")
+
+    def fma(self, a: Val, b: Val, c: Val) -> Val:
+        """a * b + c, rounded once."""
+        return self.intrinsic("llvm.fma", a, b, c)
+
+    def icmp(self, predicate: str, a: Val, b: Val) -> Val:
+        a, b = self.unify(a, b)
+        return self.raw(LLType("i1", a.lanes), f"icmp {predicate} {a.type} {a.ref}, {b.ref}")
+
+    def fcmp(self, predicate: str, a: Val, b: Val) -> Val:
+        a, b = self.unify(a, b)
+        return self.raw(LLType("i1", a.lanes), f"fcmp {predicate} {a.type} {a.ref}, {b.ref}")
+
+    def select(self, cond: Val, a: Val, b: Val) -> Val:
+        if cond.ref == "true":
+            return a
+        if cond.ref == "false":
+            return b
+        a, b = self.unify(a, b)
+        if cond.lanes > a.lanes:
+            a, b = self.splat(a, cond.lanes), self.splat(b, cond.lanes)
+        return self.raw(a.type, f"select {cond}, {a}, {b}")
+
+    def cast(self, opcode: str, val: Val, element: str) -> Val:
+        """`trunc`, `zext`, `sext`, `fpext`, `fptrunc`, `sitofp`, `bitcast`, ... to `element` lanes."""
+        if val.type.element == element:
+            return val
+        constant = val.constant_int
+        if constant is not None and opcode in ("trunc", "sext") and val.type.bits > 1:
+            return self.int(constant, LLType(element))
+        if constant is not None and opcode == "zext":
+            return self.int(constant & ((1 << val.type.bits) - 1), LLType(element))
+        type = LLType(element, val.lanes)
+        return self.raw(type, f"{opcode} {val} to {type}")
+
+    def intrinsic(self, name: str, *args: Val, extra: Sequence[Val] = ()) -> Val:
+        """Call `name.<type>` where all `args` and the result share one type; `extra` are appended."""
+        vals = self.unify(*args)
+        type = vals[0].type
+        full = f"{name}.{mangle(type)}"
+        return self.call(full, type, [*vals, *extra])
+
+    def call(self, name: str, result: LLType | str, args: Sequence[Val], attrs: str = "") -> Val:
+        """Call function `name`, declaring it unless the module defines it."""
+        if name not in self.module.functions:
+            self.module.declare(name, result, [a.type for a in args], attrs)
+        text = f"call {result} @{name}({', '.join(map(str, args))})"
+        if isinstance(result, str):
+            self.effect(text)
+            return Val("poison", PTR)
+        return self.raw(result, text)
+
+    # --- memory --------------------------------------------------------------------------
+    def gep(self, base: Val, offset: Val | int) -> Val:
+        """`base` plus `offset` bytes (scalar, or a vector of offsets)."""
+        if isinstance(offset, int):
+            offset = self.int(offset, I64)
+        if offset.constant_int == 0:
+            return base
+        lanes = max(base.lanes, offset.lanes)
+        return self.raw(LLType("ptr", lanes), f"getelementptr i8, {base}, {offset}")
+
+    def load(self, type: LLType, ptr: Val, align: int, meta: str = "", volatile: bool = False) -> Val:
+        word = "load volatile" if volatile else "load"
+        return self.raw(type, f"{word} {type}, {ptr}, align {align}{meta}")
+
+    def store(self, val: Val, ptr: Val, align: int, meta: str = "", volatile: bool = False) -> None:
+        word = "store volatile" if volatile else "store"
+        self.effect(f"{word} {val}, {ptr}, align {align}{meta}")
+
+
+def mangle(type: LLType) -> str:
+    """The suffix of an overloaded intrinsic, e.g. `v16f32`, `i64`, `v4p0`."""
+    element = {"float": "f32", "double": "f64", "half": "f16", "ptr": "p0"}.get(type.element, type.element)
+    return element if type.lanes == 1 else f"v{type.lanes}{element}"
+
+
+def round_to_f32(value: float) -> float:
+    """`value` rounded to single precision, overflowing to infinity."""
+    try:
+        return struct.unpack("<f", struct.pack("<f", value))[0]
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
+
+
+def pack_half(value: float) -> bytes:
+    """The two bytes of `value` in half precision, overflowing to infinity."""
+    try:
+        return struct.pack("<e", value)
+    except OverflowError:
+        return struct.pack("<e", float("inf") if value > 0 else float("-inf"))

@@ -1,0 +1,36 @@
+"""What code generation must know of an instruction set. One small file per ISA fills it in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A processor that LLVM can compile for, and the facts that choose between ways to lower.
+
+    `vector_bits` is the width of one vector register (0: no vector unit, scalars are used);
+    `vector_registers` their number. The flags say whether the instruction exists, so that LLVM
+    does not have to take it apart lane by lane.
+    """
+
+    name: str
+    isa: str
+    triple: str
+    cpu: str
+    features: str = ""
+    abi: str = ""
+    pointer_bits: int = 64
+    vector_bits: int = 128
+    vector_registers: int = 16
+    fma: bool = False
+    masked_memory: bool = False
+    gather: bool = False
+    f16_conversion: bool = False
+    bf16_dot: bool = False
+    int8_dot: bool = False
+    big_endian: bool = False
+
+    def lanes(self, bits: int) -> int:
+        """Elements of `bits` width in one vector register; 1 without a vector unit."""
+        return max(1, self.vector_bits // bits)
