@@ -1,0 +1,65 @@
+"""64-bit Arm cores. Vectors are NEON's 128 bits on all of them, SVE cores included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .target import Target
+
+ISA = "aarch64"
+TRIPLE = "aarch64-unknown-linux-gnu"
+
+_V8 = frozenset({"neon", "fp-armv8"})
+_V82 = _V8 | {"dotprod", "fullfp16"}
+_V86 = _V82 | {"bf16", "i8mm"}
+
+FEATURES: dict[str, frozenset[str]] = {
+    "generic": _V8,
+    "cortex-a53": _V8,
+    "cortex-a55": _V82,
+    "cortex-a57": _V8,
+    "cortex-a72": _V8,
+    "cortex-a76": _V82,
+    "cortex-a78ae": _V82,
+    "cortex-x1": _V82,
+    "cortex-a520": _V86,
+    "cortex-a720": _V86,
+    "neoverse-n1": _V82,
+    "neoverse-n2": _V86,
+    "neoverse-v1": _V86,
+    "neoverse-v2": _V86,
+    "a64fx": _V8 | {"fullfp16"},
+    "apple-m1": _V82,
+    "apple-m2": _V86,
+    "apple-m4": _V86,
+}
+"""LLVM cpu name -> the features that code made for it may use."""
+
+_NAMES = {"generic": "aarch64"}
+_TRIPLES = {"apple": "arm64-apple-macosx11.0.0"}
+
+
+def describe(
+    name: str, cpu: str, features: Iterable[str], *, triple: str = TRIPLE, feature_text: str = ""
+) -> Target:
+    """The target with these LLVM features; NEON, fused multiply-add and f16 conversion are in all."""
+    has = frozenset(features)
+    return Target(
+        name=name,
+        isa=ISA,
+        triple=triple,
+        cpu=cpu,
+        features=feature_text,
+        vector_bits=128,
+        vector_registers=32,
+        fma=True,
+        f16_conversion=True,
+        bf16_dot="bf16" in has,
+        int8_dot="dotprod" in has,
+    )
+
+
+TARGETS: tuple[Target, ...] = tuple(
+    describe(_NAMES.get(cpu, cpu), cpu, features, triple=_TRIPLES.get(cpu.split("-")[0], TRIPLE))
+    for cpu, features in FEATURES.items()
+)

@@ -1,0 +1,23 @@
+"""Errors of the targets room."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from ..errors import CompileError
+
+
+class UnknownTarget(CompileError):
+    """No target has this name."""
+
+    def __init__(self, name: str, known: Iterable[str]):
+        self.target_name = name
+        known = sorted(known)
+        near = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)
+        guess = f"Did you mean {', '.join(near)}? " if near else ""
+        super().__init__(f"unknown target {name!r}", hint=f"{guess}Known: {', '.join(known)}.")
+
+
+class UnusableTarget(CompileError):
+    """This machine cannot run, or LLVM cannot make, code for the target that was asked for."""

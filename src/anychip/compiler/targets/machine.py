@@ -1,0 +1,110 @@
+"""LLVM's side of a target: LLVM IR text goes in, optimised IR, assembly or object code comes out.
+
+Everything that touches llvmlite's target machines and pass managers is here. Each call parses
+into an LLVM context of its own, so that threads may compile at once (llvmlite lets one of them
+into LLVM at a time).
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+
+from llvmlite import binding as llvm
+
+from ..errors import CodegenError
+from .errors import UnusableTarget
+from .target import Target
+
+_initialisation = threading.Lock()
+
+
+@functools.cache
+def _initialise_llvm() -> None:
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+
+
+@functools.cache
+def _target_machine(target: Target) -> llvm.TargetMachine:
+    """LLVM's target machine. LLVM's default fuses a multiplication and an addition only where the
+    IR says so with an `fma` call, which is what the code generator relies on."""
+    with _initialisation:
+        _initialise_llvm()
+    try:
+        machine = llvm.Target.from_triple(target.triple).create_target_machine(
+            cpu=target.cpu,
+            features=target.features,
+            opt=2,
+            reloc="pic",
+            codemodel="default",
+            abiname=target.abi,
+        )
+    except RuntimeError as error:
+        raise UnusableTarget(f"LLVM has no code generator for {target.triple}: {error}") from error
+    machine.set_asm_verbosity(False)
+    return machine
+
+
+@functools.cache
+def data_layout(target: Target) -> str:
+    """LLVM's data layout string of `target`."""
+    return str(_target_machine(target).target_data)
+
+
+def emit_object(llvm_ir: str, target: Target, *, optimize: bool = True) -> bytes:
+    """The relocatable object file of a module: ELF, Mach-O or WebAssembly by the target's triple.
+
+    Raises `CodegenError` with LLVM's message when the text is not valid LLVM IR.
+    """
+    module = _prepared(llvm_ir, target, optimize)
+    try:
+        return _target_machine(target).emit_object(module)
+    except RuntimeError as error:
+        raise CodegenError(f"LLVM could not make object code for {target.name}: {error}") from error
+
+
+def emit_assembly(llvm_ir: str, target: Target, *, optimize: bool = True) -> str:
+    """The assembly text of a module. Raises like `emit_object`."""
+    module = _prepared(llvm_ir, target, optimize)
+    try:
+        return _target_machine(target).emit_assembly(module)
+    except RuntimeError as error:
+        raise CodegenError(f"LLVM could not make assembly for {target.name}: {error}") from error
+
+
+def optimized_ir(llvm_ir: str, target: Target) -> str:
+    """The module's LLVM IR after the passes that run before code generation."""
+    return str(_prepared(llvm_ir, target, optimize=True))
+
+
+def _prepared(llvm_ir: str, target: Target, optimize: bool) -> llvm.ModuleRef:
+    machine = _target_machine(target)
+    module = _parsed(llvm_ir, target)
+    if optimize:
+        _optimise(module, machine)
+    return module
+
+
+def _parsed(llvm_ir: str, target: Target) -> llvm.ModuleRef:
+    try:
+        module = llvm.parse_assembly(llvm_ir, llvm.create_context())
+    except RuntimeError as error:
+        raise CodegenError(f"LLVM cannot read the code made for {target.name}: {error}") from error
+    if not module.triple:
+        module.triple = target.triple
+    if not module.data_layout:
+        module.data_layout = data_layout(target)
+    try:
+        module.verify()
+    except RuntimeError as error:
+        raise CodegenError(f"LLVM rejects the code made for {target.name}: {error}") from error
+    return module
+
+
+def _optimise(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> None:
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = False
+    options.slp_vectorization = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)

@@ -1,0 +1,75 @@
+"""x86-64 processors: the psABI levels v1 to v4 and the cores whose extra instructions matter.
+
+A core is a set of LLVM feature names; the facts in `Target` are derived from the set, so that a
+host seen in detail and a core known by its name are described by the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .target import Target
+
+ISA = "x86_64"
+TRIPLE = "x86_64-unknown-linux-gnu"
+
+_V1 = frozenset({"sse", "sse2", "fxsr", "cx8", "cmov"})
+_V2 = _V1 | {"sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "cx16", "sahf"}
+_V3 = _V2 | {"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"}
+_V4 = _V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+_CASCADE_LAKE = _V4 | {"avx512vnni"}
+_ICE_LAKE = _CASCADE_LAKE | {
+    "avx512ifma", "avx512vbmi", "avx512vbmi2", "avx512bitalg", "avx512vpopcntdq", "gfni", "vaes", "vpclmulqdq",
+}  # fmt: skip
+_SAPPHIRE_RAPIDS = _ICE_LAKE | {"avx512bf16", "avx512fp16", "avxvnni", "amx-tile", "amx-int8", "amx-bf16"}
+_ZNVER4 = _ICE_LAKE | {"avx512bf16"}
+
+FEATURES: dict[str, frozenset[str]] = {
+    "x86-64": _V1,
+    "x86-64-v2": _V2,
+    "x86-64-v3": _V3,
+    "x86-64-v4": _V4,
+    "haswell": _V3,
+    "skylake": _V3,
+    "alderlake": _V3 | {"avxvnni", "gfni", "vaes", "vpclmulqdq"},
+    "skylake-avx512": _V4,
+    "cascadelake": _CASCADE_LAKE,
+    "icelake-server": _ICE_LAKE,
+    "sapphirerapids": _SAPPHIRE_RAPIDS,
+    "graniterapids": _SAPPHIRE_RAPIDS | {"amx-fp16"},
+    "znver2": _V3,
+    "znver3": _V3 | {"vaes", "vpclmulqdq"},
+    "znver4": _ZNVER4,
+    "znver5": _ZNVER4 | {"avxvnni", "avx512vp2intersect"},
+}
+"""LLVM cpu name -> the features that code made for it may use."""
+
+_FULL_AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
+
+
+def describe(
+    name: str, cpu: str, features: Iterable[str], *, triple: str = TRIPLE, feature_text: str = ""
+) -> Target:
+    """The target with exactly these LLVM features; `feature_text` is passed to LLVM as it is."""
+    has = frozenset(features)
+    avx512 = has >= _FULL_AVX512
+    # LLVM's models of some server cores prefer 256-bit vectors; ours are as wide as written.
+    width_hint = ("-prefer-256-bit",) if avx512 else ()
+    return Target(
+        name=name,
+        isa=ISA,
+        triple=triple,
+        cpu=cpu,
+        features=",".join(filter(None, (feature_text, *width_hint))),
+        vector_bits=512 if avx512 else 256 if "avx2" in has else 128,
+        vector_registers=32 if avx512 else 16,
+        fma="fma" in has,
+        masked_memory="avx2" in has,
+        gather="avx2" in has,
+        f16_conversion="f16c" in has,
+        bf16_dot=avx512 and "avx512bf16" in has,
+        int8_dot=(avx512 and "avx512vnni" in has) or "avxvnni" in has,
+    )
+
+
+TARGETS: tuple[Target, ...] = tuple(describe(name, name, features) for name, features in FEATURES.items())
