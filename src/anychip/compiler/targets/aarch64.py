@@ -39,6 +39,11 @@ _NAMES = {"generic": "aarch64"}
 _TRIPLES = {"apple": "arm64-apple-macosx11.0.0"}
 
 
+def without(features: Iterable[str], removed: Iterable[str]) -> frozenset[str]:
+    """`features` less `removed`."""
+    return frozenset(features) - frozenset(removed)
+
+
 def describe(
     name: str, cpu: str, features: Iterable[str], *, triple: str = TRIPLE, feature_text: str = ""
 ) -> Target:

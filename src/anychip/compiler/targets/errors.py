@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from ..errors import CompileError
@@ -12,6 +11,8 @@ class UnknownTarget(CompileError):
     """No target has this name."""
 
     def __init__(self, name: str, known: Iterable[str]):
+        import difflib
+
         self.target_name = name
         known = sorted(known)
         near = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 
 from . import aarch64, loongarch64, ppc64le, riscv64, s390x, x86_64
@@ -44,25 +45,24 @@ def _host(core: str, feature_changes: str) -> Target:
     triple = llvm.get_process_triple()
     architecture = triple.partition("-")[0]
     isa = _ARCHITECTURES.get(architecture, architecture)
-    present = {name for name, on in llvm.get_host_cpu_features().items() if on}
     if isa not in _DETAILED:
         return _baseline(isa, triple, core, feature_changes)
-    rules = _DETAILED[isa]
-    removed = _removed_features(feature_changes, present)
-    kept = present - removed
-    if core:
-        needed = _features_of(core, isa)
-        missing = sorted(needed - kept)
-        if missing:
-            raise UnusableTarget(
-                f"ANYCHIP_TARGET={core}: this machine ({llvm.get_host_cpu_name()}) lacks {', '.join(missing)}",
-                hint="Name a core whose instructions the machine has, or unset ANYCHIP_TARGET.",
-            )
-        minus = ",".join(f"-{name}" for name in sorted(removed))
-        return rules.describe(core, core, needed, triple=triple, feature_text=minus)
-    text = llvm.get_host_cpu_features().flatten()
-    minus = "".join(f",-{name}" for name in sorted(removed))
-    return rules.describe("host", llvm.get_host_cpu_name(), kept, triple=triple, feature_text=text + minus)
+    rules, detected, cpu = _DETAILED[isa], llvm.get_host_cpu_features(), llvm.get_host_cpu_name()
+    present = {name for name, on in detected.items() if on}
+    removed = _removed_features(feature_changes, detected)
+    kept = rules.without(present, removed)
+    minus = [f"-{name}" for name in sorted(removed)]
+    if not core:
+        features = ",".join([detected.flatten(), *minus])
+        return rules.describe("host", cpu, kept, triple=triple, feature_text=features)
+    needed = rules.without(_features_of(core, isa), removed)
+    missing = sorted(needed - kept)
+    if missing:
+        raise UnusableTarget(
+            f"ANYCHIP_TARGET={core}: this machine ({cpu}) lacks {', '.join(missing)}",
+            hint="Name a core whose instructions the machine has, or unset ANYCHIP_TARGET.",
+        )
+    return rules.describe(core, core, needed, triple=triple, feature_text=",".join(minus))
 
 
 def _baseline(isa: str, triple: str, core: str, feature_changes: str) -> Target:
@@ -79,17 +79,16 @@ def _baseline(isa: str, triple: str, core: str, feature_changes: str) -> Target:
     return replace(_BASELINES[isa], name="host", triple=triple)
 
 
-def _removed_features(changes: str, present: set[str]) -> set[str]:
+def _removed_features(changes: str, detected: Mapping[str, bool]) -> set[str]:
     removed = set()
     for change in filter(None, map(str.strip, changes.split(","))):
-        sign, name = change[0], change[1:]
-        if sign == "-":
-            removed.add(name)
-        elif sign != "+" or name not in present:
+        if change[0] != "-" or change[1:] not in detected:
+            present = sorted(name for name, on in detected.items() if on)
             raise UnusableTarget(
-                f"ANYCHIP_TARGET_FEATURES: {change!r} is not a feature that this machine can switch off",
-                hint=f'Write "-name" with a name among: {", ".join(sorted(present))}.',
+                f"ANYCHIP_TARGET_FEATURES: {change!r} is not a feature that can be left out",
+                hint=f'Write "-name", with commas between, and a name among: {", ".join(present)}.',
             )
+        removed.add(change[1:])
     return removed
 
 

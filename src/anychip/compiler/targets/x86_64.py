@@ -19,7 +19,8 @@ _V3 = _V2 | {"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"}
 _V4 = _V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 _CASCADE_LAKE = _V4 | {"avx512vnni"}
 _ICE_LAKE = _CASCADE_LAKE | {
-    "avx512ifma", "avx512vbmi", "avx512vbmi2", "avx512bitalg", "avx512vpopcntdq", "gfni", "vaes", "vpclmulqdq",
+    "avx512ifma", "avx512vbmi", "avx512vbmi2", "avx512bitalg", "avx512vpopcntdq",
+    "gfni", "vaes", "vpclmulqdq",
 }  # fmt: skip
 _SAPPHIRE_RAPIDS = _ICE_LAKE | {"avx512bf16", "avx512fp16", "avxvnni", "amx-tile", "amx-int8", "amx-bf16"}
 _ZNVER4 = _ICE_LAKE | {"avx512bf16"}
@@ -43,6 +44,21 @@ FEATURES: dict[str, frozenset[str]] = {
     "znver5": _ZNVER4 | {"avxvnni", "avx512vp2intersect"},
 }
 """LLVM cpu name -> the features that code made for it may use."""
+
+_DEPENDENTS: dict[str, tuple[str, ...]] = {
+    "avx": ("avx", "amx", "fma", "f16c", "vaes", "vpclmulqdq", "xop"),
+    "avx2": ("avx2", "avx5", "avx1", "avxvnni", "avxifma", "avxneconvert", "vaes", "vpclmulqdq"),
+    "avx512f": ("avx512", "avx10"),
+}
+"""Feature -> beginnings of the names of the features that LLVM switches off with it."""
+
+
+def without(features: Iterable[str], removed: Iterable[str]) -> frozenset[str]:
+    """`features` less `removed` and what depends on them."""
+    gone = tuple(removed)
+    prefixes = tuple(prefix for name in gone for prefix in _DEPENDENTS.get(name, ()))
+    return frozenset(name for name in features if name not in gone and not name.startswith(prefixes))
+
 
 _FULL_AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 
