@@ -1,0 +1,336 @@
+"""Reads types and attribute values of TTIR.
+
+In: a cursor at a type, an attribute or an attribute dictionary. Out: types of `types.py`, and plain Python
+values: `int`, `float`, `bool`, `str`, `list`, `tuple`, `dict`, `Type`. Floating-point constants are exact: a
+hexadecimal one is decoded through its type.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from .core import Location
+from .lexer import Cursor, unquote
+from .locations import LocationTable
+from .types import I64, SCALAR_TYPES, PointerType, ScalarType, TileType, Type, element_of
+
+_DEEPEST = 32
+_SHAPE = re.compile(r"((?:[0-9]{1,19}x)*)(.+)", re.DOTALL)
+
+
+@lru_cache(maxsize=8192)
+def parse_type(text: str) -> Type | None:
+    """The type that `text` (one token) spells, or None when it is no type."""
+    scalar = SCALAR_TYPES.get(text)
+    if scalar is not None:
+        return scalar
+    if text == "index":
+        return I64
+    if text.startswith("tensor<") and text.endswith(">"):
+        matched = _SHAPE.fullmatch(text[7:-1])
+        if matched is None:
+            return None
+        shape = tuple(int(extent) for extent in matched.group(1).split("x")[:-1])
+        element = parse_type(matched.group(2).strip())
+        if element is None or isinstance(element, TileType):
+            return None
+        return TileType(shape, element)
+    if text.startswith("!tt.ptr<") and text.endswith(">"):
+        inner, _, space = text[8:-1].partition(",")
+        space = space.strip()
+        pointee = parse_type(inner.strip())
+        if not isinstance(pointee, (ScalarType, PointerType)) or (
+            space and not re.fullmatch("[0-9]{1,9}", space)
+        ):
+            return None
+        return PointerType(pointee, int(space) if space else 1)
+    if re.fullmatch(r"[su]i(8|16|32|64)", text):
+        return SCALAR_TYPES[text[1:]]
+    return None
+
+
+_FLOAT_FORMATS = {"f16": ("<H", "<e"), "f32": ("<I", "<f"), "f64": ("<Q", "<d")}
+
+_Small = tuple[int, int, int, str]
+_SMALL_FLOATS: dict[str, _Small] = {  # exponent bits, mantissa bits, bias, special values
+    "f8E5M2": (5, 2, 15, "ieee"),
+    "f8E4M3FN": (4, 3, 7, "fn"),
+    "f8E5M2FNUZ": (5, 2, 16, "fnuz"),
+    "f8E4M3FNUZ": (4, 3, 8, "fnuz"),
+    "f8E4M3B11FNUZ": (4, 3, 11, "fnuz"),
+}
+"""The 8-bit formats, as MLIR's builtin types document them: `ieee` has infinities and NaNs, `fn` a NaN with
+all bits set, `fnuz` one NaN in the place of the negative zero."""
+
+
+def float_of_bits(bits: int, type: ScalarType) -> float:
+    """The value of the bit pattern `bits` of a floating-point `type`."""
+    if type.name in _FLOAT_FORMATS:
+        packed, unpacked = _FLOAT_FORMATS[type.name]
+        return struct.unpack(unpacked, struct.pack(packed, bits))[0]
+    if type.name == "bf16":
+        return struct.unpack("<f", struct.pack("<I", bits << 16))[0]
+    exponent_bits, mantissa_bits, bias, special = _SMALL_FLOATS[type.name]
+    sign = -1.0 if bits >> 7 else 1.0
+    exponent = bits >> mantissa_bits & (1 << exponent_bits) - 1
+    mantissa = bits & (1 << mantissa_bits) - 1
+    if special == "ieee" and exponent == (1 << exponent_bits) - 1:
+        return math.nan if mantissa else sign * math.inf
+    if (special == "fn" and bits & 0x7F == 0x7F) or (special == "fnuz" and bits == 0x80):
+        return math.nan
+    if exponent == 0:
+        return sign * math.ldexp(mantissa, 1 - bias - mantissa_bits)
+    return sign * math.ldexp((1 << mantissa_bits) + mantissa, exponent - bias - mantissa_bits)
+
+
+class AttributeParser(Cursor):
+    """Adds types, attributes and locations to a cursor."""
+
+    def __init__(self, text: str):
+        super().__init__(text)
+        self.locations = LocationTable(self.tokens)
+
+    def type(self) -> Type:
+        """The type at the cursor."""
+        token = self.tokens[self.position]
+        found = parse_type(token)
+        if found is None:
+            self.fail(f"expected a type, found {token!r}")
+        self.position += 1
+        return found
+
+    def type_list(self) -> list[Type]:
+        """One type, or any number of them in parentheses."""
+        if not self.accept("("):
+            return [self.type()]
+        types: list[Type] = []
+        while not self.accept(")"):
+            if types:
+                self.expect(",")
+            types.append(self.type())
+        return types
+
+    def location(self) -> Location | None:
+        """The `loc(...)` at the cursor, if there is one."""
+        token = self.tokens[self.position]
+        if token.startswith("loc(#"):
+            self.position += 1
+            return self.locations.use(token, self)
+        if token != "loc" or self.tokens[self.position + 1] != "(":
+            return None
+        self.position += 2
+        location = self.locations.read(self)
+        self.expect(")")
+        return location
+
+    def attribute_dictionary(self, depth: int = 0) -> dict[str, Any]:
+        """`{name = value, unit, ...}`, the cursor being at the opening brace."""
+        if depth > _DEEPEST:
+            self.fail(f"attributes are nested more than {_DEEPEST} deep")
+        self.expect("{")
+        found: dict[str, Any] = {}
+        while not self.accept("}"):
+            if found:
+                self.expect(",")
+            key = self.next()
+            if key[0] == '"':
+                key = unquote(key)
+            elif not (key[0].isalpha() or key[0] == "_"):
+                self.fail(f"expected the name of an attribute, found {key!r}", self.position - 1)
+            found[key] = self.attribute(depth + 1) if self.accept("=") else True
+        return found
+
+    def attribute(self, depth: int = 0) -> Any:
+        """The value of one attribute, as a plain Python value."""
+        if depth > _DEEPEST:
+            self.fail(f"attributes are nested more than {_DEEPEST} deep")
+        token = self.tokens[self.position]
+        first = token[0]
+        if first.isdigit() or (first == "-" and len(token) > 1):
+            self.position += 1
+            if self.accept(":"):
+                return self.number(token, self.scalar_type())
+            return self.number(token, None)
+        if first == '"':
+            self.position += 1
+            if self.accept(":"):
+                self.type()
+            return unquote(token)
+        reader = _ATTRIBUTE_READERS.get(token)
+        if reader is not None:
+            return reader(self, depth)
+        if first == "@":
+            self.position += 1
+            return token[1:]
+        if first == "#":
+            return self._dialect_attribute(depth)
+        if token.startswith("loc(") or token == "loc":
+            return self.location()
+        type = parse_type(token)
+        if type is None and not first.isalpha():
+            self.fail(f"expected an attribute, found {token!r}")
+        self.position += 1
+        return token if type is None else type
+
+    def scalar_type(self) -> ScalarType:
+        type = self.type()
+        if not isinstance(type, ScalarType):
+            self.fail(f"expected a scalar type, found {type}", self.position - 1)
+        return type
+
+    def number(self, token: str, type: ScalarType | None) -> int | float:
+        """The number `token` of scalar `type`; without a type, what the digits say."""
+        try:
+            if type is not None and type.is_float:
+                if token.startswith("0x"):
+                    bits = int(token, 16)
+                    if bits >> type.bits:
+                        self.fail(f"{token} does not fit in {type}", self.position - 1)
+                    return float_of_bits(bits, type)
+                return float(token)
+            if "." in token:
+                if type is not None:
+                    self.fail(f"{token} is no value of {type}", self.position - 1)
+                return float(token)
+            value = int(token, 0) if "0x" in token else int(token)
+        except (ValueError, OverflowError):
+            self.fail(f"{token[:40]!r} is not a number", self.position - 1)
+        return value if type is None else self.integer_value(value, type)
+
+    def integer_value(self, value: int, type: ScalarType) -> int:
+        """`value` as a signed integer of `type`; `i1` is 0 or 1."""
+        half = 1 << (type.bits - 1)
+        if not -half <= value < 2 * half:
+            self.fail(f"{value} does not fit in {type}", self.position - 1)
+        if type.bits == 1:
+            return value & 1
+        return value - 2 * half if value >= half else value
+
+    def _list(self, depth: int) -> list[Any]:
+        self.expect("[")
+        found: list[Any] = []
+        while not self.accept("]"):
+            if found:
+                self.expect(",")
+            found.append(self.attribute(depth + 1))
+        return found
+
+    def _array(self, depth: int) -> tuple[Any, ...]:
+        self.position += 1
+        self.expect("<")
+        type = self.scalar_type()
+        found: list[Any] = []
+        if self.accept(":"):
+            while True:
+                token = self.next()
+                found.append(token == "true" if token in ("true", "false") else self.number(token, type))
+                if not self.accept(","):
+                    break
+        self.expect(">")
+        return tuple(found)
+
+    def _boolean(self, depth: int) -> bool:
+        return self.next() == "true"
+
+    def _unit(self, depth: int) -> bool:
+        self.position += 1
+        return True
+
+    def _dialect_attribute(self, depth: int) -> Any:
+        """`#dialect.name<...>`: a dictionary of its `key = value` pairs, or the text of its one word."""
+        name = self.next()
+        if not self.accept("<"):
+            return name
+        pairs: dict[str, Any] = {}
+        words: list[str] = []
+        while not self.accept(">"):
+            token = self.next()
+            if self.accept("="):
+                pairs[token] = self.attribute(depth + 1)
+            elif token != ",":
+                words.append(token)
+        return pairs or " ".join(words)
+
+    def _dense(self, depth: int) -> Any:
+        return self.dense()[0]
+
+    def dense(self) -> tuple[Any, TileType]:
+        """`dense<...> : tensor<...>`: a scalar when all elements are equal, else a flat list; and its type."""
+        start = self.position
+        self.position += 1
+        self.expect("<")
+        literal = self._dense_literal(0)
+        self.expect(">")
+        self.expect(":")
+        type = self.type()
+        element = element_of(type)
+        if not isinstance(type, TileType) or not isinstance(element, ScalarType):
+            self.fail(f"dense<...> cannot have the type {type}", start)
+        if isinstance(literal, str):
+            return self._dense_value(literal, element), type
+        if isinstance(literal, bytes):
+            values = self._raw_values(literal, element)
+            if len(values) == 1:
+                return values[0], type
+        else:
+            values = [self._dense_value(token, element) for token in literal]
+        if len(values) != type.size:
+            self.fail(f"{len(values)} values for the {type.size} elements of {type}", start)
+        return values, type
+
+    def _dense_value(self, token: str, element: ScalarType) -> int | float:
+        if token in ("true", "false"):
+            return int(token == "true")
+        return self.number(token, element)
+
+    def _dense_literal(self, depth: int) -> str | bytes | list[str]:
+        if depth > _DEEPEST:
+            self.fail(f"dense<...> is nested more than {_DEEPEST} deep")
+        token = self.next()
+        if token == "[":
+            flat: list[str] = []
+            while not self.accept("]"):
+                if flat:
+                    self.expect(",")
+                inner = self._dense_literal(depth + 1)
+                if isinstance(inner, bytes):
+                    self.fail("a raw string inside a list of values")
+                flat += [inner] if isinstance(inner, str) else inner
+            return flat
+        if token[0] == '"':
+            try:
+                return bytes.fromhex(unquote(token).removeprefix("0x"))
+            except ValueError:
+                self.fail("the string of dense<...> is not hexadecimal", self.position - 1)
+        if token in ("true", "false") or token[0].isdigit() or (token[0] == "-" and len(token) > 1):
+            return token
+        return self.fail(f"expected a value, found {token!r}", self.position - 1)
+
+    def _raw_values(self, raw: bytes, element: ScalarType) -> list[int | float]:
+        size = element.bytes
+        if not raw or len(raw) % size:
+            self.fail(f"{len(raw)} bytes are no whole number of {element} values")
+        if element.bits == 1:
+            return (
+                [byte >> bit & 1 for byte in raw for bit in range(8)] if len(raw) > 1 else [int(raw[0] != 0)]
+            )
+        words = [int.from_bytes(raw[at : at + size], "little") for at in range(0, len(raw), size)]
+        if element.is_float:
+            return [float_of_bits(word, element) for word in words]
+        return [self.integer_value(word, element) for word in words]
+
+
+_ATTRIBUTE_READERS: dict[str, Callable[[AttributeParser, int], Any]] = {
+    "true": AttributeParser._boolean,
+    "false": AttributeParser._boolean,
+    "unit": AttributeParser._unit,
+    "dense": AttributeParser._dense,
+    "array": AttributeParser._array,
+    "[": AttributeParser._list,
+    "{": AttributeParser.attribute_dictionary,
+}
