@@ -1,0 +1,66 @@
+"""Rounding to integers, in every direction, on machines with and without the instruction.
+
+Machines without one add and subtract 2^mantissa, which rounds to nearest even whatever is
+smaller, and correct the result by one where the direction is another.
+"""
+
+from __future__ import annotations
+
+from .expression import Formula, Num
+from .table import function
+
+HARDWARE_ISAS = frozenset({"aarch64", "wasm32", "wasm64", "ppc64le", "s390x"})
+"""Instruction sets whose baseline rounds in every direction by one instruction."""
+
+
+def has_rounding(m: Formula) -> bool:
+    """Whether the target rounds to integers by an instruction: LLVM calls libm otherwise."""
+    return m.target.isa in HARDWARE_ISAS or (m.target.isa == "x86_64" and m.target.fma)
+
+
+def _intrinsic(m: Formula, name: str, x: Num) -> Num:
+    return Num(m, m.b.intrinsic(name, x.val))
+
+
+@function("rint", inline=True)
+def rint(m: Formula, x: Num) -> Num:
+    """To nearest, ties to even."""
+    if has_rounding(m):
+        return _intrinsic(m, "llvm.roundeven" if m.target.isa in ("x86_64", "wasm32") else "llvm.rint", x)
+    limit = 2.0**x.layout.mantissa
+    magnitude = x.abs()
+    rounded = ((magnitude + limit) - limit).copysign(x)
+    return m.where(magnitude < limit, rounded, x)
+
+
+@function("floor", inline=True)
+def floor(m: Formula, x: Num) -> Num:
+    if has_rounding(m):
+        return _intrinsic(m, "llvm.floor", x)
+    near = rint(m, x)
+    return m.where(near > x, near - 1.0, near).copysign(x)
+
+
+@function("ceil", inline=True)
+def ceil(m: Formula, x: Num) -> Num:
+    if has_rounding(m):
+        return _intrinsic(m, "llvm.ceil", x)
+    near = rint(m, x)
+    return m.where(near < x, near + 1.0, near).copysign(x)
+
+
+@function("trunc", inline=True)
+def trunc(m: Formula, x: Num) -> Num:
+    if has_rounding(m):
+        return _intrinsic(m, "llvm.trunc", x)
+    magnitude = x.abs()
+    near = rint(m, magnitude)
+    return m.where(near > magnitude, near - 1.0, near).copysign(x)
+
+
+@function("round", inline=True)
+def round_half_away(m: Formula, x: Num) -> Num:
+    """To nearest, ties away from zero."""
+    whole = trunc(m, x)
+    distance = (x - whole).abs()
+    return m.where(distance >= 0.5, whole + m.constant(1.0, x.val.type).copysign(x), whole)
