@@ -1,0 +1,25 @@
+"""Manufacturers and chips as data, and the description of the machine at hand.
+
+A chip is a table in `vendors/*.toml`; adding one needs no code. Each of its units names the target
+that compilers know it by. Nothing here knows how code is made.
+"""
+
+from .chip import Chip, Manufacturer, Unit
+from .errors import ChipFileError, UnknownChip
+from .host import Cache, HostDescription, detect_host
+from .registry import all, get, identifiers, manufacturers
+
+__all__ = [
+    "Cache",
+    "Chip",
+    "ChipFileError",
+    "HostDescription",
+    "Manufacturer",
+    "Unit",
+    "UnknownChip",
+    "all",
+    "detect_host",
+    "get",
+    "identifiers",
+    "manufacturers",
+]

@@ -14,7 +14,7 @@ class UnknownTarget(CompileError):
         import difflib
 
         self.target_name = name
-        known = sorted(known)
+        known = sorted(set(known))
         near = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)
         guess = f"Did you mean {', '.join(near)}? " if near else ""
         super().__init__(f"unknown target {name!r}", hint=f"{guess}Known: {', '.join(known)}.")

@@ -33,6 +33,7 @@ FEATURES: dict[str, frozenset[str]] = {
     "haswell": _V3,
     "skylake": _V3,
     "alderlake": _V3 | {"avxvnni", "gfni", "vaes", "vpclmulqdq"},
+    "gracemont": _V3 | {"avxvnni", "gfni", "vaes", "vpclmulqdq"},
     "skylake-avx512": _V4,
     "cascadelake": _CASCADE_LAKE,
     "icelake-server": _ICE_LAKE,

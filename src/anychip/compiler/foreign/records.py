@@ -1,0 +1,65 @@
+"""What is asked of the worker process and what it answers: plain data that can be pickled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKernel:
+    """A kernel as TTIR text, with inlined functions and without descriptors, before any pass of ours.
+
+    `num_warps` and `num_stages` matter to GPUs only.
+    """
+
+    name: str
+    ttir: str
+    num_warps: int = 4
+    num_stages: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class StockTarget:
+    """A GPU that stock Triton compiles for: the three fields of its `GPUTarget`."""
+
+    name: str
+    backend: str
+    architecture: int | str
+    warp_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What became of one kernel on one chip.
+
+    `chip` is the name that was asked for, `target` what was compiled for. `object_format` is
+    "elf", "mach-o", "wasm", "cubin" or "hsaco"; `code_bytes` the size of its executable sections;
+    `assembly` its text as the compiler printed it (PTX for a cubin). When `error` is not empty
+    there is no object code and the fields about it are empty.
+    """
+
+    kernel: str
+    chip: str
+    target: str
+    symbol: str = ""
+    object_format: str = ""
+    object_code: bytes = field(default=b"", repr=False)
+    code_bytes: int = 0
+    assembly: str = field(default="", repr=False)
+    seconds: float = 0.0
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.error
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One kernel to compile; `chip` is only handed through to the record."""
+
+    kernel: ForeignKernel
+    chip: str
+    target: Target | StockTarget

@@ -1,0 +1,93 @@
+"""The worker process: reads pickled `Request`s from standard input, answers with `Record`s.
+
+Started by the client as `python -m anychip.compiler.foreign.worker`. Compilers may print to
+standard output, so the channel of answers is moved off it first.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ..targets import Target
+from .object_file import code_size, format_of
+from .records import ForeignKernel, Record, Request, StockTarget
+
+_BINARIES = {"cuda": ("cubin", "ptx"), "hip": ("hsaco", "amdgcn")}
+"""Stock Triton's back end -> its stages with the object code and with the assembly text."""
+
+
+def compile_with_ours(kernel: ForeignKernel, target: Target) -> dict[str, object]:
+    """Fields of the record of a kernel compiled by our own pipeline."""
+    from ..pipeline import compile_ttir
+
+    compiled = compile_ttir(kernel.ttir, target, keep_stages=True)
+    return {
+        "symbol": compiled.symbol,
+        "object_format": format_of(compiled.object_code),
+        "object_code": compiled.object_code,
+        "code_bytes": code_size(compiled.object_code),
+        "assembly": compiled.stages.get("asm", ""),
+    }
+
+
+def compile_with_stock_triton(kernel: ForeignKernel, target: StockTarget) -> dict[str, object]:
+    """Fields of the record of a kernel compiled by the Triton that is installed."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+
+    with tempfile.TemporaryDirectory(prefix="anychip-") as folder:
+        source = Path(folder) / "kernel.ttir"
+        source.write_text(kernel.ttir)
+        compiled = triton.compile(
+            str(source),
+            target=GPUTarget(target.backend, target.architecture, target.warp_size),
+            options={"num_warps": kernel.num_warps, "num_stages": kernel.num_stages},
+        )
+    binary, text = _BINARIES[target.backend]
+    code = compiled.asm[binary]
+    return {
+        "symbol": compiled.metadata.name,
+        "object_format": binary,
+        "object_code": code,
+        "code_bytes": code_size(code),
+        "assembly": compiled.asm.get(text, ""),
+    }
+
+
+def answer(request: Request) -> Record:
+    """The record of one request. An exception of a compiler becomes the record's error."""
+    kernel, target = request.kernel, request.target
+    started = time.perf_counter()
+    try:
+        if isinstance(target, StockTarget):
+            fields = compile_with_stock_triton(kernel, target)
+        else:
+            fields = compile_with_ours(kernel, target)
+    except Exception as error:
+        fields = {"error": f"{type(error).__name__}: {error}".strip()}
+    seconds = time.perf_counter() - started
+    return Record(kernel=kernel.name, chip=request.chip, target=target.name, seconds=seconds, **fields)  # type: ignore[arg-type]
+
+
+def main() -> None:
+    requests = sys.stdin.buffer
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    while True:
+        try:
+            request = pickle.load(requests)
+        except EOFError:
+            return
+        record = answer(request)
+        sys.stderr.flush()
+        pickle.dump(record, answers)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
