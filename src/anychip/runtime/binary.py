@@ -1,0 +1,71 @@
+"""The self-checking form in which compiled kernels are stored.
+
+Object code and what a launch must know of it go in; one `bytes` comes out that says by itself
+whether it is whole, of this format and for this processor. `unpack` refuses anything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import asdict, dataclass
+
+from .errors import CorruptBinary
+
+MAGIC = b"ANYCHIP\0"
+FORMAT = 1
+_PREFIX = struct.Struct("<8sII32s")
+"""Magic, format version, length of the JSON header, SHA-256 of header and code."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelBinary:
+    """Object code of one kernel. `arg_types` are TTIR type texts, one for each 8-byte slot;
+    `messages[k]` is the text of device assertion k; `target` says what it was compiled for;
+    `arena_bytes` is the scratch memory each thread needs, status block included."""
+
+    name: str
+    symbol: str
+    arena_bytes: int
+    arg_types: tuple[str, ...]
+    messages: tuple[str, ...]
+    target: str
+    object_code: bytes
+
+
+def pack(binary: KernelBinary) -> bytes:
+    """`binary` as bytes: prefix, JSON header, object code."""
+    fields = asdict(binary)
+    code = fields.pop("object_code")
+    header = json.dumps(fields, sort_keys=True).encode()
+    digest = hashlib.sha256(header + code).digest()
+    return _PREFIX.pack(MAGIC, FORMAT, len(header), digest) + header + code
+
+
+def unpack(data: bytes, target: str | None = None) -> KernelBinary:
+    """The kernel in `data`. Raises `CorruptBinary` when it is damaged, of another format, or,
+    with `target` given, compiled for another one."""
+    if len(data) < _PREFIX.size:
+        raise CorruptBinary(f"{len(data)} bytes are fewer than the header's {_PREFIX.size}")
+    magic, version, length, digest = _PREFIX.unpack_from(data)
+    if magic != MAGIC:
+        raise CorruptBinary(f"it starts with {magic!r}, not {MAGIC!r}")
+    if version != FORMAT:
+        raise CorruptBinary(f"format {version}, this version reads {FORMAT}")
+    body = data[_PREFIX.size :]
+    if hashlib.sha256(body).digest() != digest:
+        raise CorruptBinary("its checksum does not match (truncated or damaged)")
+    fields = json.loads(body[:length])
+    binary = KernelBinary(
+        name=fields["name"],
+        symbol=fields["symbol"],
+        arena_bytes=fields["arena_bytes"],
+        arg_types=tuple(fields["arg_types"]),
+        messages=tuple(fields["messages"]),
+        target=fields["target"],
+        object_code=body[length:],
+    )
+    if target is not None and binary.target != target:
+        raise CorruptBinary(f"compiled for {binary.target}, this process needs {target}")
+    return binary

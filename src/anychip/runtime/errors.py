@@ -1,0 +1,39 @@
+"""Errors of the runtime: loading machine code, packing arguments, running launches."""
+
+from __future__ import annotations
+
+from ..errors import AnychipError
+
+
+class RuntimeFault(AnychipError):
+    """Base of what goes wrong between machine code and its launch."""
+
+
+class CorruptBinary(RuntimeFault):
+    """A stored kernel binary is truncated, damaged, or of another version or processor."""
+
+    def __init__(self, reason: str):
+        self.reason = reason
+        super().__init__(
+            f"kernel binary unusable: {reason}\n"
+            "  Delete the kernel's folder in Triton's cache (TRITON_CACHE_DIR, by default "
+            "~/.triton/cache); it is compiled again at the next launch."
+        )
+
+
+class LoadError(RuntimeFault):
+    """Machine code could not be linked into this process."""
+
+
+class ArgumentError(RuntimeFault, TypeError):
+    """A launch was given an argument that the kernel's signature does not take."""
+
+
+class DeviceAssertion(RuntimeFault, RuntimeError):
+    """A `device_assert` of a kernel failed. `program_id` is (x, y, z) of the program instance."""
+
+    def __init__(self, kernel: str, message: str, program_id: tuple[int, int, int]):
+        self.kernel = kernel
+        self.message = message
+        self.program_id = program_id
+        super().__init__(f"{kernel}: device assertion failed in program instance {program_id}: {message}")

@@ -1,0 +1,41 @@
+"""A kernel that is loaded and ready to launch.
+
+A `KernelBinary` goes in; its machine code is linked and a record made that native code reads:
+entry point, arena size, running estimate of a program instance's time, count of launches.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+
+from . import launches
+from .binary import KernelBinary
+from .loader import load
+from .native.layout import CACHE_LINE, FunctionRecord
+
+_loaded: weakref.WeakValueDictionary[int, Function] = weakref.WeakValueDictionary()
+
+
+class Function:
+    """A loaded kernel. `address` is that of its record, which Triton passes around as the
+    kernel's handle; the object must outlive every launch."""
+
+    def __init__(self, binary: KernelBinary):
+        self.name = binary.name
+        self.messages = binary.messages
+        self.arg_types = binary.arg_types
+        self._code = load(binary.object_code, (binary.symbol,))
+        arena = max(binary.arena_bytes, CACHE_LINE)
+        self.record = FunctionRecord(
+            entry=self._code[binary.symbol],
+            arena_bytes=(arena + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE,
+        )
+        self.address = ctypes.addressof(self.record)
+        _loaded[self.address] = self
+        launches.watch(self, self.name, self.record)
+
+
+def at(address: int) -> Function:
+    """The loaded function whose record is at `address`."""
+    return _loaded[address]

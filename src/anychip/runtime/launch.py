@@ -1,0 +1,107 @@
+"""From a launch as Triton makes it to a run of the grid.
+
+`launcher` gives the callable that Triton calls with grid, stream, function, metadata, hooks and
+all arguments of the kernel. `Launcher` is that callable in Python: it takes every kind of
+argument, calls hooks, tells recorders and explains what is wrong. The native one (`native.call`)
+does the plain case several times faster and hands the rest to this one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from . import function, launches, native
+from .errors import ArgumentError, DeviceAssertion
+from .native.grid import GRID_TOO_LARGE, OUT_OF_MEMORY
+from .slots import Node, count, descriptors, pack
+
+GRID_LIMIT = (1 << 31) - 1
+"""Largest extent of one grid dimension: program ids are 32 bits wide."""
+
+
+class Launcher:
+    """Launches one kernel. `tree` says how each argument is packed (see `slots`), `arg_types`
+    are the TTIR types of the compiled function's arguments, one for each slot."""
+
+    def __init__(self, tree: Sequence[Node], arg_types: Sequence[str], name: str):
+        self.tree = tuple(tree)
+        self.name = name
+        self.slot_count = len(arg_types)
+        number = descriptors(tree)
+        self.rounding_flag = number > 0 and self.slot_count == count(tree) + number
+        if self.slot_count != count(tree) + number * self.rounding_flag:
+            raise ArgumentError(
+                f"{name}: the compiled function takes {self.slot_count} values ({', '.join(arg_types)}), "
+                f"its signature gives {count(tree)}"
+            )
+
+    def __call__(
+        self,
+        grid_x: int,
+        grid_y: int,
+        grid_z: int,
+        stream: Any,
+        function_address: int,
+        packed_metadata: Any,
+        launch_metadata: Any,
+        enter_hook: Any,
+        exit_hook: Any,
+        *arguments: Any,
+    ) -> None:
+        """Run the kernel over the grid and return when it is done.
+
+        Raises `ArgumentError` for arguments that the signature does not take and
+        `DeviceAssertion` when a program's assertion failed.
+        """
+        grid = tuple(self._extent(axis, extent) for axis, extent in zip("xyz", (grid_x, grid_y, grid_z)))
+        slots = pack(self.tree, arguments, self.rounding_flag, [])
+        if _is_set(enter_hook):
+            enter_hook(launch_metadata)
+        if launches.is_recording():
+            launches.notify(launches.Launch(self.name, grid, arguments))
+        run(function_address, slots, grid)
+        if _is_set(exit_hook):
+            exit_hook(launch_metadata)
+
+    def _extent(self, axis: str, extent: Any) -> int:
+        try:
+            value = extent.__index__()
+        except AttributeError:
+            raise ArgumentError(f"{self.name}: grid {axis} is {extent!r}, not an integer") from None
+        if not 0 <= value <= GRID_LIMIT:
+            raise ArgumentError(f"{self.name}: grid {axis} is {value}; it must lie in 0..{GRID_LIMIT}")
+        return value
+
+
+def launcher(tree: Sequence[Node], arg_types: Sequence[str], name: str) -> Any:
+    """The fastest callable that launches a kernel of this signature."""
+    native.state().attach_threads()
+    return Launcher(tree, arg_types, name)
+
+
+def run(address: int, slots: Sequence[int], grid: Sequence[int]) -> None:
+    """Run the loaded function whose record is at `address` with packed arguments over a grid."""
+    runtime = native.state()
+    packed = (ctypes.c_uint64 * max(1, len(slots)))(*slots)
+    program = (ctypes.c_int32 * 3)()
+    code = runtime.run(runtime.address, address, packed, *grid, program)
+    if code:
+        fail(address, code, *program)
+
+
+def fail(address: int, code: int, x: int, y: int, z: int) -> NoReturn:
+    """Raise what a launch's result code stands for."""
+    failed = function.at(address)
+    if code == OUT_OF_MEMORY:
+        raise MemoryError(f"{failed.name}: no scratch memory ({failed.record.arena_bytes} bytes a thread)")
+    if code == GRID_TOO_LARGE:
+        raise ArgumentError(f"{failed.name}: the grid has 2^63 program instances or more")
+    message = failed.messages[code - 1] if code <= len(failed.messages) else f"assertion {code}"
+    raise DeviceAssertion(failed.name, message, (x, y, z))
+
+
+def _is_set(hook: Any) -> bool:
+    """Whether a hook of Triton's would call anything; chains of hooks are truthy when empty."""
+    return hook is not None and bool(getattr(hook, "calls", True))

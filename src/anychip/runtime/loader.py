@@ -1,0 +1,60 @@
+"""Object code in, callable addresses out.
+
+One ORC JIT links every object of the process. What an object needs from outside (printf,
+memcpy, ...) is found among the symbols of the process or passed in by address. Dropping a
+`LoadedCode` frees its memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+from collections.abc import Mapping, Sequence
+
+from llvmlite import binding as llvm
+
+from .errors import LoadError
+
+_lock = threading.Lock()
+_names = itertools.count()
+
+
+@functools.cache
+def _jit() -> llvm.LLJIT:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+    return llvm.create_lljit_compiler(machine)
+
+
+class LoadedCode:
+    """Machine code that lives in this process as long as this object, which maps the names of
+    its entry points to their addresses."""
+
+    __slots__ = ("_tracker",)
+
+    def __init__(self, tracker: llvm.ResourceTracker):
+        self._tracker = tracker
+
+    def __getitem__(self, symbol: str) -> int:
+        return self._tracker[symbol]
+
+
+def load(object_code: bytes, symbols: Sequence[str], imports: Mapping[str, int] | None = None) -> LoadedCode:
+    """Link `object_code`, whose entry points are `symbols`.
+
+    `imports` gives addresses of external symbols that the process does not export. Raises
+    `LoadError` with LLVM's message.
+    """
+    builder = llvm.JITLibraryBuilder().add_object_img(object_code).add_current_process()
+    for symbol in symbols:
+        builder.export_symbol(symbol)
+    for name, address in (imports or {}).items():
+        builder.import_symbol(name, address)
+    with _lock:
+        try:
+            tracker = builder.link(_jit(), f"anychip.{next(_names)}")
+        except RuntimeError as error:
+            raise LoadError(f"{symbols[0]}: cannot be linked into this process: {error}") from error
+    return LoadedCode(tracker)

@@ -1,0 +1,99 @@
+"""The native part of the runtime: written in LLVM IR, compiled once and kept as object code.
+
+`grid` runs launches over threads, `pool` is the thread pool for processes without OpenMP, `call`
+is what Python calls for a launch. `state()` compiles or loads them and gives the one `Native`
+object of the process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+from importlib.metadata import version
+
+from ...compiler import targets
+from ...compiler.targets import machine
+from .. import openmp
+from ..cache import ObjectCache
+from ..loader import LoadedCode, load
+from .grid import GRID
+from .layout import State, accessors
+from .pool import POOL
+
+ENTRY_POINTS = ("anychip.run", "anychip.trim")
+
+
+class Native:
+    """The native runtime, loaded. `state` is shared memory: see `layout.State`."""
+
+    def __init__(self) -> None:
+        self.state = State(thread_limit=_processors())
+        self.address = ctypes.addressof(self.state)
+        self._code = _load()
+        pointer, integer = ctypes.c_void_p, ctypes.c_int64
+        self.run = ctypes.CFUNCTYPE(
+            ctypes.c_int32, pointer, pointer, pointer, integer, integer, integer, pointer
+        )(self._code["anychip.run"])
+        self._trim = ctypes.CFUNCTYPE(None, pointer)(self._code["anychip.trim"])
+        self.attach_threads()
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def attach_threads(self) -> bool:
+        """Use the OpenMP runtime of this process, if one is loaded by now. Returns whether."""
+        if self.state.run_team:
+            return True
+        runtime = openmp.find()
+        if runtime is None:
+            return False
+        self.state.team_member = runtime.team_member
+        self.state.in_team = runtime.in_team
+        self.state.thread_count = runtime.thread_count
+        self.state.run_team = runtime.run_team
+        return True
+
+    def divert(self, change: int) -> None:
+        """While the sum of changes is not zero, launches go through Python."""
+        self.state.diverted += change
+
+    def trim(self) -> None:
+        """Give scratch memory that no launch holds back to the system."""
+        self._trim(self.address)
+
+    def _after_fork(self) -> None:
+        """A child has none of its parent's threads, and locks may have been held by them."""
+        self.state.lock = 0
+        self.state.pool = None
+        self.state.run_team = None
+        self.state.in_team = None
+
+
+@functools.cache
+def state() -> Native:
+    """The native runtime of this process."""
+    return Native()
+
+
+def _processors() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def _load() -> LoadedCode:
+    text = "\n".join((accessors(), GRID, POOL))
+    target = targets.host()
+    key = hashlib.sha256(f"{text};{target};{version('llvmlite')}".encode()).hexdigest()
+    cache = ObjectCache("native")
+    code = cache.get(key)
+    if code is None:
+        code = machine.emit_object(text, target)
+        cache.put(key, code)
+    return load(code, ENTRY_POINTS, imports())
+
+
+def imports() -> dict[str, int]:
+    """Addresses of the functions that the native code calls."""
+    return {}

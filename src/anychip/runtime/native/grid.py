@@ -1,0 +1,464 @@
+"""LLVM IR that runs a grid of program instances over threads.
+
+`anychip.run` leases scratch memory, decides how many threads are worth waking, lets them work
+through the grid and reports a failed device assertion. Each thread starts with a contiguous part
+of its own (neighbouring kernels find their data in the same core's cache) and then takes chunks
+from the others' parts, so that uneven programs balance. Counters are 64 bits wide.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+from .layout import CACHE_LINE, Job
+
+OUT_OF_MEMORY = -1
+GRID_TOO_LARGE = -2
+
+SERIAL_PICOSECONDS = 6_000_000
+"""Launches expected to take less run on the calling thread: waking a team costs 1 to 2 us."""
+
+SHARE_PICOSECONDS = 3_000_000
+"""A thread joins for at least this much work."""
+
+CHUNKS_PER_MEMBER = 8
+"""Pieces that a thread's part is divided in, for others to take."""
+
+_BLOCK_ROUNDING = 4096
+
+GRID = f"""
+%timespec = type {{ i64, i64 }}
+declare i32 @clock_gettime(i32, ptr)
+declare i32 @sched_yield()
+declare ptr @aligned_alloc(i64, i64)
+declare void @free(ptr)
+declare {{ i64, i1 }} @llvm.umul.with.overflow.i64(i64, i64)
+declare i64 @llvm.smin.i64(i64, i64)
+declare i64 @llvm.smax.i64(i64, i64)
+declare i64 @llvm.umin.i64(i64, i64)
+
+define internal i64 @anychip.now() {{
+  %t = alloca %timespec
+  %rc = call i32 @clock_gettime(i32 1, ptr %t)
+  %s = load i64, ptr %t
+  %np = getelementptr i8, ptr %t, i64 8
+  %n = load i64, ptr %np
+  %sn = mul i64 %s, 1000000000
+  %r = add i64 %sn, %n
+  ret i64 %r
+}}
+
+define internal void @anychip.lock(ptr %lock) {{
+  br label %try
+try:
+  %old = atomicrmw xchg ptr %lock, i64 1 acquire
+  %free = icmp eq i64 %old, 0
+  br i1 %free, label %done, label %wait
+wait:
+  %rc = call i32 @sched_yield()
+  br label %try
+done:
+  ret void
+}}
+
+define internal void @anychip.unlock(ptr %lock) {{
+  store atomic i64 0, ptr %lock release, align 8
+  ret void
+}}
+
+; A block of at least %bytes of scratch memory, or null. A free block that is too small is
+; replaced by the larger one, so there are never more blocks than launches at one time.
+define ptr @anychip.lease(ptr %state, i64 %bytes) {{
+entry:
+  %lock = call ptr @state.lock(ptr %state)
+  %head = call ptr @state.free_blocks(ptr %state)
+  call void @anychip.lock(ptr %lock)
+  br label %search
+search:
+  %link = phi ptr [ %head, %entry ], [ %next_link, %larger ]
+  %block = load ptr, ptr %link
+  %none = icmp eq ptr %block, null
+  br i1 %none, label %missing, label %check
+check:
+  %size_p = call ptr @block.bytes(ptr %block)
+  %size = load i64, ptr %size_p
+  %fits = icmp sge i64 %size, %bytes
+  br i1 %fits, label %take, label %larger
+larger:
+  %next_link = call ptr @block.next(ptr %block)
+  br label %search
+take:
+  %next_p = call ptr @block.next(ptr %block)
+  %next = load ptr, ptr %next_p
+  store ptr %next, ptr %link
+  call void @anychip.unlock(ptr %lock)
+  ret ptr %block
+missing:
+  %small = load ptr, ptr %head
+  %empty = icmp eq ptr %small, null
+  br i1 %empty, label %allocate, label %replace
+replace:
+  %second_p = call ptr @block.next(ptr %small)
+  %second = load ptr, ptr %second_p
+  store ptr %second, ptr %head
+  %old_p = call ptr @block.bytes(ptr %small)
+  %old = load i64, ptr %old_p
+  br label %allocate
+allocate:
+  %freed = phi i64 [ 0, %missing ], [ %old, %replace ]
+  %padded = add i64 %bytes, {_BLOCK_ROUNDING - 1}
+  %rounded = and i64 %padded, -{_BLOCK_ROUNDING}
+  %change = sub i64 %rounded, %freed
+  %now_p = call ptr @state.arena_bytes(ptr %state)
+  %now = load i64, ptr %now_p
+  %sum = add i64 %now, %change
+  store i64 %sum, ptr %now_p
+  %peak_p = call ptr @state.arena_bytes_peak(ptr %state)
+  %peak = load i64, ptr %peak_p
+  %higher = call i64 @llvm.smax.i64(i64 %peak, i64 %sum)
+  store i64 %higher, ptr %peak_p
+  call void @anychip.unlock(ptr %lock)
+  call void @free(ptr %small)
+  %full = add i64 %rounded, {CACHE_LINE}
+  %fresh = call ptr @aligned_alloc(i64 {CACHE_LINE}, i64 %full)
+  %failed = icmp eq ptr %fresh, null
+  br i1 %failed, label %refused, label %ready
+refused:
+  call void @anychip.lock(ptr %lock)
+  %more = load i64, ptr %now_p
+  %less = sub i64 %more, %rounded
+  store i64 %less, ptr %now_p
+  call void @anychip.unlock(ptr %lock)
+  ret ptr null
+ready:
+  %bytes_p = call ptr @block.bytes(ptr %fresh)
+  store i64 %rounded, ptr %bytes_p
+  ret ptr %fresh
+}}
+
+define void @anychip.release(ptr %state, ptr %block) {{
+  %lock = call ptr @state.lock(ptr %state)
+  %head = call ptr @state.free_blocks(ptr %state)
+  %next_p = call ptr @block.next(ptr %block)
+  call void @anychip.lock(ptr %lock)
+  %first = load ptr, ptr %head
+  store ptr %first, ptr %next_p
+  store ptr %block, ptr %head
+  call void @anychip.unlock(ptr %lock)
+  ret void
+}}
+
+; Frees every block that no launch holds.
+define void @anychip.trim(ptr %state) {{
+  %lock = call ptr @state.lock(ptr %state)
+  %head = call ptr @state.free_blocks(ptr %state)
+  %now_p = call ptr @state.arena_bytes(ptr %state)
+  call void @anychip.lock(ptr %lock)
+  br label %loop
+loop:
+  %block = load ptr, ptr %head
+  %none = icmp eq ptr %block, null
+  br i1 %none, label %done, label %drop
+drop:
+  %next_p = call ptr @block.next(ptr %block)
+  %next = load ptr, ptr %next_p
+  store ptr %next, ptr %head
+  %size_p = call ptr @block.bytes(ptr %block)
+  %size = load i64, ptr %size_p
+  %now = load i64, ptr %now_p
+  %less = sub i64 %now, %size
+  store i64 %less, ptr %now_p
+  call void @free(ptr %block)
+  br label %loop
+done:
+  call void @anychip.unlock(ptr %lock)
+  ret void
+}}
+
+; First program of part %part when %total programs are divided into %parts.
+define internal i64 @anychip.part(i64 %total, i64 %parts, i64 %part) alwaysinline {{
+  %quotient = udiv i64 %total, %parts
+  %remainder = urem i64 %total, %parts
+  %base = mul i64 %quotient, %part
+  %extra = call i64 @llvm.umin.i64(i64 %part, i64 %remainder)
+  %first = add i64 %base, %extra
+  ret i64 %first
+}}
+
+; What member %member of a job's team does.
+define internal void @anychip.work(ptr %job, i64 %member) {{
+entry:
+  %entry_p = call ptr @job.entry(ptr %job)
+  %kernel = load ptr, ptr %entry_p
+  %slots_p = call ptr @job.slots(ptr %job)
+  %slots = load ptr, ptr %slots_p
+  %total_p = call ptr @job.total(ptr %job)
+  %total = load i64, ptr %total_p
+  %chunk_p = call ptr @job.chunk(ptr %job)
+  %chunk = load i64, ptr %chunk_p
+  %members_p = call ptr @job.members(ptr %job)
+  %members = load i64, ptr %members_p
+  %gx_p = call ptr @job.grid_x(ptr %job)
+  %gx = load i32, ptr %gx_p
+  %gy_p = call ptr @job.grid_y(ptr %job)
+  %gy = load i32, ptr %gy_p
+  %gz_p = call ptr @job.grid_z(ptr %job)
+  %gz = load i32, ptr %gz_p
+  %failure_p = call ptr @job.failure(ptr %job)
+  %counters_p = call ptr @job.counters(ptr %job)
+  %counters = load ptr, ptr %counters_p
+  %arenas_p = call ptr @job.arenas(ptr %job)
+  %arenas = load ptr, ptr %arenas_p
+  %stride_p = call ptr @job.arena_bytes(ptr %job)
+  %stride = load i64, ptr %stride_p
+  %outside = icmp uge i64 %member, %members
+  br i1 %outside, label %done, label %begin
+begin:
+  %offset = mul i64 %member, %stride
+  %arena = getelementptr i8, ptr %arenas, i64 %offset
+  store i32 0, ptr %arena
+  br label %parts
+parts:
+  %visited = phi i64 [ 0, %begin ], [ %visited_next, %next_part ]
+  %all = icmp uge i64 %visited, %members
+  br i1 %all, label %done, label %choose
+choose:
+  %shifted = add i64 %member, %visited
+  %part = urem i64 %shifted, %members
+  %after = add i64 %part, 1
+  %end = call i64 @anychip.part(i64 %total, i64 %members, i64 %after)
+  %counter_offset = mul i64 %part, {CACHE_LINE}
+  %counter = getelementptr i8, ptr %counters, i64 %counter_offset
+  br label %take
+take:
+  %stop = load atomic i32, ptr %failure_p monotonic, align 4
+  %stopped = icmp ne i32 %stop, 0
+  br i1 %stopped, label %done, label %claim
+claim:
+  %first = atomicrmw add ptr %counter, i64 %chunk monotonic
+  %left = icmp ult i64 %first, %end
+  br i1 %left, label %run, label %next_part
+run:
+  %beyond = add i64 %first, %chunk
+  %last = call i64 @llvm.umin.i64(i64 %beyond, i64 %end)
+  call void %kernel(ptr %slots, i64 %first, i64 %last, i32 %gx, i32 %gy, i32 %gz, ptr %arena)
+  %status = load i32, ptr %arena
+  %well = icmp eq i32 %status, 0
+  br i1 %well, label %take, label %failed
+failed:
+  %exchange = cmpxchg ptr %failure_p, i32 0, i32 %status monotonic monotonic
+  %won = extractvalue {{ i32, i1 }} %exchange, 1
+  br i1 %won, label %report, label %done
+report:
+  %x_p = getelementptr i8, ptr %arena, i64 4
+  %x = load i32, ptr %x_p
+  %y_p = getelementptr i8, ptr %arena, i64 8
+  %y = load i32, ptr %y_p
+  %z_p = getelementptr i8, ptr %arena, i64 12
+  %z = load i32, ptr %z_p
+  %jx = call ptr @job.program_x(ptr %job)
+  store i32 %x, ptr %jx
+  %jy = call ptr @job.program_y(ptr %job)
+  store i32 %y, ptr %jy
+  %jz = call ptr @job.program_z(ptr %job)
+  store i32 %z, ptr %jz
+  br label %done
+next_part:
+  %visited_next = add i64 %visited, 1
+  br label %parts
+done:
+  ret void
+}}
+
+; What OpenMP calls on each thread of the team.
+define internal void @anychip.member(ptr %job) {{
+  %number_p = call ptr @job.member_of_team(ptr %job)
+  %number = load ptr, ptr %number_p
+  %m = call i32 %number()
+  %member = zext i32 %m to i64
+  call void @anychip.work(ptr %job, i64 %member)
+  ret void
+}}
+
+; How many threads are worth waking for %total programs of %each picoseconds (0: unknown).
+define internal i64 @anychip.team_size(ptr %state, i64 %total, i64 %each) {{
+  %several = icmp ugt i64 %total, 1
+  br i1 %several, label %estimate, label %serial
+estimate:
+  %product = call {{ i64, i1 }} @llvm.umul.with.overflow.i64(i64 %total, i64 %each)
+  %work = extractvalue {{ i64, i1 }} %product, 0
+  %huge = extractvalue {{ i64, i1 }} %product, 1
+  %unknown = icmp eq i64 %each, 0
+  %unbounded = or i1 %huge, %unknown
+  %long = icmp ugt i64 %work, {SERIAL_PICOSECONDS}
+  %worth = or i1 %unbounded, %long
+  br i1 %worth, label %ask, label %serial
+ask:
+  %limit_p = call ptr @state.thread_limit(ptr %state)
+  %limit = load i64, ptr %limit_p
+  %count_p = call ptr @state.thread_count(ptr %state)
+  %count_function = load ptr, ptr %count_p
+  %counted = icmp ne ptr %count_function, null
+  br i1 %counted, label %count, label %nested
+count:
+  %c = call i32 %count_function()
+  %c64 = sext i32 %c to i64
+  br label %nested
+nested:
+  %threads = phi i64 [ %limit, %ask ], [ %c64, %count ]
+  %in_p = call ptr @state.in_team(ptr %state)
+  %in_function = load ptr, ptr %in_p
+  %can_tell = icmp ne ptr %in_function, null
+  br i1 %can_tell, label %inside, label %bound
+inside:
+  %in = call i32 %in_function()
+  %is_inside = icmp ne i32 %in, 0
+  br i1 %is_inside, label %serial, label %bound
+bound:
+  %shares = udiv i64 %work, {SHARE_PICOSECONDS}
+  %useful = select i1 %unbounded, i64 %threads, i64 %shares
+  %a = call i64 @llvm.smin.i64(i64 %threads, i64 %useful)
+  %b = call i64 @llvm.umin.i64(i64 %a, i64 %total)
+  %c1 = call i64 @llvm.smax.i64(i64 %b, i64 1)
+  ret i64 %c1
+serial:
+  ret i64 1
+}}
+
+; Runs function %function over a grid. Returns 0, the number of a failed assertion plus one with
+; the program's id in %program (3 x i32), or one of the negative codes.
+define i32 @anychip.run(ptr %state, ptr %function, ptr %slots, i64 %gx, i64 %gy, i64 %gz, ptr %program) {{
+entry:
+  %job = alloca [ {ctypes.sizeof(Job)} x i8 ], align 64
+  %x_empty = icmp slt i64 %gx, 1
+  %y_empty = icmp slt i64 %gy, 1
+  %z_empty = icmp slt i64 %gz, 1
+  %xy_empty = or i1 %x_empty, %y_empty
+  %empty = or i1 %xy_empty, %z_empty
+  br i1 %empty, label %nothing, label %measure
+nothing:
+  ret i32 0
+measure:
+  %xy = mul i64 %gx, %gy
+  %xyz = call {{ i64, i1 }} @llvm.umul.with.overflow.i64(i64 %xy, i64 %gz)
+  %total = extractvalue {{ i64, i1 }} %xyz, 0
+  %overflow = extractvalue {{ i64, i1 }} %xyz, 1
+  %negative = icmp slt i64 %total, 0
+  %too_large = or i1 %overflow, %negative
+  br i1 %too_large, label %refuse, label %plan
+refuse:
+  ret i32 {GRID_TOO_LARGE}
+plan:
+  %each_p = call ptr @function.picoseconds(ptr %function)
+  %each = load atomic i64, ptr %each_p monotonic, align 8
+  %members = call i64 @anychip.team_size(ptr %state, i64 %total, i64 %each)
+  %stride_p = call ptr @function.arena_bytes(ptr %function)
+  %stride = load i64, ptr %stride_p
+  %per_member = add i64 %stride, {CACHE_LINE}
+  %bytes = mul i64 %per_member, %members
+  %block = call ptr @anychip.lease(ptr %state, i64 %bytes)
+  %no_memory = icmp eq ptr %block, null
+  br i1 %no_memory, label %exhausted, label %fill
+exhausted:
+  ret i32 {OUT_OF_MEMORY}
+fill:
+  %memory = getelementptr i8, ptr %block, i64 {CACHE_LINE}
+  %counter_bytes = mul i64 %members, {CACHE_LINE}
+  %arenas = getelementptr i8, ptr %memory, i64 %counter_bytes
+  %entry_p = call ptr @function.entry(ptr %function)
+  %kernel = load ptr, ptr %entry_p
+  %j_entry = call ptr @job.entry(ptr %job)
+  store ptr %kernel, ptr %j_entry
+  %j_slots = call ptr @job.slots(ptr %job)
+  store ptr %slots, ptr %j_slots
+  %j_total = call ptr @job.total(ptr %job)
+  store i64 %total, ptr %j_total
+  %j_members = call ptr @job.members(ptr %job)
+  store i64 %members, ptr %j_members
+  %gx32 = trunc i64 %gx to i32
+  %j_gx = call ptr @job.grid_x(ptr %job)
+  store i32 %gx32, ptr %j_gx
+  %gy32 = trunc i64 %gy to i32
+  %j_gy = call ptr @job.grid_y(ptr %job)
+  store i32 %gy32, ptr %j_gy
+  %gz32 = trunc i64 %gz to i32
+  %j_gz = call ptr @job.grid_z(ptr %job)
+  store i32 %gz32, ptr %j_gz
+  %j_failure = call ptr @job.failure(ptr %job)
+  store i32 0, ptr %j_failure
+  %j_counters = call ptr @job.counters(ptr %job)
+  store ptr %memory, ptr %j_counters
+  %j_arenas = call ptr @job.arenas(ptr %job)
+  store ptr %arenas, ptr %j_arenas
+  %j_stride = call ptr @job.arena_bytes(ptr %job)
+  store i64 %stride, ptr %j_stride
+  %launches = call ptr @function.launches(ptr %function)
+  %before = atomicrmw add ptr %launches, i64 1 monotonic
+  %start = call i64 @anychip.now()
+  %alone = icmp eq i64 %members, 1
+  br i1 %alone, label %serial, label %divide
+serial:
+  store i32 0, ptr %arenas
+  call void %kernel(ptr %slots, i64 0, i64 %total, i32 %gx32, i32 %gy32, i32 %gz32, ptr %arenas)
+  %status = load i32, ptr %arenas
+  store i32 %status, ptr %j_failure
+  %s_x = getelementptr i8, ptr %arenas, i64 4
+  %s_program = load [ 3 x i32 ], ptr %s_x, align 4
+  %j_program = call ptr @job.program_x(ptr %job)
+  store [ 3 x i32 ] %s_program, ptr %j_program, align 4
+  br label %finish
+divide:
+  %part_size = udiv i64 %total, %members
+  %pieces = udiv i64 %part_size, {CHUNKS_PER_MEMBER}
+  %chunk = call i64 @llvm.smax.i64(i64 %pieces, i64 1)
+  %j_chunk = call ptr @job.chunk(ptr %job)
+  store i64 %chunk, ptr %j_chunk
+  br label %mark
+mark:
+  %m = phi i64 [ 0, %divide ], [ %m_next, %mark ]
+  %part_first = call i64 @anychip.part(i64 %total, i64 %members, i64 %m)
+  %mark_offset = mul i64 %m, {CACHE_LINE}
+  %mark_p = getelementptr i8, ptr %memory, i64 %mark_offset
+  store i64 %part_first, ptr %mark_p
+  %m_next = add i64 %m, 1
+  %marked = icmp eq i64 %m_next, %members
+  br i1 %marked, label %dispatch, label %mark
+dispatch:
+  %team_p = call ptr @state.run_team(ptr %state)
+  %team = load ptr, ptr %team_p
+  %own = icmp eq ptr %team, null
+  br i1 %own, label %pool, label %openmp
+openmp:
+  %number_p = call ptr @state.team_member(ptr %state)
+  %number = load ptr, ptr %number_p
+  %j_number = call ptr @job.member_of_team(ptr %job)
+  store ptr %number, ptr %j_number
+  %members32 = trunc i64 %members to i32
+  call void %team(ptr @anychip.member, ptr %job, i32 %members32, i32 0)
+  br label %finish
+pool:
+  call void @anychip.run_pool(ptr %state, ptr %job, i64 %members)
+  br label %finish
+finish:
+  %stop = call i64 @anychip.now()
+  call void @anychip.release(ptr %state, ptr %block)
+  %elapsed = sub i64 %stop, %start
+  %thread_time = mul i64 %elapsed, %members
+  %thread_picoseconds = mul i64 %thread_time, 1000
+  %measured = udiv i64 %thread_picoseconds, %total
+  %known = icmp eq i64 %each, 0
+  %old = select i1 %known, i64 %measured, i64 %each
+  %both = add i64 %old, %measured
+  %mean = lshr i64 %both, 1
+  %estimate = call i64 @llvm.smax.i64(i64 %mean, i64 1)
+  store atomic i64 %estimate, ptr %each_p monotonic, align 8
+  %failure = load i32, ptr %j_failure
+  %well = icmp eq i32 %failure, 0
+  br i1 %well, label %nothing, label %failed
+failed:
+  %f_program = call ptr @job.program_x(ptr %job)
+  %id = load [ 3 x i32 ], ptr %f_program, align 4
+  store [ 3 x i32 ] %id, ptr %program, align 4
+  ret i32 %failure
+}}
+"""

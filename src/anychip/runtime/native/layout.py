@@ -1,0 +1,113 @@
+"""Layouts of the structures that Python and the native code share, as byte offsets.
+
+Python sees them as ctypes structures, LLVM IR as `getelementptr i8` with the numbers taken from
+those structures, so that each layout is written once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+CACHE_LINE = 64
+
+
+class State(ctypes.Structure):
+    """The native runtime's state, one for the process."""
+
+    _fields_ = (
+        ("lock", ctypes.c_int64),
+        ("free_blocks", ctypes.c_void_p),
+        ("arena_bytes", ctypes.c_int64),
+        ("arena_bytes_peak", ctypes.c_int64),
+        ("diverted", ctypes.c_int64),
+        ("run_team", ctypes.c_void_p),
+        ("team_member", ctypes.c_void_p),
+        ("in_team", ctypes.c_void_p),
+        ("thread_count", ctypes.c_void_p),
+        ("thread_limit", ctypes.c_int64),
+        ("pool", ctypes.c_void_p),
+    )
+
+
+class FunctionRecord(ctypes.Structure):
+    """What native code knows of a loaded kernel."""
+
+    _fields_ = (
+        ("entry", ctypes.c_void_p),
+        ("arena_bytes", ctypes.c_int64),
+        ("launches", ctypes.c_int64),
+        ("picoseconds", ctypes.c_int64),
+    )
+
+
+class Block(ctypes.Structure):
+    """Head of a leased piece of scratch memory; the memory follows after `CACHE_LINE` bytes."""
+
+    _fields_ = (("next", ctypes.c_void_p), ("bytes", ctypes.c_int64))
+
+
+class Job(ctypes.Structure):
+    """One launch while it runs, shared by the threads of its team."""
+
+    _fields_ = (
+        ("entry", ctypes.c_void_p),
+        ("slots", ctypes.c_void_p),
+        ("total", ctypes.c_int64),
+        ("chunk", ctypes.c_int64),
+        ("members", ctypes.c_int64),
+        ("grid_x", ctypes.c_int32),
+        ("grid_y", ctypes.c_int32),
+        ("grid_z", ctypes.c_int32),
+        ("failure", ctypes.c_int32),
+        ("program_x", ctypes.c_int32),
+        ("program_y", ctypes.c_int32),
+        ("program_z", ctypes.c_int32),
+        ("padding", ctypes.c_int32),
+        ("counters", ctypes.c_void_p),
+        ("arenas", ctypes.c_void_p),
+        ("arena_bytes", ctypes.c_int64),
+        ("member_of_team", ctypes.c_void_p),
+    )
+
+
+class Pool(ctypes.Structure):
+    """Threads of our own. Mutex and conditions lie in fields larger than any platform's."""
+
+    _fields_ = (
+        ("mutex", ctypes.c_char * 128),
+        ("started", ctypes.c_char * 128),
+        ("finished", ctypes.c_char * 128),
+        ("generation", ctypes.c_int64),
+        ("size", ctypes.c_int64),
+        ("pending", ctypes.c_int64),
+        ("job", ctypes.c_void_p),
+        ("busy", ctypes.c_int64),
+    )
+
+
+class Worker(ctypes.Structure):
+    """What a thread of the pool is started with."""
+
+    _fields_ = (("pool", ctypes.c_void_p), ("index", ctypes.c_int64), ("generation", ctypes.c_int64))
+
+
+STRUCTURES: dict[str, type[ctypes.Structure]] = {
+    "state": State,
+    "function": FunctionRecord,
+    "block": Block,
+    "job": Job,
+    "pool": Pool,
+    "worker": Worker,
+}
+
+
+def accessors() -> str:
+    """LLVM IR of one inlined function for each field, `@<structure>.<field>(ptr) -> ptr`, that
+    gives the field's address."""
+    return "\n".join(
+        f"define internal ptr @{structure}.{name}(ptr %s) alwaysinline {{\n"
+        f"  %p = getelementptr i8, ptr %s, i64 {getattr(type_, name).offset}\n"
+        "  ret ptr %p\n}"
+        for structure, type_ in STRUCTURES.items()
+        for name, *_ in type_._fields_
+    )

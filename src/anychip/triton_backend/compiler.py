@@ -1,0 +1,156 @@
+"""Triton's side of compilation: the stages from a kernel's front-end module to a binary.
+
+Stock passes make TTIR, whose text goes to `anychip.compiler.pipeline`; object code and the facts
+of its launch come back in one self-checking binary (`anychip.runtime.binary`), which Triton keeps
+in its cache. A target's `arch` names the core to compile for; empty means the host.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import ModuleType
+from typing import Any
+
+from triton import knobs
+from triton._C.libtriton import ir, passes
+from triton.backends.compiler import BaseBackend, GPUTarget, Language
+
+from . import language
+from .options import KernelOptions, parse_options
+
+BACKEND_NAME = "cpu"
+BINARY_EXTENSION = "anychip"
+BINARY_ONLY_EXTENSION = "hsaco"
+"""With TRITON_STORE_BINARY_ONLY Triton keeps only files whose extension is one that it knows."""
+
+TTIR_PASSES: tuple[tuple[str, str], ...] = (
+    ("common", "add_inliner"),
+    ("ttir", "add_rewrite_tensor_pointer"),
+    ("ttir", "add_rewrite_tensor_descriptor_to_pointer"),
+    ("common", "add_canonicalizer"),
+    ("ttir", "add_combine"),
+    ("ttir", "add_reorder_broadcast"),
+    ("common", "add_cse"),
+    ("ttir", "add_triton_licm"),
+    ("common", "add_symbol_dce"),
+)
+"""Stock passes in order. Those that a Triton version lacks are not needed there (block pointers
+left Triton with 3.8)."""
+
+language.make_importable()
+
+
+@functools.cache
+def compiler_fingerprint() -> str:
+    """A digest of our version, of every source file that shapes the code, and of LLVM's version:
+    kernels compiled by another compiler are never taken from a cache."""
+    import hashlib
+    from importlib.metadata import version
+    from pathlib import Path
+
+    from .. import __version__
+
+    digest = hashlib.sha256(f"{__version__};llvmlite {version('llvmlite')}".encode())
+    package = Path(__file__).parent.parent
+    for folder in ("compiler", "triton_backend"):
+        for path in sorted((package / folder).rglob("*.py")):
+            digest.update(path.relative_to(package).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def resolve_target(arch: str) -> Any:
+    """The compiler's target for a Triton target's `arch`; empty means the host."""
+    from ..compiler import targets
+
+    return targets.get(arch or "host")
+
+
+def target_identity(target: Any) -> str:
+    """What tells binaries of different processors apart."""
+    return f"{target.triple}:{target.cpu}:{target.features}"
+
+
+class CPUBackend(BaseBackend):
+    """Compiles for CPUs. Triton makes one for every target it meets."""
+
+    supports_native_tensor_specialization = True
+
+    def __init__(self, target: GPUTarget) -> None:
+        super().__init__(target)
+        self.binary_ext = BINARY_ONLY_EXTENSION if knobs.compilation.store_binary_only else BINARY_EXTENSION
+
+    @staticmethod
+    def supports_target(target: GPUTarget) -> bool:
+        return target.backend == BACKEND_NAME
+
+    def hash(self) -> str:
+        identity = target_identity(resolve_target(self.target.arch))
+        return f"anychip-{compiler_fingerprint()}-{identity}-{self.binary_ext}"
+
+    def get_target_name(self, options: KernelOptions) -> str:
+        return f"{BACKEND_NAME}:{options.arch}" if options.arch else BACKEND_NAME
+
+    def parse_options(self, options: dict[str, Any]) -> KernelOptions:
+        return parse_options(options, self.target.arch)
+
+    def pack_metadata(self, metadata: Any) -> tuple[int, int, int]:
+        return (metadata.num_warps, metadata.num_ctas, metadata.shared)
+
+    def get_codegen_implementation(self, options: KernelOptions) -> dict[str, Any]:
+        return {
+            "convert_custom_types": language.convert_custom_types,
+            "min_dot_size": lambda lhs_type, rhs_type: (1, 1, 1),
+        }
+
+    def get_module_map(self) -> dict[str, ModuleType]:
+        return {"triton.language.extra.libdevice": language.libdevice_module()}
+
+    def load_dialects(self, context: Any) -> None:
+        language.register()
+
+    def add_stages(
+        self, stages: dict[str, Any], options: KernelOptions, language: Language = Language.TRITON
+    ) -> None:
+        if language != Language.TRITON:
+            raise NotImplementedError(
+                f"{language.name} kernels describe a GPU's layouts and cannot be compiled for a CPU; "
+                "launch the kernel's Triton form"
+            )
+        stages["ttir"] = lambda module, metadata: make_ttir(module, metadata)
+        stages[self.binary_ext] = lambda module, metadata: make_binary(module, metadata, self.target.arch)
+
+
+def make_ttir(module: Any, metadata: dict[str, Any]) -> Any:
+    """Run the stock passes on a front-end module."""
+    manager = ir.pass_manager(module.context)
+    manager.enable_debug()
+    for group, name in TTIR_PASSES:
+        add = getattr(getattr(passes, group), name, None)
+        if add is not None:
+            add(manager)
+    manager.run(module, "make_ttir")
+    return module
+
+
+def make_binary(module: Any, metadata: dict[str, Any], arch: str) -> bytes:
+    """Compile TTIR for `arch` and describe the result in `metadata`."""
+    from ..compiler import pipeline
+    from ..runtime.binary import KernelBinary, pack
+
+    target = resolve_target(arch)
+    kernel = pipeline.compile_ttir(str(module), target)
+    metadata["name"] = kernel.name
+    metadata["shared"] = max(1, kernel.arena_bytes)
+    metadata["arg_types"] = list(kernel.arg_types)
+    return pack(
+        KernelBinary(
+            name=kernel.name,
+            symbol=kernel.symbol,
+            arena_bytes=kernel.arena_bytes,
+            arg_types=tuple(kernel.arg_types),
+            messages=tuple(kernel.messages),
+            target=target_identity(target),
+            object_code=kernel.object_code,
+        )
+    )
