@@ -12,11 +12,12 @@ import re
 import struct
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 from .core import Location
 from .lexer import Cursor, unquote
 from .locations import LocationTable
+from .syntax import REFUSED
 from .types import I64, SCALAR_TYPES, PointerType, ScalarType, TileType, Type, element_of
 
 _DEEPEST = 32
@@ -100,9 +101,16 @@ class AttributeParser(Cursor):
         token = self.tokens[self.position]
         found = parse_type(token)
         if found is None:
-            self.fail(f"expected a type, found {token!r}")
+            self.refuse(token, f"expected a type, found {token!r}")
         self.position += 1
         return found
+
+    def refuse(self, token: str, message: str) -> NoReturn:
+        """Raise a `ParseError` about `token`, with what to do where that is known."""
+        for start, advice in REFUSED.items():
+            if token.startswith(start):
+                self.fail(f"{message}: {advice}")
+        self.fail(message)
 
     def type_list(self) -> list[Type]:
         """One type, or any number of them in parentheses."""
@@ -260,7 +268,7 @@ class AttributeParser(Cursor):
         return self.dense()[0]
 
     def dense(self) -> tuple[Any, TileType]:
-        """`dense<...> : tensor<...>`: a scalar when all elements are equal, else a flat list; and its type."""
+        """`dense<...> : tensor<...>`: its type, and a scalar when all elements are equal, else a list."""
         start = self.position
         self.position += 1
         self.expect("<")

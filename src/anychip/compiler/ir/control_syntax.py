@@ -89,7 +89,7 @@ def loop_arguments(parser: Parser, names: list[str], types: list[Type]) -> list[
 
 
 def for_loop(parser: Parser, name: str) -> Parsed:
-    """`[unsigned] %i = %lower to %upper step %step iter_args(...) -> (types) : type { body } {attributes}`."""
+    """`[unsigned] %i = %lower to %upper step %step iter_args(...) -> (types) : type { body } {attrs}`."""
     op = Op(name)
     if parser.accept("unsigned"):
         op.attrs["unsigned"] = True

@@ -101,10 +101,9 @@ _RMW = _numbered("and or xor add fadd max min umax umin exch", 1)
 _CMPI = _numbered("eq ne slt sle sgt sge ult ule ugt uge")
 _CMPF = _numbered("false oeq ogt oge olt ole one ord ueq ugt uge ult ule une uno true")
 _ROUNDING = MappingProxyType({**_numbered("rtz rtne"), None: None})
-_PROPAGATE = MappingProxyType({"none": False, "all": True, 0: False, 0xFFFF: True, False: False, True: True})
+_PROPAGATE = MappingProxyType({"none": False, "all": True, 0xFFFF: True, False: False, True: True})
 _PRECISION = _numbered("tf32 tf32x3 ieee bf16x3 bf16x6")
 _SCALED = _numbered("e4m3 e5m2 e2m3 e3m2 e2m1 bf16 fp16")
-_REDUCE_KIND = _numbered("none add min max inc dec and or xor")
 
 
 def _memory_hints(op: Op) -> None:
@@ -118,21 +117,23 @@ def _memory_hints(op: Op) -> None:
 
 def _scaled_operands(op: Op) -> None:
     """Scales are printed behind the operand they scale; in normal form they follow the accumulator."""
-    segments = op.attrs.pop("operandSegmentSizes", None)
+    attrs = op.attrs
+    segments = attrs.pop("operandSegmentSizes", None)
+    printed = attrs.pop("scale", None)
     if segments is not None:
         sizes = [*segments, 0, 0, 0, 0, 0][:5]
-        op.attrs["a_scale"] = 3 if sizes[3] else None
-        op.attrs["b_scale"] = 3 + bool(sizes[3]) if sizes[4] else None
-        return
-    a_scale, b_scale = op.attrs["a_scale"], op.attrs["b_scale"]
-    if a_scale == 1 or b_scale == 2:
-        placed = [i for i in (a_scale, b_scale) if i is not None]
-        if all(index < len(op.operands) for index in placed):
-            scales = [op.operands[index] for index in placed]
-            rest = [value for index, value in enumerate(op.operands) if index not in placed]
-            op.operands = rest + scales
-            op.attrs["a_scale"] = None if a_scale is None else 3
-            op.attrs["b_scale"] = None if b_scale is None else 2 + len(scales)
+        attrs["a_scale"] = 3 if sizes[3] else None
+        attrs["b_scale"] = 3 + bool(sizes[3]) if sizes[4] else None
+    elif printed is not None:
+        scales = [op.operands[index] for index in printed if index < len(op.operands)]
+        op.operands = [value for index, value in enumerate(op.operands) if index not in printed] + scales
+        attrs["a_scale"] = 3 if printed[0] == 1 else None
+        attrs["b_scale"] = 2 + len(scales) if printed[-1] != 1 else None
+
+
+def _poll_timeout(op: Op) -> None:
+    """The third operand is the timeout, and its mark says no more."""
+    op.attrs.pop("timeout", None)
 
 
 def _print_signs(op: Op) -> None:
@@ -225,7 +226,7 @@ _TABLE: list[OpInfo] = [
     *_elementwise("math.ipowi", "a b", "same integer"),
     *_elementwise("math.fpowi", "a b", "same shape", _FASTMATH),
     *_elementwise(_prefixed("math", "isfinite isinf isnan isnormal"), "a", "test", _FASTMATH),
-    # tt: elementwise
+    # Elementwise operations of tt.
     *_elementwise("tt.addptr", "pointer offset", "addptr"),
     *_elementwise("tt.int_to_ptr", "a", "integer to pointer"),
     *_elementwise("tt.ptr_to_int", "a", "pointer to integer"),
@@ -264,7 +265,7 @@ _TABLE: list[OpInfo] = [
     ),
     OpInfo("tt.map_elementwise", ("args*",), None, "map", (Attribute("pack", 1),), regions=1),
     OpInfo("tt.map_elementwise.return", ("args*",), 0, terminator=True),
-    # tt: programs, ranges and shapes
+    # Programs, ranges and shapes.
     OpInfo("tt.get_program_id", (), 1, "", (Attribute("axis", words=_AXES),)),
     OpInfo("tt.get_num_programs", (), 1, "", (Attribute("axis", words=_AXES),)),
     OpInfo("tt.make_range", (), 1, "range", (Attribute("start"), Attribute("end"))),
@@ -283,7 +284,7 @@ _TABLE: list[OpInfo] = [
     OpInfo("tt.join", ("a", "b"), 1, "join"),
     OpInfo("tt.split", ("a",), 2, "split"),
     OpInfo("tt.cat", ("a", "b"), 1, "cat"),
-    # tt: memory
+    # Memory.
     OpInfo(
         "tt.load",
         ("pointer", "mask?", "other?"),
@@ -312,7 +313,19 @@ _TABLE: list[OpInfo] = [
         reads=True,
         writes=True,
     ),
-    # tt: tiles as a whole
+    OpInfo("tt.atomic_load", ("pointer", "mask?"), 1, "load", (_SEM, _SCOPE), reads=True),
+    OpInfo("tt.atomic_store", ("pointer", "value", "mask?"), 0, "store", (_SEM, _SCOPE), writes=True),
+    OpInfo(
+        "tt.atomic_poll",
+        ("pointer", "expected", "timeout?"),
+        1,
+        "poll",
+        (_SEM, _SCOPE),
+        reads=True,
+        writes=True,
+        finish=_poll_timeout,
+    ),
+    # Tiles as a whole.
     OpInfo(
         "tt.dot",
         ("a", "b", "c"),
@@ -345,7 +358,7 @@ _TABLE: list[OpInfo] = [
     OpInfo("tt.scan.return", ("args*",), 0, terminator=True),
     OpInfo("tt.histogram", ("a", "mask?"), 1, "histogram"),
     OpInfo("tt.gather", ("a", "indices"), 1, "gather", (_AXIS, Attribute("efficient_layout", False))),
-    # tt: effects, calls
+    # Effects and calls.
     OpInfo(
         "tt.print",
         ("args*",),
@@ -362,7 +375,7 @@ _TABLE: list[OpInfo] = [
     OpInfo("gpu.barrier", (), 0, writes=True),
     OpInfo("llvm.intr.assume", ("condition",), 0, "truth", writes=True),
     OpInfo("ub.poison", (), 1),
-    # scf and cf
+    # Control flow.
     OpInfo("scf.for", ("lower", "upper", "step", "args*"), None, "for", regions=1),
     OpInfo("scf.if", ("condition",), None, "if", regions=2),
     OpInfo("scf.while", ("args*",), None, "while", regions=2),
@@ -385,19 +398,6 @@ _TABLE: list[OpInfo] = [
         successors=2,
         terminator=True,
         finish=_branch_arguments,
-    ),
-    # tensor descriptors, which Triton's own pass turns into pointers
-    OpInfo("tt.make_tensor_descriptor", ("base", "args*")),
-    OpInfo("tt.descriptor_load", ("descriptor", "indices*"), reads=True),
-    OpInfo("tt.descriptor_gather", ("descriptor", "indices*"), reads=True),
-    OpInfo("tt.descriptor_store", ("descriptor", "args*"), 0, writes=True),
-    OpInfo("tt.descriptor_scatter", ("descriptor", "args*"), 0, writes=True),
-    OpInfo(
-        "tt.descriptor_reduce",
-        ("descriptor", "args*"),
-        0,
-        attrs=(Attribute("kind", words=_REDUCE_KIND),),
-        writes=True,
     ),
 ]
 

@@ -8,12 +8,12 @@ In: the text that stock Triton 3.6 to 3.9 prints after its own TTIR passes, with
 from __future__ import annotations
 
 from ..errors import ParseError
-from .attributes import AttributeParser
+from .attributes import AttributeParser, parse_type
 from .control_syntax import CONTROL, function
 from .core import UNKNOWN, Block, Func, Location, Module, Op, Region, Value
 from .lexer import END, unquote
 from .ops import OPS, normalise
-from .syntax import ALL, ARROW, ELEMENT, FIRST, LAST, NOTHING, POINTEE, SYNTAX, TRUTH, Syntax
+from .syntax import ALL, ARROW, ELEMENT, FIRST, LAST, NOTHING, POINTEE, SYNONYMS, SYNTAX, TRUTH, Syntax
 from .types import I1, PointerType, ScalarType, Type, element_of, shape_of, with_shape
 
 _DEEPEST = 48
@@ -140,8 +140,8 @@ class Parser(AttributeParser):
             self.location()
 
     def region(self, arguments: list[tuple[str, Type]] | None = None, implicit_end: str = "") -> Region:
-        """`{ operations and blocks }`. `arguments` are those of the entry block when they are printed outside;
-        `implicit_end` is the terminator that may be left out."""
+        """`{ operations and blocks }`. `arguments` are those of the entry block when they are printed
+        outside; `implicit_end` is the terminator that may be left out."""
         self.depth += 1
         if self.depth > _DEEPEST:
             self.fail(f"regions are nested more than {_DEEPEST} deep")
@@ -211,7 +211,8 @@ class Parser(AttributeParser):
         elif token[0] == '"':
             op, types = self.generic_operation(unquote(token))
         else:
-            self.fail(f"unknown operation {token!r}", position)
+            self.position = position
+            self.refuse(token, f"unknown operation {token!r}")
         if len(types) != len(names):
             self.fail(f"{op.name} has {len(types)} results, {len(names)} are named", position)
         for index, name in enumerate(names):
@@ -245,7 +246,7 @@ class Parser(AttributeParser):
     def plain_operation(self, name: str, syntax: Syntax, results: int) -> tuple[Op, list[Type]]:
         """An operation in the shape that `syntax.py` describes, without its results."""
         tokens = self.tokens
-        op = Op(name)
+        op = Op(SYNONYMS.get(name, name))
         attrs = op.attrs
         for index, key in enumerate(syntax.leading):
             if index:
@@ -305,7 +306,12 @@ class Parser(AttributeParser):
             return False
         elif following == "=":
             self.position += 2
-            op.attrs[token] = self.attribute()
+            word = self.tokens[self.position]
+            if parse_type(word) is not None:  # a format such as `bf16`, which is no type here
+                self.position += 1
+                op.attrs[token] = word
+            else:
+                op.attrs[token] = self.attribute()
             self.accept(",")
         elif following == "<":
             self.position += 2
@@ -315,9 +321,8 @@ class Parser(AttributeParser):
                 if word != ",":
                     words.append(word)
             op.attrs[token] = ",".join(words)
-        elif token == "scale" and op.name == "tt.dot_scaled":
-            side = "a_scale" if len(op.operands) == 1 else "b_scale"
-            op.attrs[side] = len(op.operands)
+        elif token in syntax.marks:
+            op.attrs.setdefault(token, []).append(len(op.operands))
             self.position += 1
         elif following in (":", "{") or following[0].isalpha():
             if "." in token:
@@ -383,7 +388,10 @@ class Parser(AttributeParser):
             while not self.accept(")"):
                 if op.regions:
                     self.expect(",")
-                op.regions.append(self.region())
+                region = self.region()
+                if len(region.blocks) == 1 and not region.entry.ops and not region.entry.args:
+                    region.blocks = []
+                op.regions.append(region)
         if self.tokens[self.position] == "{":
             op.attrs.update(self.attribute_dictionary())
         self.expect(":")

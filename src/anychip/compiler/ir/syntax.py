@@ -4,7 +4,8 @@ One table: operation -> `Syntax`. The shape is always the same, and a `Syntax` s
 
     name [leading,...] [%operands] [keyword = value | flags<...> | unit] [{attributes}] [: types] [-> types]
 
-Operations with a shape of their own (functions, loops, branches, constants, print) are in `control_syntax.py`.
+Operations with a shape of their own (functions, loops, branches, constants, print) are in
+`control_syntax.py`.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ NOTHING = "nothing"
 @dataclass(frozen=True, slots=True)
 class Syntax:
     """What an operation prints. `leading` names the words before the operands, `text` the attribute that a
-    string among the operands sets; `brackets` says that some operands are printed in brackets."""
+    string among the operands sets, `marks` the words before some operands (the attribute of that name is
+    the list of their positions); `brackets` says that some operands are printed in brackets."""
 
     result: str
     leading: tuple[str, ...] = ()
     text: str = ""
+    marks: tuple[str, ...] = ()
     brackets: bool = False
 
 
@@ -80,16 +83,28 @@ SYNTAX: dict[str, Syntax] = {
     "tt.store": _END,
     "tt.atomic_rmw": Syntax(ARROW, leading=("kind", "sem", "scope")),
     "tt.atomic_cas": Syntax(ARROW, leading=("sem", "scope")),
-    "tt.dot_scaled": _CAST,
+    "tt.atomic_load": Syntax(ARROW, leading=("sem", "scope")),
+    "tt.atomic_store": Syntax(NOTHING, leading=("sem", "scope")),
+    "tt.atomic_poll": Syntax(ARROW, leading=("sem", "scope"), marks=("timeout",)),
+    "tt.dot_scaled": Syntax(ARROW, marks=("scale",)),
     "tt.gather": Syntax(ARROW, brackets=True),
     "tt.assert": Syntax(NOTHING, text="message"),
     "tt.elementwise_inline_asm": Syntax(ARROW, leading=("asm_string",)),
-    "tt.make_tensor_descriptor": Syntax(LAST, brackets=True),
-    "tt.descriptor_load": Syntax(ARROW, brackets=True),
-    "tt.descriptor_store": Syntax(NOTHING, brackets=True),
-    "tt.descriptor_reduce": Syntax(NOTHING, leading=("kind",), brackets=True),
-    "tt.descriptor_gather": Syntax(ARROW, brackets=True),
-    "tt.descriptor_scatter": Syntax(NOTHING, brackets=True),
     "llvm.intr.assume": _END,
     "gpu.barrier": _END,
+    "ttg.barrier": Syntax(NOTHING, leading=("fence",)),
 }
+
+SYNONYMS: dict[str, str] = {"ttg.barrier": "gpu.barrier"}
+"""Operations that another version of Triton prints under another name."""
+
+REFUSED: dict[str, str] = {
+    "tt.make_tensor_descriptor": "run add_rewrite_tensor_descriptor_to_pointer before",
+    "tt.descriptor_": "run add_rewrite_tensor_descriptor_to_pointer before",
+    "!tt.tensordesc": "run add_rewrite_tensor_descriptor_to_pointer before",
+    "tt.make_tensor_ptr": "run add_rewrite_tensor_pointer before",
+    "tt.advance": "run add_rewrite_tensor_pointer before",
+    "ttg.": "this is an operation of a GPU's later stage, not of TTIR",
+    "ttng.": "this is an operation of a GPU's later stage, not of TTIR",
+}
+"""What stands at the start of a token that the parser refuses, and what to do about it."""
