@@ -58,12 +58,12 @@ _FEATURE_KEYS = ("flags", "Features", "features", "isa")
 
 def _describe_linux(root: Path) -> HostDescription:
     processors = _cpuinfo(root)
-    first = processors[0] if processors else {}
     board = _text(root / "proc/device-tree/model").rstrip("\0")
     compatible = _text(root / "proc/device-tree/compatible").split("\0")
-    model = next((first[key] for key in _MODEL_KEYS if first.get(key)), board)
-    features = next((first[key] for key in _FEATURE_KEYS if first.get(key)), "")
-    logical = sum("processor" in entry for entry in processors)
+    model = _first(processors, _MODEL_KEYS) or board
+    features = _first(processors, _FEATURE_KEYS)
+    online = _count(_text(root / "sys/devices/system/cpu/online").strip())
+    logical = online or sum("processor" in entry for entry in processors)
     cores = {(e.get("physical id", ""), e["core id"]) for e in processors if "core id" in e}
     memory = re.search(r"MemTotal:\s*(\d+) kB", _text(root / "proc/meminfo"))
     return HostDescription(
@@ -87,6 +87,11 @@ def _cpuinfo(root: Path) -> list[dict[str, str]]:
         if entry := {key.strip(): value.strip() for key, _, value in pairs}:
             blocks.append(entry)
     return blocks
+
+
+def _first(blocks: list[dict[str, str]], keys: Iterable[str]) -> str:
+    """The value of the first of `keys` that any block has: some systems begin with a block on the whole."""
+    return next((block[key] for key in keys for block in blocks if block.get(key)), "")
 
 
 _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
