@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from . import function, launches, native
 from .errors import ArgumentError, DeviceAssertion
 from .native.grid import GRID_TOO_LARGE, OUT_OF_MEMORY
-from .slots import Node, count, descriptors, pack
+from .slots import Node, Slot, count, descriptors, pack
 
 GRID_LIMIT = (1 << 31) - 1
 """Largest extent of one grid dimension: program ids are 32 bits wide."""
@@ -76,9 +76,15 @@ class Launcher:
 
 
 def launcher(tree: Sequence[Node], arg_types: Sequence[str], name: str) -> Any:
-    """The fastest callable that launches a kernel of this signature."""
-    native.state().attach_threads()
-    return Launcher(tree, arg_types, name)
+    """The fastest callable that launches a kernel of this signature: the native one where every
+    parameter is of a kind that it packs, else `Launcher`."""
+    runtime = native.state()
+    runtime.attach_threads()
+    general = Launcher(tree, arg_types, name)
+    opcodes = [node for node in tree if isinstance(node, Slot)]
+    if len(opcodes) < len(tree):
+        return general
+    return runtime.launcher(opcodes, general, fail) or general
 
 
 def run(address: int, slots: Sequence[int], grid: Sequence[int]) -> None:

@@ -11,6 +11,7 @@ import ctypes
 import functools
 import hashlib
 import os
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from ...compiler import targets
@@ -18,11 +19,13 @@ from ...compiler.targets import machine
 from .. import openmp
 from ..cache import ObjectCache
 from ..loader import LoadedCode, load
+from ..slots import Slot
+from . import call
 from .grid import GRID
 from .layout import State, accessors
 from .pool import POOL
 
-ENTRY_POINTS = ("anychip.run", "anychip.trim")
+ENTRY_POINTS = ("anychip.run", "anychip.trim", "anychip.call")
 
 
 class Native:
@@ -37,8 +40,17 @@ class Native:
             ctypes.c_int32, pointer, pointer, pointer, integer, integer, integer, pointer
         )(self._code["anychip.run"])
         self._trim = ctypes.CFUNCTYPE(None, pointer)(self._code["anychip.trim"])
+        self._definition = call.make_definition(self._code["anychip.call"])
         self.attach_threads()
         os.register_at_fork(after_in_child=self._after_fork)
+
+    def launcher(
+        self, opcodes: Sequence[Slot], fallback: Callable[..., None], fail: Callable[..., None]
+    ) -> Callable[..., None] | None:
+        """The native launcher of a kernel (see `call`), or None on an interpreter without one."""
+        if not call.is_supported():
+            return None
+        return call.make_launcher(self._definition, self.address, opcodes, fallback, fail)
 
     def attach_threads(self) -> bool:
         """Use the OpenMP runtime of this process, if one is loaded by now. Returns whether."""
@@ -83,7 +95,7 @@ def _processors() -> int:
 
 
 def _load() -> LoadedCode:
-    text = "\n".join((accessors(), GRID, POOL))
+    text = "\n".join((accessors(), GRID, POOL, call.CALL))
     target = targets.host()
     key = hashlib.sha256(f"{text};{target};{version('llvmlite')}".encode()).hexdigest()
     cache = ObjectCache("native")
@@ -91,9 +103,4 @@ def _load() -> LoadedCode:
     if code is None:
         code = machine.emit_object(text, target)
         cache.put(key, code)
-    return load(code, ENTRY_POINTS, imports())
-
-
-def imports() -> dict[str, int]:
-    """Addresses of the functions that the native code calls."""
-    return {}
+    return load(code, ENTRY_POINTS, call.imports())

@@ -214,6 +214,7 @@ entry:
   %outside = icmp uge i64 %member, %members
   br i1 %outside, label %done, label %begin
 begin:
+  %start = call i64 @anychip.now()
   %offset = mul i64 %member, %stride
   %arena = getelementptr i8, ptr %arenas, i64 %offset
   store i32 0, ptr %arena
@@ -221,7 +222,7 @@ begin:
 parts:
   %visited = phi i64 [ 0, %begin ], [ %visited_next, %next_part ]
   %all = icmp uge i64 %visited, %members
-  br i1 %all, label %done, label %choose
+  br i1 %all, label %finish, label %choose
 choose:
   %shifted = add i64 %member, %visited
   %part = urem i64 %shifted, %members
@@ -233,7 +234,7 @@ choose:
 take:
   %stop = load atomic i32, ptr %failure_p monotonic, align 4
   %stopped = icmp ne i32 %stop, 0
-  br i1 %stopped, label %done, label %claim
+  br i1 %stopped, label %finish, label %claim
 claim:
   %first = atomicrmw add ptr %counter, i64 %chunk monotonic
   %left = icmp ult i64 %first, %end
@@ -248,7 +249,7 @@ run:
 failed:
   %exchange = cmpxchg ptr %failure_p, i32 0, i32 %status monotonic monotonic
   %won = extractvalue {{ i32, i1 }} %exchange, 1
-  br i1 %won, label %report, label %done
+  br i1 %won, label %report, label %finish
 report:
   %x_p = getelementptr i8, ptr %arena, i64 4
   %x = load i32, ptr %x_p
@@ -262,10 +263,16 @@ report:
   store i32 %y, ptr %jy
   %jz = call ptr @job.program_z(ptr %job)
   store i32 %z, ptr %jz
-  br label %done
+  br label %finish
 next_part:
   %visited_next = add i64 %visited, 1
   br label %parts
+finish:
+  %now = call i64 @anychip.now()
+  %spent = sub i64 %now, %start
+  %nanoseconds = call ptr @job.nanoseconds(ptr %job)
+  %sum = atomicrmw add ptr %nanoseconds, i64 %spent monotonic
+  br label %done
 done:
   ret void
 }}
@@ -394,11 +401,12 @@ fill:
   store i64 %stride, ptr %j_stride
   %launches = call ptr @function.launches(ptr %function)
   %before = atomicrmw add ptr %launches, i64 1 monotonic
-  %start = call i64 @anychip.now()
+  %j_nanoseconds = call ptr @job.nanoseconds(ptr %job)
   %alone = icmp eq i64 %members, 1
   br i1 %alone, label %serial, label %divide
 serial:
   store i32 0, ptr %arenas
+  %start = call i64 @anychip.now()
   call void %kernel(ptr %slots, i64 0, i64 %total, i32 %gx32, i32 %gy32, i32 %gz32, ptr %arenas)
   %status = load i32, ptr %arenas
   store i32 %status, ptr %j_failure
@@ -406,8 +414,12 @@ serial:
   %s_program = load [ 3 x i32 ], ptr %s_x, align 4
   %j_program = call ptr @job.program_x(ptr %job)
   store [ 3 x i32 ] %s_program, ptr %j_program, align 4
+  %stop = call i64 @anychip.now()
+  %alone_time = sub i64 %stop, %start
+  store i64 %alone_time, ptr %j_nanoseconds
   br label %finish
 divide:
+  store i64 0, ptr %j_nanoseconds
   %part_size = udiv i64 %total, %members
   %pieces = udiv i64 %part_size, {CHUNKS_PER_MEMBER}
   %chunk = call i64 @llvm.smax.i64(i64 %pieces, i64 1)
@@ -440,10 +452,8 @@ pool:
   call void @anychip.run_pool(ptr %state, ptr %job, i64 %members)
   br label %finish
 finish:
-  %stop = call i64 @anychip.now()
   call void @anychip.release(ptr %state, ptr %block)
-  %elapsed = sub i64 %stop, %start
-  %thread_time = mul i64 %elapsed, %members
+  %thread_time = load i64, ptr %j_nanoseconds
   %thread_picoseconds = mul i64 %thread_time, 1000
   %measured = udiv i64 %thread_picoseconds, %total
   %known = icmp eq i64 %each, 0

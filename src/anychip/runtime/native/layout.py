@@ -67,6 +67,7 @@ class Job(ctypes.Structure):
         ("arenas", ctypes.c_void_p),
         ("arena_bytes", ctypes.c_int64),
         ("member_of_team", ctypes.c_void_p),
+        ("nanoseconds", ctypes.c_int64),
     )
 
 
@@ -91,6 +92,25 @@ class Worker(ctypes.Structure):
     _fields_ = (("pool", ctypes.c_void_p), ("index", ctypes.c_int64), ("generation", ctypes.c_int64))
 
 
+class Plan(ctypes.Structure):
+    """What the native launcher knows of one kernel's launches. One byte for each parameter
+    follows: how it is packed (`slots.Slot`). Python objects are borrowed: whoever makes the
+    launcher keeps them."""
+
+    _fields_ = (
+        ("state", ctypes.c_void_p),
+        ("fallback", ctypes.c_void_p),
+        ("fail", ctypes.c_void_p),
+        ("none", ctypes.c_void_p),
+        ("false", ctypes.c_void_p),
+        ("data_ptr", ctypes.c_void_p),
+        ("is_cpu", ctypes.c_void_p),
+        ("calls", ctypes.c_void_p),
+        ("parameters", ctypes.c_int64),
+        ("slots", ctypes.c_int64),
+    )
+
+
 STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "state": State,
     "function": FunctionRecord,
@@ -98,6 +118,7 @@ STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "job": Job,
     "pool": Pool,
     "worker": Worker,
+    "plan": Plan,
 }
 
 
