@@ -1,0 +1,65 @@
+"""The parser of the `anychip` command and the one place where errors become exit statuses.
+
+Flows in: the process's arguments. Flows out: a call of one verb, and an exit status.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import AnychipError
+from . import chips, doctor, explain, operators
+
+application = typer.Typer(
+    name="anychip",
+    help="Run, inspect and check Triton kernels and PyTorch models on the chip at hand.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"anychip {__version__}")
+        raise typer.Exit
+
+
+@application.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log of what is done.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Options of every verb."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+application.command("doctor")(doctor.doctor)
+application.command("explain")(explain.explain)
+application.command("ops")(operators.ops)
+application.command("chips")(chips.chips)
+
+
+def run() -> None:
+    """Parse the arguments, run the verb, exit."""
+    try:
+        application()
+    except AnychipError as error:
+        typer.echo(f"anychip: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("anychip: interrupted", err=True)
+        sys.exit(130)

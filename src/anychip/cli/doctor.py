@@ -1,0 +1,44 @@
+"""`anychip doctor`: one screen on what is installed, what is active and what is wrong.
+
+Flows in: nothing but the environment. Flows out: a table or JSON; the exit status is 1 when
+something is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from .console import output, table, write_json
+from .diagnosis import Check, diagnose
+
+_MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "wrong": "[red]wrong[/]"}
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False) -> None:
+    """Check the installation: chip, PyTorch, Triton, LLVM, threads, cache, back ends, one real kernel."""
+    checks = diagnose()
+    if as_json:
+        write_json({"well": well(checks), "checks": [asdict(check) for check in checks]})
+    else:
+        _show(checks)
+    if not well(checks):
+        raise typer.Exit(1)
+
+
+def well(checks: list[Check]) -> bool:
+    """Whether nothing is wrong; notes are no fault."""
+    return all(check.verdict != "wrong" for check in checks)
+
+
+def _show(checks: list[Check]) -> None:
+    from rich.markup import escape
+
+    rows = []
+    for check in checks:
+        found = escape(check.found) + (f"\n[dim]{escape(check.remedy)}[/]" if check.remedy else "")
+        rows.append((check.subject, _MARKS[check.verdict], found))
+    output.print(table(("", "", ""), rows))
+    output.print("[green]All is well.[/]" if well(checks) else "[red]Something is wrong; see above.[/]")

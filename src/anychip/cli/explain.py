@@ -1,0 +1,161 @@
+"""`anychip explain`: what became of a kernel, stage by stage and access by access.
+
+Flows in: `FILE.py:kernel` or an operator's name, a target, types and constants. Flows out: the text
+of one stage, or a table with the verdict on every memory access, tied to the kernel's source lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .console import messages, output, table, write_json
+from .errors import CommandError, did_you_mean
+from .kernel_subject import Subject, in_file, of_operator
+from .kernel_text import GPU_STAGES, gpu_stages
+
+if TYPE_CHECKING:
+    from ..compiler.foreign.records import StockTarget
+    from ..compiler.pipeline import Access, Explanation
+    from ..compiler.targets import Target
+
+CPU_STAGES = ("ttir", "tile", "nests", "llvm", "asm")
+
+
+def explain(
+    kernel: Annotated[str, typer.Argument(metavar="FILE.py:KERNEL | OPERATOR", help="What to explain.")],
+    stage: Annotated[
+        str,
+        typer.Option(help=f"Print this stage: {', '.join(CPU_STAGES)}; on a GPU {', '.join(GPU_STAGES)}."),
+    ] = "",
+    target: Annotated[
+        str,
+        typer.Option(help="host, a core (cortex-a76), a GPU (sm_90, gfx942) or a chip (`anychip chips`)."),
+    ] = "host",
+    sig: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=TYPE", help="Type of a parameter: x_ptr=*fp16, n=i32:16."),
+    ] = None,
+    const: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Value of a tl.constexpr parameter.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+) -> None:
+    """Show what became of a kernel: one stage's text, or the verdict on every memory access."""
+    from ..compiler.foreign.records import StockTarget
+    from ..compiler.foreign.routes import resolve
+
+    chosen = resolve(target)
+    known = GPU_STAGES if isinstance(chosen, StockTarget) else CPU_STAGES
+    if stage and stage not in known:
+        raise CommandError(
+            f"--stage {stage}: the stages for {target} are {', '.join(known)}.", did_you_mean(stage, known)
+        )
+    if stage:
+        found = _subjects(kernel, sig or [], const or [])
+        _show_stages([(each, _stage_text(each, stage, chosen)) for each in found], stage, target, as_json)
+    elif isinstance(chosen, StockTarget):
+        raise CommandError(
+            f"verdicts on accesses are made for CPUs; {target} is compiled by stock Triton.",
+            f"Choose a stage to print: --stage {' | '.join(GPU_STAGES)}",
+        )
+    else:
+        found = _subjects(kernel, sig or [], const or [])
+        _show_accesses([(each, _explained(each, chosen).accesses) for each in found], target, as_json)
+
+
+def _explained(subject: Subject, target: Target) -> Explanation:
+    from ..compiler import pipeline
+
+    return pipeline.explain(subject.ttir, target)
+
+
+def _stage_text(subject: Subject, stage: str, target: Target | StockTarget) -> str:
+    from ..compiler.targets import Target
+
+    if stage == "ttir":
+        return subject.ttir
+    if isinstance(target, Target):
+        return _explained(subject, target).stages[stage]
+    with messages.status(f"compiling {subject.name} for {target.name}"):
+        stages = gpu_stages(subject, target)
+    if stage not in stages:
+        raise CommandError(f"{target.name} has no stage {stage!r}.", f"It has: {', '.join(stages)}.")
+    return stages[stage]
+
+
+def _subjects(kernel: str, sig: Sequence[str], const: Sequence[str]) -> list[Subject]:
+    file, colon, name = kernel.rpartition(":")
+    if colon:
+        return [in_file(Path(file), name, sig, const)]
+    if kernel.endswith(".py"):
+        raise CommandError(f"{kernel} is a file; name a kernel in it.", f"For example: {kernel}:add_kernel")
+    if sig or const:
+        raise CommandError(
+            f"--sig and --const are for kernels in files; operator {kernel} is explained as it is launched."
+        )
+    return of_operator(kernel)
+
+
+def _show_stages(texts: Sequence[tuple[Subject, str]], stage: str, target: str, as_json: bool) -> None:
+    if as_json:
+        write_json([{**_heading(subject, target), "stage": stage, "text": text} for subject, text in texts])
+        return
+    for subject, text in texts:
+        _say_assumed(subject)
+        if len(texts) > 1:
+            messages.print(f"kernel {subject.name}", style="bold", markup=False)
+        typer.echo(text)
+
+
+def _show_accesses(verdicts: Sequence[tuple[Subject, Sequence[Access]]], target: str, as_json: bool) -> None:
+    if as_json:
+        write_json(
+            [
+                {
+                    **_heading(subject, target),
+                    "accesses": [{**asdict(access), "location": str(access.location)} for access in accesses],
+                }
+                for subject, accesses in verdicts
+            ]
+        )
+        return
+    for subject, accesses in verdicts:
+        _say_assumed(subject)
+        rows = [
+            (
+                _place(access),
+                access.kind,
+                f"{'x'.join(str(size) for size in access.shape) or 'scalar'} {access.element}",
+                access.verdict,
+                access.mask,
+            )
+            for access in accesses
+        ]
+        output.print(
+            table(("line", "access", "tile", "address", "mask"), rows, title=f"{subject.name} on {target}")
+        )
+
+
+def _place(access: Access) -> str:
+    location = access.location
+    return f"{Path(location.file).name}:{location.line}" if location.line else str(location)
+
+
+def _heading(subject: Subject, target: str) -> dict[str, Any]:
+    return {
+        "kernel": subject.name,
+        "target": target,
+        "signature": subject.signature,
+        "assumed": list(subject.assumed),
+    }
+
+
+def _say_assumed(subject: Subject) -> None:
+    if subject.assumed:
+        guesses = ", ".join(f"{name}={subject.signature[name]}" for name in subject.assumed)
+        messages.print(f"assumed {guesses} (--sig and --const say otherwise)", style="dim", markup=False)

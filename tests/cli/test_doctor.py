@@ -1,0 +1,121 @@
+"""The doctor's checks: each wrong installation is recognised, and one that breaks stops no other."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from anychip.cli import diagnosis
+from anychip.cli.application import application
+from anychip.cli.diagnosis import Check
+
+
+def check_of(subject: str) -> Check:
+    return next(check for check in diagnosis.diagnose() if check.subject == subject)
+
+
+def test_report_covers_what_a_user_asks_for() -> None:
+    result = CliRunner().invoke(application, ["doctor", "--json"])
+    report = json.loads(result.output)
+    checks = {check["subject"]: check for check in report["checks"]}
+    assert list(checks) == [
+        "Anychip",
+        "Chip",
+        "Threads",
+        "PyTorch",
+        "Triton",
+        "LLVM",
+        "Back ends",
+        "Kernel cache",
+        "Runtime cache",
+        "Kernel",
+    ]
+    assert report["well"] == all(check["verdict"] != "wrong" for check in checks.values())
+    assert result.exit_code == (0 if report["well"] else 1)
+    assert checks["Threads"]["details"]["usable"] == len(os.sched_getaffinity(0))
+
+
+def test_a_real_kernel_is_compiled_and_its_results_are_right() -> None:
+    check = check_of("Kernel")
+    assert check.verdict == "ok", check.found
+    assert check.details["wrong"] == 0
+
+
+def test_wrong_results_are_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    from anychip.cli import doctor_kernel
+
+    monkeypatch.setattr(doctor_kernel, "run", lambda: ([1.0, 2.0], [1.0, 3.0]))
+    check = check_of("Kernel")
+    assert check.verdict == "wrong"
+    assert "element 1 is 2.0, should be 3.0" in check.found
+
+
+def test_a_check_that_breaks_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> Check:
+        raise OSError("no such table")
+
+    monkeypatch.setattr(diagnosis, "_CHECKS", (("Broken", broken), ("LLVM", diagnosis._llvm)))
+    first, second = diagnosis.diagnose()
+    assert (first.verdict, first.found) == ("wrong", "OSError: no such table")
+    assert second.verdict == "ok"
+
+
+@pytest.mark.parametrize(
+    ("entries", "verdict", "words"),
+    [
+        ({}, "wrong", "no cpu back end"),
+        ({"cpu": ["anychip.triton_backend", "other_cpu.backend"]}, "wrong", "two cpu back ends: other_cpu"),
+    ],
+)
+def test_registration_of_the_back_end(
+    monkeypatch: pytest.MonkeyPatch, entries: dict[str, list[str]], verdict: str, words: str
+) -> None:
+    found = [
+        importlib.metadata.EntryPoint(name, value, diagnosis.ENTRY_POINT_GROUP)
+        for name, values in entries.items()
+        for value in values
+    ]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: found)
+    check = check_of("Back ends")
+    assert check.verdict == verdict
+    assert words in check.found
+    assert check.remedy
+
+
+def test_hidden_plug_ins_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_BACKENDS_IN_TREE", "1")
+    check = check_of("Back ends")
+    assert check.verdict == "wrong"
+    assert "TRITON_BACKENDS_IN_TREE" in check.remedy
+
+
+def test_unusable_cache_folder_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("ANYCHIP_CACHE_DIR", str(file))
+    check = check_of("Runtime cache")
+    assert check.verdict == "wrong"
+    assert "ANYCHIP_CACHE_DIR" in check.remedy
+
+
+@pytest.mark.parametrize(("version", "verdict"), [("3.5.1", "wrong"), ("3.6.0", "ok"), ("3.10.0", "wrong")])
+def test_supported_versions_of_triton(monkeypatch: pytest.MonkeyPatch, version: str, verdict: str) -> None:
+    import triton
+
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(triton, "__version__", version)
+    assert check_of("Triton").verdict == verdict
+
+
+def test_more_threads_than_cores_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1000)
+    check = check_of("Threads")
+    assert check.verdict == "note"
+    assert "OMP_NUM_THREADS" in check.remedy

@@ -1,0 +1,86 @@
+"""The verbs that list what the rooms hold, compared with the rooms."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from anychip import __version__, chips
+from anychip.cli.application import application
+from anychip.cli.errors import CommandError
+from anychip.compiler import targets
+from anychip.ops import registry
+
+
+def output_of(*arguments: str) -> str:
+    result = CliRunner().invoke(application, list(arguments))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_operators_are_those_of_the_registry() -> None:
+    listed = json.loads(output_of("ops", "--json"))
+    assert {record["name"] for record in listed} == set(registry.operators())
+    assert {name for record in listed for name in record["overloads"]} == set(registry.overloads())
+
+
+def test_operators_of_one_domain() -> None:
+    domain = next(iter(registry.operators().values())).domain
+    listed = json.loads(output_of("ops", "--domain", domain, "--json"))
+    assert {record["domain"] for record in listed} == {domain}
+
+
+def test_unknown_domain() -> None:
+    result = CliRunner().invoke(application, ["ops", "--domain", "nowhere"])
+    assert isinstance(result.exception, CommandError)
+
+
+def test_chips_are_those_of_the_registry() -> None:
+    listed = json.loads(output_of("chips", "--json"))
+    assert [record["identifier"] for record in listed] == [chip.identifier for chip in chips.all()]
+
+
+def test_targets_begin_with_this_machine() -> None:
+    listed = json.loads(output_of("chips", "--targets", "--json"))
+    assert [record["name"] for record in listed] == [targets.host().name, *targets.names()]
+
+
+@pytest.mark.parametrize("arguments", [("ops",), ("chips",), ("chips", "--targets")])
+def test_tables_have_a_row_for_everything(arguments: tuple[str, ...]) -> None:
+    rows = json.loads(output_of(*arguments, "--json"))
+    text = output_of(*arguments)
+    for row in rows:
+        assert row.get("identifier", row["name"]) in text
+
+
+def test_version() -> None:
+    assert output_of("--version") == f"anychip {__version__}\n"
+
+
+def test_the_command_turns_our_errors_into_one_line_and_status_one() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from anychip.cli import main; main()", "explain", "nowhere.py:kernel"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("anychip: cannot read nowhere.py")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_option_is_status_two() -> None:
+    assert CliRunner().invoke(application, ["doctor", "--jsn"]).exit_code == 2
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    script = (
+        "import sys, anychip; "
+        "print(sorted({'torch', 'triton', 'llvmlite', 'numpy', 'rich', 'typer'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
