@@ -49,3 +49,15 @@ define i32 @caller(i32 %x) {
 }
 """
 """A function that must be inlined and a stack slot that must become a register."""
+
+F16_ROUND_TRIP = """
+define void @double_f16(ptr %p) {
+  %a = load half, ptr %p
+  %b = fpext half %a to float
+  %c = fadd float %b, %b
+  %d = fptrunc float %c to half
+  store half %d, ptr %p
+  ret void
+}
+"""
+"""An f16 is doubled in f32."""

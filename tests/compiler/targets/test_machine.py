@@ -19,7 +19,7 @@ from anychip.compiler.errors import CodegenError
 from anychip.compiler.foreign.object_file import code_size, format_of
 from anychip.compiler.targets import Target, machine
 
-from .loops import INLINED_CALL, multiply_add_loop
+from .loops import F16_ROUND_TRIP, INLINED_CALL, multiply_add_loop
 
 VECTOR_INSTRUCTIONS = {
     ("x86_64", 128): r"\bmulps\b.*%xmm",
@@ -74,6 +74,14 @@ def test_assembly_uses_the_vector_unit(target: Target):
 def test_fused_flag_tells_whether_a_library_call_is_needed(target: Target):
     assembly = machine.emit_assembly(multiply_add_loop(target.lanes(32)), target)
     assert ("fmaf" in assembly) == (not target.fma)
+
+
+def test_f16_conversion_flag_tells_whether_a_library_call_is_needed(target: Target):
+    if target.name == "mips64r6-msa":
+        pytest.skip("MSA converts a scalar f16, but LLVM aborts on vectors: the flag is off for their sake")
+    assembly = machine.emit_assembly(F16_ROUND_TRIP, target)
+    call = re.search(r"__(extendhfsf2|truncsfhf2|gnu_h2f_ieee|gnu_f2h_ieee)", assembly)
+    assert target.f16_conversion == (call is None)
 
 
 def test_separate_operations_stay_separate(target: Target):

@@ -19,7 +19,6 @@ def _core(name: str, cpu: str, features: str, vector_bits: int) -> Target:
         vector_bits=vector_bits,
         vector_registers=32 if vector_bits else 0,
         fma=True,
-        f16_conversion=vector_bits > 0,
     )
 
 
