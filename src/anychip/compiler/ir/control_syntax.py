@@ -23,6 +23,8 @@ Parsed = tuple[Op, list[Type]]
 def symbol(parser: Parser) -> str:
     """`@name` or `@"name"`."""
     token = parser.expect_start("@", "a function name")
+    if token == "@":
+        parser.fail("expected a function name", parser.position - 1)
     return unquote(token[1:]) if token[1] == '"' else token[1:]
 
 

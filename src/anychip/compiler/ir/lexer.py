@@ -98,8 +98,9 @@ class Cursor:
     def fail(self, message: str, index: int | None = None) -> NoReturn:
         """Raise a `ParseError` at token `index` (by default the current one)."""
         line, column = position_of(self.text, self.position if index is None else index)
+        shown = message if len(message) <= 160 else f"{message[:160]}..."
         raise ParseError(
-            f"column {column}: {message}",
+            f"column {column}: {shown}",
             Location("<ttir>", line, column),
             "the text is not TTIR that this version of Anychip reads; please report the kernel",
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ..errors import ParseError
 from .attributes import AttributeParser, parse_type
+from .blocks import drop_unreachable
 from .control_syntax import CONTROL, function
 from .core import UNKNOWN, Block, Func, Location, Module, Op, Region, Value
 from .lexer import END, unquote
@@ -141,7 +142,8 @@ class Parser(AttributeParser):
 
     def region(self, arguments: list[tuple[str, Type]] | None = None, implicit_end: str = "") -> Region:
         """`{ operations and blocks }`. `arguments` are those of the entry block when they are printed
-        outside; `implicit_end` is the terminator that may be left out."""
+        outside; `implicit_end` is the terminator that may be left out. Blocks that cannot be reached are
+        dropped."""
         self.depth += 1
         if self.depth > _DEEPEST:
             self.fail(f"regions are nested more than {_DEEPEST} deep")
@@ -167,6 +169,8 @@ class Parser(AttributeParser):
                 self.fail(f"the block {label} is used but never defined")
         if implicit_end and (not block.ops or block.ops[-1].name != implicit_end):
             block.ops.append(Op(implicit_end))
+        if len(region.blocks) > 1:
+            drop_unreachable(region)
         self.values, self.blocks = outer_values, outer_blocks
         self.depth -= 1
         return region
