@@ -45,7 +45,7 @@ def load(object_code: bytes, symbols: Sequence[str], imports: Mapping[str, int] 
     """Link `object_code`, whose entry points are `symbols`.
 
     `imports` gives addresses of external symbols that the process does not export. Raises
-    `LoadError` with LLVM's message.
+    `LoadError`; LLVM names missing symbols on stderr.
     """
     builder = llvm.JITLibraryBuilder().add_object_img(object_code).add_current_process()
     for symbol in symbols:

@@ -108,12 +108,9 @@ def _f64(value: Any) -> int:
 
 def _float(pack: Callable[[Any], int]) -> Callable[[Any], int]:
     def bits(value: Any) -> int:
-        try:
-            return pack(float(value))
-        except TypeError:
-            raise ArgumentError(
-                f"a floating-point argument got {value!r} of type {type(value).__name__}"
-            ) from None
+        if not hasattr(value, "__float__"):
+            raise ArgumentError(f"a floating-point argument got {value!r} of type {type(value).__name__}")
+        return pack(float(value))
 
     return bits
 

@@ -72,7 +72,9 @@ def make_launcher(source: Any, metadata: Any) -> Any:
     """A callable that Triton launches a kernel with; made once for a compiled kernel."""
     from ..runtime.launch import launcher
     from .signature import slot_tree
+    from .threads import follow_torch
 
+    follow_torch()
     return launcher(slot_tree(source.signature.values()), tuple(metadata.arg_types), metadata.name)
 
 

@@ -34,6 +34,7 @@ class Native:
     def __init__(self) -> None:
         self.state = State(thread_limit=_processors())
         self.address = ctypes.addressof(self.state)
+        self._is_child = False
         self._code = _load()
         pointer, integer = ctypes.c_void_p, ctypes.c_int64
         self.run = ctypes.CFUNCTYPE(
@@ -54,16 +55,22 @@ class Native:
 
     def attach_threads(self) -> bool:
         """Use the OpenMP runtime of this process, if one is loaded by now. Returns whether."""
-        if self.state.run_team:
-            return True
+        if self.state.run_team or self._is_child:
+            return bool(self.state.run_team)
         runtime = openmp.find()
         if runtime is None:
             return False
         self.state.team_member = runtime.team_member
         self.state.in_team = runtime.in_team
-        self.state.thread_count = runtime.thread_count
+        if not self.state.thread_count:
+            self.state.thread_count = runtime.thread_count
         self.state.run_team = runtime.run_team
         return True
+
+    def count_threads_by(self, address: int) -> None:
+        """Ask the C function `int f(void)` at `address` how many threads a launch may use, instead
+        of OpenMP's maximum, which each new thread of the program has at its default."""
+        self.state.thread_count = address
 
     def divert(self, change: int) -> None:
         """While the sum of changes is not zero, launches go through Python."""
@@ -74,7 +81,9 @@ class Native:
         self._trim(self.address)
 
     def _after_fork(self) -> None:
-        """A child has none of its parent's threads, and locks may have been held by them."""
+        """A child has none of its parent's threads, and locks may have been held by them. GNU
+        OpenMP waits for them for ever, so the child uses a pool of our own."""
+        self._is_child = True
         self.state.lock = 0
         self.state.pool = None
         self.state.run_team = None

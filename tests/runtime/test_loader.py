@@ -1,0 +1,79 @@
+"""Linking of object code: symbols of the process, missing symbols, memory given back."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+
+import pytest
+
+from anychip.compiler import targets
+from anychip.compiler.targets import machine
+from anychip.runtime import loader
+from anychip.runtime.errors import LoadError
+
+CALLER = """
+declare i64 @strlen(ptr)
+define i64 @length(ptr %text) {
+  %n = call i64 @strlen(ptr %text)
+  ret i64 %n
+}
+"""
+
+MISSING = """
+declare void @no_such_function_anywhere()
+define void @entry() {
+  call void @no_such_function_anywhere()
+  ret void
+}
+"""
+
+BULK = (
+    '@bulk = global [1000000 x i8] c"' + "x" * 1_000_000 + '"\n' + "define ptr @where() { ret ptr @bulk }\n"
+)
+
+
+def compiled(text: str) -> bytes:
+    return machine.emit_object(text, targets.host())
+
+
+def resident_bytes() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_objects_may_call_what_the_process_exports():
+    code = loader.load(compiled(CALLER), ("length",))
+    assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p)(code["length"])(b"seven..") == 7
+
+
+def test_addresses_can_be_given_for_symbols():
+    callback = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p)(lambda text: 123)
+    address = ctypes.cast(callback, ctypes.c_void_p).value
+    code = loader.load(compiled(CALLER), ("length",), {"strlen": address})
+    assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p)(code["length"])(b"") == 123
+
+
+def test_a_symbol_found_nowhere_is_named(capfd):
+    with pytest.raises(LoadError, match="entry"):
+        loader.load(compiled(MISSING), ("entry",))
+    assert "no_such_function_anywhere" in capfd.readouterr().err
+
+
+def test_damaged_objects_are_refused():
+    with pytest.raises(LoadError):
+        loader.load(compiled(CALLER)[:100], ("length",))
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="resident memory is read from /proc")
+def test_memory_of_dropped_code_is_given_back():
+    bulk = compiled(BULK)
+    for _ in range(5):
+        loader.load(bulk, ("where",))
+    gc.collect()
+    before = resident_bytes()
+    for _ in range(60):
+        loader.load(bulk, ("where",))
+    gc.collect()
+    assert resident_bytes() - before < 20_000_000
