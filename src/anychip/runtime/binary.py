@@ -15,8 +15,12 @@ from .errors import CorruptBinary
 
 MAGIC = b"ANYCHIP\0"
 FORMAT = 1
-_PREFIX = struct.Struct("<8sII32s")
-"""Magic, format version, length of the JSON header, SHA-256 of header and code."""
+_START = struct.Struct("<8sII")
+"""Magic, format version, length of the JSON header."""
+
+_DIGEST_BYTES = hashlib.sha256().digest_size
+_PREFIX_BYTES = _START.size + _DIGEST_BYTES
+"""The start, and the SHA-256 of the start, the header and the code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +43,22 @@ def pack(binary: KernelBinary) -> bytes:
     fields = asdict(binary)
     code = fields.pop("object_code")
     header = json.dumps(fields, sort_keys=True).encode()
-    digest = hashlib.sha256(header + code).digest()
-    return _PREFIX.pack(MAGIC, FORMAT, len(header), digest) + header + code
+    start = _START.pack(MAGIC, FORMAT, len(header))
+    return start + hashlib.sha256(start + header + code).digest() + header + code
 
 
 def unpack(data: bytes, target: str | None = None) -> KernelBinary:
     """The kernel in `data`. Raises `CorruptBinary` when it is damaged, of another format, or,
     with `target` given, compiled for another one."""
-    if len(data) < _PREFIX.size:
-        raise CorruptBinary(f"{len(data)} bytes are fewer than the header's {_PREFIX.size}")
-    magic, version, length, digest = _PREFIX.unpack_from(data)
+    if len(data) < _PREFIX_BYTES:
+        raise CorruptBinary(f"{len(data)} bytes are fewer than the header's {_PREFIX_BYTES}")
+    magic, version, length = _START.unpack_from(data)
     if magic != MAGIC:
         raise CorruptBinary(f"it starts with {magic!r}, not {MAGIC!r}")
     if version != FORMAT:
         raise CorruptBinary(f"format {version}, this version reads {FORMAT}")
-    body = data[_PREFIX.size :]
-    if hashlib.sha256(body).digest() != digest:
+    start, digest, body = data[: _START.size], data[_START.size : _PREFIX_BYTES], data[_PREFIX_BYTES:]
+    if hashlib.sha256(start + body).digest() != digest:
         raise CorruptBinary("its checksum does not match (truncated or damaged)")
     fields = json.loads(body[:length])
     binary = KernelBinary(
