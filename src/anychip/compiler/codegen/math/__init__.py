@@ -6,7 +6,7 @@ writes into the module; `FUNCTIONS` lists the names.
 
 from __future__ import annotations
 
-from . import error_function, exponential, hyperbolic, logarithm, root, rounding
+from . import error_function, exponential, hyperbolic, logarithm, power, root, rounding, trigonometric
 from .table import FUNCTIONS, MathFunction, emit
 
 __all__ = [
@@ -17,6 +17,8 @@ __all__ = [
     "exponential",
     "hyperbolic",
     "logarithm",
+    "power",
     "root",
     "rounding",
+    "trigonometric",
 ]

@@ -196,18 +196,17 @@ class Num:
 
 
 class Formula:
-    """The body of one function over registers of `lanes` lanes."""
+    """The body of one function over registers of `lanes` lanes.
 
-    def __init__(self, b: Builder, target: Target, element: str, lanes: int):
+    `widened` says that f32 arguments were widened to f64, so that f32's precision is enough.
+    """
+
+    def __init__(self, b: Builder, target: Target, element: str, lanes: int, widened: bool = False):
+        self.widened = widened
         self.b = b
         self.target = target
         self.element = element
         self.lanes = lanes
-
-    @property
-    def double(self) -> bool:
-        """Whether the function works in f64."""
-        return self.element == "double"
 
     @property
     def layout(self) -> FloatLayout:

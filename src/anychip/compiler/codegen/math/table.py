@@ -82,7 +82,7 @@ def _define(b: Builder, symbol: str, entry: MathFunction, types: Sequence[LLType
     floats = [t.element for t in types if t.element in BOTH]
     element = floats[0] if floats else types[0].element
     widen = element == "float" and "float" not in entry.elements
-    m = Formula(body, target, "double" if widen else element, types[0].lanes)
+    m = Formula(body, target, "double" if widen else element, types[0].lanes, widen)
     arguments = [Num(m, p) for p in parameters]
     if widen:
         arguments = [a.cast("fpext", "double") if a.val.type.element == "float" else a for a in arguments]

@@ -1,0 +1,71 @@
+"""What each operation does to memory, and where each operation stands in program order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..ir.core import Block, Op, Region, Value
+
+WRITES = frozenset(
+    {"tt.store", "tt.atomic_rmw", "tt.atomic_cas", "tt.atomic_store", "tt.atomic_poll", "tt.atomic_load"}
+)
+"""Operations after which memory may differ."""
+
+ORDERED = WRITES | {"tt.print", "tt.assert"}
+"""Operations that must happen, and in program order."""
+
+LOOPS = frozenset({"scf.for", "scf.while", "anychip.region"})
+"""Operations whose body may run more than once, or whose blocks may be visited in any order."""
+
+TERMINATORS = frozenset(
+    {"scf.yield", "scf.condition", "tt.return", "cf.br", "cf.cond_br", "tt.reduce.return",
+     "tt.scan.return", "tt.map_elementwise.return"}
+)  # fmt: skip
+
+PURE_REGIONS = frozenset({"tt.reduce", "tt.scan", "tt.map_elementwise"})
+"""Operations whose regions are functions of scalars, applied to elements."""
+
+
+@dataclass(eq=False, slots=True)
+class ProgramOrder:
+    """Positions of operations in program order, the loops around them, and the writes."""
+
+    position: dict[Op, int] = field(default_factory=dict)
+    end: dict[Op, int] = field(default_factory=dict)
+    loops: dict[Op, tuple[Op, ...]] = field(default_factory=dict)
+    block_of: dict[Op, Block] = field(default_factory=dict)
+    writes: list[Op] = field(default_factory=list)
+    users: dict[Value, list[Op]] = field(default_factory=dict)
+
+    @staticmethod
+    def of(body: Region) -> ProgramOrder:
+        order = ProgramOrder()
+        order._region(body, ())
+        return order
+
+    def _region(self, region: Region, loops: tuple[Op, ...]) -> None:
+        for block in region.blocks:
+            for op in block.ops:
+                self.position[op] = len(self.position)
+                self.loops[op] = loops
+                self.block_of[op] = block
+                for value in op.operands:
+                    self.users.setdefault(value, []).append(op)
+                for _, values in op.successors:
+                    for value in values:
+                        self.users.setdefault(value, []).append(op)
+                if op.name in WRITES:
+                    self.writes.append(op)
+                if op.name not in PURE_REGIONS:
+                    inner = (*loops, op) if op.name in LOOPS else loops
+                    for nested in op.regions:
+                        self._region(nested, inner)
+                self.end[op] = len(self.position)
+
+    def written_between(self, first: int, last: int) -> bool:
+        """Whether anything at a position strictly between the two writes memory."""
+        return any(first < self.position[w] < last for w in self.writes)
+
+    def writes_inside(self, op: Op) -> bool:
+        """Whether the regions of `op` write memory."""
+        return any(self.position[op] < self.position[w] < self.end[op] for w in self.writes)

@@ -1,0 +1,65 @@
+"""What all code generation of one kernel shares: builder, target, scalars, buffers, the record of
+memory accesses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..ir.core import Location, Op, Value
+from ..schedule.steps import Buffer
+from ..targets.target import Target
+from .builder import PTR, Builder, LLModule
+from .linear import LinearArithmetic
+from .llvm_types import Val
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How one load, store or atomic of the user's kernel came out.
+
+    `verdict`: "vector", "broadcast", "strided", "gather", "scalar"; `mask`: "none", "bound" (whole
+    chunks run without it), "mask".
+    """
+
+    kind: str
+    verdict: str
+    mask: str
+    element: str
+    shape: tuple[int, ...]
+    location: Location
+
+
+@dataclass(eq=False, slots=True)
+class Context:
+    """The state of one kernel's code generation."""
+
+    module: LLModule
+    b: Builder
+    target: Target
+    buffers: dict[Value, Buffer]
+    arena: Val
+    program: tuple[Val, Val, Val] = ()  # type: ignore[assignment]
+    grid: tuple[Val, Val, Val] = ()  # type: ignore[assignment]
+    scalars: dict[Value, Val] = field(default_factory=dict)
+    available: set[Value] = field(default_factory=set)
+    accesses: dict[tuple[Op, int], Access] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
+    user_memory: str = ""
+    arena_memory: str = ""
+    leave: str = ""
+
+    @property
+    def linear(self) -> LinearArithmetic:
+        return LinearArithmetic(self.b)
+
+    def buffer_address(self, buffer: Buffer) -> Val:
+        """The address of a buffer of this thread's arena."""
+        return self.b.raw(PTR, f"getelementptr inbounds i8, {self.arena}, i64 {buffer.offset}")
+
+    def note(self, op: Op, kind: str, verdict: str, mask: str) -> None:
+        """Record how an access came out; the general form of a chunk does not hide the usual one."""
+        element = op.operands[0].element
+        pointee = str(getattr(element, "pointee", element))
+        key = (op, 0)
+        if key not in self.accesses:
+            self.accesses[key] = Access(kind, verdict, mask, pointee, op.operands[0].shape, op.location)

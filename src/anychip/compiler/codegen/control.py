@@ -1,0 +1,297 @@
+"""Steps in order: scalars, loops, conditions and graphs of blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..ir.core import Block, Op, Value
+from ..schedule.steps import (
+    Buffer,
+    Dot,
+    For,
+    Graph,
+    Histogram,
+    If,
+    Jump,
+    Nest,
+    Scalar,
+    Scan,
+    Step,
+    While,
+)
+from . import each, elementwise, memory
+from .builder import Phi
+from .context import Context
+from .dot import emit_dot
+from .evaluate import ZERO, Evaluation
+from .llvm_types import Val, register_type
+from .nests import NestEmitter
+from .scan import emit_histogram, emit_scan
+
+
+class StepEmitter:
+    """Emits the steps of one program instance. `leave` is where a kernel's return goes."""
+
+    def __init__(self, context: Context, leave: str):
+        self.context = context
+        self.b = context.b
+        self.leave = leave
+        self._labels: dict[Block, str] = {}
+        self._phis: dict[Block, list[Phi | None]] = {}
+        self._returns: list[tuple[str, list[Phi | None], list[tuple[list[Val], str]]]] = []
+
+    def steps(self, steps: list[Step]) -> None:
+        for step in steps:
+            _EMITTERS[type(step)](self, step)
+
+    # --- scalars -----------------------------------------------------------------------------
+    def _scalar(self, step: Scalar) -> None:
+        op = step.op
+        rule = _SCALARS.get(op.name)
+        if rule is not None:
+            results = rule(self, op)
+        else:
+            args = [self.context.scalars[v] for v in op.operands]
+            results = elementwise.apply(self.b, op, args, self.context.target)
+        for value, result in zip(op.results, results, strict=True):
+            self.context.scalars[value] = result
+
+    def _values(self, op: Op) -> list[Val]:
+        return [self.context.scalars[v] for v in op.operands]
+
+    def _constant(self, op: Op) -> list[Val]:
+        return [elementwise.constant(self.b, op.attrs["value"], op.result.element, self.context.target)]
+
+    def _load(self, op: Op) -> list[Val]:
+        return [memory.load(Evaluation(self.context, 1), op, ())]
+
+    def _store(self, op: Op) -> list[Val]:
+        ev = Evaluation(self.context, 1)
+        args = self._values(op)
+        mask = args[2] if len(args) > 2 and args[2].ref != "true" else None
+        memory.store(ev, op, (), args[1], args[0], mask, "mask" if len(args) > 2 else "none")
+        return []
+
+    def _unsplat(self, op: Op) -> list[Val]:
+        operand = op.operands[0]
+        return [Evaluation(self.context, 1).value(operand, (ZERO,) * len(operand.shape))]
+
+    def _each(self, op: Op) -> list[Val]:
+        return each.perform(self.context, op, self._values(op), [])
+
+    def _poison(self, op: Op) -> list[Val]:
+        return [self.b.null(register_type(op.result.element))]
+
+    # --- loops and conditions ----------------------------------------------------------------
+    def _for(self, step: For) -> None:
+        b, scalars, op = self.b, self.context.scalars, step.op
+        lower, upper, stride = (scalars[v] for v in op.operands[:3])
+        body = op.regions[0].entry
+        header, inside, done = (b.label(n) for n in ("for", "body", "end"))
+        before = b.block
+        b.place(header)
+        counter = b.phi(lower.type)
+        counter.add(lower, before)
+        phis = self._carry(body.args[1:], step.carried, op.operands[3:], before)
+        predicate = "ult" if op.attrs.get("unsigned") else "slt"
+        b.cond_br(b.icmp(predicate, counter.val, upper), inside, done)
+        b.place(inside)
+        scalars[body.args[0]] = counter.val
+        self._enter(body.args[1:], step.carried)
+        self.steps(step.body)
+        following = b.add(counter.val, stride)
+        counter.add(following, b.block)
+        self._pass(phis, body.terminator.operands)
+        b.br(header)
+        b.place(done)
+        for result, buffer, phi in zip(op.results, step.carried, phis, strict=True):
+            if phi is not None:
+                scalars[result] = phi.val
+            elif buffer is not None:
+                self.context.available.add(result)
+
+    def _carry(
+        self, args: list[Value], carried: list[Buffer | None], initial: list[Value], before: str
+    ) -> list[Phi | None]:
+        phis: list[Phi | None] = []
+        for arg, buffer, value in zip(args, carried, initial, strict=True):
+            if buffer is not None:
+                phis.append(None)
+                continue
+            phi = self.b.phi(register_type(arg.element))
+            phi.add(self.context.scalars[value], before)
+            self.context.scalars[arg] = phi.val
+            phis.append(phi)
+        return phis
+
+    def _enter(self, args: list[Value], carried: list[Buffer | None]) -> None:
+        self.context.available.update(a for a, b in zip(args, carried, strict=True) if b is not None)
+
+    def _pass(self, phis: list[Phi | None], values: list[Value]) -> None:
+        for phi, value in zip(phis, values, strict=True):
+            if phi is not None:
+                phi.add(self.context.scalars[value], self.b.block)
+
+    def _if(self, step: If) -> None:
+        b, op = self.b, step.op
+        then, otherwise, done = (b.label(n) for n in ("then", "else", "endif"))
+        b.cond_br(self.context.scalars[op.operands[0]], then, otherwise)
+        ends: list[tuple[list[Val | None], str]] = []
+        for label, steps, region in zip((then, otherwise), (step.then, step.otherwise), op.regions, strict=False):
+            b.place(label)
+            self.steps(steps)
+            values = region.entry.terminator.operands if region.blocks and op.results else []
+            ends.append(([self.context.scalars.get(v) for v in values], b.block))
+            b.br(done)
+        if len(op.regions) < 2:
+            b.place(otherwise)
+        b.place(done)
+        for k, (result, buffer) in enumerate(zip(op.results, step.results, strict=True)):
+            if buffer is not None:
+                self.context.available.add(result)
+                continue
+            phi = b.phi(register_type(result.element))
+            for values, label in ends:
+                value = values[k]
+                assert value is not None
+                phi.add(value, label)
+            self.context.scalars[result] = phi.val
+
+    def _while(self, step: While) -> None:
+        b, op = self.b, step.op
+        first, second = op.regions[0].entry, op.regions[1].entry
+        header, inside, done = (b.label(n) for n in ("while", "do", "end"))
+        before = b.block
+        b.place(header)
+        phis = self._carry(first.args, step.carried, op.operands, before)
+        self._enter(first.args, step.carried)
+        self.steps(step.before)
+        condition, *forwarded = first.terminator.operands
+        b.cond_br(self.context.scalars[condition], inside, done)
+        b.place(inside)
+        for targets in (second.args, op.results):
+            for target, value, buffer in zip(targets, forwarded, step.results, strict=True):
+                if buffer is None:
+                    self.context.scalars[target] = self.context.scalars[value]
+                else:
+                    self.context.available.add(target)
+        self.steps(step.after)
+        self._pass(phis, second.terminator.operands)
+        b.br(header)
+        b.place(done)
+
+    # --- graphs ------------------------------------------------------------------------------
+    def graph(self, graph: Graph) -> None:
+        """Blocks with branches; a return leaves the graph with its results."""
+        b = self.b
+        for block, _ in graph.blocks:
+            self._labels[block] = b.label("block")
+        end = b.label("returned")
+        self._returns.append((end, [], []))
+        self.context.available.update(graph.arguments)
+        for block, steps in graph.blocks:
+            b.place(self._labels[block])
+            if block is not graph.blocks[0][0]:
+                self._phis[block] = [
+                    None if arg.shape else self._block_phi(arg) for arg in block.args
+                ] if block not in self._phis else self._place_phis(block)
+            self.steps(steps)
+        _, _, exits = self._returns.pop()
+        if graph.op is None:
+            return
+        b.place(end)
+        for k, (result, buffer) in enumerate(zip(graph.op.results, graph.results, strict=True)):
+            if buffer is not None:
+                self.context.available.add(result)
+                continue
+            phi = b.phi(register_type(result.element))
+            for values, label in exits:
+                phi.add(values[k], label)
+            self.context.scalars[result] = phi.val
+
+    def _block_phi(self, arg: Value) -> Phi:
+        phi = self.b.phi(register_type(arg.element))
+        self.context.scalars[arg] = phi.val
+        return phi
+
+    def _place_phis(self, block: Block) -> list[Phi | None]:
+        """The phis of a block that was branched to before it was placed."""
+        phis = self._phis[block]
+        for arg, phi in zip(block.args, phis, strict=True):
+            if phi is not None:
+                self.b.lines.append(phi)
+                self.context.scalars[arg] = phi.val
+        return phis
+
+    def _jump(self, step: Jump) -> None:
+        op = step.op
+        if op.name == "tt.return":
+            self._return(op)
+            return
+        for block, values in op.successors:
+            if block not in self._phis:
+                self._phis[block] = [
+                    None if arg.shape else Phi(self.b.fresh(register_type(arg.element))) for arg in block.args
+                ]
+            for phi, value in zip(self._phis[block], values, strict=True):
+                if phi is not None:
+                    phi.add(self.context.scalars[value], self.b.block)
+        labels = [self._labels[block] for block, _ in op.successors]
+        if op.name == "cf.br":
+            self.b.br(labels[0])
+        else:
+            self.b.cond_br(self.context.scalars[op.operands[0]], labels[0], labels[1])
+
+    def _return(self, op: Op) -> None:
+        end, _, exits = self._returns[-1]
+        if len(self._returns) == 1:
+            self.b.br(self.leave)
+            return
+        null = Val("poison", register_type(op.operands[0].element)) if op.operands else None
+        values = [self.context.scalars.get(v, null) for v in op.operands]
+        exits.append((values, self.b.block))  # type: ignore[arg-type]
+        self.b.br(end)
+
+
+def _program_id(self: StepEmitter, op: Op) -> list[Val]:
+    return [self.context.program[op.attrs["axis"]]]
+
+
+def _programs(self: StepEmitter, op: Op) -> list[Val]:
+    return [self.context.grid[op.attrs["axis"]]]
+
+
+def _nothing(self: StepEmitter, op: Op) -> list[Val]:
+    return []
+
+
+_SCALARS: dict[str, Callable[[StepEmitter, Op], list[Val]]] = {
+    "arith.constant": StepEmitter._constant,
+    "tt.get_program_id": _program_id,
+    "tt.get_num_programs": _programs,
+    "tt.load": StepEmitter._load,
+    "tt.store": StepEmitter._store,
+    "tt.unsplat": StepEmitter._unsplat,
+    "tt.atomic_rmw": StepEmitter._each,
+    "tt.atomic_cas": StepEmitter._each,
+    "tt.print": StepEmitter._each,
+    "tt.assert": StepEmitter._each,
+    "ub.poison": StepEmitter._poison,
+    "gpu.barrier": _nothing,
+    "ttg.barrier": _nothing,
+    "tt.debug_barrier": _nothing,
+    "llvm.intr.assume": _nothing,
+}
+
+_EMITTERS: dict[type, Callable[[StepEmitter, object], None]] = {
+    Nest: lambda self, step: NestEmitter(self.context, step).emit(),  # type: ignore[arg-type]
+    Scalar: StepEmitter._scalar,  # type: ignore[dict-item]
+    Dot: lambda self, step: emit_dot(self.context, step),  # type: ignore[arg-type]
+    Scan: lambda self, step: emit_scan(self.context, step),  # type: ignore[arg-type]
+    Histogram: lambda self, step: emit_histogram(self.context, step),  # type: ignore[arg-type]
+    For: StepEmitter._for,  # type: ignore[dict-item]
+    If: StepEmitter._if,  # type: ignore[dict-item]
+    While: StepEmitter._while,  # type: ignore[dict-item]
+    Jump: StepEmitter._jump,  # type: ignore[dict-item]
+    Graph: StepEmitter.graph,  # type: ignore[dict-item]
+}

@@ -1,0 +1,186 @@
+"""Matrix products: a register-blocked micro-kernel over packed operands.
+
+A block of `rows` x `columns` vectors of the accumulator stays in registers while the whole inner
+dimension passes by; its shape follows from the target's vector registers.
+"""
+
+from __future__ import annotations
+
+from ..ir.types import F32, ElementType, ScalarType
+from ..schedule.steps import Buffer, Dot
+from ..targets.target import Target
+from . import casts
+from .builder import I64, Builder
+from .context import Context
+from .llvm_types import LLType, Val, register_type
+from .nests import loop
+
+UNROLL = 4
+"""Steps of the inner dimension done in one iteration."""
+
+
+def block_shape(target: Target, rows: int, vectors: int) -> tuple[int, int]:
+    """Rows and vectors of the register block for a product of `rows` rows, `vectors` wide.
+
+    Of the blocks that leave registers for operands, the one that multiplies most for each value
+    loaded; all sizes are powers of two, as tiles are.
+    """
+    budget = target.vector_registers - 2 if target.vector_bits else 8
+    best, choice = -1.0, (1, 1)
+    for height in (1, 2, 4, 8, 16):
+        for width in (1, 2, 4):
+            if height > rows or width > vectors or height * width + width + 1 > budget:
+                continue
+            score = height * width / (height + width) + 0.01 * width
+            if score > best:
+                best, choice = score, (height, width)
+    return choice
+
+
+def emit_dot(context: Context, step: Dot) -> None:
+    """out = c + a @ b, for each matrix of a batch."""
+    DotEmitter(context, step).emit()
+    context.available.update(step.op.results)
+
+
+class DotEmitter:
+    """Emits one product; see `emit_dot`."""
+
+    def __init__(self, context: Context, step: Dot):
+        self.context = context
+        self.b: Builder = context.b
+        self.step = step
+        *self.batch, self.m, self.n = step.out.shape
+        self.k = step.a.shape[-1]
+        self.element: ScalarType = step.a.element  # type: ignore[assignment]
+        self.lanes = min(context.target.lanes(self.element.bits), self.n)
+        self.rows, self.columns = block_shape(context.target, self.m, self.n // self.lanes)
+        self.type = register_type(self.element, self.lanes)
+        self.meta = context.arena_memory
+
+    def emit(self) -> None:
+        if self.batch:
+            loop(self.b, self.batch[0], 1, self._matrix)
+        else:
+            self._matrix(0)
+
+    def _matrix(self, batch: Val | int) -> None:
+        a, b_, out = (self._base(x, batch) for x in (self.step.a, self.step.b, self.step.out))
+        start = self._base(self.step.c, batch) if self.step.c is not None else None
+
+        def block(row: Val | int, column: Val | int) -> None:
+            accumulators = self._start(start, row, column)
+            accumulators = self._inner(a, b_, row, column, accumulators)
+            self._finish(out, row, column, accumulators)
+
+        loop(
+            self.b,
+            self.n,
+            self.columns * self.lanes,
+            lambda column: loop(self.b, self.m, self.rows, lambda row: block(row, column)),
+        )
+
+    def _base(self, buffer: Buffer, batch: Val | int) -> Val:
+        address = self.context.buffer_address(buffer)
+        if not self.batch:
+            return address
+        return self._move(address, batch, buffer.strides[0] * buffer.element.bytes)
+
+    def _move(self, address: Val, index: Val | int, bytes: int) -> Val:
+        if isinstance(index, int):
+            return self.b.gep(address, index * bytes)
+        return self.b.gep(address, self.b.mul(self.b.cast("zext", index, "i64"), self.b.int(bytes, I64)))
+
+    def _place(self, buffer: Buffer, base: Val, row: Val | int, column: Val | int) -> Val:
+        *_, along_rows, along_columns = buffer.strides
+        size = buffer.element.bytes
+        return self._move(self._move(base, row, along_rows * size), column, along_columns * size)
+
+    def _start(self, base: Val | None, row: Val | int, column: Val | int) -> list[Val]:
+        count = self.rows * self.columns
+        if base is None or self.step.c is None:
+            return [self.b.splat(self.b.null(self.type.with_lanes(1)), self.lanes)] * count
+        corner = self._place(self.step.c, base, row, column)
+        return [self._load_c(self.step.c, corner, r, c) for r in range(self.rows) for c in range(self.columns)]
+
+    def _offset(self, buffer: Buffer, row: int, column: int) -> int:
+        *_, along_rows, along_columns = buffer.strides
+        return (row * along_rows + column * self.lanes * along_columns) * buffer.element.bytes
+
+    def _load_c(self, buffer: Buffer, corner: Val, row: int, column: int) -> Val:
+        address = self.b.gep(corner, self._offset(buffer, row, column))
+        value = self.b.load(register_type(buffer.element, self.lanes), address, buffer.element.bytes, self.meta)
+        return self._to_compute(value, buffer.element)
+
+    def _to_compute(self, value: Val, element: ElementType) -> Val:
+        return casts.widen(self.b, value, element, self.context.target) if element.is_float else value
+
+    def _finish(self, base: Val, row: Val | int, column: Val | int, accumulators: list[Val]) -> None:
+        out = self.step.out
+        corner = self._place(out, base, row, column)
+        for r in range(self.rows):
+            for c in range(self.columns):
+                value = accumulators[r * self.columns + c]
+                if out.element != self.element and self.element == F32:
+                    value = casts.narrow(self.b, value, out.element, self.context.target)
+                address = self.b.gep(corner, self._offset(out, r, c))
+                self.b.store(value, address, out.element.bytes, self.meta)
+
+    def _inner(
+        self, a: Val, b_: Val, row: Val | int, column: Val | int, accumulators: list[Val]
+    ) -> list[Val]:
+        """The loop over the inner dimension, the accumulators in phis."""
+        a_row = self._place(self.step.a, a, row, 0)
+        b_column = self._place(self.step.b, b_, 0, column)
+        unroll = min(UNROLL, self.k)
+        b = self.b
+        if unroll == self.k:
+            return self._steps(a_row, b_column, b.int(0, I64), unroll, accumulators)
+        header, done = b.label("inner"), b.label("product")
+        before = b.block
+        b.place(header)
+        index = b.phi(I64)
+        index.add(b.int(0, I64), before)
+        phis = []
+        for value in accumulators:
+            phi = b.phi(self.type)
+            phi.add(value, before)
+            phis.append(phi)
+        totals = self._steps(a_row, b_column, index.val, unroll, [p.val for p in phis])
+        following = b.raw(I64, f"add nuw nsw i64 {index.val.ref}, {unroll}")
+        index.add(following, b.block)
+        for phi, total in zip(phis, totals, strict=True):
+            phi.add(total, b.block)
+        b.cond_br(b.icmp("ult", following, b.int(self.k, I64)), header, done)
+        b.place(done)
+        return totals
+
+    def _steps(self, a_row: Val, b_column: Val, index: Val, count: int, totals: list[Val]) -> list[Val]:
+        b = self.b
+        *_, a_rows, a_inner = self.step.a.strides
+        *_, b_inner, _ = self.step.b.strides
+        size = self.element.bytes
+        a_at = b.gep(a_row, b.mul(index, b.int(a_inner * size, I64)))
+        b_at = b.gep(b_column, b.mul(index, b.int(b_inner * size, I64)))
+        scalar = self.type.with_lanes(1)
+        for step in range(count):
+            right = [
+                b.load(self.type, b.gep(b_at, (step * b_inner + c * self.lanes) * size), size, self.meta)
+                for c in range(self.columns)
+            ]
+            for r in range(self.rows):
+                address = b.gep(a_at, (step * a_inner + r * a_rows) * size)
+                left = b.splat(b.load(scalar, address, size, self.meta), self.lanes)
+                for c in range(self.columns):
+                    k = r * self.columns + c
+                    totals = [*totals[:k], self._multiply_add(left, right[c], totals[k]), *totals[k + 1 :]]
+        return totals
+
+    def _multiply_add(self, x: Val, y: Val, total: Val) -> Val:
+        b = self.b
+        if not self.element.is_float:
+            return b.add(b.mul(x, y), total)
+        return b.fma(x, y, total) if self.context.target.fma else b.fadd(b.fmul(x, y), total)
+
+
+__all__ = ["LLType", "block_shape", "emit_dot"]

@@ -1,0 +1,195 @@
+"""Operations done element by element, in order: atomics, printing and assertions.
+
+They come as scalars of a program (`Scalar` steps) or as roots of a scalar nest (`Each`); both end
+here, with one element's registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import UnsupportedOperation
+from ..ir.core import Op
+from ..ir.types import PointerType, ScalarType, element_of
+from ..schedule.steps import Each
+from . import casts, memory
+from .builder import I1, I32, I64, PTR
+from .context import Context
+from .evaluate import Evaluation, Point
+from .llvm_types import LLType, Val, register_type
+
+ORDERINGS = {"relaxed": "monotonic", "acquire": "acquire", "release": "release", "acq_rel": "acq_rel"}
+FAILURE_ORDERINGS = {"monotonic": "monotonic", "acquire": "acquire", "release": "monotonic", "acq_rel": "acquire"}
+UPDATES = {
+    "and": "and", "or": "or", "xor": "xor", "add": "add", "max": "max", "min": "min", "umax": "umax",
+    "umin": "umin", "exch": "xchg", "fadd": "fadd",
+}  # fmt: skip
+
+
+def element(ev: Evaluation, root: Each, point: Point) -> Callable[[], None]:
+    """Evaluate one element's operands; the call that is returned does the operation."""
+    op = root.op
+    args = [ev.value(v, point) if v.shape else ev.context.scalars[v] for v in op.operands]
+    index = [i.base if isinstance(i.base, Val) else ev.b.int(i.base) for i in point]
+
+    def commit() -> None:
+        results = perform(ev.context, op, args, index)
+        for buffer, result in zip(root.buffers, results, strict=True):
+            if buffer is not None:
+                memory.write_buffer(ev, buffer, result, point)
+
+    return commit
+
+
+def perform(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
+    """Do `op` on scalars; `index` is the element's position in its tile."""
+    return _ACTIONS[op.name](context, op, args, index)
+
+
+def _pointee(op: Op) -> ScalarType:
+    pointer = element_of(op.operands[0].type)
+    assert isinstance(pointer, PointerType)
+    if not isinstance(pointer.pointee, ScalarType):
+        raise UnsupportedOperation(op, "atomics on pointers to pointers are not defined")
+    return pointer.pointee
+
+
+def _update(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
+    b = context.b
+    type = register_type(op.operands[1].element)
+    if len(args) < 3 or args[2].ref == "true":
+        return [_read_modify_write(context, op, args[0], args[1])]
+    then, done = b.label("atomic"), b.label("updated")
+    before = b.block
+    b.cond_br(args[2], then, done)
+    b.place(then)
+    old = _read_modify_write(context, op, args[0], args[1])
+    end = b.block
+    b.place(done)
+    phi = b.phi(type)
+    phi.add(b.null(type), before)
+    phi.add(old, end)
+    return [phi.val]
+
+
+def _read_modify_write(context: Context, op: Op, pointer: Val, value: Val) -> Val:
+    b = context.b
+    kind, ordering = op.attrs["kind"], ORDERINGS[op.attrs["sem"]]
+    element = op.operands[1].element
+    assert isinstance(element, ScalarType)
+    if element.is_float and element.bits < 32:
+        if kind == "exch":
+            bits = b.cast("bitcast", value, f"i{element.bits}")
+            old = b.raw(bits.type, f"atomicrmw xchg {pointer}, {bits} {ordering}")
+            return b.cast("bitcast", old, value.type.element)
+        return _small_float_add(context, op, element, pointer, value, ordering)
+    if kind not in UPDATES:
+        raise UnsupportedOperation(op, f"no atomic of kind {kind!r}")
+    return b.raw(value.type, f"atomicrmw {UPDATES[kind]} {pointer}, {value} {ordering}")
+
+
+def _small_float_add(
+    context: Context, op: Op, element: ScalarType, pointer: Val, value: Val, ordering: str
+) -> Val:
+    """Compare-and-swap until nobody came between: f16 and bf16 have no atomic addition."""
+    b, target = context.b, context.target
+    if op.attrs["kind"] != "fadd":
+        raise UnsupportedOperation(op, f"atomic {op.attrs['kind']} on {element} is not defined")
+    bits = LLType(f"i{element.bits}")
+    register = register_type(element)
+    added = casts.widen(b, value, element, target)
+    first = b.load(bits, pointer, element.bytes)
+    before, again, done = b.block, b.label("retry"), b.label("swapped")
+    b.place(again)
+    expected = b.phi(bits)
+    expected.add(first, before)
+    old = b.cast("bitcast", expected.val, register.element)
+    total = casts.narrow(b, b.fadd(casts.widen(b, old, element, target), added), element, target)
+    wanted = b.cast("bitcast", total, bits.element)
+    pair = b.raw(
+        LLType("pair"),
+        f"cmpxchg {pointer}, {expected.val}, {wanted} {ordering} {FAILURE_ORDERINGS[ordering]}",
+    )
+    seen = b.raw(bits, f"extractvalue {{ {bits}, i1 }} {pair.ref}, 0")
+    swapped = b.raw(I1, f"extractvalue {{ {bits}, i1 }} {pair.ref}, 1")
+    expected.add(seen, b.block)
+    b.cond_br(swapped, done, again)
+    b.place(done)
+    return b.cast("bitcast", seen, register.element)
+
+
+def _compare_and_swap(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
+    b = context.b
+    pointer, expected, value = args
+    pointee = _pointee(op)
+    ordering = ORDERINGS[op.attrs["sem"]]
+    bits = f"i{pointee.bits}"
+    a, c = (b.cast("bitcast", v, bits) for v in (expected, value))
+    pair = b.raw(LLType("pair"), f"cmpxchg {pointer}, {a}, {c} {ordering} {FAILURE_ORDERINGS[ordering]}")
+    seen = b.raw(LLType(bits), f"extractvalue {{ {bits}, i1 }} {pair.ref}, 0")
+    return [b.cast("bitcast", seen, expected.type.element)]
+
+
+def _assert(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
+    """A false condition leaves its number and the program id in the arena's status block."""
+    b = context.b
+    text = f"{op.attrs['message']} ({op.location})"
+    if text not in context.messages:
+        context.messages.append(text)
+    code = context.messages.index(text) + 1
+    failed, done = b.label("failed"), b.label("asserted")
+    b.cond_br(args[0], done, failed)
+    b.place(failed)
+    b.store(b.int(code), context.arena, 4)
+    for axis in range(3):
+        b.store(context.program[axis], b.gep(context.arena, 4 * (axis + 1)), 4)
+    b.place(done)
+    return []
+
+
+def _print(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
+    """One line for each element: program id, index in the tile, prefix, value."""
+    b = context.b
+    signs = op.attrs.get("is_signed") or []
+    for number, (operand, value) in enumerate(zip(op.operands, args, strict=True)):
+        signed = bool(signs[number]) if number < len(signs) else True
+        spec, converted = _format(context, operand.element, value, signed, bool(op.attrs.get("hex")))
+        place = " idx (" + ", ".join(["%d"] * len(index)) + ")" if index else " idx ()"
+        several = f"(operand {number}) " if len(args) > 1 else ""
+        text = f"pid (%d, %d, %d){place}{op.attrs['prefix']}{several}{spec}\n"
+        _printf(context, text, [*context.program, *index, converted])
+    if not args:
+        _printf(context, f"pid (%d, %d, %d){op.attrs['prefix']}\n", list(context.program))
+    return []
+
+
+def _format(context: Context, element: object, value: Val, signed: bool, hexadecimal: bool) -> tuple[str, Val]:
+    b = context.b
+    if isinstance(element, PointerType):
+        return "%p", value
+    assert isinstance(element, ScalarType)
+    if element.is_float:
+        wide = casts.widen(b, value, element, context.target)
+        return "%f", b.cast("fpext", wide, "double")
+    if hexadecimal:
+        return f"0x%0{max(1, element.bits // 4)}llx", b.cast("zext", value, "i64")
+    signed = signed and element.bits > 1
+    return ("%lld" if signed else "%llu"), b.cast("sext" if signed else "zext", value, "i64")
+
+
+def _printf(context: Context, text: str, args: list[Val]) -> None:
+    b = context.b
+    b.module.declarations.setdefault("printf", "declare i32 @printf(ptr, ...)")
+    format = b.module.string(text.encode())
+    b.raw(I32, f"call i32 (ptr, ...) @printf({', '.join(map(str, [format, *args]))})")
+    b.call("fflush", I32, [Val("null", PTR)])
+
+
+_ACTIONS: dict[str, Callable[[Context, Op, list[Val], list[Val]], list[Val]]] = {
+    "tt.atomic_rmw": _update,
+    "tt.atomic_cas": _compare_and_swap,
+    "tt.assert": _assert,
+    "tt.print": _print,
+}
+
+__all__ = ["I64", "element", "perform"]

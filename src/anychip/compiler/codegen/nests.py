@@ -1,0 +1,238 @@
+"""Loop nests: loops over the domain of a nest, and its roots evaluated chunk by chunk.
+
+The body handles a few chunks at a time (a unit). Where the masks of a unit are known to be all
+true, it runs in a form without masks; otherwise in the general form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..schedule.steps import Each, Nest, Reduce, Store, Write
+from . import casts, each, memory
+from .builder import I32, Builder
+from .context import Context
+from .evaluate import Evaluation, Index, Point
+from .llvm_types import Val
+from .masks import MaskBounds
+from .reduce import Accumulators
+
+UNITS = 4
+"""Chunks of a unit in a nest that reduces: independent accumulators hide the latency of adding."""
+
+
+def loop(b: Builder, count: int, step: int, body: Callable[[Val | int], None], first: int = 0) -> None:
+    """Emit `for i in range(first, count, step): body(i)`; a single iteration needs no loop."""
+    if first >= count:
+        return
+    if first + step >= count:
+        body(first)
+        return
+    header, done = b.label("loop"), b.label("done")
+    before = b.block
+    b.place(header)
+    phi = b.phi(I32)
+    phi.add(b.int(first), before)
+    body(phi.val)
+    following = b.raw(I32, f"add nuw nsw i32 {phi.val.ref}, {step}")
+    phi.add(following, b.block)
+    more = b.icmp("ult", following, b.int(count))
+    b.cond_br(more, header, done)
+    b.place(done)
+
+
+class NestEmitter:
+    """Emits one nest."""
+
+    def __init__(self, context: Context, nest: Nest):
+        self.context = context
+        self.b = context.b
+        self.nest = nest
+        self.patterns = lane_patterns(nest)
+        self.reduces = [r for r in nest.roots if isinstance(r, Reduce)]
+        self.column = bool(self.reduces) and nest.reduce_axis != nest.vector_axis
+        extent = nest.lane_extents[nest.vector_axis] if nest.domain else 1
+        chunks = nest.domain[nest.vector_axis] // extent if nest.domain else 1
+        self.units = min(UNITS if self.reduces else 1, chunks)
+        self.accumulators = [Accumulators(context, r, nest.lanes, self.units) for r in self.reduces]
+
+    def emit(self) -> None:
+        """Emit the loops, the body and what follows a reduction; mark the results available."""
+        self._axis(0, {})
+        for root in self.nest.roots:
+            if isinstance(root, Write):
+                if self.context.buffers.get(root.value) is root.buffer:
+                    self.context.available.add(root.value)
+            elif isinstance(root, Reduce | Each):
+                for result, buffer in zip(root.op.results, root.buffers, strict=True):
+                    if buffer is not None:
+                        self.context.available.add(result)
+
+    def _step(self, axis: int) -> int:
+        extent = self.nest.lane_extents[axis]
+        return extent * self.units if axis == self.nest.vector_axis else extent
+
+    def _axis(self, depth: int, position: dict[int, Val | int]) -> None:
+        nest = self.nest
+        if depth == len(nest.axes):
+            self._unit(position, first=False)
+            return
+        axis = nest.axes[depth]
+
+        def body(index: Val | int) -> None:
+            self._axis(depth + 1, {**position, axis: index})
+
+        if self.reduces and axis == nest.reduce_axis:
+            self._reduction(axis, position)
+        else:
+            loop(self.b, nest.domain[axis], self._step(axis), body)
+
+    def _reduction(self, axis: int, position: dict[int, Val | int]) -> None:
+        """The loop over the reduced axis, which is always the innermost."""
+        step = self._step(axis)
+        start = 0
+        for accumulator in self.accumulators:
+            accumulator.begin()
+        if not all(a.has_identity for a in self.accumulators):
+            self._unit({**position, axis: 0}, first=True)
+            start = step
+        loop(
+            self.b,
+            self.nest.domain[axis],
+            step,
+            lambda index: self._unit({**position, axis: index}, first=False),
+            start,
+        )
+        self._finish(position)
+
+    # --- one unit ----------------------------------------------------------------------------
+    def _index(self, axis: int, base: Val | int, chunk: int, wide: int = 1) -> Index:
+        """The index along `axis` of chunk `chunk` of a unit, or of `wide` chunks together."""
+        pattern = self.patterns[axis]
+        if axis == self.nest.vector_axis:
+            extent = self.nest.lane_extents[axis]
+            pattern = tuple(p + extent * (chunk + k) for k in range(wide) for p in pattern)
+        else:
+            pattern = pattern * wide
+        return Index(base, pattern if any(pattern) else None, ("axis", axis))
+
+    def _points(self, position: dict[int, Val | int]) -> list[Point]:
+        """The point of each chunk of the unit; axes that do not differ share their index."""
+        rank = len(self.nest.domain)
+        shared = {
+            a: self._index(a, position[a], 0) for a in range(rank) if a != self.nest.vector_axis
+        }
+        return [
+            tuple(
+                shared[a] if a in shared else self._index(a, position[a], chunk) for a in range(rank)
+            )
+            for chunk in range(self.units)
+        ]
+
+    def _unit(self, position: dict[int, Val | int], first: bool) -> None:
+        bounds = None if first else self._bounds(position)
+        condition = bounds.condition if bounds is not None else None
+        points = self._points(position)
+        if bounds is None or condition is None:
+            self._body(points, first, frozenset(bounds.assumed) if bounds is not None else frozenset())
+            return
+        fast, general, done = (self.b.label(n) for n in ("whole", "masked", "chunked"))
+        self.b.cond_br(condition, fast, general)
+        self.b.place(fast)
+        self._body(points, first, frozenset(bounds.assumed))
+        self.b.br(done)
+        self.b.place(general)
+        self._body(points, first, frozenset())
+        self.b.place(done)
+
+    def _bounds(self, position: dict[int, Val | int]) -> MaskBounds:
+        rank = len(self.nest.domain)
+        wide = Evaluation(self.context, self.nest.lanes * self.units)
+        point = tuple(self._index(a, position[a], 0, self.units) for a in range(rank))
+        bounds = MaskBounds(wide)
+        values = []
+        stores = []
+        for root in self.nest.roots:
+            if isinstance(root, Store):
+                stores.append((root.op, point))
+            operands = [root.value] if isinstance(root, Write) else root.op.operands
+            values += [(v, point) for v in operands if v.shape]
+        bounds.collect(values, stores)
+        return bounds
+
+    def _body(self, points: list[Point], first: bool, assumed: frozenset) -> None:
+        ev = Evaluation(self.context, self.nest.lanes, assumed)
+        for chunk, point in enumerate(points):
+            commits: list[Callable[[], None]] = []
+            reduces = iter(self.accumulators)
+            for root in self.nest.roots:
+                if isinstance(root, Store):
+                    commits.append(self._store(ev, root, point))
+                elif isinstance(root, Write):
+                    commits.append(self._write(ev, root, point))
+                elif isinstance(root, Each):
+                    commits.append(each.element(ev, root, point))
+                else:
+                    values = [ev.vector(v, point) for v in root.op.operands]
+                    next(reduces).add(ev, chunk, values, first)
+            for commit in commits:
+                commit()
+
+    def _store(self, ev: Evaluation, root: Store, point: Point) -> Callable[[], None]:
+        pointer = ev.lane(root.op.operands[0], point)
+        value = ev.value(root.op.operands[1], point)
+        mask, how = memory.store_mask(ev, root.op, point)
+        return lambda: memory.store(ev, root.op, point, value, pointer, mask, how)
+
+    def _write(self, ev: Evaluation, root: Write, point: Point) -> Callable[[], None]:
+        value = ev.value(root.value, point)
+        element = root.value.element
+        if root.buffer.element != element:
+            target = self.context.target
+            if element.is_float:
+                value = casts.float_to_float(self.b, value, element, root.buffer.element, target)
+            else:
+                value = casts.int_to_int(self.b, value, element, root.buffer.element, True, target)  # type: ignore[arg-type]
+        return lambda: memory.write_buffer(ev, root.buffer, value, point)
+
+    # --- after a reduction -------------------------------------------------------------------
+    def _finish(self, position: dict[int, Val | int]) -> None:
+        nest = self.nest
+        for root, accumulator in zip(self.reduces, self.accumulators, strict=True):
+            if not self.column:
+                totals = accumulator.across_lanes()
+                outer = tuple(
+                    Index(position[a], None, ("axis", a))
+                    for a in range(len(nest.domain))
+                    if a != nest.reduce_axis
+                )
+                self._results(root, totals, outer, 1)
+                continue
+            for chunk in range(self.units):
+                point = tuple(
+                    self._index(a, position[a], chunk)
+                    for a in range(len(nest.domain))
+                    if a != nest.reduce_axis
+                )
+                self._results(root, accumulator.values(chunk), point, nest.lanes)
+
+    def _results(self, root: Reduce, totals: list[Val], point: Point, lanes: int) -> None:
+        ev = Evaluation(self.context, lanes)
+        for result, buffer, total in zip(root.op.results, root.buffers, totals, strict=True):
+            if buffer is None:
+                self.context.scalars[result] = total
+            else:
+                memory.write_buffer(ev, buffer, total, point)
+
+
+def lane_patterns(nest: Nest) -> dict[int, tuple[int, ...]]:
+    """For each axis, the offset of each lane of a chunk: the vector axis runs fastest."""
+    rank = len(nest.domain)
+    order = [nest.vector_axis, *(a for a in reversed(range(rank)) if a != nest.vector_axis)]
+    patterns: dict[int, tuple[int, ...]] = {}
+    inner = 1
+    for axis in order[:rank]:
+        extent = nest.lane_extents[axis]
+        patterns[axis] = tuple(lane // inner % extent for lane in range(nest.lanes))
+        inner *= extent
+    return patterns

@@ -1,0 +1,122 @@
+"""Accumulators of a reduction: kept per chunk of a unit, combined across lanes at the end.
+
+Any associative region works: it is applied to whole vectors, and the lanes are folded in halves.
+A region that is one known operation starts from that operation's identity; any other starts from
+the first chunk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from ..ir.core import Op
+from ..ir.types import ElementType, ScalarType
+from ..schedule.steps import Reduce
+from .context import Context
+from .elementwise import constant
+from .evaluate import Evaluation
+from .llvm_types import Val, register_type
+
+
+def _least(element: ScalarType) -> float | int:
+    return -math.inf if element.is_float else -(1 << (element.bits - 1))
+
+
+def _greatest(element: ScalarType) -> float | int:
+    return math.inf if element.is_float else (1 << (element.bits - 1)) - 1
+
+
+IDENTITIES: dict[str, Callable[[ScalarType], float | int]] = {
+    "arith.addf": lambda e: -0.0,
+    "arith.addi": lambda e: 0,
+    "arith.mulf": lambda e: 1.0,
+    "arith.muli": lambda e: 1,
+    "arith.maxnumf": lambda e: math.nan,
+    "arith.minnumf": lambda e: math.nan,
+    "arith.maximumf": _least,
+    "arith.minimumf": _greatest,
+    "arith.maxsi": _least,
+    "arith.minsi": _greatest,
+    "arith.maxui": lambda e: 0,
+    "arith.minui": lambda e: -1,
+    "arith.andi": lambda e: -1,
+    "arith.ori": lambda e: 0,
+    "arith.xori": lambda e: 0,
+}
+"""The value that leaves the other operand as it is."""
+
+
+def combining_op(op: Op) -> str | None:
+    """The one operation that the region of a reduction applies to its two arguments, if it is so."""
+    block = op.regions[0].entry
+    if len(block.ops) != 2 or len(block.args) != 2:
+        return None
+    inner = block.ops[0]
+    if set(inner.operands) != set(block.args) or block.terminator.operands != inner.results:
+        return None
+    return inner.name
+
+
+class Accumulators:
+    """The running values of one `Reduce` root, `units` vectors per operand."""
+
+    def __init__(self, context: Context, root: Reduce, lanes: int, units: int):
+        self.context = context
+        self.b = context.b
+        self.root = root
+        self.lanes = lanes
+        self.units = units
+        self.elements: list[ElementType] = [v.element for v in root.op.operands]
+        name = combining_op(root.op)
+        self.identity = IDENTITIES.get(name) if name is not None else None
+        self.slots = [
+            [self.b.alloca(register_type(e, lanes)) for e in self.elements] for _ in range(units)
+        ]
+
+    @property
+    def has_identity(self) -> bool:
+        return self.identity is not None
+
+    def begin(self) -> None:
+        """Set every accumulator to the identity, where there is one."""
+        if self.identity is None:
+            return
+        for slots in self.slots:
+            for slot, element in zip(slots, self.elements, strict=True):
+                assert isinstance(element, ScalarType)
+                start = constant(self.b, self.identity(element), element, self.context.target)
+                self.b.store(self.b.splat(start, self.lanes), slot, element.bytes)
+
+    def add(self, ev: Evaluation, chunk: int, values: list[Val], first: bool) -> None:
+        """Combine one chunk into its accumulator; with `first`, it becomes the accumulator."""
+        slots = self.slots[chunk]
+        if not first:
+            values = ev.region(self.root.op.regions[0], [*self.values(chunk), *values])
+        for slot, value, element in zip(slots, values, self.elements, strict=True):
+            self.b.store(self.b.splat(value, self.lanes), slot, element.bytes)
+
+    def values(self, chunk: int) -> list[Val]:
+        """The accumulator of one chunk of the unit."""
+        return [
+            self.b.load(register_type(e, self.lanes), slot, e.bytes)
+            for slot, e in zip(self.slots[chunk], self.elements, strict=True)
+        ]
+
+    def across_lanes(self) -> list[Val]:
+        """Everything combined into one scalar per operand."""
+        region = self.root.op.regions[0]
+        parts = [self.values(chunk) for chunk in range(self.units)]
+        ev = Evaluation(self.context, self.lanes)
+        while len(parts) > 1:
+            pairs = [ev.region(region, [*parts[k], *parts[k + 1]]) for k in range(0, len(parts) - 1, 2)]
+            parts = pairs + ([parts[-1]] if len(parts) % 2 else [])
+        totals = parts[0]
+        lanes = self.lanes
+        while lanes > 1:
+            half = lanes // 2
+            low = [self.b.shuffle(v, range(half)) for v in totals]
+            high = [self.b.shuffle(v, range(half, lanes)) for v in totals]
+            totals = Evaluation(self.context, half).region(region, [*low, *high])
+            lanes = half
+        return totals

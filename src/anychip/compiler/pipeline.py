@@ -1,0 +1,95 @@
+"""The stages of the compiler in order, with a dump of each.
+
+TTIR text goes in; out come object code and what a launcher must know of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .codegen.context import Access
+from .codegen.kernel import KernelCode, generate
+from .ir.core import Func
+from .ir.inline import inline_calls
+from .ir.parser import parse
+from .ir.printer import print_module
+from .ir.verifier import verify
+from .schedule.printer import print_schedule
+from .schedule.scheduler import schedule
+from .schedule.steps import Schedule
+from .targets import machine
+from .targets.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledKernel:
+    """Machine code of one kernel.
+
+    `arena_bytes`: scratch that each running thread must supply, 64-byte aligned, beginning with the
+    status block of 64 bytes. `arg_types`: the TTIR type of each argument. `messages[k]` is the text
+    of assertion number k+1. `stages`: dumps by name, when they were asked for.
+    """
+
+    name: str
+    symbol: str
+    object_code: bytes
+    arena_bytes: int
+    arg_types: tuple[str, ...]
+    messages: tuple[str, ...]
+    target: str
+    stages: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What became of a kernel: every stage as text, and the verdict on each memory access."""
+
+    stages: dict[str, str]
+    accesses: tuple[Access, ...]
+
+
+def compile_ttir(text: str, target: Target, *, keep_stages: bool = False) -> CompiledKernel:
+    """Compile the kernel of a TTIR module for `target`.
+
+    Raises `CompileError` (`ParseError`, `VerifyError`, `UnsupportedOperation`, `CodegenError`) with
+    the user's source line where it is known.
+    """
+    func, planned, code, stages = _generate(text, target, keep_stages)
+    object_code = machine.emit_object(code.llvm_ir, target)
+    if keep_stages:
+        stages["asm"] = machine.emit_assembly(code.llvm_ir, target)
+    return CompiledKernel(
+        name=func.name,
+        symbol=code.symbol,
+        object_code=object_code,
+        arena_bytes=planned.arena_bytes,
+        arg_types=tuple(str(a.type) for a in func.args),
+        messages=code.messages,
+        target=target.name,
+        stages=stages,
+    )
+
+
+def explain(text: str, target: Target) -> Explanation:
+    """Every stage of a kernel, and how its memory accesses came out. Raises like `compile_ttir`."""
+    _, _, code, stages = _generate(text, target, True)
+    stages["asm"] = machine.emit_assembly(code.llvm_ir, target)
+    return Explanation(stages, code.accesses)
+
+
+def _generate(text: str, target: Target, keep: bool) -> tuple[Func, Schedule, KernelCode, dict[str, str]]:
+    module = parse(text)
+    verify(module)
+    inline_calls(module)
+    stages: dict[str, str] = {}
+    if keep:
+        stages["ttir"] = text
+        stages["tile"] = print_module(module)
+    func = module.kernel
+    planned = schedule(func, target)
+    if keep:
+        stages["nests"] = print_schedule(planned)
+    code = generate(func, planned, target, machine.data_layout(target))
+    if keep:
+        stages["llvm"] = code.llvm_ir
+    return func, planned, code, stages

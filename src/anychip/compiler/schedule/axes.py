@@ -1,0 +1,139 @@
+"""Chooses, for a nest, the innermost (vector) axis, the lanes of a chunk and the loop order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ..analysis.polynomial import ONE, ZERO, Polynomial
+from ..analysis.structure import Linear, Point, Structure, identity_point, operand_points
+from ..ir.core import Op, Value
+from ..ir.types import PointerType
+from ..targets.target import Target
+from .cost import compute_bits
+from .placement import is_inline_op
+from .steps import Buffer, Each, Nest, Reduce, Store, Write
+
+CONTIGUOUS, UNIFORM, WRAPPED, SCATTERED = 4.0, 1.0, 3.0, -3.0
+"""How much an access gains or loses by making an axis innermost."""
+
+
+def root_values(root: Store | Write | Reduce | Each) -> list[Value]:
+    """The tile values that a root evaluates at the nest's own index."""
+    if isinstance(root, Write):
+        return [root.value]
+    return [v for v in root.op.operands if v.shape]
+
+
+def walk_inline(
+    roots: list[Value], rank: int, is_placed: Callable[[Value], bool]
+) -> Iterator[tuple[Value, Point, bool]]:
+    """Every (value, point) evaluated for `roots`; the flag tells that it is read from a buffer."""
+    seen: set[tuple[Value, Point]] = set()
+    pending = [(v, identity_point(rank)) for v in roots]
+    first = set(roots)
+    while pending:
+        value, point = pending.pop()
+        if (value, point) in seen:
+            continue
+        seen.add((value, point))
+        op = value.defining_op
+        placed = is_placed(value) and value not in first
+        inline = op is not None and not placed and is_inline_op(op)
+        yield value, point, not inline
+        if not inline or op is None:
+            continue
+        mapped = operand_points(op, value, point)
+        if mapped is None:
+            unknown = Linear(None, (None,) * rank)
+            mapped = [(unknown,) * len(v.shape) for v in op.operands]
+        pending += [(v, p) for v, p in zip(op.operands, mapped, strict=True) if v.shape]
+
+
+def choose_axes(nest: Nest, structure: Structure, buffers: dict[Value, Buffer], target: Target) -> None:
+    """Fill in `nest.axes`, `nest.lanes` and `nest.lane_extents`."""
+    rank = len(nest.domain)
+    if any(isinstance(root, Each) for root in nest.roots):
+        nest.axes, nest.lanes, nest.lane_extents = tuple(range(rank)), 1, (1,) * rank
+        nest.vector_axis = rank - 1
+        return
+    values = [v for root in nest.roots for v in root_values(root)]
+    own = {root.value: root.buffer for root in nest.roots if isinstance(root, Write)}
+    bits = 8
+    score = [0.0] * rank
+    for root in nest.roots:
+        if isinstance(root, Store):
+            _score_pointer(root.op.operands[0], identity_point(rank), structure, score)
+            bits = max(bits, root.op.operands[1].element.bits)
+        elif isinstance(root, Write):
+            bits = max(bits, root.buffer.element.bits)
+        else:
+            bits = max(bits, *(compute_bits(v) for v in root.op.operands))
+    for value, point, leaf in walk_inline(values, rank, lambda v: v in buffers and v not in own):
+        op = value.defining_op
+        if leaf and value in buffers:
+            _score(_buffer_linear(buffers[value], point, rank), score)
+        elif op is not None and op.name == "tt.load":
+            _score_pointer(op.operands[0], point, structure, score)
+            if not isinstance(value.element, PointerType):
+                bits = max(bits, value.element.bits)
+        elif _computes_float(op):
+            bits = max(bits, compute_bits(value))
+    lanes = target.lanes(min(bits, 64))
+    weight = [s * min(1.0, size / lanes) if s > 0 else s for s, size in zip(score, nest.domain, strict=True)]
+    candidates = [a for a in range(rank) if nest.domain[a] > 1] or [rank - 1]
+    vector_axis = max(candidates, key=lambda a: (weight[a], nest.domain[a] >= lanes, a))
+    _set_lanes(nest, vector_axis, lanes)
+
+
+def _set_lanes(nest: Nest, vector_axis: int, lanes: int) -> None:
+    rank = len(nest.domain)
+    extents = [1] * rank
+    extents[vector_axis] = covered = min(lanes, nest.domain[vector_axis])
+    others = [a for a in range(rank) if a != vector_axis]
+    if nest.reduce_axis is None:
+        for axis in reversed(others):
+            if covered >= lanes or extents[vector_axis] < nest.domain[vector_axis]:
+                break
+            if any(extents[b] < nest.domain[b] for b in others if b > axis):
+                break
+            extents[axis] = min(lanes // covered, nest.domain[axis])
+            covered *= extents[axis]
+    nest.lanes = covered
+    nest.lane_extents = tuple(extents)
+    outer = [a for a in others if a != nest.reduce_axis]
+    inner = () if nest.reduce_axis in (None, vector_axis) else (nest.reduce_axis,)
+    nest.axes = (*outer, vector_axis, *inner)
+    nest.vector_axis = vector_axis
+
+
+def _computes_float(op: Op | None) -> bool:
+    if op is None or not op.results or isinstance(op.results[0].element, PointerType):
+        return False
+    return op.results[0].element.is_float and op.name not in (
+        "tt.splat", "tt.broadcast", "tt.expand_dims", "tt.reshape", "tt.trans", "arith.constant", "arith.select",
+        "tt.bitcast", "arith.bitcast",
+    )  # fmt: skip
+
+
+def _buffer_linear(buffer: Buffer, point: Point, rank: int) -> Linear:
+    strides: list[Polynomial | None] = [ZERO] * rank
+    for axis, step in enumerate(buffer.strides):
+        for a in range(rank):
+            part = point[axis].strides[a]
+            have = strides[a]
+            strides[a] = None if part is None or have is None else have + part * Polynomial.constant(step)
+    return Linear(None, tuple(strides))
+
+
+def _score_pointer(pointer: Value, point: Point, structure: Structure, score: list[float]) -> None:
+    _score(structure.of(pointer, point, len(score)), score)
+
+
+def _score(linear: Linear, score: list[float]) -> None:
+    for axis, stride in enumerate(linear.strides):
+        if stride == ONE:
+            score[axis] += WRAPPED if axis in linear.wrapped else CONTIGUOUS
+        elif stride == ZERO:
+            score[axis] += UNIFORM
+        else:
+            score[axis] += SCATTERED

@@ -1,0 +1,277 @@
+"""Decides, for every tile value, whether it is recomputed where it is needed or kept in a buffer.
+
+A *site* is a point of the program at which values are needed: a store, a reduction, an operand
+of `dot`, the end of a loop body. Walking the program backwards, each value learns the sites that
+reach it through recomputed values, and is kept when recomputing would be wrong (memory may have
+changed) or dear (needed at several sites, or once per element of a larger tile).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..analysis.effects import PURE_REGIONS, TERMINATORS, WRITES, ProgramOrder
+from ..analysis.structure import Linear, Point, Structure, identity_point, operand_points
+from ..ir.core import Block, Op, Region, Value
+from ..ir.types import TileType
+from .cost import BUFFER_READ, GATHER, WORTH_A_BUFFER, own_cost
+
+INLINE_REDUCTION = 2
+"""A reduction over an axis of at most this size is an expression, not a loop."""
+
+BUFFERED = frozenset(
+    {"tt.scan", "tt.dot", "tt.dot_scaled", "tt.histogram", "tt.atomic_rmw", "tt.atomic_cas", "scf.for",
+     "scf.if", "scf.while", "anychip.region", "tt.atomic_load", "tt.atomic_poll"}
+)  # fmt: skip
+"""Operations whose tile results always live in buffers."""
+
+ELEMENTWISE_REGION = frozenset({"arith", "math", "tt"})
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Site:
+    """A place where values are evaluated. `stores` are the writes done in the same nest."""
+
+    position: int
+    op: Op
+    stores: tuple[Op, ...] = ()
+
+
+def is_inline_reduction(op: Op) -> bool:
+    """Whether a `tt.reduce` is evaluated as an expression of its elements."""
+    return (
+        op.name == "tt.reduce"
+        and op.operands[0].shape[op.attrs["axis"]] <= INLINE_REDUCTION
+        and bool(op.results[0].shape)
+        and is_elementwise_region(op.regions[0])
+    )
+
+
+def is_elementwise_region(region: Region) -> bool:
+    """Whether a region of scalars can be applied to whole vectors: straight-line and pure."""
+    if len(region.blocks) != 1:
+        return False
+    return all(
+        not op.regions and op.name not in WRITES and not op.name.startswith(("scf.", "cf.", "tt.call"))
+        for op in region.entry.ops
+    )
+
+
+def is_inline_op(op: Op) -> bool:
+    """Whether the tile results of `op` can be recomputed at any index."""
+    if op.name in BUFFERED or op.name in TERMINATORS:
+        return False
+    if op.name == "tt.reduce":
+        return is_inline_reduction(op)
+    if op.name == "tt.map_elementwise":
+        return is_elementwise_region(op.regions[0]) and op.attrs.get("pack", 1) == 1
+    if op.regions:
+        return False
+    return bool(op.results) and isinstance(op.results[0].type, TileType)
+
+
+class Placement:
+    """`kept` holds every inline value that needs a buffer; `sites` where each value is read."""
+
+    def __init__(self, body: Region, order: ProgramOrder, structure: Structure):
+        self.order = order
+        self.structure = structure
+        self.kept: set[Value] = set()
+        self.sites: dict[Value, set[Site]] = {}
+        self.weight: dict[Value, int] = {}
+        self._cost: dict[Value, float] = {}
+        self._groups: dict[Op, Site] = {}
+        self._costs(body)
+        self._backwards(body)
+
+    # --- forward: costs and store groups -----------------------------------------------------
+    def _costs(self, region: Region) -> None:
+        for block in region.blocks:
+            self._group_stores(block)
+            for op in block.ops:
+                if is_inline_op(op):
+                    cost = own_cost(op, self.structure)
+                    factor = 2.0 if op.name == "tt.reduce" else 1.0
+                    for value in op.operands:
+                        if value.shape:
+                            cost += factor * self._cost.get(value, BUFFER_READ)
+                    for result in op.results:
+                        self._cost[result] = cost
+                if op.name not in PURE_REGIONS:
+                    for nested in op.regions:
+                        self._costs(nested)
+
+    def _group_stores(self, block: Block) -> None:
+        group: list[Op] = []
+
+        def close() -> None:
+            if group:
+                site = Site(self.order.position[group[0]], group[0], tuple(group))
+                for op in group:
+                    self._groups[op] = site
+                group.clear()
+
+        for op in block.ops:
+            if op.name == "tt.store" and op.operands[0].shape:
+                if group and group[0].operands[0].shape != op.operands[0].shape:
+                    close()
+                group.append(op)
+            elif op.name == "tt.load" or (op.regions and op.name not in PURE_REGIONS):
+                close()
+            elif not is_inline_op(op) and (op.name in WRITES or any(v.shape for v in op.operands)):
+                close()
+        close()
+
+    def group_of(self, store: Op) -> Site:
+        """The site of a store: the group of neighbouring stores that share its nest."""
+        return self._groups[store]
+
+    # --- backward: sites and decisions -------------------------------------------------------
+    def _backwards(self, region: Region) -> None:
+        for block in reversed(region.blocks):
+            for op in reversed(block.ops):
+                self._visit(op)
+
+    def _visit(self, op: Op) -> None:
+        if op.name not in PURE_REGIONS:
+            for nested in reversed(op.regions):
+                self._backwards(nested)
+        if is_inline_op(op):
+            self._decide(op)
+            return
+        site = self._groups.get(op) or Site(self.order.position[op], op)
+        for value in op.operands:
+            self._need(value, site, 1)
+        for _, values in op.successors:
+            for value in values:
+                self._need(value, site, 1)
+        if op.name in ("tt.scan", "tt.histogram"):
+            self.kept.update(v for v in op.operands if v.shape)
+
+    def _need(self, value: Value, site: Site, weight: int) -> None:
+        if value.shape:
+            self.sites.setdefault(value, set()).add(site)
+            self.weight[value] = max(self.weight.get(value, 0), weight)
+
+    def _decide(self, op: Op) -> None:
+        sites: set[Site] = set().union(*(self.sites.get(r, set()) for r in op.results))
+        if not sites:
+            return
+        weight = max(self.weight.get(r, 1) for r in op.results)
+        keep = any(r in self.kept for r in op.results) or self._must_keep(op, sites)
+        if not keep:
+            repeats = len(sites) > 1 or weight > 1 or self._in_deeper_loop(op, sites)
+            keep = repeats and self._cost[op.results[0]] > WORTH_A_BUFFER
+        if keep:
+            self.kept.update(r for r in op.results if self.sites.get(r))
+            for result in op.results:
+                self._cost[result] = BUFFER_READ
+            sites = {Site(self.order.position[op], op)}
+            weight = 1
+        if op.name == "tt.gather":
+            source = op.operands[0]
+            self._need(source, Site(self.order.position[op], op), 1)
+            self.kept.add(source)
+        for k, value in enumerate(op.operands):
+            if not value.shape or (op.name == "tt.gather" and k == 0):
+                continue
+            spread = op.name == "tt.broadcast" or op.name == "tt.reduce" or op.name == "tt.join"
+            for site in sites:
+                self._need(value, site, 2 if spread else weight)
+
+    def _in_deeper_loop(self, op: Op, sites: set[Site]) -> bool:
+        depth = len(self.order.loops[op])
+        return any(len(self.order.loops[s.op]) > depth for s in sites)
+
+    def _must_keep(self, op: Op, sites: set[Site]) -> bool:
+        if op.name != "tt.load":
+            return False
+        if op.attrs.get("volatile"):
+            return True
+        return any(not self._may_move(op, site) for site in sites)
+
+    # --- memory ------------------------------------------------------------------------------
+    def _may_move(self, load: Op, site: Site) -> bool:
+        """Whether `load` reads the same when done at `site` instead of where it stands."""
+        order = self.order
+        if order.written_between(order.position[load], site.position):
+            return False
+        outer = set(order.loops[load])
+        if any(loop not in outer and order.writes_inside(loop) for loop in order.loops[site.op]):
+            return False
+        if site.stores:
+            return all(self._same_elements(load, store, site) for store in site.stores)
+        return site.op.name not in WRITES or self._same_elements(load, site.op, site)
+
+    def _same_elements(self, load: Op, store: Op, site: Site) -> bool:
+        """Whether, chunk by chunk, the load reads nothing that an earlier chunk's store wrote."""
+        pointer = store.operands[0]
+        rank = len(pointer.shape)
+        written = self.structure.of(pointer, identity_point(rank), rank)
+        points = self._points_of(load, site, rank)
+        return bool(points) and all(
+            self._compatible(load.operands[0], point, pointer, written, rank) for point in points
+        )
+
+    def _points_of(self, load: Op, site: Site, rank: int) -> set[Point]:
+        """Every index at which the site's roots read `load`, in terms of the site's axes."""
+        found: set[Point] = set()
+        seen: set[tuple[Value, Point]] = set()
+        pending = [
+            (v, identity_point(rank)) for op in (site.stores or (site.op,)) for v in op.operands if v.shape
+        ]
+        while pending:
+            value, point = pending.pop()
+            if (value, point) in seen:
+                continue
+            seen.add((value, point))
+            op = value.defining_op
+            if op is None or (value in self.kept and op is not load):
+                continue
+            if op is load:
+                found.add(point)
+                continue
+            if not is_inline_op(op):
+                continue
+            mapped = operand_points(op, value, point)
+            if mapped is None:
+                mapped = [(Linear(None, (None,) * rank),) * len(v.shape) for v in op.operands]
+            pending += [(v, p) for v, p in zip(op.operands, mapped, strict=True) if v.shape]
+        return found
+
+    def _compatible(self, read: Value, point: Point, write: Value, written: Linear, rank: int) -> bool:
+        read_root, read_offset = pointer_parts(read)
+        write_root, write_offset = pointer_parts(write)
+        same_index = point == identity_point(rank)
+        if read_offset is not None and read_offset is write_offset and same_index:
+            return True
+        loaded = self.structure.of(read, point, rank)
+        if any(s is None for s in loaded.strides + written.strides) or loaded.strides != written.strides:
+            return False
+        if loaded.wrapped or written.wrapped:
+            return False
+        if read_root is not None and write_root is not None and read_root is not write_root:
+            return True
+        return loaded.base is not None and loaded.base == written.base
+
+
+def pointer_parts(pointer: Value) -> tuple[Value | None, Value | None]:
+    """The scalar base pointer of a tile of pointers, and its offset tile if there is just one."""
+    offset: Value | None = None
+    offsets = 0
+    value = pointer
+    while (op := value.defining_op) is not None:
+        if op.name == "tt.addptr":
+            if value.shape:
+                offset, offsets = op.operands[1], offsets + 1
+            value = op.operands[0]
+        elif op.name in ("tt.splat", "tt.broadcast", "tt.expand_dims", "tt.reshape", "tt.trans", "tt.bitcast"):
+            value = op.operands[0]
+        else:
+            return None, None
+    if value.shape:
+        return None, None
+    return value, offset if offsets == 1 else None
+
+
+__all__ = ["GATHER", "Placement", "Site", "is_elementwise_region", "is_inline_op", "is_inline_reduction"]

@@ -1,0 +1,197 @@
+"""What the scheduler produces: a tree of steps over buffers, free of LLVM.
+
+A program instance is a list of steps. A `Nest` is a loop nest over the shape of a tile with
+roots in its body; everything else that the roots need is evaluated on demand inside it. The
+other steps are control flow and the few operations with loops of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from ..ir.core import Block, Op, Value
+from ..ir.types import ElementType
+
+
+@dataclass(eq=False, slots=True)
+class Buffer:
+    """A place in the arena for a tile: `shape`, `element`, and `order`, the axes from outermost
+    to innermost in memory. `any_order`: the nest that writes it chooses the order. `offset`
+    (bytes) is assigned by the arena plan."""
+
+    name: str
+    shape: tuple[int, ...]
+    element: ElementType
+    order: tuple[int, ...] = ()
+    any_order: bool = False
+    offset: int = -1
+
+    def __post_init__(self) -> None:
+        if not self.order:
+            self.order = tuple(range(len(self.shape)))
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Elements between neighbours along each axis."""
+        strides = [0] * len(self.shape)
+        step = 1
+        for axis in reversed(self.order):
+            strides[axis] = step
+            step *= self.shape[axis]
+        return tuple(strides)
+
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * self.element.bytes
+
+
+@dataclass(eq=False, slots=True)
+class Store:
+    """A `tt.store` of a tile."""
+
+    op: Op
+
+
+@dataclass(eq=False, slots=True)
+class Write:
+    """Evaluate `value` at every index and keep it in `buffer`, converted to its element type."""
+
+    value: Value
+    buffer: Buffer
+
+
+@dataclass(eq=False, slots=True)
+class Reduce:
+    """A `tt.reduce`; `buffers` hold its results, None for a result of rank 0 (a scalar)."""
+
+    op: Op
+    buffers: list[Buffer | None]
+
+    @property
+    def axis(self) -> int:
+        return self.op.attrs["axis"]
+
+
+@dataclass(eq=False, slots=True)
+class Each:
+    """An operation done element by element, in order: atomics, printing, assertions, and
+    regions with control flow. `buffers` hold its results (None: not used)."""
+
+    op: Op
+    buffers: list[Buffer | None]
+
+
+Root = Store | Write | Reduce | Each
+
+
+@dataclass(eq=False, slots=True)
+class Nest:
+    """A loop nest over `domain`. `axes` are its loops from outermost to innermost. A chunk of
+    `lanes` elements covers `lane_extents[a]` elements of axis a, with `vector_axis` fastest."""
+
+    domain: tuple[int, ...]
+    roots: list[Root]
+    reduce_axis: int | None = None
+    lanes: int = 1
+    axes: tuple[int, ...] = ()
+    lane_extents: tuple[int, ...] = ()
+    vector_axis: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Scalar:
+    """An operation on scalars, done where it stands."""
+
+    op: Op
+
+
+@dataclass(eq=False, slots=True)
+class Dot:
+    """A matrix product over packed operands: `a` [.., M, K] and `b` [.., K, N]; the accumulator
+    starts from `c` (None: zero) and ends in `out` (which may be the same buffer as `c`)."""
+
+    op: Op
+    a: Buffer
+    b: Buffer
+    c: Buffer | None
+    out: Buffer
+
+
+@dataclass(eq=False, slots=True)
+class Scan:
+    """A `tt.scan` from buffers to buffers."""
+
+    op: Op
+    sources: list[Buffer]
+    results: list[Buffer]
+
+
+@dataclass(eq=False, slots=True)
+class Histogram:
+    """A `tt.histogram` of a buffer into a buffer, with an optional mask buffer."""
+
+    op: Op
+    source: Buffer
+    mask: Buffer | None
+    result: Buffer
+
+
+@dataclass(eq=False, slots=True)
+class For:
+    """An `scf.for`. `carried[i]` is the buffer of iteration argument i; None for a scalar."""
+
+    op: Op
+    carried: list[Buffer | None]
+    body: list[Step]
+
+
+@dataclass(eq=False, slots=True)
+class If:
+    """An `scf.if`; `results[i]` is the buffer of result i, None for a scalar."""
+
+    op: Op
+    results: list[Buffer | None]
+    then: list[Step]
+    otherwise: list[Step]
+
+
+@dataclass(eq=False, slots=True)
+class While:
+    """An `scf.while`; buffers for its arguments (before), and its results (after)."""
+
+    op: Op
+    carried: list[Buffer | None]
+    results: list[Buffer | None]
+    before: list[Step]
+    after: list[Step]
+
+
+@dataclass(eq=False, slots=True)
+class Jump:
+    """A terminator of a block in a graph of blocks: branch, conditional branch or return."""
+
+    op: Op
+
+
+@dataclass(eq=False, slots=True)
+class Graph:
+    """Blocks with branches: the body of a kernel, or an inlined function with early returns."""
+
+    op: Op | None
+    blocks: list[tuple[Block, list[Step]]]
+    arguments: dict[Value, Buffer]
+    results: list[Buffer | None] = field(default_factory=list)
+
+
+Step = Nest | Scalar | Dot | Scan | Histogram | For | If | While | Jump | Graph
+
+
+@dataclass(eq=False, slots=True)
+class Schedule:
+    """The steps of one program instance. `buffers` holds the place of every tile value that has
+    one; `arena_bytes` is the size of the arena they share, including the status block."""
+
+    body: Graph
+    buffers: dict[Value, Buffer]
+    arena_bytes: int = 64
