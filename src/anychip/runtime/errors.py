@@ -20,6 +20,9 @@ class CorruptBinary(RuntimeFault):
             "~/.triton/cache); it is compiled again at the next launch."
         )
 
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return (type(self), (self.reason,))
+
 
 class LoadError(RuntimeFault):
     """Machine code could not be linked into this process."""
@@ -37,3 +40,6 @@ class DeviceAssertion(RuntimeFault, RuntimeError):
         self.message = message
         self.program_id = program_id
         super().__init__(f"{kernel}: device assertion failed in program instance {program_id}: {message}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, tuple[int, int, int]]]:
+        return (type(self), (self.kernel, self.message, self.program_id))

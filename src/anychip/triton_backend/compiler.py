@@ -78,6 +78,9 @@ class CPUBackend(BaseBackend):
 
     def __init__(self, target: GPUTarget) -> None:
         super().__init__(target)
+        from .kernel_cache import install
+
+        install()
         self.binary_ext = BINARY_ONLY_EXTENSION if knobs.compilation.store_binary_only else BINARY_EXTENSION
 
     @staticmethod
