@@ -37,9 +37,22 @@ def own_cost(op: Op, structure: Structure) -> float:
         return _load_cost(op.operands[0], structure)
     if op.name in ("arith.addi", "arith.subi", "arith.muli"):
         return 0.25
+    if op.name in _DIVISIONS and _is_chunk_linear(op, structure):
+        return 0.5
     if op.name in _COSTS:
         return _COSTS[op.name]
     return 16.0 if op.name.startswith("math.") else 1.0
+
+
+_DIVISIONS = frozenset({"arith.divsi", "arith.divui", "arith.remsi", "arith.remui"})
+
+
+def _is_chunk_linear(op: Op, structure: Structure) -> bool:
+    """Whether a division is of an index by a scalar: code generation does it once for a chunk."""
+    index, divisor = op.operands
+    point = identity_point(len(index.shape))
+    linear = structure.of(index, point, len(index.shape))
+    return all(s is not None for s in linear.strides) and structure.of(divisor, point, len(index.shape)).is_uniform
 
 
 def _load_cost(pointer: Value, structure: Structure) -> float:
