@@ -55,7 +55,7 @@ class Launcher:
         Raises `ArgumentError` for arguments that the signature does not take and
         `DeviceAssertion` when a program's assertion failed.
         """
-        grid = tuple(self._extent(axis, extent) for axis, extent in zip("xyz", (grid_x, grid_y, grid_z)))
+        grid = (self._extent("x", grid_x), self._extent("y", grid_y), self._extent("z", grid_z))
         slots = pack(self.tree, arguments, self.rounding_flag, [])
         if _is_set(enter_hook):
             enter_hook(launch_metadata)

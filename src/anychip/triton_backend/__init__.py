@@ -10,7 +10,7 @@ from __future__ import annotations
 
 def activate() -> None:
     """Make the CPU Triton's active device in this process, whatever else the machine has."""
-    from triton.runtime import driver
+    from triton.runtime.driver import driver
 
     from .driver import CPUDriver
 
@@ -20,7 +20,7 @@ def activate() -> None:
 
 def is_active() -> bool:
     """Whether launches go to the CPU now."""
-    from triton.runtime import driver
+    from triton.runtime.driver import driver
 
     from .driver import CPUDriver
 

@@ -8,6 +8,7 @@ in its cache. A target's `arch` names the core to compile for; empty means the h
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -88,14 +89,14 @@ class CPUBackend(BaseBackend):
         return target.backend == BACKEND_NAME
 
     def hash(self) -> str:
-        identity = target_identity(resolve_target(self.target.arch))
+        identity = target_identity(resolve_target(str(self.target.arch)))
         return f"anychip-{compiler_fingerprint()}-{identity}-{self.binary_ext}"
 
     def get_target_name(self, options: KernelOptions) -> str:
         return f"{BACKEND_NAME}:{options.arch}" if options.arch else BACKEND_NAME
 
     def parse_options(self, options: dict[str, Any]) -> KernelOptions:
-        return parse_options(options, self.target.arch)
+        return parse_options(options, str(self.target.arch))
 
     def pack_metadata(self, metadata: Any) -> tuple[int, int, int]:
         return (metadata.num_warps, metadata.num_ctas, metadata.shared)
@@ -106,14 +107,14 @@ class CPUBackend(BaseBackend):
             "min_dot_size": lambda lhs_type, rhs_type: (1, 1, 1),
         }
 
-    def get_module_map(self) -> dict[str, ModuleType]:
-        return {"triton.language.extra.libdevice": language.libdevice_module()}
+    def get_module_map(self) -> Mapping[str, ModuleType]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return language.ModuleMap()
 
     def load_dialects(self, context: Any) -> None:
-        language.register()
+        """TTIR's own dialects, which Triton loads, are all there is."""
 
     def add_stages(
-        self, stages: dict[str, Any], options: KernelOptions, language: Language = Language.TRITON
+        self, stages: dict[str, Any], options: object, language: Language = Language.TRITON
     ) -> None:
         if language != Language.TRITON:
             raise NotImplementedError(
@@ -121,7 +122,9 @@ class CPUBackend(BaseBackend):
                 "launch the kernel's Triton form"
             )
         stages["ttir"] = lambda module, metadata: make_ttir(module, metadata)
-        stages[self.binary_ext] = lambda module, metadata: make_binary(module, metadata, self.target.arch)
+        stages[self.binary_ext] = lambda module, metadata: make_binary(
+            module, metadata, str(self.target.arch)
+        )
 
 
 def make_ttir(module: Any, metadata: dict[str, Any]) -> Any:

@@ -87,7 +87,7 @@ class CPUDriver(DriverBase):
         self.launcher_cls = make_launcher
 
     @classmethod
-    def is_active(cls) -> bool:
+    def is_active(cls) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
         if os.environ.get("TRITON_DEFAULT_BACKEND") == BACKEND_NAME:
             return True
         return not other_driver_is_active()
@@ -101,7 +101,7 @@ class CPUDriver(DriverBase):
             "fp16": "float", "bf16": "float", "fp32": "float", "f32": "float", "fp64": "double",
         }[ty]  # fmt: skip
 
-    def get_current_target(self) -> GPUTarget:
+    def get_current_target(self) -> GPUTarget:  # pyright: ignore[reportIncompatibleMethodOverride]
         return GPUTarget(BACKEND_NAME, "", 32)
 
     def get_active_torch_device(self) -> Any:

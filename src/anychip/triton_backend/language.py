@@ -7,8 +7,8 @@ finder answers for it wherever it is imported.
 
 from __future__ import annotations
 
-import importlib
 import sys
+from collections.abc import Iterator, Mapping
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
@@ -17,6 +17,8 @@ from typing import Any
 
 PACKAGE = "triton.language.extra.cpu"
 LIBDEVICE = f"{PACKAGE}.libdevice"
+INTERFACE = "triton.language.extra.libdevice"
+"""The module whose functions kernels call on any device; back ends stand in for it."""
 
 FP8E4B15_LARGEST = 0x3F00
 """1.75 as float16 bits, the largest magnitude of fp8e4b15 that conversions give."""
@@ -27,6 +29,21 @@ def libdevice_module() -> ModuleType:
     from . import libdevice
 
     return libdevice
+
+
+class ModuleMap(Mapping[str, ModuleType]):
+    """Triton's interface modules -> ours, imported when a kernel first names one."""
+
+    def __getitem__(self, name: str) -> ModuleType:
+        if name != INTERFACE:
+            raise KeyError(name)
+        return libdevice_module()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((INTERFACE,))
+
+    def __len__(self) -> int:
+        return 1
 
 
 class _Finder(MetaPathFinder, Loader):
@@ -49,12 +66,6 @@ def make_importable() -> None:
     """Let `triton.language.extra.cpu` be imported, in any spelling."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
-
-
-def register() -> None:
-    """Import `triton.language.extra.cpu`, so that kernels find it as an attribute."""
-    make_importable()
-    importlib.import_module(PACKAGE)
 
 
 def convert_custom_types(

@@ -21,12 +21,12 @@ _followed = False
 def follow_torch() -> bool:
     """Make launches use `torch.get_num_threads()` threads, if torch is loaded. Returns whether."""
     global _followed
-    torch = sys.modules.get("torch")
-    if _followed or torch is None or not getattr(torch, "__file__", None):
+    file = getattr(sys.modules.get("torch"), "__file__", None)
+    if _followed or file is None:
         return _followed
     from ..runtime import native
 
-    folder = Path(torch.__file__).parent / "lib"
+    folder = Path(file).parent / "lib"
     for library in _LIBRARIES:
         try:
             function = getattr(ctypes.CDLL(str(folder / library)), _SYMBOL)
