@@ -1,0 +1,25 @@
+"""Errors of the operator library. `NotServed` travels to the dispatcher, which falls through or raises."""
+
+from __future__ import annotations
+
+from ..errors import AnychipError
+
+
+class NotServed(AnychipError):
+    """The operator exists, but not for these arguments. `reason` is counted by the report."""
+
+    def __init__(self, operator: str, reason: str):
+        self.operator = operator
+        self.reason = reason
+        super().__init__(
+            f"{operator}: {reason}\n  Change the argument, or run this call with anychip.using('portable'), "
+            "where PyTorch's own kernel serves it."
+        )
+
+
+class RegistryError(AnychipError):
+    """A record of the registry contradicts another record or PyTorch's schemas."""
+
+
+class ArgumentError(AnychipError, RuntimeError):
+    """The arguments break the operator's own rules (shape, index, dtype), as they would in PyTorch."""

@@ -1,0 +1,345 @@
+"""Whole rows by computed position: embedding, index_select, index (advanced indexing), and their
+accumulating counterparts. A position is first made an element offset; two kernels then move rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+from ..elementwise.arithmetic import mul
+from ..errors import ArgumentError, NotServed
+from ..iteration import power_of_two
+from ..launch import Tiles, cdiv, compute_dtype, launch
+from ..memory.copy import fill_
+from ..pointwise import Pointwise, store_as
+from ..registry import ALL, FLOATING, Operator, Overload, Sample, register
+from ..samples import tensor
+
+TILES = Tiles(simt={"block": 1024}, simd={"block": 4096})
+INDEX_DTYPES = (torch.int64, torch.int32)
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def gather_rows_kernel(
+    out, source, index, rows, length, size, step, source_before, wanted: tl.constexpr, BLOCK: tl.constexpr
+):
+    """out[b, r, :] = source[b, index[r] * step + :]; `index` in [-size, size) if `wanted`, else [0, size)."""
+    blocks = tl.cdiv(length, BLOCK)
+    program = tl.program_id(0)
+    block = program % blocks
+    pair = (program // blocks).to(tl.int64)
+    row = pair % rows
+    before = pair // rows
+    position = tl.load(index + row).to(tl.int64)
+    if wanted:
+        position = tl.where(position < 0, position + size, position)
+    known = (position >= 0) & (position < size)
+    tl.device_assert(known, "index out of range in self")
+    lane = block * BLOCK + tl.arange(0, BLOCK)
+    mask = lane < tl.where(known, length, 0)
+    value = tl.load(source + before * source_before + position * step + lane, mask=mask)
+    tl.store(out + pair * length + lane, value, mask=mask)
+
+
+@triton.jit
+def add_rows_kernel(
+    out, values, index, rows, length, size, step, out_before, skipped,
+    ADD: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """out[b, index[r] * step + :] += values[b, r, :] (or =, if not ADD); a row `skipped` is left out."""
+    blocks = tl.cdiv(length, BLOCK)
+    program = tl.program_id(0)
+    block = program % blocks
+    pair = (program // blocks).to(tl.int64)
+    row = pair % rows
+    before = pair // rows
+    position = tl.load(index + row).to(tl.int64)
+    wanted = position != skipped
+    position = tl.where(position < 0, position + size, position)
+    known = (position >= 0) & (position < size)
+    tl.device_assert(known, "index out of range in self")
+    lane = block * BLOCK + tl.arange(0, BLOCK)
+    mask = lane < tl.where(known & wanted, length, 0)
+    value = tl.load(values + pair * length + lane, mask=mask)
+    at = out + before * out_before + position * step + lane
+    if ADD:
+        tl.atomic_add(at, value.to(out.dtype.element_ty), mask=mask, sem="relaxed")
+    else:
+        store_as(at, value, mask)
+
+
+@triton.jit
+def linear_position(total, index, size):
+    """total * size + index, a negative index counting from the end; -1 stays for what is outside."""
+    wrapped = tl.where(index < 0, index + size, index)
+    known = (wrapped >= 0) & (wrapped < size) & (total >= 0)
+    return tl.where(known, total * size + wrapped, -1)
+
+
+LINEAR = Pointwise(linear_position)
+
+# ---- forward, backward ----------------------------------------------------------------------------
+
+
+def _check(name: str, index: torch.Tensor) -> None:
+    if index.dtype not in INDEX_DTYPES:
+        raise NotServed(name, f"an index of dtype {index.dtype} is not served")
+
+
+def _take(
+    source: torch.Tensor, index: torch.Tensor, before: int, size: int, after: int, wrap: bool, out: torch.Tensor
+) -> None:
+    """Rows of a contiguous [before, size, after] into a contiguous [before, index, after]."""
+    block = min(power_of_two(after), TILES.on(source.device)["block"])
+    rows = index.numel()
+    launch(
+        gather_rows_kernel, before * rows * cdiv(after, block), out, source, index, rows, after, size,
+        after, size * after, wanted=wrap, BLOCK=block, debug=True,
+    )  # fmt: skip
+
+
+def _put(
+    out: torch.Tensor, values: torch.Tensor, index: torch.Tensor, before: int, size: int, after: int,
+    add: bool, skipped: int,
+) -> None:  # fmt: skip
+    """Rows of a contiguous [before, index, after] into a contiguous [before, size, after]."""
+    block = min(power_of_two(after), TILES.on(out.device)["block"])
+    rows = index.numel()
+    launch(
+        add_rows_kernel, before * rows * cdiv(after, block), out, values, index, rows, after, size,
+        after, size * after, skipped, ADD=add, BLOCK=block, debug=True,
+    )  # fmt: skip
+
+
+NOTHING_SKIPPED = -(1 << 40)
+
+
+def embedding(
+    weight: torch.Tensor, indices: torch.Tensor, padding_idx: int = -1,
+    scale_grad_by_freq: bool = False, sparse: bool = False,
+) -> torch.Tensor:  # fmt: skip
+    """Rows of `weight` [count, width] for indices of any shape, appended as a last dimension."""
+    if weight.ndim != 2:
+        raise ArgumentError(f"'weight' must be 2-D, but its shape is {list(weight.shape)}")
+    _check("embedding", indices)
+    width = weight.shape[1]
+    out = torch.empty((*indices.shape, width), dtype=weight.dtype, device=weight.device)
+    _take(weight.contiguous(), indices.contiguous(), 1, weight.shape[0], width, False, out)
+    return out
+
+
+def embedding_dense_backward(
+    grad_output: torch.Tensor, indices: torch.Tensor, num_weights: int, padding_idx: int, scale_grad_by_freq: bool
+) -> torch.Tensor:
+    """Gradient of the table: rows of `grad_output` added up by index, `padding_idx` left out."""
+    if scale_grad_by_freq:
+        raise NotServed("embedding_dense_backward", "scale_grad_by_freq=True is not served")
+    _check("embedding_dense_backward", indices)
+    width = grad_output.shape[-1]
+    wide = torch.empty((num_weights, width), dtype=compute_dtype(grad_output.dtype), device=grad_output.device)
+    fill_(wide, 0)
+    skipped = padding_idx if padding_idx >= 0 else NOTHING_SKIPPED
+    _put(wide, grad_output.contiguous(), indices.contiguous(), 1, num_weights, width, True, skipped)
+    return wide.to(grad_output.dtype)
+
+
+def _around(shape: torch.Size, dim: int) -> tuple[int, int, int, int]:
+    """dim as a non-negative number, and the sizes before, at and after it."""
+    if not shape:
+        return 0, 1, 1, 1
+    dim = dim % len(shape)
+    return dim, math.prod(shape[:dim]), shape[dim], math.prod(shape[dim + 1 :])
+
+
+def index_select(self: torch.Tensor, dim: int, index: torch.Tensor, *, out: Any = None) -> torch.Tensor:
+    """Slices of self along `dim` at the positions of a 1-d `index`."""
+    _check("index_select", index)
+    dim, before, size, after = _around(self.shape, dim)
+    shape = list(self.shape)
+    if shape:
+        shape[dim] = index.numel()
+    result = torch.empty(shape, dtype=self.dtype, device=self.device)
+    _take(self.contiguous(), index.contiguous(), before, size, after, False, result)
+    if out is None:
+        return result
+    if out.shape != result.shape:
+        out.resize_(result.shape)
+    return out.copy_(result)
+
+
+def index_add(
+    self: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor, *, alpha: float = 1, out: Any = None
+) -> torch.Tensor:
+    """self with `alpha * source` added along `dim` at the positions of `index`."""
+    _check("index_add", index)
+    dim, before, size, after = _around(self.shape, dim)
+    wide = torch.empty(self.shape, dtype=compute_dtype(self.dtype), device=self.device).copy_(self)
+    added = source if alpha == 1 else mul(source, alpha)
+    _put(wide, added.contiguous(), index.contiguous(), before, size, after, True, NOTHING_SKIPPED)
+    if out is None:
+        return wide.to(self.dtype)
+    if out.shape != self.shape:
+        out.resize_(self.shape)
+    return out.copy_(wide)
+
+
+def _positions(
+    self: torch.Tensor, indices: Sequence[torch.Tensor | None]
+) -> tuple[torch.Tensor, torch.Tensor, int, tuple[int, int, int], tuple[int, ...]]:
+    """For advanced indexing: self with the indexed dimensions adjacent and contiguous, linear
+    positions over them, where they start, sizes before, at and after, and the positions' shape."""
+    for index in indices:
+        if index is not None:
+            _check("index", index)
+    indexed = [d for d, index in enumerate(indices) if index is not None]
+    adjacent = indexed == list(range(indexed[0], indexed[0] + len(indexed)))
+    first = indexed[0] if adjacent else 0
+    if not adjacent:
+        self = self.permute(*indexed, *(d for d in range(self.ndim) if d not in indexed))
+    source = self.contiguous()
+    chosen = [index for index in indices if index is not None]
+    shape = tuple(torch.broadcast_shapes(*(index.shape for index in chosen)))
+    sizes = source.shape[first : first + len(indexed)]
+    linear: Any = chosen[0].to(torch.int64)
+    linear = LINEAR(0, linear, sizes[0])
+    for index, size in zip(chosen[1:], sizes[1:], strict=True):
+        linear = LINEAR(linear, index.to(torch.int64), size)
+    linear = linear.expand(shape).contiguous()
+    spans = (math.prod(source.shape[:first]), math.prod(sizes), math.prod(source.shape[first + len(indexed) :]))
+    return source, linear, first, spans, shape
+
+
+def index(self: torch.Tensor, indices: Sequence[torch.Tensor | None], *, out: Any = None) -> torch.Tensor:
+    """self[indices] with integer tensors, broadcast together; None stands for a whole dimension."""
+    source, linear, first, (before, size, after), shape = _positions(self, indices)
+    count = sum(index is not None for index in indices)
+    result_shape = (*source.shape[:first], *shape, *source.shape[first + count :])
+    result = torch.empty(result_shape, dtype=self.dtype, device=self.device)
+    _take(source, linear, before, size, after, False, result)
+    if out is None:
+        return result
+    if out.shape != result.shape:
+        out.resize_(result.shape)
+    return out.copy_(result)
+
+
+def index_put_(
+    self: torch.Tensor, indices: Sequence[torch.Tensor | None], values: torch.Tensor,
+    accumulate: bool = False, unsafe: bool = False,
+) -> torch.Tensor:  # fmt: skip
+    """self[indices] = values, or += if `accumulate`."""
+    source, linear, first, (before, size, after), shape = _positions(self, indices)
+    indexed = [d for d, index in enumerate(indices) if index is not None]
+    dtype = compute_dtype(self.dtype) if accumulate else self.dtype
+    work = torch.empty(source.shape, dtype=dtype, device=self.device).copy_(source)
+    spread_shape = (*source.shape[:first], *shape, *source.shape[first + len(indexed) :])
+    spread = values.to(dtype).expand(spread_shape).contiguous()
+    _put(work, spread, linear, before, size, after, accumulate, NOTHING_SKIPPED)
+    if first == 0 and indexed != list(range(len(indexed))):
+        order = [*indexed, *(d for d in range(self.ndim) if d not in indexed)]
+        work = work.permute(*(order.index(d) for d in range(self.ndim)))
+    return self.copy_(work)
+
+
+# ---- record ---------------------------------------------------------------------------------------
+
+
+def _embeddings(dtype: torch.dtype) -> Iterable[Sample]:
+    table = tensor((11, 6), dtype)
+    for shape in ((5,), (2, 3), (), (0,)):
+        positions = torch.arange(math.prod(shape)).reshape(shape) * 7 % 11
+        yield Sample((table, positions))
+    yield Sample((table.t().contiguous().t(), torch.tensor([3, 3, 10], dtype=torch.int32), 3))
+
+
+def _embedding_gradients(dtype: torch.dtype) -> Iterable[Sample]:
+    positions = torch.tensor([[1, 4, 1], [0, 4, 4]])
+    yield Sample((tensor((2, 3, 5), dtype), positions, 6, -1, False))
+    yield Sample((tensor((2, 3, 5), dtype), positions, 6, 4, False))
+
+
+def _selections(dtype: torch.dtype) -> Iterable[Sample]:
+    x = tensor((4, 5, 6), dtype)
+    for dim in (0, 1, -1):
+        yield Sample((x, dim, torch.tensor([3, 0, 3])))
+    yield Sample((x.transpose(0, 2), 1, torch.tensor([2], dtype=torch.int32)))
+    yield Sample((x, 1, torch.tensor([], dtype=torch.int64)))
+
+
+def _additions(dtype: torch.dtype) -> Iterable[Sample]:
+    for dim in (0, 1):
+        shape = [4, 5]
+        shape[dim] = 3
+        yield Sample((tensor((4, 5), dtype), dim, torch.tensor([3, 0, 3]), tensor(shape, dtype, seed=1)))
+
+
+def _indexings(dtype: torch.dtype) -> Iterable[Sample]:
+    x = tensor((4, 5, 6), dtype)
+    i, j = torch.tensor([0, -1, 2]), torch.tensor([[1], [-5]])
+    for indices in ([i], [i, j], [None, i], [None, i, j], [i, None, j], [i, j, i]):
+        yield Sample((x, indices))
+
+
+def _writes(dtype: torch.dtype) -> Iterable[Sample]:
+    x = tensor((4, 5, 6), dtype)
+    i, j = torch.tensor([0, -1, 2]), torch.tensor([1, 3, -5])
+    for indices, shape in (([i], (3, 5, 6)), ([i, j], (6,)), ([None, i, j], (4, 3)), ([i, None, j], (3, 5))):
+        yield Sample((x, indices, tensor(shape, dtype, seed=1)))
+    yield Sample((x, [torch.tensor([1, 1, 1])], tensor((3, 5, 6), dtype, -1, 1, seed=1), True))
+
+
+register(
+    Operator(
+        name="embedding",
+        domain="indexing",
+        overloads=(
+            Overload("embedding", embedding, _embeddings, takes_out=False),
+            Overload(
+                "embedding_dense_backward", embedding_dense_backward, _embedding_gradients, takes_out=False
+            ),
+        ),
+        kernels=(gather_rows_kernel, add_rows_kernel),
+        dtypes=FLOATING,
+        tiles=TILES,
+    )
+)
+register(
+    Operator(
+        name="index_select",
+        domain="indexing",
+        overloads=(Overload("index_select", index_select, _selections),),
+        kernels=(gather_rows_kernel,),
+        dtypes=ALL,
+        tiles=TILES,
+    )
+)
+register(
+    Operator(
+        name="index_add",
+        domain="indexing",
+        overloads=(Overload("index_add", index_add, _additions),),
+        kernels=(add_rows_kernel,),
+        dtypes=(*FLOATING, torch.int64, torch.int32),
+        tiles=TILES,
+    )
+)
+register(
+    Operator(
+        name="index",
+        domain="indexing",
+        overloads=(
+            Overload("index.Tensor", index, _indexings),
+            Overload("_index_put_impl_", index_put_, _writes, takes_out=False),
+        ),
+        kernels=(gather_rows_kernel, add_rows_kernel),
+        dtypes=(*FLOATING, torch.int64, torch.int32),
+        tiles=TILES,
+    )
+)

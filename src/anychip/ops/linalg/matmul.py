@@ -1,0 +1,283 @@
+"""Matrix products: mm, bmm, and with an addend addmm, baddbmm, addmv. One kernel, any strides; the
+addend and its factor are part of the product's last step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+from ..errors import ArgumentError, NotServed
+from ..iteration import power_of_two
+from ..launch import TRITON_DTYPES, Tiles, cdiv, launch, scalar_bits
+from ..reduce.sums import SUM
+from ..reduction import accumulator
+from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
+from ..samples import tensor
+
+TILES = Tiles(
+    simt={"m": 64, "n": 64, "k": 32, "group": 8},
+    simd={"m": 64, "n": 128, "k": 128, "group": 1},
+)
+INTEGER_TILE = 16
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit(do_not_specialize=["alpha", "beta"])
+def matmul_kernel(
+    out, a, b, addend, M, N, K,
+    out_batch, out_m, out_n, a_batch, a_m, a_k, b_batch, b_k, b_n, add_batch, add_m, add_n,
+    alpha: tl.int64, beta: tl.int64,
+    SCALED: tl.constexpr, ACCUMULATE: tl.constexpr, FLOAT: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP: tl.constexpr,
+):  # fmt: skip
+    """out[batch] = alpha a @ b + beta addend. A program makes one BLOCK_M x BLOCK_N tile; tiles are
+    walked in groups of GROUP rows so that operands stay in cache."""
+    tiles_m = tl.cdiv(M, BLOCK_M)
+    tiles_n = tl.cdiv(N, BLOCK_N)
+    program = tl.program_id(0)
+    batch = (program // (tiles_m * tiles_n)).to(tl.int64)
+    tile = program % (tiles_m * tiles_n)
+    group = tile // (GROUP * tiles_n)
+    height = tl.minimum(tiles_m - group * GROUP, GROUP)
+    within = tile % (GROUP * tiles_n)
+    first_m = (group * GROUP + within % height).to(tl.int64) * BLOCK_M
+    first_n = (within // height).to(tl.int64) * BLOCK_N
+    lane_m = tl.arange(0, BLOCK_M)
+    lane_n = tl.arange(0, BLOCK_N)
+    lane_k = tl.arange(0, BLOCK_K)
+    inside_m = lane_m < M - first_m
+    inside_n = lane_n < N - first_n
+    at_a = a + batch * a_batch + first_m * a_m + (lane_m.to(tl.int64) * a_m)[:, None] + (lane_k.to(tl.int64) * a_k)[None, :]
+    at_b = b + batch * b_batch + first_n * b_n + (lane_k.to(tl.int64) * b_k)[:, None] + (lane_n.to(tl.int64) * b_n)[None, :]
+    total = tl.zeros((BLOCK_M, BLOCK_N), ACCUMULATE)
+    for k in range(0, K, BLOCK_K):
+        inside_k = lane_k < K - k
+        left = tl.load(at_a, mask=inside_m[:, None] & inside_k[None, :], other=0)
+        right = tl.load(at_b, mask=inside_k[:, None] & inside_n[None, :], other=0)
+        if FLOAT:
+            total = tl.dot(left, right, total, input_precision="ieee", out_dtype=ACCUMULATE)
+        else:
+            product = left.to(ACCUMULATE)[:, :, None] * right.to(ACCUMULATE)[None, :, :]
+            total += tl.sum(product, 1)
+        at_a += BLOCK_K * a_k
+        at_b += BLOCK_K * b_k
+    mask = inside_m[:, None] & inside_n[None, :]
+    if SCALED:
+        if FLOAT:
+            total *= alpha.to(tl.int64).to(tl.float64, bitcast=True).to(ACCUMULATE)
+        else:
+            total *= alpha.to(ACCUMULATE)
+    if addend is not None:
+        at = batch * add_batch + first_m * add_m + first_n * add_n
+        at = at + (lane_m.to(tl.int64) * add_m)[:, None] + (lane_n.to(tl.int64) * add_n)[None, :]
+        extra = tl.load(addend + at, mask=mask, other=0).to(ACCUMULATE)
+        if SCALED:
+            if FLOAT:
+                extra *= beta.to(tl.int64).to(tl.float64, bitcast=True).to(ACCUMULATE)
+            else:
+                extra *= beta.to(ACCUMULATE)
+        total += extra
+    at = batch * out_batch + first_m * out_m + first_n * out_n
+    at = at + (lane_m.to(tl.int64) * out_m)[:, None] + (lane_n.to(tl.int64) * out_n)[None, :]
+    tl.store(out + at, total.to(out.dtype.element_ty), mask=mask)
+
+
+# ---- forward --------------------------------------------------------------------------------------
+
+
+def product(
+    a: torch.Tensor, b: torch.Tensor, addend: torch.Tensor | None = None,
+    alpha: float = 1, beta: float = 1, out: torch.Tensor | None = None, operator: str = "bmm",
+) -> torch.Tensor:  # fmt: skip
+    """alpha a @ b + beta addend for [batch, m, k] and [batch, k, n], any strides; `addend` must
+    broadcast to [batch, m, n]."""
+    batch, rows, inner = a.shape
+    columns = b.shape[2]
+    if b.shape[0] != batch or b.shape[1] != inner:
+        raise ArgumentError(
+            f"{operator}: shapes cannot be multiplied ({list(a.shape)} and {list(b.shape)}): "
+            "the first's columns must be the second's rows"
+        )
+    if a.dtype != b.dtype or (addend is not None and addend.dtype != a.dtype):
+        raise ArgumentError(f"{operator}: expected operands of one dtype, but got {a.dtype} and {b.dtype}")
+    if a.dtype not in FLOATING and a.dtype not in INTEGRAL:
+        raise NotServed(operator, f"dtype {a.dtype} is not served")
+    shape = (batch, rows, columns)
+    if out is None:
+        out = torch.empty(shape, dtype=a.dtype, device=a.device)
+    if beta == 0:
+        addend = None
+    add_strides = (0, 0, 0)
+    if addend is not None:
+        addend = addend.expand(shape)
+        add_strides = addend.stride()
+    floating = a.dtype.is_floating_point
+    tiles = dict(TILES.on(a.device))
+    if not floating:
+        tiles.update(m=INTEGER_TILE, n=INTEGER_TILE, k=INTEGER_TILE)
+    block_m = max(16, min(tiles["m"], power_of_two(rows)))
+    block_n = max(16, min(tiles["n"], power_of_two(columns)))
+    block_k = max(16, min(tiles["k"], power_of_two(inner)))
+    launch(
+        matmul_kernel, batch * cdiv(rows, block_m) * cdiv(columns, block_n),
+        out, a, b, addend, rows, columns, inner,
+        *out.stride(), *a.stride(), *b.stride(), *add_strides,
+        scalar_bits(alpha, floating), scalar_bits(beta, floating),
+        label=operator, SCALED=alpha != 1 or beta != 1, ACCUMULATE=TRITON_DTYPES[accumulator(a.dtype)],
+        FLOAT=floating, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=block_k, GROUP=tiles["group"],
+    )  # fmt: skip
+    return out
+
+
+def _target(out: torch.Tensor | None, shape: tuple[int, ...], *read: Any) -> torch.Tensor | None:
+    """`out` resized, or None if the result must be made elsewhere because `out` is also read."""
+    if out is None or any(isinstance(x, torch.Tensor) and x.data_ptr() == out.data_ptr() for x in read):
+        return None
+    if tuple(out.shape) != shape:
+        out.resize_(shape)
+    return out
+
+
+def _deliver(result: torch.Tensor, out: torch.Tensor | None, target: torch.Tensor | None) -> torch.Tensor:
+    """The result itself, or `out` once it holds the result."""
+    if out is None:
+        return result
+    if target is None:
+        if out.shape != result.shape:
+            out.resize_(result.shape)
+        out.copy_(result)
+    return out
+
+
+def _matrix(name: str, x: torch.Tensor, rank: int) -> None:
+    if x.ndim != rank:
+        raise ArgumentError(f"{name}: expected {rank} dimensions, but got shape {list(x.shape)}")
+
+
+def addmm(
+    self: torch.Tensor | None, mat1: torch.Tensor, mat2: torch.Tensor,
+    *, beta: float = 1, alpha: float = 1, out: Any = None, operator: str = "addmm",
+) -> torch.Tensor:  # fmt: skip
+    """beta self + alpha mat1 @ mat2 for matrices; self broadcasts (a bias)."""
+    _matrix(operator, mat1, 2)
+    _matrix(operator, mat2, 2)
+    shape = (mat1.shape[0], mat2.shape[1])
+    target = _target(out, shape, mat1, mat2, self)
+    result = product(
+        mat1[None], mat2[None], self, alpha, beta, None if target is None else target[None], operator
+    )[0]
+    return _deliver(result, out, target)
+
+
+def mm(self: torch.Tensor, mat2: torch.Tensor, *, out: Any = None) -> torch.Tensor:
+    """self @ mat2 for matrices."""
+    return addmm(None, self, mat2, out=out, operator="mm")
+
+
+def baddbmm(
+    self: torch.Tensor | None, batch1: torch.Tensor, batch2: torch.Tensor,
+    *, beta: float = 1, alpha: float = 1, out: Any = None, operator: str = "baddbmm",
+) -> torch.Tensor:  # fmt: skip
+    """beta self + alpha batch1 @ batch2 for batches of matrices; self broadcasts."""
+    _matrix(operator, batch1, 3)
+    _matrix(operator, batch2, 3)
+    shape = (batch1.shape[0], batch1.shape[1], batch2.shape[2])
+    target = _target(out, shape, batch1, batch2, self)
+    return _deliver(product(batch1, batch2, self, alpha, beta, target, operator), out, target)
+
+
+def bmm(self: torch.Tensor, mat2: torch.Tensor, *, out: Any = None) -> torch.Tensor:
+    """self @ mat2 for batches of matrices."""
+    return baddbmm(None, self, mat2, out=out, operator="bmm")
+
+
+def addmv(
+    self: torch.Tensor, mat: torch.Tensor, vec: torch.Tensor, *, beta: float = 1, alpha: float = 1, out: Any = None
+) -> torch.Tensor:
+    """beta self + alpha mat @ vec."""
+    _matrix("addmv", mat, 2)
+    _matrix("addmv", vec, 1)
+    addend = self.expand(mat.shape[0])[:, None]
+    result = addmm(addend, mat, vec[:, None], beta=beta, alpha=alpha, operator="addmv")[:, 0]
+    return _deliver(result, out, None)
+
+
+def dot(self: torch.Tensor, tensor: torch.Tensor, *, out: Any = None) -> torch.Tensor:
+    """Sum of products of two vectors, 0-d."""
+    from ..elementwise.arithmetic import mul
+
+    _matrix("dot", self, 1)
+    _matrix("dot", tensor, 1)
+    compute = accumulator(self.dtype)
+    wide = torch.empty(self.shape, dtype=compute, device=self.device)
+    return SUM(mul(self, tensor, out=wide), None, False, compute=compute, result=self.dtype, out=out)
+
+
+# ---- record ---------------------------------------------------------------------------------------
+
+
+def _pairs(dtype: torch.dtype) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    for m, k, n in ((3, 4, 5), (17, 33, 20), (1, 8, 1), (0, 3, 2), (2, 0, 3), (70, 40, 65)):
+        yield tensor((m, k), dtype, -1, 1), tensor((k, n), dtype, -1, 1, seed=1)
+    yield tensor((6, 4), dtype, -1, 1).t(), tensor((5, 6), dtype, -1, 1, seed=1).t()
+    yield tensor((6, 8), dtype, -1, 1)[:, ::2], tensor((4, 10), dtype, -1, 1, seed=1)[:, ::3]
+
+
+def _mm(dtype: torch.dtype) -> Iterable[Sample]:
+    return (Sample(pair) for pair in _pairs(dtype))
+
+
+def _addmm(dtype: torch.dtype) -> Iterable[Sample]:
+    for a, b in _pairs(dtype):
+        yield Sample((tensor((b.shape[1],), dtype, seed=2), a, b))
+    a, b = tensor((5, 3), dtype, -1, 1), tensor((3, 4), dtype, -1, 1)
+    yield Sample((tensor((5, 4), dtype), a, b), {"alpha": 2, "beta": 3})
+    yield Sample((tensor((5, 1), dtype), a, b), {"beta": 0})
+
+
+def _batched(dtype: torch.dtype) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    yield tensor((3, 4, 5), dtype, -1, 1), tensor((3, 5, 6), dtype, -1, 1, seed=1)
+    yield tensor((2, 5, 4), dtype, -1, 1).transpose(1, 2), tensor((1, 5, 3), dtype, -1, 1).expand(2, 5, 3)
+    yield tensor((0, 2, 3), dtype), tensor((0, 3, 2), dtype)
+
+
+def _bmm(dtype: torch.dtype) -> Iterable[Sample]:
+    return (Sample(pair) for pair in _batched(dtype))
+
+
+def _baddbmm(dtype: torch.dtype) -> Iterable[Sample]:
+    for a, b in _batched(dtype):
+        yield Sample((tensor((b.shape[2],), dtype, seed=2), a, b), {"alpha": 2})
+
+
+def _addmv(dtype: torch.dtype) -> Iterable[Sample]:
+    yield Sample((tensor((7,), dtype), tensor((7, 5), dtype, -1, 1), tensor((5,), dtype, -1, 1)))
+
+
+def _dot(dtype: torch.dtype) -> Iterable[Sample]:
+    yield Sample((tensor((37,), dtype, -1, 1), tensor((37,), dtype, -1, 1, seed=1)))
+
+
+register(
+    Operator(
+        name="matmul",
+        domain="linalg",
+        overloads=(
+            Overload("mm", mm, _mm),
+            Overload("addmm", addmm, _addmm),
+            Overload("bmm", bmm, _bmm),
+            Overload("baddbmm", baddbmm, _baddbmm),
+            Overload("addmv", addmv, _addmv),
+            Overload("dot", dot, _dot),
+        ),
+        kernels=(matmul_kernel,),
+        dtypes=(*FLOATING, torch.int64, torch.int32),
+        tiles=TILES,
+        tolerance=4.0,
+    )
+)

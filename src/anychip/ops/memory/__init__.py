@@ -1,0 +1,1 @@
+"""Copies, conversions and fills: operators that move or write memory and compute nothing else."""

@@ -1,0 +1,140 @@
+"""copy_, fill_, zero_, and concatenation: memory is moved and converted, nothing else. clone,
+contiguous and `to` reach copy_ through PyTorch's own definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+import triton
+
+from ..errors import ArgumentError, NotServed
+from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
+from ..registry import ALL, Operator, Overload, Sample, register
+from ..samples import layouts, tensor
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def same(x):
+    """The value itself; the machinery around it converts and strides."""
+    return x
+
+
+COPY = Pointwise(same, raw=1, converts=True)
+
+# ---- forward --------------------------------------------------------------------------------------
+
+
+def copy_(self: torch.Tensor, src: torch.Tensor, non_blocking: bool = False) -> torch.Tensor:
+    """Write `src`, broadcast and converted, into self."""
+    if src.device != self.device:
+        raise NotServed("copy_", f"from {src.device} to {self.device} is a transfer between devices")
+    if self is src:
+        return self
+    return COPY(src.expand(self.shape), out=_writable(self))
+
+
+def fill_(self: torch.Tensor, value: Any) -> torch.Tensor:
+    """Write a number, or a 0-d tensor, into every element."""
+    if isinstance(value, torch.Tensor):
+        if value.ndim:
+            raise ArgumentError(f"fill_ only supports 0-dimension value tensor but got {value.ndim} dimensions.")
+        return copy_(self, value.to(self.device))
+    if isinstance(value, float) and not self.dtype.is_floating_point and self.dtype != torch.bool:
+        value = int(value)
+    return COPY(value, out=_writable(self))
+
+
+def zero_(self: torch.Tensor) -> torch.Tensor:
+    """Write zeros."""
+    return COPY(0, out=_writable(self))
+
+
+def _writable(x: torch.Tensor) -> torch.Tensor:
+    if any(stride == 0 and size > 1 for stride, size in zip(x.stride(), x.shape, strict=True)):
+        raise ArgumentError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single "
+            "memory location. Please clone() the tensor before performing the operation."
+        )
+    return x
+
+
+def cat(tensors: Sequence[torch.Tensor], dim: int = 0, *, out: Any = None) -> torch.Tensor:
+    """Tensors one after another along `dim`; legacy empty 1-d tensors are skipped."""
+    listed = [x for x in tensors if x.ndim != 1 or x.shape[0] != 0] or list(tensors[:1])
+    if not listed:
+        raise ArgumentError("torch.cat(): expected a non-empty list of Tensors")
+    first = listed[0]
+    dim = dim % max(first.ndim, 1)
+    for x in listed:
+        if x.ndim != first.ndim or x.shape[:dim] != first.shape[:dim] or x.shape[dim + 1 :] != first.shape[dim + 1 :]:
+            raise ArgumentError(
+                f"Sizes of tensors must match except in dimension {dim}. Got {list(first.shape)} and {list(x.shape)}"
+            )
+    dtype = first.dtype
+    for x in tensors:
+        dtype = torch.promote_types(dtype, x.dtype)
+    shape = list(first.shape)
+    shape[dim] = sum(x.shape[dim] for x in listed)
+    if out is None:
+        out = torch.empty(shape, dtype=dtype, device=first.device)
+    elif list(out.shape) != shape:
+        out.resize_(shape)
+    start = 0
+    for x in listed:
+        COPY(x, out=out.narrow(dim, start, x.shape[dim]))
+        start += x.shape[dim]
+    return out
+
+
+# ---- record ---------------------------------------------------------------------------------------
+
+
+def _copies(dtype: torch.dtype) -> Iterable[Sample]:
+    for source in ALL:
+        yield Sample((torch.zeros((3, 4), dtype=dtype), tensor((4,), source, 0, 5)))
+    for moved in layouts(tensor((3, 4, 5), dtype)):
+        yield Sample((torch.zeros((3, 4, 5), dtype=dtype), moved))
+    yield Sample((torch.zeros((0,), dtype=dtype), tensor((0,), dtype)))
+    yield Sample((torch.zeros((2, 33, 40), dtype=dtype).transpose(1, 2), tensor((2, 40, 33), dtype)))
+
+
+def _fills(dtype: torch.dtype) -> Iterable[Sample]:
+    for shape in ((), (5,), (3, 4), (0,)):
+        yield Sample((tensor(shape, dtype), 1))
+    yield Sample((tensor((6, 4), dtype).t()[::2], 1))
+
+
+def _zeros(dtype: torch.dtype) -> Iterable[Sample]:
+    return (Sample(sample.arguments[:1]) for sample in _fills(dtype))
+
+
+def _cats(dtype: torch.dtype) -> Iterable[Sample]:
+    a, b = tensor((2, 3), dtype), tensor((2, 4), dtype, seed=1)
+    yield Sample(([a, b, a], 1))
+    yield Sample(([a.t(), b.t()], 0))
+    yield Sample(([a, torch.empty((0,), dtype=dtype)], 0))
+    yield Sample(([tensor((5,), dtype), tensor((3,), torch.float32)],))
+
+
+for _overload in (
+    Overload("copy_", copy_, _copies, takes_out=False),
+    Overload("fill_.Scalar", fill_, _fills, takes_out=False),
+    Overload("zero_", zero_, _zeros, takes_out=False),
+    Overload("cat", cat, _cats),
+):
+    register(
+        Operator(
+            name=_overload.name.partition(".")[0].rstrip("_"),
+            domain="memory",
+            overloads=(_overload,)
+            if _overload.name != "fill_.Scalar"
+            else (_overload, Overload("fill_.Tensor", fill_, takes_out=False)),
+            kernels=(flat_kernel, tiled_kernel),
+            dtypes=ALL,
+            tiles=TILES,
+        )
+    )

@@ -1,0 +1,1 @@
+"""Normalisations along rows: softmax, layer norm, with their backward operators."""

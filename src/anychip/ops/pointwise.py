@@ -1,0 +1,359 @@
+"""Pointwise operators from one-line scalar functions. `pointwise` turns a `@triton.jit` function of
+scalars into an operator with PyTorch's type promotion, broadcasting, any strides and rank, numbers
+and 0-d tensors; two kernels serve them all: `flat_kernel` (contiguous) and `tiled_kernel` (the rest)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
+from torch._prims_common import elementwise_dtypes
+
+from .errors import ArgumentError, NotServed
+from .iteration import broadcast_strides, coalesce, power_of_two, second_innermost
+from .launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
+from .registry import FLOATING, Operator, Overload, Sample, Samples, register
+from .samples import pointwise_samples
+from .schemas import binder
+
+Number = bool | int | float
+MAX_OPERANDS = 5
+TILES = Tiles(simt={"flat": 1024, "tile": 1024}, simd={"flat": 2048, "tile": 4096})
+PLANS_KEPT = 4096
+
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def operand(pointer, offset, bits, mask, RAW: tl.constexpr, COMPUTE: tl.constexpr, FLOAT: tl.constexpr):
+    """An operand's values in the computing type: loaded, or a number given as 64 bits."""
+    if pointer is None:
+        wide = bits.to(tl.int64)
+        if FLOAT:
+            value = wide.to(tl.float64, bitcast=True).to(COMPUTE)
+        else:
+            value = wide.to(COMPUTE)
+    else:
+        value = tl.load(pointer + offset, mask=mask)
+        if not RAW:
+            value = value.to(COMPUTE)
+    return value
+
+
+@triton.jit
+def store_as(pointer, value, mask):
+    """Store, converting as PyTorch does: anything but zero is true, floats truncate toward zero."""
+    OUT: tl.constexpr = pointer.dtype.element_ty
+    if OUT == tl.int1:
+        tl.store(pointer, value != 0, mask=mask)
+    elif OUT.is_int() and value.dtype.is_floating():
+        if OUT.primitive_bitwidth <= 32 and OUT.is_int_signed():
+            tl.store(pointer, value.to(tl.int32).to(OUT), mask=mask)
+        else:
+            tl.store(pointer, value.to(tl.int64).to(OUT), mask=mask)
+    else:
+        tl.store(pointer, value.to(OUT), mask=mask)
+
+
+@triton.jit
+def apply(a, b, c, d, e, FUNCTION: tl.constexpr, ARITY: tl.constexpr):
+    """`FUNCTION` of its first `ARITY` operands."""
+    if ARITY == 1:
+        value = FUNCTION(a)
+    elif ARITY == 2:
+        value = FUNCTION(a, b)
+    elif ARITY == 3:
+        value = FUNCTION(a, b, c)
+    elif ARITY == 4:
+        value = FUNCTION(a, b, c, d)
+    else:
+        value = FUNCTION(a, b, c, d, e)
+    return value
+
+
+@triton.jit(do_not_specialize=["s0", "s1", "s2", "s3", "s4"])
+def flat_kernel(
+    out, p0, p1, p2, p3, p4, n,
+    s0: tl.int64, s1: tl.int64, s2: tl.int64, s3: tl.int64, s4: tl.int64,
+    FUNCTION: tl.constexpr, ARITY: tl.constexpr, RAW: tl.constexpr,
+    COMPUTE: tl.constexpr, FLOAT: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """out[i] = FUNCTION(p0[i], ...) for 0 <= i < n; an operand whose pointer is None is the number s."""
+    start = tl.program_id(0).to(tl.int64) * BLOCK
+    lane = tl.arange(0, BLOCK)
+    mask = lane < n - start
+    offset = start + lane
+    a = operand(p0, offset, s0, mask, RAW & 1, COMPUTE, FLOAT)
+    b = operand(p1, offset, s1, mask, RAW & 2, COMPUTE, FLOAT)
+    c = operand(p2, offset, s2, mask, RAW & 4, COMPUTE, FLOAT)
+    d = operand(p3, offset, s3, mask, RAW & 8, COMPUTE, FLOAT)
+    e = operand(p4, offset, s4, mask, RAW & 16, COMPUTE, FLOAT)
+    store_as(out + offset, apply(a, b, c, d, e, FUNCTION, ARITY), mask)
+
+
+@triton.jit(do_not_specialize=["s0", "s1", "s2", "s3", "s4"])
+def tiled_kernel(
+    out, p0, p1, p2, p3, p4, table, M, N,
+    out_m, out_n, m0, n0, m1, n1, m2, n2, m3, n3, m4, n4,
+    s0: tl.int64, s1: tl.int64, s2: tl.int64, s3: tl.int64, s4: tl.int64,
+    FUNCTION: tl.constexpr, ARITY: tl.constexpr, RAW: tl.constexpr, OUTER: tl.constexpr,
+    COMPUTE: tl.constexpr, FLOAT: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
+    """The same over any strides: a program covers one BLOCK_M x BLOCK_N tile of the two innermost
+    dimensions; `table` holds size and strides of each of the OUTER dimensions, 7 numbers a row."""
+    tiles_n = tl.cdiv(N, BLOCK_N)
+    tiles = tl.cdiv(M, BLOCK_M) * tiles_n
+    program = tl.program_id(0)
+    rest = (program // tiles).to(tl.int64)
+    tile = program % tiles
+    first_m = (tile // tiles_n).to(tl.int64) * BLOCK_M
+    first_n = (tile % tiles_n).to(tl.int64) * BLOCK_N
+    out += first_m * out_m + first_n * out_n
+    base0 = first_m * m0 + first_n * n0
+    base1 = first_m * m1 + first_n * n1
+    base2 = first_m * m2 + first_n * n2
+    base3 = first_m * m3 + first_n * n3
+    base4 = first_m * m4 + first_n * n4
+    for k in tl.static_range(OUTER):
+        row = table + (OUTER - 1 - k) * 7
+        size = tl.load(row)
+        index = rest % size
+        rest = rest // size
+        out += index * tl.load(row + 1)
+        base0 += index * tl.load(row + 2)
+        if ARITY > 1:
+            base1 += index * tl.load(row + 3)
+        if ARITY > 2:
+            base2 += index * tl.load(row + 4)
+        if ARITY > 3:
+            base3 += index * tl.load(row + 5)
+        if ARITY > 4:
+            base4 += index * tl.load(row + 6)
+    lane_m = tl.arange(0, BLOCK_M)[:, None].to(tl.int64)
+    lane_n = tl.arange(0, BLOCK_N)[None, :].to(tl.int64)
+    mask = (lane_m < M - first_m) & (lane_n < N - first_n)
+    a = operand(p0, base0 + lane_m * m0 + lane_n * n0, s0, mask, RAW & 1, COMPUTE, FLOAT)
+    b = operand(p1, base1 + lane_m * m1 + lane_n * n1, s1, mask, RAW & 2, COMPUTE, FLOAT)
+    c = operand(p2, base2 + lane_m * m2 + lane_n * n2, s2, mask, RAW & 4, COMPUTE, FLOAT)
+    d = operand(p3, base3 + lane_m * m3 + lane_n * n3, s3, mask, RAW & 8, COMPUTE, FLOAT)
+    e = operand(p4, base4 + lane_m * m4 + lane_n * n4, s4, mask, RAW & 16, COMPUTE, FLOAT)
+    store_as(out + lane_m * out_m + lane_n * out_n, apply(a, b, c, d, e, FUNCTION, ARITY), mask)
+
+
+# ---- forward --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a call with one signature needs: everything but the pointers and the numbers' values."""
+
+    shape: tuple[int, ...]
+    result: torch.dtype
+    kernel: Any
+    programs: int
+    sizes: tuple[Any, ...]
+    constants: dict[str, Any]
+
+
+@dataclass(eq=False, slots=True)
+class Pointwise:
+    """A scalar function as a function of tensors and numbers, in the order of its parameters."""
+
+    function: Any
+    promotion: Promotion = Promotion.DEFAULT
+    raw: int = 0
+    """Bit k set: operand k is neither promoted nor converted (a condition, an already typed value)."""
+    result: torch.dtype | None = None
+    converts: bool = False
+    """The result may go into an `out` of any dtype (a copy), not only where PyTorch's rules cast."""
+    tiles: Tiles = TILES
+    _plans: dict[Any, Plan] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The scalar function's name."""
+        return self.function.__name__
+
+    def __call__(self, *operands: torch.Tensor | Number, out: torch.Tensor | None = None) -> torch.Tensor:
+        """Apply to `operands` (broadcast together). With `out`, write there (resized if needed)."""
+        key = (
+            tuple(
+                (x.dtype, x.shape, x.stride(), x.device) if isinstance(x, torch.Tensor) else type(x)
+                for x in operands
+            ),
+            None if out is None else (out.dtype, out.shape, out.stride()),
+        )
+        plan = self._plans.get(key)
+        device = next((x.device for x in operands if isinstance(x, torch.Tensor) and x.ndim), None)
+        if device is None:
+            device = next((x.device for x in (*operands, out) if isinstance(x, torch.Tensor)), None)
+        assert device is not None
+        if plan is None:
+            operands, plan, out = self._plan(operands, out, device)
+            if len(self._plans) >= PLANS_KEPT:
+                self._plans.clear()
+            self._plans[key] = plan
+        elif out is None:
+            out = self._allocate(operands, plan.shape, plan.result, device)
+        floating = plan.constants["FLOAT"]
+        pointers: list[Any] = [None] * MAX_OPERANDS
+        numbers = [0] * MAX_OPERANDS
+        for k, x in enumerate(operands):
+            if isinstance(x, torch.Tensor):
+                pointers[k] = x if x.device == device else x.to(device)
+            else:
+                numbers[k] = scalar_bits(x, floating)
+        launch(
+            plan.kernel, plan.programs, out, *pointers, *plan.sizes, *numbers,
+            function=self.function, **plan.constants,
+        )  # fmt: skip
+        return out
+
+    def _types(self, operands: Sequence[Any], out: torch.Tensor | None) -> tuple[torch.dtype, torch.dtype]:
+        """The computing type and the result's type, by PyTorch's rules."""
+        promoted = [x for k, x in enumerate(operands) if not self.raw >> k & 1]
+        for x in operands:
+            dtype = x.dtype if isinstance(x, torch.Tensor) else None
+            if isinstance(x, complex) or (dtype is not None and dtype not in TRITON_DTYPES):
+                raise NotServed(self.name, f"dtype {dtype or 'complex'} is not served")
+        if promoted:
+            compute, result = elementwise_dtypes(*promoted, type_promotion_kind=self.promotion)
+        else:
+            typed = next((x.dtype for x in operands if isinstance(x, torch.Tensor)), None)
+            result = typed or (out.dtype if out is not None else torch.get_default_dtype())
+            compute = result
+        result = self.result or result
+        if result not in TRITON_DTYPES or compute not in TRITON_DTYPES:
+            raise NotServed(self.name, f"dtype {result} is not served")
+        return compute_dtype(compute), result
+
+    @staticmethod
+    def _allocate(
+        operands: Sequence[Any], shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
+    ) -> torch.Tensor:
+        for x in operands:
+            if isinstance(x, torch.Tensor) and x.shape == shape:
+                return torch.empty_like(x, dtype=dtype, device=device)
+        return torch.empty(shape, dtype=dtype, device=device)
+
+    def _plan(
+        self, operands: Sequence[Any], out: torch.Tensor | None, device: torch.device
+    ) -> tuple[Sequence[Any], Plan, torch.Tensor]:
+        compute, result = self._types(operands, out)
+        tensors = [x for x in operands if isinstance(x, torch.Tensor)]
+        if tensors:
+            shape = tuple(torch.broadcast_shapes(*(x.shape for x in tensors)))
+        else:
+            assert out is not None
+            shape = tuple(out.shape)
+        if out is None:
+            out = self._allocate(operands, shape, result, device)
+        else:
+            if not self.converts and not torch.can_cast(result, out.dtype):
+                raise ArgumentError(
+                    f"result type {result} can't be cast to the desired output type {out.dtype} ({self.name})"
+                )
+            if tuple(out.shape) != shape:
+                if any(x is out for x in operands):
+                    raise ArgumentError(
+                        f"output with shape {list(out.shape)} doesn't match the broadcast shape {list(shape)}"
+                    )
+                out.resize_(shape)
+        kernel, programs, sizes, blocks = self._tile(shape, operands, out, device)
+        constants: dict[str, Any] = {
+            "ARITY": len(operands), "RAW": self.raw,
+            "COMPUTE": TRITON_DTYPES[compute], "FLOAT": compute.is_floating_point, **blocks,
+        }  # fmt: skip
+        return operands, Plan(shape, result, kernel, programs, sizes, constants), out
+
+    def _tile(
+        self, shape: tuple[int, ...], operands: Sequence[Any], out: torch.Tensor, device: torch.device
+    ) -> tuple[Any, int, tuple[Any, ...], dict[str, int]]:
+        """The kernel for these strides, its number of programs, its size arguments and its blocks."""
+        count = math.prod(shape)
+        budget = self.tiles.on(device)
+        strides = [out.stride()] + [
+            broadcast_strides(x.shape, x.stride(), shape) if isinstance(x, torch.Tensor) else (0,) * len(shape)
+            for x in operands
+        ]
+        of_tensors = [0] + [k + 1 for k, x in enumerate(operands) if isinstance(x, torch.Tensor)]
+        space = coalesce(shape, [strides[k] for k in of_tensors]) if count else None
+        if space is None or (
+            len(space.sizes) == 1 and (count == 1 or all(s == (1,) for s in space.strides))
+        ):
+            block = budget["flat"]
+            return flat_kernel, cdiv(count, block), (count,), {"BLOCK": block}
+        space = second_innermost(space)
+        sizes = (1,) * (2 - len(space.sizes)) + space.sizes
+        by_operand = [(0,) * len(sizes)] * (MAX_OPERANDS + 1)
+        for k, s in zip(of_tensors, space.strides, strict=True):
+            by_operand[k] = (0,) * (2 - len(s)) + s
+        rows, columns = sizes[-2], sizes[-1]
+        transposed = any(s[-2] == 1 and s[-1] not in (0, 1) for s in by_operand)
+        widest = budget["tile"] if not transposed else math.isqrt(budget["tile"])
+        block_n = min(power_of_two(columns), widest)
+        block_m = min(power_of_two(rows), max(1, budget["tile"] // block_n))
+        outer = len(sizes) - 2
+        table = None
+        if outer:
+            listed = [[sizes[d], *(s[d] for s in by_operand)] for d in range(outer)]
+            table = torch.tensor(listed, dtype=torch.int64).to(device)
+        programs = math.prod(sizes[:-2]) * cdiv(rows, block_m) * cdiv(columns, block_n)
+        flat_strides = [number for s in by_operand for number in s[-2:]]
+        blocks = {"OUTER": outer, "BLOCK_M": block_m, "BLOCK_N": block_n}
+        return tiled_kernel, programs, (table, rows, columns, *flat_strides), blocks
+
+
+# ---- record ---------------------------------------------------------------------------------------
+
+
+def pointwise(
+    *overloads: str,
+    domain: str,
+    promotion: Promotion = Promotion.DEFAULT,
+    dtypes: tuple[torch.dtype, ...] = FLOATING,
+    differentiable: bool = True,
+    raw: int = 0,
+    result: torch.dtype | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    samples: Samples | None = None,
+    name: str | None = None,
+    tolerance: float = 1.0,
+) -> Callable[[Any], Pointwise]:
+    """Decorate a scalar `@triton.jit` function to make and register an operator.
+
+    Each of `overloads` is an ATen overload, by default with the schema's arguments in the function's
+    order, else as `"rsub.Tensor(other, self, alpha)"`. Test samples are drawn from [low, high].
+    """
+
+    def decorate(function: Any) -> Pointwise:
+        machine = Pointwise(function, promotion, raw, result)
+        served = []
+        for text in overloads:
+            overload_name, implementation, parameters = binder(text, machine)
+            draw = samples or pointwise_samples(overload_name, parameters, low, high)
+            served.append(Overload(overload_name, implementation, draw))
+        register(
+            Operator(
+                name=name or function.__name__,
+                domain=domain,
+                overloads=tuple(served),
+                kernels=(flat_kernel, tiled_kernel),
+                dtypes=dtypes,
+                differentiable=differentiable,
+                tiles=TILES,
+                benchmarks=tuple((o.name, Sample(((4096, 1024),))) for o in served[:1]),
+                tolerance=tolerance,
+            )
+        )
+        return machine
+
+    return decorate

@@ -1,0 +1,1 @@
+"""Reductions of ATen: sums, means, extremes, norms, truth."""

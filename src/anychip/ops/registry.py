@@ -1,0 +1,106 @@
+"""The one list of operators that dispatch, tests, benchmarks and documents read. Modules under the
+domains' folders add their records with `register`; `operators()` imports them all and returns the list."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+
+from .errors import RegistryError
+from .launch import Tiles
+
+FLOATING: tuple[torch.dtype, ...] = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+INTEGRAL: tuple[torch.dtype, ...] = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+ALL: tuple[torch.dtype, ...] = (*FLOATING, *INTEGRAL, torch.bool)
+
+
+class Sample(NamedTuple):
+    """Arguments of one call. Tensors are given as `torch.Tensor`; tests turn floats into float64."""
+
+    arguments: tuple[Any, ...]
+    keywords: Mapping[str, Any] = {}
+
+
+Samples = Callable[[torch.dtype], Iterable[Sample]]
+Implementation = Callable[..., Any]
+
+
+def no_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    """For overloads that another overload's samples already exercise."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Overload:
+    """One functional ATen overload that is served. `implementation` takes the schema's arguments, and
+    also `out=` (a tensor, or a tuple of them) when `takes_out`; in-place and `out=` variants are derived.
+    """
+
+    name: str
+    implementation: Implementation
+    samples: Samples = no_samples
+    takes_out: bool = True
+    reference: Callable[..., Any] | None = None
+    """What a test compares with; None means PyTorch's own kernel on float64 copies of the arguments."""
+    compared: Callable[[Any], Any] | None = None
+    """Picks, from the result, what a test compares (None: all of it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A record: what an operator is called, serves, runs and is measured with."""
+
+    name: str
+    domain: str
+    overloads: tuple[Overload, ...]
+    kernels: tuple[Any, ...]
+    dtypes: tuple[torch.dtype, ...] = FLOATING
+    differentiable: bool = True
+    tiles: Tiles = field(default_factory=Tiles)
+    benchmarks: tuple[tuple[str, Sample], ...] = ()
+    """Pairs of an overload's name and arguments built on first use by `benchmark_samples`."""
+    tolerance: float = 1.0
+    """Factor on a test's tolerance, for operators that amplify rounding (with a reason in the file)."""
+
+
+_operators: dict[str, Operator] = {}
+_overloads: dict[str, tuple[Operator, Overload]] = {}
+_loaded = False
+
+
+def register(operator: Operator) -> Operator:
+    """Add a record; a name or an overload that is already served is an error."""
+    if operator.name in _operators:
+        raise RegistryError(f"operator {operator.name!r} is registered twice; rename one of the records")
+    for overload in operator.overloads:
+        if overload.name in _overloads:
+            owner = _overloads[overload.name][0].name
+            raise RegistryError(
+                f"overload aten::{overload.name} is served by {owner!r} already, and again by "
+                f"{operator.name!r}; remove it from one of them"
+            )
+        _overloads[overload.name] = (operator, overload)
+    _operators[operator.name] = operator
+    return operator
+
+
+def operators() -> dict[str, Operator]:
+    """Every operator by name, after importing every module of the operator library."""
+    global _loaded
+    if not _loaded:
+        package = importlib.import_module(__package__ or "anychip.ops")
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            importlib.import_module(module.name)
+        _loaded = True
+    return _operators
+
+
+def overloads() -> dict[str, tuple[Operator, Overload]]:
+    """Every functional overload that is served, with the record that serves it."""
+    operators()
+    return _overloads
