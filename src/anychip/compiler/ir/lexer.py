@@ -98,6 +98,7 @@ class Cursor:
     def fail(self, message: str, index: int | None = None) -> NoReturn:
         """Raise a `ParseError` at token `index` (by default the current one)."""
         line, column = position_of(self.text, self.position if index is None else index)
+        message = message.replace(repr(END), "the end of the text")
         shown = message if len(message) <= 160 else f"{message[:160]}..."
         raise ParseError(
             f"column {column}: {shown}",
@@ -109,7 +110,7 @@ class Cursor:
         """The current token; moves past it."""
         token = self.tokens[self.position]
         if token == END:
-            self.fail("unexpected end of the text")
+            self.fail(f"unexpected {END!r}")
         self.position += 1
         return token
 
@@ -123,14 +124,14 @@ class Cursor:
     def expect(self, token: str) -> None:
         found = self.tokens[self.position]
         if found != token:
-            self.fail(f"expected {token!r}, found {'the end' if found == END else repr(found)}")
+            self.fail(f"expected {token!r}, found {found!r}")
         self.position += 1
 
     def expect_start(self, prefix: str, what: str) -> str:
         """The current token, which must start with `prefix`; moves past it."""
         token = self.tokens[self.position]
         if not token.startswith(prefix):
-            self.fail(f"expected {what}, found {'the end' if token == END else repr(token)}")
+            self.fail(f"expected {what}, found {token!r}")
         self.position += 1
         return token
 

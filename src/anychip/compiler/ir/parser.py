@@ -257,6 +257,8 @@ class Parser(AttributeParser):
                 self.expect(",")
             word = self.next()
             attrs[key] = unquote(word) if word[0] == '"' else word
+        if syntax.bare:
+            return op, []
         if syntax.leading:
             self.accept(",")
         operands = op.operands

@@ -34,13 +34,15 @@ NOTHING = "nothing"
 class Syntax:
     """What an operation prints. `leading` names the words before the operands, `text` the attribute that a
     string among the operands sets, `marks` the words before some operands (the attribute of that name is
-    the list of their positions); `brackets` says that some operands are printed in brackets."""
+    the list of their positions); `brackets` says that some operands are printed in brackets, `bare` that
+    there is nothing but the leading words."""
 
     result: str
     leading: tuple[str, ...] = ()
     text: str = ""
     marks: tuple[str, ...] = ()
     brackets: bool = False
+    bare: bool = False
 
 
 _SAME = Syntax(FIRST)
@@ -91,8 +93,8 @@ SYNTAX: dict[str, Syntax] = {
     "tt.assert": Syntax(NOTHING, text="message"),
     "tt.elementwise_inline_asm": Syntax(ARROW, leading=("asm_string",)),
     "llvm.intr.assume": _END,
-    "gpu.barrier": _END,
-    "ttg.barrier": Syntax(NOTHING, leading=("fence",)),
+    "gpu.barrier": Syntax(NOTHING, bare=True),
+    "ttg.barrier": Syntax(NOTHING, leading=("fence",), bare=True),
 }
 
 SYNONYMS: dict[str, str] = {"ttg.barrier": "gpu.barrier"}
