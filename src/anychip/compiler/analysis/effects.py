@@ -22,7 +22,7 @@ TERMINATORS = frozenset(
      "tt.scan.return", "tt.map_elementwise.return"}
 )  # fmt: skip
 
-PURE_REGIONS = frozenset({"tt.reduce", "tt.scan", "tt.map_elementwise"})
+PURE_REGIONS = frozenset({"tt.reduce", "tt.scan"})
 """Operations whose regions are functions of scalars, applied to elements."""
 
 

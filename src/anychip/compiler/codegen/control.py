@@ -38,7 +38,7 @@ class StepEmitter:
         self.leave = leave
         self._labels: dict[Block, str] = {}
         self._phis: dict[Block, list[Phi | None]] = {}
-        self._returns: list[tuple[str, list[Phi | None], list[tuple[list[Val], str]]]] = []
+        self._returns: list[tuple[str, list[tuple[list[Val], str]]]] = []
 
     def steps(self, steps: list[Step]) -> None:
         for step in steps:
@@ -183,73 +183,84 @@ class StepEmitter:
     # --- graphs ------------------------------------------------------------------------------
     def graph(self, graph: Graph) -> None:
         """Blocks with branches; a return leaves the graph with its results."""
+        values = self.call(graph)
+        if graph.op is None:
+            return
+        for k, (result, buffer) in enumerate(zip(graph.op.results, graph.results, strict=True)):
+            if buffer is not None:
+                self.context.available.add(result)
+            else:
+                self.context.scalars[result] = values[k]
+
+    def call(self, graph: Graph) -> list[Val]:
+        """Emit the blocks; what a return gives, as scalars (poison for tiles)."""
         b = self.b
         for block, _ in graph.blocks:
             self._labels[block] = b.label("block")
+            self._phis.pop(block, None)
         end = b.label("returned")
-        self._returns.append((end, [], []))
+        exits: list[tuple[list[Val], str]] = []
+        self._returns.append((end if graph.op is not None else self.leave, exits))
         self.context.available.update(graph.arguments)
         for block, steps in graph.blocks:
             b.place(self._labels[block])
             if block is not graph.blocks[0][0]:
-                self._phis[block] = [
-                    None if arg.shape else self._block_phi(arg) for arg in block.args
-                ] if block not in self._phis else self._place_phis(block)
+                self._place_phis(block)
             self.steps(steps)
-        _, _, exits = self._returns.pop()
+        self._returns.pop()
         if graph.op is None:
-            return
+            return []
         b.place(end)
-        for k, (result, buffer) in enumerate(zip(graph.op.results, graph.results, strict=True)):
-            if buffer is not None:
-                self.context.available.add(result)
-                continue
-            phi = b.phi(register_type(result.element))
-            for values, label in exits:
-                phi.add(values[k], label)
-            self.context.scalars[result] = phi.val
+        phis = [b.phi(v.type) for v in exits[0][0]] if exits else []
+        for values, label in exits:
+            for phi, value in zip(phis, values, strict=True):
+                phi.add(value, label)
+        return [phi.val for phi in phis]
 
-    def _block_phi(self, arg: Value) -> Phi:
-        phi = self.b.phi(register_type(arg.element))
-        self.context.scalars[arg] = phi.val
-        return phi
+    def _incoming(self, block: Block) -> list[Phi | None]:
+        """The phis of the arguments of a block, which may not be placed yet."""
+        if block not in self._phis:
+            self._phis[block] = [
+                None if arg.shape else Phi(self.b.fresh(register_type(arg.element))) for arg in block.args
+            ]
+        return self._phis[block]
 
-    def _place_phis(self, block: Block) -> list[Phi | None]:
-        """The phis of a block that was branched to before it was placed."""
-        phis = self._phis[block]
-        for arg, phi in zip(block.args, phis, strict=True):
+    def _place_phis(self, block: Block) -> None:
+        for arg, phi in zip(block.args, self._incoming(block), strict=True):
             if phi is not None:
                 self.b.lines.append(phi)
                 self.context.scalars[arg] = phi.val
-        return phis
 
     def _jump(self, step: Jump) -> None:
-        op = step.op
-        if op.name == "tt.return":
+        op, scalars = step.op, self.context.scalars
+        if op.name not in ("cf.br", "cf.cond_br"):
             self._return(op)
             return
-        for block, values in op.successors:
-            if block not in self._phis:
-                self._phis[block] = [
-                    None if arg.shape else Phi(self.b.fresh(register_type(arg.element))) for arg in block.args
-                ]
-            for phi, value in zip(self._phis[block], values, strict=True):
+        targets = op.successors
+        condition = scalars[op.operands[0]] if op.name == "cf.cond_br" else None
+        if condition is not None and targets[0][0] is targets[1][0]:
+            (block, first), (_, second) = targets
+            for phi, x, y in zip(self._incoming(block), first, second, strict=True):
                 if phi is not None:
-                    phi.add(self.context.scalars[value], self.b.block)
-        labels = [self._labels[block] for block, _ in op.successors]
-        if op.name == "cf.br":
+                    phi.add(self.b.select(condition, scalars[x], scalars[y]), self.b.block)
+            self.b.br(self._labels[block])
+            return
+        for block, values in targets:
+            for phi, value in zip(self._incoming(block), values, strict=True):
+                if phi is not None:
+                    phi.add(scalars[value], self.b.block)
+        labels = [self._labels[block] for block, _ in targets]
+        if condition is None:
             self.b.br(labels[0])
         else:
-            self.b.cond_br(self.context.scalars[op.operands[0]], labels[0], labels[1])
+            self.b.cond_br(condition, labels[0], labels[1])
 
     def _return(self, op: Op) -> None:
-        end, _, exits = self._returns[-1]
-        if len(self._returns) == 1:
-            self.b.br(self.leave)
-            return
-        null = Val("poison", register_type(op.operands[0].element)) if op.operands else None
-        values = [self.context.scalars.get(v, null) for v in op.operands]
-        exits.append((values, self.b.block))  # type: ignore[arg-type]
+        end, exits = self._returns[-1]
+        values = [
+            Val("poison", register_type(v.element)) if v.shape else self.context.scalars[v] for v in op.operands
+        ]
+        exits.append((values, self.b.block))
         self.b.br(end)
 
 

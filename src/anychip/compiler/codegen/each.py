@@ -11,11 +11,11 @@ from collections.abc import Callable
 from ..errors import UnsupportedOperation
 from ..ir.core import Op
 from ..ir.types import PointerType, ScalarType, element_of
-from ..schedule.steps import Each
+from ..schedule.steps import Each, Graph
 from . import casts, memory
 from .builder import I1, I32, I64, PTR
 from .context import Context
-from .evaluate import Evaluation, Point
+from .evaluate import Evaluation, Index, Point
 from .llvm_types import LLType, Val, register_type
 
 ORDERINGS = {"relaxed": "monotonic", "acquire": "acquire", "release": "release", "acq_rel": "acq_rel"}
@@ -29,6 +29,8 @@ UPDATES = {
 def element(ev: Evaluation, root: Each, point: Point) -> Callable[[], None]:
     """Evaluate one element's operands; the call that is returned does the operation."""
     op = root.op
+    if root.body is not None:
+        return _mapped(ev, root, root.body, point)
     args = [ev.value(v, point) if v.shape else ev.context.scalars[v] for v in op.operands]
     index = [i.base if isinstance(i.base, Val) else ev.b.int(i.base) for i in point]
 
@@ -37,6 +39,29 @@ def element(ev: Evaluation, root: Each, point: Point) -> Callable[[], None]:
         for buffer, result in zip(root.buffers, results, strict=True):
             if buffer is not None:
                 memory.write_buffer(ev, buffer, result, point)
+
+    return commit
+
+
+def _mapped(ev: Evaluation, root: Each, body: Graph, point: Point) -> Callable[[], None]:
+    """Run a function of scalars on `root.pack` neighbouring elements."""
+    from .control import StepEmitter
+
+    op, context = root.op, ev.context
+    last = point[-1]
+    points = []
+    for k in range(root.pack):
+        base = last.base + k if isinstance(last.base, int) else ev.b.add(last.base, ev.b.int(k))
+        points.append((*point[:-1], Index(base, None, (last.tag, k))))
+    args = [ev.value(v, at) for v in op.operands for at in points]
+
+    def commit() -> None:
+        context.scalars.update(zip(op.regions[0].entry.args, args, strict=True))
+        results = StepEmitter(context, "").call(body)
+        for k, buffer in enumerate(root.buffers):
+            for j, at in enumerate(points):
+                if buffer is not None:
+                    memory.write_buffer(ev, buffer, results[k * root.pack + j], at)
 
     return commit
 

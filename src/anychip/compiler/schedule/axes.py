@@ -53,7 +53,8 @@ def choose_axes(nest: Nest, structure: Structure, buffers: dict[Value, Buffer], 
     """Fill in `nest.axes`, `nest.lanes` and `nest.lane_extents`."""
     rank = len(nest.domain)
     if any(isinstance(root, Each) for root in nest.roots):
-        nest.axes, nest.lanes, nest.lane_extents = tuple(range(rank)), 1, (1,) * rank
+        packs = [root.pack for root in nest.roots if isinstance(root, Each)]
+        nest.axes, nest.lanes, nest.lane_extents = tuple(range(rank)), 1, (*(1,) * (rank - 1), packs[0])
         nest.vector_axis = rank - 1
         return
     values = [v for root in nest.roots for v in root_values(root)]

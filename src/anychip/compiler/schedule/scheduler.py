@@ -200,7 +200,7 @@ class Scheduler:
 
     def _op(self, op: Op) -> None:
         handler = _HANDLERS.get(op.name)
-        if handler is not None and not (op.name == "tt.reduce" and is_inline_op(op)):
+        if handler is not None and not (op.name in _MAYBE_INLINE and is_inline_op(op)):
             handler(self, op)
         elif is_inline_op(op):
             for result in op.results:
@@ -253,8 +253,10 @@ class Scheduler:
             self._scalar(op)
             return
         self._flush()
+        body = self._graph(op, op.regions[0], []) if op.regions else None
         buffers = [self._buffer(r) if r.shape and self.placement.sites.get(r) else None for r in op.results]
-        self._add(Each(op, buffers), shapes[0])
+        self.here = self.order.position[op]
+        self._add(Each(op, buffers, body), shapes[0])
         for result, buffer in zip(op.results, buffers, strict=True):
             if buffer is not None:
                 self._place(result, buffer)
@@ -483,7 +485,7 @@ class Scheduler:
         self.steps.append(Jump(op))
 
     def _return(self, op: Op) -> None:
-        if self.returns and any(v.shape for v in op.operands):
+        if self.returns and any(v.shape for v in op.operands) and op.name == "tt.return":
             self._assign(op.operands, self.returns[-1])
         self._flush()
         self.steps.append(Jump(op))
@@ -516,6 +518,9 @@ def _dot_element(operand: ElementType, result: ElementType) -> ElementType:
     return result
 
 
+_MAYBE_INLINE = frozenset({"tt.reduce", "tt.map_elementwise"})
+"""Operations that are a step of their own only when they cannot be evaluated on demand."""
+
 _HANDLERS = {
     "tt.store": Scheduler._store,
     "tt.load": Scheduler._load,
@@ -523,6 +528,8 @@ _HANDLERS = {
     "tt.atomic_cas": Scheduler._each,
     "tt.print": Scheduler._print,
     "tt.assert": Scheduler._each,
+    "tt.map_elementwise": Scheduler._each,
+    "tt.map_elementwise.return": Scheduler._return,
     "tt.reduce": Scheduler._reduce,
     "tt.scan": Scheduler._scan,
     "tt.histogram": Scheduler._histogram,

@@ -76,10 +76,17 @@ class Reduce:
 @dataclass(eq=False, slots=True)
 class Each:
     """An operation done element by element, in order: atomics, printing, assertions, and
-    regions with control flow. `buffers` hold its results (None: not used)."""
+    functions with control flow, whose steps are `body`. `buffers` hold its results (None: not
+    used)."""
 
     op: Op
     buffers: list[Buffer | None]
+    body: Graph | None = None
+
+    @property
+    def pack(self) -> int:
+        """Neighbouring elements (along the last axis) that are done together."""
+        return self.op.attrs.get("pack", 1) if self.op.name == "tt.map_elementwise" else 1
 
 
 Root = Store | Write | Reduce | Each
