@@ -6,18 +6,39 @@ writes into the module; `FUNCTIONS` lists the names.
 
 from __future__ import annotations
 
-from . import error_function, exponential, hyperbolic, logarithm, power, root, rounding, trigonometric
+from . import (
+    bessel,
+    directed,
+    error_function,
+    exponential,
+    gamma,
+    hyperbolic,
+    integer,
+    logarithm,
+    manipulation,
+    power,
+    remainder,
+    root,
+    rounding,
+    trigonometric,
+)
 from .table import FUNCTIONS, MathFunction, emit
 
 __all__ = [
     "FUNCTIONS",
     "MathFunction",
+    "bessel",
+    "directed",
     "emit",
     "error_function",
     "exponential",
+    "gamma",
     "hyperbolic",
+    "integer",
     "logarithm",
+    "manipulation",
     "power",
+    "remainder",
     "root",
     "rounding",
     "trigonometric",

@@ -2,30 +2,148 @@
 
 from __future__ import annotations
 
-from .exponential import exp
+from . import coefficients
+from .exponential import NATURAL, exp, exp_minus_one_reduced
 from .expression import Formula, Num
+from .logarithm import log
+from .piecewise import piecewise
 from .table import function
+
+INFINITY = float("inf")
 
 ERF_SMALL = {
     "float": (
         0.128379225730896, -0.37612634897232056, 0.11283691227436066, -0.02685915119946003,
         0.005200368817895651, -0.000813470920547843, 8.334718586411327e-05,
     ),
+    "double": (
+        0.1283791670955126, -0.3761263890318375, 0.11283791670954879, -0.026866170645076792,
+        0.0052239776248180145, -0.000854832698083379, 0.0001205533111164271, -1.4925595266831182e-05,
+        1.6461000484121368e-06, -1.6350312701054695e-07, 1.4659775274047436e-08, -1.1372848856791674e-09,
+        5.957176147748911e-11,
+    ),
 }  # fmt: skip
-"""erf(x)/x - 1 as a polynomial in x^2."""
+"""erf(x)/x - 1 as a polynomial in x^2, up to x = 0.93 in f32 and 1 in f64."""
 
 ERFC_LOGARITHM = (
     -0.0003231856389902532, 1.1302518844604492, 0.6317844390869141, 0.11012809723615646,
-    -0.026453157886862755, 0.00477243447676301, -0.0005998596898280084, 4.6455235860776156e-05, -1.658902078816027e-06,
+    -0.026453157886862755, 0.00477243447676301, -0.0005998596898280084, 4.6455235860776156e-05,
+    -1.658902078816027e-06,
 )  # fmt: skip
 """-log(erfc(x)) on [0.9, 3.95], for f32."""
 
 
-@function("erf", inline=True, elements=("float",))
+def _erf_small(m: Formula, x: Num) -> Num:
+    return m.multiply_add(x, m.polynomial(x * x, ERF_SMALL[x.val.type.element]), x)
+
+
+@function("erf", inline=True)
 def erf(m: Formula, x: Num) -> Num:
-    """x P(x^2) below 0.92, 1 - e^-Q(|x|) from there to where the result is 1."""
-    square = x * x
-    small = m.multiply_add(x, m.polynomial(square, ERF_SMALL[x.val.type.element]), x)
-    magnitude = m.minimum(x.abs(), 3.95)
-    large = (1.0 - exp(m, -m.polynomial(magnitude, ERFC_LOGARITHM))).copysign(x)
-    return m.where(x.abs() < 0.92, small, large)
+    """x P(x^2) near zero; elsewhere 1 - e^-Q(|x|) in f32 and 1 - erfc(|x|) in f64."""
+    small, magnitude = _erf_small(m, x), x.abs()
+    if x.layout.bits == 32:
+        limited = m.minimum(magnitude, 3.95)
+        large = 1.0 - exp(m, -m.polynomial(limited, ERFC_LOGARITHM))
+        return m.where(magnitude < 0.92, small, large.copysign(x))
+    large = 1.0 - _erfc_positive(m, m.minimum(magnitude, 8.0))
+    return m.where(magnitude < 1.0, small, large.copysign(x))
+
+
+def _erfcx_positive(m: Formula, x: Num, low: Num | None = None) -> Num:
+    """e^(y^2) erfc(y) for y = x + low >= 0, in f64: t g(t) with t = 2 / (2 + y) as a pair."""
+    below, rest = m.two_sum(m.constant(2.0), x)
+    rest = rest if low is None else rest + low
+    t = 2.0 / below
+    product, error = m.two_product(t, below)
+    t_low = (((2.0 - product) - error) - t * rest) * (0.5 * t)
+    t_low = m.where(t_low.abs() < 1.0, t_low, 0.0)
+    scaled = piecewise(m, "erfcx", coefficients.ERFCX, t, t_low)
+    return m.multiply_add(scaled, t, scaled * t_low)
+
+
+def _exp_times(m: Formula, high: Num, low: Num, factor: Num) -> Num:
+    """e^(high + low) * factor for high <= 0, rounded once when it is denormal."""
+    by = NATURAL["double"]
+    clamped = m.clamp(high, -760.0, 0.0)
+    low = m.where(clamped.eq(high), low, 0.0)
+    whole, n = m.nearest_integer(clamped * by.inverse)
+    r, error = m.two_sum(m.multiply_add(whole, -by.high, clamped), whole * -by.low)
+    small = exp_minus_one_reduced(m, r)
+    grown = m.multiply_add(error + low, 1.0 + small, small)
+    return m.scale(m.multiply_add(factor, grown, factor), n)
+
+
+def _erfc_positive(m: Formula, x: Num) -> Num:
+    """erfc(x) for 0 <= x <= 28, in f64."""
+    square, error = m.two_product(x, x)
+    return _exp_times(m, -square, -error, _erfcx_positive(m, x))
+
+
+@function("erfc", elements=("double",))
+def erfc(m: Formula, x: Num) -> Num:
+    magnitude = x.abs()
+    tail = _erfc_positive(m, m.minimum(magnitude, 28.0))
+    outer = m.where(x < 0.0, 2.0 - tail, tail)
+    return m.where(magnitude < 0.5, 1.0 - _erf_small(m, x), outer)
+
+
+@function("erfcx", elements=("double",))
+def erfcx(m: Formula, x: Num) -> Num:
+    """e^(x^2) erfc(x) = 2 e^(x^2) - erfcx(-x)."""
+    magnitude = x.abs()
+    positive = _erfcx_positive(m, magnitude)
+    positive = m.where(magnitude > 1e9, 0.5641895835477563 / magnitude, positive)
+    limited = m.minimum(magnitude, 27.0)
+    square, error = m.two_product(limited, limited)
+    grown = exp(m, square)
+    twice = 2.0 * m.multiply_add(grown, error, grown)
+    return m.where(x < 0.0, twice - positive, positive)
+
+
+@function("normcdf", elements=("double",))
+def normcdf(m: Formula, x: Num) -> Num:
+    """erfc(-x / sqrt 2) / 2, with e^(-x^2/2) from the exact square."""
+    magnitude = m.minimum(x.abs(), 39.0)
+    square, error = m.two_product(magnitude, magnitude)
+    tail = _exp_times(
+        m, -0.5 * square, -0.5 * error, 0.5 * _erfcx_positive(m, magnitude * 0.7071067811865476)
+    )
+    scaled = x * 0.7071067811865476
+    centre = m.multiply_add(m.constant(0.5), _erf_small(m, scaled), 0.5)
+    return m.where(x.abs() < 0.5, centre, m.where(x > 0.0, 1.0 - tail, tail))
+
+
+def _inverse(m: Formula, y: Num, complement: Num) -> Num:
+    """|erfinv(y)| for 0 <= y <= 1 and complement = 1 - y, each exact where it is small."""
+    central = y * piecewise(m, "erfinv", coefficients.ERFINV_CENTRE, y)
+    root = (-log(m, complement)).sqrt()
+    inside = m.where(complement > 0.0, root, 1.0)
+    tail = inside * piecewise(m, "erfcinv", coefficients.ERFCINV_TAIL, inside)
+    result = m.where(y < 0.5, central, tail)
+    return m.where(complement.eq(0.0), INFINITY, result)
+
+
+@function("erfinv", elements=("double",))
+def erfinv(m: Formula, x: Num) -> Num:
+    y = x.abs()
+    result = _inverse(m, y, 1.0 - y)
+    return m.where(y <= 1.0, result, float("nan")).copysign(x)
+
+
+def _erfcinv(m: Formula, x: Num) -> Num:
+    upper = x > 1.0
+    complement = m.where(upper, 2.0 - x, x)
+    result = _inverse(m, 1.0 - complement, complement)
+    result = m.where(upper, -result, result)
+    return m.where((x >= 0.0) & (x <= 2.0), result, float("nan"))
+
+
+@function("erfcinv", elements=("double",))
+def erfcinv(m: Formula, x: Num) -> Num:
+    return _erfcinv(m, x)
+
+
+@function("normcdfinv", elements=("double",))
+def normcdfinv(m: Formula, x: Num) -> Num:
+    """-sqrt(2) erfcinv(2x)."""
+    return _erfcinv(m, x + x) * -1.4142135623730951

@@ -75,7 +75,7 @@ def sin_cos_reduced(m: Formula, r: Num, low: Num) -> tuple[Num, Num, Num, Num]:
     return r, sine_rest, main, cosine_rest
 
 
-def _choose(m: Formula, r: Num, low: Num, n: Num) -> Num:
+def choose_sine(m: Formula, r: Num, low: Num, n: Num) -> Num:
     """sin(r + low + n pi/2)."""
     sine, sine_rest, cosine, cosine_rest = sin_cos_reduced(m, r, low)
     swap = (n & 1).ne(0)
@@ -86,14 +86,14 @@ def _choose(m: Formula, r: Num, low: Num, n: Num) -> Num:
 
 @function("sin")
 def sin(m: Formula, x: Num) -> Num:
-    result = _choose(m, *reduce_angle(m, x))
+    result = choose_sine(m, *reduce_angle(m, x))
     return m.where(x.eq(0.0), x, result)
 
 
 @function("cos")
 def cos(m: Formula, x: Num) -> Num:
     high, low, n = reduce_angle(m, x)
-    return _choose(m, high, low, n + 1)
+    return choose_sine(m, high, low, n + 1)
 
 
 def _quotient(m: Formula, r: Num, low: Num, n: Num) -> Num:
@@ -128,7 +128,7 @@ def _reduce_half_turns(m: Formula, x: Num) -> tuple[Num, Num, Num]:
 @function("sinpi")
 def sinpi(m: Formula, x: Num) -> Num:
     """sin(pi x), exactly zero at integers."""
-    result = _choose(m, *_reduce_half_turns(m, x))
+    result = choose_sine(m, *_reduce_half_turns(m, x))
     return m.where(result.eq(0.0), (x * 0.0), result)
 
 
@@ -136,7 +136,7 @@ def sinpi(m: Formula, x: Num) -> Num:
 def cospi(m: Formula, x: Num) -> Num:
     """cos(pi x), exactly zero halfway between integers."""
     high, low, n = _reduce_half_turns(m, x)
-    result = _choose(m, high, low, n + 1)
+    result = choose_sine(m, high, low, n + 1)
     return m.where(result.eq(0.0), result.abs(), result)
 
 

@@ -1,0 +1,74 @@
+"""Exact remainders of division, for quotients of any size.
+
+A loop subtracts multiples of the divisor, scaled by a power of two so that each quotient has at
+most 26 bits and each difference is exact. One round is enough for quotients below 2^26.
+"""
+
+from __future__ import annotations
+
+from .expression import Formula, Num
+from .manipulation import binary_exponent
+from .rounding import trunc
+from .table import function
+
+QUOTIENT_BITS = 25
+
+
+def _positive_remainder(m: Formula, x: Num, y: Num) -> Num:
+    """x modulo y for positive finite y and finite x >= 0, in f64."""
+    b = m.b
+    exponent = binary_exponent(m, y)
+    before, loop, done = b.block, b.label("divide"), b.label("divided")
+    b.cond_br(m.any(x >= y), loop, done)
+    b.place(loop)
+    phi = b.phi(x.val.type)
+    phi.add(x.val, before)
+    rest = Num(m, phi.val)
+    shift = binary_exponent(m, rest) - exponent - QUOTIENT_BITS
+    shift = m.where(shift < 0, 0, shift)
+    half = shift >> 1
+    step = y * m.power_of_two(half) * m.power_of_two(shift - half)
+    quotient = trunc(m, rest / step)
+    product, error = m.two_product(quotient, step)
+    following = (rest - product) - error
+    following = m.where(following < 0.0, following + step, following)
+    following = m.where(following >= step, following - step, following)
+    following = m.where(rest >= y, following, rest)
+    after = b.block
+    phi.add(following.val, after)
+    b.cond_br(m.any(following >= y), loop, done)
+    b.place(done)
+    result = b.phi(x.val.type)
+    result.add(x.val, before)
+    result.add(following.val, after)
+    return Num(m, result.val)
+
+
+def _fmod(m: Formula, x: Num, y: Num) -> Num:
+    """|x| modulo |y|; NaN for infinite x and zero y."""
+    ax, ay = x.abs(), y.abs()
+    infinity = float("inf")
+    regular = (ax < infinity) & (ay > 0.0) & (ay < infinity)
+    result = _positive_remainder(m, m.where(regular, ax, 0.0), m.where(regular, ay, 1.0))
+    result = m.where(ay.eq(infinity) & (ax < infinity), ax, result)
+    invalid = ax.eq(infinity) | ay.eq(0.0) | ax.is_nan() | ay.is_nan()
+    return m.where(invalid, float("nan"), result)
+
+
+@function("fmod", arity=2, elements=("double",))
+def fmod(m: Formula, x: Num, y: Num) -> Num:
+    """The remainder with the sign of x, as in C."""
+    return _fmod(m, x, y).copysign(x)
+
+
+@function("remainder", arity=2, elements=("double",))
+def remainder(m: Formula, x: Num, y: Num) -> Num:
+    """x - n y for the integer n nearest to x / y, ties to even (IEEE 754)."""
+    magnitude = y.abs()
+    rest = _fmod(m, x, magnitude + magnitude)
+    above = rest + rest > magnitude
+    first = m.where(above, rest - magnitude, rest)
+    again = above & (first + first >= magnitude)
+    result = m.where(again, first - magnitude, first)
+    flipped = (result.bits() ^ x.sign_bit()).as_float()
+    return m.where(result.eq(0.0), result.abs().copysign(x), flipped)
