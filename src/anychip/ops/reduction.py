@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -26,61 +27,6 @@ TILES = Tiles(
 # ---- kernels --------------------------------------------------------------------------------------
 
 
-@triton.jit(do_not_specialize=["parameter", "count"])
-def reduce_kernel(
-    out, source, table, kept, outer_length, length, kept_stride, outer_stride, stride, out_stride,
-    splits, parameter: tl.int64, count: tl.int64,
-    MAP: tl.constexpr, COMBINE: tl.constexpr, FINISH: tl.constexpr, IDENTITY: tl.constexpr,
-    OUTER: tl.constexpr, COMPUTE: tl.constexpr, FLOAT: tl.constexpr,
-    BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr, FIRST: tl.constexpr, LAST: tl.constexpr,
-):  # fmt: skip
-    """out[k] = FINISH(COMBINE over r of MAP(source[k, r])). A program covers BLOCK_K kept elements and
-    one of `splits` shares of the reduced ones, which are `outer_length` runs of `length`; `table` holds
-    size, source stride and out stride of each of the OUTER further kept dimensions."""
-    tiles = tl.cdiv(kept, BLOCK_K)
-    program = tl.program_id(0)
-    share = program % splits
-    rest = (program // splits).to(tl.int64)
-    first = (rest % tiles) * BLOCK_K
-    rest = rest // tiles
-    source += first * kept_stride
-    out += first * out_stride + share
-    for d in tl.static_range(OUTER):
-        row = table + (OUTER - 1 - d) * 3
-        size = tl.load(row)
-        index = rest % size
-        rest = rest // size
-        source += index * tl.load(row + 1)
-        out += index * tl.load(row + 2)
-    wide = parameter.to(tl.int64)
-    if FLOAT:
-        number = wide.to(tl.float64, bitcast=True).to(COMPUTE)
-    else:
-        number = wide.to(COMPUTE)
-    lane_k = tl.arange(0, BLOCK_K)
-    lane_r = tl.arange(0, BLOCK_R)
-    inside = lane_k < kept - first
-    at_k = lane_k.to(tl.int64) * kept_stride
-    total = tl.full((BLOCK_K, BLOCK_R), IDENTITY, COMPUTE)
-    per_share = tl.cdiv(tl.cdiv(length, BLOCK_R), splits) * BLOCK_R
-    start = share.to(tl.int64) * per_share
-    stop = tl.minimum(start + per_share, length)
-    at_r = lane_r.to(tl.int64) * stride
-    for _ in range(0, outer_length):
-        for block in range(start, stop, BLOCK_R):
-            mask = inside[:, None] & (lane_r < stop - block)[None, :]
-            at = source + block * stride + at_k[:, None] + at_r[None, :]
-            value = tl.load(at, mask=mask, other=0)
-            if FIRST:
-                value = MAP(value.to(COMPUTE), number)
-            total = tl.where(mask, COMBINE(total, value.to(COMPUTE)), total)
-        source += outer_stride
-    result = tl.reduce(total, 1, COMBINE)
-    if LAST:
-        result = FINISH(result, number, count.to(tl.int64))
-    store_as(out + lane_k.to(tl.int64) * out_stride, result, inside)
-
-
 @triton.jit
 def itself(value, parameter):
     """The element as it is."""
@@ -91,6 +37,67 @@ def itself(value, parameter):
 def total_itself(total, parameter, count):
     """The total as it is."""
     return total
+
+
+@cache
+def reduce_kernel(MAP: Any, COMBINE: Any, FINISH: Any) -> Any:  # noqa: N803 (constants of the kernel)
+    """The kernel for three scalar functions: Triton takes a reduction's function by name only, so each
+    triple has a kernel of its own."""
+
+    @triton.jit(do_not_specialize=["parameter", "count"])
+    def reduce_kernel(
+        out, source, table, kept, outer_length, length, kept_stride, outer_stride, stride, out_stride,
+        splits, parameter: tl.int64, count: tl.int64,
+        IDENTITY: tl.constexpr, OUTER: tl.constexpr, COMPUTE: tl.constexpr, FLOAT: tl.constexpr,
+        BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr, FIRST: tl.constexpr, LAST: tl.constexpr,
+    ):  # fmt: skip
+        """out[k] = FINISH(COMBINE over r of MAP(source[k, r])). A program covers BLOCK_K kept elements and
+        one of `splits` shares of the reduced ones, which are `outer_length` runs of `length`; `table` holds
+        size, source stride and out stride of each of the OUTER further kept dimensions."""
+        tiles = tl.cdiv(kept, BLOCK_K)
+        program = tl.program_id(0)
+        share = program % splits
+        rest = (program // splits).to(tl.int64)
+        first = (rest % tiles) * BLOCK_K
+        rest = rest // tiles
+        source += first * kept_stride
+        out += first * out_stride + share
+        for d in tl.static_range(OUTER):
+            row = table + (OUTER - 1 - d) * 3
+            size = tl.load(row)
+            index = rest % size
+            rest = rest // size
+            source += index * tl.load(row + 1)
+            out += index * tl.load(row + 2)
+        wide = parameter.to(tl.int64)
+        if FLOAT:
+            number = wide.to(tl.float64, bitcast=True).to(COMPUTE)
+        else:
+            number = wide.to(COMPUTE)
+        lane_k = tl.arange(0, BLOCK_K)
+        lane_r = tl.arange(0, BLOCK_R)
+        inside = lane_k < kept - first
+        at_k = lane_k.to(tl.int64) * kept_stride
+        total = tl.full((BLOCK_K, BLOCK_R), IDENTITY, COMPUTE)
+        per_share = tl.cdiv(tl.cdiv(length, BLOCK_R), splits) * BLOCK_R
+        start = share.to(tl.int64) * per_share
+        stop = tl.minimum(start + per_share, length)
+        at_r = lane_r.to(tl.int64) * stride
+        for _ in range(0, outer_length):
+            for block in range(start, stop, BLOCK_R):
+                mask = inside[:, None] & (lane_r < stop - block)[None, :]
+                at = source + block * stride + at_k[:, None] + at_r[None, :]
+                value = tl.load(at, mask=mask, other=0)
+                if FIRST:
+                    value = MAP(value.to(COMPUTE), number)
+                total = tl.where(mask, COMBINE(total, value.to(COMPUTE)), total)
+            source += outer_stride
+        result = tl.reduce(total, 1, COMBINE)
+        if LAST:
+            result = FINISH(result, number, count.to(tl.int64))
+        store_as(out + lane_k.to(tl.int64) * out_stride, result, inside)
+
+    return reduce_kernel
 
 
 # ---- forward --------------------------------------------------------------------------------------
@@ -106,6 +113,11 @@ class Reduction:
     map: Any = itself
     finish: Any = total_itself
     tiles: Tiles = TILES
+
+    @property
+    def kernel(self) -> Any:
+        """The kernel that runs it."""
+        return reduce_kernel(self.map, self.combine, self.finish)
 
     def __call__(
         self,
@@ -187,13 +199,12 @@ class Reduction:
             splits = min(8 // programs * 2, cdiv(length, block_r))
         tile = {
             "COMPUTE": TRITON_DTYPES[compute], "FLOAT": compute.is_floating_point, "IDENTITY": identity,
-            "COMBINE": self.combine, "MAP": self.map, "FINISH": self.finish,
             "OUTER": outer, "BLOCK_K": block_k, "BLOCK_R": block_r,
         }  # fmt: skip
         bits = scalar_bits(parameter, compute.is_floating_point)
         if splits == 1:
             launch(
-                reduce_kernel, programs, out, source, table, space.sizes[-1], runs, length,
+                self.kernel, programs, out, source, table, space.sizes[-1], runs, length,
                 space.strides[1][-1], run_stride, element_stride, space.strides[0][-1], 1, bits, count,
                 FIRST=True, LAST=True, label=self.name, **tile,
             )  # fmt: skip
@@ -211,7 +222,7 @@ class Reduction:
         tile["OUTER"] = len(partial_space.sizes) - 1
         programs = math.prod(partial_space.sizes[:-1]) * cdiv(partial_space.sizes[-1], block_k)
         launch(
-            reduce_kernel, programs * splits, partial, source, table, partial_space.sizes[-1], runs, length,
+            self.kernel, programs * splits, partial, source, table, partial_space.sizes[-1], runs, length,
             partial_space.strides[1][-1], run_stride, element_stride, partial_space.strides[0][-1], splits,
             bits, count, FIRST=True, LAST=False, label=self.name, **tile,
         )  # fmt: skip

@@ -50,7 +50,7 @@ def hardtanh(x, low, high):
 @pointwise("hardtanh_backward", domain="activation", differentiable=False)
 @triton.jit
 def hardtanh_backward(gradient, x, low, high):
-    return tl.where((x <= low) | (x >= high), 0.0, gradient)
+    return tl.where((x > low) & (x < high), gradient, 0.0)
 
 
 @pointwise("hardsigmoid", domain="activation")

@@ -10,7 +10,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError
 from ..launch import compute_dtype
-from ..reduction import TILES, Reduction, normal_dims, reduce_kernel
+from ..reduction import TILES, Reduction, normal_dims
 from ..registry import ALL, Operator, Overload, register
 from ..samples import reduction_samples
 
@@ -76,7 +76,10 @@ def min_all(self: torch.Tensor, *, out: Any = None) -> torch.Tensor:
 
 # ---- record ---------------------------------------------------------------------------------------
 
-for _name, _over, _whole, _function in (("amax", amax, "max", max_all), ("amin", amin, "min", min_all)):
+for _name, _over, _whole, _function, _reduction in (
+    ("amax", amax, "max", max_all, LARGEST),
+    ("amin", amin, "min", min_all, SMALLEST),
+):
     register(
         Operator(
             name=_name,
@@ -85,7 +88,7 @@ for _name, _over, _whole, _function in (("amax", amax, "max", max_all), ("amin",
                 Overload(_name, _over, reduction_samples(empty=False)),
                 Overload(_whole, _function, reduction_samples(whole=True, empty=False)),
             ),
-            kernels=(reduce_kernel,),
+            kernels=(_reduction.kernel,),
             dtypes=ALL,
             tiles=TILES,
         )

@@ -12,7 +12,7 @@ import triton.language as tl
 from triton.language.extra import libdevice
 
 from ..errors import ArgumentError
-from ..reduction import TILES, Reduction, accumulator, reduce_kernel
+from ..reduction import TILES, Reduction, accumulator
 from ..registry import FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor
 from .extremes import larger, smaller
@@ -98,7 +98,7 @@ register(
         name="linalg_vector_norm",
         domain="reduce",
         overloads=(Overload("linalg_vector_norm", linalg_vector_norm, _samples),),
-        kernels=(reduce_kernel,),
+        kernels=tuple(norm.kernel for norm in (*NORMS.values(), ANY_NORM)),
         dtypes=FLOATING,
         tiles=TILES,
         tolerance=2.0,

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError
-from ..reduction import TILES, Reduction, accumulator, reduce_kernel
+from ..reduction import TILES, Reduction, accumulator
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
 from ..samples import reduction_samples, tensor
 
@@ -112,7 +112,7 @@ register(
             Overload("sum.dim_IntList", sum_over, reduction_samples()),
             Overload("sum", sum_all, reduction_samples(whole=True)),
         ),
-        kernels=(reduce_kernel,),
+        kernels=(SUM.kernel,),
         dtypes=(*FLOATING, *INTEGRAL, torch.bool),
         tiles=TILES,
     )
@@ -125,7 +125,7 @@ register(
             Overload("mean.dim", mean_over, reduction_samples()),
             Overload("mean", mean_all, reduction_samples(whole=True)),
         ),
-        kernels=(reduce_kernel,),
+        kernels=(MEAN.kernel,),
         dtypes=FLOATING,
         tiles=TILES,
     )
@@ -138,7 +138,7 @@ register(
             Overload("prod.dim_int", prod_over, _near_one),
             Overload("prod", prod_all, _whole_near_one),
         ),
-        kernels=(reduce_kernel,),
+        kernels=(PRODUCT.kernel,),
         dtypes=FLOATING,
         tiles=TILES,
         tolerance=4.0,

@@ -8,7 +8,7 @@ import torch
 import triton
 import triton.language as tl
 
-from ..reduction import TILES, Reduction, reduce_kernel
+from ..reduction import TILES, Reduction
 from ..registry import ALL, Operator, Overload, register
 from ..samples import reduction_samples
 
@@ -77,9 +77,9 @@ def all_dims(self: torch.Tensor, dim: Any = None, keepdim: bool = False, *, out:
 
 # ---- record ---------------------------------------------------------------------------------------
 
-for _name, _whole, _one, _several in (
-    ("any", any_all, any_dim, any_dims),
-    ("all", all_all, all_dim, all_dims),
+for _name, _whole, _one, _several, _reduction in (
+    ("any", any_all, any_dim, any_dims, ANY),
+    ("all", all_all, all_dim, all_dims, ALL_OF),
 ):
     register(
         Operator(
@@ -90,7 +90,7 @@ for _name, _whole, _one, _several in (
                 Overload(f"{_name}.dim", _one, reduction_samples(single=True)),
                 Overload(f"{_name}.dims", _several, reduction_samples()),
             ),
-            kernels=(reduce_kernel,),
+            kernels=(_reduction.kernel,),
             dtypes=ALL,
             differentiable=False,
             tiles=TILES,
