@@ -1,7 +1,7 @@
 """Every kernel of this folder with types and constants to compile it for.
 
 `CASES` maps a name to what `tests.ttir.ttir_of` takes. Tests of the compiler's stages run over all of it.
-Kernels that the installed Triton is too old for are left out.
+Kernels that the installed Triton is too old or too new for are left out.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import triton.language as tl
+import triton
 from tests.ttir import ttir_of
 
 from . import control, elementwise, matrices, memory, reductions
@@ -33,6 +33,7 @@ class Case:
         return ttir_of(self.fn, signature, self.constants, self.hints, self.options, rewrite=rewrite)
 
 
+_VERSION = tuple(int(part) for part in triton.__version__.split(".")[:2])
 _ALIGNED: dict[tuple[int, ...], list[list[Any]]] = {(0,): [["tt.divisibility", 16]]}
 _UNIT = {"stride_ak": 1, "stride_bn": 1, "stride_cn": 1}
 
@@ -79,6 +80,7 @@ CASES: dict[str, Case] = {
     "shapes": Case(memory.shapes, "*fp32 *fp32 *fp32", {"BLOCK": 16}),
     "collatz": Case(control.collatz, "*i32 *i32 i32"),
     "early_return": Case(control.early_return, "*fp32 *fp32 i32", {"BLOCK": 16}),
+    "early_return_in_loop": Case(control.early_return_in_loop, "*fp32 *fp32 i32"),
     "calls": Case(control.calls, "*fp32 *fp32 i32", {"BLOCK": 8}),
     "branches": Case(control.branches, "*fp32 *fp32 i32 i32"),
     "mapped": Case(control.mapped, "*fp32 *fp32 *fp32", {"BLOCK": 16}),
@@ -86,5 +88,9 @@ CASES: dict[str, Case] = {
     "inline_assembly": Case(control.inline_assembly, "*i32 *i32", {"BLOCK": 16}),
 }
 
-if hasattr(tl, "atomic_poll"):  # Triton 3.9
+if _VERSION >= (3, 9):
     CASES["atomic_mailbox"] = Case(memory.atomic_mailbox, "*i32 *i32 *i32 i32", {"BLOCK": 8})
+if _VERSION < (3, 9):
+    CASES["transpose_block_pointer"] = Case(
+        memory.transpose_block_pointer, "*fp32 *fp32 i32 i32", {"R": 8, "C": 16}
+    )

@@ -29,6 +29,23 @@ def early_return(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
     tl.store(out_ptr + pid, tl.max(x))
 
 
+@triton.jit
+def first_positive(a, b):
+    if a > 0.0:
+        return a
+    if b > 0.0:
+        return b * 2.0
+    return 0.0
+
+
+@triton.jit
+def early_return_in_loop(x_ptr, out_ptr, n):
+    total = 0.0
+    for i in range(n):
+        total += first_positive(tl.load(x_ptr + i), tl.load(x_ptr + i + 1))
+    tl.store(out_ptr, total)
+
+
 @triton.jit(noinline=True)
 def double_or_stop(x, limit):
     if x > limit:

@@ -87,3 +87,16 @@ def atomic_mailbox(flag_ptr, box_ptr, out_ptr, n, BLOCK: tl.constexpr):
     tl.atomic_store(box_ptr + i, value * 2, mask=i < n)
     tl.atomic_store(flag_ptr, 0, scope="sys")
     tl.store(out_ptr + i, value, mask=seen)
+
+
+@triton.jit
+def transpose_block_pointer(in_ptr, out_ptr, rows, columns, R: tl.constexpr, C: tl.constexpr):
+    """Triton up to 3.8."""
+    row = tl.program_id(0) * R
+    source = tl.make_block_ptr(in_ptr, (rows, columns), (columns, 1), (row, 0), (R, C), (1, 0))
+    target = tl.make_block_ptr(out_ptr, (columns, rows), (rows, 1), (0, row), (C, R), (1, 0))
+    for _ in range(0, columns, C):
+        block = tl.load(source, boundary_check=(0, 1), padding_option="zero")
+        tl.store(target, tl.trans(block), boundary_check=(0, 1))
+        source = tl.advance(source, (0, C))
+        target = tl.advance(target, (C, 0))

@@ -39,12 +39,17 @@ CONTAINS: dict[str, str] = {
     "shapes": "tt.join tt.cat tt.trans tt.reshape",
     "collatz": "scf.while scf.if",
     "early_return": "cf.cond_br tt.return",
+    "early_return_in_loop": "tt.call scf.for cf.cond_br",
     "calls": "tt.call scf.for",
     "branches": "scf.for scf.if",
     "mapped": "tt.map_elementwise tt.map_elementwise.return",
     "effects": "tt.print tt.assert llvm.intr.assume tt.get_num_programs",
     "inline_assembly": "tt.elementwise_inline_asm",
 }
+
+
+# The parser takes descriptors and block pointers only after Triton's own pass has rewritten them.
+_WITHOUT_REWRITING = [name for name in sorted(CASES) if "descriptor" not in name and "pointer" not in name]
 
 
 @pytest.fixture(params=sorted(CASES), scope="module")
@@ -107,11 +112,11 @@ def test_inlined(case: tuple[str, str]) -> None:
     inline_calls(module)
     verify(module)
     assert "tt.call" not in _names(module)
-    assert ("anychip.region" in _names(module)) == (name == "calls")
+    assert ("anychip.region" in _names(module)) == (name in ("calls", "early_return_in_loop"))
     assert structure(parse(print_module(module))) == structure(module)
 
 
-@pytest.mark.parametrize("name", [name for name in sorted(CASES) if "descriptor" not in name])
+@pytest.mark.parametrize("name", _WITHOUT_REWRITING)
 def test_text_before_any_pass(name: str) -> None:
     """The front end's own output: functions that are not inlined yet, unreachable blocks, dead values."""
     module = parse(CASES[name].ttir(rewrite=False))

@@ -93,7 +93,8 @@ class Op:
             yield from region.walk()
 
     def __repr__(self) -> str:
-        return f"{', '.join(map(repr, self.results))} = {self.name}({', '.join(v.name for v in self.operands)})"
+        operands = ", ".join(value.name for value in self.operands)
+        return f"{', '.join(map(repr, self.results))} = {self.name}({operands})"
 
 
 @dataclass(eq=False, slots=True)

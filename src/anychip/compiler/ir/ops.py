@@ -21,12 +21,14 @@ REQUIRED = object()
 @dataclass(frozen=True, slots=True)
 class Attribute:
     """One attribute in normal form. `printed` are its names in TTIR; `words` maps what TTIR prints, or the
-    numbers of the generic form, to the normal value; `default` is used when it is not printed."""
+    numbers of the generic form, to the normal value; `default` is used when it is not printed; `kind` is
+    its Python type where `words` does not say it."""
 
     name: str
     default: Any = REQUIRED
     printed: tuple[str, ...] = ()
     words: Mapping[Any, Any] = field(default_factory=lambda: MappingProxyType({}))
+    kind: type | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def normalise(info: OpInfo, op: Op, fail: Callable[[str], NoReturn]) -> None:
                 attrs[name] = attribute.words[value]
             except (KeyError, TypeError):
                 fail(f"{op.name}: {value!r} is no value of {name!r}")
+        elif attribute.kind is not None and type(attrs[name]) is not attribute.kind:
+            fail(f"{op.name}: {attrs[name]!r} is no {attribute.kind.__name__}, as {name!r} must be")
     if info.finish is not None:
         info.finish(op)
 
@@ -137,7 +141,8 @@ def _poll_timeout(op: Op) -> None:
 
 
 def _print_signs(op: Op) -> None:
-    op.attrs["is_signed"] = [bool(sign) for sign in op.attrs["is_signed"]]
+    signs = op.attrs["is_signed"]
+    op.attrs["is_signed"] = [bool(sign) for sign in signs] if isinstance(signs, (tuple, list)) else []
 
 
 def _branch_arguments(op: Op) -> None:
@@ -153,15 +158,16 @@ def _branch_arguments(op: Op) -> None:
         op.operands = op.operands[:condition]
 
 
-_FASTMATH = Attribute("fastmath", "none")
-_OVERFLOW = Attribute("overflow", "none", ("overflowFlags",))
-_AXIS = Attribute("axis")
+_FASTMATH = Attribute("fastmath", "none", kind=str)
+_OVERFLOW = Attribute("overflow", "none", ("overflowFlags",), kind=str)
+_EFFICIENT = Attribute("efficient_layout", False, kind=bool)
+_AXIS = Attribute("axis", kind=int)
 _HINTS = (
     Attribute("cache", "none", ("cacheModifier",), _CACHE),
     Attribute("eviction", "evict_normal", ("evictionPolicy",), _EVICTION),
     Attribute("cachePolicy", None),
 )
-_VOLATILE = Attribute("volatile", False, ("isVolatile",))
+_VOLATILE = Attribute("volatile", False, ("isVolatile",), kind=bool)
 _SEM = Attribute("sem", "acq_rel", (), _SEMANTICS)
 _SCOPE = Attribute("scope", "gpu", (), _SCOPES)
 
@@ -245,10 +251,10 @@ _TABLE: list[OpInfo] = [
         "tt.extern_elementwise",
         "args*",
         "same shape",
-        Attribute("symbol"),
-        Attribute("libname", ""),
-        Attribute("libpath", ""),
-        Attribute("pure", True),
+        Attribute("symbol", kind=str),
+        Attribute("libname", "", kind=str),
+        Attribute("libpath", "", kind=str),
+        Attribute("pure", True, kind=bool),
     ),
     OpInfo(
         "tt.elementwise_inline_asm",
@@ -256,19 +262,19 @@ _TABLE: list[OpInfo] = [
         None,
         "",
         (
-            Attribute("asm_string"),
-            Attribute("constraints"),
-            Attribute("pure", False),
-            Attribute("packed_element", 1),
+            Attribute("asm_string", kind=str),
+            Attribute("constraints", kind=str),
+            Attribute("pure", False, kind=bool),
+            Attribute("packed_element", 1, kind=int),
         ),
         elementwise=True,
     ),
-    OpInfo("tt.map_elementwise", ("args*",), None, "map", (Attribute("pack", 1),), regions=1),
+    OpInfo("tt.map_elementwise", ("args*",), None, "map", (Attribute("pack", 1, kind=int),), regions=1),
     OpInfo("tt.map_elementwise.return", ("args*",), 0, terminator=True),
     # Programs, ranges and shapes.
     OpInfo("tt.get_program_id", (), 1, "", (Attribute("axis", words=_AXES),)),
     OpInfo("tt.get_num_programs", (), 1, "", (Attribute("axis", words=_AXES),)),
-    OpInfo("tt.make_range", (), 1, "range", (Attribute("start"), Attribute("end"))),
+    OpInfo("tt.make_range", (), 1, "range", (Attribute("start", kind=int), Attribute("end", kind=int))),
     OpInfo("tt.splat", ("a",), 1, "splat"),
     OpInfo("tt.unsplat", ("a",), 1, "unsplat"),
     OpInfo("tt.expand_dims", ("a",), 1, "expand", (_AXIS,)),
@@ -278,9 +284,9 @@ _TABLE: list[OpInfo] = [
         ("a",),
         1,
         "reshape",
-        (Attribute("allow_reorder", False), Attribute("efficient_layout", False)),
+        (Attribute("allow_reorder", False, kind=bool), _EFFICIENT),
     ),
-    OpInfo("tt.trans", ("a",), 1, "transpose", (Attribute("order"),)),
+    OpInfo("tt.trans", ("a",), 1, "transpose", (Attribute("order", kind=tuple),)),
     OpInfo("tt.join", ("a", "b"), 1, "join"),
     OpInfo("tt.split", ("a",), 2, "split"),
     OpInfo("tt.cat", ("a", "b"), 1, "cat"),
@@ -333,7 +339,7 @@ _TABLE: list[OpInfo] = [
         "dot",
         (
             Attribute("input_precision", "ieee", ("inputPrecision",), _PRECISION),
-            Attribute("max_num_imprecise_acc", 0, ("maxNumImpreciseAcc",)),
+            Attribute("max_num_imprecise_acc", 0, ("maxNumImpreciseAcc",), kind=int),
         ),
     ),
     OpInfo(
@@ -346,30 +352,34 @@ _TABLE: list[OpInfo] = [
             Attribute("b_scale", None),
             Attribute("a_elem_type", printed=("lhs",), words=_SCALED),
             Attribute("b_elem_type", printed=("rhs",), words=_SCALED),
-            Attribute("fast_math", False, ("fastMath",)),
-            Attribute("lhs_k_pack", True),
-            Attribute("rhs_k_pack", True),
+            Attribute("fast_math", False, ("fastMath",), kind=bool),
+            Attribute("lhs_k_pack", True, kind=bool),
+            Attribute("rhs_k_pack", True, kind=bool),
         ),
         finish=_scaled_operands,
     ),
     OpInfo("tt.reduce", ("args*",), None, "reduce", (_AXIS,), regions=1),
     OpInfo("tt.reduce.return", ("args*",), 0, terminator=True),
-    OpInfo("tt.scan", ("args*",), None, "scan", (_AXIS, Attribute("reverse", False)), regions=1),
+    OpInfo("tt.scan", ("args*",), None, "scan", (_AXIS, Attribute("reverse", False, kind=bool)), regions=1),
     OpInfo("tt.scan.return", ("args*",), 0, terminator=True),
     OpInfo("tt.histogram", ("a", "mask?"), 1, "histogram"),
-    OpInfo("tt.gather", ("a", "indices"), 1, "gather", (_AXIS, Attribute("efficient_layout", False))),
+    OpInfo("tt.gather", ("a", "indices"), 1, "gather", (_AXIS, _EFFICIENT)),
     # Effects and calls.
     OpInfo(
         "tt.print",
         ("args*",),
         0,
         "",
-        (Attribute("prefix"), Attribute("hex", False), Attribute("is_signed", (), ("isSigned",))),
+        (
+            Attribute("prefix", kind=str),
+            Attribute("hex", False, kind=bool),
+            Attribute("is_signed", (), ("isSigned",)),
+        ),
         writes=True,
         finish=_print_signs,
     ),
-    OpInfo("tt.assert", ("condition",), 0, "truth", (Attribute("message", ""),), writes=True),
-    OpInfo("tt.call", ("args*",), None, "", (Attribute("callee"),), reads=True, writes=True),
+    OpInfo("tt.assert", ("condition",), 0, "truth", (Attribute("message", "", kind=str),), writes=True),
+    OpInfo("tt.call", ("args*",), None, "", (Attribute("callee", kind=str),), reads=True, writes=True),
     OpInfo("tt.return", ("args*",), 0, terminator=True),
     OpInfo("anychip.region", (), None, "", regions=1, reads=True, writes=True),
     OpInfo("gpu.barrier", (), 0, writes=True),

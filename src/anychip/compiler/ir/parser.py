@@ -8,14 +8,15 @@ In: the text that stock Triton 3.6 to 3.9 prints after its own TTIR passes, with
 from __future__ import annotations
 
 from ..errors import ParseError
-from .attributes import AttributeParser, parse_type
+from .attributes import AttributeParser
 from .blocks import drop_unreachable
 from .control_syntax import CONTROL, function
 from .core import UNKNOWN, Block, Func, Location, Module, Op, Region, Value
 from .lexer import END, unquote
 from .ops import OPS, normalise
-from .syntax import ALL, ARROW, ELEMENT, FIRST, LAST, NOTHING, POINTEE, SYNONYMS, SYNTAX, TRUTH, Syntax
-from .types import I1, PointerType, ScalarType, Type, element_of, shape_of, with_shape
+from .plain_syntax import plain_operation
+from .syntax import SYNTAX
+from .types import ScalarType, Type
 
 _DEEPEST = 48
 _UNRESOLVED = ScalarType("unresolved", 0, "int")
@@ -209,7 +210,7 @@ class Parser(AttributeParser):
         self.position = position + 1
         syntax = SYNTAX.get(token)
         if syntax is not None:
-            op, types = self.plain_operation(token, syntax, len(names))
+            op, types = plain_operation(self, token, syntax, len(names))
         elif token in CONTROL:
             op, types = CONTROL[token](self, token)
         elif token[0] == '"':
@@ -246,136 +247,6 @@ class Parser(AttributeParser):
             if self.accept("="):
                 return
             self.expect(",")
-
-    def plain_operation(self, name: str, syntax: Syntax, results: int) -> tuple[Op, list[Type]]:
-        """An operation in the shape that `syntax.py` describes, without its results."""
-        tokens = self.tokens
-        op = Op(SYNONYMS.get(name, name))
-        attrs = op.attrs
-        for index, key in enumerate(syntax.leading):
-            if index:
-                self.expect(",")
-            word = self.next()
-            attrs[key] = unquote(word) if word[0] == '"' else word
-        if syntax.bare:
-            return op, []
-        if syntax.leading:
-            self.accept(",")
-        operands = op.operands
-        position = self.position
-        while True:
-            token = tokens[position]
-            first = token[0]
-            if first == "%":
-                value = self.values.get(token)
-                position += 1
-                if value is None:
-                    self.position = position
-                    value = self.value(token)
-                operands.append(value)
-                token = tokens[position]
-                if token == ",":
-                    position += 1
-                elif token[0] == "%":
-                    break
-            elif first == ":":
-                self.position = position + 1
-                return op, self.plain_types(op, syntax, results)
-            else:
-                self.position = position
-                if not self.plain_attribute(op, syntax, token):
-                    break
-                position = self.position
-        self.position = position
-        if syntax.result == ARROW and tokens[position] == "->":
-            return op, self.plain_types(op, syntax, results)
-        if syntax.result != NOTHING:
-            self.fail(f"expected the type of {name}, found {tokens[position]!r}")
-        return op, []
-
-    def plain_attribute(self, op: Op, syntax: Syntax, token: str) -> bool:
-        """One attribute or piece of punctuation of a plain operation; False where its text ends."""
-        following = self.tokens[self.position + 1]
-        if token == "{":
-            op.attrs.update(self.attribute_dictionary())
-        elif token in ("[", "]"):
-            if not syntax.brackets:
-                self.fail(f"unexpected {token!r} in {op.name}")
-            self.position += 1
-            self.accept(",")
-        elif token[0] == '"':
-            if not syntax.text:
-                return False
-            self.position += 1
-            op.attrs[syntax.text] = unquote(token)
-        elif not token[0].isalpha() or token.startswith("loc(") or (token == "loc" and following == "("):
-            return False
-        elif following == "=":
-            self.position += 2
-            word = self.tokens[self.position]
-            if parse_type(word) is not None:  # a format such as `bf16`, which is no type here
-                self.position += 1
-                op.attrs[token] = word
-            else:
-                op.attrs[token] = self.attribute()
-            self.accept(",")
-        elif following == "<":
-            self.position += 2
-            words: list[str] = []
-            while not self.accept(">"):
-                word = self.next()
-                if word != ",":
-                    words.append(word)
-            op.attrs[token] = ",".join(words)
-        elif token in syntax.marks:
-            op.attrs.setdefault(token, []).append(len(op.operands))
-            self.position += 1
-        elif following in (":", "{") or following[0].isalpha():
-            if "." in token:
-                return False
-            op.attrs[token] = True
-            self.position += 1
-        else:
-            return False
-        return True
-
-    def plain_types(self, op: Op, syntax: Syntax, results: int) -> list[Type]:
-        """The result types of a plain operation, the cursor being behind its colon."""
-        tokens = self.tokens
-        printed: list[Type] = []
-        if tokens[self.position] == "(":
-            printed = self.type_list()
-        elif tokens[self.position] != "->":
-            printed.append(self.type())
-            while tokens[self.position] in (",", "*"):
-                self.position += 1
-                printed.append(self.type())
-        rule = syntax.result
-        if rule == ARROW:
-            if tokens[self.position] not in ("->", "to"):
-                self.fail(f"expected '->' or 'to', found {tokens[self.position]!r}")
-            self.position += 1
-            types = self.type_list()
-            return types * 2 if op.name == "tt.split" else types
-        if rule == NOTHING:
-            return []
-        if not printed:
-            self.fail(f"expected the type of {op.name}")
-        if rule == FIRST:
-            return printed[:1] * max(results, 1)
-        if rule == TRUTH:
-            return [with_shape(shape_of(printed[0]), I1)]
-        if rule == LAST:
-            return printed[-1:]
-        if rule == ALL:
-            return printed
-        element = element_of(printed[0])
-        if rule == ELEMENT:
-            return [element]
-        assert rule == POINTEE
-        if not isinstance(element, PointerType):
-            self.fail(f"{op.name} of {printed[0]}, which is no pointer", self.position - 1)
-        return [with_shape(shape_of(printed[0]), element.pointee)]
 
     def generic_operation(self, name: str) -> tuple[Op, list[Type]]:
         """`"name"(%a)[^bb1] <{properties}> ({region}, ...) {attributes} : (types) -> types`."""

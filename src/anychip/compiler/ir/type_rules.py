@@ -7,110 +7,49 @@ results and regions is right already, and returns what is wrong with it, or None
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 
 from .core import Op, Value
+from .type_checks import Check, cast, differ, first, of_kind, same_of, same_shape, same_shape_of, types
 from .types import I1, I32, PointerType, ScalarType, TileType, Type, element_of, shape_of, with_shape
-
-Check = Callable[[Op], str | None]
-
-
-def _types(values: Sequence[Value]) -> list[Type]:
-    return [value.type for value in values]
-
-
-def _differ(what: str, found: object, wanted: object) -> str | None:
-    return None if found == wanted else f"{what} is {found}, not {wanted}"
-
-
-def _first(*problems: str | None) -> str | None:
-    return next((problem for problem in problems if problem), None)
-
-
-def _same(op: Op) -> str | None:
-    values = [*op.operands, *op.results]
-    for value in values[1:]:
-        if value.type != values[0].type:
-            return f"its types differ: {values[0].type} and {value.type}"
-    return None
-
-
-def _same_shape(op: Op) -> str | None:
-    values = [*op.operands, *op.results]
-    for value in values[1:]:
-        if value.shape != values[0].shape:
-            return f"its shapes differ: {values[0].type} and {value.type}"
-    return None
-
-
-_KINDS: dict[str, Callable[[Type], bool]] = {
-    "integer": lambda type: element_of(type).is_integer,
-    "float": lambda type: element_of(type).is_float,
-    "pointer": lambda type: isinstance(element_of(type), PointerType),
-}
-
-
-def _of_kind(kind: str, values: Sequence[Value]) -> str | None:
-    for value in values:
-        if not _KINDS[kind](value.type):
-            return f"{value.type} is no {kind} type"
-    return None
-
-
-def _same_of(kind: str) -> Check:
-    return lambda op: _first(_same(op), _of_kind(kind, [*op.operands, *op.results]))
-
-
-def _cast(source: str, target: str, order: int = 0) -> Check:
-    """A cast from one kind to another; `order` 1 must widen, -1 must narrow."""
-
-    def check(op: Op) -> str | None:
-        before, after = op.operands[0], op.results[0]
-        problem = _first(_same_shape(op), _of_kind(source, op.operands), _of_kind(target, op.results))
-        if problem is None and order * (after.element.bits - before.element.bits) < 0:
-            return f"a cast from {before.type} to {after.type} goes the wrong way"
-        return problem
-
-    return check
 
 
 def _same_bits(op: Op) -> str | None:
     before, after = op.operands[0], op.results[0]
-    return _first(_same_shape(op), _differ("the width", after.element.bits, before.element.bits))
+    return first(same_shape(op), differ("the width", after.element.bits, before.element.bits))
 
 
 def _compare(op: Op) -> str | None:
     a, b = op.operands
     kind = "float" if op.name == "arith.cmpf" else "integer"
-    return _first(
-        _differ("the second operand", b.type, a.type),
-        _of_kind(kind, op.operands),
-        _differ("the result", op.result.type, with_shape(a.shape, I1)),
+    return first(
+        differ("the second operand", b.type, a.type),
+        of_kind(kind, op.operands),
+        differ("the result", op.result.type, with_shape(a.shape, I1)),
     )
 
 
 def _test(op: Op) -> str | None:
-    return _first(
-        _of_kind("float", op.operands),
-        _differ("the result", op.result.type, with_shape(op.operands[0].shape, I1)),
+    return first(
+        of_kind("float", op.operands),
+        differ("the result", op.result.type, with_shape(op.operands[0].shape, I1)),
     )
 
 
 def _select(op: Op) -> str | None:
     condition, a, b = op.operands
     if condition.type != I1:
-        problem = _differ("the condition", condition.type, with_shape(a.shape, I1))
+        problem = differ("the condition", condition.type, with_shape(a.shape, I1))
         if problem:
             return problem
-    return _first(_differ("the third operand", b.type, a.type), _differ("the result", op.result.type, a.type))
+    return first(differ("the third operand", b.type, a.type), differ("the result", op.result.type, a.type))
 
 
 def _sum_and_carry(op: Op) -> str | None:
     a, b = op.operands
-    return _first(
-        _differ("the second operand", b.type, a.type),
-        _differ("the sum", op.results[0].type, a.type),
-        _differ("the carry", op.results[1].type, with_shape(a.shape, I1)),
+    return first(
+        differ("the second operand", b.type, a.type),
+        differ("the sum", op.results[0].type, a.type),
+        differ("the carry", op.results[1].type, with_shape(a.shape, I1)),
     )
 
 
@@ -129,11 +68,11 @@ def _constant(op: Op) -> str | None:
 
 def _addptr(op: Op) -> str | None:
     pointer, offset = op.operands
-    return _first(
-        _of_kind("pointer", [pointer]),
-        _of_kind("integer", [offset]),
-        _differ("the shape of the offset", offset.shape, pointer.shape),
-        _differ("the result", op.result.type, pointer.type),
+    return first(
+        of_kind("pointer", [pointer]),
+        of_kind("integer", [offset]),
+        differ("the shape of the offset", offset.shape, pointer.shape),
+        differ("the result", op.result.type, pointer.type),
     )
 
 
@@ -141,21 +80,21 @@ def _range(op: Op) -> str | None:
     start, end = op.attrs["start"], op.attrs["end"]
     if not (isinstance(start, int) and isinstance(end, int) and start < end):
         return f"the range from {start} to {end} is empty"
-    return _differ("the result", op.result.type, TileType((end - start,), I32))
+    return differ("the result", op.result.type, TileType((end - start,), I32))
 
 
 def _splat(op: Op) -> str | None:
     operand, result = op.operands[0], op.result
     if isinstance(operand.type, TileType):
         return f"the operand {operand.type} is a tile"
-    return _differ("the result", result.type, TileType(result.shape, operand.element))
+    return differ("the result", result.type, TileType(result.shape, operand.element))
 
 
 def _unsplat(op: Op) -> str | None:
     operand = op.operands[0]
     if math.prod(operand.shape) != 1 or not isinstance(operand.type, TileType):
         return f"the operand {operand.type} does not have one element"
-    return _differ("the result", op.result.type, operand.element)
+    return differ("the result", op.result.type, operand.element)
 
 
 def _axis(op: Op, shape: tuple[int, ...]) -> str | None:
@@ -171,7 +110,7 @@ def _expand(op: Op) -> str | None:
     if problem:
         return problem
     shape = (*operand.shape[:axis], 1, *operand.shape[axis:])
-    return _differ("the result", op.result.type, TileType(shape, operand.element))
+    return differ("the result", op.result.type, TileType(shape, operand.element))
 
 
 def _broadcast(op: Op) -> str | None:
@@ -193,14 +132,14 @@ def _transpose(op: Op) -> str | None:
     if not isinstance(order, tuple) or sorted(order) != list(range(len(operand.shape))):
         return f"{order} is no order of the axes of {operand.type}"
     shape = tuple(operand.shape[axis] for axis in order)
-    return _differ("the result", op.result.type, TileType(shape, operand.element))
+    return differ("the result", op.result.type, TileType(shape, operand.element))
 
 
 def _join(op: Op) -> str | None:
     a, b = op.operands
-    return _first(
-        _differ("the second operand", b.type, a.type),
-        _differ("the result", op.result.type, TileType((*a.shape, 2), a.element)),
+    return first(
+        differ("the second operand", b.type, a.type),
+        differ("the result", op.result.type, TileType((*a.shape, 2), a.element)),
     )
 
 
@@ -209,16 +148,16 @@ def _split(op: Op) -> str | None:
     if operand.shape[-1:] != (2,):
         return f"the last axis of {operand.type} does not have two elements"
     wanted = with_shape(operand.shape[:-1], operand.element)
-    return _first(*(_differ("a result", result.type, wanted) for result in op.results))
+    return first(*(differ("a result", result.type, wanted) for result in op.results))
 
 
 def _cat(op: Op) -> str | None:
     a, b = op.operands
     size = math.prod(op.result.shape)
-    return _first(
-        _differ("the second operand", b.type, a.type),
-        _differ("the element of the result", op.result.element, a.element),
-        _differ("the size of the result", size, 2 * math.prod(a.shape)),
+    return first(
+        differ("the second operand", b.type, a.type),
+        differ("the element of the result", op.result.element, a.element),
+        differ("the size of the result", size, 2 * math.prod(a.shape)),
     )
 
 
@@ -230,53 +169,53 @@ def _pointee(pointer: Value) -> Type | None:
 def _mask(op: Op, index: int) -> str | None:
     if len(op.operands) <= index:
         return None
-    return _differ("the mask", op.operands[index].type, with_shape(op.operands[0].shape, I1))
+    return differ("the mask", op.operands[index].type, with_shape(op.operands[0].shape, I1))
 
 
 def _load(op: Op) -> str | None:
     pointee = _pointee(op.operands[0])
-    others = [_differ("the other value", value.type, pointee) for value in op.operands[2:]]
-    return _first(
-        _of_kind("pointer", op.operands[:1]),
+    others = [differ("the other value", value.type, pointee) for value in op.operands[2:]]
+    return first(
+        of_kind("pointer", op.operands[:1]),
         _mask(op, 1),
         *others,
-        _differ("the result", op.result.type, pointee),
+        differ("the result", op.result.type, pointee),
     )
 
 
 def _store(op: Op) -> str | None:
     pointer, value = op.operands[:2]
-    return _first(
-        _of_kind("pointer", [pointer]), _differ("the value", value.type, _pointee(pointer)), _mask(op, 2)
+    return first(
+        of_kind("pointer", [pointer]), differ("the value", value.type, _pointee(pointer)), _mask(op, 2)
     )
 
 
 def _update(op: Op) -> str | None:
     kind = "float" if op.attrs["kind"] == "fadd" else ""
     kind = "integer" if op.attrs["kind"] in ("and", "or", "xor", "add") else kind
-    return _first(
+    return first(
         _store(op),
-        _of_kind(kind, op.operands[1:2]) if kind else None,
-        _differ("the result", op.result.type, op.operands[1].type),
+        of_kind(kind, op.operands[1:2]) if kind else None,
+        differ("the result", op.result.type, op.operands[1].type),
     )
 
 
 def _exchange(op: Op) -> str | None:
     pointer, expected, value = op.operands
-    return _first(
-        _of_kind("pointer", [pointer]),
-        _differ("the expected value", expected.type, _pointee(pointer)),
-        _differ("the value", value.type, expected.type),
-        _differ("the result", op.result.type, expected.type),
+    return first(
+        of_kind("pointer", [pointer]),
+        differ("the expected value", expected.type, _pointee(pointer)),
+        differ("the value", value.type, expected.type),
+        differ("the result", op.result.type, expected.type),
     )
 
 
 def _poll(op: Op) -> str | None:
     pointer, expected = op.operands[:2]
-    return _first(
-        _of_kind("pointer", [pointer]),
-        _differ("the expected value", expected.type, _pointee(pointer)),
-        _differ("the result", op.result.type, with_shape(pointer.shape, I1)),
+    return first(
+        of_kind("pointer", [pointer]),
+        differ("the expected value", expected.type, _pointee(pointer)),
+        differ("the result", op.result.type, with_shape(pointer.shape, I1)),
     )
 
 
@@ -284,13 +223,13 @@ def _dot(op: Op) -> str | None:
     a, b, c = op.operands
     if len(a.shape) not in (2, 3) or len(b.shape) != len(a.shape):
         return f"a product of {a.type} and {b.type}"
-    inner = _differ("the inner size of b", b.shape[-2], a.shape[-1])
+    inner = differ("the inner size of b", b.shape[-2], a.shape[-1])
     shape = (*a.shape[:-1], b.shape[-1])
-    return _first(
+    return first(
         inner,
-        _differ("the number of matrices in b", b.shape[:-2], a.shape[:-2]),
-        _differ("the shape of c", c.shape, shape),
-        _differ("the result", op.result.type, c.type),
+        differ("the number of matrices in b", b.shape[:-2], a.shape[:-2]),
+        differ("the shape of c", c.shape, shape),
+        differ("the result", op.result.type, c.type),
     )
 
 
@@ -302,42 +241,38 @@ def _dot_scaled(op: Op) -> str | None:
         index = op.attrs[side]
         if index is not None and not (isinstance(index, int) and 3 <= index < len(op.operands)):
             return f"{side} is operand {index} of {len(op.operands)}"
-    return _differ("the result", op.result.type, c.type)
+    return differ("the result", op.result.type, c.type)
 
 
 def _block_types(op: Op, wanted: list[Type]) -> str | None:
     if not op.regions[0].blocks:
         return "its region is empty"
-    return _differ("the list of its block's arguments", _types(op.regions[0].entry.args), wanted)
+    return differ("the list of its block's arguments", types(op.regions[0].entry.args), wanted)
 
 
 def _reduce(op: Op) -> str | None:
     shape = op.operands[0].shape if op.operands else ()
-    problem = _first(_axis(op, shape), _same_shape_of(op.operands))
+    problem = first(_axis(op, shape), same_shape_of(op.operands))
     if problem:
         return problem
     axis = op.attrs["axis"]
     left = shape[:axis] + shape[axis + 1 :]
     elements: list[Type] = [value.element for value in op.operands]
     wanted = [with_shape(left, value.element) for value in op.operands]
-    return _first(
-        _differ("the list of results", _types(op.results), wanted), _block_types(op, elements + elements)
+    return first(
+        differ("the list of results", types(op.results), wanted), _block_types(op, elements + elements)
     )
 
 
 def _scan(op: Op) -> str | None:
     shape = op.operands[0].shape if op.operands else ()
     elements: list[Type] = [value.element for value in op.operands]
-    return _first(
+    return first(
         _axis(op, shape),
-        _same_shape_of(op.operands),
-        _differ("the list of results", _types(op.results), _types(op.operands)),
+        same_shape_of(op.operands),
+        differ("the list of results", types(op.results), types(op.operands)),
         _block_types(op, elements + elements),
     )
-
-
-def _same_shape_of(values: Sequence[Value]) -> str | None:
-    return _first(*(_differ("the shape of an operand", value.shape, values[0].shape) for value in values))
 
 
 def _map(op: Op) -> str | None:
@@ -345,28 +280,28 @@ def _map(op: Op) -> str | None:
     if not isinstance(pack, int) or not 0 < pack <= 1024:
         return f"it packs {pack} elements"
     elements: list[Type] = [value.element for value in op.operands for _ in range(pack)]
-    return _first(_same_shape_of([*op.operands, *op.results]), _block_types(op, elements))
+    return first(same_shape_of([*op.operands, *op.results]), _block_types(op, elements))
 
 
 def _histogram(op: Op) -> str | None:
     operand = op.operands[0]
     if len(operand.shape) != 1 or len(op.result.shape) != 1:
         return f"{operand.type} cannot be counted into {op.result.type}"
-    return _first(_of_kind("integer", [operand]), _mask(op, 1), _of_kind("integer", op.results))
+    return first(of_kind("integer", [operand]), _mask(op, 1), of_kind("integer", op.results))
 
 
 def _gather(op: Op) -> str | None:
     source, indices = op.operands
-    return _first(
+    return first(
         _axis(op, source.shape),
-        _of_kind("integer", [indices]),
-        _differ("the rank of the indices", len(indices.shape), len(source.shape)),
-        _differ("the result", op.result.type, with_shape(indices.shape, source.element)),
+        of_kind("integer", [indices]),
+        differ("the rank of the indices", len(indices.shape), len(source.shape)),
+        differ("the result", op.result.type, with_shape(indices.shape, source.element)),
     )
 
 
 def _truth(op: Op) -> str | None:
-    return _differ("the element of the condition", op.operands[0].element, I1)
+    return differ("the element of the condition", op.operands[0].element, I1)
 
 
 def _if(op: Op) -> str | None:
@@ -374,19 +309,19 @@ def _if(op: Op) -> str | None:
         return "it has results, but only one branch"
     if not op.regions[0].blocks:
         return "its first branch is empty"
-    return _differ("the condition", op.operands[0].type, I1)
+    return differ("the condition", op.operands[0].type, I1)
 
 
 def _for(op: Op) -> str | None:
     lower, upper, step, *initial = op.operands
     if not op.regions[0].blocks:
         return "its body is empty"
-    return _first(
-        _of_kind("integer", [lower]) or (f"{lower.type} is a tile" if shape_of(lower.type) else None),
-        _differ("the upper bound", upper.type, lower.type),
-        _differ("the step", step.type, lower.type),
-        _differ("the list of results", _types(op.results), _types(initial)),
-        _block_types(op, [lower.type, *_types(initial)]),
+    return first(
+        of_kind("integer", [lower]) or (f"{lower.type} is a tile" if shape_of(lower.type) else None),
+        differ("the upper bound", upper.type, lower.type),
+        differ("the step", step.type, lower.type),
+        differ("the list of results", types(op.results), types(initial)),
+        _block_types(op, [lower.type, *types(initial)]),
     )
 
 
@@ -394,35 +329,35 @@ def _while(op: Op) -> str | None:
     before, after = op.regions
     if not before.blocks or not after.blocks:
         return "one of its regions is empty"
-    return _first(
-        _block_types(op, _types(op.operands)),
-        _differ("the list of the body's arguments", _types(after.entry.args), _types(op.results)),
+    return first(
+        _block_types(op, types(op.operands)),
+        differ("the list of the body's arguments", types(after.entry.args), types(op.results)),
     )
 
 
 def _condition(op: Op) -> str | None:
-    return _differ("the condition", op.operands[0].type, I1)
+    return differ("the condition", op.operands[0].type, I1)
 
 
 RULES: dict[str, Check] = {
-    "same integer": _same_of("integer"),
-    "same float": _same_of("float"),
-    "same shape": _same_shape,
+    "same integer": same_of("integer"),
+    "same float": same_of("float"),
+    "same shape": same_shape,
     "same bits": _same_bits,
     "sum and carry": _sum_and_carry,
     "compare": _compare,
     "test": _test,
     "select": _select,
-    "widen integer": _cast("integer", "integer", 1),
-    "narrow integer": _cast("integer", "integer", -1),
-    "widen float": _cast("float", "float", 1),
-    "narrow float": _cast("float", "float", -1),
-    "float to float": _cast("float", "float"),
-    "integer to integer": _cast("integer", "integer"),
-    "integer to float": _cast("integer", "float"),
-    "float to integer": _cast("float", "integer"),
-    "integer to pointer": _cast("integer", "pointer"),
-    "pointer to integer": _cast("pointer", "integer"),
+    "widen integer": cast("integer", "integer", 1),
+    "narrow integer": cast("integer", "integer", -1),
+    "widen float": cast("float", "float", 1),
+    "narrow float": cast("float", "float", -1),
+    "float to float": cast("float", "float"),
+    "integer to integer": cast("integer", "integer"),
+    "integer to float": cast("integer", "float"),
+    "float to integer": cast("float", "integer"),
+    "integer to pointer": cast("integer", "pointer"),
+    "pointer to integer": cast("pointer", "integer"),
     "constant": _constant,
     "addptr": _addptr,
     "range": _range,
