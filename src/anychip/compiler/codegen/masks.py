@@ -24,12 +24,16 @@ class MaskBounds:
         self.ev = ev
         self.assumed: set[Assumption] = set()
         self.conditions: list[Val] = []
+        self.possible: list[Val | None] = []
+        self._leaves: list[Val] = []
         self._seen: set[tuple[Value, Point]] = set()
 
     def collect(self, roots: list[tuple[Value, Point]], stores: list[tuple[Op, Point]]) -> None:
         """Look at every load below `roots`, and at the stores themselves."""
         for op, point in stores:
+            self._leaves = []
             self._access(op, point)
+            self.possible.append(self._conjunction(self._leaves))
         pending = list(roots)
         while pending:
             value, point = pending.pop()
@@ -70,6 +74,7 @@ class MaskBounds:
             holds = op.attrs["value"] is True or op.attrs["value"] == 1 or op.attrs["value"] == -1
         elif op.name == "tt.splat":
             self.conditions.append(self.ev.context.scalars[op.operands[0]])
+            self._leaves.append(self.ev.context.scalars[op.operands[0]])
             holds = True
         else:
             holds = False
@@ -84,19 +89,22 @@ class MaskBounds:
         if not all(self._is_simple(v, point) for v in op.operands):
             return False
         x, y = (self.ev.lane(v, point) for v in op.operands)
-        ends = []
+        hardest, easiest = [], []
         for side, value in enumerate((x, y)):
             if isinstance(value, Val):
                 if value.lanes != 1:
                     return False
-                ends.append(value)
+                hardest.append(value)
+                easiest.append(value)
                 continue
             extremes = self.ev.linear.extremes(value) if isinstance(value, Lin) else None
             if extremes is None:
                 return False
             wants_high = (side == 0) == (predicate in _UPPER)
-            ends.append(extremes[1] if wants_high else extremes[0])
-        self.conditions.append(self.ev.b.icmp(predicate, *ends))
+            hardest.append(extremes[1] if wants_high else extremes[0])
+            easiest.append(extremes[0] if wants_high else extremes[1])
+        self.conditions.append(self.ev.b.icmp(predicate, *hardest))
+        self._leaves.append(self.ev.b.icmp(predicate, *easiest))
         return True
 
     def _is_simple(self, value: Value, point: Point) -> bool:
@@ -120,11 +128,25 @@ class MaskBounds:
         return False
 
     @property
+    def anything_stored(self) -> Val | None:
+        """A scalar that is false where no store of the chunk can have a lane on; None: unknown."""
+        total: Val | None = None
+        for possible in self.possible:
+            if possible is None:
+                return None
+            total = possible if total is None else self.ev.b.or_(total, possible)
+        return total
+
+    def _conjunction(self, conditions: list[Val]) -> Val | None:
+        total: Val | None = None
+        for cond in conditions:
+            total = cond if total is None else self.ev.b.and_(total, cond)
+        return total
+
+    @property
     def condition(self) -> Val | None:
         """All conditions as one scalar; None when there is nothing to gain."""
-        total: Val | None = None
-        for cond in self.conditions:
-            total = cond if total is None else self.ev.b.and_(total, cond)
+        total = self._conjunction(self.conditions)
         return None if total is None or total.ref == "true" else total
 
 

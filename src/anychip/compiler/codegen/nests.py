@@ -54,6 +54,9 @@ class NestEmitter:
         extent = nest.lane_extents[nest.vector_axis] if nest.domain else 1
         chunks = nest.domain[nest.vector_axis] // extent if nest.domain else 1
         self.units = min(UNITS if self.reduces else 1, chunks)
+        self.unit_axis = nest.vector_axis
+        if nest.turned_axis is not None:
+            self.unit_axis, self.units = nest.turned_axis, nest.lanes
         self.accumulators = [Accumulators(context, r, nest.lanes, self.units) for r in self.reduces]
 
     def emit(self) -> None:
@@ -70,7 +73,7 @@ class NestEmitter:
 
     def _step(self, axis: int) -> int:
         extent = self.nest.lane_extents[axis]
-        return extent * self.units if axis == self.nest.vector_axis else extent
+        return extent * self.units if axis == self.unit_axis else extent
 
     def _axis(self, depth: int, position: dict[int, Val | int]) -> None:
         nest = self.nest
@@ -109,7 +112,7 @@ class NestEmitter:
     def _index(self, axis: int, base: Val | int, chunk: int, wide: int = 1) -> Index:
         """The index along `axis` of chunk `chunk` of a unit, or of `wide` chunks together."""
         pattern = self.patterns[axis]
-        if axis == self.nest.vector_axis:
+        if axis == self.unit_axis:
             extent = self.nest.lane_extents[axis]
             pattern = tuple(p + extent * (chunk + k) for k in range(wide) for p in pattern)
         else:
@@ -120,7 +123,7 @@ class NestEmitter:
         """The point of each chunk of the unit; axes that do not differ share their index."""
         rank = len(self.nest.domain)
         shared = {
-            a: self._index(a, position[a], 0) for a in range(rank) if a != self.nest.vector_axis
+            a: self._index(a, position[a], 0) for a in range(rank) if a != self.unit_axis
         }
         return [
             tuple(
@@ -142,6 +145,11 @@ class NestEmitter:
         self._body(points, first, frozenset(bounds.assumed))
         self.b.br(done)
         self.b.place(general)
+        stored = bounds.anything_stored if all(isinstance(r, Store) for r in self.nest.roots) else None
+        if stored is not None:
+            some = self.b.label("some")
+            self.b.cond_br(stored, some, done)
+            self.b.place(some)
         self._body(points, first, frozenset())
         self.b.place(done)
 
@@ -162,6 +170,9 @@ class NestEmitter:
 
     def _body(self, points: list[Point], first: bool, assumed: frozenset) -> None:
         ev = Evaluation(self.context, self.nest.lanes, assumed)
+        if self.nest.turned_axis is not None:
+            self._turned(ev, points)
+            return
         for chunk, point in enumerate(points):
             commits: list[Callable[[], None]] = []
             reduces = iter(self.accumulators)
@@ -184,7 +195,27 @@ class NestEmitter:
         mask, how = memory.store_mask(ev, root.op, point)
         return lambda: memory.store(ev, root.op, point, value, pointer, mask, how)
 
+    def _turned(self, ev: Evaluation, points: list[Point]) -> None:
+        """A square block: its rows are evaluated along the vector axis and written across it."""
+        nest, axis = self.nest, self.nest.turned_axis
+        assert axis is not None
+        lanes = tuple(range(nest.lanes))
+        for root in nest.roots:
+            assert isinstance(root, Write)
+            rows = [self.b.splat(self._converted(ev, root, point), nest.lanes) for point in points]
+            for k, column in enumerate(transpose(self.b, rows)):
+                at = list(points[0])
+                down = at[nest.vector_axis]
+                at[axis] = Index(at[axis].base, lanes, ("turned", axis))
+                at[nest.vector_axis] = Index(down.base, (k,) * nest.lanes, ("turned", k))
+                memory.write_buffer(ev, root.buffer, column, tuple(at))
+
     def _write(self, ev: Evaluation, root: Write, point: Point) -> Callable[[], None]:
+        value = self._converted(ev, root, point)
+        return lambda: memory.write_buffer(ev, root.buffer, value, point)
+
+    def _converted(self, ev: Evaluation, root: Write, point: Point) -> Val:
+        """The value of a root in the element type of its buffer."""
         value = ev.value(root.value, point)
         element = root.value.element
         if root.buffer.element != element:
@@ -192,8 +223,8 @@ class NestEmitter:
             if element.is_float:
                 value = casts.float_to_float(self.b, value, element, root.buffer.element, target)
             else:
-                value = casts.int_to_int(self.b, value, element, root.buffer.element, True, target)  # type: ignore[arg-type]
-        return lambda: memory.write_buffer(ev, root.buffer, value, point)
+                value = casts.int_to_int(self.b, value, element, root.buffer.element, True, target)
+        return value
 
     # --- after a reduction -------------------------------------------------------------------
     def _finish(self, position: dict[int, Val | int]) -> None:
@@ -223,6 +254,26 @@ class NestEmitter:
                 self.context.scalars[result] = total
             else:
                 memory.write_buffer(ev, buffer, total, point)
+
+
+def transpose(b: Builder, rows: list[Val]) -> list[Val]:
+    """Transpose a square block held as one vector a row, in log2(rows) steps of shuffles.
+
+    Each step swaps the off-diagonal halves of all blocks of its size.
+    """
+    n = len(rows)
+    half = n // 2
+    while half:
+        upper = [k if k & half == 0 else k - half + n for k in range(n)]
+        lower = [k + half if k & half == 0 else k + n for k in range(n)]
+        swapped = list(rows)
+        for k in range(n):
+            if k & half == 0:
+                swapped[k] = b.shuffle(rows[k], upper, rows[k + half])
+                swapped[k + half] = b.shuffle(rows[k], lower, rows[k + half])
+        rows = swapped
+        half //= 2
+    return rows
 
 
 def lane_patterns(nest: Nest) -> dict[int, tuple[int, ...]]:

@@ -105,6 +105,19 @@ def _set_lanes(nest: Nest, vector_axis: int, lanes: int) -> None:
     inner = () if nest.reduce_axis in (None, vector_axis) else (nest.reduce_axis,)
     nest.axes = (*outer, vector_axis, *inner)
     nest.vector_axis = vector_axis
+    nest.turned_axis = _turned_axis(nest)
+
+
+def _turned_axis(nest: Nest) -> int | None:
+    """The axis along which the nest's only buffers lie, when it is not the vector axis and blocks
+    of `lanes` by `lanes` elements fit."""
+    if not all(isinstance(r, Write) and not r.buffer.any_order for r in nest.roots) or nest.lanes < 4:
+        return None
+    inner = {r.buffer.order[-1] for r in nest.roots if isinstance(r, Write)}
+    axis = inner.pop()
+    if inner or axis == nest.vector_axis or nest.domain[axis] < nest.lanes:
+        return None
+    return axis if nest.lane_extents[nest.vector_axis] == nest.lanes else None
 
 
 def _computes_float(op: Op | None) -> bool:

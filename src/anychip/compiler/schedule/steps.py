@@ -95,7 +95,9 @@ Root = Store | Write | Reduce | Each
 @dataclass(eq=False, slots=True)
 class Nest:
     """A loop nest over `domain`. `axes` are its loops from outermost to innermost. A chunk of
-    `lanes` elements covers `lane_extents[a]` elements of axis a, with `vector_axis` fastest."""
+    `lanes` elements covers `lane_extents[a]` elements of axis a, with `vector_axis` fastest.
+    With `turned_axis`, square blocks of that axis and the vector axis are transposed in registers
+    before they are written: what is read lies along one axis, the buffers along the other."""
 
     domain: tuple[int, ...]
     roots: list[Root]
@@ -104,6 +106,7 @@ class Nest:
     axes: tuple[int, ...] = ()
     lane_extents: tuple[int, ...] = ()
     vector_axis: int = 0
+    turned_axis: int | None = None
 
 
 @dataclass(eq=False, slots=True)
