@@ -7,6 +7,7 @@ to f64. `uniform` pieces have equal widths, `octave` pieces divide every power o
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,8 +207,11 @@ def main() -> None:
     mp.mp.prec = 200
     parts = [HEADER]
     for table in TABLES:
-        rows = [[float(c) for c in fit(table.value, *table.piece(i), table.degree)] for i in range(table.pieces)]
-        print(f"{table.name}: {table.pieces} pieces of degree {table.degree}, error 2^{worst(table, rows):.1f}")  # noqa: T201
+        rows = [
+            [float(c) for c in fit(table.value, *table.piece(i), table.degree)] for i in range(table.pieces)
+        ]
+        size = f"{table.pieces} pieces of degree {table.degree}"
+        sys.stdout.write(f"{table.name}: {size}, error 2^{worst(table, rows):.1f}\n")
         layout = table.width or table.octave_bits
         text = "".join(f"    ({', '.join(map(repr, row))}),\n" for row in rows)
         parts.append(f"{table.name} = ({table.start!r}, {layout!r}, (\n{text}))\n")

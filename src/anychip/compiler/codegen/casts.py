@@ -90,15 +90,15 @@ def _has_nan_code(form: NarrowFormat) -> bool:
 
 def widen(b: Builder, val: Val, element: ElementType, target: Target) -> Val:
     """An f16, bf16 or fp8 register as `float`, exactly; f32 and f64 come back unchanged."""
-    form = FORMATS.get(element.name) if not hasattr(element, "pointee") else None
+    form = FORMATS.get(str(element))
     if form is None:
         return val
-    if element.name == "bf16":
+    if str(element) == "bf16":
         return _as_f32(b, b.shl(b.cast("zext", val, "i32"), _int(b, 16, val)))
     if target.f16_conversion:
-        if element.name == "f16":
+        if str(element) == "f16":
             return b.cast("fpext", val, "float")
-        if element.name == "f8E5M2":
+        if str(element) == "f8E5M2":
             return b.cast(
                 "fpext", _half(b, b.shl(b.cast("zext", val, "i16"), _int(b, 8, val, "i16"))), "float"
             )
@@ -153,15 +153,15 @@ def _widen_by_integers(b: Builder, val: Val, form: NarrowFormat) -> Val:
 
 def narrow(b: Builder, val: Val, element: ElementType, target: Target, rounding: str = "rtne") -> Val:
     """A `float` register rounded to f16, bf16 or fp8 (`rounding`: `"rtne"` or `"rtz"`)."""
-    form = FORMATS.get(element.name) if not hasattr(element, "pointee") else None
+    form = FORMATS.get(str(element))
     if form is None:
         return val
-    if element.name == "bf16":
+    if str(element) == "bf16":
         return _narrow_to_bf16(b, val, rounding)
-    if element.name == "f16" and target.f16_conversion and rounding == "rtne":
+    if str(element) == "f16" and target.f16_conversion and rounding == "rtne":
         return b.cast("fptrunc", val, "half")
     code = _narrow_by_integers(b, val, form, rounding)
-    return _half(b, code) if element.name == "f16" else code
+    return _half(b, code) if str(element) == "f16" else code
 
 
 def _narrow_to_bf16(b: Builder, val: Val, rounding: str) -> Val:
@@ -241,14 +241,14 @@ def float_to_float(
     b: Builder, val: Val, src: ElementType, dst: ElementType, target: Target, rounding: str = "rtne"
 ) -> Val:
     """`val` of element `src` as element `dst`, rounded once."""
-    if src.name == dst.name:
+    if str(src) == str(dst):
         return val
-    if src.name == "f64":
-        if dst.name == "f32":
+    if str(src) == "f64":
+        if str(dst) == "f32":
             return b.cast("fptrunc", val, "float") if rounding == "rtne" else _f64_to_f32_truncated(b, val)
         return narrow(b, _f64_to_f32_odd(b, val), dst, target, rounding)
     single = widen(b, val, src, target)
-    if dst.name == "f64":
+    if str(dst) == "f64":
         return b.cast("fpext", single, "double")
     return narrow(b, single, dst, target, rounding)
 
@@ -258,10 +258,10 @@ def int_to_float(
 ) -> Val:
     """An integer register as a floating-point one, rounded once to nearest, ties to even."""
     opcode = "sitofp" if signed else "uitofp"
-    if dst.name in ("f32", "f64"):
-        return b.cast(opcode, val, "float" if dst.name == "f32" else "double")
+    if str(dst) in ("f32", "f64"):
+        return b.cast(opcode, val, "float" if str(dst) == "f32" else "double")
     if val.type.bits > 16:
-        if dst.name != "bf16":
+        if str(dst) != "bf16":
             val = _clamp(b, val, 1 << 17, signed)
         elif val.type.bits == 32:
             val = _sticky(b, val, 24, 8, signed)
@@ -298,13 +298,13 @@ def float_to_int(
     conversions would be undefined there). To `i1`: whether the value is not zero.
     """
     single = widen(b, val, src, target)
-    if dst.name == "i1":
+    if str(dst) == "i1":
         return b.fcmp("une", single, b.float(0.0, single.type))
-    result = LLType(dst.name, val.lanes)
+    result = LLType(str(dst), val.lanes)
     name = {"float": "f32", "double": "f64"}[single.type.element]
     lanes = f"v{val.lanes}" if val.lanes > 1 else ""
     kind = "s" if signed else "u"
-    return b.call(f"llvm.fpto{kind}i.sat.{lanes}{dst.name}.{lanes}{name}", result, [single])
+    return b.call(f"llvm.fpto{kind}i.sat.{lanes}{str(dst)}.{lanes}{name}", result, [single])
 
 
 def int_to_int(b: Builder, val: Val, src: ElementType, dst: ElementType, signed: bool, target: Target) -> Val:
@@ -313,5 +313,5 @@ def int_to_int(b: Builder, val: Val, src: ElementType, dst: ElementType, signed:
     if dst.bits == src.bits:
         return val
     if dst.bits < src.bits:
-        return b.cast("trunc", val, dst.name)
-    return b.cast("sext" if signed and src.bits > 1 else "zext", val, dst.name)
+        return b.cast("trunc", val, str(dst))
+    return b.cast("sext" if signed and src.bits > 1 else "zext", val, str(dst))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ...targets.target import Target
 from ..builder import Builder, round_to_f32
@@ -54,7 +55,8 @@ LAYOUTS = {
     "double": FloatLayout("double", "i64", 52, 1023),
 }
 
-Operand = "Num | float | int"
+Operand: TypeAlias = "Num | float | int"
+"""What stands beside a register in an operator: another register or a Python number."""
 
 
 class Num:
