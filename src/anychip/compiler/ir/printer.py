@@ -7,6 +7,7 @@ In: a module. Out: text in MLIR's generic form, operations in program order, att
 from __future__ import annotations
 
 import math
+import re
 import struct
 from typing import Any
 
@@ -44,7 +45,7 @@ class _FuncPrinter:
         attrs = f" attributes {_dictionary(func.attrs)}" if func.attrs else ""
         visibility = "public" if func.public else "private"
         self.lines.append(
-            f"  tt.func {visibility} @{_quoted(func.name)}({', '.join(arguments)}){results}{attrs} {{"
+            f"  tt.func {visibility} @{_symbol(func.name)}({', '.join(arguments)}){results}{attrs} {{"
         )
         self.blocks(func.body, "    ", arguments=False)
         self.lines.append(f"  }}{self.location(func.location)}")
@@ -97,7 +98,8 @@ class _FuncPrinter:
         if op.successors:
             text += f"[{', '.join(self.labels[id(block)] for block, _ in op.successors)}]"
         if attrs:
-            text += f" <{_dictionary(attrs)}>"
+            element = str(op.results[0].element) if op.name == "arith.constant" else ""
+            text += f" <{_dictionary(attrs, element)}>"
         if op.regions:
             for index, region in enumerate(op.regions):
                 self.lines.append(f"{text} ({{" if index == 0 else f"{indent}}}, {{")
@@ -141,8 +143,8 @@ def _location(location: Location) -> str:
     return text
 
 
-def _dictionary(attrs: dict[str, Any]) -> str:
-    return "{" + ", ".join(f"{_key(key)} = {_attribute(value)}" for key, value in attrs.items()) + "}"
+def _dictionary(attrs: dict[str, Any], number: str = "") -> str:
+    return "{" + ", ".join(f"{_key(key)} = {_attribute(value, number)}" for key, value in attrs.items()) + "}"
 
 
 def _key(key: str) -> str:
@@ -150,16 +152,21 @@ def _key(key: str) -> str:
     return key if plain else _quoted(key)
 
 
-def _attribute(value: Any) -> str:
-    """`value` as the parser reads it back: what is no number, list or dictionary becomes a string."""
+def _symbol(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z_][\w.$]*", name, re.ASCII) else _quoted(name)
+
+
+def _attribute(value: Any, number: str = "") -> str:
+    """`value` as the parser reads it back: what is no number, list or dictionary becomes a string. `number`
+    is the type to print with numbers."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return f"{value} : i64"
+        return f"{value} : {number or ('i32' if -(2**31) <= value < 2**31 else 'i64')}"
     if isinstance(value, float):
-        return _float(value)
+        return _float(value, number or "f64")
     if isinstance(value, list):
-        return f"[{', '.join(map(_attribute, value))}]"
+        return f"[{', '.join(_attribute(item, number) for item in value)}]"
     if isinstance(value, tuple):
         return f"array<i64: {', '.join(str(int(item)) for item in value)}>" if value else "array<i64>"
     if isinstance(value, dict):
@@ -167,13 +174,13 @@ def _attribute(value: Any) -> str:
     return _quoted(str(value))
 
 
-def _float(value: float) -> str:
-    """Exactly `value`: decimal digits where they say it, else the bits of a double."""
+def _float(value: float, number: str) -> str:
+    """Exactly `value` of type `number`: decimal digits where they say it, else the bits of a double."""
     if not math.isfinite(value):
         return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X} : f64"
     mantissa, _, exponent = repr(value).partition("e")
     mantissa += "" if "." in mantissa else ".0"
-    return f"{mantissa}{'e' + exponent if exponent else ''} : f64"
+    return f"{mantissa}{'e' + exponent if exponent else ''} : {number}"
 
 
 def _quoted(text: str) -> str:
