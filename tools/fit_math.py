@@ -11,8 +11,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import mpmath as mp
+
+Real: TypeAlias = Any
+"""A number of mpmath's, which has no type stubs."""
 
 TARGET = Path(__file__).resolve().parent.parent / "src/anychip/compiler/codegen/math/coefficients.py"
 
@@ -33,14 +37,14 @@ class Table:
     """What to fit: `pieces` pieces from `start`; width 0 means 2^`octave_bits` an octave."""
 
     name: str
-    value: Callable[[mp.mpf], mp.mpf]
+    value: Callable[[Real], Real]
     start: float
     pieces: int
     degree: int
     width: float = 0.0
     octave_bits: int = 0
 
-    def piece(self, index: int) -> tuple[mp.mpf, mp.mpf]:
+    def piece(self, index: int) -> tuple[Real, Real]:
         if self.width:
             low = mp.mpf(self.start) + index * mp.mpf(self.width)
             return low, low + self.width
@@ -50,7 +54,7 @@ class Table:
         return scale + part * step, scale + (part + 1) * step
 
 
-def fit(value: Callable[[mp.mpf], mp.mpf], low: mp.mpf, high: mp.mpf, degree: int) -> list[mp.mpf]:
+def fit(value: Callable[[Real], Real], low: Real, high: Real, degree: int) -> list[Real]:
     """Coefficients, about the middle, of the polynomial through Chebyshev's nodes."""
     middle, half = (low + high) / 2, (high - low) / 2
     count = degree + 1
@@ -69,20 +73,20 @@ def fit(value: Callable[[mp.mpf], mp.mpf], low: mp.mpf, high: mp.mpf, degree: in
     return result
 
 
-def erfcx(x: mp.mpf) -> mp.mpf:
+def erfcx(x: Real) -> Real:
     return mp.exp(x * x) * mp.erfc(x)
 
 
-def erfcx_scaled(t: mp.mpf) -> mp.mpf:
+def erfcx_scaled(t: Real) -> Real:
     """erfcx(x) (2 + x) / 2 with t = 2 / (2 + x)."""
     return 1 / (2 * mp.sqrt(mp.pi)) if t == 0 else erfcx(2 / t - 2) / t
 
 
-def inverse_erf(y: mp.mpf) -> mp.mpf:
+def inverse_erf(y: Real) -> Real:
     return mp.erfinv(y)
 
 
-def inverse_erfc(x: mp.mpf) -> mp.mpf:
+def inverse_erfc(x: Real) -> Real:
     """Newton's iteration on log(erfc(z)) = log(x)."""
     z = mp.sqrt(-mp.log(x)) if x < 0.1 else mp.erfinv(1 - x)
     for _ in range(60):
@@ -93,12 +97,12 @@ def inverse_erfc(x: mp.mpf) -> mp.mpf:
     return z
 
 
-def inverse_erfc_of_root(v: mp.mpf) -> mp.mpf:
+def inverse_erfc_of_root(v: Real) -> Real:
     """erfcinv(x) / v with v = sqrt(-log x)."""
     return inverse_erfc(mp.exp(-v * v)) / v
 
 
-def log_gamma_reduced(x: mp.mpf) -> mp.mpf:
+def log_gamma_reduced(x: Real) -> Real:
     """lgamma(x) / ((x - 1)(x - 2))."""
     for zero, other in ((1, -1), (2, 1)):
         if abs(x - zero) < mp.mpf(10) ** -25:
@@ -107,7 +111,7 @@ def log_gamma_reduced(x: mp.mpf) -> mp.mpf:
     return mp.loggamma(x) / ((x - 1) * (x - 2))
 
 
-def stirling(z: mp.mpf) -> mp.mpf:
+def stirling(z: Real) -> Real:
     """x (lgamma(x) - (x - 1/2) log x + x - log(2 pi)/2) with z = 1/x^2."""
     if z < mp.mpf(10) ** -8:
         return mp.mpf(1) / 12 - z / 360 + z * z / 1260
@@ -115,20 +119,20 @@ def stirling(z: mp.mpf) -> mp.mpf:
     return x * (mp.loggamma(x) - (x - 0.5) * mp.log(x) + x - mp.log(2 * mp.pi) / 2)
 
 
-def bessel_modulus(order: int) -> Callable[[mp.mpf], mp.mpf]:
+def bessel_modulus(order: int) -> Callable[[Real], Real]:
     """sqrt((J^2 + Y^2) pi x / 2) with z = 1/x^2."""
 
-    def value(z: mp.mpf) -> mp.mpf:
+    def value(z: Real) -> Real:
         x = 1 / mp.sqrt(max(z, mp.mpf(10) ** -24))
         return mp.sqrt((mp.besselj(order, x) ** 2 + mp.bessely(order, x) ** 2) * mp.pi * x / 2)
 
     return value
 
 
-def bessel_phase(order: int) -> Callable[[mp.mpf], mp.mpf]:
+def bessel_phase(order: int) -> Callable[[Real], Real]:
     """x (phase - x + (2 order + 1) pi/4) with z = 1/x^2."""
 
-    def value(z: mp.mpf) -> mp.mpf:
+    def value(z: Real) -> Real:
         x = 1 / mp.sqrt(max(z, mp.mpf(10) ** -24))
         turn = mp.expj(-(x - (2 * order + 1) * mp.pi / 4))
         return x * mp.arg(mp.mpc(mp.besselj(order, x), mp.bessely(order, x)) * turn)
@@ -136,26 +140,26 @@ def bessel_phase(order: int) -> Callable[[mp.mpf], mp.mpf]:
     return value
 
 
-def y0_smooth(x: mp.mpf) -> mp.mpf:
+def y0_smooth(x: Real) -> Real:
     x = max(x, mp.mpf(10) ** -30)
     return mp.bessely(0, x) - 2 / mp.pi * mp.log(x) * mp.besselj(0, x)
 
 
-def y1_smooth(x: mp.mpf) -> mp.mpf:
+def y1_smooth(x: Real) -> Real:
     """(y1(x) - 2/pi (log(x) j1(x) - 1/x)) / x."""
     x = max(x, mp.mpf(10) ** -18)
     return (mp.bessely(1, x) - 2 / mp.pi * (mp.log(x) * mp.besselj(1, x) - 1 / x)) / x
 
 
-def divided(value: Callable[[mp.mpf], mp.mpf], limit: mp.mpf) -> Callable[[mp.mpf], mp.mpf]:
+def divided(value: Callable[[Real], Real], limit: Real) -> Callable[[Real], Real]:
     """value(x) / x, with its limit at zero."""
     return lambda x: value(x) / x if abs(x) > mp.mpf(10) ** -25 else limit
 
 
-def large_i(order: int) -> Callable[[mp.mpf], mp.mpf]:
+def large_i(order: int) -> Callable[[Real], Real]:
     """e^-x sqrt(x) I(x) with t = 1/x."""
 
-    def value(t: mp.mpf) -> mp.mpf:
+    def value(t: Real) -> Real:
         x = 1 / max(t, mp.mpf(10) ** -3)
         if t < mp.mpf(1) / 800:
             series, term, four = mp.mpf(1), mp.mpf(1), 4 * order * order

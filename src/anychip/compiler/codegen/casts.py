@@ -304,7 +304,7 @@ def float_to_int(
     name = {"float": "f32", "double": "f64"}[single.type.element]
     lanes = f"v{val.lanes}" if val.lanes > 1 else ""
     kind = "s" if signed else "u"
-    return b.call(f"llvm.fpto{kind}i.sat.{lanes}{str(dst)}.{lanes}{name}", result, [single])
+    return b.call(f"llvm.fpto{kind}i.sat.{lanes}{dst!s}.{lanes}{name}", result, [single])
 
 
 def int_to_int(b: Builder, val: Val, src: ElementType, dst: ElementType, signed: bool, target: Target) -> Val:

@@ -8,31 +8,29 @@ far above (Miller), normalised by the sum J0 + 2 J2 + 2 J4 + ... = 1.
 
 from __future__ import annotations
 
-from . import coefficients
+from collections.abc import Callable
+
 from .angle_reduction import reduce_angle
 from .exponential import NATURAL, exp_minus_one_reduced, reduce
 from .expression import Formula, Num
 from .logarithm import log
-from .piecewise import Table, piecewise
+from .piecewise import piecewise
 from .table import function
 from .trigonometric import choose_sine
 
 INFINITY = float("inf")
 PIO4 = (0.7853981633974483, 3.061616997868383e-17)
-PIO2 = (1.5707963267948966, 6.123233995736766e-17)
 TWO_OVER_PI = 0.6366197723675814
+
+Step = Callable[[Num, list[Num]], list[Num]]
 
 
 def _oscillation(m: Formula, x: Num, order: int, quarter: int) -> Num:
     """Amplitude times cos(phase - quarter pi/2) for x >= 8: J for quarter 0, Y for quarter 1."""
-    amplitude_table, phase_table = {
-        0: (coefficients.MODULUS0, coefficients.PHASE0),
-        1: (coefficients.MODULUS1, coefficients.PHASE1),
-    }[order]
     inverse = 1.0 / x
     z = inverse * inverse
-    amplitude = piecewise(m, f"modulus{order}", amplitude_table, z) * (TWO_OVER_PI * inverse).sqrt()
-    shift = piecewise(m, f"phase{order}", phase_table, z) * inverse
+    amplitude = piecewise(m, f"MODULUS{order}", z) * (TWO_OVER_PI * inverse).sqrt()
+    shift = piecewise(m, f"PHASE{order}", z) * inverse
     high, low, n = reduce_angle(m, x)
     # The phase is x - (2 order + 1) pi/4 + shift; take the pi/4 so that the angle stays small.
     negative = high < 0.0
@@ -47,8 +45,7 @@ def _oscillation(m: Formula, x: Num, order: int, quarter: int) -> Num:
 
 def _j(m: Formula, x: Num, order: int) -> Num:
     magnitude = x.abs()
-    tables: dict[int, tuple[str, Table]] = {0: ("j0", coefficients.J0), 1: ("j1", coefficients.J1)}
-    small = piecewise(m, *tables[order], magnitude)
+    small = piecewise(m, f"J{order}", magnitude)
     small = small * magnitude if order else small
     large = _oscillation(m, m.where(magnitude < 8.0, 8.0, magnitude), order, 0)
     result = m.where(magnitude < 8.0, small, large)
@@ -60,12 +57,12 @@ def _j(m: Formula, x: Num, order: int) -> Num:
 
 def _y(m: Formula, x: Num, order: int) -> Num:
     if order:
-        below = piecewise(m, "y1", coefficients.Y1, x) * x
-        first = piecewise(m, "j1", coefficients.J1, x) * x
+        below = piecewise(m, "Y1", x) * x
+        first = piecewise(m, "J1", x) * x
         small = m.multiply_add(TWO_OVER_PI * log(m, x), first, below) - TWO_OVER_PI / x
     else:
-        below = piecewise(m, "y0", coefficients.Y0, x)
-        first = piecewise(m, "j0", coefficients.J0, x)
+        below = piecewise(m, "Y0", x)
+        first = piecewise(m, "J0", x)
         small = m.multiply_add(TWO_OVER_PI * log(m, x), first, below)
     large = _oscillation(m, m.where(x < 8.0, 8.0, x), order, 1)
     result = m.where(x < 8.0, small, large)
@@ -98,14 +95,9 @@ def y1(m: Formula, x: Num) -> Num:
 def _i(m: Formula, x: Num, order: int) -> Num:
     """e^x times a smooth function: the product is taken before the scaling by a power of two."""
     magnitude = x.abs()
-    tables: dict[int, tuple[tuple[str, Table], tuple[str, Table]]] = {
-        0: (("i0", coefficients.I0), ("large_i0", coefficients.LARGE_I0)),
-        1: (("i1", coefficients.I1), ("large_i1", coefficients.LARGE_I1)),
-    }
-    below, above = tables[order]
-    small = piecewise(m, *below, magnitude)
+    small = piecewise(m, f"I{order}", magnitude)
     small = small * magnitude if order else small
-    large = piecewise(m, *above, 1.0 / magnitude) / magnitude.sqrt()
+    large = piecewise(m, f"LARGE_I{order}", 1.0 / magnitude) / magnitude.sqrt()
     factor = m.where(magnitude < 8.0, small, large)
     by = NATURAL["double"]
     r, n, _ = reduce(m, m.minimum(magnitude, 720.0), by)
@@ -126,7 +118,7 @@ def cyl_bessel_i1(m: Formula, x: Num) -> Num:
     return _i(m, x, 1)
 
 
-def _repeat(m: Formula, count: Num, state: list[Num], step) -> list[Num]:
+def _repeat(m: Formula, count: Num, state: list[Num], step: Step) -> list[Num]:
     """Apply `step(k, state)` for k = 1, 2, ... while k < count in any lane; lanes that are done
     keep their state."""
     b = m.b

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from . import coefficients
 from .exponential import NATURAL, exp, exp_minus_one_reduced
 from .expression import Formula, Num
 from .logarithm import log
@@ -57,7 +56,7 @@ def _erfcx_positive(m: Formula, x: Num, low: Num | None = None) -> Num:
     product, error = m.two_product(t, below)
     t_low = (((2.0 - product) - error) - t * rest) * (0.5 * t)
     t_low = m.where(t_low.abs() < 1.0, t_low, 0.0)
-    scaled = piecewise(m, "erfcx", coefficients.ERFCX, t, t_low)
+    scaled = piecewise(m, "ERFCX", t, t_low)
     return m.multiply_add(scaled, t, scaled * t_low)
 
 
@@ -115,10 +114,10 @@ def normcdf(m: Formula, x: Num) -> Num:
 
 def _inverse(m: Formula, y: Num, complement: Num) -> Num:
     """|erfinv(y)| for 0 <= y <= 1 and complement = 1 - y, each exact where it is small."""
-    central = y * piecewise(m, "erfinv", coefficients.ERFINV_CENTRE, y)
+    central = y * piecewise(m, "ERFINV_CENTRE", y)
     root = (-log(m, complement)).sqrt()
     inside = m.where(complement > 0.0, root, 1.0)
-    tail = inside * piecewise(m, "erfcinv", coefficients.ERFCINV_TAIL, inside)
+    tail = inside * piecewise(m, "ERFCINV_TAIL", inside)
     result = m.where(y < 0.5, central, tail)
     return m.where(complement.eq(0.0), INFINITY, result)
 

@@ -6,7 +6,6 @@ raised by 8 and the product x (x+1) ... (x+7) divided out; below zero, Euler's r
 
 from __future__ import annotations
 
-from . import coefficients
 from .expression import Formula, Num
 from .piecewise import piecewise
 from .power import exp_pair, log_pair
@@ -26,7 +25,7 @@ def _stirling(m: Formula, x: Pair) -> Pair:
     log = m.pair_plus(log, (low / high, m.constant(0.0)))
     product = m.pair_times(m.pair_plus(x, m.pair_constant(-0.5, 0.0)), log)
     inverse = 1.0 / high
-    series = inverse * piecewise(m, "stirling", coefficients.STIRLING, inverse * inverse)
+    series = inverse * piecewise(m, "STIRLING", inverse * inverse)
     total = m.pair_plus(m.pair_plus(product, (-high, -low)), m.pair_constant(*HALF_LOG_2PI))
     return m.pair_plus(total, (series, m.constant(0.0)))
 
@@ -76,7 +75,7 @@ def lgamma(m: Formula, x: Num) -> Num:
     log_low = log_low + product[1] / product[0]
     high, low = m.pair_plus(gamma, (-log_high, -log_low))
     centre = (magnitude >= 0.5) & (magnitude < 3.0)
-    table = piecewise(m, "lgamma", coefficients.LGAMMA_CENTRE, magnitude)
+    table = piecewise(m, "LGAMMA_CENTRE", magnitude)
     middle = (magnitude - 1.0) * (magnitude - 2.0) * table
     high, low = m.where(centre, middle, high), m.where(centre, 0.0, low)
 

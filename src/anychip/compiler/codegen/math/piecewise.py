@@ -9,9 +9,16 @@ from .expression import Formula, Num
 Table = tuple[float, float, tuple[tuple[float, ...], ...]]
 
 
-def piecewise(m: Formula, name: str, table: Table, x: Num, low: Num | None = None) -> Num:
-    """The value of `table` at x (or x + low); the outermost pieces serve what is beyond the ends."""
-    start, layout, rows = table
+def table(name: str) -> Table:
+    """The table called `name`; the file is read when the first function needs it."""
+    from . import coefficients
+
+    return getattr(coefficients, name)
+
+
+def piecewise(m: Formula, name: str, x: Num, low: Num | None = None) -> Num:
+    """Table `name` at x (or x + low); the outermost pieces serve what is beyond the ends."""
+    start, layout, rows = table(name)
     last = len(rows) - 1
     if isinstance(layout, int):
         shift = 52 - layout
@@ -28,7 +35,7 @@ def piecewise(m: Formula, name: str, table: Table, x: Num, low: Num | None = Non
     count = len(rows[0])
     texts = [m.b.float(c, m.type("double").with_lanes(1)).ref for row in rows for c in row]
     first = index * count if last else m.integer(0)
-    symbol = f"anychip.table.{name}"
+    symbol = f"anychip.table.{name.lower()}"
     result = m.gather(symbol, "double", texts, first + (count - 1))
     for power in reversed(range(count - 1)):
         result = m.multiply_add(result, distance, m.gather(symbol, "double", texts, first + power))
