@@ -4,6 +4,7 @@ tensors, and keeps the count of launches per kernel that tests and reports read.
 from __future__ import annotations
 
 import struct
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,16 @@ import triton.language as tl
 
 launches: Counter[str] = Counter()
 """Launches since the start, by kernel name; `flat_kernel[tanh]` where a machinery runs a function."""
+
+_attribution = threading.local()
+
+
+def attribute(counter: Counter[str] | None) -> Counter[str] | None:
+    """Count this thread's launches in `counter`, too; returns the counter that was in place before."""
+    before = getattr(_attribution, "counter", None)
+    _attribution.counter = counter
+    return before
+
 
 TRITON_DTYPES: dict[torch.dtype, tl.dtype] = {
     torch.bool: tl.int1,
@@ -86,6 +97,9 @@ def launch(
         label = function.__name__
     name = f"{kernel.__name__}[{label}]" if label else kernel.__name__
     launches[name] += 1
+    counter = getattr(_attribution, "counter", None)
+    if counter is not None:
+        counter[name] += 1
     kernel[grid](*arguments, **constants)
 
 

@@ -66,7 +66,7 @@ def variants(name: str) -> tuple[Variant, ...]:
     overload = overload_of(name)
     found = [Variant(name, "functional")]
     packet_name, _, overload_name = name.partition(".")
-    if packet_name.endswith("_"):
+    if packet_name.endswith("_") or any(argument.is_out for argument in overload._schema.arguments):
         return tuple(found)
     wanted = _plain(overload._schema)
     in_place = getattr(torch.ops.aten, packet_name + "_", None)

@@ -1,0 +1,213 @@
+"""Puts portable operators under PyTorch's own overloads, for the dispatch keys of the devices at hand.
+Flows in: a selection of operators and whether a fall-through is an error. Flows out: registrations
+that live until they are removed. In-place and `out=` variants are derived from the functional form."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Container, Iterable
+from typing import Any
+
+import torch
+
+from ..ops.errors import NotServed
+from ..ops.registry import Operator, Overload, overloads
+from ..ops.schemas import Variant, overload_of, variants
+from . import statistics
+from .errors import FallThroughError
+from .passthrough import PASSED
+
+NO_KERNEL = "no operator of the library serves it"
+
+Function = Callable[..., Any]
+
+
+def dispatch_keys() -> tuple[str, ...]:
+    """The dispatch keys to register under: CPU, and CUDA (also AMD's name in PyTorch) when present."""
+    return ("CPU", "CUDA") if torch.cuda.is_available() else ("CPU",)
+
+
+def native_overloads(key: str) -> list[str]:
+    """Every ATen overload that has a kernel of its own under a dispatch key."""
+    names = torch._C._dispatch_get_registrations_for_dispatch_key(key)
+    return [name.removeprefix("aten::") for name in names if name.startswith("aten::")]
+
+
+def is_composite(name: str) -> bool:
+    """Whether PyTorch defines the overload by others, its derivative included."""
+    return torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{name}", "CompositeImplicitAutograd")
+
+
+# ---- variants -------------------------------------------------------------------------------------
+
+
+def _deliver(result: Any, target: torch.Tensor) -> torch.Tensor:
+    """Copy a result into a given tensor, with PyTorch's rules of shape and type."""
+    if target.shape != result.shape:
+        target.resize_(result.shape)
+    return target.copy_(result)
+
+
+def in_place(overload: Overload) -> Function:
+    """`add_` from `add`."""
+    function = overload.implementation
+    if overload.takes_out:
+
+        def write(self: torch.Tensor, *arguments: Any, **keywords: Any) -> torch.Tensor:
+            function(self, *arguments, out=self, **keywords)
+            return self
+
+        return write
+
+    def rewrite(self: torch.Tensor, *arguments: Any, **keywords: Any) -> torch.Tensor:
+        return self.copy_(function(self, *arguments, **keywords))
+
+    return rewrite
+
+
+def into_out(overload: Overload, variant: Variant) -> Function:
+    """`add.out` from `add`."""
+    function = overload.implementation
+    names = variant.out_names
+    if overload.takes_out and len(names) == 1:
+        (name,) = names
+
+        def write(*arguments: Any, **keywords: Any) -> torch.Tensor:
+            target = keywords.pop(name)
+            function(*arguments, out=target, **keywords)
+            return target
+
+        return write
+
+    def deliver(*arguments: Any, **keywords: Any) -> Any:
+        targets = tuple(keywords.pop(name) for name in names)
+        results = function(*arguments, **keywords)
+        results = results if isinstance(results, tuple) else (results,)
+        for result, target in zip(results, targets, strict=True):
+            _deliver(result, target)
+        return targets if len(targets) > 1 else targets[0]
+
+    return deliver
+
+
+def derived(overload: Overload, variant: Variant) -> Function:
+    """The Python function to register for a variant of an overload."""
+    if variant.kind == "inplace":
+        return in_place(overload)
+    if variant.kind == "out":
+        return into_out(overload, variant)
+    return overload.implementation
+
+
+def served_variants(overload: Overload) -> list[Variant]:
+    """The overload and those of its variants that have kernels of their own (the others are
+    PyTorch's composites of the overload and a copy, and reach ours so)."""
+    schema_name = overload.name
+    found = []
+    for variant in variants(schema_name):
+        native = torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{variant.name}", "CPU")
+        if variant.kind == "functional" or (native and not is_composite(variant.name)):
+            found.append(variant)
+    return found
+
+
+# ---- registration ---------------------------------------------------------------------------------
+
+
+class Registrations:
+    """Everything that one `enable` put under PyTorch; `remove` takes it away."""
+
+    def __init__(self, selected: Container[str], strict: bool):
+        self.libraries: list[Any] = []
+        for key in dispatch_keys():
+            self._register(key, selected, strict)
+
+    def _register(self, key: str, selected: Container[str], strict: bool) -> None:
+        keyset = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, key))
+        planned: dict[str, Function] = {}
+        for name, (operator, overload) in overloads().items():
+            if operator.name not in selected:
+                continue
+            for variant in served_variants(overload):
+                planned[variant.name] = _served(operator, overload, variant, key, keyset, strict)
+        for name in native_overloads(key):
+            if name not in planned and name not in PASSED:
+                planned[name] = _fallen(name, NO_KERNEL, key, keyset, strict)
+        library = torch.library.Library("aten", "IMPL")
+        self.libraries.append(library)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="(?s).*Overriding a previously registered kernel.*")
+            warnings.filterwarnings("ignore", message="(?s).*other operators may also be overridden.*")
+            for name, function in planned.items():
+                library.impl(name, function, key)
+
+    def remove(self) -> None:
+        """Give every overload back to PyTorch."""
+        for library in self.libraries:
+            library._destroy()
+        self.libraries.clear()
+
+
+def _served(
+    operator: Operator, overload: Overload, variant: Variant, key: str, keyset: Any, strict: bool
+) -> Function:
+    """The function registered for a variant: ours, and PyTorch's own where ours does not serve."""
+    ours = statistics.timed(derived(overload, variant), statistics.entry(operator.name, variant.name))
+    fall = _fallen(variant.name, "", key, keyset, strict)
+
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            return ours(*arguments, **keywords)
+        except NotServed as refusal:
+            return fall(*arguments, reason_=refusal.reason, **keywords)
+
+    return call
+
+
+def _fallen(name: str, reason: str, key: str, keyset: Any, strict: bool) -> Function:
+    """The function that counts and calls PyTorch's kernel, or raises if `strict`."""
+    if strict:
+
+        def refuse(*arguments: Any, reason_: str = reason, **keywords: Any) -> Any:
+            raise FallThroughError(name, reason_)
+
+        return refuse
+    native = torch.library.get_kernel(f"aten::{name}", key)
+
+    def fall(*arguments: Any, reason_: str = reason, **keywords: Any) -> Any:
+        statistics.fallen[name, reason_] += 1
+        return native.call_boxed(keyset, *arguments, **keywords)
+
+    return fall
+
+
+def unknown_names(names: Iterable[str]) -> list[str]:
+    """Those of `names` that are neither an operator, nor a domain, nor an overload of the library."""
+    served = overloads()
+    known = set(served)
+    for operator, _ in served.values():
+        known |= {operator.name, operator.domain}
+    return sorted(set(names) - known)
+
+
+def selection(only: Iterable[str] | None, exclude: Iterable[str]) -> set[str]:
+    """Names of the operators chosen by operator, domain or overload."""
+    wanted = None if only is None else set(only)
+    unwanted = set(exclude)
+    chosen = set()
+    for operator in {record.name: record for record, _ in overloads().values()}.values():
+        names = {operator.name, operator.domain, *(overload.name for overload in operator.overloads)}
+        if (wanted is None or names & wanted) and not names & unwanted:
+            chosen.add(operator.name)
+    return chosen
+
+
+def validate() -> list[str]:
+    """What is wrong with the records, by PyTorch's schemas: overloads that it does not know, or whose
+    derivative a registration would hide. Tests expect nothing."""
+    faults = []
+    for name in overloads():
+        overload_of(name)
+        if is_composite(name):
+            faults.append(f"aten::{name} is a composite: serve the overloads it is made of")
+    return faults

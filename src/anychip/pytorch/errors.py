@@ -1,0 +1,22 @@
+"""Errors of the PyTorch integration."""
+
+from __future__ import annotations
+
+from ..errors import AnychipError
+
+
+class FallThroughError(AnychipError):
+    """Under the strict policy an operator has no portable kernel for the call."""
+
+    def __init__(self, overload: str, reason: str):
+        self.overload = overload
+        self.reason = reason
+        super().__init__(
+            f"aten::{overload} has no portable kernel for this call: {reason}.\n"
+            "  Run it with anychip.using('portable'), where PyTorch's own kernel serves it and "
+            "anychip.report() counts it, or add an operator under anychip/ops."
+        )
+
+
+class PolicyError(AnychipError):
+    """A policy was asked for that does not exist, or with operators that do not exist."""

@@ -1,0 +1,92 @@
+"""Which operators are portable now, and what a fall-through does. `enable` and `using` set the policy
+for the process: PyTorch's dispatch table is one for all threads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import PolicyError
+
+logger = logging.getLogger(__name__)
+
+POLICIES = ("portable", "strict")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`name` is "portable" or "strict"; `only` and `exclude` hold operators, domains or overloads."""
+
+    name: str
+    only: frozenset[str] | None = None
+    exclude: frozenset[str] = frozenset()
+
+
+_current: Policy | None = None
+_registrations: Any = None
+
+
+def policy() -> Policy | None:
+    """The policy in force, or None while PyTorch runs on its own."""
+    return _current
+
+
+def enable(
+    policy: str = "portable", *, only: Iterable[str] | None = None, exclude: Iterable[str] = ()
+) -> None:
+    """Let portable kernels serve PyTorch's operators, in place of any earlier policy.
+
+    "portable": ours wherever there is one, the rest falls through to PyTorch and is counted with the
+    reason. "strict": a fall-through raises FallThroughError. `only` and `exclude` name operators,
+    domains or ATen overloads. Raises PolicyError for a name that is not known.
+    """
+    if policy not in POLICIES:
+        raise PolicyError(
+            f"policy {policy!r} does not exist in this version; choose one of {', '.join(POLICIES)}"
+        )
+    wanted = Policy(policy, None if only is None else frozenset(only), frozenset(exclude))
+    _apply(wanted)
+
+
+def disable() -> None:
+    """Give every operator back to PyTorch."""
+    _apply(None)
+
+
+@contextmanager
+def using(
+    policy: str = "portable", *, only: Iterable[str] | None = None, exclude: Iterable[str] = ()
+) -> Iterator[None]:
+    """`enable` for the block, then the policy that was in force before."""
+    before = _current
+    enable(policy, only=only, exclude=exclude)
+    try:
+        yield
+    finally:
+        _apply(before)
+
+
+def _apply(wanted: Policy | None) -> None:
+    global _current, _registrations
+    if wanted == _current:
+        return
+    from .dispatch import Registrations, selection, unknown_names
+
+    if wanted is not None:
+        unknown = unknown_names([*(wanted.only or ()), *wanted.exclude])
+        if unknown:
+            raise PolicyError(
+                f"no operator, domain or overload is called {', '.join(unknown)}; "
+                "`anychip ops` lists those that exist"
+            )
+    if _registrations is not None:
+        _registrations.remove()
+        _registrations = None
+    _current = None
+    if wanted is not None:
+        _registrations = Registrations(selection(wanted.only, wanted.exclude), wanted.name == "strict")
+        _current = wanted
+    logger.info("policy: %s", wanted.name if wanted else "PyTorch's own operators")
