@@ -1,4 +1,4 @@
-"""TTIR texts of two kernels, as stock Triton prints them: an elementwise one and a matrix product."""
+"""TTIR texts of kernels, as stock Triton prints them."""
 
 DOUBLE = """
 module {
@@ -49,3 +49,10 @@ module {
   }
 }
 """  # noqa: E501
+
+
+def calling(symbol: str) -> str:
+    """`DOUBLE` with a device function of one f32 in the place of the sum."""
+    call = f'tt.extern_elementwise %value {{libname = "", libpath = "", pure = true, symbol = "{symbol}"}}'
+    vector = "tensor<128xf32>"
+    return DOUBLE.replace(f"arith.addf %value, %value : {vector}", f"{call} : ({vector}) -> {vector}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
 
 import pytest
-from tests.compiler.foreign.kernels import DOUBLE, MATRIX_PRODUCT
+from tests.compiler.foreign.kernels import DOUBLE, MATRIX_PRODUCT, calling
 
 from anychip.compiler.foreign import ForeignKernel, Record, client, compile_for
 from anychip.compiler.foreign.records import Request, StockTarget
@@ -95,6 +96,22 @@ def test_records_come_in_order_and_are_reported_one_by_one():
 def test_unknown_name():
     with pytest.raises(UnknownTarget, match=r"unknown target 'nvidia-h10'\n  Did you mean nvidia-h100"):
         compile_for("nvidia-h10", [KERNEL])
+
+
+@pytest.mark.parametrize("symbol", ["__nv_tanhf", "__nv_erff", "__nv_fast_expf", "__nv_normcdff"])
+@pytest.mark.parametrize("name", ["sm_90", "gfx942", "gfx1100", "cortex-a76"])
+def test_device_functions_are_linked_in(name: str, symbol: str):
+    [record] = compile_for(name, [ForeignKernel("function", calling(symbol))])
+    [plain] = compile_for(name, [KERNEL])
+    assert record.error == ""
+    assert record.object_code != plain.object_code
+    # ptxas itself refuses what is missing; AMD's and our code must hold no call of it.
+    assert not re.search(r"s_swappc|@rel32|\bbl\s+__", record.assembly)
+
+
+def test_device_function_that_the_chip_lacks():
+    [record] = compile_for("gfx942", [ForeignKernel("function", calling("__nv_fadd_rz"))])
+    assert "__nv_fadd_rz" in record.error
 
 
 @pytest.mark.parametrize(

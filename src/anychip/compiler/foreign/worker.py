@@ -14,11 +14,15 @@ import time
 from pathlib import Path
 
 from ..targets import Target
+from .device_library import with_ocml_names
 from .object_file import code_size, format_of
 from .records import ForeignKernel, Record, Request, StockTarget
 
 _BINARIES = {"cuda": ("cubin", "ptx"), "hip": ("hsaco", "amdgcn")}
 """Stock Triton's back end -> its stages with the object code and with the assembly text."""
+
+_SYMBOL_NAMES = {"hip": with_ocml_names}
+"""Stock Triton's back end -> how it wants device functions called, where not as in our TTIR."""
 
 
 def compile_with_ours(kernel: ForeignKernel, target: Target) -> dict[str, object]:
@@ -42,7 +46,7 @@ def compile_with_stock_triton(kernel: ForeignKernel, target: StockTarget) -> dic
 
     with tempfile.TemporaryDirectory(prefix="anychip-") as folder:
         source = Path(folder) / "kernel.ttir"
-        source.write_text(kernel.ttir)
+        source.write_text(_SYMBOL_NAMES.get(target.backend, str)(kernel.ttir))
         compiled = triton.compile(
             str(source),
             target=GPUTarget(target.backend, target.architecture, target.warp_size),
