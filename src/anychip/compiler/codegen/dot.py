@@ -12,11 +12,15 @@ from ..targets.target import Target
 from . import casts
 from .builder import I64, Builder
 from .context import Context
+from .dot_instruction import Instruction, instruction
 from .llvm_types import LLType, Val, register_type
 from .nests import loop
 
 UNROLL = 4
 """Steps of the inner dimension done in one iteration."""
+
+OFFSETS = 0x80808080
+"""128 in each byte: what turns a signed byte into an unsigned one."""
 
 
 def block_shape(target: Target, rows: int, vectors: int) -> tuple[int, int]:
@@ -52,7 +56,9 @@ class DotEmitter:
         self.step = step
         *self.batch, self.m, self.n = step.out.shape
         self.k = step.a.shape[-1]
-        self.element: ScalarType = step.a.element  # type: ignore[assignment]
+        self.instruction = instruction(context.target, step.instruction)
+        self.group = self.instruction.group if self.instruction else 1
+        self.element: ScalarType = step.out.element if self.instruction else step.a.element  # type: ignore[assignment]
         self.lanes = min(context.target.lanes(self.element.bits), self.n)
         self.rows, self.columns = block_shape(context.target, self.m, self.n // self.lanes)
         self.type = register_type(self.element, self.lanes)
@@ -70,7 +76,7 @@ class DotEmitter:
 
         def block(row: Val | int, column: Val | int) -> None:
             accumulators = self._start(start, row, column)
-            accumulators = self._inner(a, b_, row, column, accumulators)
+            accumulators = self._product(a, b_, row, column, accumulators)
             self._finish(out, row, column, accumulators)
 
         loop(
@@ -90,6 +96,11 @@ class DotEmitter:
         if isinstance(index, int):
             return self.b.gep(address, index * bytes)
         return self.b.gep(address, self.b.mul(self.b.cast("zext", index, "i64"), self.b.int(bytes, I64)))
+
+    def _b_column(self, base: Val, column: Val | int) -> Val:
+        if self.instruction is None:
+            return self._place(self.step.b, base, 0, column)
+        return self._move(base, column, self.group * self.step.b.element.bytes)
 
     def _place(self, buffer: Buffer, base: Val, row: Val | int, column: Val | int) -> Val:
         *_, along_rows, along_columns = buffer.strides
@@ -126,13 +137,28 @@ class DotEmitter:
                 address = self.b.gep(corner, self._offset(out, r, c))
                 self.b.store(value, address, out.element.bytes, self.meta)
 
+    def _product(
+        self, a: Val, b_: Val, row: Val | int, column: Val | int, accumulators: list[Val]
+    ) -> list[Val]:
+        """The accumulators after the whole inner dimension.
+
+        Where the left operand must be unsigned, 128 is added to it, and what that adds to each
+        column is summed beside and taken off at the end.
+        """
+        if self.instruction is None or not self.instruction.unsigned_left:
+            return self._inner(a, b_, row, column, accumulators)
+        zero = self.b.splat(self.b.int(0), self.lanes)
+        totals = self._inner(a, b_, row, column, [*accumulators, *[zero] * self.columns])
+        extra = totals[self.rows * self.columns :]
+        return [self.b.sub(t, extra[k % self.columns]) for k, t in enumerate(totals[: len(accumulators)])]
+
     def _inner(
         self, a: Val, b_: Val, row: Val | int, column: Val | int, accumulators: list[Val]
     ) -> list[Val]:
         """The loop over the inner dimension, the accumulators in phis."""
         a_row = self._place(self.step.a, a, row, 0)
-        b_column = self._place(self.step.b, b_, 0, column)
-        unroll = min(UNROLL, self.k)
+        b_column = self._b_column(b_, column)
+        unroll = min(UNROLL * self.group, self.k)
         b = self.b
         if unroll == self.k:
             return self._steps(a_row, b_column, b.int(0, I64), unroll, accumulators)
@@ -157,6 +183,8 @@ class DotEmitter:
 
     def _steps(self, a_row: Val, b_column: Val, index: Val, count: int, totals: list[Val]) -> list[Val]:
         b = self.b
+        if self.instruction is not None:
+            return self._groups(self.instruction, a_row, b_column, index, count, totals)
         *_, a_rows, a_inner = self.step.a.strides
         *_, b_inner, _ = self.step.b.strides
         size = self.element.bytes
@@ -174,6 +202,36 @@ class DotEmitter:
                 for c in range(self.columns):
                     k = r * self.columns + c
                     totals = [*totals[:k], self._multiply_add(left, right[c], totals[k]), *totals[k + 1 :]]
+        return totals
+
+    def _groups(
+        self, instruction: Instruction, a_row: Val, b_column: Val, index: Val, count: int, totals: list[Val]
+    ) -> list[Val]:
+        """Steps with a dot-product instruction: `group` of the inner dimension at a time."""
+        b, group = self.b, self.group
+        size = self.step.a.element.bytes
+        a_rows = self.step.a.strides[-2]
+        a_at = b.gep(a_row, b.mul(index, b.int(size, I64)))
+        b_at = b.gep(b_column, b.mul(index, b.int(self.n * size, I64)))
+        totals = list(totals)
+        wide = LLType("i32", self.lanes)
+        for step in range(0, count, group):
+            right = [
+                b.load(wide, b.gep(b_at, step * self.n * size + c * self.lanes * 4), size, self.meta)
+                for c in range(self.columns)
+            ]
+            if instruction.unsigned_left:
+                for c in range(self.columns):
+                    k = self.rows * self.columns + c
+                    totals[k] = instruction.emit(b, totals[k], b.int(OFFSETS, wide), right[c])
+            for r in range(self.rows):
+                address = b.gep(a_at, (step + r * a_rows) * size)
+                left = b.splat(b.load(LLType("i32"), address, size, self.meta), self.lanes)
+                if instruction.unsigned_left:
+                    left = b.xor(left, b.int(OFFSETS, wide))
+                for c in range(self.columns):
+                    k = r * self.columns + c
+                    totals[k] = instruction.emit(b, totals[k], left, right[c])
         return totals
 
     def _multiply_add(self, x: Val, y: Val, total: Val) -> Val:

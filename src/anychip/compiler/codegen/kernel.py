@@ -48,7 +48,7 @@ def generate(func: Func, schedule: Schedule, target: Target, data_layout: str = 
         f'define void @"{symbol}"(ptr noalias readonly %args, i64 %first, i64 %last, i32 %gx, i32 %gy, '
         "i32 %gz, ptr noalias align 64 %arena)"
     )
-    module.add_function(symbol, b.text(signature, "nounwind"))
+    module.add_function(symbol, b.text(signature, 'nounwind "no-builtin-memset" "no-builtin-memcpy"'))
     return KernelCode(str(module), symbol, tuple(context.messages), tuple(context.accesses.values()))
 
 

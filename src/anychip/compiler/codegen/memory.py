@@ -18,7 +18,7 @@ from .builder import mangle
 from .llvm_types import LLType, Val, register_type
 
 if TYPE_CHECKING:
-    from .evaluate import Evaluation, Point
+    from .evaluate import Evaluation, Index, Point
 
 WIDEST_SPAN = 4
 """A load with constant distances between lanes may touch this many times as many elements."""
@@ -99,6 +99,22 @@ def write_buffer(ev: Evaluation, buffer: Buffer, val: Val, point: Point) -> None
 def buffer_address(ev: Evaluation, buffer: Buffer, point: Point) -> Lin:
     """The addresses of one chunk of a buffer."""
     return _address(ev, ev.context.buffer_address(buffer), buffer.strides, buffer.element.bytes, point)
+
+
+def group_address(
+    ev: Evaluation, buffer: Buffer, batch: tuple[Index, ...], inner: Index, line: int, last: Index
+) -> Val:
+    """Where group `line` after the one at `inner` begins, at column `last`, in a grouped buffer."""
+    b, size = ev.b, buffer.element.bytes
+    columns = buffer.shape[-1]
+    address = ev.context.buffer_address(buffer)
+    steps = [*(s * size for s in buffer.strides[:-2]), columns * size, buffer.group * size]
+    for index, step in zip((*batch, inner, last), steps, strict=True):
+        if isinstance(index.base, int):
+            address = b.gep(address, index.base * step)
+        else:
+            address = b.gep(address, b.mul(b.cast("zext", index.base, "i64"), b.int(step, I64)))
+    return b.gep(address, line * columns * buffer.group * size)
 
 
 def _address(ev: Evaluation, base: Val, strides: tuple[int, ...], size: int, point: Point) -> Lin:

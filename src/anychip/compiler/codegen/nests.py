@@ -13,7 +13,7 @@ from . import casts, each, memory
 from .builder import I32, Builder
 from .context import Context
 from .evaluate import Evaluation, Index, Point
-from .llvm_types import Val
+from .llvm_types import LLType, Val
 from .masks import MaskBounds
 from .reduce import Accumulators
 
@@ -55,8 +55,11 @@ class NestEmitter:
         chunks = nest.domain[nest.vector_axis] // extent if nest.domain else 1
         self.units = min(UNITS if self.reduces else 1, chunks)
         self.unit_axis = nest.vector_axis
+        self.group = max((r.buffer.group for r in nest.roots if isinstance(r, Write)), default=1)
         if nest.turned_axis is not None:
-            self.unit_axis, self.units = nest.turned_axis, nest.lanes
+            self.unit_axis, self.units = nest.turned_axis, nest.lanes // self.group
+        elif self.group > 1:
+            self.unit_axis, self.units = len(nest.domain) - 2, self.group
         self.accumulators = [Accumulators(context, r, nest.lanes, self.units) for r in self.reduces]
 
     def emit(self) -> None:
@@ -170,6 +173,9 @@ class NestEmitter:
 
     def _body(self, points: list[Point], first: bool, assumed: frozenset) -> None:
         ev = Evaluation(self.context, self.nest.lanes, assumed)
+        if self.group > 1:
+            self._grouped(ev, points)
+            return
         if self.nest.turned_axis is not None:
             self._turned(ev, points)
             return
@@ -209,6 +215,23 @@ class NestEmitter:
                 at[axis] = Index(at[axis].base, lanes, ("turned", axis))
                 at[nest.vector_axis] = Index(down.base, (k,) * nest.lanes, ("turned", k))
                 memory.write_buffer(ev, root.buffer, column, tuple(at))
+
+    def _grouped(self, ev: Evaluation, points: list[Point]) -> None:
+        """Pack the right operand of a dot product: neighbours along the inner dimension together."""
+        nest, group = self.nest, self.group
+        *batch, inner, last = points[0]
+        for root in nest.roots:
+            assert isinstance(root, Write)
+            rows = [self.b.splat(self._converted(ev, root, point), nest.lanes) for point in points]
+            if nest.turned_axis is None:
+                lines = [interleave(self.b, rows)]
+            else:
+                wide = f"i{root.buffer.element.bits * group}"
+                block = [self.b.raw(LLType(wide, len(rows)), f"bitcast {r} to <{len(rows)} x {wide}>") for r in rows]
+                lines = transpose(self.b, block)
+            for k, line in enumerate(lines):
+                address = memory.group_address(ev, root.buffer, tuple(batch), inner, k, last)
+                self.b.store(line, address, root.buffer.element.bytes, self.context.arena_memory)
 
     def _write(self, ev: Evaluation, root: Write, point: Point) -> Callable[[], None]:
         value = self._converted(ev, root, point)
@@ -254,6 +277,16 @@ class NestEmitter:
                 self.context.scalars[result] = total
             else:
                 memory.write_buffer(ev, buffer, total, point)
+
+
+def interleave(b: Builder, rows: list[Val]) -> Val:
+    """Lane k of each row, then lane k+1 of each: two or four rows as one vector."""
+    while len(rows) > 1:
+        half = len(rows) // 2
+        n = rows[0].lanes
+        order = [side * n + k for k in range(n) for side in (0, 1)]
+        rows = [b.shuffle(rows[k], order, rows[k + half]) for k in range(half)]
+    return rows[0]
 
 
 def transpose(b: Builder, rows: list[Val]) -> list[Val]:

@@ -83,7 +83,26 @@ def choose_axes(nest: Nest, structure: Structure, buffers: dict[Value, Buffer], 
     weight = [s * min(1.0, size / lanes) if s > 0 else s for s, size in zip(score, nest.domain, strict=True)]
     candidates = [a for a in range(rank) if nest.domain[a] > 1] or [rank - 1]
     vector_axis = max(candidates, key=lambda a: (weight[a], nest.domain[a] >= lanes, a))
-    _set_lanes(nest, vector_axis, lanes)
+    group = max((r.buffer.group for r in nest.roots if isinstance(r, Write)), default=1)
+    if group > 1:
+        _set_groups(nest, vector_axis, group, target)
+    else:
+        _set_lanes(nest, vector_axis, lanes)
+
+
+def _set_groups(nest: Nest, vector_axis: int, group: int, target: Target) -> None:
+    """A nest that packs the right operand of a dot product: rows to interleave, or, when it is read
+    along the inner dimension, square blocks of groups to transpose."""
+    rank = len(nest.domain)
+    inner, last = rank - 2, rank - 1
+    lanes = target.lanes(32)
+    nest.vector_axis = inner if vector_axis == inner else last
+    nest.turned_axis = last if nest.vector_axis == inner else None
+    nest.lanes = min(lanes * group, nest.domain[inner]) if nest.vector_axis == inner else lanes
+    extents = [1] * rank
+    extents[nest.vector_axis] = nest.lanes
+    nest.lane_extents = tuple(extents)
+    nest.axes = (*range(rank - 2), *((last, inner) if nest.vector_axis == inner else (inner, last)))
 
 
 def _set_lanes(nest: Nest, vector_axis: int, lanes: int) -> None:

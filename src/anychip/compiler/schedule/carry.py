@@ -8,6 +8,7 @@ the tile is `initial + splat(offset)`, which analysis sees through.
 from __future__ import annotations
 
 from ..ir.core import Block, Op, Region, Value
+from ..ir.insertion import Inserter
 from ..ir.types import I64, PointerType, ScalarType, TileType
 
 _ADDS = {"tt.addptr": "tt.addptr", "arith.addi": "arith.addi"}
@@ -71,27 +72,27 @@ def _rewrite_loop(block: Block, loop: Op) -> None:
         if steps is None:
             continue
         offset_type = I64 if isinstance(element, PointerType) else element
-        maker = _Maker(body, len(body.ops) - 1, loop)
-        zero_maker = _Maker(block, block.ops.index(loop), loop)
-        zero = zero_maker.op("arith.constant", [], offset_type, {"value": 0})
+        maker = Inserter(body, len(body.ops) - 1, loop, "carried")
+        zero_maker = Inserter(block, block.ops.index(loop), loop, "carried")
+        zero = zero_maker.constant(0, offset_type)
         offset = Value(offset_type, f"{argument.name}.offset", body, index + 1)
         total = offset
         for step in steps:
             if isinstance(step, int):
-                amount = maker.op("arith.constant", [], offset_type, {"value": step})
+                amount = maker.constant(step, offset_type)
             elif step.type == offset_type:
                 amount = step
             else:
                 amount = maker.op("arith.extsi", [step], offset_type)
             total = maker.op("arith.addi", [total, amount], offset_type)
-        head = _Maker(body, 0, loop)
+        head = Inserter(body, 0, loop, "carried")
         tile_type = TileType(argument.type.shape, offset_type)
         name = "tt.addptr" if isinstance(element, PointerType) else "arith.addi"
         spread = head.op("tt.splat", [offset], tile_type)
         current = head.op(name, [initial, spread], argument.type)
         _replace_uses(loop.regions[0], argument, current, keep=current.defining_op)
         final_offset = Value(offset_type, f"{result.name}.offset", loop, index)
-        tail = _Maker(block, block.ops.index(loop) + 1, loop)
+        tail = Inserter(block, block.ops.index(loop) + 1, loop, "carried")
         spread = tail.op("tt.splat", [final_offset], tile_type)
         final = tail.op(name, [initial, spread], result.type)
         for later in block.ops[block.ops.index(loop) + 1 :]:
@@ -133,19 +134,3 @@ def _replace_in(op: Op, old: Value, new: Value, keep: Op | None) -> None:
             values[:] = [new if v is old else v for v in values]
     for nested in op.regions:
         _replace_uses(nested, old, new, keep)
-
-
-class _Maker:
-    """Inserts operations into a block at a moving position."""
-
-    def __init__(self, block: Block, index: int, near: Op):
-        self.block = block
-        self.index = index
-        self.location = near.location
-
-    def op(self, name: str, operands: list[Value], type: object, attrs: dict | None = None) -> Value:
-        op = Op(name, operands, attrs=attrs or {}, location=self.location)
-        value = op.add_result(type, f"{name.split('.')[-1]}.carried")  # type: ignore[arg-type]
-        self.block.ops.insert(self.index, op)
-        self.index += 1
-        return value

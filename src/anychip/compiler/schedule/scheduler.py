@@ -12,6 +12,7 @@ from ..analysis.structure import Point, Structure, identity_point
 from ..errors import UnsupportedOperation
 from ..ir.core import Block, Func, Op, Region, Value
 from ..ir.types import BF16, F16, F32, ElementType, ScalarType
+from ..targets.dot_products import DotProduct, dot_product
 from ..targets.target import Target
 from . import arena
 from .axes import choose_axes, root_values, walk_inline
@@ -147,7 +148,7 @@ class Scheduler:
             if leaf and self.buffers.get(value) in written and not _is_identity(point):
                 return False
         if isinstance(root, Write):
-            return not self._reads_elsewhere(nest, root.buffer, domain)
+            return _packed_alike(nest, root) and not self._reads_elsewhere(nest, root.buffer, domain)
         return True
 
     def _reads_elsewhere(self, nest: Nest, buffer: Buffer, domain: tuple[int, ...]) -> bool:
@@ -310,8 +311,12 @@ class Scheduler:
     # --- dot ---------------------------------------------------------------------------------
     def _dot(self, op: Op) -> None:
         a, b, c = op.operands[:3]
-        element = _dot_element(a.element, op.result.element)
-        packed = [self._pack(v, element, side) for v, side in ((a, "a"), (b, "b"))]
+        instruction = self._instruction(op)
+        if instruction is None:
+            element = _dot_element(a.element, op.result.element)
+            packed = [self._pack(a, element, any_order=True), self._pack(b, element)]
+        else:
+            packed = [self._pack(a, a.element), self._pack(b, b.element, group=instruction.group)]
         out = self._accumulator(op)
         start: Buffer | None = out
         if c in self.buffers:
@@ -324,10 +329,20 @@ class Scheduler:
         self._place(op.result, out)
         if start is not None:
             self._touch(start, self.here)
-        self.steps.append(Dot(op, packed[0], packed[1], start, out))
+        self.steps.append(Dot(op, packed[0], packed[1], start, out, instruction))
 
-    def _pack(self, value: Value, element: ElementType, side: str) -> Buffer:
-        buffer = Buffer(f"{value.name}.packed", value.shape, element, any_order=side == "a")
+    def _instruction(self, op: Op) -> DotProduct | None:
+        """The dot-product instruction that serves `op`: where the shapes fill its vectors."""
+        a, b = op.operands[:2]
+        if a.element != b.element or op.result.element.name not in ("f32", "i32"):  # type: ignore[union-attr]
+            return None
+        found = dot_product(self.target, a.element.name)  # type: ignore[union-attr]
+        if found is None or a.shape[-1] < 4 * found.group or b.shape[-1] < self.target.lanes(32):
+            return None
+        return found
+
+    def _pack(self, value: Value, element: ElementType, any_order: bool = False, group: int = 1) -> Buffer:
+        buffer = Buffer(f"{value.name}.packed", value.shape, element, any_order=any_order, group=group)
         self.lifetimes[buffer] = arena.Lifetime(self.here, self.here)
         self._add(Write(value, buffer), value.shape)
         return buffer
@@ -489,6 +504,12 @@ class Scheduler:
             self._assign(op.operands, self.returns[-1])
         self._flush()
         self.steps.append(Jump(op))
+
+
+def _packed_alike(nest: Nest, root: Write) -> bool:
+    """Whether the buffers of a nest may be written in one order and grouping."""
+    mine = (root.buffer.group, root.buffer.any_order)
+    return all((r.buffer.group, r.buffer.any_order) == mine for r in nest.roots if isinstance(r, Write))
 
 
 def _alias(value: Value) -> Value:

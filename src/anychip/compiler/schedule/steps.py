@@ -12,19 +12,22 @@ from dataclasses import dataclass, field
 
 from ..ir.core import Block, Op, Value
 from ..ir.types import ElementType
+from ..targets.dot_products import DotProduct
 
 
 @dataclass(eq=False, slots=True)
 class Buffer:
     """A place in the arena for a tile: `shape`, `element`, and `order`, the axes from outermost
-    to innermost in memory. `any_order`: the nest that writes it chooses the order. `offset`
-    (bytes) is assigned by the arena plan."""
+    to innermost in memory. `any_order`: the nest that writes it chooses the order. With `group`,
+    that many neighbours along the last axis but one lie together, as dot-product instructions
+    want the right operand of a matrix product. `offset` (bytes) is assigned by the arena plan."""
 
     name: str
     shape: tuple[int, ...]
     element: ElementType
     order: tuple[int, ...] = ()
     any_order: bool = False
+    group: int = 1
     offset: int = -1
 
     def __post_init__(self) -> None:
@@ -119,13 +122,15 @@ class Scalar:
 @dataclass(eq=False, slots=True)
 class Dot:
     """A matrix product over packed operands: `a` [.., M, K] and `b` [.., K, N]; the accumulator
-    starts from `c` (None: zero) and ends in `out` (which may be the same buffer as `c`)."""
+    starts from `c` (None: zero) and ends in `out` (which may be the same buffer as `c`).
+    `instruction`: the operands are packed for it."""
 
     op: Op
     a: Buffer
     b: Buffer
     c: Buffer | None
     out: Buffer
+    instruction: DotProduct | None = None
 
 
 @dataclass(eq=False, slots=True)

@@ -91,5 +91,5 @@ def _define(b: Builder, symbol: str, entry: MathFunction, types: Sequence[LLType
         result = result.cast("fptrunc", "float")
     body.effect(f"ret {result.val}")
     signature = f"{_LINKAGE}{result.val.type} @{symbol}({', '.join(map(str, parameters))})"
-    attributes = "alwaysinline nounwind" if entry.inline else "nounwind"
+    attributes = f"{'alwaysinline ' if entry.inline else ''}nounwind willreturn memory(none)"
     b.module.add_function(symbol, body.text(signature, attributes))
