@@ -14,6 +14,7 @@ from .ir.inline import inline_calls
 from .ir.parser import parse
 from .ir.printer import print_module
 from .ir.verifier import verify
+from .schedule.decompose import decompose
 from .schedule.printer import print_schedule
 from .schedule.scheduler import schedule
 from .schedule.steps import Schedule
@@ -86,6 +87,7 @@ def _generate(text: str, target: Target, keep: bool) -> tuple[Func, Schedule, Ke
         stages["ttir"] = text
         stages["tile"] = print_module(module)
     func = module.kernel
+    decompose(func)
     planned = schedule(func, target)
     if keep:
         stages["nests"] = print_schedule(planned)
