@@ -140,6 +140,14 @@ def test_a_wrong_number_of_arguments_is_an_error(call):
         call(1)
 
 
+@pytest.mark.parametrize("kind", ["native", "python"])
+def test_a_launch_without_a_loaded_function_is_an_error(echo, kind):
+    fast = launch.launcher((Slot.INT,), ("i32",), "unloaded")
+    chosen = fast if kind == "native" else launch.Launcher((Slot.INT,), ("i32",), "unloaded")
+    with pytest.raises(ArgumentError, match="unloaded: launched with the function None"):
+        chosen(1, 1, 1, 0, None, None, None, None, None, 5)
+
+
 def test_an_exception_of_data_ptr_reaches_the_caller(call):
     class Broken:
         def data_ptr(self):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import weakref
 
 import pytest
+from tests.runtime import handwritten
 
 from anychip.compiler import targets
 from anychip.compiler.targets import machine
 from anychip.runtime import loader
-from anychip.runtime.errors import LoadError
+from anychip.runtime.binary import pack, unpack
+from anychip.runtime.errors import CorruptBinary, LoadError
+from anychip.runtime.function import share
 
 CALLER = """
 declare i64 @strlen(ptr)
@@ -77,3 +81,16 @@ def test_memory_of_dropped_code_is_given_back():
         loader.load(bulk, ("where",))
     gc.collect()
     assert resident_bytes() - before < 20_000_000
+
+
+def test_equal_binaries_are_loaded_once_while_they_are_held():
+    data = pack(handwritten.binary("shared", handwritten.TALLY, ("!tt.ptr<i64>",)))
+    target = unpack(data).target
+    first = share(data, target)
+    assert share(bytes(bytearray(data)), target) is first
+    reference = weakref.ref(first)
+    del first
+    gc.collect()
+    assert reference() is None
+    with pytest.raises(CorruptBinary, match="this process needs another"):
+        share(data, "another")

@@ -7,14 +7,17 @@ entry point, arena size, running estimate of a program instance's time, count of
 from __future__ import annotations
 
 import ctypes
+import threading
 import weakref
 
 from . import launches
-from .binary import KernelBinary
+from .binary import KernelBinary, unpack
 from .loader import load
 from .native.layout import CACHE_LINE, FunctionRecord
 
 _loaded: weakref.WeakValueDictionary[int, Function] = weakref.WeakValueDictionary()
+_shared: weakref.WeakValueDictionary[bytes, Function] = weakref.WeakValueDictionary()
+_sharing = threading.Lock()
 
 
 class Function:
@@ -34,6 +37,20 @@ class Function:
         self.address = ctypes.addressof(self.record)
         _loaded[self.address] = self
         launches.watch(self, self.name, self.record)
+
+
+def share(data: bytes, target: str) -> Function:
+    """The function of a stored binary, loaded once for all who hold it at a time.
+
+    Two threads that launch a new kernel at once both ask for it, and Triton keeps only the later
+    answer; were they different, the earlier one would be unloaded under its launch. Raises
+    `CorruptBinary` when `data` is damaged or not for `target`.
+    """
+    with _sharing:
+        function = _shared.get(data)
+        if function is None:
+            function = _shared[data] = Function(unpack(data, target))
+        return function
 
 
 def at(address: int) -> Function:

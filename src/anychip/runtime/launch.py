@@ -56,6 +56,10 @@ class Launcher:
         `DeviceAssertion` when a program's assertion failed.
         """
         grid = (self._extent("x", grid_x), self._extent("y", grid_y), self._extent("z", grid_z))
+        if not isinstance(function_address, int):
+            raise ArgumentError(
+                f"{self.name}: launched with the function {function_address!r}, not a loaded one"
+            )
         slots = pack(self.tree, arguments, self.rounding_flag, [])
         if _is_set(enter_hook):
             enter_hook(launch_metadata)

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 def activate() -> None:
     """Make the CPU Triton's active device in this process, whatever else the machine has."""
-    from triton.runtime.driver import driver
+    from triton.runtime.driver import driver as triton_driver
 
     from .driver import CPUDriver
 
-    if not isinstance(driver._active, CPUDriver):
-        driver.set_active(CPUDriver())
+    if not isinstance(triton_driver._active, CPUDriver):
+        triton_driver.set_active(CPUDriver())
 
 
 def is_active() -> bool:
     """Whether launches go to the CPU now."""
-    from triton.runtime.driver import driver
+    from triton.runtime.driver import driver as triton_driver
 
     from .driver import CPUDriver
 
-    return isinstance(driver.active, CPUDriver)
+    return isinstance(triton_driver.active, CPUDriver)

@@ -46,14 +46,13 @@ class CPUUtilities:
         `function` is the address of the runtime's function record, which `module` keeps alive.
         Tutorials divide by the register count, autotuners discard configurations that spill.
         """
-        from ..runtime.binary import unpack
-        from ..runtime.function import Function
+        from ..runtime.function import share
 
-        function = Function(unpack(kernel, target_identity(resolve_target(""))))
+        function = share(kernel, target_identity(resolve_target("")))
         return function, function.address, 32, 0, 1 << 20
 
     def unload_module(self, module: Any) -> None:
-        module.unload()
+        """The machine code goes with `module`, which Triton drops after this call."""
 
     def get_device_properties(self, device: int) -> dict[str, int]:
         """The properties that kernels and tuners ask for; sizes are generous, not a GPU's."""

@@ -19,7 +19,7 @@ WITHOUT_EFFECT = frozenset(
         "matrix_instr_nonkdim", "kpack", "schedule_hint", "llvm_fn_attrs", "wgp_cu_mode", "sched4reg",
         "launch_pdl", "launch_cooperative_grid", "clc", "cluster_dims", "min_shared_mem", "grf_mode",
         "split_barriers_scope", "one_matrix_per_load_for_bt", "generate_native_code", "advanced_path",
-        "maxnreg_spill", "enable_reflect_ftz", "enable_tile_load_linear_layout",
+        "enable_reflect_ftz", "enable_tile_load_linear_layout",
     }
 )  # fmt: skip
 """Options that do not change the code made for a CPU."""

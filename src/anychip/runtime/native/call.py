@@ -318,14 +318,20 @@ read_function:
   %function_object = load ptr, ptr %function_p
   %function_bits = call i64 @PyLong_AsUnsignedLongLongMask(ptr %function_object)
   %function = inttoptr i64 %function_bits to ptr
+  %no_function = icmp eq i64 %function_bits, -1
+  br i1 %no_function, label %refuse_function, label %prepare
+refuse_function:
+  call void @PyErr_Clear()
+  br label %python
+prepare:
   %slot_count_p = call ptr @plan.slots(ptr %plan)
   %slot_count = load i64, ptr %slot_count_p
   %slots = alloca i64, i64 %slot_count, align 16
   %opcodes = getelementptr i8, ptr %plan, i64 {ctypes.sizeof(Plan)}
   br label %loop
 loop:
-  %i = phi i64 [ 0, %read_function ], [ %i_next, %advance ]
-  %s = phi i64 [ 0, %read_function ], [ %s_next, %advance ]
+  %i = phi i64 [ 0, %prepare ], [ %i_next, %advance ]
+  %s = phi i64 [ 0, %prepare ], [ %s_next, %advance ]
   %packed_all = icmp eq i64 %i, %parameters
   br i1 %packed_all, label %launch, label %one
 one:

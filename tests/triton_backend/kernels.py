@@ -1,0 +1,37 @@
+"""Small Triton kernels that the tests of this folder share.
+
+Without postponed annotations: Triton reads a parameter's type from the annotation's value.
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def add_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets, mask=mask)
+    y = tl.load(y_ptr + offsets, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+@triton.jit
+def scalars(out_ptr, i, u, f, h: "fp16", b: "bf16", d: "fp64", flag, nothing):  # noqa: F821
+    tl.store(out_ptr + 0, i.to(tl.float64))
+    tl.store(out_ptr + 1, (u >> 32).to(tl.float64))
+    tl.store(out_ptr + 2, f.to(tl.float64))
+    tl.store(out_ptr + 3, h.to(tl.float64))
+    tl.store(out_ptr + 4, b.to(tl.float64))
+    tl.store(out_ptr + 5, d)
+    tl.store(out_ptr + 6, flag.to(tl.float64))
+    if nothing is None:
+        tl.store(out_ptr + 7, 1.0)
+
+
+def add(x: torch.Tensor, y: torch.Tensor, block: int = 1024, **options) -> torch.Tensor:
+    """x + y by `add_kernel`."""
+    out = torch.full_like(x, float("nan"))
+    add_kernel[(triton.cdiv(x.numel(), block),)](x, y, out, x.numel(), BLOCK=block, **options)
+    return out
