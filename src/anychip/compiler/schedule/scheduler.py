@@ -60,7 +60,7 @@ class Scheduler:
         self.returns: list[list[Buffer | None]] = []
         self.steps: list[Step] = []
         self.nest: Nest | None = None
-        self.here = 0
+        self.opened = self.here = 0
 
     def run(self) -> Schedule:
         body = self._graph(None, self.func.body, [])
@@ -103,8 +103,18 @@ class Scheduler:
         if self.nest is not None:
             choose_axes(self.nest, self.structure, self.buffers, self.target)
             self._orient(self.nest)
+            self._hold(self.nest)
             self.steps.append(self.nest)
             self.nest = None
+
+    def _hold(self, nest: Nest) -> None:
+        """Everything a nest reads or writes is alive from its first root until it runs, which is here."""
+        for root in nest.roots:
+            written = [root.buffer] if isinstance(root, Write) else getattr(root, "buffers", [])
+            for buffer in [*written, *self._reads(root, nest.domain)]:
+                if buffer is not None:
+                    self._touch(buffer, self.opened)
+                    self._touch(buffer, self.here)
 
     def _orient(self, nest: Nest) -> None:
         """Lay out the buffers that a nest alone writes so that its vector axis is contiguous."""
@@ -119,11 +129,10 @@ class Scheduler:
         if nest is None or not self._joins(nest, root, domain, reduce_axis):
             self._flush()
             nest = self.nest = Nest(domain, [], reduce_axis)
+            self.opened = self.here
         nest.roots.append(root)
         if nest.reduce_axis is None:
             nest.reduce_axis = reduce_axis
-        for buffer in self._reads(root, domain):
-            self._touch(buffer, self.here)
 
     def _reads(self, root: Root, domain: tuple[int, ...]) -> list[Buffer]:
         found = walk_inline(root_values(root), len(domain), lambda v: v in self.buffers)
@@ -349,27 +358,31 @@ class Scheduler:
 
     def _accumulator(self, op: Op) -> Buffer:
         """Where a dot leaves its result: the accumulator's own buffer when nobody else reads it."""
-        home = self._inherited(op.result, op.operands[2])
+        home = self._inherited(op)
         return home if home is not None else self._buffer(op.result)
 
-    def _inherited(self, result: Value, source: Value) -> Buffer | None:
-        """The buffer of the loop argument that `source` updates, if it may be overwritten here."""
-        value = source
-        while value not in self.buffers:
-            op = value.defining_op
-            if op is None or not is_inline_op(op):
-                return None
-            same = [v for v in op.operands if v.type == result.type]
-            if len(same) != 1 or any(
-                v is not same[0] and v.shape and v.defining_op is None for v in op.operands
-            ):
-                return None
-            value = same[0]
-        buffer = self.buffers[value]
-        if buffer.element != result.element or not isinstance(value.owner, Block):
-            return None
-        last = max((site.position for site in self.placement.sites.get(value, ())), default=-1)
-        return buffer if last <= self.here else None
+    def _inherited(self, op: Op) -> Buffer | None:
+        """The buffer of the loop argument that the accumulator of `op` updates element by element,
+        if nothing reads that argument later and `op` runs once in each iteration."""
+        start = op.operands[2]
+        reads: dict[Value, bool] = {}
+        for value, point, leaf in walk_inline([start], len(start.shape), lambda v: v in self.buffers):
+            if leaf and value in self.buffers:
+                reads[value] = reads.get(value, True) and _is_identity(point)
+        if start in self.buffers:
+            reads = {start: True}
+        for value, at_own_index in reads.items():
+            if at_own_index and value.type == op.result.type and isinstance(value.owner, Block):
+                last = max((site.position for site in self.placement.sites.get(value, ())), default=-1)
+                once = set(self.order.loops[op]) == self._home(value)
+                if last <= self.here and once and self._is_carried(value):
+                    return self.buffers[value]
+        return None
+
+    def _is_carried(self, value: Value) -> bool:
+        """Whether a block argument is carried by the innermost loop around it."""
+        loops = self.order.loops[value.owner.ops[0]]  # type: ignore[union-attr]
+        return bool(loops) and any(region.blocks and region.entry is value.owner for region in loops[-1].regions)
 
     # --- control flow ------------------------------------------------------------------------
     def _carried(self, op: Op, initial: list[Value], args: list[Value]) -> list[Buffer | None]:
