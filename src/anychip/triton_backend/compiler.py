@@ -34,6 +34,7 @@ TTIR_PASSES: tuple[tuple[str, str], ...] = (
     ("common", "add_cse"),
     ("ttir", "add_triton_licm"),
     ("common", "add_symbol_dce"),
+    ("ttir", "add_loop_unroll"),
 )
 """Stock passes in order. Those that a Triton version lacks are not needed there (block pointers
 left Triton with 3.8)."""

@@ -20,7 +20,7 @@ for _ in range(3):
 
 TOKEN = re.compile(
     rf"""
-      \#loc[0-9]*\s=\s[^\n]*                            # definition of a location alias, whole
+      \#[A-Za-z_]\w*\s=\s[^\n]*                         # definition of an alias, whole
     | loc\(\#loc[0-9]*\)                                # use of a location alias, whole
     | [%@^][\w$.-]+(?:\#[0-9]+)?                        # %value, %value#2, @symbol, ^block
     | @"(?:[^"\\\n]|\\.)*"                              # @"quoted symbol"
