@@ -33,9 +33,14 @@ def native_overloads(key: str) -> list[str]:
     return [name.removeprefix("aten::") for name in names if name.startswith("aten::")]
 
 
+def has_kernel(name: str, key: str) -> bool:
+    """Whether an ATen overload has a kernel of its own under a dispatch key."""
+    return torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{name}", key)
+
+
 def is_composite(name: str) -> bool:
-    """Whether PyTorch defines the overload by others, its derivative included."""
-    return torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{name}", "CompositeImplicitAutograd")
+    """Whether PyTorch defines the overload on the CPU by others, its derivative included."""
+    return has_kernel(name, "CompositeImplicitAutograd") and not has_kernel(name, "CPU")
 
 
 # ---- variants -------------------------------------------------------------------------------------
@@ -102,11 +107,9 @@ def derived(overload: Overload, variant: Variant) -> Function:
 def served_variants(overload: Overload) -> list[Variant]:
     """The overload and those of its variants that have kernels of their own (the others are
     PyTorch's composites of the overload and a copy, and reach ours so)."""
-    schema_name = overload.name
     found = []
-    for variant in variants(schema_name):
-        native = torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{variant.name}", "CPU")
-        if variant.kind == "functional" or (native and not is_composite(variant.name)):
+    for variant in variants(overload.name):
+        if variant.kind == "functional" or has_kernel(variant.name, "CPU"):
             found.append(variant)
     return found
 
@@ -173,12 +176,35 @@ def _fallen(name: str, reason: str, key: str, keyset: Any, strict: bool) -> Func
 
         return refuse
     native = torch.library.get_kernel(f"aten::{name}", key)
+    expected = [str(argument.type) for argument in overload_of(name)._schema.arguments]
 
     def fall(*arguments: Any, reason_: str = reason, **keywords: Any) -> Any:
         statistics.fallen[name, reason_] += 1
-        return native.call_boxed(keyset, *arguments, **keywords)
+        return native.call_boxed(keyset, *_as_tensors(arguments, expected), **keywords)
 
     return fall
+
+
+def _as_tensors(arguments: tuple[Any, ...], expected: list[str]) -> list[Any]:
+    """Arguments with numbers turned to tensors where the schema has a tensor: PyTorch hands a number
+    to a Python kernel as it was written, but takes it only as a tensor."""
+    first = next((x for x in arguments if isinstance(x, torch.Tensor)), None)
+    return [
+        torch.scalar_tensor(
+            x, dtype=torch.result_type(first, x) if first is not None and not first.ndim else _NUMBER_DTYPES[type(x)]
+        )
+        if kind == "Tensor" and type(x) in _NUMBER_DTYPES
+        else x
+        for x, kind in zip(arguments, expected, strict=False)
+    ]
+
+
+_NUMBER_DTYPES: dict[type, torch.dtype] = {
+    bool: torch.bool,
+    int: torch.int64,
+    float: torch.float64,
+    complex: torch.complex128,
+}
 
 
 def unknown_names(names: Iterable[str]) -> list[str]:

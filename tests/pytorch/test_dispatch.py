@@ -1,0 +1,176 @@
+"""The dispatcher: records against PyTorch's schemas, derived variants, policies, fall-throughs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+import anychip
+from anychip.ops.launch import launches
+from anychip.ops.registry import overloads
+from anychip.ops.schemas import overload_of, variants
+from anychip.pytorch import dispatch, passthrough, policy
+from anychip.pytorch.errors import FallThroughError, PolicyError
+
+
+@pytest.fixture(autouse=True)
+def pytorch_on_its_own() -> Iterator[None]:
+    anychip.disable()
+    anychip.report(reset=True)
+    yield
+    anychip.disable()
+
+
+def test_records_agree_with_pytorch_schemas() -> None:
+    assert dispatch.validate() == []
+
+
+def test_passed_overloads_exist() -> None:
+    for name in passthrough.PASSED:
+        overload_of(name)
+
+
+def test_no_served_overload_is_passed() -> None:
+    assert not passthrough.PASSED & set(overloads())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("add.Tensor", {"add.Tensor", "add_.Tensor", "add.out"}),
+        ("exp", {"exp", "exp_", "exp.out"}),
+        ("sum.dim_IntList", {"sum.dim_IntList", "sum.IntList_out"}),
+        ("clamp", {"clamp", "clamp_", "clamp.out"}),
+        ("copy_", {"copy_"}),
+    ],
+)
+def test_variants_are_derived(name: str, expected: set[str]) -> None:
+    assert {variant.name for variant in variants(name)} == expected
+
+
+def test_operators_run_ours_and_are_given_back() -> None:
+    x = torch.randn(100)
+    expected = torch.exp(x.double())
+    before = launches["flat_kernel[exp]"]
+    with anychip.using("strict"):
+        ours = torch.exp(x)
+    assert launches["flat_kernel[exp]"] == before + 1
+    torch.testing.assert_close(ours.double(), expected, rtol=1e-6, atol=1e-6)
+    torch.exp(x)
+    assert launches["flat_kernel[exp]"] == before + 1
+
+
+def test_in_place_writes_the_same_memory() -> None:
+    x = torch.arange(12.0).reshape(3, 4)
+    alias = x.view(-1)
+    with anychip.using("strict"):
+        result = x.add_(torch.ones(4), alpha=2)
+        x.t().mul_(2)
+    assert result is x
+    assert alias.tolist() == [2.0 * (k + 2) for k in range(12)]
+
+
+def test_in_place_refuses_a_larger_shape_and_a_smaller_type() -> None:
+    with anychip.using("strict"):
+        with pytest.raises(RuntimeError, match="broadcast shape"):
+            torch.ones(3).add_(torch.ones(2, 3))
+        with pytest.raises(RuntimeError, match="can't be cast"):
+            torch.ones(3, dtype=torch.int64).add_(0.5)
+
+
+def test_out_is_resized_and_strided() -> None:
+    x = torch.randn(4, 5)
+    small = torch.empty(0)
+    strided = torch.zeros(4, 10)[:, ::2]
+    with anychip.using("strict"):
+        torch.add(x, x, out=small)
+        torch.sum(x, 1, out=strided[:, 0])
+        torch.mm(x, x.t(), out=torch.empty(0))
+    assert torch.equal(small, x + x)
+    torch.testing.assert_close(strided[:, 0], x.sum(1))
+
+
+def test_strict_names_the_operator_that_falls_through() -> None:
+    x = torch.eye(3)
+    with anychip.using("strict"), pytest.raises(FallThroughError, match="aten::linalg_eig") as raised:
+        torch.linalg.eig(x)
+    assert raised.value.overload == "linalg_eig"
+
+
+def test_strict_refuses_a_dtype_that_is_not_served() -> None:
+    z = torch.ones(3, dtype=torch.complex64)
+    with anychip.using("strict"), pytest.raises(FallThroughError, match="complex64"):
+        torch.mul(z, z)
+
+
+def test_portable_counts_fall_throughs_with_their_reason() -> None:
+    z, x = torch.ones(3, dtype=torch.complex64), torch.eye(3)
+    with anychip.using("portable"):
+        assert torch.equal(torch.mul(z, 2j), z * 2j)
+        torch.linalg.inv_ex(x)
+    fallen = {row.overload: row for row in anychip.report().fallen}
+    assert fallen["mul.Tensor"].calls == 2
+    assert "complex" in fallen["mul.Tensor"].reason
+    assert fallen["linalg_inv_ex"].calls == 1
+
+
+def test_views_and_allocations_pass() -> None:
+    x = torch.randn(2, 3, 4)
+    with anychip.using("strict"):
+        y = x.permute(2, 0, 1)[1:, None].expand(3, 5, 2, 3).transpose(0, 1).unbind(0)[0].detach()
+        torch.empty(3)
+        assert y.shape == (3, 2, 3)
+        assert y[0, 0, 0].item() == x[0, 0, 1].item()
+    assert not anychip.report().fallen
+
+
+def test_policies_nest_and_are_restored() -> None:
+    assert policy() is None
+    anychip.enable("portable")
+    with anychip.using("strict"):
+        current = policy()
+        assert current is not None
+        assert current.name == "strict"
+    current = policy()
+    assert current is not None
+    assert current.name == "portable"
+    anychip.disable()
+    assert policy() is None
+
+
+def test_only_and_exclude_choose_operators() -> None:
+    x = torch.randn(10)
+    with anychip.using("portable", only=["exp"]):
+        torch.exp(x)
+        torch.sin(x)
+    with anychip.using("portable", exclude=["elementwise"]):
+        torch.exp(x)
+    report = anychip.report()
+    assert [(row.overload, row.calls) for row in report.served] == [("exp", 1)]
+    assert {(row.overload, row.calls) for row in report.fallen} == {("sin", 1), ("exp", 1)}
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(PolicyError, match="no_such_operator"):
+        anychip.enable("portable", only=["no_such_operator"])
+    with pytest.raises(PolicyError, match="fastest"):
+        anychip.enable("fastest")
+    assert policy() is None
+
+
+def test_import_needs_no_torch() -> None:
+    code = "import sys, anychip; assert 'torch' not in sys.modules and 'triton' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_report_is_a_table() -> None:
+    x = torch.randn(5)
+    with anychip.using("strict"):
+        torch.exp(x)
+    text = str(anychip.report())
+    assert "flat_kernel[exp]" in text
+    assert "fell through: nothing" in text
