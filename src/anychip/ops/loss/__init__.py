@@ -1,0 +1,1 @@
+"""Losses whose definition is an operator of its own in ATen."""
