@@ -13,7 +13,7 @@ import typer
 
 from .. import __version__
 from ..errors import AnychipError
-from . import chips, doctor, explain, operators
+from . import chips, demo, doctor, explain, operators
 
 application = typer.Typer(
     name="anychip",
@@ -49,6 +49,7 @@ def options(
 
 application.command("doctor")(doctor.doctor)
 application.command("explain")(explain.explain)
+application.command("demo")(demo.demo)
 application.command("ops")(operators.ops)
 application.command("chips")(chips.chips)
 

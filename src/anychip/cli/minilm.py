@@ -24,9 +24,11 @@ LONGEST_SENTENCE = 256
 
 @dataclass(frozen=True)
 class Batch:
-    """Token numbers and attention mask of some sentences, padded to the longest: (sentences, tokens)."""
+    """Token numbers, segment numbers and attention mask of some sentences, padded to the longest; each is
+    int64 of shape (sentences, tokens)."""
 
     input_ids: torch.Tensor
+    token_type_ids: torch.Tensor
     attention_mask: torch.Tensor
 
 
@@ -39,7 +41,9 @@ class Embedder:
     def __call__(self, batch: Batch) -> torch.Tensor:
         with torch.inference_mode():
             hidden = self.model(
-                input_ids=batch.input_ids, attention_mask=batch.attention_mask
+                input_ids=batch.input_ids,
+                token_type_ids=batch.token_type_ids,
+                attention_mask=batch.attention_mask,
             ).last_hidden_state
             weights = batch.attention_mask.unsqueeze(-1).to(hidden.dtype)
             mean = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
@@ -76,7 +80,7 @@ def tokenize(sentences: Sequence[str], batch_size: int) -> list[Batch]:
             max_length=LONGEST_SENTENCE,
             return_tensors="pt",
         )
-        batches.append(Batch(encoded["input_ids"], encoded["attention_mask"]))
+        batches.append(Batch(encoded["input_ids"], encoded["token_type_ids"], encoded["attention_mask"]))
     return batches
 
 

