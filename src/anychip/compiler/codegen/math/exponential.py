@@ -127,5 +127,6 @@ def expm1(m: Formula, x: Num) -> Num:
 
 @function("sigmoid", inline=True)
 def sigmoid(m: Formula, x: Num) -> Num:
-    """1 / (1 + e^-x)."""
-    return 1.0 / (1.0 + exp(m, -x))
+    """1 / (1 + e^-x), through e^-|x|, which cannot overflow."""
+    power = exp(m, -x.abs())
+    return m.where(x < 0.0, power, 1.0) / (1.0 + power)

@@ -288,9 +288,12 @@ class Formula:
         return s, b - (s - a)
 
     def split(self, a: Num) -> tuple[Num, Num]:
-        """a as a sum of two numbers of half the precision, by clearing low bits."""
+        """a as a sum of two numbers of half the precision: the higher one is rounded to nearest,
+        so that the products of halves are exact (Veltkamp's splitting, on the bit pattern)."""
         low_bits = 12 if a.layout.bits == 32 else 27
-        high = (a.bits() & -(1 << low_bits)).as_float()
+        bits = a.bits()
+        high = ((bits + (1 << (low_bits - 1))) & -(1 << low_bits)).as_float()
+        high = self.where(high.abs() < float("inf"), high, (bits & -(1 << low_bits)).as_float())
         return high, a - high
 
     def two_product(self, a: Num, b: Operand) -> tuple[Num, Num]:

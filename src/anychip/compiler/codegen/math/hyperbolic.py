@@ -52,8 +52,8 @@ def tanh(m: Formula, x: Num) -> Num:
     magnitude = x.abs()
     square = x * x
     small = m.multiply_add(square * x, m.polynomial(square, TANH_TAIL[x.val.type.element]), x)
-    large = (1.0 - 2.0 / (exp(m, magnitude + magnitude) + 1.0)).copysign(x)
-    return m.where(magnitude < 0.55, small, large)
+    large = 1.0 - 2.0 / (exp(m, magnitude + magnitude) + 1.0)
+    return m.where(magnitude < 0.55, small, large).copysign(x)
 
 
 def _half_exp(m: Formula, x: Num) -> Num:
@@ -86,7 +86,7 @@ def asinh(m: Formula, x: Num) -> Num:
     huge = magnitude > 2.0**28
     large = log1p(m, magnitude + square / (1.0 + (square + 1.0).sqrt()))
     large = m.where(huge, log(m, magnitude) + LN2, large)
-    return m.where(magnitude < 0.5, small, large.copysign(x))
+    return m.where(magnitude < 0.5, small, large).copysign(x)
 
 
 @function("acosh")

@@ -26,8 +26,10 @@ def _positive_remainder(m: Formula, x: Num, y: Num) -> Num:
     rest = Num(m, phi.val)
     shift = binary_exponent(m, rest) - exponent - QUOTIENT_BITS
     shift = m.where(shift < 0, 0, shift)
-    half = shift >> 1
-    step = y * m.power_of_two(half) * m.power_of_two(shift - half)
+    step = y
+    for _ in range(3):
+        part = m.where(shift > 1000, 1000, shift)
+        step, shift = step * m.power_of_two(part), shift - part
     quotient = trunc(m, rest / step)
     product, error = m.two_product(quotient, step)
     following = (rest - product) - error
