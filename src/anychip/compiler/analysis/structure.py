@@ -72,9 +72,7 @@ class Structure:
         if mapped is None:
             return opaque(point, rank)
         parts = [self.of(v, p, rank) for v, p in zip(op.operands, mapped, strict=True)]
-        strides = tuple(
-            ZERO if all(part.strides[a] == ZERO for part in parts) else None for a in range(rank)
-        )
+        strides = tuple(ZERO if all(part.strides[a] == ZERO for part in parts) else None for a in range(rank))
         return Linear(None, strides)
 
 
@@ -156,9 +154,11 @@ _POINT_MAPS: dict[str, Callable[[Op, Value, Point], list[Point]]] = {
     "tt.reshape": _map_reshape,
     "tt.trans": _map_trans,
     "tt.join": lambda op, _, p: [p[:-1], p[:-1]],
-    "tt.split": lambda op, r, p: [(*p, Linear(Polynomial.constant(r.index), (ZERO,) * len(p[0].strides)))]
-    if p
-    else [(Linear(Polynomial.constant(r.index), ()),)],
+    "tt.split": lambda op, r, p: (
+        [(*p, Linear(Polynomial.constant(r.index), (ZERO,) * len(p[0].strides)))]
+        if p
+        else [(Linear(Polynomial.constant(r.index), ()),)]
+    ),
 }
 
 

@@ -221,7 +221,9 @@ class Builder:
         if val.is_constant:
             return self.vector([val.ref] * lanes, type)
         first = self.raw(type, f"insertelement {type} poison, {val}, i32 0")
-        return self.raw(type, f"shufflevector {type} {first.ref}, {type} poison, <{lanes} x i32> zeroinitializer")
+        return self.raw(
+            type, f"shufflevector {type} {first.ref}, {type} poison, <{lanes} x i32> zeroinitializer"
+        )
 
     def unify(self, *vals: Val) -> list[Val]:
         """All values with the largest number of lanes among them."""
@@ -247,7 +249,8 @@ class Builder:
         second = other.ref if other is not None else "poison"
         mask = ", ".join(f"i32 {'poison' if i < 0 else i}" for i in lanes)
         return self.raw(
-            val.type.with_lanes(len(lanes)), f"shufflevector {val}, {val.type} {second}, <{len(lanes)} x i32> <{mask}>"
+            val.type.with_lanes(len(lanes)),
+            f"shufflevector {val}, {val.type} {second}, <{len(lanes)} x i32> <{mask}>",
         )
 
     def concat(self, low: Val, high: Val) -> Val:

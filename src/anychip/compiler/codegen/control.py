@@ -137,7 +137,9 @@ class StepEmitter:
         then, otherwise, done = (b.label(n) for n in ("then", "else", "endif"))
         b.cond_br(self.context.scalars[op.operands[0]], then, otherwise)
         ends: list[tuple[list[Val | None], str]] = []
-        for label, steps, region in zip((then, otherwise), (step.then, step.otherwise), op.regions, strict=False):
+        for label, steps, region in zip(
+            (then, otherwise), (step.then, step.otherwise), op.regions, strict=False
+        ):
             b.place(label)
             self.steps(steps)
             values = region.entry.terminator.operands if region.blocks and op.results else []
@@ -258,7 +260,8 @@ class StepEmitter:
     def _return(self, op: Op) -> None:
         end, exits = self._returns[-1]
         values = [
-            Val("poison", register_type(v.element)) if v.shape else self.context.scalars[v] for v in op.operands
+            Val("poison", register_type(v.element)) if v.shape else self.context.scalars[v]
+            for v in op.operands
         ]
         exits.append((values, self.b.block))
         self.b.br(end)

@@ -112,7 +112,9 @@ class DotEmitter:
         if base is None or self.step.c is None:
             return [self.b.splat(self.b.null(self.type.with_lanes(1)), self.lanes)] * count
         corner = self._place(self.step.c, base, row, column)
-        return [self._load_c(self.step.c, corner, r, c) for r in range(self.rows) for c in range(self.columns)]
+        return [
+            self._load_c(self.step.c, corner, r, c) for r in range(self.rows) for c in range(self.columns)
+        ]
 
     def _offset(self, buffer: Buffer, row: int, column: int) -> int:
         *_, along_rows, along_columns = buffer.strides
@@ -120,7 +122,9 @@ class DotEmitter:
 
     def _load_c(self, buffer: Buffer, corner: Val, row: int, column: int) -> Val:
         address = self.b.gep(corner, self._offset(buffer, row, column))
-        value = self.b.load(register_type(buffer.element, self.lanes), address, buffer.element.bytes, self.meta)
+        value = self.b.load(
+            register_type(buffer.element, self.lanes), address, buffer.element.bytes, self.meta
+        )
         return self._to_compute(value, buffer.element)
 
     def _to_compute(self, value: Val, element: ElementType) -> Val:

@@ -19,7 +19,12 @@ from .evaluate import Evaluation, Index, Point
 from .llvm_types import LLType, Val, register_type
 
 ORDERINGS = {"relaxed": "monotonic", "acquire": "acquire", "release": "release", "acq_rel": "acq_rel"}
-FAILURE_ORDERINGS = {"monotonic": "monotonic", "acquire": "acquire", "release": "monotonic", "acq_rel": "acquire"}
+FAILURE_ORDERINGS = {
+    "monotonic": "monotonic",
+    "acquire": "acquire",
+    "release": "monotonic",
+    "acq_rel": "acquire",
+}
 UPDATES = {
     "and": "and", "or": "or", "xor": "xor", "add": "add", "max": "max", "min": "min", "umax": "umax",
     "umin": "umin", "exch": "xchg", "fadd": "fadd",
@@ -174,7 +179,6 @@ def _assert(context: Context, op: Op, args: list[Val], index: list[Val]) -> list
 
 def _print(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
     """One line for each element: program id, index in the tile, prefix, value."""
-    b = context.b
     signs = op.attrs.get("is_signed") or []
     for number, (operand, value) in enumerate(zip(op.operands, args, strict=True)):
         signed = bool(signs[number]) if number < len(signs) else True
@@ -188,7 +192,9 @@ def _print(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[
     return []
 
 
-def _format(context: Context, element: object, value: Val, signed: bool, hexadecimal: bool) -> tuple[str, Val]:
+def _format(
+    context: Context, element: object, value: Val, signed: bool, hexadecimal: bool
+) -> tuple[str, Val]:
     b = context.b
     if isinstance(element, PointerType):
         return "%p", value

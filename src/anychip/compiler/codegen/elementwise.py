@@ -24,7 +24,8 @@ _INTEGER = {
     "arith.xori": "xor",
 }  # fmt: skip
 _INTRINSIC = {
-    "arith.maxsi": "llvm.smax", "arith.minsi": "llvm.smin", "arith.maxui": "llvm.umax", "arith.minui": "llvm.umin",
+    "arith.maxsi": "llvm.smax", "arith.minsi": "llvm.smin", "arith.maxui": "llvm.umax",
+    "arith.minui": "llvm.umin",
 }  # fmt: skip
 _FLOAT = {"arith.addf": "fadd", "arith.subf": "fsub", "arith.mulf": "fmul", "arith.divf": "fdiv",
           "tt.precise_divf": "fdiv", "tt.approx_divf": "fdiv"}  # fmt: skip
@@ -62,7 +63,11 @@ def is_elementwise(op: Op) -> bool:
 def constant(b: Builder, value: object, element: ElementType, target: Target) -> Val:
     """A scalar constant of a tile IR element type."""
     if isinstance(element, PointerType):
-        return b.cast("inttoptr", b.int(int(value), LLType("i64")), "ptr") if value else Val("null", LLType("ptr"))  # type: ignore[call-overload]
+        return (
+            b.cast("inttoptr", b.int(int(value), LLType("i64")), "ptr")
+            if value
+            else Val("null", LLType("ptr"))
+        )  # type: ignore[call-overload]
     if element.is_integer:
         return b.int(int(value), register_type(element))  # type: ignore[call-overload]
     number = float(value)  # type: ignore[arg-type]
@@ -87,7 +92,8 @@ def _in_f32(b: Builder, op: Op, args: list[Val], target: Target, compute: Callab
 
 
 def _integer(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
-    return b.binary(_INTEGER[op.name], *args) if op.name != "arith.andi" else b.and_(*args)
+    x, y = args
+    return b.and_(x, y) if op.name == "arith.andi" else b.binary(_INTEGER[op.name], x, y)
 
 
 def _intrinsic(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
@@ -346,7 +352,8 @@ _RULES: dict[str, Rule] = {
     "arith.cmpf": _compare_floats,
     "arith.select": _select,
     **dict.fromkeys(
-        ("arith.extsi", "arith.extui", "arith.trunci", "arith.index_cast", "arith.index_castui"), _cast_integer
+        ("arith.extsi", "arith.extui", "arith.trunci", "arith.index_cast", "arith.index_castui"),
+        _cast_integer,
     ),
     **dict.fromkeys(("arith.extf", "arith.truncf", "tt.fp_to_fp"), _cast_float),
     **dict.fromkeys(("arith.sitofp", "arith.uitofp"), _int_to_float),

@@ -218,7 +218,9 @@ def _cat(ev: Evaluation, op: Op, value: Value, point: Point) -> Lane:
     half = op.operands[0].shape[0]
     bit = half.bit_length() - 1
     index = point[0]
-    low: Val | int = index.base & (half - 1) if isinstance(index.base, int) else ev.b.and_(index.base, ev.b.int(half - 1))
+    low: Val | int = (
+        index.base & (half - 1) if isinstance(index.base, int) else ev.b.and_(index.base, ev.b.int(half - 1))
+    )
     pattern = None if index.pattern is None else tuple(p & (half - 1) for p in index.pattern)
     inner = (Index(low, pattern, (index.tag, 0, bit)), *point[1:])
     return _choose(ev, index, bit, lambda k: ev.value(op.operands[k], inner))

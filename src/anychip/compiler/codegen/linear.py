@@ -181,6 +181,4 @@ class LinearArithmetic:
 
 def with_exact(lin: Lin, exact: Callable[[], Val], guards: Sequence[Val] = ()) -> Lin:
     """`lin` with further guards and the way to make the vector that always holds."""
-    return Lin(
-        lin.type, lin.parts, lin.offset, lin.pattern, lin.terms, lin.guards + tuple(guards), exact
-    )
+    return Lin(lin.type, lin.parts, lin.offset, lin.pattern, lin.terms, lin.guards + tuple(guards), exact)

@@ -41,7 +41,11 @@ class MaskBounds:
                 continue
             self._seen.add((value, point))
             op = value.defining_op
-            if op is None or not is_inline_op(op) or op.name in ("tt.gather", "tt.reduce", "tt.cat", "tt.join"):
+            if (
+                op is None
+                or not is_inline_op(op)
+                or op.name in ("tt.gather", "tt.reduce", "tt.cat", "tt.join")
+            ):
                 continue
             if op.name == "tt.load":
                 self._access(op, point)

@@ -14,7 +14,6 @@ from ..ir.types import ElementType, PointerType, element_of
 from ..schedule.steps import Buffer
 from .builder import I1, I64, PTR, mangle
 from .linear import Lane, Lin
-from .builder import mangle
 from .llvm_types import LLType, Val, register_type
 
 if TYPE_CHECKING:
@@ -59,7 +58,9 @@ def load(ev: Evaluation, op: Op, point: Point) -> Val:
     return value
 
 
-def store(ev: Evaluation, op: Op, point: Point, value: Val, pointer: Lane, mask: Val | None, how: str) -> None:
+def store(
+    ev: Evaluation, op: Op, point: Point, value: Val, pointer: Lane, mask: Val | None, how: str
+) -> None:
     """A `tt.store` for one chunk, its operands evaluated before."""
     element = element_of(op.operands[0].type)
     assert isinstance(element, PointerType)

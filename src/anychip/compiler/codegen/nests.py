@@ -125,13 +125,9 @@ class NestEmitter:
     def _points(self, position: dict[int, Val | int]) -> list[Point]:
         """The point of each chunk of the unit; axes that do not differ share their index."""
         rank = len(self.nest.domain)
-        shared = {
-            a: self._index(a, position[a], 0) for a in range(rank) if a != self.unit_axis
-        }
+        shared = {a: self._index(a, position[a], 0) for a in range(rank) if a != self.unit_axis}
         return [
-            tuple(
-                shared[a] if a in shared else self._index(a, position[a], chunk) for a in range(rank)
-            )
+            tuple(shared[a] if a in shared else self._index(a, position[a], chunk) for a in range(rank))
             for chunk in range(self.units)
         ]
 
@@ -227,7 +223,10 @@ class NestEmitter:
                 lines = [interleave(self.b, rows)]
             else:
                 wide = f"i{root.buffer.element.bits * group}"
-                block = [self.b.raw(LLType(wide, len(rows)), f"bitcast {r} to <{len(rows)} x {wide}>") for r in rows]
+                block = [
+                    self.b.raw(LLType(wide, len(rows)), f"bitcast {r} to <{len(rows)} x {wide}>")
+                    for r in rows
+                ]
                 lines = transpose(self.b, block)
             for k, line in enumerate(lines):
                 address = memory.group_address(ev, root.buffer, tuple(batch), inner, k, last)

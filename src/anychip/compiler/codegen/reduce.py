@@ -70,9 +70,7 @@ class Accumulators:
         self.elements: list[ElementType] = [v.element for v in root.op.operands]
         name = combining_op(root.op)
         self.identity = IDENTITIES.get(name) if name is not None else None
-        self.slots = [
-            [self.b.alloca(register_type(e, lanes)) for e in self.elements] for _ in range(units)
-        ]
+        self.slots = [[self.b.alloca(register_type(e, lanes)) for e in self.elements] for _ in range(units)]
 
     @property
     def has_identity(self) -> bool:

@@ -37,7 +37,8 @@ class ScanEmitter:
         self.lanes = native if self.across is not None else min(native, self.shape[self.axis])
         self.outer = [a for a in others if a != self.across]
         self.slots = [
-            self.b.alloca(register_type(e, self.lanes if self.across is not None else 1)) for e in self.elements
+            self.b.alloca(register_type(e, self.lanes if self.across is not None else 1))
+            for e in self.elements
         ]
 
     def emit(self) -> None:
@@ -46,14 +47,10 @@ class ScanEmitter:
     def _outer(self, depth: int, position: dict[int, Val | int]) -> None:
         if depth < len(self.outer):
             axis = self.outer[depth]
-            loop(
-                self.b, self.shape[axis], 1, lambda index: self._outer(depth + 1, {**position, axis: index})
-            )
+            loop(self.b, self.shape[axis], 1, lambda index: self._outer(depth + 1, {**position, axis: index}))
         elif self.across is not None:
             axis = self.across
-            loop(
-                self.b, self.shape[axis], self.lanes, lambda index: self._columns({**position, axis: index})
-            )
+            loop(self.b, self.shape[axis], self.lanes, lambda index: self._columns({**position, axis: index}))
         else:
             self._row(position)
 

@@ -49,6 +49,13 @@ def walk_inline(
         pending += [(v, p) for v, p in zip(op.operands, mapped, strict=True) if v.shape]
 
 
+_MOVES_ONLY = frozenset(
+    {"tt.splat", "tt.broadcast", "tt.expand_dims", "tt.reshape", "tt.trans", "tt.bitcast", "arith.constant",
+     "arith.select", "arith.bitcast"}
+)  # fmt: skip
+"""Operations that compute nothing with a float, so that it may stay as narrow as it is in memory."""
+
+
 def choose_axes(nest: Nest, structure: Structure, buffers: dict[Value, Buffer], target: Target) -> None:
     """Fill in `nest.axes`, `nest.lanes` and `nest.lane_extents`."""
     rank = len(nest.domain)
@@ -142,10 +149,7 @@ def _turned_axis(nest: Nest) -> int | None:
 def _computes_float(op: Op | None) -> bool:
     if op is None or not op.results or isinstance(op.results[0].element, PointerType):
         return False
-    return op.results[0].element.is_float and op.name not in (
-        "tt.splat", "tt.broadcast", "tt.expand_dims", "tt.reshape", "tt.trans", "arith.constant", "arith.select",
-        "tt.bitcast", "arith.bitcast",
-    )  # fmt: skip
+    return op.results[0].element.is_float and op.name not in _MOVES_ONLY
 
 
 def _buffer_linear(buffer: Buffer, point: Point, rank: int) -> Linear:

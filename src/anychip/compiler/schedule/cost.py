@@ -52,7 +52,10 @@ def _is_chunk_linear(op: Op, structure: Structure) -> bool:
     index, divisor = op.operands
     point = identity_point(len(index.shape))
     linear = structure.of(index, point, len(index.shape))
-    return all(s is not None for s in linear.strides) and structure.of(divisor, point, len(index.shape)).is_uniform
+    return (
+        all(s is not None for s in linear.strides)
+        and structure.of(divisor, point, len(index.shape)).is_uniform
+    )
 
 
 def _load_cost(pointer: Value, structure: Structure) -> float:

@@ -37,6 +37,13 @@ class Site:
     stores: tuple[Op, ...] = ()
 
 
+def _has_steps(op: Op) -> bool:
+    """Whether `op` does anything besides making values that are evaluated on demand."""
+    if op.regions and op.name not in PURE_REGIONS:
+        return True
+    return not is_inline_op(op) and (op.name in WRITES or any(v.shape for v in op.operands))
+
+
 def is_inline_reduction(op: Op) -> bool:
     """Whether a `tt.reduce` is evaluated as an expression of its elements."""
     return (
@@ -116,9 +123,7 @@ class Placement:
                 if group and group[0].operands[0].shape != op.operands[0].shape:
                     close()
                 group.append(op)
-            elif op.name == "tt.load" or (op.regions and op.name not in PURE_REGIONS):
-                close()
-            elif not is_inline_op(op) and (op.name in WRITES or any(v.shape for v in op.operands)):
+            elif op.name == "tt.load" or _has_steps(op):
                 close()
         close()
 
@@ -265,7 +270,14 @@ def pointer_parts(pointer: Value) -> tuple[Value | None, Value | None]:
             if value.shape:
                 offset, offsets = op.operands[1], offsets + 1
             value = op.operands[0]
-        elif op.name in ("tt.splat", "tt.broadcast", "tt.expand_dims", "tt.reshape", "tt.trans", "tt.bitcast"):
+        elif op.name in (
+            "tt.splat",
+            "tt.broadcast",
+            "tt.expand_dims",
+            "tt.reshape",
+            "tt.trans",
+            "tt.bitcast",
+        ):
             value = op.operands[0]
         else:
             return None, None

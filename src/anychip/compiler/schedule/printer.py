@@ -58,9 +58,7 @@ def _steps(steps: list[Step], depth: int) -> Iterator[str]:
     pad = "  " * depth
     for step in steps:
         if isinstance(step, Nest):
-            loops = ", ".join(
-                f"axis {a}: {step.domain[a]} by {step.lane_extents[a]}" for a in step.axes
-            )
+            loops = ", ".join(f"axis {a}: {step.domain[a]} by {step.lane_extents[a]}" for a in step.axes)
             reduced = f", reduces axis {step.reduce_axis}" if step.reduce_axis is not None else ""
             yield f"{pad}nest [{loops}] {step.lanes} lanes{reduced}"
             for root in step.roots:

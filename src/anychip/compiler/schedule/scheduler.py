@@ -382,7 +382,9 @@ class Scheduler:
     def _is_carried(self, value: Value) -> bool:
         """Whether a block argument is carried by the innermost loop around it."""
         loops = self.order.loops[value.owner.ops[0]]  # type: ignore[union-attr]
-        return bool(loops) and any(region.blocks and region.entry is value.owner for region in loops[-1].regions)
+        return bool(loops) and any(
+            region.blocks and region.entry is value.owner for region in loops[-1].regions
+        )
 
     # --- control flow ------------------------------------------------------------------------
     def _carried(self, op: Op, initial: list[Value], args: list[Value]) -> list[Buffer | None]:
