@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import triton
@@ -76,25 +76,107 @@ def scalar_bits(value: float | int | bool, floating: bool) -> int:
     return struct.unpack("<q", struct.pack("<d", float(value)))[0]
 
 
-def launch(
-    kernel: Any,
-    programs: int | tuple[int, ...],
-    *arguments: Any,
-    function: Any = None,
-    label: str = "",
-    **constants: Any,
-) -> None:
-    """Launch `kernel` over `programs` program instances (nothing happens for zero).
+PLANS_KEPT = 4096
+"""Plans that one operator remembers; beyond, it forgets them all and begins anew."""
 
-    `function` is the scalar function that a machinery kernel applies; it becomes the constant
-    `FUNCTION`. Its name, or `label`, is part of the name under which the launch is counted.
+
+def signature(*operands: Any) -> tuple[Any, ...]:
+    """What a plan depends on: dtype, shape, strides and device of tensors, the other operands as they are."""
+    return tuple(
+        (x.dtype, x.shape, x.stride(), x.device) if isinstance(x, torch.Tensor) else x for x in operands
+    )
+
+
+class Plan:
+    """A launch with everything settled but its tensors and numbers.
+
+    Kernels take, in this order: tensors (or None), `sizes`, numbers, constants. `result` is what the
+    operator wants to remember with the plan, such as the shape of its output. The compiled kernel is
+    kept for each combination of unaligned tensors, and called without going through Triton's binder.
     """
+
+    __slots__ = ("constants", "grid", "kernel", "name", "ready", "result", "sizes")
+
+    def __init__(
+        self,
+        kernel: Any,
+        programs: int | tuple[int, ...],
+        sizes: tuple[Any, ...],
+        constants: Mapping[str, Any],
+        *,
+        label: str = "",
+        result: Any = None,
+    ):
+        grid = (programs,) if isinstance(programs, int) else programs
+        self.kernel = kernel
+        self.grid = (*grid, 1, 1)[:3]
+        self.sizes = sizes
+        self.constants = constants
+        self.name = f"{kernel.__name__}[{label}]" if label else kernel.__name__
+        self.result = result
+        self.ready: dict[int, tuple[Any, Any, Any, Any, tuple[Any, ...]]] = {}
+
+    def launch(self, *tensors: torch.Tensor | None, numbers: tuple[int, ...] = ()) -> None:
+        """Launch over the plan's grid (nothing happens for an empty one)."""
+        if 0 in self.grid:
+            return
+        launches[self.name] += 1
+        counter = getattr(_attribution, "counter", None)
+        if counter is not None:
+            counter[self.name] += 1
+        unaligned = 0
+        device = None
+        for x in tensors:
+            unaligned <<= 1
+            if x is not None:
+                if x.data_ptr() & 15:
+                    unaligned |= 1
+                device = x.device
+        ready = self.ready.get(unaligned)
+        runtime = triton.knobs.runtime
+        if ready is None or runtime.launch_enter_hook.calls or runtime.launch_exit_hook.calls:
+            self._first(unaligned, tensors, numbers)
+            return
+        run, function, metadata, _, constants = ready
+        stream = 0 if device is None or device.type == "cpu" else torch.cuda.current_stream(device).cuda_stream
+        run(
+            *self.grid, stream, function, metadata, None,
+            runtime.launch_enter_hook, runtime.launch_exit_hook,
+            *tensors, *self.sizes, *numbers, *constants,
+        )  # fmt: skip
+
+    def _first(self, unaligned: int, tensors: tuple[Any, ...], numbers: tuple[int, ...]) -> None:
+        """Launch by way of Triton, which compiles, and keep what it compiled."""
+        compiled = self.kernel[self.grid](*tensors, *self.sizes, *numbers, **self.constants)
+        if not hasattr(compiled, "packed_metadata"):
+            return
+        given = len(tensors) + len(self.sizes) + len(numbers)
+        constants = tuple(self.constants[name] for name in self.kernel.arg_names[given:])
+        self.ready[unaligned] = (compiled.run, compiled.function, compiled.packed_metadata, compiled, constants)
+
+
+Kept = TypeVar("Kept")
+
+
+class Plans(dict[Any, Kept]):
+    """The plans of one operator by signature."""
+
+    def remember(self, key: Any, plan: Kept) -> Kept:
+        """Keep a plan; returns it."""
+        if len(self) >= PLANS_KEPT:
+            self.clear()
+        self[key] = plan
+        return plan
+
+
+def launch(
+    kernel: Any, programs: int | tuple[int, ...], *arguments: Any, label: str = "", **constants: Any
+) -> None:
+    """Launch `kernel` once, over `programs` program instances (nothing happens for zero), without a
+    plan. `label` becomes part of the name under which the launch is counted."""
     grid = (programs,) if isinstance(programs, int) else programs
     if 0 in grid:
         return
-    if function is not None:
-        constants["FUNCTION"] = function
-        label = function.__name__
     name = f"{kernel.__name__}[{label}]" if label else kernel.__name__
     launches[name] += 1
     counter = getattr(_attribution, "counter", None)

@@ -17,7 +17,7 @@ from torch._prims_common import elementwise_dtypes
 
 from .errors import ArgumentError, NotServed
 from .iteration import broadcast_strides, coalesce, power_of_two, second_innermost
-from .launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
+from .launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits
 from .registry import FLOATING, Operator, Overload, Sample, Samples, register
 from .samples import pointwise_samples
 from .schemas import binder
@@ -25,7 +25,6 @@ from .schemas import binder
 Number = bool | int | float
 MAX_OPERANDS = 5
 TILES = Tiles(simt={"flat": 1024, "tile": 1024}, simd={"flat": 2048, "tile": 4096})
-PLANS_KEPT = 4096
 
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -150,18 +149,6 @@ def tiled_kernel(
 # ---- forward --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a call with one signature needs: everything but the pointers and the numbers' values."""
-
-    shape: tuple[int, ...]
-    result: torch.dtype
-    kernel: Any
-    programs: int
-    sizes: tuple[Any, ...]
-    constants: dict[str, Any]
-
-
 @dataclass(eq=False, slots=True)
 class Pointwise:
     """A scalar function as a function of tensors and numbers, in the order of its parameters."""
@@ -174,7 +161,7 @@ class Pointwise:
     converts: bool = False
     """The result may go into an `out` of any dtype (a copy), not only where PyTorch's rules cast."""
     tiles: Tiles = TILES
-    _plans: dict[Any, Plan] = field(default_factory=dict)
+    _plans: Plans[Plan] = field(default_factory=Plans)
 
     @property
     def name(self) -> str:
@@ -191,18 +178,14 @@ class Pointwise:
             None if out is None else (out.dtype, out.shape, out.stride()),
         )
         plan = self._plans.get(key)
-        device = next((x.device for x in operands if isinstance(x, torch.Tensor) and x.ndim), None)
-        if device is None:
-            device = next((x.device for x in (*operands, out) if isinstance(x, torch.Tensor)), None)
-        assert device is not None
         if plan is None:
-            operands, plan, out = self._plan(operands, out, device)
-            if len(self._plans) >= PLANS_KEPT:
-                self._plans.clear()
-            self._plans[key] = plan
-        elif out is None:
-            out = self._allocate(operands, plan.shape, plan.result, device)
-        floating = plan.constants["FLOAT"]
+            given = None if out is None else out.shape
+            plan, out = self._plan(operands, out)
+            if given is None or given == out.shape:
+                self._plans.remember(key, plan)
+        shape, dtype, device, floating = plan.result
+        if out is None:
+            out = self._allocate(operands, shape, dtype, device)
         pointers: list[Any] = [None] * MAX_OPERANDS
         numbers = [0] * MAX_OPERANDS
         for k, x in enumerate(operands):
@@ -210,10 +193,7 @@ class Pointwise:
                 pointers[k] = x if x.device == device else x.to(device)
             else:
                 numbers[k] = scalar_bits(x, floating)
-        launch(
-            plan.kernel, plan.programs, out, *pointers, *plan.sizes, *numbers,
-            function=self.function, **plan.constants,
-        )  # fmt: skip
+        plan.launch(out, *pointers, numbers=tuple(numbers))
         return out
 
     def _types(self, operands: Sequence[Any], out: torch.Tensor | None) -> tuple[torch.dtype, torch.dtype]:
@@ -244,12 +224,15 @@ class Pointwise:
         return torch.empty(shape, dtype=dtype, device=device)
 
     def _plan(
-        self, operands: Sequence[Any], out: torch.Tensor | None, device: torch.device
-    ) -> tuple[Sequence[Any], Plan, torch.Tensor]:
+        self, operands: Sequence[Any], out: torch.Tensor | None
+    ) -> tuple[Plan, torch.Tensor]:
+        """The plan for these operands, and the output that it was made for."""
+        tensors = [x for x in (*operands, out) if isinstance(x, torch.Tensor)]
+        device = next((x.device for x in tensors if x.ndim), tensors[0].device)
         compute, result = self._types(operands, out)
-        tensors = [x for x in operands if isinstance(x, torch.Tensor)]
-        if tensors:
-            shape = tuple(torch.broadcast_shapes(*(x.shape for x in tensors)))
+        shapes = [x.shape for x in operands if isinstance(x, torch.Tensor)]
+        if shapes:
+            shape = tuple(torch.broadcast_shapes(*shapes))
         else:
             assert out is not None
             shape = tuple(out.shape)
@@ -268,10 +251,14 @@ class Pointwise:
                 out.resize_(shape)
         kernel, programs, sizes, blocks = self._tile(shape, operands, out, device)
         constants: dict[str, Any] = {
-            "ARITY": len(operands), "RAW": self.raw,
+            "FUNCTION": self.function, "ARITY": len(operands), "RAW": self.raw,
             "COMPUTE": TRITON_DTYPES[compute], "FLOAT": compute.is_floating_point, **blocks,
         }  # fmt: skip
-        return operands, Plan(shape, result, kernel, programs, sizes, constants), out
+        plan = Plan(
+            kernel, programs, sizes, constants, label=self.name,
+            result=(shape, result, device, compute.is_floating_point),
+        )  # fmt: skip
+        return plan, out
 
     def _tile(
         self, shape: tuple[int, ...], operands: Sequence[Any], out: torch.Tensor, device: torch.device

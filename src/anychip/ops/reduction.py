@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -15,8 +15,8 @@ import triton
 import triton.language as tl
 
 from .errors import ArgumentError, NotServed
-from .iteration import coalesce, power_of_two
-from .launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
+from .iteration import Space, coalesce, power_of_two
+from .launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits, signature
 from .pointwise import store_as
 
 TILES = Tiles(
@@ -103,7 +103,7 @@ def reduce_kernel(MAP: Any, COMBINE: Any, FINISH: Any) -> Any:  # noqa: N803 (co
 # ---- forward --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Reduction:
     """`combine` with its `identity`, `map` before and `finish` after, as `@triton.jit` functions."""
 
@@ -113,6 +113,7 @@ class Reduction:
     map: Any = itself
     finish: Any = total_itself
     tiles: Tiles = TILES
+    _stages: Plans[Stages] = field(default_factory=Plans)
 
     @property
     def kernel(self) -> Any:
@@ -137,99 +138,154 @@ class Reduction:
         """
         if source.dtype not in TRITON_DTYPES or result not in TRITON_DTYPES:
             raise NotServed(self.name, f"dtype {source.dtype} into {result} is not served")
-        reduced = normal_dims(dims, source.ndim)
-        shape = reduced_shape(source.shape, reduced, keepdim)
-        if out is None:
-            out = torch.empty(shape, dtype=result, device=source.device)
-        elif tuple(out.shape) != shape:
-            out.resize_(shape)
-        kept = [d for d in range(source.ndim) if d not in reduced]
-        out_strides = out.stride() if not keepdim else tuple(out.stride(d) for d in kept)
-        if not kept:
-            out_strides = ()
-        count = math.prod(source.shape[d] for d in reduced)
         start = self.identity if identity is None else identity
-        self._run(source, kept, sorted(reduced), out, out_strides, compute, parameter, count, start)
+        key = (
+            signature(source), None if dims is None else tuple(dims), keepdim, compute, result, start,
+            None if out is None else (out.shape, out.stride(), out.dtype), parameter,
+        )  # fmt: skip
+        stages = self._stages.get(key)
+        if stages is None:
+            reduced = normal_dims(dims, source.ndim)
+            shape = reduced_shape(source.shape, reduced, keepdim)
+            if out is None:
+                out = torch.empty(shape, dtype=result, device=source.device)
+            elif tuple(out.shape) != shape:
+                out.resize_(shape)
+                return self(
+                    source, dims, keepdim, compute=compute, result=result, parameter=parameter,
+                    identity=identity, out=out,
+                )  # fmt: skip
+            stages = self._plan(source, sorted(reduced), keepdim, out, compute, parameter, start)
+            self._stages.remember(key, stages)
+        elif out is None:
+            out = torch.empty(stages.shape, dtype=result, device=source.device)
+        if stages.order is not None:
+            source = source.permute(stages.order).contiguous()
+        if stages.second is None:
+            stages.first.launch(out, source, numbers=stages.numbers)
+        else:
+            partial = torch.empty(stages.partial, dtype=compute, device=source.device)
+            stages.first.launch(partial, source, numbers=stages.numbers)
+            stages.second.launch(out, partial, numbers=stages.numbers)
         return out
 
-    def _run(
+    def _plan(
         self,
         source: torch.Tensor,
-        kept: Sequence[int],
         reduced: Sequence[int],
+        keepdim: bool,
         out: torch.Tensor,
-        out_strides: Sequence[int],
         compute: torch.dtype,
         parameter: float,
-        count: int,
         identity: float | int,
-    ) -> None:
-        stride = source.stride()
-        inner = coalesce([source.shape[d] for d in reduced], [tuple(stride[d] for d in reduced)])
-        if count == 0:
-            inner = coalesce([0], [(1,)])
+    ) -> Stages:
+        """The launches for these shapes and strides."""
+        kept = [d for d in range(source.ndim) if d not in reduced]
+        count = math.prod(source.shape[d] for d in reduced)
+        out_strides = [out.stride(d) for d in kept] if keepdim else list(out.stride())
+        sizes = [source.shape[d] for d in kept]
+        inner = _runs(source.shape, source.stride(), reduced)
+        order = None
+        kept_strides = [source.stride(d) for d in kept]
         if len(inner.sizes) > 2:
-            order = [*kept, *reduced]
-            source = source.permute(order).contiguous()
-            kept, reduced = range(len(kept)), range(len(kept), len(order))
-            stride = source.stride()
-            inner = coalesce([source.shape[d] for d in reduced], [tuple(stride[d] for d in reduced)])
-        runs, run_stride = (inner.sizes[0], inner.strides[0][0]) if len(inner.sizes) == 2 else (1, 0)
-        length, element_stride = inner.sizes[-1], inner.strides[0][-1]
-        kept_sizes = [source.shape[d] for d in kept]
-        if 0 in kept_sizes:
-            return
-        space = coalesce(kept_sizes, [tuple(out_strides), tuple(stride[d] for d in kept)])
+            order = (*kept, *reduced)
+            kept_strides = [math.prod(sizes[k + 1 :]) * count for k in range(len(sizes))]
+            inner = Space((count,), ((1,),))
+        layout = _Layout(sizes, kept_strides, inner, source.device, compute, identity)
+        numbers = (scalar_bits(parameter, compute.is_floating_point), count)
+        programs, block_r = layout.programs(self.tiles)
+        length = math.prod(inner.sizes)
         budget = self.tiles.on(source.device)
-        columns = element_stride != 1 and space.strides[1][-1] == 1 and space.sizes[-1] > 1
+        if programs >= FEW_PROGRAMS or length < budget["split"]:
+            plan = layout.plan(self, out_strides, 1, first=True, last=True)
+            return Stages(plan, None, numbers, tuple(out.shape), (), order)
+        splits = min(2 * FEW_PROGRAMS // max(programs, 1), cdiv(inner.sizes[-1], block_r))
+        partial = (*sizes, splits)
+        partial_strides = [math.prod(partial[k + 1 :]) for k in range(len(sizes))]
+        first = layout.plan(self, partial_strides, splits, first=True, last=False)
+        shares = Space((splits,), ((1,),))
+        second = _Layout(sizes, partial_strides, shares, source.device, compute, identity)
+        last = second.plan(self, out_strides, 1, first=False, last=True)
+        return Stages(first, last, numbers, tuple(out.shape), partial, order)
+
+
+FEW_PROGRAMS = 8
+"""With fewer programs than this a long reduction is split, so that every thread has work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The launches of a reduction: one, or partial results and then their reduction."""
+
+    first: Plan
+    second: Plan | None
+    numbers: tuple[int, ...]
+    shape: tuple[int, ...]
+    partial: tuple[int, ...]
+    order: tuple[int, ...] | None
+    """Permutation into a contiguous copy, where the reduced dimensions do not merge into two runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Kept sizes and strides of a source, its reduced runs, and how they are computed."""
+
+    sizes: Sequence[int]
+    strides: Sequence[int]
+    inner: Space
+    device: torch.device
+    compute: torch.dtype
+    identity: float | int
+
+    def _blocks(self, tiles: Tiles, space: Space) -> tuple[int, int]:
+        budget = tiles.on(self.device)
+        columns = self.inner.strides[0][-1] != 1 and space.strides[1][-1] == 1 and space.sizes[-1] > 1
+        length = max(1, self.inner.sizes[-1])
         if columns:
             block_k = min(power_of_two(space.sizes[-1]), budget["rows"])
-            block_r = min(power_of_two(length), max(1, budget["elements"] // block_k // 4))
-        else:
-            block_r = min(power_of_two(length), budget["elements"])
-            block_k = min(power_of_two(space.sizes[-1]), max(1, budget["elements"] // block_r // 4))
+            return block_k, min(power_of_two(length), max(1, budget["elements"] // block_k // 4))
+        block_r = min(power_of_two(length), budget["elements"])
+        return min(power_of_two(space.sizes[-1]), max(1, budget["elements"] // block_r // 4)), block_r
+
+    def programs(self, tiles: Tiles) -> tuple[int, int]:
+        """Programs of a launch without splitting, and how many reduced elements are taken at once."""
+        space = coalesce(self.sizes, [tuple(self.strides), tuple(self.strides)])
+        block_k, block_r = self._blocks(tiles, space)
+        return math.prod(space.sizes[:-1]) * cdiv(space.sizes[-1], block_k), block_r
+
+    def plan(
+        self, reduction: Reduction, out_strides: Sequence[int], splits: int, *, first: bool, last: bool
+    ) -> Plan:
+        """One launch that writes with `out_strides`."""
+        space = coalesce(self.sizes, [tuple(out_strides), tuple(self.strides)])
+        block_k, block_r = self._blocks(reduction.tiles, space)
         outer = len(space.sizes) - 1
         table = None
         if outer:
             listed = [[space.sizes[d], space.strides[1][d], space.strides[0][d]] for d in range(outer)]
-            table = torch.tensor(listed, dtype=torch.int64).to(source.device)
-        programs = math.prod(space.sizes[:-1]) * cdiv(space.sizes[-1], block_k)
-        splits = 1
-        if programs < 8 and runs * length >= budget["split"]:
-            splits = min(8 // programs * 2, cdiv(length, block_r))
-        tile = {
-            "COMPUTE": TRITON_DTYPES[compute], "FLOAT": compute.is_floating_point, "IDENTITY": identity,
-            "OUTER": outer, "BLOCK_K": block_k, "BLOCK_R": block_r,
+            table = torch.tensor(listed, dtype=torch.int64).to(self.device)
+        runs, run_stride = 1, 0
+        if len(self.inner.sizes) == 2:
+            runs, run_stride = self.inner.sizes[0], self.inner.strides[0][0]
+        programs = math.prod(space.sizes[:-1]) * cdiv(space.sizes[-1], block_k) * splits
+        sizes = (
+            table, space.sizes[-1], runs, self.inner.sizes[-1], space.strides[1][-1], run_stride,
+            self.inner.strides[0][-1], space.strides[0][-1], splits,
+        )  # fmt: skip
+        constants = {
+            "IDENTITY": self.identity, "OUTER": outer, "COMPUTE": TRITON_DTYPES[self.compute],
+            "FLOAT": self.compute.is_floating_point, "BLOCK_K": block_k, "BLOCK_R": block_r,
+            "FIRST": first, "LAST": last,
         }  # fmt: skip
-        bits = scalar_bits(parameter, compute.is_floating_point)
-        if splits == 1:
-            launch(
-                self.kernel, programs, out, source, table, space.sizes[-1], runs, length,
-                space.strides[1][-1], run_stride, element_stride, space.strides[0][-1], 1, bits, count,
-                FIRST=True, LAST=True, label=self.name, **tile,
-            )  # fmt: skip
-            return
-        partial = torch.empty((*kept_sizes, splits), dtype=compute, device=source.device)
-        partial_space = coalesce(
-            kept_sizes, [tuple(partial.stride())[:-1], tuple(stride[d] for d in kept)], reorder=False
-        )
-        if table is not None or len(partial_space.sizes) > 1:
-            listed = [
-                [partial_space.sizes[d], partial_space.strides[1][d], partial_space.strides[0][d]]
-                for d in range(len(partial_space.sizes) - 1)
-            ]
-            table = torch.tensor(listed, dtype=torch.int64).to(source.device) if listed else None
-        tile["OUTER"] = len(partial_space.sizes) - 1
-        programs = math.prod(partial_space.sizes[:-1]) * cdiv(partial_space.sizes[-1], block_k)
-        launch(
-            self.kernel, programs * splits, partial, source, table, partial_space.sizes[-1], runs, length,
-            partial_space.strides[1][-1], run_stride, element_stride, partial_space.strides[0][-1], splits,
-            bits, count, FIRST=True, LAST=False, label=self.name, **tile,
-        )  # fmt: skip
-        second = Reduction(self.name, self.combine, self.identity, itself, self.finish, self.tiles)
-        second._run(
-            partial, range(len(kept_sizes)), [len(kept_sizes)], out, out_strides, compute, parameter, count, identity
-        )  # fmt: skip
+        return Plan(reduction.kernel, programs, sizes, constants, label=reduction.name)
+
+
+def _runs(shape: Sequence[int], strides: Sequence[int], reduced: Sequence[int]) -> Space:
+    """The reduced dimensions, merged; nothing to reduce is one run of length zero."""
+    sizes = [shape[d] for d in reduced]
+    if 0 in sizes:
+        return Space((0,), ((1,),))
+    return coalesce(sizes, [tuple(strides[d] for d in reduced)])
 
 
 def normal_dims(dims: Sequence[int] | int | None, rank: int) -> list[int]:

@@ -15,12 +15,13 @@ import triton.language as tl
 from ..elementwise.arithmetic import mul
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
+from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, launch, scalar_bits, signature
 from ..reduce.sums import SUM
 from ..registry import FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor
 
 TILES = Tiles(simt={"queries": 64, "keys": 64}, simd={"queries": 64, "keys": 64})
+PLANS: Plans[Plan] = Plans()
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -47,9 +48,9 @@ def scores(
 
 @triton.jit(do_not_specialize=["scale"])
 def attention_kernel(
-    out, logsumexp, query, key, value, mask, scale: tl.int64, heads, queries, keys, width, value_width,
+    out, logsumexp, query, key, value, mask, heads, queries, keys, width, value_width,
     out_b, out_h, out_m, out_d, lse_b, lse_h, lse_m, q_b, q_h, q_m, q_d, k_b, k_h, k_n, k_d,
-    v_b, v_h, v_n, v_d, mask_b, mask_h, mask_q, mask_k,
+    v_b, v_h, v_n, v_d, mask_b, mask_h, mask_q, mask_k, scale: tl.int64,
     COMPUTE: tl.constexpr, CAUSAL: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
 ):  # fmt: skip
@@ -253,22 +254,39 @@ def attention(
     mask broadcastable to [batch, heads, m, n], boolean (True: seen) or added. The result is laid out
     as [batch, m, heads, value width], which the projection after it reads without a copy.
     """
-    _checked(query, key, value, dropout_p)
+    signed = (signature(query, key, value, attn_mask), dropout_p, is_causal)
+    plan = PLANS.get(signed)
+    if plan is None:
+        _checked(query, key, value, dropout_p)
+        plan = PLANS.remember(signed, _plan(query, key, value, attn_mask, is_causal))
+    shape, sums_shape, compute = plan.result
+    out = torch.empty(shape, dtype=query.dtype, device=query.device).transpose(1, 2)
+    sums = torch.empty(sums_shape, dtype=compute, device=query.device).transpose(1, 2)
+    plan.launch(out, sums, query, key, value, attn_mask, numbers=(_factor(query, scale),))
+    return out, sums
+
+
+def _plan(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None, causal: bool
+) -> Plan:
     batch, heads, queries, width = query.shape
     keys, value_width = key.shape[2], value.shape[3]
     compute = compute_dtype(query.dtype)
-    empty = {"dtype": query.dtype, "device": query.device}
-    out = torch.empty((batch, queries, heads, value_width), **empty).transpose(1, 2)
-    sums = torch.empty((batch, queries, heads), dtype=compute, device=query.device).transpose(1, 2)
-    mask, mask_strides = _mask(attn_mask, query, key)
+    row = heads * value_width
+    out_strides = (queries * row, value_width, row, 1)
+    sums_strides = (queries * heads, 1, heads)
+    _, mask_strides = _mask(attn_mask, query, key)
     blocks = _blocks(query, key, value)
-    launch(
-        attention_kernel, batch * heads * cdiv(queries, blocks["BLOCK_M"]),
-        out, sums, query, key, value, mask, _factor(query, scale), heads, queries, keys, width, value_width,
-        *out.stride(), *sums.stride(), *query.stride(), *key.stride(), *value.stride(), *mask_strides,
-        COMPUTE=TRITON_DTYPES[compute], CAUSAL=is_causal, **blocks,
+    return Plan(
+        attention_kernel,
+        batch * heads * cdiv(queries, blocks["BLOCK_M"]),
+        (
+            heads, queries, keys, width, value_width, *out_strides, *sums_strides,
+            *query.stride(), *key.stride(), *value.stride(), *mask_strides,
+        ),
+        {"COMPUTE": TRITON_DTYPES[compute], "CAUSAL": causal, **blocks},
+        result=((batch, queries, heads, value_width), (batch, queries, heads), compute),
     )  # fmt: skip
-    return out, sums
 
 
 def attention_backward(

@@ -14,13 +14,14 @@ import triton.language as tl
 from ..elementwise.arithmetic import mul
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import Tiles, cdiv, compute_dtype, launch
+from ..launch import Plan, Plans, Tiles, cdiv, compute_dtype, launch, signature
 from ..memory.copy import fill_
 from ..pointwise import Pointwise, store_as
 from ..registry import ALL, FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor
 
 TILES = Tiles(simt={"block": 1024}, simd={"block": 4096})
+PLANS: Plans[Plan] = Plans()
 INDEX_DTYPES = (torch.int64, torch.int32)
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -28,9 +29,9 @@ INDEX_DTYPES = (torch.int64, torch.int32)
 
 @triton.jit
 def gather_rows_kernel(
-    out, source, index, rows, length, size, step, source_before, wanted: tl.constexpr, BLOCK: tl.constexpr
+    out, source, index, rows, length, size, step, source_before, WRAP: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """out[b, r, :] = source[b, index[r] * step + :]; `index` in [-size, size) if `wanted`, else [0, size)."""
+    """out[b, r, :] = source[b, index[r] * step + :]; `index` in [-size, size) if WRAP, else [0, size)."""
     blocks = tl.cdiv(length, BLOCK)
     program = tl.program_id(0)
     block = program % blocks
@@ -38,7 +39,7 @@ def gather_rows_kernel(
     row = pair % rows
     before = pair // rows
     position = tl.load(index + row).to(tl.int64)
-    if wanted:
+    if WRAP:
         position = tl.where(position < 0, position + size, position)
     known = (position >= 0) & (position < size)
     tl.device_assert(known, "index out of range in self")
@@ -61,12 +62,12 @@ def add_rows_kernel(
     row = pair % rows
     before = pair // rows
     position = tl.load(index + row).to(tl.int64)
-    wanted = position != skipped
+    counted = position != skipped
     position = tl.where(position < 0, position + size, position)
     known = (position >= 0) & (position < size)
     tl.device_assert(known, "index out of range in self")
     lane = block * BLOCK + tl.arange(0, BLOCK)
-    mask = lane < tl.where(known & wanted, length, 0)
+    mask = lane < tl.where(known & counted, length, 0)
     value = tl.load(values + pair * length + lane, mask=mask)
     at = out + before * out_before + position * step + lane
     if ADD:
@@ -97,12 +98,15 @@ def _take(
     source: torch.Tensor, index: torch.Tensor, before: int, size: int, after: int, wrap: bool, out: torch.Tensor
 ) -> None:
     """Rows of a contiguous [before, size, after] into a contiguous [before, index, after]."""
-    block = min(power_of_two(after), TILES.on(source.device)["block"])
-    rows = index.numel()
-    launch(
-        gather_rows_kernel, before * rows * cdiv(after, block), out, source, index, rows, after, size,
-        after, size * after, wanted=wrap, BLOCK=block, debug=True,
-    )  # fmt: skip
+    key = (signature(source, index), before, size, after, wrap)
+    plan = PLANS.get(key)
+    if plan is None:
+        block = min(power_of_two(after), TILES.on(source.device)["block"])
+        rows = index.numel()
+        constants = {"WRAP": wrap, "BLOCK": block, "debug": True}
+        sizes = (rows, after, size, after, size * after)
+        plan = PLANS.remember(key, Plan(gather_rows_kernel, before * rows * cdiv(after, block), sizes, constants))
+    plan.launch(out, source, index)
 
 
 def _put(

@@ -12,7 +12,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Tiles, cdiv, launch, scalar_bits
+from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, scalar_bits, signature
 from ..reduce.sums import SUM
 from ..reduction import accumulator
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
@@ -23,6 +23,7 @@ TILES = Tiles(
     simd={"m": 64, "n": 128, "k": 128, "group": 1},
 )
 INTEGER_TILE = 16
+PLANS: Plans[Plan] = Plans()
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -96,6 +97,24 @@ def product(
 ) -> torch.Tensor:  # fmt: skip
     """alpha a @ b + beta addend for [batch, m, k] and [batch, k, n], any strides; `addend` must
     broadcast to [batch, m, n]."""
+    if beta == 0:
+        addend = None
+    scaled = alpha != 1 or beta != 1
+    key = (signature(a, b, addend), None if out is None else out.stride(), scaled, operator)
+    plan = PLANS.get(key)
+    if plan is None:
+        plan = PLANS.remember(key, _plan(a, b, addend, out, scaled, operator))
+    if out is None:
+        out = torch.empty(plan.result, dtype=a.dtype, device=a.device)
+    floating = a.dtype.is_floating_point
+    plan.launch(out, a, b, addend, numbers=(scalar_bits(alpha, floating), scalar_bits(beta, floating)))
+    return out
+
+
+def _plan(
+    a: torch.Tensor, b: torch.Tensor, addend: torch.Tensor | None, out: torch.Tensor | None, scaled: bool,
+    operator: str,
+) -> Plan:  # fmt: skip
     batch, rows, inner = a.shape
     columns = b.shape[2]
     if b.shape[0] != batch or b.shape[1] != inner:
@@ -108,14 +127,8 @@ def product(
     if a.dtype not in FLOATING and a.dtype not in INTEGRAL:
         raise NotServed(operator, f"dtype {a.dtype} is not served")
     shape = (batch, rows, columns)
-    if out is None:
-        out = torch.empty(shape, dtype=a.dtype, device=a.device)
-    if beta == 0:
-        addend = None
-    add_strides = (0, 0, 0)
-    if addend is not None:
-        addend = addend.expand(shape)
-        add_strides = addend.stride()
+    out_strides = (rows * columns, columns, 1) if out is None else out.stride()
+    add_strides = (0, 0, 0) if addend is None else addend.expand(shape).stride()
     floating = a.dtype.is_floating_point
     tiles = dict(TILES.on(a.device))
     if not floating:
@@ -123,15 +136,17 @@ def product(
     block_m = max(16, min(tiles["m"], power_of_two(rows)))
     block_n = max(16, min(tiles["n"], power_of_two(columns)))
     block_k = max(16, min(tiles["k"], power_of_two(inner)))
-    launch(
-        matmul_kernel, batch * cdiv(rows, block_m) * cdiv(columns, block_n),
-        out, a, b, addend, rows, columns, inner,
-        *out.stride(), *a.stride(), *b.stride(), *add_strides,
-        scalar_bits(alpha, floating), scalar_bits(beta, floating),
-        label=operator, SCALED=alpha != 1 or beta != 1, ACCUMULATE=TRITON_DTYPES[accumulator(a.dtype)],
-        FLOAT=floating, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=block_k, GROUP=tiles["group"],
+    return Plan(
+        matmul_kernel,
+        batch * cdiv(rows, block_m) * cdiv(columns, block_n),
+        (rows, columns, inner, *out_strides, *a.stride(), *b.stride(), *add_strides),
+        {
+            "SCALED": scaled, "ACCUMULATE": TRITON_DTYPES[accumulator(a.dtype)], "FLOAT": floating,
+            "BLOCK_M": block_m, "BLOCK_N": block_n, "BLOCK_K": block_k, "GROUP": tiles["group"],
+        },
+        label=operator,
+        result=shape,
     )  # fmt: skip
-    return out
 
 
 def _target(out: torch.Tensor | None, shape: tuple[int, ...], *read: Any) -> torch.Tensor | None:

@@ -13,7 +13,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
+from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, launch, scalar_bits, signature
 from ..reduce.sums import SUM
 from ..registry import FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor
@@ -22,6 +22,7 @@ TILES = Tiles(
     simt={"block": 8192, "rows": 32, "columns": 64, "groups": 128},
     simd={"block": 8192, "rows": 8, "columns": 256, "groups": 8},
 )
+PLANS: Plans[Plan] = Plans()
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -163,18 +164,25 @@ def native_layer_norm(
     """(normalised, mean, reciprocal deviation); the statistics are at least single precision."""
     if input.dtype not in FLOATING:
         raise NotServed("native_layer_norm", f"dtype {input.dtype} is not served")
-    rows, length, statistics = _split(input, normalized_shape)
     source = input.contiguous()
-    compute = compute_dtype(input.dtype)
+    key = (signature(source), tuple(normalized_shape), weight is None, bias is None)
+    plan = PLANS.get(key)
+    if plan is None:
+        rows, length, statistics = _split(input, normalized_shape)
+        block = min(power_of_two(length), TILES.on(input.device)["block"])
+        compute = compute_dtype(input.dtype)
+        constants = {"COMPUTE": TRITON_DTYPES[compute], "BLOCK": block, "WHOLE": block >= length}
+        plan = PLANS.remember(
+            key, Plan(layer_norm_kernel, rows, (length,), constants, result=(statistics, compute))
+        )
+    statistics, compute = plan.result
     out = torch.empty(input.shape, dtype=input.dtype, device=input.device)
     mean = torch.empty(statistics, dtype=compute, device=input.device)
     rstd = torch.empty(statistics, dtype=compute, device=input.device)
-    block = min(power_of_two(length), TILES.on(input.device)["block"])
-    launch(
-        layer_norm_kernel, rows, out, mean, rstd, source,
+    plan.launch(
+        out, mean, rstd, source,
         None if weight is None else weight.contiguous(), None if bias is None else bias.contiguous(),
-        length, scalar_bits(eps, True),
-        COMPUTE=TRITON_DTYPES[compute], BLOCK=block, WHOLE=block >= length,
+        numbers=(scalar_bits(eps, True),),
     )  # fmt: skip
     return out, mean, rstd
 

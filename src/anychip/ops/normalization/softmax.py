@@ -14,11 +14,12 @@ import triton.language as tl
 
 from ..errors import NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Tiles, compute_dtype, launch
+from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, compute_dtype, launch, signature
 from ..registry import FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor
 
 TILES = Tiles(simt={"block": 8192}, simd={"block": 16384})
+PLANS: Plans[Plan] = Plans()
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -126,12 +127,16 @@ def _forward(self: torch.Tensor, dim: int, half_to_float: bool, log: bool, out: 
     elif out.shape != self.shape:
         out.resize_(self.shape)
     target = out if out.is_contiguous() else torch.empty(self.shape, dtype=out.dtype, device=self.device)
-    rows, length, inner = _rows(self.shape, dim)
-    block = min(power_of_two(length), TILES.on(self.device)["block"])
-    launch(
-        softmax_kernel, rows, target, source, length, inner, label="log_softmax" if log else "softmax",
-        LOG=log, COMPUTE=TRITON_DTYPES[compute_dtype(self.dtype)], BLOCK=block, WHOLE=block >= length,
-    )  # fmt: skip
+    key = (signature(source), dim, log)
+    plan = PLANS.get(key)
+    if plan is None:
+        rows, length, inner = _rows(self.shape, dim)
+        block = min(power_of_two(length), TILES.on(self.device)["block"])
+        compute = TRITON_DTYPES[compute_dtype(self.dtype)]
+        constants = {"LOG": log, "COMPUTE": compute, "BLOCK": block, "WHOLE": block >= length}
+        label = "log_softmax" if log else "softmax"
+        plan = PLANS.remember(key, Plan(softmax_kernel, rows, (length, inner), constants, label=label))
+    plan.launch(target, source)
     if target is not out:
         out.copy_(target)
     return out
