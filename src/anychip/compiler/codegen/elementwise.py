@@ -7,6 +7,7 @@ its results. Small floats (f16, bf16, fp8) are computed in f32 and rounded after
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ..errors import UnsupportedOperation
 from ..ir.core import Op
@@ -60,17 +61,17 @@ def is_elementwise(op: Op) -> bool:
     return op.name in _RULES or op.name in _MULTI or op.name.startswith("math.")
 
 
-def constant(b: Builder, value: object, element: ElementType, target: Target) -> Val:
+def constant(b: Builder, value: Any, element: ElementType, target: Target) -> Val:
     """A scalar constant of a tile IR element type."""
     if isinstance(element, PointerType):
         return (
             b.cast("inttoptr", b.int(int(value), LLType("i64")), "ptr")
             if value
             else Val("null", LLType("ptr"))
-        )  # type: ignore[call-overload]
+        )
     if element.is_integer:
-        return b.int(int(value), register_type(element))  # type: ignore[call-overload]
-    number = float(value)  # type: ignore[arg-type]
+        return b.int(int(value), register_type(element))
+    number = float(value)
     if element.name in WIDE or element.name == "f16":
         return b.float(number, register_type(element))
     return casts.narrow(b, b.float(number), element, target)
