@@ -26,7 +26,7 @@ from .errors import CommandError
 
 ROUNDS = 9
 PAIRS = 10
-STEPS = 8
+STEPS = 7
 """How many steps `demonstrate` announces."""
 CACHE_SECONDS = 120
 
