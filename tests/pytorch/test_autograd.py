@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch.nn import functional as F  # noqa: N812 (the name that PyTorch's documentation uses)
+from torch.nn import functional as F
 
 import anychip
 

@@ -138,7 +138,9 @@ class Plan:
             self._first(unaligned, tensors, numbers)
             return
         run, function, metadata, _, constants = ready
-        stream = 0 if device is None or device.type == "cpu" else torch.cuda.current_stream(device).cuda_stream
+        stream = (
+            0 if device is None or device.type == "cpu" else torch.cuda.current_stream(device).cuda_stream
+        )
         run(
             *self.grid, stream, function, metadata, None,
             runtime.launch_enter_hook, runtime.launch_exit_hook,
@@ -152,7 +154,13 @@ class Plan:
             return
         given = len(tensors) + len(self.sizes) + len(numbers)
         constants = tuple(self.constants[name] for name in self.kernel.arg_names[given:])
-        self.ready[unaligned] = (compiled.run, compiled.function, compiled.packed_metadata, compiled, constants)
+        self.ready[unaligned] = (
+            compiled.run,
+            compiled.function,
+            compiled.packed_metadata,
+            compiled,
+            constants,
+        )
 
 
 Kept = TypeVar("Kept")

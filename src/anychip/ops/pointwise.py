@@ -50,7 +50,7 @@ def operand(pointer, offset, bits, mask, RAW: tl.constexpr, COMPUTE: tl.constexp
 def store_as(pointer, value, mask):
     """Store, converting as PyTorch does: anything but zero is true, floats truncate toward zero."""
     OUT: tl.constexpr = pointer.dtype.element_ty
-    if OUT == tl.int1:
+    if tl.int1 == OUT:
         tl.store(pointer, value != 0, mask=mask)
     elif OUT.is_int() and value.dtype.is_floating():
         if OUT.primitive_bitwidth <= 32 and OUT.is_int_signed():
@@ -223,9 +223,7 @@ class Pointwise:
                 return torch.empty_like(x, dtype=dtype, device=device)
         return torch.empty(shape, dtype=dtype, device=device)
 
-    def _plan(
-        self, operands: Sequence[Any], out: torch.Tensor | None
-    ) -> tuple[Plan, torch.Tensor]:
+    def _plan(self, operands: Sequence[Any], out: torch.Tensor | None) -> tuple[Plan, torch.Tensor]:
         """The plan for these operands, and the output that it was made for."""
         tensors = [x for x in (*operands, out) if isinstance(x, torch.Tensor)]
         device = next((x.device for x in tensors if x.ndim), tensors[0].device)
@@ -267,14 +265,14 @@ class Pointwise:
         count = math.prod(shape)
         budget = self.tiles.on(device)
         strides = [out.stride()] + [
-            broadcast_strides(x.shape, x.stride(), shape) if isinstance(x, torch.Tensor) else (0,) * len(shape)
+            broadcast_strides(x.shape, x.stride(), shape)
+            if isinstance(x, torch.Tensor)
+            else (0,) * len(shape)
             for x in operands
         ]
         of_tensors = [0] + [k + 1 for k, x in enumerate(operands) if isinstance(x, torch.Tensor)]
         space = coalesce(shape, [strides[k] for k in of_tensors]) if count else None
-        if space is None or (
-            len(space.sizes) == 1 and (count == 1 or all(s == (1,) for s in space.strides))
-        ):
+        if space is None or (len(space.sizes) == 1 and (count == 1 or all(s == (1,) for s in space.strides))):
             block = budget["flat"]
             return flat_kernel, cdiv(count, block), (count,), {"BLOCK": block}
         space = second_innermost(space)

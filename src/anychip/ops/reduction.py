@@ -40,7 +40,7 @@ def total_itself(total, parameter, count):
 
 
 @cache
-def reduce_kernel(MAP: Any, COMBINE: Any, FINISH: Any) -> Any:  # noqa: N803 (constants of the kernel)
+def reduce_kernel(MAP: Any, COMBINE: Any, FINISH: Any) -> Any:
     """The kernel for three scalar functions: Triton takes a reduction's function by name only, so each
     triple has a kernel of its own."""
 
@@ -83,7 +83,7 @@ def reduce_kernel(MAP: Any, COMBINE: Any, FINISH: Any) -> Any:  # noqa: N803 (co
         start = share.to(tl.int64) * per_share
         stop = tl.minimum(start + per_share, length)
         at_r = lane_r.to(tl.int64) * stride
-        for _ in range(0, outer_length):
+        for _ in range(outer_length):
             for block in range(start, stop, BLOCK_R):
                 mask = inside[:, None] & (lane_r < stop - block)[None, :]
                 at = source + block * stride + at_k[:, None] + at_r[None, :]

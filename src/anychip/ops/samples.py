@@ -21,7 +21,11 @@ BROADCASTS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
 
 
 def tensor(
-    shape: Sequence[int], dtype: torch.dtype, low: float | None = None, high: float | None = None, seed: int = 0
+    shape: Sequence[int],
+    dtype: torch.dtype,
+    low: float | None = None,
+    high: float | None = None,
+    seed: int = 0,
 ) -> torch.Tensor:
     """A tensor of `shape` drawn uniformly from [low, high] (small integers, coins for bool)."""
     generator = torch.Generator().manual_seed(seed + 7919 * len(shape) + sum(shape))

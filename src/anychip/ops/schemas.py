@@ -65,7 +65,7 @@ def variants(name: str) -> tuple[Variant, ...]:
     """The overload itself and what PyTorch derives from it: `add_.Tensor` and `add.out`."""
     overload = overload_of(name)
     found = [Variant(name, "functional")]
-    packet_name, _, overload_name = name.partition(".")
+    packet_name, _, _overload_name = name.partition(".")
     if packet_name.endswith("_") or any(argument.is_out for argument in overload._schema.arguments):
         return tuple(found)
     wanted = _plain(overload._schema)

@@ -75,7 +75,7 @@ def into_out(overload: Overload, variant: Variant) -> Function:
     function = overload.implementation
     names = variant.out_names
     if overload.takes_out and len(names) == 1:
-        (name,) = names
+        name = names[0]
 
         def write(*arguments: Any, **keywords: Any) -> torch.Tensor:
             target = keywords.pop(name)
@@ -90,7 +90,7 @@ def into_out(overload: Overload, variant: Variant) -> Function:
         results = results if isinstance(results, tuple) else (results,)
         for result, target in zip(results, targets, strict=True):
             _deliver(result, target)
-        return targets if len(targets) > 1 else targets[0]
+        return targets if len(names) > 1 else next(iter(targets))
 
     return deliver
 
@@ -128,7 +128,7 @@ class Registrations:
     def _register(self, key: str, selected: Container[str], strict: bool) -> None:
         keyset = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, key))
         planned: dict[str, Function] = {}
-        for name, (operator, overload) in overloads().items():
+        for operator, overload in overloads().values():
             if operator.name not in selected:
                 continue
             for variant in served_variants(overload):
@@ -191,7 +191,10 @@ def _as_tensors(arguments: tuple[Any, ...], expected: list[str]) -> list[Any]:
     first = next((x for x in arguments if isinstance(x, torch.Tensor)), None)
     return [
         torch.scalar_tensor(
-            x, dtype=torch.result_type(first, x) if first is not None and not first.ndim else _NUMBER_DTYPES[type(x)]
+            x,
+            dtype=torch.result_type(first, x)
+            if first is not None and not first.ndim
+            else _NUMBER_DTYPES[type(x)],
         )
         if kind == "Tensor" and type(x) in _NUMBER_DTYPES
         else x

@@ -20,3 +20,11 @@ class FallThroughError(AnychipError):
 
 class PolicyError(AnychipError):
     """A policy was asked for that does not exist, or with operators that do not exist."""
+
+
+class CaptureError(AnychipError):
+    """A function cannot be recorded as a Program."""
+
+
+class ProgramInputError(AnychipError, ValueError):
+    """A Program was called with arguments other than those that it was recorded for."""

@@ -62,7 +62,11 @@ def report(*, reset: bool = False) -> Report:
     """The report so far; with `reset`, counting begins anew."""
     served = tuple(
         ServedRow(
-            entry.operator, entry.overload, entry.calls, entry.seconds * 1e3, tuple(entry.kernels.most_common())
+            entry.operator,
+            entry.overload,
+            entry.calls,
+            entry.seconds * 1e3,
+            tuple(entry.kernels.most_common()),
         )
         for entry in sorted(statistics.served.values(), key=lambda entry: -entry.seconds)
         if entry.calls

@@ -67,7 +67,9 @@ def attention_kernel(
     lane_v = tl.arange(0, BLOCK_V).to(tl.int64)
     row_at = row.to(tl.int64)[:, None]
     q_mask = (row < queries)[:, None] & (lane_d < width)[None, :]
-    q = tl.load(query + batch * q_b + head * q_h + row_at * q_m + lane_d[None, :] * q_d, mask=q_mask, other=0.0)
+    q = tl.load(
+        query + batch * q_b + head * q_h + row_at * q_m + lane_d[None, :] * q_d, mask=q_mask, other=0.0
+    )
     at_mask = batch * mask_b + head * mask_h
     key += batch * k_b + head * k_h
     value += batch * v_b + head * v_h
@@ -81,7 +83,9 @@ def attention_kernel(
         column = start + lane_n
         column_at = column.to(tl.int64)[:, None]
         inside = (column < keys)[:, None]
-        k = tl.load(key + column_at * k_n + lane_d[None, :] * k_d, mask=inside & (lane_d < width)[None, :], other=0.0)
+        k = tl.load(
+            key + column_at * k_n + lane_d[None, :] * k_d, mask=inside & (lane_d < width)[None, :], other=0.0
+        )
         score = scores(
             q, k, mask, at_mask, mask_q, mask_k, row, column, queries, keys, factor, COMPUTE, CAUSAL
         )
@@ -90,7 +94,11 @@ def attention_kernel(
         probability = tl.exp(score - safe[:, None])
         decay = tl.exp(largest - safe)
         total = total * decay + tl.sum(probability, 1)
-        v = tl.load(value + column_at * v_n + lane_v[None, :] * v_d, mask=inside & (lane_v < value_width)[None, :], other=0.0)
+        v = tl.load(
+            value + column_at * v_n + lane_v[None, :] * v_d,
+            mask=inside & (lane_v < value_width)[None, :],
+            other=0.0,
+        )
         result = result * decay[:, None]
         result = tl.dot(probability.to(v.dtype), v, result, input_precision="ieee", out_dtype=COMPUTE)
         largest = update
@@ -136,7 +144,9 @@ def attention_query_gradient_kernel(
     in_d = (lane_d < width)[None, :]
     in_v = (lane_v < value_width)[None, :]
     q = tl.load(query + row_at[:, None] * width + lane_d[None, :], mask=inside[:, None] & in_d, other=0.0)
-    do = tl.load(gradient + row_at[:, None] * value_width + lane_v[None, :], mask=inside[:, None] & in_v, other=0.0)
+    do = tl.load(
+        gradient + row_at[:, None] * value_width + lane_v[None, :], mask=inside[:, None] & in_v, other=0.0
+    )
     lse = tl.load(logsumexp + row_at, mask=inside, other=0.0).to(COMPUTE)
     di = tl.load(delta + row_at, mask=inside, other=0.0).to(COMPUTE)
     result = tl.zeros((BLOCK_M, BLOCK_D), COMPUTE)
@@ -155,7 +165,9 @@ def attention_query_gradient_kernel(
         ds = p * (dp - di[:, None]) * factor
         result = tl.dot(ds.to(k.dtype), k, result, input_precision="ieee", out_dtype=COMPUTE)
     tl.store(
-        dq + row_at[:, None] * width + lane_d[None, :], result.to(dq.dtype.element_ty), mask=inside[:, None] & in_d
+        dq + row_at[:, None] * width + lane_d[None, :],
+        result.to(dq.dtype.element_ty),
+        mask=inside[:, None] & in_d,
     )
 
 
@@ -191,7 +203,9 @@ def attention_key_gradient_kernel(
         row_at = pair * queries + row
         inside = row < queries
         q = tl.load(query + row_at[:, None] * width + lane_d[None, :], mask=inside[:, None] & in_d, other=0.0)
-        do = tl.load(gradient + row_at[:, None] * value_width + lane_v[None, :], mask=inside[:, None] & in_v, other=0.0)
+        do = tl.load(
+            gradient + row_at[:, None] * value_width + lane_v[None, :], mask=inside[:, None] & in_v, other=0.0
+        )
         lse = tl.load(logsumexp + row_at, mask=inside, other=0.0).to(COMPUTE)
         di = tl.load(delta + row_at, mask=inside, other=0.0).to(COMPUTE)
         score = scores(
@@ -204,7 +218,9 @@ def attention_key_gradient_kernel(
         ds = p * (dp - di[:, None]) * factor
         result_k = tl.dot(tl.trans(ds).to(q.dtype), q, result_k, input_precision="ieee", out_dtype=COMPUTE)
     tl.store(dk + column_at * width + lane_d[None, :], result_k.to(dk.dtype.element_ty), mask=in_n & in_d)
-    tl.store(dv + column_at * value_width + lane_v[None, :], result_v.to(dv.dtype.element_ty), mask=in_n & in_v)
+    tl.store(
+        dv + column_at * value_width + lane_v[None, :], result_v.to(dv.dtype.element_ty), mask=in_n & in_v
+    )
 
 
 # ---- forward, backward ----------------------------------------------------------------------------
@@ -245,8 +261,8 @@ def _blocks(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> dict
 
 
 def attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout_p: float = 0.0, is_causal: bool = False,
-    *, attn_mask: torch.Tensor | None = None, scale: float | None = None,
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout_p: float = 0.0,
+    is_causal: bool = False, *, attn_mask: torch.Tensor | None = None, scale: float | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """softmax(scale q k^T + mask) v and the logarithms of the softmax's sums.
 

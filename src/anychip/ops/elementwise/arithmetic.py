@@ -80,9 +80,7 @@ def addcdiv(x, first, second, value):
 @pointwise("lerp.Tensor", "lerp.Scalar", domain="elementwise", low=-1.0, high=1.0)
 @triton.jit
 def lerp(start, end, weight):
-    return tl.where(
-        tl.abs(weight) < 0.5, start + weight * (end - start), end - (end - start) * (1 - weight)
-    )
+    return tl.where(tl.abs(weight) < 0.5, start + weight * (end - start), end - (end - start) * (1 - weight))
 
 
 @triton.jit

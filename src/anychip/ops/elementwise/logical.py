@@ -55,13 +55,17 @@ def bitwise_xor(x, y):
     return x ^ y
 
 
-@pointwise("bitwise_left_shift.Tensor", domain="elementwise", dtypes=INTEGRAL, differentiable=False, low=0, high=5)
+@pointwise(
+    "bitwise_left_shift.Tensor", domain="elementwise", dtypes=INTEGRAL, differentiable=False, low=0, high=5
+)
 @triton.jit
 def bitwise_left_shift(x, y):
     return x << y
 
 
-@pointwise("bitwise_right_shift.Tensor", domain="elementwise", dtypes=INTEGRAL, differentiable=False, low=0, high=5)
+@pointwise(
+    "bitwise_right_shift.Tensor", domain="elementwise", dtypes=INTEGRAL, differentiable=False, low=0, high=5
+)
 @triton.jit
 def bitwise_right_shift(x, y):
     return x >> y

@@ -105,7 +105,7 @@ def clamp(self: torch.Tensor, min: Any = None, max: Any = None, *, out: Any = No
     """self limited to [min, max]; either limit may be None, not both."""
     if min is None and max is None:
         raise ArgumentError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    if max is None:
+    if max is None and min is not None:
         return AT_LEAST(self, min, out=out)
     if min is None:
         return AT_MOST(self, max, out=out)

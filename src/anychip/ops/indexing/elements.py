@@ -67,7 +67,12 @@ def elements_kernel(
 
 
 def _run(
-    kind: int, indexed: torch.Tensor, dim: int, index: torch.Tensor, other: torch.Tensor | None, value: float = 0
+    kind: int,
+    indexed: torch.Tensor,
+    dim: int,
+    index: torch.Tensor,
+    other: torch.Tensor | None,
+    value: float = 0,
 ) -> None:
     if index.dtype not in (torch.int64, torch.int32):
         raise NotServed("gather and scatter", f"an index of dtype {index.dtype} is not served")
@@ -75,11 +80,13 @@ def _run(
     dim = dim % rank
     if index.ndim != indexed.ndim:
         raise ArgumentError(
-            f"Index tensor must have the same number of dimensions as input tensor ({index.ndim}, {indexed.ndim})"
+            "Index tensor must have the same number of dimensions as input tensor "
+            f"({index.ndim}, {indexed.ndim})"
         )
     if any(index.shape[d] > indexed.shape[d] for d in range(index.ndim) if d != dim):
         raise ArgumentError(
-            f"Size does not match at a dimension: index {list(index.shape)}, tensor {list(indexed.shape)}, dim {dim}"
+            f"Size does not match at a dimension: index {list(index.shape)}, tensor "
+            f"{list(indexed.shape)}, dim {dim}"
         )
     listed = [
         [
@@ -116,7 +123,13 @@ def gather(
 
 
 def _scattered(
-    kind: int, self: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor | None, value: float, out: Any
+    kind: int,
+    self: torch.Tensor,
+    dim: int,
+    index: torch.Tensor,
+    source: torch.Tensor | None,
+    value: float,
+    out: Any,
 ) -> torch.Tensor:
     dtype = compute_dtype(self.dtype) if kind == ADD and self.dtype != torch.bool else self.dtype
     work = torch.empty(self.shape, dtype=dtype, device=self.device).copy_(self)

@@ -95,7 +95,13 @@ def _check(name: str, index: torch.Tensor) -> None:
 
 
 def _take(
-    source: torch.Tensor, index: torch.Tensor, before: int, size: int, after: int, wrap: bool, out: torch.Tensor
+    source: torch.Tensor,
+    index: torch.Tensor,
+    before: int,
+    size: int,
+    after: int,
+    wrap: bool,
+    out: torch.Tensor,
 ) -> None:
     """Rows of a contiguous [before, size, after] into a contiguous [before, index, after]."""
     key = (signature(source, index), before, size, after, wrap)
@@ -105,7 +111,9 @@ def _take(
         rows = index.numel()
         constants = {"WRAP": wrap, "BLOCK": block, "debug": True}
         sizes = (rows, after, size, after, size * after)
-        plan = PLANS.remember(key, Plan(gather_rows_kernel, before * rows * cdiv(after, block), sizes, constants))
+        plan = PLANS.remember(
+            key, Plan(gather_rows_kernel, before * rows * cdiv(after, block), sizes, constants)
+        )
     plan.launch(out, source, index)
 
 
@@ -140,14 +148,20 @@ def embedding(
 
 
 def embedding_dense_backward(
-    grad_output: torch.Tensor, indices: torch.Tensor, num_weights: int, padding_idx: int, scale_grad_by_freq: bool
+    grad_output: torch.Tensor,
+    indices: torch.Tensor,
+    num_weights: int,
+    padding_idx: int,
+    scale_grad_by_freq: bool,
 ) -> torch.Tensor:
     """Gradient of the table: rows of `grad_output` added up by index, `padding_idx` left out."""
     if scale_grad_by_freq:
         raise NotServed("embedding_dense_backward", "scale_grad_by_freq=True is not served")
     _check("embedding_dense_backward", indices)
     width = grad_output.shape[-1]
-    wide = torch.empty((num_weights, width), dtype=compute_dtype(grad_output.dtype), device=grad_output.device)
+    wide = torch.empty(
+        (num_weights, width), dtype=compute_dtype(grad_output.dtype), device=grad_output.device
+    )
     fill_(wide, 0)
     skipped = padding_idx if padding_idx >= 0 else NOTHING_SKIPPED
     _put(wide, grad_output.contiguous(), indices.contiguous(), 1, num_weights, width, True, skipped)
@@ -179,7 +193,13 @@ def index_select(self: torch.Tensor, dim: int, index: torch.Tensor, *, out: Any 
 
 
 def index_add(
-    self: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor, *, alpha: float = 1, out: Any = None
+    self: torch.Tensor,
+    dim: int,
+    index: torch.Tensor,
+    source: torch.Tensor,
+    *,
+    alpha: float = 1,
+    out: Any = None,
 ) -> torch.Tensor:
     """self with `alpha * source` added along `dim` at the positions of `index`."""
     _check("index_add", index)
@@ -216,7 +236,11 @@ def _positions(
     for index, size in zip(chosen[1:], sizes[1:], strict=True):
         linear = LINEAR(linear, index.to(torch.int64), size)
     linear = linear.expand(shape).contiguous()
-    spans = (math.prod(source.shape[:first]), math.prod(sizes), math.prod(source.shape[first + len(indexed) :]))
+    spans = (
+        math.prod(source.shape[:first]),
+        math.prod(sizes),
+        math.prod(source.shape[first + len(indexed) :]),
+    )
     return source, linear, first, spans, shape
 
 

@@ -53,8 +53,20 @@ def matmul_kernel(
     lane_k = tl.arange(0, BLOCK_K)
     inside_m = lane_m < M - first_m
     inside_n = lane_n < N - first_n
-    at_a = a + batch * a_batch + first_m * a_m + (lane_m.to(tl.int64) * a_m)[:, None] + (lane_k.to(tl.int64) * a_k)[None, :]
-    at_b = b + batch * b_batch + first_n * b_n + (lane_k.to(tl.int64) * b_k)[:, None] + (lane_n.to(tl.int64) * b_n)[None, :]
+    at_a = (
+        a
+        + batch * a_batch
+        + first_m * a_m
+        + (lane_m.to(tl.int64) * a_m)[:, None]
+        + (lane_k.to(tl.int64) * a_k)[None, :]
+    )
+    at_b = (
+        b
+        + batch * b_batch
+        + first_n * b_n
+        + (lane_k.to(tl.int64) * b_k)[:, None]
+        + (lane_n.to(tl.int64) * b_n)[None, :]
+    )
     total = tl.zeros((BLOCK_M, BLOCK_N), ACCUMULATE)
     for k in range(0, K, BLOCK_K):
         inside_k = lane_k < K - k
@@ -212,7 +224,13 @@ def bmm(self: torch.Tensor, mat2: torch.Tensor, *, out: Any = None) -> torch.Ten
 
 
 def addmv(
-    self: torch.Tensor, mat: torch.Tensor, vec: torch.Tensor, *, beta: float = 1, alpha: float = 1, out: Any = None
+    self: torch.Tensor,
+    mat: torch.Tensor,
+    vec: torch.Tensor,
+    *,
+    beta: float = 1,
+    alpha: float = 1,
+    out: Any = None,
 ) -> torch.Tensor:
     """beta self + alpha mat @ vec."""
     _matrix("addmv", mat, 2)

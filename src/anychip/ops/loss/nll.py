@@ -96,7 +96,9 @@ def nll_loss_forward(
         BLOCK=block, debug=True,
     )  # fmt: skip
     if reduction == NONE:
-        loss = COPY(losses.view(target.shape), out=torch.empty(target.shape, dtype=self.dtype, device=self.device))
+        loss = COPY(
+            losses.view(target.shape), out=torch.empty(target.shape, dtype=self.dtype, device=self.device)
+        )
         return loss, fill_(torch.empty((), dtype=self.dtype, device=self.device), 0)
     result = torch.empty((), dtype=self.dtype, device=self.device)
     sums = SUM(losses, None, False, compute=compute, result=compute)

@@ -41,9 +41,11 @@ def arange_kernel(
 
 
 def arange_out(start: float, end: float, step: float = 1, *, out: torch.Tensor) -> torch.Tensor:
-    """[start, start + step, ...) below `end`, written to `out` (resized to the count, with PyTorch's rule)."""
+    """[start, start + step, ...) below `end`, written to `out`, which is resized to the count."""
     if step == 0 or (end - start) * step < 0:
-        raise ArgumentError(f"upper bound and lower bound inconsistent with step sign ({start}, {end}, {step})")
+        raise ArgumentError(
+            f"upper bound and lower bound inconsistent with step sign ({start}, {end}, {step})"
+        )
     count = math.ceil((end - start) / step)
     if out.numel() != count:
         out.resize_((count,))

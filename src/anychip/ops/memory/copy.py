@@ -41,7 +41,9 @@ def fill_(self: torch.Tensor, value: Any) -> torch.Tensor:
     """Write a number, or a 0-d tensor, into every element."""
     if isinstance(value, torch.Tensor):
         if value.ndim:
-            raise ArgumentError(f"fill_ only supports 0-dimension value tensor but got {value.ndim} dimensions.")
+            raise ArgumentError(
+                f"fill_ only supports 0-dimension value tensor but got {value.ndim} dimensions."
+            )
         return copy_(self, value.to(self.device))
     if isinstance(value, float) and not self.dtype.is_floating_point and self.dtype != torch.bool:
         value = int(value)
@@ -70,9 +72,14 @@ def cat(tensors: Sequence[torch.Tensor], dim: int = 0, *, out: Any = None) -> to
     first = listed[0]
     dim = dim % max(first.ndim, 1)
     for x in listed:
-        if x.ndim != first.ndim or x.shape[:dim] != first.shape[:dim] or x.shape[dim + 1 :] != first.shape[dim + 1 :]:
+        if (
+            x.ndim != first.ndim
+            or x.shape[:dim] != first.shape[:dim]
+            or x.shape[dim + 1 :] != first.shape[dim + 1 :]
+        ):
             raise ArgumentError(
-                f"Sizes of tensors must match except in dimension {dim}. Got {list(first.shape)} and {list(x.shape)}"
+                f"Sizes of tensors must match except in dimension {dim}. "
+                f"Got {list(first.shape)} and {list(x.shape)}"
             )
     dtype = first.dtype
     for x in tensors:

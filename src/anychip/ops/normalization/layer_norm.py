@@ -234,7 +234,13 @@ def native_layer_norm_backward(
 
 
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
-    for shape, normal in (((3, 7), (7,)), ((2, 3, 20), (20,)), ((2, 3, 4), (3, 4)), ((0, 4), (4,)), ((5, 384), (384,))):
+    for shape, normal in (
+        ((3, 7), (7,)),
+        ((2, 3, 20), (20,)),
+        ((2, 3, 4), (3, 4)),
+        ((0, 4), (4,)),
+        ((5, 384), (384,)),
+    ):
         weight, bias = tensor(normal, dtype, seed=1), tensor(normal, dtype, seed=2)
         yield Sample((tensor(shape, dtype), normal, weight, bias, 1e-5))
     yield Sample((tensor((3, 9), dtype), (9,), None, None, 1e-5))
@@ -263,7 +269,9 @@ register(
         domain="normalization",
         overloads=(
             Overload("native_layer_norm", native_layer_norm, _samples, takes_out=False, compared=_first),
-            Overload("native_layer_norm_backward", native_layer_norm_backward, _backward_samples, takes_out=False),
+            Overload(
+                "native_layer_norm_backward", native_layer_norm_backward, _backward_samples, takes_out=False
+            ),
         ),
         kernels=(layer_norm_kernel, layer_norm_input_gradient_kernel, layer_norm_weight_gradient_kernel),
         dtypes=FLOATING,

@@ -185,7 +185,15 @@ def log_softmax_backward(
 
 
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
-    for shape, dim in (((3, 7), 1), ((3, 7), 0), ((2, 5, 4), 1), ((9,), -1), ((), 0), ((0, 3), 1), ((2, 130), 1)):
+    for shape, dim in (
+        ((3, 7), 1),
+        ((3, 7), 0),
+        ((2, 5, 4), 1),
+        ((9,), -1),
+        ((), 0),
+        ((0, 3), 1),
+        ((2, 130), 1),
+    ):
         yield Sample((tensor(shape, dtype), dim, False))
     yield Sample((tensor((4, 6), dtype).t(), -1, False))
     yield Sample((torch.tensor([[0.0, float("-inf")], [1.0, 2.0]], dtype=dtype), 1, False))

@@ -102,14 +102,20 @@ def _fill(self: torch.Tensor, kind: str, low: int, high: int, generator: Any) ->
     return self if dense else self.copy_(target)
 
 
-def uniform_(self: torch.Tensor, low: float = 0.0, high: float = 1.0, *, generator: Any = None) -> torch.Tensor:
+def uniform_(
+    self: torch.Tensor, low: float = 0.0, high: float = 1.0, *, generator: Any = None
+) -> torch.Tensor:
     """Uniform in [low, high), with 24 random bits."""
     if low > high:
-        raise ArgumentError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}")
+        raise ArgumentError(
+            f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}"
+        )
     return _fill(self, "uniform", scalar_bits(low, True), scalar_bits(high, True), generator)
 
 
-def normal_(self: torch.Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> torch.Tensor:
+def normal_(
+    self: torch.Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None
+) -> torch.Tensor:
     """Normal, by the Box-Muller transform."""
     if std < 0:
         raise ArgumentError(f"normal expects std >= 0.0, but found std {std}")
@@ -143,9 +149,7 @@ def random_to(self: torch.Tensor, high: int, *, generator: Any = None) -> torch.
     return random_from(self, 0, high, generator=generator)
 
 
-def native_dropout(
-    input: torch.Tensor, p: float, train: bool | None
-) -> tuple[torch.Tensor, torch.Tensor]:
+def native_dropout(input: torch.Tensor, p: float, train: bool | None) -> tuple[torch.Tensor, torch.Tensor]:
     """(input with elements zeroed with probability p and the rest scaled by 1/(1-p), kept mask)."""
     mask = torch.empty(input.shape, dtype=torch.bool, device=input.device)
     if train is False or p == 0:

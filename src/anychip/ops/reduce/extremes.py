@@ -43,7 +43,9 @@ SMALLEST = Reduction("amin", smaller, 0)
 
 def _extreme(reduction: Reduction, self: torch.Tensor, dim: Any, keepdim: bool, out: Any) -> torch.Tensor:
     if any(self.shape[d] == 0 for d in normal_dims(dim, self.ndim)):
-        raise ArgumentError(f"{reduction.name}(): Expected reduction dim to be non-empty, shape {list(self.shape)}")
+        raise ArgumentError(
+            f"{reduction.name}(): Expected reduction dim to be non-empty, shape {list(self.shape)}"
+        )
     compute = compute_dtype(self.dtype)
     limits = torch.finfo(compute) if compute.is_floating_point else torch.iinfo(compute)
     infinite = float("inf") if compute.is_floating_point else None

@@ -78,9 +78,7 @@ def linalg_vector_norm(
         raise ArgumentError(f"linalg.vector_norm: Expected a floating point tensor as input. Got {result}")
     order = float(ord)
     reduction = NORMS.get(order, ANY_NORM)
-    return reduction(
-        self, dim, keepdim, compute=accumulator(result), result=result, parameter=order, out=out
-    )
+    return reduction(self, dim, keepdim, compute=accumulator(result), result=result, parameter=order, out=out)
 
 
 # ---- record ---------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import triton
-import triton.language as tl
 
 from ..errors import ArgumentError
 from ..reduction import TILES, Reduction, accumulator

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 import triton
-import triton.language as tl
 
 from ..reduction import TILES, Reduction
 from ..registry import ALL, Operator, Overload, register
