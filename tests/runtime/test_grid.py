@@ -18,6 +18,8 @@ from anychip.runtime.slots import Slot
 
 POINTER, INT = Slot.POINTER, Slot.INT
 
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+
 
 @pytest.fixture(scope="module")
 def visit():

@@ -18,6 +18,8 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 from anychip.runtime import launches, native
 from anychip.runtime.errors import ArgumentError, DeviceAssertion
 
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+
 
 @triton.jit
 def program_ids(out_ptr):
