@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..analysis.effects import PURE_REGIONS, TERMINATORS, WRITES, ProgramOrder
+from ..analysis.overlap import same_or_apart, same_strides
 from ..analysis.structure import Linear, Point, Structure, identity_point, operand_points
 from ..ir.core import Block, Op, Region, Value
 from ..ir.types import TileType
@@ -26,6 +27,12 @@ BUFFERED = frozenset(
 """Operations whose tile results always live in buffers."""
 
 ELEMENTWISE_REGION = frozenset({"arith", "math", "tt"})
+
+
+_SAME_ROOT = frozenset(
+    {"tt.addptr", "tt.splat", "tt.broadcast", "tt.expand_dims", "tt.reshape", "tt.trans", "tt.bitcast"}
+)
+"""Operations whose result points into what their first operand points into."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -120,7 +127,7 @@ class Placement:
 
         for op in block.ops:
             if op.name == "tt.store" and op.operands[0].shape:
-                if group and group[0].operands[0].shape != op.operands[0].shape:
+                if not all(self._stores_mix(other, op) for other in group):
                     close()
                 group.append(op)
             elif op.name == "tt.load" or _has_steps(op):
@@ -214,8 +221,9 @@ class Placement:
         rank = len(pointer.shape)
         written = self.structure.of(pointer, identity_point(rank), rank)
         points = self._points_of(load, site, rank)
+        read = load.operands[0]
         return bool(points) and all(
-            self._compatible(load.operands[0], point, pointer, written, rank) for point in points
+            self._mix(read, self.structure.of(read, point, rank), pointer, written) for point in points
         )
 
     def _points_of(self, load: Op, site: Site, rank: int) -> set[Point]:
@@ -244,46 +252,31 @@ class Placement:
             pending += [(v, p) for v, p in zip(op.operands, mapped, strict=True) if v.shape]
         return found
 
-    def _compatible(self, read: Value, point: Point, write: Value, written: Linear, rank: int) -> bool:
-        read_root, read_offset = pointer_parts(read)
-        write_root, write_offset = pointer_parts(write)
-        same_index = point == identity_point(rank)
-        if read_offset is not None and read_offset is write_offset and same_index:
-            return True
-        loaded = self.structure.of(read, point, rank)
-        if any(s is None for s in loaded.strides + written.strides) or loaded.strides != written.strides:
+    def _stores_mix(self, first: Op, second: Op) -> bool:
+        """Whether two stores may take turns chunk by chunk: where they overlap, the order stays."""
+        one, other = first.operands[0], second.operands[0]
+        if one.shape != other.shape:
             return False
-        if loaded.wrapped or written.wrapped:
-            return False
-        if read_root is not None and write_root is not None and read_root is not write_root:
-            return True
-        return loaded.base is not None and loaded.base == written.base
+        point = identity_point(len(one.shape))
+        forms = [self.structure.of(pointer, point, len(point)) for pointer in (one, other)]
+        return self._mix(one, forms[0], other, forms[1])
+
+    def _mix(self, one: Value, first: Linear, other: Value, second: Linear) -> bool:
+        """Whether accesses of these forms take turns without changing what they read and leave.
+
+        Different arguments of a kernel are the same tensor, or do not overlap.
+        """
+        roots = [root_pointer(pointer) for pointer in (one, other)]
+        if None not in roots and roots[0] is not roots[1]:
+            return same_strides(first, second, other.shape)
+        return same_or_apart(first, second, other.shape)
 
 
-def pointer_parts(pointer: Value) -> tuple[Value | None, Value | None]:
-    """The scalar base pointer of a tile of pointers, and its offset tile if there is just one."""
-    offset: Value | None = None
-    offsets = 0
-    value = pointer
-    while (op := value.defining_op) is not None:
-        if op.name == "tt.addptr":
-            if value.shape:
-                offset, offsets = op.operands[1], offsets + 1
-            value = op.operands[0]
-        elif op.name in (
-            "tt.splat",
-            "tt.broadcast",
-            "tt.expand_dims",
-            "tt.reshape",
-            "tt.trans",
-            "tt.bitcast",
-        ):
-            value = op.operands[0]
-        else:
-            return None, None
-    if value.shape:
-        return None, None
-    return value, offset if offsets == 1 else None
+def root_pointer(pointer: Value) -> Value | None:
+    """The scalar that a tile of pointers starts from; None when there is no one."""
+    while (op := pointer.defining_op) is not None and op.name in _SAME_ROOT:
+        pointer = op.operands[0]
+    return None if pointer.shape or pointer.defining_op is not None else pointer
 
 
 __all__ = ["GATHER", "Placement", "Site", "is_elementwise_region", "is_inline_op", "is_inline_reduction"]
