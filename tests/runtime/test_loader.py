@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import signal
 import weakref
 
 import pytest
@@ -12,7 +13,7 @@ from tests.runtime import handwritten
 
 from anychip.compiler import targets
 from anychip.compiler.targets import machine
-from anychip.runtime import loader
+from anychip.runtime import function, loader
 from anychip.runtime.binary import pack, unpack
 from anychip.runtime.errors import CorruptBinary, LoadError
 from anychip.runtime.function import share
@@ -94,3 +95,19 @@ def test_equal_binaries_are_loaded_once_while_they_are_held():
     assert reference() is None
     with pytest.raises(CorruptBinary, match="this process needs another"):
         share(data, "another")
+
+
+def test_a_child_loads_though_a_thread_of_its_parent_was_loading():
+    data = pack(handwritten.binary("child", handwritten.TALLY, ("!tt.ptr<i64>",)))
+    target = unpack(data).target
+    with loader._lock, function._sharing:
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.alarm(30)
+                share(data, target)
+                os._exit(0)
+            finally:
+                os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0

@@ -7,6 +7,7 @@ entry point, arena size, running estimate of a program instance's time, count of
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 import weakref
 
@@ -18,6 +19,15 @@ from .native.layout import CACHE_LINE, FunctionRecord
 _loaded: weakref.WeakValueDictionary[int, Function] = weakref.WeakValueDictionary()
 _shared: weakref.WeakValueDictionary[bytes, Function] = weakref.WeakValueDictionary()
 _sharing = threading.Lock()
+
+
+def _after_fork() -> None:
+    """In a child, the thread that held the lock may not exist."""
+    global _sharing
+    _sharing = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class Function:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -18,6 +19,15 @@ from .errors import LoadError
 
 _lock = threading.Lock()
 _names = itertools.count()
+
+
+def _after_fork() -> None:
+    """In a child, the thread that held the lock may not exist."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 @functools.cache
