@@ -30,6 +30,7 @@ class Target:
     bf16_dot: bool = False
     int8_dot: bool = False
     big_endian: bool = False
+    scale_by_power: bool = False
 
     def lanes(self, bits: int) -> int:
         """Elements of `bits` width in one vector register; 1 without a vector unit."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ...targets.target import Target
-from ..builder import Builder, round_to_f32
+from ..builder import Builder, mangle, round_to_f32
 from ..llvm_types import LLType, Val
 
 
@@ -334,6 +334,11 @@ class Formula:
 
     def scale(self, x: Num, n: Num) -> Num:
         """x * 2^n, rounded once into the denormals for |n| up to about twice the exponent bias."""
+        if self.target.scale_by_power and self.lanes >= 4:
+            power = n.val if self.layout.bits == 32 else self.b.cast("trunc", n.val, "i32")
+            type = x.val.type
+            name = f"llvm.ldexp.{mangle(type)}.{mangle(power.type)}"
+            return Num(self, self.b.call(name, type, [x.val, power]))
         half = n >> 1
         return x * self.power_of_two(half) * self.power_of_two(n - half)
 
