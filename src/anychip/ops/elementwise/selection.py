@@ -103,13 +103,13 @@ AT_LEAST, AT_MOST, WITHIN = Pointwise(at_least), Pointwise(at_most), Pointwise(w
 
 def clamp(self: torch.Tensor, min: Any = None, max: Any = None, *, out: Any = None) -> torch.Tensor:
     """self limited to [min, max]; either limit may be None, not both."""
-    if min is None and max is None:
-        raise ArgumentError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    if max is None and min is not None:
+    if min is not None and max is not None:
+        return WITHIN(self, min, max, out=out)
+    if min is not None:
         return AT_LEAST(self, min, out=out)
-    if min is None:
+    if max is not None:
         return AT_MOST(self, max, out=out)
-    return WITHIN(self, min, max, out=out)
+    raise ArgumentError("torch.clamp: At least one of 'min' or 'max' must not be None")
 
 
 def _limits(dtype: torch.dtype) -> Iterable[Sample]:

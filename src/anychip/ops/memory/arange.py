@@ -78,7 +78,7 @@ register(
     Operator(
         name="arange",
         domain="memory",
-        overloads=(Overload("arange.start_out", arange_out, takes_out=False),),
+        overloads=(Overload("arange.start_out", arange_out, _samples, takes_out=False),),
         kernels=(arange_kernel,),
         dtypes=(*FLOATING, *INTEGRAL),
         differentiable=False,

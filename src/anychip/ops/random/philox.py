@@ -70,17 +70,15 @@ KEPT = Pointwise(kept, raw=2)
 
 # ---- forward, backward ----------------------------------------------------------------------------
 
-_draw: Any = None
+HOST_DRAW = torch.library.get_kernel("aten::random_.from", "CPU")
+"""PyTorch's own kernel, taken before ours is put in its place; one number is drawn from it, on the host."""
+HOST_KEYS = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
 
 
 def drawn_seed(generator: torch.Generator | None) -> int:
-    """A 62-bit key drawn from PyTorch's generator on the host, by PyTorch's own `random_`."""
-    global _draw
-    if _draw is None:
-        _draw = torch.library.get_kernel("aten::random_.from", "CPU")
-    keyset = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
+    """A 62-bit key drawn from PyTorch's generator."""
     holder = torch.empty((), dtype=torch.int64)
-    _draw.call_boxed(keyset, holder, 0, 1 << 62, generator=generator)
+    HOST_DRAW.call_boxed(HOST_KEYS, holder, 0, 1 << 62, generator=generator)
     return int(holder)
 
 

@@ -1,0 +1,141 @@
+"""The pointwise machinery through one operator: shapes, strides, rank, promotion, numbers, outputs.
+The oracle is PyTorch's own operator on the same arguments."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given, settings
+
+from anychip.ops.elementwise.arithmetic import add, div, mul
+from anychip.ops.elementwise.comparison import lt
+from anychip.ops.errors import ArgumentError, NotServed
+from anychip.ops.launch import launches
+from anychip.ops.memory.copy import copy_
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool)
+
+
+@pytest.mark.parametrize("second", DTYPES, ids=str)
+@pytest.mark.parametrize("first", DTYPES, ids=str)
+def test_promotion_is_pytorchs(first: torch.dtype, second: torch.dtype) -> None:
+    x = torch.tensor([0, 1, 3, 5]).to(first)
+    y = torch.tensor([1, 1, 2, 0]).to(second)
+    for other in (y, y[1]):
+        for ours, theirs in ((mul(x, other), x * other), (lt(x, other), x < other)):
+            assert ours.dtype == theirs.dtype
+            assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("number", [2, 2.5, True, -1])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_numbers_promote_as_in_pytorch(dtype: torch.dtype, number: float) -> None:
+    x = torch.tensor([0, 1, 3]).to(dtype)
+    for operand in (x, x[2]):
+        ours, theirs = mul(operand, number), operand * number
+        assert ours.dtype == theirs.dtype
+        assert torch.equal(ours, theirs)
+
+
+def test_double_numbers_keep_their_precision() -> None:
+    x = torch.zeros(3, dtype=torch.float64)
+    assert torch.equal(add(x, 1e-9, 1 / 3), x + 1e-9 * (1 / 3))
+    assert torch.equal(
+        add(torch.zeros(3, dtype=torch.int64), (1 << 40) + 1, 1), torch.full((3,), (1 << 40) + 1)
+    )
+
+
+@st.composite
+def strided(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two tensors that broadcast together, in any order of dimensions, some stepped."""
+    shape = draw(st.lists(st.integers(1, 5), min_size=1, max_size=6))
+    tensors = []
+    for k in range(2):
+        sizes = [draw(st.sampled_from([size, 1])) if k else size for size in shape]
+        order = draw(st.permutations(range(len(sizes))))
+        step = draw(st.integers(1, 2))
+        stored = torch.arange(float(torch.Size(sizes).numel() * step)).reshape(
+            [sizes[d] for d in order[:-1]] + [sizes[order[-1]] * step]
+        )
+        stepped = stored[..., ::step]
+        tensors.append(stepped.permute([order.index(d) for d in range(len(sizes))]))
+    return tensors[0], tensors[1]
+
+
+@settings(max_examples=40)
+@given(strided())
+def test_any_strides(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    x, y = pair
+    assert torch.equal(add(x, y, 1), x + y)
+
+
+def test_rank_eight() -> None:
+    x = torch.arange(256.0).reshape((2,) * 8).permute(7, 1, 5, 3, 4, 2, 6, 0)
+    y = torch.arange(16.0).reshape(2, 1, 2, 1, 2, 1, 2, 1)
+    assert torch.equal(add(x, y, 1), x + y)
+
+
+def test_transposing_copy_of_uneven_tiles() -> None:
+    x = torch.arange(3.0 * 130 * 70).reshape(3, 130, 70)
+    target = torch.empty(70, 3, 130)
+    assert torch.equal(copy_(target, x.permute(2, 0, 1)), x.permute(2, 0, 1))
+
+
+def test_contiguous_operands_take_the_flat_kernel() -> None:
+    x = torch.ones(6, 7)
+    before = launches["flat_kernel[add]"]
+    add(x, x, 1)
+    add(x.t(), x.t(), 1)
+    assert launches["flat_kernel[add]"] == before + 2
+    before = launches["tiled_kernel[add]"]
+    add(x, x.t().contiguous().t(), 1)
+    assert launches["tiled_kernel[add]"] == before + 1
+
+
+def test_nothing_is_launched_for_no_elements() -> None:
+    before = sum(launches.values())
+    assert add(torch.empty(0, 3), torch.ones(3), 1).shape == (0, 3)
+    assert sum(launches.values()) == before
+
+
+def test_out_is_resized_each_time() -> None:
+    x = torch.ones(5)
+    for _ in range(3):
+        out = torch.empty(2)
+        add(x, x, 1, out=out)
+        assert out.tolist() == [2.0] * 5
+
+
+def test_out_casts_only_where_pytorch_does() -> None:
+    x = torch.tensor([1.7, -2.7])
+    assert torch.equal(mul(x, 2, out=torch.empty(2, dtype=torch.float64)), (x * 2).double())
+    with pytest.raises(ArgumentError, match="can't be cast"):
+        mul(x, 2, out=torch.empty(2, dtype=torch.int64))
+
+
+def test_complex_is_not_served() -> None:
+    with pytest.raises(NotServed, match="complex64"):
+        mul(torch.ones(2, dtype=torch.complex64), 2)
+
+
+def test_unaligned_views() -> None:
+    x = torch.arange(40.0)
+    for start in range(4):
+        assert torch.equal(add(x[start : start + 33], x[:33], 1), x[start : start + 33] + x[:33])
+
+
+def test_integer_division_by_zero_does_not_trap() -> None:
+    x = torch.tensor([7, -7, 3], dtype=torch.int32)
+    result = div(x, torch.tensor([2, 2, 0], dtype=torch.int32), rounding_mode="floor")
+    assert result[:2].tolist() == [3, -4]
+
+
+@pytest.mark.slow
+def test_more_than_two_to_the_31_elements() -> None:
+    count = (1 << 31) + 5
+    x = torch.zeros(count, dtype=torch.int8)
+    x[-3:] = 7
+    y = add(x, 1, 1)
+    assert y[-4:].tolist() == [1, 8, 8, 8]
+    assert int(y[: 1 << 20].sum()) == 1 << 20

@@ -1,0 +1,61 @@
+"""The registry: every record complete, every file's operator reachable, contradictions refused."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from anychip.ops.errors import RegistryError
+from anychip.ops.registry import no_samples, operators, overloads, register
+from anychip.ops.schemas import binder, overload_of
+
+DRAWN_AT_RANDOM = {
+    "bernoulli_.float",
+    "exponential_",
+    "native_dropout",
+    "normal_",
+    "random_.from",
+    "random_.to",
+    "uniform_",
+}
+"""Overloads with no oracle for single values; their distributions are tested in test_random.py."""
+
+SAME_FUNCTION_AS_ANOTHER = {"fill_.Tensor"}
+
+
+def test_records_are_complete() -> None:
+    for operator in operators().values():
+        assert operator.overloads, operator.name
+        assert operator.kernels, operator.name
+        assert operator.dtypes, operator.name
+        for device in ("cpu", "cuda"):
+            assert operator.tiles.on(torch.device(device)), operator.name
+
+
+def test_every_overload_has_samples() -> None:
+    without = {name for name, (_, overload) in overloads().items() if overload.samples is no_samples}
+    assert without == DRAWN_AT_RANDOM | SAME_FUNCTION_AS_ANOTHER
+
+
+def test_names_are_registered_once() -> None:
+    first = next(iter(operators().values()))
+    with pytest.raises(RegistryError, match="registered twice"):
+        register(first)
+    with pytest.raises(RegistryError, match="is served by"):
+        register(dataclasses.replace(first, name="another name"))
+
+
+def test_unknown_overloads_and_arguments_are_refused() -> None:
+    with pytest.raises(RegistryError, match="no_such_operator"):
+        overload_of("no_such_operator.Tensor")
+    with pytest.raises(RegistryError, match=r"no argument \['gamma'\]"):
+        binder("add.Tensor(self, gamma)", lambda *operands, out=None: operands)
+
+
+def test_binder_reorders_and_fills_defaults() -> None:
+    _, bound, order = binder("rsub.Tensor(other, self, alpha)", lambda *operands, out=None: operands)
+    assert order == ("other", "self", "alpha")
+    assert bound(1, 2) == (2, 1, 1)
+    assert bound(1, other=2, alpha=5) == (2, 1, 5)
