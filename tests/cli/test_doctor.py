@@ -119,3 +119,23 @@ def test_more_threads_than_cores_is_noted(monkeypatch: pytest.MonkeyPatch) -> No
     check = check_of("Threads")
     assert check.verdict == "note"
     assert "OMP_NUM_THREADS" in check.remedy
+
+
+def test_another_active_back_end_is_noted_and_the_cpu_tried_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(diagnosis, "_active_back_end", lambda: "cuda")
+    checks = {check.subject: check for check in diagnosis.diagnose()}
+    assert checks["Back ends"].verdict == "note"
+    assert "TRITON_DEFAULT_BACKEND=cpu" in checks["Back ends"].remedy
+    assert checks["Kernel"].verdict == "ok"
+
+
+def test_no_active_back_end_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise RuntimeError("0 active drivers")
+
+    monkeypatch.setattr(diagnosis, "_active_back_end", none)
+    check = check_of("Back ends")
+    assert check.verdict == "wrong"
+    assert "0 active drivers" in check.found

@@ -20,6 +20,7 @@ import torch
 
 from ..compiler.foreign.records import ForeignKernel
 from ..pytorch import report, using
+from ..triton_backend import activate
 from . import minilm
 from .compilations import Compilation, compilations
 from .errors import CommandError
@@ -111,6 +112,7 @@ def demonstrate(sentences: Sequence[str], batch_size: int, step: Step, kernel_re
     Raises CommandError when the portable run is not near the float64 run; `kernel_ready` is called
     with the name of each kernel that was compiled.
     """
+    activate()
     step("loading the model")
     embedder = minilm.load_embedder(torch.float32)
     batches = minilm.tokenize(sentences, batch_size)
@@ -187,6 +189,7 @@ def _in_new_process(sentences: Sequence[str], batch_size: int) -> list[Compilati
 def _send_compilations(sender: Any, sentences: list[str], batch_size: int) -> None:
     """Run the model and send (compilations, "") or ([], what went wrong)."""
     try:
+        activate()
         embedder = minilm.load_embedder(torch.float32)
         batches = minilm.tokenize(sentences, batch_size)
         with using("strict"), compilations() as made:

@@ -45,6 +45,7 @@ def of_operator(name: str) -> list[Subject]:
     except ImportError:
         raise MissingExtra("explain OPERATOR", "PyTorch", "pip install 'anychip[torch]'") from None
     from ..ops import registry
+    from ..triton_backend import activate
     from .compilations import compilations
 
     known = registry.operators()
@@ -64,6 +65,7 @@ def of_operator(name: str) -> list[Subject]:
             for overload in operator.overloads
             for sample in overload.samples(torch.float32)
         )
+    activate()
     with compilations() as made, torch.no_grad():
         overload.implementation(*sample.arguments, **sample.keywords)
     if not made:
