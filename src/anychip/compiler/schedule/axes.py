@@ -65,7 +65,7 @@ def choose_axes(nest: Nest, structure: Structure, buffers: dict[Value, Buffer], 
         nest.vector_axis = rank - 1
         return
     values = [v for root in nest.roots for v in root_values(root)]
-    own = {root.value: root.buffer for root in nest.roots if isinstance(root, Write)}
+    own = {r.value for r in nest.roots if isinstance(r, Write) and buffers.get(r.value) is r.buffer}
     bits = 8
     score = [0.0] * rank
     for root in nest.roots:
@@ -79,6 +79,8 @@ def choose_axes(nest: Nest, structure: Structure, buffers: dict[Value, Buffer], 
     for value, point, leaf in walk_inline(values, rank, lambda v: v in buffers and v not in own):
         op = value.defining_op
         if leaf and value in buffers:
+            if buffers[value].any_order:
+                continue
             _score(_buffer_linear(buffers[value], point, rank), score)
         elif op is not None and op.name == "tt.load":
             _score_pointer(op.operands[0], point, structure, score)

@@ -15,8 +15,9 @@ from ..ir.types import BF16, F16, F32, ElementType, ScalarType
 from ..targets.dot_products import DotProduct, dot_product
 from ..targets.target import Target
 from . import arena
-from .axes import choose_axes, root_values, walk_inline
+from .axes import root_values, walk_inline
 from .carry import rewrite_carried
+from .layout import lay_out
 from .placement import Placement, is_elementwise_region, is_inline_op
 from .steps import (
     Buffer,
@@ -64,11 +65,12 @@ class Scheduler:
 
     def run(self) -> Schedule:
         body = self._graph(None, self.func.body, [])
+        lay_out(body, self.structure, self.buffers, self.target)
         return Schedule(body, self.buffers, arena.plan(self.lifetimes))
 
     # --- buffers -----------------------------------------------------------------------------
     def _buffer(self, value: Value, element: ElementType | None = None) -> Buffer:
-        buffer = Buffer(value.name, value.shape, element or value.element)
+        buffer = Buffer(value.name, value.shape, element or value.element, any_order=True)
         self.lifetimes[buffer] = arena.Lifetime(self.here, self.here)
         return buffer
 
@@ -101,8 +103,6 @@ class Scheduler:
     # --- nests -------------------------------------------------------------------------------
     def _flush(self) -> None:
         if self.nest is not None:
-            choose_axes(self.nest, self.structure, self.buffers, self.target)
-            self._orient(self.nest)
             self._hold(self.nest)
             self.steps.append(self.nest)
             self.nest = None
@@ -115,13 +115,6 @@ class Scheduler:
                 if buffer is not None:
                     self._touch(buffer, self.opened)
                     self._touch(buffer, self.here)
-
-    def _orient(self, nest: Nest) -> None:
-        """Lay out the buffers that a nest alone writes so that its vector axis is contiguous."""
-        for root in nest.roots:
-            if isinstance(root, Write) and root.buffer.any_order:
-                others = [a for a in root.buffer.order if a != nest.vector_axis]
-                root.buffer.order = (*others, nest.vector_axis)
 
     def _add(self, root: Root, domain: tuple[int, ...]) -> None:
         reduce_axis = root.axis if isinstance(root, Reduce) else None
@@ -300,6 +293,7 @@ class Scheduler:
         self._flush()
         results = [self._buffer(r) for r in op.results]
         for result, buffer in zip(op.results, results, strict=True):
+            buffer.any_order = False
             self._place(result, buffer)
         self.steps.append(Scan(op, sources, results))
 
@@ -314,6 +308,7 @@ class Scheduler:
     def _source(self, value: Value) -> Buffer:
         """The buffer of an operand that a step reads whole."""
         buffer = self._keep(value)
+        buffer.any_order = False
         self._touch(buffer, self.here)
         return buffer
 
@@ -336,7 +331,9 @@ class Scheduler:
             self._add(Write(c, out), c.shape)
         self._flush()
         self._place(op.result, out)
+        out.any_order = False
         if start is not None:
+            start.any_order = False
             self._touch(start, self.here)
         self.steps.append(Dot(op, packed[0], packed[1], start, out, instruction))
 

@@ -18,7 +18,7 @@ from ..targets.dot_products import DotProduct
 @dataclass(eq=False, slots=True)
 class Buffer:
     """A place in the arena for a tile: `shape`, `element`, and `order`, the axes from outermost
-    to innermost in memory. `any_order`: the nest that writes it chooses the order. With `group`,
+    to innermost in memory. `any_order`: not decided yet (`layout` will). With `group`,
     that many neighbours along the last axis but one lie together, as dot-product instructions
     want the right operand of a matrix product. `offset` (bytes) is assigned by the arena plan."""
 
