@@ -13,7 +13,7 @@ from ..ir.core import Op
 from ..ir.types import PointerType, ScalarType, element_of
 from ..schedule.steps import Each, Graph
 from . import casts, memory
-from .builder import I1, I32, I64, PTR
+from .builder import I1, I32, I64, PTR, mangle
 from .context import Context
 from .evaluate import Evaluation, Index, Point
 from .llvm_types import LLType, Val, register_type
@@ -168,7 +168,7 @@ def _assert(context: Context, op: Op, args: list[Val], index: list[Val]) -> list
         context.messages.append(text)
     code = context.messages.index(text) + 1
     failed, done = b.label("failed"), b.label("asserted")
-    b.cond_br(args[0], done, failed)
+    b.cond_br(_everywhere(context, args[0]), done, failed)
     b.place(failed)
     b.store(b.int(code), context.arena, 4)
     for axis in range(3):
@@ -177,18 +177,32 @@ def _assert(context: Context, op: Op, args: list[Val], index: list[Val]) -> list
     return []
 
 
+def _everywhere(context: Context, condition: Val) -> Val:
+    """Whether a condition holds in all lanes, as a scalar."""
+    if condition.lanes == 1:
+        return condition
+    return context.b.call(f"llvm.vector.reduce.and.{mangle(condition.type)}", I1, [condition])
+
+
 def _print(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
-    """One line for each element: program id, index in the tile, prefix, value."""
-    signs = op.attrs.get("is_signed") or []
-    for number, (operand, value) in enumerate(zip(op.operands, args, strict=True)):
-        signed = bool(signs[number]) if number < len(signs) else True
-        spec, converted = _format(context, operand.element, value, signed, bool(op.attrs.get("hex")))
-        place = " idx (" + ", ".join(["%d"] * len(index)) + ")" if index else " idx ()"
-        several = f"(operand {number}) " if len(args) > 1 else ""
-        text = f"pid (%d, %d, %d){place}{op.attrs['prefix']}{several}{spec}\n"
-        _printf(context, text, [*context.program, *index, converted])
+    """One line for each element: program id, index in the tile, prefix, value.
+
+    Indices are as wide as the largest of their axis, so that lines align.
+    """
+    prefix = op.attrs["prefix"].replace("%", "%%")
     if not args:
-        _printf(context, f"pid (%d, %d, %d){op.attrs['prefix']}\n", list(context.program))
+        _printf(context, f"pid (%d, %d, %d){prefix}\n", list(context.program))
+        return []
+    signs = op.attrs.get("is_signed") or []
+    numbers = op.attrs.get("numbers") or (range(len(args)) if len(args) > 1 else [None])
+    shape = next((v.shape for v in op.operands if v.shape), ())
+    place = ", ".join(f"%{len(str(size - 1))}d" for size in shape)
+    for position, (operand, value, number) in enumerate(zip(op.operands, args, numbers, strict=True)):
+        signed = bool(signs[position]) if position < len(signs) else True
+        spec, converted = _format(context, operand.element, value, signed, bool(op.attrs.get("hex")))
+        several = "" if number is None else f"(operand {number}) "
+        text = f"pid (%d, %d, %d) idx ({place}){prefix}{several}{spec}\n"
+        _printf(context, text, [*context.program, *index, converted])
     return []
 
 

@@ -59,7 +59,7 @@ _MOVES_ONLY = frozenset(
 def choose_axes(nest: Nest, structure: Structure, buffers: dict[Value, Buffer], target: Target) -> None:
     """Fill in `nest.axes`, `nest.lanes` and `nest.lane_extents`."""
     rank = len(nest.domain)
-    if any(isinstance(root, Each) for root in nest.roots):
+    if any(isinstance(root, Each) and not root.whole_chunks for root in nest.roots):
         packs = [root.pack for root in nest.roots if isinstance(root, Each)]
         nest.axes, nest.lanes, nest.lane_extents = tuple(range(rank)), 1, (*(1,) * (rank - 1), packs[0])
         nest.vector_axis = rank - 1

@@ -87,6 +87,11 @@ class Each:
     body: Graph | None = None
 
     @property
+    def whole_chunks(self) -> bool:
+        """Whether many elements are done at once: only whether any fails matters to an assertion."""
+        return self.op.name == "tt.assert"
+
+    @property
     def pack(self) -> int:
         """Neighbouring elements (along the last axis) that are done together."""
         return self.op.attrs.get("pack", 1) if self.op.name == "tt.map_elementwise" else 1
