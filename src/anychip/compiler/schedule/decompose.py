@@ -1,7 +1,8 @@
 """Rewrites operations of a format or a shape of their own into plain ones, before scheduling.
 
-In: a function whose calls are inlined. Out: the same function without `tt.dot_scaled`: its operands
-are unpacked to f32 and multiplied by their scales, and an ordinary `tt.dot` follows.
+In: a function whose calls are inlined. Out: the same function without `tt.dot_scaled` (its operands are
+unpacked to f32 and multiplied by their scales, and an ordinary `tt.dot` follows), and without prints of
+tiles of several shapes at once.
 """
 
 from __future__ import annotations
@@ -127,5 +128,22 @@ def _swap_last(insert: Inserter, value: Value) -> Value:
     return insert.op("tt.trans", [value], TileType((*outer, columns, rows), value.element), {"order": order})
 
 
-_RULES: dict[str, Callable[[Op, Inserter], None]] = {"tt.dot_scaled": _dot_scaled}
+def _print(op: Op, insert: Inserter) -> None:
+    """Print operands of different shapes one after the other; `numbers` keeps their places."""
+    if len({value.shape for value in op.operands if value.shape}) < 2:
+        return
+    signs = op.attrs.get("is_signed") or [True] * len(op.operands)
+    parts = [
+        Op(
+            op.name,
+            [value],
+            attrs={**op.attrs, "is_signed": [sign], "numbers": [number]},
+            location=op.location,
+        )
+        for number, (value, sign) in enumerate(zip(op.operands, signs, strict=True))
+    ]
+    insert.block.ops[insert.index : insert.index + 1] = parts
+
+
+_RULES: dict[str, Callable[[Op, Inserter], None]] = {"tt.dot_scaled": _dot_scaled, "tt.print": _print}
 """What replaces each operation, done in place so that its results stay the same values."""
