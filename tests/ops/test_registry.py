@@ -59,3 +59,11 @@ def test_binder_reorders_and_fills_defaults() -> None:
     assert order == ("other", "self", "alpha")
     assert bound(1, 2) == (2, 1, 1)
     assert bound(1, other=2, alpha=5) == (2, 1, 5)
+
+
+def test_benchmarks_name_served_overloads_and_draw_their_arguments() -> None:
+    for operator in operators().values():
+        names = {overload.name for overload in operator.overloads}
+        for benchmark in operator.benchmarks:
+            assert benchmark.overload in names
+            assert benchmark.sample(torch.float32).arguments

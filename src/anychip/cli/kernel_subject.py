@@ -57,8 +57,8 @@ def of_operator(name: str) -> list[Subject]:
     operator = known[name]
     overloads = {overload.name: overload for overload in operator.overloads}
     if operator.benchmarks:
-        overload_name, sample = operator.benchmarks[0]
-        overload = overloads[overload_name]
+        benchmark = operator.benchmarks[0]
+        overload, sample = overloads[benchmark.overload], benchmark.sample(torch.float32)
     else:
         overload, sample = next(
             (overload, sample)

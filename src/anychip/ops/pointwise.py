@@ -18,8 +18,8 @@ from torch._prims_common import elementwise_dtypes
 from .errors import ArgumentError, NotServed
 from .iteration import broadcast_strides, coalesce, power_of_two, second_innermost
 from .launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits
-from .registry import FLOATING, Operator, Overload, Sample, Samples, register
-from .samples import pointwise_samples
+from .registry import FLOATING, Benchmark, Operator, Overload, Samples, register
+from .samples import pointwise_benchmark, pointwise_samples
 from .schemas import binder
 
 Number = bool | int | float
@@ -322,10 +322,13 @@ def pointwise(
     def decorate(function: Any) -> Pointwise:
         machine = Pointwise(function, promotion, raw, result)
         served = []
+        benchmarks: tuple[Benchmark, ...] = ()
         for text in overloads:
             overload_name, implementation, parameters = binder(text, machine)
             draw = samples or pointwise_samples(overload_name, parameters, low, high)
             served.append(Overload(overload_name, implementation, draw))
+            if samples is None and not benchmarks:
+                benchmarks = (pointwise_benchmark(overload_name, parameters, low, high),)
         register(
             Operator(
                 name=name or function.__name__,
@@ -335,7 +338,7 @@ def pointwise(
                 dtypes=dtypes,
                 differentiable=differentiable,
                 tiles=TILES,
-                benchmarks=tuple((o.name, Sample(((4096, 1024),))) for o in served[:1]),
+                benchmarks=benchmarks,
                 tolerance=tolerance,
             )
         )

@@ -51,6 +51,13 @@ class Overload:
     """Picks, from the result, what a test compares (None: all of it)."""
 
 
+class Benchmark(NamedTuple):
+    """An overload's name, and the arguments that it is timed with, made when they are asked for."""
+
+    overload: str
+    sample: Callable[[torch.dtype], Sample]
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
     """A record: what an operator is called, serves, runs and is measured with."""
@@ -62,8 +69,7 @@ class Operator:
     dtypes: tuple[torch.dtype, ...] = FLOATING
     differentiable: bool = True
     tiles: Tiles = field(default_factory=Tiles)
-    benchmarks: tuple[tuple[str, Sample], ...] = ()
-    """Pairs of an overload's name and arguments built on first use by `benchmark_samples`."""
+    benchmarks: tuple[Benchmark, ...] = ()
     tolerance: float = 1.0
     """Factor on a test's tolerance, for operators that amplify rounding (with a reason in the file)."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
-from .registry import Sample, Samples
+from .registry import Benchmark, Sample, Samples
 from .schemas import overload_of
 
 SPECIAL = (0.0, -0.0, float("inf"), float("-inf"), float("nan"), 1.0, -1.0, 0.5)
@@ -57,32 +57,52 @@ def layouts(x: torch.Tensor) -> Iterator[torch.Tensor]:
         yield x.permute(*reversed(range(x.ndim))).contiguous().permute(*reversed(range(x.ndim)))
 
 
+def schema_sample(
+    overload: str, parameters: tuple[str, ...], tensors: Sequence[torch.Tensor], number: float
+) -> Sample:
+    """Arguments for an overload of tensors and numbers, read off its schema; what has a default and is
+    not in `parameters` is left out, and a flag is False."""
+    positional: list[object] = []
+    keywords: dict[str, object] = {}
+    supply = iter(tensors)
+    for argument in overload_of(overload)._schema.arguments:
+        if argument.is_out or (argument.name not in parameters and argument.has_default_value()):
+            continue
+        kind = str(argument.type)
+        value = next(supply) if kind == "Tensor" else False if kind == "bool" else number
+        if argument.kwarg_only:
+            keywords[argument.name] = value
+        else:
+            positional.append(value)
+    return Sample(tuple(positional), keywords)
+
+
+def tensor_count(overload: str) -> int:
+    """How many tensors an overload reads."""
+    arguments = overload_of(overload)._schema.arguments
+    return sum(str(argument.type) == "Tensor" and not argument.is_out for argument in arguments)
+
+
+def pointwise_benchmark(
+    overload: str, parameters: tuple[str, ...], low: float | None = None, high: float | None = None
+) -> Benchmark:
+    """4096 x 1024 elements, as the tables of performance are measured with."""
+
+    def draw(dtype: torch.dtype) -> Sample:
+        tensors = [tensor((4096, 1024), dtype, low, high, seed=k) for k in range(tensor_count(overload))]
+        return schema_sample(overload, parameters, tensors, 0.5 if dtype.is_floating_point else 2)
+
+    return Benchmark(overload, draw)
+
+
 def pointwise_samples(
     overload: str, parameters: tuple[str, ...], low: float | None = None, high: float | None = None
 ) -> Samples:
     """Samples for an overload whose arguments are tensors and numbers, read off its schema."""
-    arguments = overload_of(overload)._schema.arguments
-    kinds = [
-        (a.name, str(a.type), a.kwarg_only)
-        for a in arguments
-        if not a.is_out and (a.name in parameters or not a.has_default_value())
-    ]
+    count = tensor_count(overload)
 
     def assemble(tensors: list[torch.Tensor], number: float) -> Sample:
-        positional: list[object] = []
-        keywords: dict[str, object] = {}
-        supply = iter(tensors)
-        for name, kind, by_name in kinds:
-            value: object = next(supply) if kind == "Tensor" else number
-            if kind == "bool":
-                value = False
-            if by_name:
-                keywords[name] = value
-            else:
-                positional.append(value)
-        return Sample(tuple(positional), keywords)
-
-    count = sum(kind == "Tensor" for _, kind, _ in kinds)
+        return schema_sample(overload, parameters, tensors, number)
 
     def draw(dtype: torch.dtype) -> Iterable[Sample]:
         number: float = 0.5 if dtype.is_floating_point else 2

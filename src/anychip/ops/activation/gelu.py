@@ -13,7 +13,7 @@ from triton.language.extra import libdevice
 
 from ..errors import ArgumentError
 from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
-from ..registry import FLOATING, Operator, Overload, Sample, register
+from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import layouts, special, tensor
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -97,5 +97,9 @@ register(
         kernels=(flat_kernel, tiled_kernel),
         dtypes=FLOATING,
         tiles=TILES,
+        benchmarks=(
+            Benchmark("gelu", lambda dtype: Sample((tensor((4096, 1024), dtype),))),
+            Benchmark("gelu", lambda dtype: Sample((tensor((4096, 1024), dtype),), {"approximate": "tanh"})),
+        ),
     )
 )

@@ -17,7 +17,7 @@ from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, launch, scalar_bits, signature
 from ..reduce.sums import SUM
-from ..registry import FLOATING, Operator, Overload, Sample, register
+from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 
 TILES = Tiles(simt={"queries": 64, "keys": 64}, simd={"queries": 64, "keys": 64})
@@ -362,6 +362,10 @@ def _backward_samples(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((*given, sums.to(compute_dtype(dtype)), 0.0, causal), keywords)
 
 
+def _long(dtype: torch.dtype) -> Sample:
+    return Sample(tuple(tensor((4, 8, 1024, 64), dtype, -1, 1, seed=k) for k in range(3)))
+
+
 def _first(result: Any) -> Any:
     return result[0]
 
@@ -383,6 +387,7 @@ register(
         kernels=(attention_kernel, attention_query_gradient_kernel, attention_key_gradient_kernel),
         dtypes=FLOATING,
         tiles=TILES,
+        benchmarks=(Benchmark("_scaled_dot_product_flash_attention_for_cpu", _long),),
         tolerance=4.0,
     )
 )  # fmt: skip

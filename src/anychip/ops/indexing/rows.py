@@ -17,7 +17,7 @@ from ..iteration import power_of_two
 from ..launch import Plan, Plans, Tiles, cdiv, compute_dtype, launch, signature
 from ..memory.copy import fill_
 from ..pointwise import Pointwise, store_as
-from ..registry import ALL, FLOATING, Operator, Overload, Sample, register
+from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 
 TILES = Tiles(simt={"block": 1024}, simd={"block": 4096})
@@ -323,6 +323,10 @@ def _writes(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((x, [torch.tensor([1, 1, 1])], tensor((3, 5, 6), dtype, -1, 1, seed=1), True))
 
 
+def _tokens(dtype: torch.dtype) -> Sample:
+    return Sample((tensor((30522, 384), dtype), tensor((32, 128), torch.int64, 0, 30522)))
+
+
 register(
     Operator(
         name="embedding",
@@ -336,6 +340,7 @@ register(
         kernels=(gather_rows_kernel, add_rows_kernel),
         dtypes=FLOATING,
         tiles=TILES,
+        benchmarks=(Benchmark("embedding", _tokens),),
     )
 )
 register(

@@ -15,7 +15,7 @@ from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, scalar_bits, signature
 from ..reduce.sums import SUM
 from ..reduction import accumulator
-from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
+from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 
 TILES = Tiles(
@@ -296,6 +296,12 @@ def _dot(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((37,), dtype, -1, 1), tensor((37,), dtype, -1, 1, seed=1)))
 
 
+def _layer(dtype: torch.dtype) -> Sample:
+    """The widest layer of a small language model: 1024 tokens, 384 to 1536 features."""
+    weight = tensor((1536, 384), dtype, -1, 1)
+    return Sample((tensor((1536,), dtype), tensor((1024, 384), dtype, -1, 1), weight.t()))
+
+
 register(
     Operator(
         name="matmul",
@@ -309,6 +315,13 @@ register(
             Overload("dot", dot, _dot),
         ),
         kernels=(matmul_kernel,),
+        benchmarks=(
+            Benchmark("mm", lambda dtype: Sample((tensor((1024, 1024), dtype), tensor((1024, 1024), dtype)))),
+            Benchmark("addmm", _layer),
+            Benchmark(
+                "bmm", lambda dtype: Sample((tensor((384, 32, 32), dtype), tensor((384, 32, 32), dtype)))
+            ),
+        ),
         dtypes=(*FLOATING, torch.int64, torch.int32),
         tiles=TILES,
         tolerance=4.0,

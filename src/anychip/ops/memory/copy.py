@@ -11,7 +11,7 @@ import triton
 
 from ..errors import ArgumentError, NotServed
 from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
-from ..registry import ALL, Operator, Overload, Sample, register
+from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
 from ..samples import layouts, tensor
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -127,6 +127,10 @@ def _cats(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample(([tensor((5,), dtype), tensor((3,), torch.float32)],))
 
 
+def _transposed(dtype: torch.dtype) -> Sample:
+    return Sample((tensor((4096, 1024), dtype), tensor((1024, 4096), dtype).t()))
+
+
 for _overload in (
     Overload("copy_", copy_, _copies, takes_out=False),
     Overload("fill_.Scalar", fill_, _fills, takes_out=False),
@@ -143,5 +147,6 @@ for _overload in (
             kernels=(flat_kernel, tiled_kernel),
             dtypes=ALL,
             tiles=TILES,
+            benchmarks=(Benchmark("copy_", _transposed),) if _overload.name == "copy_" else (),
         )
     )

@@ -15,7 +15,7 @@ from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, launch, scalar_bits, signature
 from ..reduce.sums import SUM
-from ..registry import FLOATING, Operator, Overload, Sample, register
+from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 
 TILES = Tiles(
@@ -259,6 +259,11 @@ def _backward_samples(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((gradient, x, (length,), *statistics, weight, bias, [True, True, True]))
 
 
+def _wide(dtype: torch.dtype) -> Sample:
+    weight, bias = tensor((1024,), dtype, seed=1), tensor((1024,), dtype, seed=2)
+    return Sample((tensor((4096, 1024), dtype), (1024,), weight, bias, 1e-5))
+
+
 def _first(result: Any) -> Any:
     return result[0]
 
@@ -276,6 +281,7 @@ register(
         kernels=(layer_norm_kernel, layer_norm_input_gradient_kernel, layer_norm_weight_gradient_kernel),
         dtypes=FLOATING,
         tiles=TILES,
+        benchmarks=(Benchmark("native_layer_norm", _wide),),
         tolerance=4.0,
     )
 )

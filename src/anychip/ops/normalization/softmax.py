@@ -15,7 +15,7 @@ import triton.language as tl
 from ..errors import NotServed
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, compute_dtype, launch, signature
-from ..registry import FLOATING, Operator, Overload, Sample, register
+from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 
 TILES = Tiles(simt={"block": 8192}, simd={"block": 16384})
@@ -225,5 +225,8 @@ for _name, _function, _gradient in (
             kernels=(softmax_kernel, softmax_backward_kernel),
             dtypes=FLOATING,
             tiles=TILES,
+            benchmarks=(
+                Benchmark(f"_{_name}", lambda dtype: Sample((tensor((4096, 1024), dtype), 1, False))),
+            ),
         )
     )

@@ -10,7 +10,7 @@ import triton
 
 from ..errors import ArgumentError
 from ..reduction import TILES, Reduction, accumulator
-from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
+from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import reduction_samples, tensor
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -112,6 +112,11 @@ register(
             Overload("sum", sum_all, reduction_samples(whole=True)),
         ),
         kernels=(SUM.kernel,),
+        benchmarks=(
+            Benchmark("sum.dim_IntList", lambda dtype: Sample((tensor((4096, 1024), dtype), [1]))),
+            Benchmark("sum.dim_IntList", lambda dtype: Sample((tensor((4096, 1024), dtype), [0]))),
+            Benchmark("sum", lambda dtype: Sample((tensor((4096, 1024), dtype),))),
+        ),
         dtypes=(*FLOATING, *INTEGRAL, torch.bool),
         tiles=TILES,
     )
