@@ -318,9 +318,7 @@ register(
         benchmarks=(
             Benchmark("mm", lambda dtype: Sample((tensor((1024, 1024), dtype), tensor((1024, 1024), dtype)))),
             Benchmark("addmm", _layer),
-            Benchmark(
-                "bmm", lambda dtype: Sample((tensor((384, 32, 32), dtype), tensor((384, 32, 32), dtype)))
-            ),
+            Benchmark("bmm", lambda dtype: Sample((tensor((384, 64, 64), dtype),) * 2)),
         ),
         dtypes=(*FLOATING, torch.int64, torch.int32),
         tiles=TILES,
