@@ -9,19 +9,28 @@ from .errors import AnychipError
 
 if TYPE_CHECKING:
     from .pytorch import disable, enable, report, using
+    from .pytorch.capture import capture
+    from .pytorch.program import Program
 
 __version__ = "0.1.0"
-__all__ = ["AnychipError", "__version__", "disable", "enable", "report", "using"]
+__all__ = ["AnychipError", "Program", "__version__", "capture", "disable", "enable", "report", "using"]
 
-_FROM_PYTORCH = frozenset({"disable", "enable", "report", "using"})
-"""Names of `anychip.pytorch`, imported on first use because they need PyTorch."""
+_FROM_PYTORCH = {
+    "Program": ".pytorch.program",
+    "capture": ".pytorch.capture",
+    "disable": ".pytorch",
+    "enable": ".pytorch",
+    "report": ".pytorch",
+    "using": ".pytorch",
+}
+"""Names that need PyTorch, and the modules from which they are imported on first use."""
 
 
 def __getattr__(name: str) -> Any:
     if name in _FROM_PYTORCH:
-        return getattr(import_module(".pytorch", __name__), name)
+        return getattr(import_module(_FROM_PYTORCH[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | _FROM_PYTORCH)
+    return sorted(set(globals()) | set(_FROM_PYTORCH))

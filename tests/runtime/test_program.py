@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import threading
 
 import pytest
@@ -76,7 +77,7 @@ def chain(add, length):
         *[Buffer(TEMPORARY, BYTES)] * (length - 1),
     ]
     places = [0, *range(3, 2 + length), 1]
-    recorded = [step(add, after, before, 2) for before, after in zip(places, places[1:])]
+    recorded = [step(add, after, before, 2) for before, after in itertools.pairwise(places)]
     program = LaunchList(recorded, buffers)
     return program, weight
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from . import function, launches, native
 from .errors import ArgumentError, DeviceAssertion
 from .native.grid import GRID_TOO_LARGE, OUT_OF_MEMORY
-from .slots import Node, Slot, count, descriptors, pack
+from .slots import Node, Slot, count, descriptors, pack, pointers
 
 GRID_LIMIT = (1 << 31) - 1
 """Largest extent of one grid dimension: program ids are 32 bits wide."""
@@ -23,11 +23,13 @@ GRID_LIMIT = (1 << 31) - 1
 
 class Launcher:
     """Launches one kernel. `tree` says how each argument is packed (see `slots`), `arg_types`
-    are the TTIR types of the compiled function's arguments, one for each slot."""
+    are the TTIR types of the compiled function's arguments, one for each slot. Listeners get `origin`
+    with each launch."""
 
-    def __init__(self, tree: Sequence[Node], arg_types: Sequence[str], name: str):
+    def __init__(self, tree: Sequence[Node], arg_types: Sequence[str], name: str, origin: Any = None):
         self.tree = tuple(tree)
         self.name = name
+        self.origin = origin
         self.slot_count = len(arg_types)
         number = descriptors(tree)
         self.rounding_flag = number > 0 and self.slot_count == count(tree) + number
@@ -64,7 +66,12 @@ class Launcher:
         if _is_set(enter_hook):
             enter_hook(launch_metadata)
         if launches.is_recording():
-            launches.notify(launches.Launch(self.name, grid, arguments))
+            places = pointers(self.tree, arguments, self.rounding_flag)
+            launches.notify(
+                launches.Launch(
+                    self.name, grid, arguments, function_address, tuple(slots), tuple(places), self.origin
+                )
+            )
         run(function_address, slots, grid)
         if _is_set(exit_hook):
             exit_hook(launch_metadata)
@@ -79,12 +86,12 @@ class Launcher:
         return value
 
 
-def launcher(tree: Sequence[Node], arg_types: Sequence[str], name: str) -> Any:
+def launcher(tree: Sequence[Node], arg_types: Sequence[str], name: str, origin: Any = None) -> Any:
     """The fastest callable that launches a kernel of this signature: the native one where every
-    parameter is of a kind that it packs, else `Launcher`."""
+    parameter is of a kind that it packs, else `Launcher`. `origin` is whatever the kernel came from."""
     runtime = native.state()
     runtime.attach_threads()
-    general = Launcher(tree, arg_types, name)
+    general = Launcher(tree, arg_types, name, origin)
     opcodes = [node for node in tree if isinstance(node, Slot)]
     if len(opcodes) < len(tree):
         return general

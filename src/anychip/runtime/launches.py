@@ -1,7 +1,8 @@
 """Which kernels ran, and how often.
 
 Every launch increments a number in the launched function's record, so counting costs nothing.
-`record()` listens to single launches, e.g. for tests and for capture of a `Program`.
+`listen` tells of single launches before they run: `record` collects them, capture of a Program
+makes a list to replay.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,17 +19,30 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class Launch:
     """One launch: the kernel's name, its grid, and the arguments as they were passed
-    (constexprs included)."""
+    (constexprs included).
+
+    `function` is the address of the loaded function's record, `slots` what its arguments were packed
+    into, `pointers` the slots that hold addresses, each with the object that the address came from.
+    `origin` is what the launcher was made from, for those who need the kernel's source.
+    """
 
     kernel: str
     grid: tuple[int, int, int]
     arguments: tuple[Any, ...]
+    function: int = 0
+    slots: tuple[int, ...] = ()
+    pointers: tuple[tuple[int, Any], ...] = ()
+    origin: Any = None
+
+
+Listener = Callable[[Launch], None]
 
 
 _lock = threading.RLock()
 _retired: Counter[str] = Counter()
 _living: dict[int, tuple[str, Any]] = {}
-_recorders: list[list[Launch]] = []
+_listeners: list[Listener] = []
+_thread = threading.local()
 
 
 def watch(function: Any, name: str, record: Any) -> None:
@@ -62,28 +76,51 @@ def count(kernel: str | None = None) -> int:
 
 
 @contextmanager
-def record() -> Iterator[list[Launch]]:
-    """Collect the launches made by any thread while the context is open, in order."""
+def listen(listener: Listener) -> Iterator[None]:
+    """Call `listener` for every launch that any thread makes while the context is open: on that thread,
+    before the kernel runs. What it raises comes out of the launch."""
     from . import native
 
-    collected: list[Launch] = []
     with _lock:
-        _recorders.append(collected)
+        _listeners.append(listener)
     native.state().divert(+1)
     try:
-        yield collected
+        yield
     finally:
         native.state().divert(-1)
         with _lock:
-            _recorders[:] = [recorder for recorder in _recorders if recorder is not collected]
+            _listeners[:] = [other for other in _listeners if other is not listener]
+
+
+@contextmanager
+def record() -> Iterator[list[Launch]]:
+    """Collect the launches made by any thread while the context is open, in order."""
+    collected: list[Launch] = []
+
+    def collect(launch: Launch) -> None:
+        collected.append(launch)
+
+    with listen(collect):
+        yield collected
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Launches of this thread in the block are trials (an autotuner's): no listener is told."""
+    before = getattr(_thread, "unheard", False)
+    _thread.unheard = True
+    try:
+        yield
+    finally:
+        _thread.unheard = before
 
 
 def notify(launch: Launch) -> None:
-    """Tell the open recorders of a launch."""
-    for recorder in tuple(_recorders):
-        recorder.append(launch)
+    """Tell the listeners of a launch that is about to run."""
+    for listener in tuple(_listeners):
+        listener(launch)
 
 
 def is_recording() -> bool:
-    """Whether any recorder is open."""
-    return bool(_recorders)
+    """Whether anybody listens to this thread's launches."""
+    return bool(_listeners) and not getattr(_thread, "unheard", False)

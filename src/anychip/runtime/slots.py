@@ -171,3 +171,24 @@ def descriptor_slots(descriptor: Any, rounding_flag: bool) -> list[int]:
     if rounding_flag:
         flags.append(int(bool(getattr(descriptor, "round_f32_to_tf32", False))))
     return [pointer_bits(descriptor.base), *shape, *strides, *flags, *shape, *strides]
+
+
+def pointers(
+    nodes: Sequence[Node], arguments: Sequence[Any], rounding_flag: bool, first: int = 0
+) -> list[tuple[int, Any]]:
+    """The slots that `pack` fills with addresses, counted from `first`, each with the object whose
+    address it is."""
+    found: list[tuple[int, Any]] = []
+    slot = first
+    for node, argument in zip(nodes, arguments):
+        if isinstance(node, tuple):
+            found += pointers(node, argument, rounding_flag, slot)
+            slot += count(node) + descriptors(node) * rounding_flag
+        elif isinstance(node, Descriptor):
+            found.append((slot, argument.base))
+            slot += node.slots + rounding_flag
+        elif node is not SKIP:
+            if node is Slot.POINTER:
+                found.append((slot, argument))
+            slot += 1
+    return found

@@ -70,11 +70,13 @@ class CPUUtilities:
 def make_launcher(source: Any, metadata: Any) -> Any:
     """A callable that Triton launches a kernel with; made once for a compiled kernel."""
     from ..runtime.launch import launcher
+    from .origin import Origin
     from .signature import slot_tree
     from .threads import follow_torch
 
     follow_torch()
-    return launcher(slot_tree(source.signature.values()), tuple(metadata.arg_types), metadata.name)
+    tree = slot_tree(source.signature.values())
+    return launcher(tree, tuple(metadata.arg_types), metadata.name, Origin(source, metadata))
 
 
 class CPUDriver(DriverBase):
@@ -124,9 +126,7 @@ class CPUDriver(DriverBase):
         return timing.DeviceInterface
 
     def get_benchmarker(self) -> Any:
-        from triton.testing import do_bench
-
-        return do_bench
+        return timing.benchmark
 
     def get_empty_cache_for_benchmark(self) -> Any:
         import torch

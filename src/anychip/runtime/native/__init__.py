@@ -1,8 +1,8 @@
 """The native part of the runtime: written in LLVM IR, compiled once and kept as object code.
 
 `grid` runs launches over threads, `pool` is the thread pool for processes without OpenMP, `call`
-is what Python calls for a launch. `state()` compiles or loads them and gives the one `Native`
-object of the process.
+is what Python calls for a launch, `replay` runs a recorded list of launches. `state()` compiles or
+loads them and gives the one `Native` object of the process.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from . import call
 from .grid import GRID
 from .layout import State, accessors
 from .pool import POOL
+from .replay import REPLAY
 
-ENTRY_POINTS = ("anychip.run", "anychip.trim", "anychip.call")
+ENTRY_POINTS = ("anychip.run", "anychip.trim", "anychip.call", "anychip.replay")
 
 
 class Native:
     """The native runtime, loaded. `state` is shared memory: see `layout.State`."""
 
     def __init__(self) -> None:
-        self.state = State(thread_limit=_processors())
+        self.state = State(thread_limit=_thread_limit())
         self.address = ctypes.addressof(self.state)
         self._is_child = False
         self._code = _load()
@@ -40,6 +41,9 @@ class Native:
         self.run = ctypes.CFUNCTYPE(
             ctypes.c_int32, pointer, pointer, pointer, integer, integer, integer, pointer
         )(self._code["anychip.run"])
+        self.replay = ctypes.CFUNCTYPE(ctypes.c_int32, pointer, pointer, pointer, pointer)(
+            self._code["anychip.replay"]
+        )
         self._trim = ctypes.CFUNCTYPE(None, pointer)(self._code["anychip.trim"])
         self._definition = call.make_definition(self._code["anychip.call"])
         self.attach_threads()
@@ -96,7 +100,12 @@ def state() -> Native:
     return Native()
 
 
-def _processors() -> int:
+def _thread_limit() -> int:
+    """Threads for launches in a process without OpenMP: as OMP_NUM_THREADS says, which OpenMP would
+    obey, else one for each processor that this process may use."""
+    wish = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if wish.isdigit() and int(wish) > 0:
+        return int(wish)
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
@@ -104,7 +113,7 @@ def _processors() -> int:
 
 
 def _load() -> LoadedCode:
-    text = "\n".join((accessors(), GRID, POOL, call.CALL))
+    text = "\n".join((accessors(), GRID, POOL, call.CALL, REPLAY))
     target = targets.host()
     key = hashlib.sha256(f"{text};{target};{version('llvmlite')}".encode()).hexdigest()
     cache = ObjectCache("native")

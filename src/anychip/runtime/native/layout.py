@@ -111,6 +111,39 @@ class Plan(ctypes.Structure):
     )
 
 
+class Step(ctypes.Structure):
+    """One launch of a launch list. `slots` is how many of the list's slots are its own; `function`
+    is a record for this launch alone, so that its time is estimated by itself."""
+
+    _fields_ = (
+        ("function", FunctionRecord),
+        ("slots", ctypes.c_int64),
+        ("grid_x", ctypes.c_int64),
+        ("grid_y", ctypes.c_int64),
+        ("grid_z", ctypes.c_int64),
+    )
+
+
+class Replay(ctypes.Structure):
+    """A launch list. Slot k of the list holds `offsets[k] + bases[owners[k]]`; `widest` is the largest
+    number of slots of a step."""
+
+    _fields_ = (
+        ("steps", ctypes.c_void_p),
+        ("count", ctypes.c_int64),
+        ("offsets", ctypes.c_void_p),
+        ("owners", ctypes.c_void_p),
+        ("widest", ctypes.c_int64),
+        ("arena_bytes", ctypes.c_int64),
+    )
+
+
+class Failure(ctypes.Structure):
+    """Where a replay stopped: a program instance of a step."""
+
+    _fields_ = (("program", ctypes.c_int32 * 3), ("step", ctypes.c_int32))
+
+
 STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "state": State,
     "function": FunctionRecord,
@@ -119,6 +152,9 @@ STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "pool": Pool,
     "worker": Worker,
     "plan": Plan,
+    "step": Step,
+    "replay": Replay,
+    "failure": Failure,
 }
 
 

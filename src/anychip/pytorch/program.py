@@ -1,0 +1,360 @@
+"""A function of tensors as a recorded list of launches: the object that `anychip.capture` returns.
+
+A call takes new inputs of the recorded shapes, hands their addresses to the runtime's launch list
+and returns outputs in the structure that the function returned. Nothing of the function's Python
+runs again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+
+from ..runtime.program import LaunchList
+from .errors import CaptureError, ProgramInputError
+
+ADDRESS_ALIGNMENT = 16
+"""Kernels may rely on pointers being multiples of this, as Triton's specialisation does."""
+
+capturing: set[int] = set()
+"""Threads in which a function is being captured now."""
+
+Layout = tuple[tuple[int, ...], tuple[int, ...], torch.dtype]
+"""Shape, strides in elements, dtype."""
+
+
+def layout_of(tensor: torch.Tensor) -> Layout:
+    """The layout of a tensor."""
+    return tuple(tensor.shape), tensor.stride(), tensor.dtype
+
+
+def span(shape: Sequence[int], strides: Sequence[int], element_bytes: int) -> int:
+    """Bytes from the first to the last element, both included; 0 without elements."""
+    if 0 in shape:
+        return 0
+    return (sum((size - 1) * stride for size, stride in zip(shape, strides)) + 1) * element_bytes
+
+
+def span_of(tensor: torch.Tensor) -> int:
+    """Bytes from a tensor's first to its last element."""
+    return span(tensor.shape, tensor.stride(), tensor.element_size())
+
+
+def copied(tensor: torch.Tensor) -> torch.Tensor:
+    """The same elements in the same layout (gaps and overlaps included) in memory of their own, aligned."""
+    size = span_of(tensor)
+    storage = torch.UntypedStorage(size)
+    if size:
+        ctypes.memmove(storage.data_ptr(), tensor.data_ptr(), size)
+    return tensor_over(storage, 0, layout_of(tensor))
+
+
+def tensor_over(storage: torch.UntypedStorage, offset: int, layout: Layout) -> torch.Tensor:
+    """A tensor of a layout whose first element is `offset` elements into a storage."""
+    shape, strides, dtype = layout
+    view: Any = torch.empty(0, dtype=dtype)
+    return view.set_(storage, offset, shape, strides)
+
+
+@dataclass(frozen=True, slots=True)
+class InputTensor:
+    """A tensor argument: its place in the call, and the layout it must have."""
+
+    name: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: torch.dtype
+
+    def check(self, value: Any) -> None:
+        """Raise ProgramInputError unless `value` is a CPU tensor of this layout."""
+        if not isinstance(value, torch.Tensor):
+            raise ProgramInputError(
+                f"{self.name}: expected {self}, got {type(value).__name__}; pass a tensor"
+            )
+        if value.device.type != "cpu" or value.layout != torch.strided:
+            raise ProgramInputError(
+                f"{self.name}: expected {self} on the CPU, got a {value.layout} tensor on {value.device}; "
+                'move it first, e.g. with .to("cpu")'
+            )
+        if value.shape != self.shape:
+            raise ProgramInputError(
+                f"{self.name}: expected shape {list(self.shape)}, got {list(value.shape)}; a Program's "
+                "shapes are those of its capture: pad the input, or capture another Program for this shape"
+            )
+        if value.dtype != self.dtype:
+            raise ProgramInputError(
+                f"{self.name}: expected {self.dtype}, got {value.dtype}; convert it, or capture a Program "
+                "with an example of that dtype"
+            )
+        if value.stride() != self.strides and 0 not in self.shape:
+            for size, stride, expected in zip(self.shape, value.stride(), self.strides):
+                if size > 1 and stride != expected:
+                    raise ProgramInputError(
+                        f"{self.name}: expected strides {list(self.strides)}, got {list(value.stride())}; "
+                        "pass a tensor laid out like the example (.contiguous() where that was contiguous), "
+                        "or capture a Program with an example like this one"
+                    )
+
+    def __str__(self) -> str:
+        return f"a tensor of shape {list(self.shape)}, {self.dtype}"
+
+
+@dataclass(frozen=True, slots=True)
+class InputValue:
+    """An argument that is no tensor: its value is part of the Program."""
+
+    name: str
+    value: Any
+
+    def check(self, value: Any) -> None:
+        """Raise ProgramInputError unless `value` is the recorded one."""
+        if value is not self.value and (type(value) is not type(self.value) or value != self.value):
+            raise ProgramInputError(
+                f"{self.name}: expected {self.value!r}, got {value!r}; values that are not tensors are "
+                "fixed at capture: capture another Program, or pass the value in a tensor"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class OutputStorage:
+    """Memory that launches write and the caller gets. With `layout`, one output tensor is all of it, and
+    may lie wherever the caller wants."""
+
+    size: int
+    layout: Layout | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputView:
+    """An output tensor in an output storage."""
+
+    storage: int
+    byte_offset: int
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class InputView:
+    """An output tensor that is memory of an input."""
+
+    tensor: int
+    byte_offset: int
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """An output that no launch writes: a value, or a tensor that existed before."""
+
+    value: Any
+
+
+Output = OutputView | InputView | Constant
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """How arguments and results relate to the launch list's buffers. The tensors among `inputs` and the
+    `storages` are its inputs and outputs, in order."""
+
+    inputs: tuple[InputTensor | InputValue, ...]
+    input_tree: TreeSpec
+    outputs: tuple[Output, ...]
+    output_tree: TreeSpec
+    storages: tuple[OutputStorage, ...]
+
+
+class Program:
+    """A recorded function. Call it with arguments of the recorded shapes, dtypes and strides.
+
+    `launches` is the runtime's launch list (kernels, buffers, arena); `name` is the function's. Results
+    carry no autograd history. Several threads may call one Program at a time.
+    """
+
+    def __init__(self, name: str, launches: LaunchList, interface: Interface, constants: Sequence[Any]):
+        self.name = name
+        self.launches = launches
+        self.interface = interface
+        self._constants = tuple(constants)
+        self._tensors = tuple(
+            k for k, expected in enumerate(interface.inputs) if isinstance(expected, InputTensor)
+        )
+        self._targets = tuple(k for k, output in enumerate(interface.outputs) if _is_tensor_output(output))
+
+    def __call__(self, *arguments: Any, out: Any = None, **keywords: Any) -> Any:
+        """Run the launches on `arguments`, which may lie anywhere, and return what the function would.
+
+        `out` receives the result instead of fresh memory: one tensor for each tensor of the result, in
+        any structure; tensors laid out as the result's are written directly. Raises ProgramInputError
+        for arguments or `out` that do not match the capture.
+        """
+        if threading.get_ident() in capturing:
+            raise CaptureError(
+                f"Program {self.name} was called while another Program is captured; call the function that "
+                "it was captured from, so that its launches are recorded"
+            )
+        values, tree = tree_flatten((arguments, keywords))
+        if tree != self.interface.input_tree:
+            raise ProgramInputError(
+                f"{self.name}: expected arguments of the structure {self.interface.input_tree}, got {tree}; "
+                "call it as it was captured"
+            )
+        for expected, value in zip(self.interface.inputs, values):
+            expected.check(value)
+        inputs = [values[k] for k in self._tensors]
+        addresses = [x.data_ptr() for x in inputs]
+        staged = []
+        for k, address in enumerate(addresses):
+            if address % ADDRESS_ALIGNMENT:
+                aligned = copied(inputs[k])
+                staged.append(aligned)
+                addresses[k] = aligned.data_ptr()
+        targets = None if out is None else self._checked_targets(out)
+        memories = self._output_memories(targets, inputs)
+        self.launches.replay([*addresses, *(memory.data_ptr() for memory in memories)])
+        results = [self._result(output, inputs, memories) for output in self.interface.outputs]
+        for k, target in (targets or {}).items():
+            if results[k] is not target:
+                target.copy_(results[k])
+                results[k] = target
+        return tree_unflatten(results, self.interface.output_tree)
+
+    def report(self) -> dict[str, Any]:
+        """What the Program is: launches, bytes, and its kernels by number of launches. `flops` is None
+        for kernels that do not say how many they do."""
+        rows = self.launches.kernels()
+        return {
+            "name": self.name,
+            "launches": len(self.launches.launches),
+            "arena_bytes": self.launches.arena_bytes,
+            "temporary_bytes": sum(lifetime.size for lifetime in self.launches.lifetimes),
+            "weight_bytes": self.launches.constant_bytes,
+            "input_bytes": self._buffer_bytes(self.launches.inputs),
+            "output_bytes": self._buffer_bytes(self.launches.outputs),
+            "moved_bytes": sum(row.bytes for row in rows),
+            "kernels": [
+                {
+                    "kernel": row.kernel,
+                    "launches": row.launches,
+                    "programs": row.programs,
+                    "bytes": row.bytes,
+                    "flops": row.flops,
+                }
+                for row in rows
+            ],
+        }
+
+    def __str__(self) -> str:
+        report = self.report()
+        lines = [
+            f"Program {self.name}: {report['launches']} launches, "
+            f"arena {_bytes(report['arena_bytes'])} for {_bytes(report['temporary_bytes'])} of temporaries, "
+            f"weights {_bytes(report['weight_bytes'])}, {_bytes(report['moved_bytes'])} moved",
+            f"{'kernel':<44}{'launches':>9}{'programs':>11}{'moved':>12}{'flops':>12}",
+        ]
+        for row in report["kernels"]:
+            flops = "" if row["flops"] is None else row["flops"]
+            lines.append(
+                f"{row['kernel']:<44}{row['launches']:>9}{row['programs']:>11}"
+                f"{_bytes(row['bytes']):>12}{flops:>12}"
+            )
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<anychip.Program {self.name}: {len(self.launches.launches)} launches>"
+
+    def _buffer_bytes(self, numbers: Sequence[int]) -> int:
+        return sum(self.launches.buffers[number].size for number in numbers)
+
+    def _checked_targets(self, out: Any) -> dict[int, torch.Tensor]:
+        """The tensors of `out` by number of the output leaf."""
+        given = [leaf for leaf in tree_flatten(out)[0] if leaf is not None]
+        if len(given) != len(self._targets):
+            raise ProgramInputError(
+                f"{self.name}: out holds {len(given)} tensors, the result {len(self._targets)}; "
+                "give one for each"
+            )
+        targets = dict(zip(self._targets, given))
+        for k, target in targets.items():
+            shape, _, dtype = self._output_layout(k)
+            if not isinstance(target, torch.Tensor) or tuple(target.shape) != shape or target.dtype != dtype:
+                got = (
+                    f"{list(target.shape)}, {target.dtype}"
+                    if isinstance(target, torch.Tensor)
+                    else type(target).__name__
+                )
+                raise ProgramInputError(
+                    f"{self.name}: out for result {k}: expected a tensor of shape {list(shape)}, "
+                    f"{dtype}, got {got}"
+                )
+        return targets
+
+    def _output_layout(self, k: int) -> Layout:
+        output = self.interface.outputs[k]
+        return layout_of(output.value) if isinstance(output, Constant) else output.layout
+
+    def _output_memories(
+        self, targets: dict[int, torch.Tensor] | None, inputs: Sequence[torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """A tensor for each output storage: the caller's where it may be written directly, or a fresh one."""
+        direct: dict[int, torch.Tensor] = {}
+        occupied = [_range(x) for x in inputs]
+        for k, target in (targets or {}).items():
+            output = self.interface.outputs[k]
+            if not isinstance(output, OutputView):
+                continue
+            layout = self.interface.storages[output.storage].layout
+            begin, end = _range(target)
+            apart = all(end <= first or last <= begin for first, last in occupied)
+            if layout == layout_of(target) and begin % ADDRESS_ALIGNMENT == 0 and apart:
+                direct[output.storage] = target
+            occupied.append((begin, end))
+        return [
+            direct[number] if number in direct else _fresh(storage)
+            for number, storage in enumerate(self.interface.storages)
+        ]
+
+    def _result(
+        self, output: Output, inputs: Sequence[torch.Tensor], memories: Sequence[torch.Tensor]
+    ) -> Any:
+        if isinstance(output, Constant):
+            return output.value
+        if isinstance(output, OutputView):
+            memory = memories[output.storage]
+            if self.interface.storages[output.storage].layout is not None:
+                return memory
+        else:
+            memory = inputs[output.tensor]
+        shape, strides, dtype = output.layout
+        storage = memory.untyped_storage()
+        place = output.byte_offset + memory.data_ptr() - storage.data_ptr()
+        return tensor_over(storage, place // dtype.itemsize, (shape, strides, dtype))
+
+
+def _is_tensor_output(output: Output) -> bool:
+    return not isinstance(output, Constant) or isinstance(output.value, torch.Tensor)
+
+
+def _fresh(storage: OutputStorage) -> torch.Tensor:
+    if storage.layout is None:
+        return torch.empty(storage.size, dtype=torch.uint8)
+    shape, strides, dtype = storage.layout
+    return torch.empty_strided(shape, strides, dtype=dtype)
+
+
+def _range(tensor: torch.Tensor) -> tuple[int, int]:
+    begin = tensor.data_ptr()
+    return begin, begin + span_of(tensor)
+
+
+def _bytes(number: int) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number} B"

@@ -1,0 +1,188 @@
+"""A recorded list of launches over planned memory, replayed in one native call.
+
+In go launches whose pointers are places in buffers (inputs, outputs, constants, temporaries). The
+temporaries get one arena by liveness, the rest is laid out for `native.replay`; a replay takes the
+addresses of inputs and outputs and nothing else. Replays in several threads do not meet.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from . import launch, launches, native, plan
+from .function import Function
+from .native.layout import Failure, FunctionRecord, Replay, Step
+from .slots import MASK64
+
+NO_OWNER = 0
+ARENA = 1
+FIRST_GIVEN = 2
+"""Owners of slots: nothing is added to a value that is complete; the arena's address to a temporary's
+offset; then come the buffers that the caller gives, inputs before outputs."""
+
+
+class BufferKind(Enum):
+    """Whose memory a buffer is, and how long its content lasts."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+    CONSTANT = "constant"
+    TEMPORARY = "temporary"
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Memory of `size` bytes. A constant is at `address`; the caller keeps it there."""
+
+    kind: BufferKind
+    size: int
+    address: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """A slot that holds an address: `offset` bytes into a buffer (by number). `extent` is how many
+    bytes from there on the argument covers."""
+
+    slot: int
+    buffer: int
+    offset: int
+    extent: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedLaunch:
+    """One launch: a loaded kernel, its grid, its slots' values (those of `pointers` are not used).
+    `operator` names who launched it; `origin` is where the kernel came from (see `launches.Launch`)."""
+
+    function: Function
+    grid: tuple[int, int, int]
+    slots: tuple[int, ...]
+    pointers: tuple[Pointer, ...]
+    operator: str = ""
+    origin: Any = None
+
+    @property
+    def bytes(self) -> int:
+        """Bytes behind the pointers, each place counted once: what is moved if all is touched once."""
+        return sum({(p.buffer, p.offset): p.extent for p in self.pointers}.values())
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRow:
+    """The launches of one kernel in a list. `flops` is None where nobody counted them."""
+
+    kernel: str
+    launches: int
+    programs: int
+    bytes: int
+    flops: int | None = None
+
+
+class LaunchList:
+    """Launches in order over buffers. `inputs` and `outputs` are the numbers of the buffers whose
+    addresses a replay is given, in that order; `places` the arena offset of each temporary."""
+
+    def __init__(self, recorded: Sequence[RecordedLaunch], buffers: Sequence[Buffer]):
+        self.launches = tuple(recorded)
+        self.buffers = tuple(buffers)
+        self.inputs = self._numbers(BufferKind.INPUT)
+        self.outputs = self._numbers(BufferKind.OUTPUT)
+        temporaries = self._numbers(BufferKind.TEMPORARY)
+        self.lifetimes = self._lifetimes(temporaries)
+        arena = plan.plan(self.lifetimes)
+        self.arena_bytes = arena.size
+        self.places = dict(zip(temporaries, arena.offsets))
+        self._bases = ctypes.c_uint64 * (FIRST_GIVEN + len(self.inputs) + len(self.outputs))
+        self._lay_out()
+
+    def replay(self, addresses: Sequence[int]) -> None:
+        """Run all launches; `addresses` are those of the inputs, then those of the outputs, each
+        aligned as in the recording. The content of outputs before is lost.
+
+        Raises `MemoryError`, or `DeviceAssertion` when a launch's assertion failed.
+        """
+        bases = self._bases(0, 0, *addresses)
+        failure = Failure()
+        runtime = native.state()
+        code = runtime.replay(runtime.address, self._address, bases, ctypes.byref(failure))
+        if code:
+            if failure.step < 0:
+                raise MemoryError(f"no memory for the {self.arena_bytes} bytes of the launch list's arena")
+            launch.fail(self.launches[failure.step].function.address, code, *failure.program)
+
+    @property
+    def constant_bytes(self) -> int:
+        """Bytes of the constants."""
+        return sum(buffer.size for buffer in self.buffers if buffer.kind is BufferKind.CONSTANT)
+
+    def kernels(self) -> tuple[KernelRow, ...]:
+        """The list by kernel, most launches first."""
+        rows: dict[str, list[RecordedLaunch]] = {}
+        for recorded in self.launches:
+            rows.setdefault(recorded.function.name, []).append(recorded)
+        listed = (
+            KernelRow(
+                kernel,
+                len(own),
+                sum(x * y * z for x, y, z in (recorded.grid for recorded in own)),
+                sum(recorded.bytes for recorded in own),
+            )
+            for kernel, own in rows.items()
+        )
+        return tuple(sorted(listed, key=lambda row: -row.launches))
+
+    def _numbers(self, kind: BufferKind) -> tuple[int, ...]:
+        return tuple(number for number, buffer in enumerate(self.buffers) if buffer.kind is kind)
+
+    def _lifetimes(self, numbers: Sequence[int]) -> tuple[plan.Lifetime, ...]:
+        """From the first to the last launch that has a pointer into the buffer."""
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+        for step, recorded in enumerate(self.launches):
+            for pointer in recorded.pointers:
+                first.setdefault(pointer.buffer, step)
+                last[pointer.buffer] = step
+        return tuple(
+            plan.Lifetime(self.buffers[number].size, first.get(number, 0), last.get(number, 0))
+            for number in numbers
+        )
+
+    def _lay_out(self) -> None:
+        """Make the structures that native code reads; they live as long as this object."""
+        offsets: list[int] = []
+        owners: list[int] = []
+        given = {number: FIRST_GIVEN + k for k, number in enumerate((*self.inputs, *self.outputs))}
+        self._steps = (Step * len(self.launches))()
+        for step, recorded in zip(self._steps, self.launches):
+            first = len(offsets)
+            offsets += recorded.slots
+            owners += [NO_OWNER] * len(recorded.slots)
+            for pointer in recorded.pointers:
+                buffer = self.buffers[pointer.buffer]
+                begin = self.places.get(pointer.buffer, 0) + buffer.address
+                offsets[first + pointer.slot] = begin + pointer.offset
+                if buffer.kind is BufferKind.TEMPORARY:
+                    owners[first + pointer.slot] = ARENA
+                elif buffer.kind is not BufferKind.CONSTANT:
+                    owners[first + pointer.slot] = given[pointer.buffer]
+            known = recorded.function.record
+            step.function = FunctionRecord(known.entry, known.arena_bytes, 0, known.picoseconds)
+            step.slots = len(recorded.slots)
+            step.grid_x, step.grid_y, step.grid_z = recorded.grid
+            launches.watch(self, recorded.function.name, step.function)
+        self._offsets = (ctypes.c_uint64 * len(offsets))(*(value & MASK64 for value in offsets))
+        self._owners = (ctypes.c_uint32 * len(owners))(*owners)
+        self._replay = Replay(
+            ctypes.addressof(self._steps),
+            len(self.launches),
+            ctypes.addressof(self._offsets),
+            ctypes.addressof(self._owners),
+            max((len(recorded.slots) for recorded in self.launches), default=0),
+            self.arena_bytes,
+        )
+        self._address = ctypes.addressof(self._replay)
