@@ -16,7 +16,7 @@ from anychip.ops.launch import launches
 from anychip.ops.registry import overloads
 
 pytest.importorskip("expecttest", reason="PyTorch's OpInfo needs the package expecttest")
-from torch.testing._internal.common_methods_invocations import op_db  # noqa: E402 (only where it can be)
+from torch.testing._internal.common_methods_invocations import op_db
 
 SAMPLES = 6
 SERVED = {name.partition(".")[0].lstrip("_") for name in overloads()}
@@ -44,13 +44,14 @@ NAMES = {
     "nn.functional.scaled_dot_product_attention": "attention",
 }
 COMPOSITES = {
-    "matmul", "linear", "clone", "contiguous", "stack", "full_like", "zeros_like", "ones_like", "outer",
-    "std_mean", "square", "masked_fill", "softmax", "log_softmax", "layer_norm", "take_along_dim", "flatten",
+    "matmul", "linear", "clone", "stack", "full_like", "zeros_like", "ones_like", "outer",
+    "std_mean", "square", "masked_fill", "softmax", "log_softmax", "layer_norm", "take_along_dim",
 }  # fmt: skip
 CASES = [
     pytest.param(op, id=f"{op.name}{'.' + op.variant_test_name if op.variant_test_name else ''}")
     for op in op_db
     if (op.name in SERVED | COMPOSITES or op.name in NAMES) and op.name not in RANDOM
+    if "decimals" not in op.variant_test_name
     if op.supports_dtype(torch.float32, "cpu")
 ]
 
@@ -76,6 +77,8 @@ def test_sample_inputs(op: Any) -> None:
     before = sum(launches.values())
     elements = 0
     for sample in samples:
+        if sample.kwargs.get("dropout_p"):
+            continue
         arguments, keywords = tree_map(detached, ([sample.input, *sample.args], dict(sample.kwargs)))
         expected = op(*arguments, **keywords)
         arguments, keywords = tree_map(detached, ([sample.input, *sample.args], dict(sample.kwargs)))

@@ -66,6 +66,11 @@ def elements_kernel(
 # ---- forward --------------------------------------------------------------------------------------
 
 
+def _at_least_1d(x: torch.Tensor) -> torch.Tensor:
+    """A 0-d tensor as one of one element: PyTorch lets them stand for each other here."""
+    return x if x.ndim else x.view(1)
+
+
 def _run(
     kind: int,
     indexed: torch.Tensor,
@@ -76,8 +81,9 @@ def _run(
 ) -> None:
     if index.dtype not in (torch.int64, torch.int32):
         raise NotServed("gather and scatter", f"an index of dtype {index.dtype} is not served")
-    rank = max(indexed.ndim, 1)
-    dim = dim % rank
+    indexed, index = _at_least_1d(indexed), _at_least_1d(index)
+    other = None if other is None else _at_least_1d(other)
+    dim = dim % indexed.ndim
     if index.ndim != indexed.ndim:
         raise ArgumentError(
             "Index tensor must have the same number of dimensions as input tensor "
@@ -96,12 +102,11 @@ def _run(
         ]
         for d in range(index.ndim)
     ]
-    table = torch.tensor(listed, dtype=torch.int64).to(indexed.device) if listed else None
+    table = torch.tensor(listed, dtype=torch.int64).to(indexed.device)
     count = index.numel()
     block = TILES.on(indexed.device)["block"]
     floating = indexed.dtype.is_floating_point
-    size = indexed.shape[dim] if indexed.ndim else 1
-    stride = indexed.stride(dim) if indexed.ndim else 1
+    size, stride = indexed.shape[dim], indexed.stride(dim)
     launch(
         elements_kernel, cdiv(count, block), indexed, other, index.contiguous(), table, count, size, stride,
         scalar_bits(value, floating), label=("gather", "scatter", "scatter_add")[kind],
