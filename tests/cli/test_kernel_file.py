@@ -14,6 +14,8 @@ import triton
 import triton.language as tl
 from math import pi as PI
 
+x_ptr = 1 / 0
+offsets = print("a module variable with the name of a kernel's variable")
 HALF: tl.constexpr = tl.constexpr(0.5)
 UNRELATED = 1 / 0
 
@@ -47,6 +49,7 @@ def test_only_what_the_kernel_needs_is_executed(script: Path) -> None:
     assert "halve" in names
     assert "HALF" in names
     assert "UNRELATED" not in names
+    assert "offsets" not in names
     assert "PI" not in names
 
 

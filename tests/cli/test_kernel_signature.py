@@ -38,6 +38,28 @@ def unguessable(x_ptr, ACTIVATION: tl.constexpr):
     tl.store(x_ptr, 0)
 
 
+@triton.jit
+def locked(X, Lock, Count, N, num_stages: tl.constexpr):
+    Lock += tl.program_id(0)
+    while tl.atomic_cas(Lock, 0, 1) == 1:
+        pass
+    tl.store(X, tl.load(X) + N)
+    tl.atomic_xchg(Count, 1)
+    tl.atomic_xchg(Lock, 0)
+
+
+def test_locks_are_pointers_to_integers() -> None:
+    signature = settle(locked, {}, {})
+    assert signature.types == {
+        "X": "*fp32",
+        "Lock": "*i32",
+        "Count": "*i32",
+        "N": "i32",
+        "num_stages": "constexpr",
+    }
+    assert signature.constants == {"num_stages": 2}
+
+
 def test_pointers_are_found_by_their_use() -> None:
     signature = settle(layer_norm, {}, {})
     assert signature.types == {
@@ -110,6 +132,7 @@ def test_constant_element_type() -> None:
 
 def test_pairs_refuse_what_is_no_pair() -> None:
     assert pairs(["a=*fp16", "b=x=y"], "--sig") == {"a": "*fp16", "b": "x=y"}
+    assert pairs(["ACTIVATION="], "--const") == {"ACTIVATION": ""}
     for argument in ("a", "=1", "1a=2", "a="):
         with pytest.raises(CommandError, match="expected name=value"):
-            pairs([argument], "--const")
+            pairs([argument], "--sig")

@@ -130,12 +130,25 @@ def _names_bound(statement: ast.stmt) -> set[str]:
     return names
 
 
-def _names_used(statement: ast.stmt) -> set[str]:
-    used = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
-            used.add(node.value)  # an annotation written as a string
-    return used
+def _names_used(statement: ast.AST) -> set[str]:
+    """Names that a statement looks up in the module: not the parameters and variables of functions."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        signature = statement.args
+        outside = [*statement.decorator_list, *signature.defaults, *filter(None, signature.kw_defaults)]
+        parameters = [*signature.posonlyargs, *signature.args, *signature.kwonlyargs]
+        parameters += filter(None, [signature.vararg, signature.kwarg])
+        outside += [parameter.annotation for parameter in parameters if parameter.annotation is not None]
+        inside = set().union(*(_names_used(node) for node in statement.body))
+        local = {parameter.arg for parameter in parameters}
+        for node in statement.body:
+            local |= _names_bound(node)
+        return inside - local | set().union(*(_names_used(node) for node in outside))
+    if isinstance(statement, ast.Name):
+        return {statement.id}
+    if isinstance(statement, ast.Constant) and isinstance(statement.value, str):
+        # An annotation or a name written as a string.
+        return {statement.value} if statement.value.isidentifier() else set()
+    return set().union(*(_names_used(node) for node in ast.iter_child_nodes(statement)))
 
 
 def _line_in(error: BaseException, filename: str) -> int:

@@ -31,11 +31,13 @@ _FLOAT_NAME = re.compile(
     r"(^|_)(eps|epsilon|scale|alpha|beta|gamma|p|prob|rate|lr|momentum|slope|smoothing|softcap|temperature)$",
     re.IGNORECASE,
 )
-_TILE_NAME = re.compile(r"^(BLOCK|TILE|B[MNKD]?$|XBLOCK|YBLOCK|RBLOCK)", re.IGNORECASE)
+_TILE_NAME = re.compile(r"^(BLOCK|TILE|HEAD_DIM|B[MNKD]?$|XBLOCK|YBLOCK|RBLOCK)", re.IGNORECASE)
 _SWITCH_NAME = re.compile(r"^(IS|HAS|USE|ENABLE|RETURN|STORE|APPLY|WITH|DO)_")
 _GROUP_NAME = re.compile(r"^GROUP")
 _MEMORY_CALL = re.compile(r"^(load|store)$|^atomic_|block_ptr|descriptor")
+_LOCK_CALL = re.compile(r"^atomic_(cas|xchg)$")
 _SEVERAL = 2
+_STAGES_NAME = re.compile(r"^num_stages$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def settle(kernel: Any, said_types: dict[str, str], said_constants: dict[str, st
         elif parameter.annotation_type:
             types[name] = parameter.annotation_type
         else:
-            types[name] = _guess_type(parameter, name in pointers)
+            types[name] = _guess_type(parameter, pointers.get(name, ""))
             assumed.append(name)
             if types[name].startswith("*"):
                 aligned.append(name)
@@ -126,7 +128,7 @@ def pairs(arguments: Sequence[str], option: str) -> dict[str, str]:
     parsed = {}
     for argument in arguments:
         name, equals, value = argument.partition("=")
-        if not equals or not name.isidentifier() or not value:
+        if not equals or not name.isidentifier() or (not value and option == "--sig"):
             raise CommandError(
                 f"{option} {argument}: expected name=value.",
                 f"For example: {option} {'BLOCK=1024' if option == '--const' else 'x_ptr=*fp32'}",
@@ -162,26 +164,29 @@ def _constant_of(
         return False
     if _GROUP_NAME.search(name):
         return 8
+    if _STAGES_NAME.search(name):
+        return 2
     raise CommandError(
         f"kernel {kernel_name}: no value is known for the constant {name!r}.",
         f"Give one: --const {name}=VALUE",
     )
 
 
-def _guess_type(parameter: Any, is_pointer: bool) -> str:
+def _guess_type(parameter: Any, pointer: str) -> str:
+    """The type of a parameter; `pointer` is the one that its use suggests, or empty."""
     if parameter.has_default and parameter.default is not inspect.Parameter.empty:
         default = parameter.default
         if isinstance(default, bool):
             return "i1"
         if isinstance(default, int | float):
             return DEFAULT_FLOAT if isinstance(default, float) else DEFAULT_INTEGER
-    if is_pointer or _POINTER_NAME.search(parameter.name):
-        return DEFAULT_POINTER
+    if pointer or _POINTER_NAME.search(parameter.name):
+        return pointer or DEFAULT_POINTER
     return DEFAULT_FLOAT if _FLOAT_NAME.search(parameter.name) else DEFAULT_INTEGER
 
 
-def _pointer_parameters(function: Any) -> set[str]:
-    """Parameters that the body uses as the base of an address.
+def _pointer_parameters(function: Any) -> dict[str, str]:
+    """Parameters that the body uses as the base of an address, and the type that this suggests.
 
     The base of an address is the one term of the sum, followed through local variables, that is a
     parameter; where several are, those whose name says so, or else the first.
@@ -189,18 +194,21 @@ def _pointer_parameters(function: Any) -> set[str]:
     tree = ast.parse(inspect.cleandoc("\n" + _body_text(function)))
     parameters = {parameter.name for parameter in function.params if not parameter.is_constexpr}
     definitions: dict[str, list[ast.expr]] = {}
-    addresses: list[ast.expr] = []
+    addresses: list[tuple[ast.expr, str]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             definitions.setdefault(node.targets[0].id, []).append(node.value)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
             if _MEMORY_CALL.search(node.func.attr):
-                addresses.append(node.args[0])
-    found: set[str] = set()
-    for address in addresses:
+                kind = "*i32" if _LOCK_CALL.search(node.func.attr) else DEFAULT_POINTER
+                addresses.append((node.args[0], kind))
+    found: dict[str, str] = {}
+    for address, kind in addresses:
         bases = _terms(address, definitions, parameters, set())
         named = [base for base in bases if _POINTER_NAME.search(base)]
-        found.update(named or bases[:1])
+        for base in named or bases[:1]:
+            if found.get(base, DEFAULT_POINTER) == DEFAULT_POINTER:
+                found[base] = kind
     return found
 
 
