@@ -89,7 +89,7 @@ def scalar_polynomial(value: Value) -> Polynomial:
         return Polynomial.of(value)
     if op.name == "arith.constant" and isinstance(op.attrs.get("value"), int):
         return Polynomial.constant(op.attrs["value"])
-    if op.name in ("arith.extsi", "arith.index_cast", "arith.trunci"):
+    if op.name in ("arith.extsi", "arith.index_cast", "arith.trunci") and value.element.bits >= 32:  # type: ignore[union-attr]
         return scalar_polynomial(op.operands[0])
     if op.name in ("arith.addi", "arith.subi", "arith.muli", "tt.addptr"):
         a, b = map(scalar_polynomial, op.operands[:2])
@@ -148,11 +148,18 @@ def _map_trans(op: Op, result: Value, point: Point) -> list[Point]:
     return [tuple(source)]
 
 
+def _map_gather(op: Op, result: Value, point: Point) -> list[Point]:
+    axis = op.attrs["axis"]
+    anywhere = Linear(None, (None,) * len(point[0].strides))
+    return [(*point[:axis], anywhere, *point[axis + 1 :]), point]
+
+
 _POINT_MAPS: dict[str, Callable[[Op, Value, Point], list[Point]]] = {
     "tt.broadcast": _map_broadcast,
     "tt.expand_dims": lambda op, _, p: [p[: op.attrs["axis"]] + p[op.attrs["axis"] + 1 :]],
     "tt.reshape": _map_reshape,
     "tt.trans": _map_trans,
+    "tt.gather": _map_gather,
     "tt.join": lambda op, _, p: [p[:-1], p[:-1]],
     "tt.split": lambda op, r, p: (
         [(*p, Linear(Polynomial.constant(r.index), (ZERO,) * len(p[0].strides)))]
@@ -211,6 +218,11 @@ def _rule_forward(self: Structure, op: Op, point: Point, rank: int) -> Linear:
     return self.of(op.operands[0], mapped, rank)
 
 
+def _rule_truncate(self: Structure, op: Op, point: Point, rank: int) -> Linear:
+    """An index fits into 32 bits; in fewer it may wrap around."""
+    return _rule_forward(self, op, point, rank) if op.result.element.bits >= 32 else opaque(point, rank)
+
+
 def _rule_split(self: Structure, op: Op, point: Point, rank: int) -> Linear:
     return opaque(point, rank)
 
@@ -253,7 +265,7 @@ _RULES: dict[str, Callable[[Structure, Op, Point, int], Linear]] = {
     "tt.bitcast": _rule_forward,
     "arith.extsi": _rule_forward,
     "arith.extui": _rule_forward,
-    "arith.trunci": _rule_forward,
+    "arith.trunci": _rule_truncate,
     "arith.index_cast": _rule_forward,
     "arith.addi": _rule_add,
     "arith.subi": _rule_add,

@@ -315,11 +315,13 @@ def _extend(ev: Evaluation, op: Op, value: Value, point: Point) -> Lane:
     opcode = "trunc" if narrow else "sext"
     if element.bits == x.type.bits:
         return x
-    result = ev.linear.cast(x, opcode, register_type(element).element, separate=False)
 
     def exact() -> Val:
         return elementwise.apply(ev.b, op, [ev.linear.vector(x, ev.lanes)], ev.context.target)[0]
 
+    if not narrow and ev.linear.may_wrap(x):
+        return exact()
+    result = ev.linear.cast(x, opcode, register_type(element).element, separate=False)
     return with_exact(result, exact) if result.guards else result
 
 
@@ -328,6 +330,8 @@ def _divide(ev: Evaluation, op: Op, value: Value, point: Point) -> Lane:
     x, y = (ev.lane(v, point) for v in op.operands)
     exact = _exact(ev, op, x, y)
     if not isinstance(x, Lin) or not isinstance(y, Val) or y.lanes != 1 or x.terms or x.guards:
+        return exact()
+    if ev.linear.may_wrap(x):
         return exact()
     b = ev.b
     if max(x.pattern) - min(x.pattern) > 4 * ev.lanes or min(x.pattern) < 0:
@@ -358,7 +362,7 @@ def _add_pointer(ev: Evaluation, op: Op, value: Value, point: Point) -> Lane:
             args = [ev.b.splat(a, ev.lanes) for a in args]
         return elementwise.apply(ev.b, op, args, ev.context.target)[0]
 
-    if left is None or right is None:
+    if left is None or right is None or ev.linear.may_wrap(right):
         return exact()
     total = ev.linear.add_to_pointer(left, right, pointer_type.pointee.bytes)
     return with_exact(total, exact) if total.guards else total

@@ -15,6 +15,10 @@ from .llvm_types import LLType, Val
 
 Lanes = tuple[int, ...]
 
+WRAP_SPAN = 1 << 16
+"""Lanes of 32 bits that lie closer together are indices, which do not overflow; what is farther apart
+may be a hash."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Lin:
@@ -148,7 +152,7 @@ class LinearArithmetic:
         right where the sum does not wrap (an offset about to be added to a pointer)."""
         b = self.b
         type = LLType(element)
-        if separate or opcode == "trunc":
+        if (separate and x.type.bits >= 32) or opcode == "trunc":
             parts = tuple(b.cast(opcode, p, element) for p in x.parts)
             offset = x.offset
         else:
@@ -170,9 +174,16 @@ class LinearArithmetic:
             pointer.guards + wide.guards,
         )
 
+    def may_wrap(self, x: Lin) -> bool:
+        """Whether single lanes may overflow, so that the form only holds modulo the type's range."""
+        if x.type.bits >= 64 or x.is_uniform:
+            return False
+        return x.type.bits < 32 or max(x.pattern) - min(x.pattern) >= WRAP_SPAN
+
     def extremes(self, x: Lin) -> tuple[Val, Val] | None:
-        """The smallest and largest lane as scalars; None when lanes differ by run-time strides."""
-        if x.terms or x.guards:
+        """The smallest and largest lane as scalars; None when lanes differ by run-time strides or may
+        overflow."""
+        if x.terms or x.guards or self.may_wrap(x):
             return None
         base = self.base(x)
         low, high = min(x.pattern), max(x.pattern)

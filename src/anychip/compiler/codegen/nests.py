@@ -198,13 +198,18 @@ class NestEmitter:
         return lambda: memory.store(ev, root.op, point, value, pointer, mask, how)
 
     def _turned(self, ev: Evaluation, points: list[Point]) -> None:
-        """A square block: its rows are evaluated along the vector axis and written across it."""
+        """A square block: its rows are evaluated along the vector axis and written across it, after
+        the blocks of all roots, which may read what the others overwrite."""
         nest, axis = self.nest, self.nest.turned_axis
         assert axis is not None
         lanes = tuple(range(nest.lanes))
-        for root in nest.roots:
+        blocks = [
+            [self.b.splat(self._converted(ev, root, point), nest.lanes) for point in points]
+            for root in nest.roots
+            if isinstance(root, Write)
+        ]
+        for root, rows in zip(nest.roots, blocks, strict=True):
             assert isinstance(root, Write)
-            rows = [self.b.splat(self._converted(ev, root, point), nest.lanes) for point in points]
             for k, column in enumerate(transpose(self.b, rows)):
                 at = list(points[0])
                 down = at[nest.vector_axis]

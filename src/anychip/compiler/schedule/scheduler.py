@@ -403,16 +403,17 @@ class Scheduler:
         pairs = [(v, b) for v, b in zip(values, buffers, strict=True) if b is not None]
         pairs = [(v, b) for v, b in pairs if self.buffers.get(v) is not b]
         targets = {id(b) for _, b in pairs}
-        ready: list[tuple[Value, Buffer]] = []
+        ready: list[Write] = []
+        together = False
         for value, buffer in pairs:
-            shared = sum(1 for v, _ in pairs if v.shape == value.shape)
-            hazard = any(
-                id(self.buffers.get(v)) in targets
-                and (not _is_identity(point) or shared != len(pairs))
-                and self.buffers.get(v) is not buffer
+            shared = all(v.shape == value.shape for v, _ in pairs)
+            others = [
+                shared and _is_identity(point)
                 for v, point, leaf in walk_inline([value], len(value.shape), lambda v: v in self.buffers)
-                if leaf
-            )
+                if leaf and id(self.buffers.get(v)) in targets and self.buffers.get(v) is not buffer
+            ]
+            hazard = not all(others)
+            together = together or any(others)
             if (hazard or _reads_itself_elsewhere(value, buffer, self.buffers)) and value not in self.buffers:
                 self._keep(value)
                 self._touch(self.buffers[value], self.here)
@@ -421,10 +422,15 @@ class Scheduler:
                 self._add(Write(value, copy), value.shape)
                 value = _alias(value)
                 self.buffers[value] = copy
-            ready.append((value, buffer))
+            ready.append(Write(value, buffer))
         self._flush()
-        for value, buffer in sorted(ready, key=lambda pair: pair[0].shape):
-            self._add(Write(value, buffer), value.shape)
+        if together:
+            # Each chunk of a nest is read by all roots before any writes it.
+            self.nest = Nest(ready[0].value.shape, list(ready))
+            self.opened = self.here
+        else:
+            for root in sorted(ready, key=lambda root: root.value.shape):
+                self._add(root, root.value.shape)
         if flush:
             self._flush()
 
