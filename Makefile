@@ -12,7 +12,7 @@ PIP := -m pip --disable-pip-version-check
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format wheel test-triton-versions clean
+.PHONY: help demo test bench lint format wheel test-triton-versions clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ demo: $(VENV)/.demo  ## Run a sentence-embedding model through our kernels
 
 test: $(VENV)/.test  ## Run the tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests
+
+bench: $(VENV)/.peers  ## Time the suite of kernels against PyTorch and other peers, and the promised figures
+	$(BIN)/anychip bench kernels --peer all
+	$(BIN)/anychip bench figures
 
 lint: $(VENV)/.dev  ## Check style, types and the order of the rooms
 	$(BIN)/ruff check .
@@ -61,6 +65,10 @@ $(VENV)/.test: $(VENV)/.demo pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.test pyproject.toml
 	$(BIN)/python $(PIP) install -e '.[dev]'
+	@touch $@
+
+$(VENV)/.peers: $(VENV)/.demo pyproject.toml
+	$(BIN)/python $(PIP) install -e '.[peers]'
 	@touch $@
 
 .venvs/triton-%/.test: pyproject.toml

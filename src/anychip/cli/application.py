@@ -13,7 +13,7 @@ import typer
 
 from .. import __version__
 from ..errors import AnychipError
-from . import chips, demo, doctor, explain, operators
+from . import bench, chips, demo, doctor, explain, operators
 
 application = typer.Typer(
     name="anychip",
@@ -52,6 +52,7 @@ application.command("explain")(explain.explain)
 application.command("demo")(demo.demo)
 application.command("ops")(operators.ops)
 application.command("chips")(chips.chips)
+application.add_typer(bench.application, name="bench")
 
 
 def run() -> None:

@@ -5,6 +5,7 @@ TTIR text goes in; out come object code and what a launcher must know of it.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from .codegen.context import Access
@@ -28,7 +29,8 @@ class CompiledKernel:
 
     `arena_bytes`: scratch that each running thread must supply, 64-byte aligned, beginning with the
     status block of 64 bytes. `arg_types`: the TTIR type of each argument. `messages[k]` is the text
-    of assertion number k+1. `stages`: dumps by name, when they were asked for.
+    of assertion number k+1. `stages`: dumps by name, when they were asked for. `seconds`: how long
+    each part of the compilation took, in order.
     """
 
     name: str
@@ -39,6 +41,21 @@ class CompiledKernel:
     messages: tuple[str, ...]
     target: str
     stages: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class _Clock:
+    """Seconds from one mark to the next."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def mark(self, part: str) -> None:
+        """Everything since the last mark was `part`."""
+        now = time.perf_counter()
+        self.seconds[part] = now - self._last
+        self._last = now
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +72,10 @@ def compile_ttir(text: str, target: Target, *, keep_stages: bool = False) -> Com
     Raises `CompileError` (`ParseError`, `VerifyError`, `UnsupportedOperation`, `CodegenError`) with
     the user's source line where it is known.
     """
-    func, planned, code, stages = _generate(text, target, keep_stages)
+    clock = _Clock()
+    func, planned, code, stages = _generate(text, target, keep_stages, clock)
     object_code = machine.emit_object(code.llvm_ir, target)
+    clock.mark("llvm")
     if keep_stages:
         stages["asm"] = machine.emit_assembly(code.llvm_ir, target)
     return CompiledKernel(
@@ -68,19 +87,24 @@ def compile_ttir(text: str, target: Target, *, keep_stages: bool = False) -> Com
         messages=code.messages,
         target=target.name,
         stages=stages,
+        seconds=clock.seconds,
     )
 
 
 def explain(text: str, target: Target) -> Explanation:
     """Every stage of a kernel, and how its memory accesses came out. Raises like `compile_ttir`."""
-    _, _, code, stages = _generate(text, target, True)
+    _, _, code, stages = _generate(text, target, True, _Clock())
     stages["asm"] = machine.emit_assembly(code.llvm_ir, target)
     return Explanation(stages, code.accesses)
 
 
-def _generate(text: str, target: Target, keep: bool) -> tuple[Func, Schedule, KernelCode, dict[str, str]]:
+def _generate(
+    text: str, target: Target, keep: bool, clock: _Clock
+) -> tuple[Func, Schedule, KernelCode, dict[str, str]]:
     module = parse(text)
+    clock.mark("parse")
     verify(module)
+    clock.mark("verify")
     inline_calls(module)
     stages: dict[str, str] = {}
     if keep:
@@ -89,9 +113,11 @@ def _generate(text: str, target: Target, keep: bool) -> tuple[Func, Schedule, Ke
     func = module.kernel
     decompose(func)
     planned = schedule(func, target)
+    clock.mark("schedule")
     if keep:
         stages["nests"] = print_schedule(planned)
     code = generate(func, planned, target, machine.data_layout(target))
+    clock.mark("generate")
     if keep:
         stages["llvm"] = code.llvm_ir
     return func, planned, code, stages

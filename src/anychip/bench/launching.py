@@ -1,0 +1,64 @@
+"""What a launch costs: a kernel of three pointers against the same path with a launcher that does nothing.
+
+Flows in: nothing. Flows out: seconds of both. The stock path is Triton's own binding of arguments, its
+cache lookup and the call of a launcher; it is measured in the same process, in turns with ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import triton
+
+from .kernels.launches import three_pointers, three_pointers_stock
+from .measure import Plan, interleaved
+
+PLAN = Plan(rounds=60, sample_seconds=0.004, seconds=2.0)
+
+
+def measure() -> tuple[float, float]:
+    """Seconds of a launch of one program by our launcher, and by an empty one: the least medians."""
+    x, y, out = (torch.ones(16) for _ in range(3))
+    grid = (1,)
+    ours: Any = three_pointers
+    stock: Any = three_pointers_stock
+    compiled = stock.warmup(x, y, out, BLOCK=16, grid=grid)
+    stock[grid](x, y, out, BLOCK=16)
+    for kernel in _kernels(stock, compiled):
+        kernel._run = _nothing
+    out.zero_()
+    stock[grid](x, y, out, BLOCK=16)
+    if out.any():
+        raise AssertionError("the empty launcher ran the kernel: Triton keeps its launchers elsewhere now")
+    found = interleaved(
+        {
+            "ours": lambda: ours[grid](x, y, out, BLOCK=16),
+            "stock": lambda: stock[grid](x, y, out, BLOCK=16),
+        },
+        PLAN,
+    )
+    return found.times["ours"].least, found.times["stock"].least
+
+
+def _nothing(*arguments: Any) -> None:
+    """A launcher that launches nothing."""
+
+
+def _kernels(function: Any, compiled: Any) -> list[Any]:
+    """The compiled kernels that a JIT function holds for its launches."""
+    held = [compiled]
+    for caches in getattr(function, "device_caches", {}).values():
+        held += [kernel for kernel in caches[0].values() if hasattr(kernel, "_run")]
+    return held
+
+
+def tutorial_matmul(kernel: Any, a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+    """c = a b by tutorial 03's `matmul_kernel`, launched as the tutorial does."""
+    (M, K), N = a.shape, b.shape[1]
+    grid: Callable[[dict[str, Any]], tuple[int]] = lambda meta: (  # noqa: E731
+        triton.cdiv(M, meta["BLOCK_SIZE_M"]) * triton.cdiv(N, meta["BLOCK_SIZE_N"]),
+    )
+    kernel[grid](a, b, c, M, N, K, *a.stride(), *b.stride(), *c.stride(), ACTIVATION="")
+    return c

@@ -1,0 +1,117 @@
+"""Interleaved timing of several candidates in one process.
+
+Flows in: named callables. Flows out: for each one the median and quartiles of its times, and for each
+but the first the ratio of its time to the first one's, pair by pair, so that what disturbs the machine
+disturbs both sides of a ratio alike.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .quiet import Watch
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Parameters of glibc's `mallopt` (malloc.h)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long to measure: `rounds` interleaved samples a candidate, each a run of as many calls as
+    take `sample_seconds`, less where `seconds` (all candidates of a row together) would be passed."""
+
+    rounds: int = 21
+    least_rounds: int = 5
+    sample_seconds: float = 0.002
+    seconds: float = 2.5
+    warm_up: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median, quartiles and least of some samples."""
+
+    median: float
+    low: float
+    high: float
+    least: float
+
+    @staticmethod
+    def of(samples: Sequence[float]) -> Spread:
+        """The spread of at least two samples."""
+        low, median, high = statistics.quantiles(samples, n=4, method="inclusive")
+        return Spread(median, low, high, min(samples))
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """`times`: seconds of one call by candidate. `ratios`: a candidate's time over the first one's,
+    pair by pair. `disturbed`: why the machine was not quiet meanwhile, empty if it was."""
+
+    times: Mapping[str, Spread]
+    ratios: Mapping[str, Spread]
+    rounds: int
+    disturbed: str
+
+
+def keep_memory() -> None:
+    """Make the C library reuse freed memory instead of giving it back to the system.
+
+    Results are allocated by every candidate alike; without this, page faults of fresh memory are
+    most of the time of a kernel that is bound by memory. Does nothing without glibc.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def interleaved(candidates: Mapping[str, Callable[[], Any]], plan: Plan | None = None) -> Measurement:
+    """Time the candidates in turns: A B C A B C ... Each is called `plan.warm_up` times before."""
+    plan = plan or Plan()
+    single = {name: _warmed(call, plan) for name, call in candidates.items()}
+    calls = {name: max(1, int(plan.sample_seconds / seconds)) for name, seconds in single.items()}
+    one_round = sum(single[name] * calls[name] for name in candidates)
+    rounds = max(plan.least_rounds, min(plan.rounds, int(plan.seconds / one_round)))
+    samples: dict[str, list[float]] = {name: [] for name in candidates}
+    collecting = gc.isenabled()
+    gc.disable()
+    watch = Watch()
+    try:
+        for _ in range(rounds):
+            for name, call in candidates.items():
+                samples[name].append(_timed(call, calls[name]))
+    finally:
+        if collecting:
+            gc.enable()
+    disturbed = watch.disturbance()
+    first = next(iter(candidates))
+    ratios = {
+        name: Spread.of([theirs / ours for ours, theirs in zip(samples[first], samples[name], strict=True)])
+        for name in candidates
+        if name != first
+    }
+    return Measurement({name: Spread.of(times) for name, times in samples.items()}, ratios, rounds, disturbed)
+
+
+def _warmed(call: Callable[[], Any], plan: Plan) -> float:
+    """Seconds of one call once it is warm."""
+    for _ in range(plan.warm_up):
+        call()
+    return max(min(_timed(call, 1) for _ in range(2)), 1e-7)
+
+
+def _timed(call: Callable[[], Any], calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - start) / calls

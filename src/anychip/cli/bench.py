@@ -1,0 +1,336 @@
+"""`anychip bench`: our kernels against PyTorch and other peers, and the figures that are promised.
+
+Flows in: which kernels, which peers, how long. Flows out: a table, JSON, CSV or Markdown, and a chart.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .console import messages, output, progress, table, write_json
+from .errors import CommandError, MissingExtra, did_you_mean
+
+if TYPE_CHECKING:
+    from ..bench.figures import ModelRun
+    from ..bench.report import Circumstances
+    from ..bench.roofs import Roofs
+    from ..bench.row import Row
+
+FORMATS = ("table", "json", "csv", "markdown")
+
+application = typer.Typer(
+    help="Time kernels against PyTorch eager and other peers, interleaved and checked.", no_args_is_help=True
+)
+
+Output = Annotated[str, typer.Option("-o", "--output", help=f"Write {', '.join(FORMATS)}.")]
+Threads = Annotated[int, typer.Option(min=0, help="Threads for every candidate (0: PyTorch's default).")]
+Seconds = Annotated[float, typer.Option(min=0.05, help="How long to measure each row.")]
+Peers = Annotated[
+    list[str] | None, typer.Option("--peer", help="Also inductor, onnxruntime, jax or all (repeatable).")
+]
+
+
+@application.command("kernels")
+def kernels(
+    patterns: Annotated[
+        list[str] | None, typer.Argument(help="Names, or shell patterns for `NAME TYPE SIZES`.")
+    ] = None,
+    peer: Peers = None,
+    threads: Threads = 0,
+    seconds: Seconds = 1.5,
+    output_format: Output = "table",
+    plot: Annotated[Path | None, typer.Option(help="Also write a chart (.png, .svg, .pdf).")] = None,
+    save: Annotated[Path | None, typer.Option(help="Also write the run as JSON, for `bench report`.")] = None,
+) -> None:
+    """Run the suite of kernels, or those that match."""
+    _checked_format(output_format)
+    _prepare(threads)
+    from ..bench import peers, report, roofs, suite
+    from ..bench.measure import Plan
+    from ..bench.row import run
+
+    chosen = suite.cases(patterns or [])
+    others = peers.chosen(peer or [])
+    plan = Plan(seconds=seconds)
+    rows: list[Row] = []
+    with progress(quiet=output_format != "table" and not messages.is_terminal) as display:
+        task = display.add_task("measuring the machine's limits", total=len(chosen) + 1)
+        limits = roofs.measure(_threads())
+        for case in chosen:
+            display.update(task, description=case.label, advance=1)
+            rows.append(run(case, others, limits, plan))
+    where = report.circumstances(_command())
+    if save is not None:
+        import json
+
+        save.write_text(json.dumps(report.data(rows, where, limits), indent=1), encoding="utf-8")
+    if plot is not None:
+        from ..bench.plot import plot as draw
+
+        draw(rows, plot)
+    _write(rows, where, limits, output_format)
+    _exit_if_wrong(rows)
+
+
+@application.command("op")
+def op(
+    name: Annotated[str, typer.Argument(help="An operator of the library (`anychip ops`).")],
+    threads: Threads = 0,
+    seconds: Seconds = 1.5,
+    output_format: Output = "table",
+) -> None:
+    """Time one operator of the library against PyTorch's on its benchmark shapes or samples."""
+    _checked_format(output_format)
+    _prepare(threads)
+    from ..bench import operators, report, roofs
+    from ..bench.measure import Plan
+    from ..bench.row import run
+
+    cases = operators.cases(name)
+    limits = roofs.measure(_threads())
+    rows = [run(case, (), limits, Plan(seconds=seconds)) for case in cases]
+    _write(rows, report.circumstances(_command()), limits, output_format)
+    _exit_if_wrong(rows)
+
+
+@application.command("model")
+def model(
+    batch: Annotated[int, typer.Option(min=1, help="Sentences in a batch.")] = 32,
+    rounds: Annotated[int, typer.Option(min=3, help="Interleaved runs of both.")] = 11,
+    threads: Threads = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+) -> None:
+    """Time MiniLM by PyTorch eager and by portable kernels under the strict policy."""
+    _prepare(threads)
+    from ..bench import models
+
+    found = models.measure(*_model(batch), rounds)
+    if as_json:
+        from dataclasses import asdict
+
+        write_json(asdict(found))
+        return
+    _show_pairs(found.cells())
+
+
+@application.command("compare")
+def compare(
+    first: Annotated[Path, typer.Argument(help="A run that `bench kernels --save` wrote.")],
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+    output_format: Output = "table",
+) -> None:
+    """Compare two saved runs row by row, each against its own eager run so that machines' moods cancel."""
+    _checked_format(output_format)
+    _require_torch()
+    from ..bench import comparison
+
+    found = comparison.compare(_load(first)[0], _load(second)[0])
+    titles = comparison.HEADINGS
+    if output_format == "json":
+        write_json([dict(zip(titles, row, strict=True)) for row in found])
+    elif output_format == "markdown":
+        from ..bench.report import table_markdown
+
+        typer.echo(table_markdown(titles, found))
+    else:
+        output.print(table([titles[0], *((title, "right") for title in titles[1:])], found))
+
+
+@application.command("report")
+def report_verb(
+    run: Annotated[Path, typer.Argument(help="A run that `bench kernels --save` wrote.")],
+    output_format: Output = "markdown",
+    plot: Annotated[Path | None, typer.Option(help="Also write a chart (.png, .svg, .pdf).")] = None,
+) -> None:
+    """Write a saved run again in another format."""
+    _checked_format(output_format)
+    _require_torch()
+    rows, where, limits = _load(run)
+    if plot is not None:
+        from ..bench.plot import plot as draw
+
+        draw(rows, plot)
+    _write(rows, where, limits, output_format)
+
+
+@application.command("figures")
+def figures(
+    tutorial: Annotated[
+        Path | None,
+        typer.Option(help="Triton's tutorial 03 (03-matrix-multiplication.py), to time as it stands."),
+    ] = None,
+    skip_model: Annotated[bool, typer.Option("--skip-model", help="Leave the model out.")] = False,
+    output_format: Output = "table",
+) -> None:
+    """Measure the promised figures: compiling, cache, launch, model, tutorial matmul, wheel, import."""
+    _checked_format(output_format)
+    _prepare(2)
+    from dataclasses import asdict
+
+    from ..bench import figures, report
+
+    with progress(quiet=output_format != "table" and not messages.is_terminal) as display:
+        task = display.add_task("", total=figures.STEPS)
+
+        def step(what: str) -> None:
+            display.update(task, description=what, advance=1)
+
+        kernel = None
+        if tutorial is not None:
+            from .kernel_file import load_kernel
+
+            kernel = load_kernel(tutorial, "matmul_kernel")
+        found = figures.measure(step, None if skip_model else _model_run, kernel)
+    if output_format == "json":
+        write_json(
+            {
+                "circumstances": asdict(report.circumstances(_command())),
+                "figures": [asdict(figure) for figure in found],
+            }
+        )
+        return
+    titles = ("what", "measured", "goal", "reached", "how")
+    rows = [figure.cells() for figure in found]
+    if output_format == "markdown":
+        typer.echo(report.circumstances(_command()).sentence() + "\n")
+        typer.echo(report.table_markdown(titles, rows))
+    elif output_format == "csv":
+        typer.echo("\n".join(",".join(f'"{cell}"' for cell in row) for row in (titles, *rows)))
+    else:
+        output.print(table(titles, rows))
+
+
+def _model(batch: int) -> tuple[Any, Any]:
+    """The demonstration's model and one batch of its sentences."""
+    import torch
+
+    from . import minilm
+    from .demo import shipped_text
+
+    sentences = minilm.read_sentences(shipped_text())
+    wanted = [sentences[k % len(sentences)] for k in range(batch)]
+    return minilm.load_embedder(torch.float32), minilm.tokenize(wanted, batch)[0]
+
+
+def _model_run() -> ModelRun:
+    """The demonstration's kernels, their times from the cache, and the model's speed."""
+    from ..bench import models
+    from ..bench.figures import ModelRun
+    from . import minilm
+    from .demo import shipped_text
+    from .demonstration import demonstrate
+
+    found = demonstrate(
+        minilm.read_sentences(shipped_text()), 32, step=lambda what: None, kernel_ready=lambda name: None
+    )
+    speed = models.measure(*_model(32), rounds=15)
+    return ModelRun(
+        [(made.kernel, made.ttir) for made in found.kernels], found.compiling.cached_median, speed
+    )
+
+
+def _load(path: Path) -> tuple[list[Row], Circumstances, Roofs | None]:
+    import json
+
+    from ..bench.report import Circumstances, rows_of
+    from ..bench.roofs import Roofs
+
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        limits = data["roofs"]
+        if limits is not None:
+            limits = Roofs(
+                limits["threads"],
+                {int(size): rate for size, rate in limits["bandwidth"].items()},
+                limits["operations"],
+            )
+        return rows_of(data), Circumstances(**data["circumstances"]), limits
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CommandError(
+            f"cannot read {path}: {error}", "Give a file that `anychip bench kernels --save` wrote."
+        ) from error
+
+
+def _write(rows: Sequence[Row], where: Circumstances, limits: Roofs | None, output_format: str) -> None:
+    from ..bench import report
+
+    if output_format == "json":
+        write_json(report.data(rows, where, limits))
+    elif output_format == "csv":
+        sys.stdout.write(report.as_csv(rows))
+    elif output_format == "markdown":
+        sys.stdout.write(report.as_markdown(rows, where, limits))
+    else:
+        names = report.peers(rows)
+        first, *others = report.headings(rows)
+        columns = [first, *((heading, "right") for heading in others[:-1]), others[-1]]
+        output.print(table(columns, (report.cells(row, names) for row in rows)))
+        summary = report.summaries(rows)
+        output.print()
+        output.print(
+            table(
+                ("geometric means", ("rows", "right"), ("eager/ours", "right"), ("best peer/ours", "right")),
+                (
+                    (
+                        s.family,
+                        s.rows,
+                        *("" if r is None else f"{r:.2f}" for r in (s.against_eager, s.against_best)),
+                    )
+                    for s in summary
+                ),
+            )
+        )
+        if limits is not None:
+            output.print(report.roofs_sentence(limits))
+        for note in dict.fromkeys(f"{row.name} {row.dtype}: {note}" for row in rows for note in row.notes):
+            messages.print(note, style="dim", markup=False)
+
+
+def _show_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    output.print(table(("what", ("value", "right")), pairs))
+
+
+def _exit_if_wrong(rows: Sequence[Row]) -> None:
+    wrong = [f"{row.name} {row.dtype} {row.wrong}" for row in rows if row.wrong]
+    if wrong:
+        raise CommandError("results are not right: " + "; ".join(wrong))
+
+
+def _checked_format(output_format: str) -> None:
+    if output_format not in FORMATS:
+        raise CommandError(
+            f"-o {output_format}: the formats are {', '.join(FORMATS)}.", did_you_mean(output_format, FORMATS)
+        )
+
+
+def _prepare(threads: int) -> None:
+    _require_torch()
+    import torch
+
+    from ..bench.measure import keep_memory
+
+    keep_memory()
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def _require_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtra("bench", "PyTorch", "pip install 'anychip[torch]'") from None
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _command() -> str:
+    return " ".join(["anychip", *sys.argv[1:]])
