@@ -114,6 +114,22 @@ def test_out_casts_only_where_pytorch_does() -> None:
         mul(x, 2, out=torch.empty(2, dtype=torch.int64))
 
 
+def test_overlapping_operands_are_read_before_they_are_written() -> None:
+    x = torch.arange(9.0).reshape(3, 3)
+    expected = x + x.t().clone()
+    add(x, x.t(), 1, out=x)
+    assert torch.equal(x, expected)
+    line = torch.arange(5000.0)
+    copy_(line[1:], line[:-1])
+    assert torch.equal(line[1:], torch.arange(4999.0))
+
+
+def test_expanded_tensors_are_not_written() -> None:
+    x = torch.zeros(3).expand(3, 3)
+    with pytest.raises(ArgumentError, match="single memory location"):
+        add(x, 1, 1, out=x)
+
+
 def test_complex_is_not_served() -> None:
     with pytest.raises(NotServed, match="complex64"):
         mul(torch.ones(2, dtype=torch.complex64), 2)

@@ -149,6 +149,34 @@ def tiled_kernel(
 # ---- forward --------------------------------------------------------------------------------------
 
 
+def writable(x: torch.Tensor) -> torch.Tensor:
+    """`x` itself; ArgumentError if several of its elements are one place in memory."""
+    if any(stride == 0 and size > 1 for stride, size in zip(x.stride(), x.shape, strict=True)):
+        raise ArgumentError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single "
+            "memory location. Please clone() the tensor before performing the operation."
+        )
+    return x
+
+
+def _extent(x: torch.Tensor) -> tuple[int, int]:
+    """First and last byte's address of a tensor with elements."""
+    steps = sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True))
+    return x.data_ptr(), x.data_ptr() + (steps + 1) * x.element_size()
+
+
+def apart(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    """`x`, or a copy of it where writing `out` would change elements of it that are still to be read."""
+    if x is out or x.untyped_storage().data_ptr() != out.untyped_storage().data_ptr():
+        return x
+    if not x.numel() or not out.numel():
+        return x
+    if (x.data_ptr(), x.dtype, x.shape, x.stride()) == (out.data_ptr(), out.dtype, out.shape, out.stride()):
+        return x
+    (first, last), (start, stop) = _extent(x), _extent(out)
+    return x if last <= start or stop <= first else x.clone()
+
+
 @dataclass(eq=False, slots=True)
 class Pointwise:
     """A scalar function as a function of tensors and numbers, in the order of its parameters."""
@@ -177,11 +205,12 @@ class Pointwise:
             ),
             None if out is None else (out.dtype, out.shape, out.stride()),
         )
+        given = out
         plan = self._plans.get(key)
         if plan is None:
-            given = None if out is None else out.shape
+            wanted = None if out is None else out.shape
             plan, out = self._plan(operands, out)
-            if given is None or given == out.shape:
+            if wanted is None or wanted == out.shape:
                 self._plans.remember(key, plan)
         shape, dtype, device, floating = plan.result
         if out is None:
@@ -190,6 +219,7 @@ class Pointwise:
         numbers = [0] * MAX_OPERANDS
         for k, x in enumerate(operands):
             if isinstance(x, torch.Tensor):
+                x = x if given is None else apart(x, given)
                 pointers[k] = x if x.device == device else x.to(device)
             else:
                 numbers[k] = scalar_bits(x, floating)
@@ -247,6 +277,7 @@ class Pointwise:
                         f"output with shape {list(out.shape)} doesn't match the broadcast shape {list(shape)}"
                     )
                 out.resize_(shape)
+            writable(out)
         kernel, programs, sizes, blocks = self._tile(shape, operands, out, device)
         constants: dict[str, Any] = {
             "FUNCTION": self.function, "ARITY": len(operands), "RAW": self.raw,

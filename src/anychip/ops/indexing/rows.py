@@ -28,10 +28,8 @@ INDEX_DTYPES = (torch.int64, torch.int32)
 
 
 @triton.jit
-def gather_rows_kernel(
-    out, source, index, rows, length, size, step, source_before, WRAP: tl.constexpr, BLOCK: tl.constexpr
-):
-    """out[b, r, :] = source[b, index[r] * step + :]; `index` in [-size, size) if WRAP, else [0, size)."""
+def gather_rows_kernel(out, source, index, rows, length, size, step, source_before, BLOCK: tl.constexpr):
+    """out[b, r, :] = source[b, index[r] * step + :], with every index in [0, size)."""
     blocks = tl.cdiv(length, BLOCK)
     program = tl.program_id(0)
     block = program % blocks
@@ -39,8 +37,6 @@ def gather_rows_kernel(
     row = pair % rows
     before = pair // rows
     position = tl.load(index + row).to(tl.int64)
-    if WRAP:
-        position = tl.where(position < 0, position + size, position)
     known = (position >= 0) & (position < size)
     tl.device_assert(known, "index out of range in self")
     lane = block * BLOCK + tl.arange(0, BLOCK)
@@ -63,9 +59,8 @@ def add_rows_kernel(
     before = pair // rows
     position = tl.load(index + row).to(tl.int64)
     counted = position != skipped
-    position = tl.where(position < 0, position + size, position)
     known = (position >= 0) & (position < size)
-    tl.device_assert(known, "index out of range in self")
+    tl.device_assert(known | (position == skipped), "index out of range in self")
     lane = block * BLOCK + tl.arange(0, BLOCK)
     mask = lane < tl.where(known & counted, length, 0)
     value = tl.load(values + pair * length + lane, mask=mask)
@@ -100,16 +95,15 @@ def _take(
     before: int,
     size: int,
     after: int,
-    wrap: bool,
     out: torch.Tensor,
 ) -> None:
     """Rows of a contiguous [before, size, after] into a contiguous [before, index, after]."""
-    key = (signature(source, index), before, size, after, wrap)
+    key = (signature(source, index), before, size, after)
     plan = PLANS.get(key)
     if plan is None:
         block = min(power_of_two(after), TILES.on(source.device)["block"])
         rows = index.numel()
-        constants = {"WRAP": wrap, "BLOCK": block, "debug": True}
+        constants = {"BLOCK": block, "debug": True}
         sizes = (rows, after, size, after, size * after)
         plan = PLANS.remember(
             key, Plan(gather_rows_kernel, before * rows * cdiv(after, block), sizes, constants)
@@ -143,7 +137,7 @@ def embedding(
     _check("embedding", indices)
     width = weight.shape[1]
     out = torch.empty((*indices.shape, width), dtype=weight.dtype, device=weight.device)
-    _take(weight.contiguous(), indices.contiguous(), 1, weight.shape[0], width, False, out)
+    _take(weight.contiguous(), indices.contiguous(), 1, weight.shape[0], width, out)
     return out
 
 
@@ -184,7 +178,7 @@ def index_select(self: torch.Tensor, dim: int, index: torch.Tensor, *, out: Any 
     if shape:
         shape[dim] = index.numel()
     result = torch.empty(shape, dtype=self.dtype, device=self.device)
-    _take(self.contiguous(), index.contiguous(), before, size, after, False, result)
+    _take(self.contiguous(), index.contiguous(), before, size, after, result)
     if out is None:
         return result
     if out.shape != result.shape:
@@ -250,7 +244,7 @@ def index(self: torch.Tensor, indices: Sequence[torch.Tensor | None], *, out: An
     count = sum(index is not None for index in indices)
     result_shape = (*source.shape[:first], *shape, *source.shape[first + count :])
     result = torch.empty(result_shape, dtype=self.dtype, device=self.device)
-    _take(source, linear, before, size, after, False, result)
+    _take(source, linear, before, size, after, result)
     if out is None:
         return result
     if out.shape != result.shape:

@@ -34,7 +34,7 @@ def copy_(self: torch.Tensor, src: torch.Tensor, non_blocking: bool = False) -> 
         raise NotServed("copy_", f"from {src.device} to {self.device} is a transfer between devices")
     if self is src:
         return self
-    return COPY(src.expand(self.shape), out=_writable(self))
+    return COPY(src.expand(self.shape), out=self)
 
 
 def fill_(self: torch.Tensor, value: Any) -> torch.Tensor:
@@ -47,21 +47,12 @@ def fill_(self: torch.Tensor, value: Any) -> torch.Tensor:
         return copy_(self, value.to(self.device))
     if isinstance(value, float) and not self.dtype.is_floating_point and self.dtype != torch.bool:
         value = int(value)
-    return COPY(value, out=_writable(self))
+    return COPY(value, out=self)
 
 
 def zero_(self: torch.Tensor) -> torch.Tensor:
     """Write zeros."""
-    return COPY(0, out=_writable(self))
-
-
-def _writable(x: torch.Tensor) -> torch.Tensor:
-    if any(stride == 0 and size > 1 for stride, size in zip(x.stride(), x.shape, strict=True)):
-        raise ArgumentError(
-            "unsupported operation: more than one element of the written-to tensor refers to a single "
-            "memory location. Please clone() the tensor before performing the operation."
-        )
-    return x
+    return COPY(0, out=self)
 
 
 def cat(tensors: Sequence[torch.Tensor], dim: int = 0, *, out: Any = None) -> torch.Tensor:
