@@ -20,9 +20,12 @@ from ..samples import tensor
 
 TILES = Tiles(
     simt={"m": 64, "n": 64, "k": 32, "group": 8},
-    simd={"m": 64, "n": 128, "k": 128, "group": 1},
+    simd={"m": 128, "n": 128, "k": 64, "group": 1},
 )
 INTEGER_TILE = 16
+PROGRAMS_PER_THREAD = 4
+SMALLEST_ROWS = 32
+"""Tiles are made lower, down to this, until every CPU thread has several to work on."""
 PLANS: Plans[Plan] = Plans()
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -148,6 +151,10 @@ def _plan(
     block_m = max(16, min(tiles["m"], power_of_two(rows)))
     block_n = max(16, min(tiles["n"], power_of_two(columns)))
     block_k = max(16, min(tiles["k"], power_of_two(inner)))
+    if a.device.type == "cpu":
+        wanted = PROGRAMS_PER_THREAD * torch.get_num_threads()
+        while block_m > SMALLEST_ROWS and batch * cdiv(rows, block_m) * cdiv(columns, block_n) < wanted:
+            block_m //= 2
     return Plan(
         matmul_kernel,
         batch * cdiv(rows, block_m) * cdiv(columns, block_n),
