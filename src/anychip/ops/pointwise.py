@@ -24,7 +24,10 @@ from .schemas import binder
 
 Number = bool | int | float
 MAX_OPERANDS = 5
-TILES = Tiles(simt={"flat": 1024, "tile": 1024}, simd={"flat": 2048, "tile": 4096})
+TILES = Tiles(
+    simt={"flat": 1024, "tile": 1024, "square": 32}, simd={"flat": 2048, "tile": 1024, "square": 64}
+)
+"""Elements of a contiguous and of a strided block; side of the square block of a transposing one."""
 
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -313,9 +316,12 @@ class Pointwise:
             by_operand[k] = (0,) * (2 - len(s)) + s
         rows, columns = sizes[-2], sizes[-1]
         transposed = any(s[-2] == 1 and s[-1] not in (0, 1) for s in by_operand)
-        widest = budget["tile"] if not transposed else math.isqrt(budget["tile"])
-        block_n = min(power_of_two(columns), widest)
-        block_m = min(power_of_two(rows), max(1, budget["tile"] // block_n))
+        if transposed:
+            block_m = min(power_of_two(rows), budget["square"])
+            block_n = min(power_of_two(columns), budget["square"])
+        else:
+            block_n = min(power_of_two(columns), budget["tile"])
+            block_m = min(power_of_two(rows), budget["tile"] // block_n)
         outer = len(sizes) - 2
         table = None
         if outer:
