@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,16 @@ def test_text_and_batch_are_checked(tmp_path: Path) -> None:
 
 def test_the_shipped_text_is_found() -> None:
     assert demo.shipped_text().name == "sentences.txt"
+
+
+def test_users_cache_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from triton import knobs
+
+    before = (knobs.cache.dir, os.environ.get("TRITON_CACHE_DIR"))
+    with knobs.cache.scope():
+        knobs.cache.dir = str(tmp_path)
+        with demonstration._fresh_kernel_cache():
+            assert knobs.cache.dir != str(tmp_path)
+            assert os.environ["TRITON_CACHE_DIR"] == knobs.cache.dir
+        assert knobs.cache.dir == str(tmp_path)
+    assert (knobs.cache.dir, os.environ.get("TRITON_CACHE_DIR")) == before

@@ -74,7 +74,9 @@ def test_every_access_has_its_verdict_at_its_line(kernels: Path) -> None:
     }
     assert found == expected
     masks = {
-        access["mask"] for access in report["accesses"] if str(line_of("a = tl.load")) in access["location"]
+        access["mask"]
+        for access in report["accesses"]
+        if access["location"].endswith(f":{line_of('a = tl.load')}")
     }
     assert masks == {"bound"}
 

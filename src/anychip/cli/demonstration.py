@@ -7,7 +7,6 @@ and differences, the operators that ran, the times, and the kernels as TTIR for 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import statistics
 import tempfile
 import time
@@ -149,16 +148,14 @@ def demonstrate(sentences: Sequence[str], batch_size: int, step: Step, kernel_re
 @contextmanager
 def _fresh_kernel_cache() -> Iterator[None]:
     """An empty kernel cache, for this process and those that it starts; the user's is put back."""
-    before = os.environ.get("TRITON_CACHE_DIR")
-    with tempfile.TemporaryDirectory(prefix="anychip-demo-", ignore_cleanup_errors=True) as folder:
-        os.environ["TRITON_CACHE_DIR"] = folder
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["TRITON_CACHE_DIR"]
-            else:
-                os.environ["TRITON_CACHE_DIR"] = before
+    from triton import knobs
+
+    with (
+        tempfile.TemporaryDirectory(prefix="anychip-demo-", ignore_cleanup_errors=True) as folder,
+        knobs.cache.scope(),
+    ):
+        knobs.cache.dir = folder  # Triton sets TRITON_CACHE_DIR with it, for the second process.
+        yield
 
 
 def _in_new_process(sentences: Sequence[str], batch_size: int) -> list[Compilation]:
