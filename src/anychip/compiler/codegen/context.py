@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..ir.core import Location, Op, Value
 from ..schedule.steps import Buffer
 from ..targets.target import Target
-from .builder import PTR, Builder, LLModule
+from .builder import I1, PTR, Builder, LLModule
 from .linear import LinearArithmetic
 from .llvm_types import Val
 
@@ -31,7 +31,7 @@ class Access:
 
 @dataclass(eq=False, slots=True)
 class Context:
-    """The state of one kernel's code generation."""
+    """The state of one kernel's code generation. `truth` is true in every launch, which LLVM cannot know."""
 
     module: LLModule
     b: Builder
@@ -47,6 +47,7 @@ class Context:
     user_memory: str = ""
     arena_memory: str = ""
     leave: str = ""
+    truth: Val = Val("true", I1)
 
     @property
     def linear(self) -> LinearArithmetic:

@@ -40,6 +40,8 @@ def generate(func: Func, schedule: Schedule, target: Target, data_layout: str = 
     context = Context(module, b, target, schedule.buffers, arena)
     _alias_metadata(context)
     context.grid = (Val("%gx", I32), Val("%gy", I32), Val("%gz", I32))
+    if target.truncating_masked_stores:
+        context.truth = b.icmp("ne", context.grid[2], b.int(0))
     for number, arg in enumerate(func.args):
         context.scalars[arg] = _argument(context, number, arg)
     symbol = f"anychip_{func.name}"

@@ -345,6 +345,8 @@ class Memory:
         if mask is None:
             self.b.store(stored, address, self.size, self.meta, self.volatile)
             return
+        if stored.type.element[0] == "i":
+            mask = self.b.and_(mask, self.ev.context.truth)
         args = [stored, address, self.b.int(self.size), self.b.splat(mask, self.lanes)]
         self.b.call(f"llvm.masked.store.{mangle(stored.type)}.p0", "void", args)
 

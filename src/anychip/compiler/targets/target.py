@@ -11,7 +11,8 @@ class Target:
 
     `vector_bits` is the width of one vector register (0: no vector unit, scalars are used);
     `vector_registers` their number. The flags say whether the instruction exists, so that LLVM
-    does not have to take it apart lane by lane.
+    does not have to take it apart lane by lane. `truncating_masked_stores`: LLVM fuses a truncation into a
+    masked store, which LLVM 22 gets wrong for a constant mask of one lane.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Target:
     int8_dot: bool = False
     big_endian: bool = False
     scale_by_power: bool = False
+    truncating_masked_stores: bool = False
 
     def lanes(self, bits: int) -> int:
         """Elements of `bits` width in one vector register; 1 without a vector unit."""

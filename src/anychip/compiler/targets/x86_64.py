@@ -85,6 +85,7 @@ def describe(
         gather="avx2" in has,
         f16_conversion="f16c" in has,
         scale_by_power=avx512,
+        truncating_masked_stores=avx512,
         bf16_dot=avx512 and "avx512bf16" in has,
         int8_dot=(avx512 and "avx512vnni" in has) or "avxvnni" in has,
     )
