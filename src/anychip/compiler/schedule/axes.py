@@ -107,7 +107,7 @@ def _set_groups(nest: Nest, vector_axis: int, group: int, target: Target) -> Non
     lanes = target.lanes(32)
     nest.vector_axis = inner if vector_axis == inner else last
     nest.turned_axis = last if nest.vector_axis == inner else None
-    nest.lanes = min(lanes * group, nest.domain[inner]) if nest.vector_axis == inner else lanes
+    nest.lanes = min(lanes * group, nest.domain[nest.vector_axis])
     extents = [1] * rank
     extents[nest.vector_axis] = nest.lanes
     nest.lane_extents = tuple(extents)
