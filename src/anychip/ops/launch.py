@@ -6,13 +6,17 @@ from __future__ import annotations
 import struct
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
 import triton
 import triton.language as tl
+from triton.runtime.driver import driver as triton_driver
+
+from .. import triton_backend
 
 launches: Counter[str] = Counter()
 """Launches since the start, by kernel name; `flat_kernel[tanh]` where a machinery runs a function."""
@@ -74,6 +78,24 @@ def scalar_bits(value: float | int | bool, floating: bool) -> int:
     if not floating:
         return int(value)
     return struct.unpack("<q", struct.pack("<d", float(value)))[0]
+
+
+@contextmanager
+def active_on(device: torch.device) -> Iterator[None]:
+    """Triton's driver and PyTorch's current device are those of `device` inside the block: a machine
+    with a GPU has tensors of both kinds."""
+    if device.type != "cpu":
+        with torch.get_device_module(device).device(device):
+            yield
+    elif triton_backend.is_active():
+        yield
+    else:
+        before = triton_driver.active
+        triton_backend.activate()
+        try:
+            yield
+        finally:
+            triton_driver.set_active(before)
 
 
 PLANS_KEPT = 4096
@@ -138,18 +160,24 @@ class Plan:
             self._first(unaligned, tensors, numbers)
             return
         run, function, metadata, _, constants = ready
-        stream = (
-            0 if device is None or device.type == "cpu" else torch.cuda.current_stream(device).cuda_stream
-        )
-        run(
-            *self.grid, stream, function, metadata, None,
-            runtime.launch_enter_hook, runtime.launch_exit_hook,
-            *tensors, *self.sizes, *numbers, *constants,
-        )  # fmt: skip
+        if device is None or device.type == "cpu":
+            run(
+                *self.grid, 0, function, metadata, None,
+                runtime.launch_enter_hook, runtime.launch_exit_hook,
+                *tensors, *self.sizes, *numbers, *constants,
+            )  # fmt: skip
+            return
+        with active_on(device):
+            run(
+                *self.grid, triton_driver.active.get_current_stream(device.index), function, metadata, None,
+                runtime.launch_enter_hook, runtime.launch_exit_hook,
+                *tensors, *self.sizes, *numbers, *constants,
+            )  # fmt: skip
 
     def _first(self, unaligned: int, tensors: tuple[Any, ...], numbers: tuple[int, ...]) -> None:
         """Launch by way of Triton, which compiles, and keep what it compiled."""
-        compiled = self.kernel[self.grid](*tensors, *self.sizes, *numbers, **self.constants)
+        with active_on(next(x.device for x in tensors if x is not None)):
+            compiled = self.kernel[self.grid](*tensors, *self.sizes, *numbers, **self.constants)
         if not hasattr(compiled, "packed_metadata"):
             return
         given = len(tensors) + len(self.sizes) + len(numbers)
@@ -190,7 +218,8 @@ def launch(
     counter = getattr(_attribution, "counter", None)
     if counter is not None:
         counter[name] += 1
-    kernel[grid](*arguments, **constants)
+    with active_on(next(x.device for x in arguments if isinstance(x, torch.Tensor))):
+        kernel[grid](*arguments, **constants)
 
 
 cdiv = triton.cdiv
