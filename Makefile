@@ -14,7 +14,7 @@ PIP := -m pip --disable-pip-version-check
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format wheel test-triton-versions clean
+.PHONY: help demo test bench lint format wheel test-triton-versions conformance clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -12,6 +12,8 @@ from .builder import I1, PTR, Builder, LLModule
 from .linear import LinearArithmetic
 from .llvm_types import Val
 
+TRUE = Val("true", I1)
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -47,7 +49,7 @@ class Context:
     user_memory: str = ""
     arena_memory: str = ""
     leave: str = ""
-    truth: Val = Val("true", I1)
+    truth: Val = TRUE
 
     @property
     def linear(self) -> LinearArithmetic:
