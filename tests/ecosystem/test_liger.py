@@ -1,4 +1,4 @@
-"""Liger-Kernel's Triton kernels, unmodified, forward and backward on the CPU, against plain PyTorch in float64.
+"""Liger-Kernel's Triton kernels, unmodified, forward and backward on the CPU, against PyTorch in float64.
 
 Liger-Kernel is not in the test extra: `pip install --no-deps liger_kernel` brings it, and these tests are
 skipped where it is missing.
