@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from collections import OrderedDict
 
 import pytest
@@ -151,6 +152,16 @@ def test_structures_of_arguments_and_results_are_kept():
     assert result["name"] == "x"
 
 
+def test_keywords_come_in_any_order():
+    program = anychip.capture(lambda *, a, b: add(add(a, a), b), a=torch.ones(N), b=torch.ones(N))
+    assert program(b=torch.full((N,), 5.0), a=torch.ones(N)).eq(7).all()
+    nested = anychip.capture(lambda *, a, b: add(a[0], b), a=[torch.ones(N)], b=torch.ones(N))
+    assert nested(b=torch.full((N,), 5.0), a=[torch.ones(N)]).eq(6).all()
+    for wrong in ({"a": torch.ones(N)}, {"a": torch.ones(N), "c": torch.ones(N)}):
+        with pytest.raises(ProgramInputError, match="structure"):
+            program(**wrong)
+
+
 def test_one_tensor_given_twice_is_two_inputs():
     x = torch.ones(N)
     program = anychip.capture(add, x, x)
@@ -245,7 +256,7 @@ def test_inputs_with_gaps_and_repeats():
         (lambda: torch.randn(2, N).double(), r"argument 0: expected torch.float32, got torch.float64"),
         (lambda: torch.randn(N, 2).t(), r"argument 0: expected strides \[200, 1\], got \[1, 2\]"),
         (lambda: torch.randn(2, N, device="meta"), r"argument 0: .* on meta"),
-        (lambda: [1, 2], r"expected arguments of the structure"),
+        (lambda: [1, 2], r"argument 0: expected a tensor of shape \[2, 200\].*got list"),
         (lambda: 3, r"argument 0: expected a tensor of shape \[2, 200\].*got int"),
     ],
 )
@@ -385,6 +396,20 @@ def test_tensor_descriptors():
 
 
 # ---- memory, threads ------------------------------------------------------------------------------
+
+
+def test_temporaries_of_the_capture_are_given_back():
+    alive = []
+
+    def function(x):
+        temporary = add(x, x)
+        alive.append(weakref.ref(temporary))
+        return add(temporary, x)
+
+    program = anychip.capture(function, torch.ones(N))
+    gc.collect()
+    assert alive[0]() is None
+    assert program(torch.ones(N)).eq(3).all()
 
 
 def resident_bytes() -> int:

@@ -162,7 +162,9 @@ class _Recorder:
                     "work on "
                     "a view or a copy of it"
                 )
-        return self._program(result, input_tree)
+        flat = all(value is leaf for value, (_, leaf) in zip((*arguments, *keywords.values()), given))
+        is_flat = flat and len(given) == len(arguments) + len(keywords)
+        return self._program(result, input_tree, tuple(keywords), is_flat)
 
     def _input(self, name: str, value: Any) -> Any:
         """What the function is given for an argument: tensors are copied into memory of their own."""
@@ -354,7 +356,7 @@ class _Recorder:
 
     # ---- the Program ------------------------------------------------------------------------------
 
-    def _program(self, result: Any, input_tree: Any) -> Program:
+    def _program(self, result: Any, input_tree: Any, keywords: tuple[str, ...], is_flat: bool) -> Program:
         leaves, output_tree = tree_flatten(result)
         buffers: list[Buffer] = []
         for copy in self.copies:
@@ -374,7 +376,9 @@ class _Recorder:
         outputs = tuple(self._output(leaf, memory, first_output) for leaf, memory in zip(leaves, written))
         recorded = [self._recorded(seen, buffers) for seen in self.seen]
         constants = [memory.storage for memory in self.memories.values() if self._is_used_constant(memory)]
-        interface = Interface(tuple(self.inputs), input_tree, outputs, output_tree, tuple(storages))
+        interface = Interface(
+            tuple(self.inputs), input_tree, keywords, is_flat, outputs, output_tree, tuple(storages)
+        )
         return Program(self.name, LaunchList(recorded, buffers), interface, constants)
 
     def _is_used_constant(self, memory: _Memory) -> bool:

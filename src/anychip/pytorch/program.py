@@ -73,6 +73,18 @@ class InputTensor:
 
     def check(self, value: Any) -> None:
         """Raise ProgramInputError unless `value` is a CPU tensor of this layout."""
+        if not (
+            isinstance(value, torch.Tensor)
+            and value.shape == self.shape
+            and value.dtype == self.dtype
+            and value.stride() == self.strides
+            and value.is_cpu
+            and value.layout == torch.strided
+        ):
+            self._explain(value)
+
+    def _explain(self, value: Any) -> None:
+        """Raise for the first difference that matters; strides of single elements do not."""
         if not isinstance(value, torch.Tensor):
             raise ProgramInputError(
                 f"{self.name}: expected {self}, got {type(value).__name__}; pass a tensor"
@@ -161,10 +173,13 @@ Output = OutputView | InputView | Constant
 @dataclass(frozen=True, slots=True)
 class Interface:
     """How arguments and results relate to the launch list's buffers. The tensors among `inputs` and the
-    `storages` are its inputs and outputs, in order."""
+    `storages` are its inputs and outputs, in order. `keywords` are the names given at capture; `is_flat`
+    says that each argument is one of `inputs`, without structure."""
 
     inputs: tuple[InputTensor | InputValue, ...]
     input_tree: TreeSpec
+    keywords: tuple[str, ...]
+    is_flat: bool
     outputs: tuple[Output, ...]
     output_tree: TreeSpec
     storages: tuple[OutputStorage, ...]
@@ -185,6 +200,7 @@ class Program:
         self._tensors = tuple(
             k for k, expected in enumerate(interface.inputs) if isinstance(expected, InputTensor)
         )
+        self._is_single = interface.output_tree.is_leaf()
         self._targets = tuple(k for k, output in enumerate(interface.outputs) if _is_tensor_output(output))
 
     def __call__(self, *arguments: Any, out: Any = None, **keywords: Any) -> Any:
@@ -199,12 +215,7 @@ class Program:
                 f"Program {self.name} was called while another Program is captured; call the function that "
                 "it was captured from, so that its launches are recorded"
             )
-        values, tree = tree_flatten((arguments, keywords))
-        if tree != self.interface.input_tree:
-            raise ProgramInputError(
-                f"{self.name}: expected arguments of the structure {self.interface.input_tree}, got {tree}; "
-                "call it as it was captured"
-            )
+        values = self._leaves(arguments, keywords)
         for expected, value in zip(self.interface.inputs, values):
             expected.check(value)
         inputs = [values[k] for k in self._tensors]
@@ -223,7 +234,26 @@ class Program:
             if results[k] is not target:
                 target.copy_(results[k])
                 results[k] = target
-        return tree_unflatten(results, self.interface.output_tree)
+        return results[0] if self._is_single else tree_unflatten(results, self.interface.output_tree)
+
+    def _leaves(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Sequence[Any]:
+        """The leaves of a call's arguments, in the order of the capture's."""
+        names = self.interface.keywords
+        same_names = len(keywords) == len(names) and all(name in keywords for name in names)
+        ordered = {name: keywords[name] for name in names} if same_names else keywords
+        if (
+            self.interface.is_flat
+            and same_names
+            and len(arguments) + len(names) == len(self.interface.inputs)
+        ):
+            return (*arguments, *ordered.values())
+        values, tree = tree_flatten((arguments, ordered))
+        if tree != self.interface.input_tree:
+            raise ProgramInputError(
+                f"{self.name}: expected arguments of the structure {self.interface.input_tree}, got {tree}; "
+                "call it as it was captured"
+            )
+        return values
 
     def report(self) -> dict[str, Any]:
         """What the Program is: launches, bytes, and its kernels by number of launches. `flops` is None
