@@ -1,8 +1,8 @@
 """Random tile programs, each as the source of a Triton kernel and of a NumPy function.
 
-In: a seed and a number of statements. Out: two texts that say the same, line by line: expressions over integer
-and float tiles, loads and stores at affine and at odd indices, reductions, scans, movements of elements,
-loops that carry tiles, conditions. Every float in them is a small integer, so that sums are exact.
+In: a seed and a number of statements. Out: two texts that say the same, line by line: expressions over
+integer and float tiles, loads and stores at affine and at odd indices, reductions, scans, movements of
+elements, loops that carry tiles, conditions. Every float is a small integer, so that sums are exact.
 """
 
 from __future__ import annotations
@@ -287,7 +287,10 @@ class ProgramGenerator:
         k, r = self.odd_index(shape)
         k, r = f"({k} - {MIDDLE})", f"({r} - {MIDDLE})"
         zero = self.define(
-            shape, "int32", f"tl.zeros({list(shape)}, tl.int32) + {k}", f"spread({r}, {shape})"
+            shape,
+            "int32",
+            f"(tl.zeros({list(shape)}, tl.int32) + {k}).to(tl.int32)",
+            f"cast(spread({r}, {shape}), 'int32')",
         )
         if self.maybe():
             self.define(
