@@ -82,7 +82,7 @@ class _From(Enum):
     BEFORE = "allocated before the capture"
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Memory:
     """A storage that was seen, held so that its address stays its own. `host_filled`: Python values were
     put there; `written`: a recorded launch writes it; `number`: the input's place, the buffer's number."""
@@ -100,7 +100,7 @@ class _Memory:
         return self.source is _From.BEFORE or (self.source is _From.CAPTURE and self.host_filled)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Place:
     """A pointer argument: its slot, the memory, the byte offset, the bytes that its tensor covers."""
 
@@ -110,7 +110,7 @@ class _Place:
     extent: int
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Seen:
     """One launch as it was listened to."""
 
@@ -120,7 +120,7 @@ class _Seen:
     operator: str
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Recorder:
     """All that one capture learns."""
 

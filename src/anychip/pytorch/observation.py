@@ -7,6 +7,7 @@ the calls inside of operators, too.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -56,6 +57,9 @@ class Observer(Protocol):
 
     def read_by_host(self, tensor: torch.Tensor, reader: str) -> None:
         """Python or C++ asks for a tensor's values, through `reader`."""
+
+
+_observers: list[Observer] = []
 
 
 @contextmanager
@@ -125,52 +129,60 @@ class _HostReads(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-@contextmanager
-def _overrides(observer: Observer) -> Iterator[None]:
-    """Put observers under the ATen overloads that allocate, bring Python's values, and read values:
-    they see the calls inside of operators, too."""
+@functools.cache
+def _implementations() -> dict[str, Callable[..., Any]]:
+    """Functions for the ATen overloads that allocate, bring Python's values, and read values: they tell
+    whoever observes and do what PyTorch does. Made once, because PyTorch never lets a registered
+    function go."""
     keyset = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
+    native = {
+        name: torch.library.get_kernel(f"aten::{name}", "CPU") for name in (*ALLOCATIONS, RESIZE, HOST_READ)
+    }
 
     def allocate(name: str) -> Callable[..., Any]:
-        native = torch.library.get_kernel(f"aten::{name}", "CPU")
-
         def call(*arguments: Any, **keywords: Any) -> Any:
-            tensor = native.call_boxed(keyset, *arguments, **keywords)
-            observer.allocated(tensor)
+            tensor = native[name].call_boxed(keyset, *arguments, **keywords)
+            for observer in _observers:
+                observer.allocated(tensor)
             return tensor
 
         return call
 
-    native_resize = torch.library.get_kernel(f"aten::{RESIZE}", "CPU")
-
     def resize(tensor: torch.Tensor, *arguments: Any, **keywords: Any) -> torch.Tensor:
         before = memory_key(tensor.untyped_storage())
-        native_resize.call_boxed(keyset, tensor, *arguments, **keywords)
-        observer.resized(tensor, before)
+        native[RESIZE].call_boxed(keyset, tensor, *arguments, **keywords)
+        for observer in _observers:
+            observer.resized(tensor, before)
         return tensor
-
-    native_read = torch.library.get_kernel(f"aten::{HOST_READ}", "CPU")
 
     def read(tensor: torch.Tensor) -> Any:
-        observer.read_by_host(tensor, HOST_READ)
-        return native_read.call_boxed(keyset, tensor)
+        for observer in _observers:
+            observer.read_by_host(tensor, HOST_READ)
+        return native[HOST_READ].call_boxed(keyset, tensor)
 
     def lift(tensor: torch.Tensor) -> torch.Tensor:
-        observer.filled_by_host(tensor)
+        for observer in _observers:
+            observer.filled_by_host(tensor)
         return tensor
 
+    allocations = {name: allocate(name) for name in ALLOCATIONS}
+    return {**allocations, RESIZE: resize, HOST_READ: read, HOST_VALUES: lift}
+
+
+@contextmanager
+def _overrides(observer: Observer) -> Iterator[None]:
+    """Put `_implementations` under PyTorch's overloads: they see the calls inside of operators, too."""
     library = torch.library.Library("aten", "IMPL")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(?s).*Overriding a previously registered kernel.*")
         warnings.filterwarnings("ignore", message="(?s).*other operators may also be overridden.*")
-        for name in ALLOCATIONS:
-            library.impl(name, allocate(name), "CPU")
-        library.impl(RESIZE, resize, "CPU")
-        library.impl(HOST_READ, read, "CPU")
-        library.impl(HOST_VALUES, lift, "CPU")
+        for name, function in _implementations().items():
+            library.impl(name, function, "CPU")
+    _observers.append(observer)
     try:
         yield
     finally:
+        _observers.remove(observer)
         library._destroy()
 
 
