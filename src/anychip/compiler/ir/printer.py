@@ -148,8 +148,7 @@ def _dictionary(attrs: dict[str, Any], number: str = "") -> str:
 
 
 def _key(key: str) -> str:
-    plain = key.isascii() and key.replace(".", "_").replace("$", "_").isidentifier()
-    return key if plain else _quoted(key)
+    return key if re.fullmatch(r"[A-Za-z_][\w.$]*", key, re.ASCII) else _quoted(key)
 
 
 def _symbol(name: str) -> str:
