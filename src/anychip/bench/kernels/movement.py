@@ -149,7 +149,7 @@ def randn(like: torch.Tensor) -> torch.Tensor:
 def histogram(x: torch.Tensor) -> torch.Tensor:
     """Counts of the values 0 to 255."""
     out = torch.zeros(BINS, dtype=torch.int32)
-    histogram_kernel[(triton.cdiv(x.numel(), 4096),)](out, x, x.numel(), BINS=BINS, BLOCK=4096)
+    histogram_kernel[(triton.cdiv(x.numel(), 16384),)](out, x, x.numel(), BINS=BINS, BLOCK=16384)
     return out
 
 

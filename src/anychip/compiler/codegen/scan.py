@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from ..schedule.steps import Buffer, Histogram, Scan
+from ..schedule.steps import Histogram, Scan
 from . import memory
-from .builder import I32
+from .builder import I32, I64
 from .context import Context
-from .elementwise import constant
 from .evaluate import Evaluation, Index
 from .llvm_types import LLType, Val, register_type
 from .nests import loop
@@ -140,31 +139,98 @@ class ScanEmitter:
         return values
 
 
+TABLES = 4
+"""Tables that neighbouring values of a histogram are counted in: an increment reads what the one before
+it wrote only when both are in the same table."""
+
+STACK_BINS = 1024
+"""Bins up to which these tables are used; they are on the stack."""
+
+
 def emit_histogram(context: Context, step: Histogram) -> None:
-    """Count each value of the source that is inside the result, one by one."""
-    b = context.b
-    bins = step.result.shape[0]
-    ev = Evaluation(context, 1)
-
-    def at(buffer: Buffer, index: Val | int) -> Val:
-        return memory.read_buffer(ev, buffer, buffer.element, (Index(index, None, ("axis", 0)),))
-
-    zero = constant(b, 0, step.result.element, context.target)
-    loop(b, bins, 1, lambda i: memory.write_buffer(ev, step.result, zero, (Index(i, None, ("axis", 0)),)))
-
-    def count(index: Val | int) -> None:
-        value = at(step.source, index)
-        inside = b.icmp("ult", value, b.int(bins, value.type))
-        if step.mask is not None:
-            inside = b.and_(inside, at(step.mask, index))
-        then, done = b.label("count"), b.label("counted")
-        b.cond_br(inside, then, done)
-        b.place(then)
-        bin = b.cast("zext" if value.type.bits < 32 else "trunc", value, I32.element)
-        place = (Index(bin, None, ("bin",)),)
-        old = memory.read_buffer(ev, step.result, step.result.element, place)
-        memory.write_buffer(ev, step.result, b.add(old, b.int(1, old.type)), place)
-        b.place(done)
-
-    loop(b, step.source.shape[0], 1, count)
+    """Count each value of the source that is inside the result."""
+    HistogramEmitter(context, step).emit()
     context.available.update(step.op.results)
+
+
+class HistogramEmitter:
+    """Emits one histogram; see `emit_histogram`."""
+
+    def __init__(self, context: Context, step: Histogram):
+        self.context = context
+        self.b = context.b
+        self.step = step
+        self.size = step.source.shape[0]
+        self.bins = step.result.shape[0]
+        self.lanes = min(context.target.lanes(step.result.element.bits), self.bins)
+        self.type = register_type(step.result.element, self.lanes)
+        self.bytes = step.result.element.bytes
+
+    def emit(self) -> None:
+        lanes = min(self.context.target.lanes(self.step.source.element.bits), self.size)
+        if self.bins > STACK_BINS or lanes < TABLES or self.size < 4 * lanes:
+            loop(self.b, self.bins, self.lanes, lambda index: self._write(index, self.b.int(0, self.type)))
+            loop(self.b, self.size, 1, self._count_one)
+            return
+        slots = register_type(self.step.result.element, self.bins + self.lanes)
+        tables = [self.b.alloca(slots, 64) for _ in range(TABLES)]
+        chunk = self.b.alloca(LLType("i32", lanes), 64)
+        loop(self.b, self.bins, self.lanes, lambda index: self._clear(tables, index))
+        loop(self.b, self.size, lanes, lambda index: self._count_chunk(tables, chunk, index, lanes))
+        loop(self.b, self.bins, self.lanes, lambda index: self._write(index, self._total(tables, index)))
+
+    def _place(self, index: Val | int, lanes: int) -> tuple[Index, ...]:
+        return (Index(index, tuple(range(lanes)) if lanes > 1 else None, ("axis", 0)),)
+
+    def _address(self, table: Val, index: Val | int) -> Val:
+        if isinstance(index, int):
+            return self.b.gep(table, index * self.bytes)
+        return self.b.gep(table, self.b.mul(self.b.cast("zext", index, "i64"), self.b.int(self.bytes, I64)))
+
+    def _write(self, index: Val | int, value: Val) -> None:
+        ev = Evaluation(self.context, self.lanes)
+        memory.write_buffer(ev, self.step.result, value, self._place(index, self.lanes))
+
+    def _clear(self, tables: list[Val], index: Val | int) -> None:
+        for table in tables:
+            self.b.store(self.b.int(0, self.type), self._address(table, index), self.bytes)
+
+    def _total(self, tables: list[Val], index: Val | int) -> Val:
+        parts = [self.b.load(self.type, self._address(table, index), self.bytes) for table in tables]
+        total = parts[0]
+        for part in parts[1:]:
+            total = self.b.add(total, part)
+        return total
+
+    def _values(self, index: Val | int, lanes: int) -> tuple[Val, Val]:
+        """Values of the source, and which of them are counted."""
+        ev = Evaluation(self.context, lanes)
+        place = self._place(index, lanes)
+        value = self.b.splat(memory.read_buffer(ev, self.step.source, self.step.source.element, place), lanes)
+        inside = self.b.icmp("ult", value, self.b.int(self.bins, value.type))
+        if self.step.mask is not None:
+            mask = memory.read_buffer(ev, self.step.mask, self.step.mask.element, place)
+            inside = self.b.and_(inside, self.b.splat(mask, lanes))
+        return value, inside
+
+    def _count_chunk(self, tables: list[Val], chunk: Val, index: Val | int, lanes: int) -> None:
+        """The values of a chunk, in turn in each table; what is outside goes to a slot after the bins."""
+        b = self.b
+        value, inside = self._values(index, lanes)
+        narrow = b.cast("zext" if value.type.bits < 32 else "trunc", value, I32.element)
+        b.store(b.select(inside, narrow, b.int(self.bins, narrow.type)), chunk, 4)
+        for lane in range(lanes):
+            bin = b.load(I32, b.gep(chunk, lane * 4), 4)
+            address = self._address(tables[lane % TABLES], bin)
+            count = b.load(self.type.with_lanes(1), address, self.bytes)
+            b.store(b.add(count, b.int(1, count.type)), address, self.bytes)
+
+    def _count_one(self, index: Val | int) -> None:
+        """One value, in the result itself; what is outside adds nothing to the first bin."""
+        b = self.b
+        value, inside = self._values(index, 1)
+        bin = b.cast("zext" if value.type.bits < 32 else "trunc", value, I32.element)
+        place = (Index(b.select(inside, bin, b.int(0)), None, ("bin",)),)
+        ev = Evaluation(self.context, 1)
+        old = memory.read_buffer(ev, self.step.result, self.step.result.element, place)
+        memory.write_buffer(ev, self.step.result, b.add(old, b.cast("zext", inside, old.type.element)), place)
