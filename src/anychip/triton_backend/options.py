@@ -74,9 +74,8 @@ class KernelOptions:
 
     def __post_init__(self) -> None:
         """The same check, with the same kind of error, as the back ends that a kernel was written for."""
-        assert self.num_warps > 0 and self.num_warps & (self.num_warps - 1) == 0, (
-            f"num_warps must be a power of 2; it is {self.num_warps}"
-        )
+        power_of_two = self.num_warps > 0 and self.num_warps & (self.num_warps - 1) == 0
+        assert power_of_two, f"num_warps must be a power of 2; it is {self.num_warps}"
 
     def hash(self) -> str:
         """A digest of the options that change the code."""
