@@ -31,6 +31,11 @@ def test_rounds_keep_within_the_time_but_never_below_the_least() -> None:
     assert interleaved({"a": lambda: time.sleep(0.01)}, plan).rounds == 3
 
 
+def test_processor_time_leaves_out_waiting() -> None:
+    plan = Plan(rounds=3, sample_seconds=0.0, seconds=0.2, clock=time.process_time)
+    assert interleaved({"waits": lambda: time.sleep(0.02)}, plan).times["waits"].median < 0.01
+
+
 def test_spread_of_known_samples() -> None:
     spread = Spread.of([4.0, 1.0, 3.0, 2.0, 5.0])
     assert (spread.least, spread.low, spread.median, spread.high) == (1.0, 2.0, 3.0, 4.0)

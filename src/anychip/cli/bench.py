@@ -6,6 +6,7 @@ Flows in: which kernels, which peers, how long. Flows out: a table, JSON, CSV or
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,6 +45,10 @@ def kernels(
     threads: Threads = 0,
     seconds: Seconds = 1.5,
     output_format: Output = "table",
+    cpu_time: Annotated[
+        bool,
+        typer.Option("--cpu-time", help="Count the processor's time for this process: for busy machines."),
+    ] = False,
     plot: Annotated[Path | None, typer.Option(help="Also write a chart (.png, .svg, .pdf).")] = None,
     save: Annotated[Path | None, typer.Option(help="Also write the run as JSON, for `bench report`.")] = None,
 ) -> None:
@@ -56,7 +61,7 @@ def kernels(
 
     chosen = suite.cases(patterns or [])
     others = peers.chosen(peer or [])
-    plan = Plan(seconds=seconds)
+    plan = Plan(seconds=seconds, clock=time.process_time if cpu_time else time.perf_counter)
     rows: list[Row] = []
     with progress(quiet=output_format != "table" and not messages.is_terminal) as display:
         task = display.add_task("measuring the machine's limits", total=len(chosen) + 1)
