@@ -1,6 +1,6 @@
 """Train a small network on two spirals; forward and backward run on portable kernels.
 
-    python examples/train_tiny.py
+python examples/train_tiny.py
 """
 
 import math
