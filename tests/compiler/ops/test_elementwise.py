@@ -164,7 +164,8 @@ def test_floats(dtype: str, kind: str) -> None:
     x, y = _floats(dtype, 3), _floats(dtype, 4)
     functions = {
         "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "lt": torch.lt,
-        "le": torch.le, "eq": torch.eq, "ne": torch.ne, "gt": torch.gt, "where": lambda a, b: torch.where(a < b, a, b + a),
+        "le": torch.le, "eq": torch.eq, "ne": torch.ne, "gt": torch.gt,
+        "where": lambda a, b: torch.where(a < b, a, b + a),
     }  # fmt: skip
     expected = functions[kind](x, y)
     out = torch.zeros_like(expected)

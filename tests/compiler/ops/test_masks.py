@@ -1,5 +1,5 @@
-"""Masks of loads and stores: no element outside the mask is read into a result or written, for masks known when
-compiling and when running, of every element width, whatever the value was converted from."""
+"""Masks of loads and stores: no element outside the mask is read into a result or written, for masks known
+when compiling and when running, of every element width, whatever the value was converted from."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 DTYPES = [
-    torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16, torch.float32, torch.float64,
-    torch.float8_e5m2, torch.float8_e4m3fn,
+    torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16, torch.float32,
+    torch.float64, torch.float8_e5m2, torch.float8_e4m3fn,
 ]  # fmt: skip
 GUARD = 40
 
