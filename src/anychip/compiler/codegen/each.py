@@ -73,6 +73,9 @@ def _mapped(ev: Evaluation, root: Each, body: Graph, point: Point) -> Callable[[
 
 def perform(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
     """Do `op` on scalars; `index` is the element's position in its tile."""
+    if op.name.startswith("tt.atomic"):
+        masked = op.name == "tt.atomic_rmw" and len(args) > 2
+        context.note(op, "atomic", "scalar", "mask" if masked else "none")
     return _ACTIONS[op.name](context, op, args, index)
 
 
