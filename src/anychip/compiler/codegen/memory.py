@@ -322,12 +322,13 @@ class Memory:
             self._write_one(self.ev.linear.base(pointer), value, mask)
             return "broadcast"
         order = sorted(range(self.lanes), key=lambda k: pointer.pattern[k])
-        if not pointer.terms and self._is_contiguous(tuple(pointer.pattern[k] for k in order)):
+        lowest = pointer.pattern[order[0]]
+        if not pointer.terms and self._is_contiguous(tuple(pointer.pattern[k] - lowest for k in order)):
             value = self.b.splat(value, self.lanes)
             if order != list(range(self.lanes)):
                 value = self.b.shuffle(value, order)
                 mask = self.b.shuffle(mask, order) if mask is not None else None
-            self._write_vector(self.ev.linear.base(pointer), value, mask)
+            self._write_vector(self.b.gep(self.ev.linear.base(pointer), lowest), value, mask)
             return "vector"
         self._scatter(self.ev.linear.vector(pointer, self.lanes), value, mask)
         return "strided"
