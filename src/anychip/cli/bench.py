@@ -338,4 +338,12 @@ def _threads() -> int:
 
 
 def _command() -> str:
-    return " ".join(["anychip", *sys.argv[1:]])
+    """The command line, without the files that it writes."""
+    words = iter(sys.argv[1:])
+    kept = ["anychip"]
+    for word in words:
+        if word in ("--save", "--plot"):
+            next(words, None)
+        else:
+            kept.append(word)
+    return " ".join(kept)

@@ -82,7 +82,7 @@ def matmul(
     (M, K), N = a.shape, b.shape[1]
     integral = not a.dtype.is_floating_point
     out = torch.empty((M, N), dtype=torch.int32 if integral else a.dtype)
-    BM, BN, BK = tile
+    BM, BN, BK = min(tile[0], max(16, triton.next_power_of_2(M))), *tile[1:]
     matmul_kernel[(triton.cdiv(M, BM) * triton.cdiv(N, BN),)](
         out, a, b, bias, M, N, K, *a.stride(), *b.stride(), *out.stride(),
         BM=BM, BN=BN, BK=BK, GROUP=8, ACC=tl.int32 if integral else tl.float32, ACTIVATION=activation,
