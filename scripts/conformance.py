@@ -5,7 +5,7 @@
 TREE is the unpacked sources of Triton (or of a fork); its `python/test/unit/language` holds the tests.
 `--wheel` names a folder with another Triton wheel unpacked in it, where the tests belong to another version
 than the one installed. `--sample N` runs N cases of each test function instead of all, and the page says so.
-`--from FILE` writes the page anew from the records of an earlier run.
+`--from FILE` writes the page anew from the records of an earlier run; `--resume` goes on with one.
 """
 
 from __future__ import annotations
@@ -51,26 +51,32 @@ def run(tests: Path, arguments: argparse.Namespace, records: Path) -> None:
             "PYTHONPATH": os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])]),
             "CONFORMANCE_RECORDS": str(records),
             "CONFORMANCE_SAMPLE": str(arguments.sample),
+            "CONFORMANCE_RESUME": "1" if arguments.resume else "",
             "TRITON_CACHE_DIR": cache,
         }
         files = [name for name in FILES if (tests / name).exists()]
-        heading = {"versions": versions(arguments), "sample": arguments.sample}
-        records.write_text(json.dumps(heading) + "\n", encoding="utf-8")
+        if not (arguments.resume and records.exists()):
+            records.write_text(json.dumps({"versions": versions(arguments)}) + "\n", encoding="utf-8")
         command = [
             sys.executable, "-m", "pytest", "-p", "conformance_plugin", "--device", "cpu", "-q", "--tb=short",
-            "-n", str(arguments.jobs), *files,
+            "-n", str(arguments.jobs), *(["-k", arguments.only] if arguments.only else []), *files,
         ]  # fmt: skip
         subprocess.run(command, cwd=tests, env=environment, check=False)
 
 
 def read(path: Path) -> tuple[dict[str, str], int, list[Record]]:
-    """Versions and sample size of a run, and the record of each case: a failure before anything else."""
-    heading, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """Versions of a run, the number of cases in the suite, and the record of each case that was run: a
+    failure before anything else."""
+    names: dict[str, str] = {}
+    collected = 0
     cases: dict[str, Record] = {}
-    for record in lines:
-        if cases.get(record["case"], {}).get("outcome") != "failed":
+    for line in path.read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        names = record.get("versions", names)
+        collected = max(collected, record.get("collected", 0))
+        if "case" in record and cases.get(record["case"], {}).get("outcome") != "failed":
             cases[record["case"]] = record
-    return heading["versions"], heading["sample"], list(cases.values())
+    return names, collected, list(cases.values())
 
 
 def versions(arguments: argparse.Namespace) -> dict[str, str]:
@@ -104,7 +110,7 @@ def _share(outcomes: Counter[str]) -> str:
     return f"{100 * outcomes['passed'] / max(1, counted):.1f} % ({outcomes['passed']} of {counted})"
 
 
-def page(records: list[Record], names: dict[str, str], sample: int) -> str:
+def page(records: list[Record], names: dict[str, str], collected: int) -> str:
     """The page in Markdown."""
     files: dict[str, Counter[str]] = defaultdict(Counter)
     reasons: dict[str, Counter[str]] = {key: Counter() for key in ("left out", "failed", "skipped")}
@@ -124,7 +130,8 @@ def page(records: list[Record], names: dict[str, str], sample: int) -> str:
         [f"`{name}`", *(str(sum(c.values()) if key == "cases" else c[key]) for key in _COLUMNS)]
         for name, c in [*((n, files[n]) for n in FILES if n in files), ("all", total)]
     ]
-    what = f"a sample of at most {sample} cases of each test function" if sample else "every case"
+    every = len(records) >= collected
+    what = "every case" if every else f"{len(records)} of {collected} cases, drawn at random from each test"
     parts = [
         "# Triton's own language tests on the CPU",
         "Written by `make conformance TREE=...`; do not edit. The tests are those of a Triton tree, "
@@ -159,16 +166,17 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "conformance.md")
     parser.add_argument("--records", type=Path, help="where to keep the records of the run")
+    parser.add_argument("--resume", action="store_true", help="run what --records has no record of")
+    parser.add_argument("--only", default="", help="run the tests that this pytest expression names")
     parser.add_argument("--from", dest="earlier", type=Path, help="records of an earlier run")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         records = arguments.earlier or arguments.records or Path(folder) / "records.jsonl"
         if arguments.earlier is None:
-            records.unlink(missing_ok=True)
             run(tests_of(arguments.tree.resolve()), arguments, records.resolve())
-        names, sample, found = read(records)
+        names, collected, found = read(records)
     arguments.page.parent.mkdir(exist_ok=True)
-    arguments.page.write_text(page(found, names, sample), encoding="utf-8")
+    arguments.page.write_text(page(found, names, collected), encoding="utf-8")
     sys.stderr.write(f"wrote {arguments.page}\n")
 
 

@@ -40,8 +40,10 @@ def literals_of(function: object) -> list[str]:
     return [word for word in LITERALS if re.search(rf"(?<![a-zA-Z]){word}(?![a-zA-Z])", source)]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Note what each test's source names; keep a sample where one is asked for."""
+    """Note what each test's source names; keep a sample where one is asked for, and what is not done yet."""
+    write({"collected": len(items)}, only_from="gw0")
     found: dict[object, list[str]] = {}
     groups: dict[str, list[pytest.Item]] = {}
     for item in items:
@@ -49,13 +51,38 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if function not in found:
             found[function] = literals_of(function)
         item.user_properties.append(("literals", found[function]))
-        groups.setdefault(getattr(item, "originalname", None) or item.name, []).append(item)
+        groups.setdefault(item.nodeid.split("[")[0], []).append(item)
     size = int(os.environ.get("CONFORMANCE_SAMPLE", "0"))
-    if size:
-        chooser = random.Random(int(os.environ.get("CONFORMANCE_SEED", "0")))
-        items[:] = [
-            item for group in groups.values() for item in chooser.sample(group, min(size, len(group)))
-        ]
+    chosen = [random.Random(size).sample(g, min(size, len(g))) if size else g for g in groups.values()]
+    done = recorded_cases()
+    items[:] = [item for group in chosen for item in group if item.nodeid not in done]
+
+
+def recorded_cases() -> set[str]:
+    """The cases that an earlier, unfinished run has records of: they are not run again."""
+    path = os.environ.get("CONFORMANCE_RECORDS")
+    if not path or not os.path.exists(path) or not os.environ.get("CONFORMANCE_RESUME"):
+        return set()
+    with open(path, encoding="utf-8") as file:
+        return {case for line in file if (case := json.loads(line).get("case"))}
+
+
+def write(record: dict[str, object], only_from: str = "") -> None:
+    """Append a record; from the process that has all of them, or from one worker of several."""
+    path = os.environ.get("CONFORMANCE_RECORDS")
+    if path and os.environ.get("PYTEST_XDIST_WORKER", only_from) == only_from:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """A file that cannot be imported is one failed case."""
+    if report.failed:
+        reason = str(report.longrepr)[-2000:]
+        literals = ["cuda"] if "CUDA" in reason else []
+        write(
+            {"case": report.nodeid, "outcome": "failed", "reason": reason, "literals": literals, "seconds": 0}
+        )
 
 
 def _reason(report: pytest.TestReport) -> str:
@@ -67,9 +94,6 @@ def _reason(report: pytest.TestReport) -> str:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """One record for each case: its call, or the set-up that failed or skipped it."""
-    path = os.environ.get("CONFORMANCE_RECORDS")
-    if path is None or "PYTEST_XDIST_WORKER" in os.environ:
-        return
     if report.when != "call" and not (report.when == "setup" and report.outcome != "passed"):
         if report.outcome != "failed":
             return
@@ -81,5 +105,4 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         "literals": dict(report.user_properties).get("literals", []),
         "seconds": round(report.duration, 3),
     }
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+    write(record)
