@@ -1,6 +1,7 @@
 """Accumulators of a reduction: kept per chunk of a unit, combined across lanes at the end.
 
-Any associative region works: it is applied to whole vectors, and the lanes are folded in halves.
+Any associative and commutative region works, as on a GPU: it is applied to whole vectors, and the lanes
+are folded in halves.
 A region that is one known operation starts from that operation's identity; any other starts from
 the first chunk.
 """
