@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ..analysis.polynomial import ONE, ZERO, Polynomial
 from ..analysis.structure import Linear, Point, Structure, identity_point, operand_points
@@ -68,9 +68,10 @@ def choose_axes(nest: Nest, structure: Structure, buffers: dict[Value, Buffer], 
     own = {r.value for r in nest.roots if isinstance(r, Write) and buffers.get(r.value) is r.buffer}
     bits = 8
     score = [0.0] * rank
+    accesses: list[Linear] = []
     for root in nest.roots:
         if isinstance(root, Store):
-            _score_pointer(root.op.operands[0], identity_point(rank), structure, score)
+            accesses.append(structure.of(root.op.operands[0], identity_point(rank), rank))
             bits = max(bits, root.op.operands[1].element.bits)
         elif isinstance(root, Write):
             bits = max(bits, root.buffer.element.bits)
@@ -83,11 +84,13 @@ def choose_axes(nest: Nest, structure: Structure, buffers: dict[Value, Buffer], 
                 continue
             _score(_buffer_linear(buffers[value], point, rank), score)
         elif op is not None and op.name == "tt.load":
-            _score_pointer(op.operands[0], point, structure, score)
+            accesses.append(structure.of(op.operands[0], point, rank))
             if not isinstance(value.element, PointerType):
                 bits = max(bits, value.element.bits)
         elif _computes_float(op):
             bits = max(bits, compute_bits(value))
+    for linear in accesses:
+        _score(linear, score)
     lanes = target.lanes(min(bits, 64))
     weight = [s * min(1.0, size / lanes) if s > 0 else s for s, size in zip(score, nest.domain, strict=True)]
     candidates = [a for a in range(rank) if nest.domain[a] > 1] or [rank - 1]
@@ -96,7 +99,7 @@ def choose_axes(nest: Nest, structure: Structure, buffers: dict[Value, Buffer], 
     if group > 1:
         _set_groups(nest, vector_axis, group, target)
     else:
-        _set_lanes(nest, vector_axis, lanes)
+        _set_lanes(nest, vector_axis, lanes, accesses)
 
 
 def _set_groups(nest: Nest, vector_axis: int, group: int, target: Target) -> None:
@@ -114,7 +117,7 @@ def _set_groups(nest: Nest, vector_axis: int, group: int, target: Target) -> Non
     nest.axes = (*range(rank - 2), *((last, inner) if nest.vector_axis == inner else (inner, last)))
 
 
-def _set_lanes(nest: Nest, vector_axis: int, lanes: int) -> None:
+def _set_lanes(nest: Nest, vector_axis: int, lanes: int, accesses: Sequence[Linear]) -> None:
     rank = len(nest.domain)
     extents = [1] * rank
     extents[vector_axis] = covered = min(lanes, nest.domain[vector_axis])
@@ -125,6 +128,10 @@ def _set_lanes(nest: Nest, vector_axis: int, lanes: int) -> None:
                 break
             if any(extents[b] < nest.domain[b] for b in others if b > axis):
                 break
+            if covered >= lanes // 4 and any(
+                _is_broken(linear, vector_axis, axis, covered) for linear in accesses
+            ):
+                break
             extents[axis] = min(lanes // covered, nest.domain[axis])
             covered *= extents[axis]
     nest.lanes = covered
@@ -134,6 +141,12 @@ def _set_lanes(nest: Nest, vector_axis: int, lanes: int) -> None:
     nest.axes = (*outer, vector_axis, *inner)
     nest.vector_axis = vector_axis
     nest.turned_axis = _turned_axis(nest)
+
+
+def _is_broken(linear: Linear, vector_axis: int, axis: int, covered: int) -> bool:
+    """Whether an access is contiguous along the vector axis but does not go on where `axis` steps."""
+    step = linear.strides[axis]
+    return linear.strides[vector_axis] == ONE and (step is None or step.as_int != covered)
 
 
 def _turned_axis(nest: Nest) -> int | None:
@@ -162,10 +175,6 @@ def _buffer_linear(buffer: Buffer, point: Point, rank: int) -> Linear:
             have = strides[a]
             strides[a] = None if part is None or have is None else have + part * Polynomial.constant(step)
     return Linear(None, tuple(strides))
-
-
-def _score_pointer(pointer: Value, point: Point, structure: Structure, score: list[float]) -> None:
-    _score(structure.of(pointer, point, len(score)), score)
 
 
 def _score(linear: Linear, score: list[float]) -> None:

@@ -32,6 +32,7 @@ class Target:
     int8_dot: bool = False
     big_endian: bool = False
     scale_by_power: bool = False
+    table_lookup: bool = False
     truncating_masked_stores: bool = False
 
     def lanes(self, bits: int) -> int:

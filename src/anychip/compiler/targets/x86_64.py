@@ -84,6 +84,7 @@ def describe(
         masked_memory="avx2" in has,
         gather="avx2" in has,
         f16_conversion="f16c" in has,
+        table_lookup=avx512,
         scale_by_power=avx512,
         truncating_masked_stores=avx512,
         bf16_dot=avx512 and "avx512bf16" in has,

@@ -32,13 +32,64 @@ ERFC_LOGARITHM = (
 """-log(erfc(x)) on [0.9, 3.95], for f32."""
 
 
+ERF_WIDTH = 0.265625
+ERF_LIMIT = 15.45 * ERF_WIDTH
+"""The width of a piece of `ERF_PIECES`, and where erf is 1 in f32."""
+
+ERF_PIECES = (
+    (
+        0.0, 0.02719823457300663, 0.01627843640744686, -0.056638021022081375, 0.867058277130127,
+        0.9396533370018005, 0.975797712802887, 0.991450309753418, 0.9973459839820862, 0.9992774128913879,
+        0.9998276829719543, 0.9999640583992004, 0.9999934434890747, 0.9999989867210388, 0.9999998807907104,
+        1.0,
+    ),
+    (
+        0.12837916612625122, 0.051508285105228424, -0.1490860879421234, -0.40203768014907837,
+        0.36490288376808167, 0.19337309896945953, 0.08898772299289703, 0.035561446100473404,
+        0.012340820394456387, 0.003718980820849538, 0.000973238202277571, 0.00022117176558822393,
+        4.364712367532775e-05, 7.479920896003023e-06, 1.1131504606964882e-06, 1.4386409930011723e-07,
+    ),
+    (
+        2.6688073262448597e-07, -0.2792995274066925, -0.45203953981399536, -0.4764975905418396,
+        -0.38771116733551025, -0.25682753324508667, -0.14182694256305695, -0.06612288951873779,
+        -0.026223931461572647, -0.008890149183571339, -0.002584796631708741, -0.0006460647564381361,
+        -0.00013906386448070407, -2.5811532395891845e-05, -4.135405561100924e-06, -5.725334517592273e-07,
+    ),
+    (
+        -0.3761417865753174, -0.30103957653045654, -0.12353899329900742, 0.05381719768047333,
+        0.15299095213413239, 0.1629381775856018, 0.1210266649723053, 0.07011088728904724,
+        0.033037733286619186, 0.012929841876029968, 0.004253361839801073, 0.0011850065784528852,
+        0.0002810541191138327, 5.695460640708916e-05, 9.888094609777909e-06, 1.470966594752099e-06,
+    ),
+    (
+        0.000293086253805086, 0.1319722682237625, 0.182216614484787, 0.13684186339378357,
+        0.048238616436719894, -0.022004462778568268, -0.048751410096883774, -0.043015845119953156,
+        -0.026408296078443527, -0.012573323212563992, -0.004842928145080805, -0.001541803008876741,
+        -0.00041085659177042544, -9.239129576599225e-05, -1.763161526469048e-05, -2.853416845027823e-06,
+    ),
+    (
+        0.11092346906661987, 0.07577858120203018, -0.001725961221382022, -0.05943869799375534,
+        -0.06594930589199066, -0.03687014803290367, -0.005121039692312479, 0.010917333886027336,
+        0.012445873580873013, 0.008071180433034897, 0.0038286445196717978, 0.0014288317179307342,
+        0.0004334212571848184, 0.00010879667388508096, 2.285199298057705e-05, 4.222638835926773e-06,
+    ),
+)  # fmt: skip
+"""erf(x), in the first four pieces erf(x) - x, as polynomials in the distance from the middle k * ERF_WIDTH
+of piece k, for f32: a row holds the coefficients of one power for all 16 pieces."""
+
+ERF_LINEAR_PIECES = 4
+
+
 def _erf_small(m: Formula, x: Num) -> Num:
     return m.multiply_add(x, m.polynomial(x * x, ERF_SMALL[x.val.type.element]), x)
 
 
 @function("erf", inline=True)
 def erf(m: Formula, x: Num) -> Num:
-    """x P(x^2) near zero; elsewhere 1 - e^-Q(|x|) in f32 and 1 - erfc(|x|) in f64."""
+    """x P(x^2) near zero; elsewhere 1 - e^-Q(|x|) in f32 and 1 - erfc(|x|) in f64. Where 16 floats can be
+    looked up in a register, one of 16 polynomials in f32."""
+    if m.looks_up:
+        return _erf_by_pieces(m, x.abs()).copysign(x)
     small, magnitude = _erf_small(m, x), x.abs()
     if x.layout.bits == 32:
         limited = m.minimum(magnitude, 3.95)
@@ -46,6 +97,18 @@ def erf(m: Formula, x: Num) -> Num:
         return m.where(magnitude < 0.92, small, large.copysign(x))
     large = 1.0 - _erfc_positive(m, m.minimum(magnitude, 8.0))
     return m.where(magnitude < 1.0, small, large.copysign(x))
+
+
+def _erf_by_pieces(m: Formula, magnitude: Num) -> Num:
+    limited = m.minimum(magnitude, ERF_LIMIT)
+    magic = limited.layout.magic
+    shifted = m.multiply_add(limited, 1.0 / ERF_WIDTH, magic)
+    piece, whole = shifted.bits(), shifted - magic
+    t = m.multiply_add(whole, -ERF_WIDTH, limited)
+    result = m.lookup(ERF_PIECES[-1], piece)
+    for row in reversed(ERF_PIECES[:-1]):
+        result = m.multiply_add(result, t, m.lookup(row, piece))
+    return m.where(whole < ERF_LINEAR_PIECES - 0.5, result + limited, result)
 
 
 def _erfcx_positive(m: Formula, x: Num, low: Num | None = None) -> Num:
