@@ -243,6 +243,3 @@ class DotEmitter:
         if not self.element.is_float:
             return b.add(b.mul(x, y), total)
         return b.fma(x, y, total) if self.context.target.fma else b.fadd(b.fmul(x, y), total)
-
-
-__all__ = ["LLType", "block_shape", "emit_dot"]

@@ -13,7 +13,7 @@ from ..ir.core import Op
 from ..ir.types import PointerType, ScalarType, element_of
 from ..schedule.steps import Each, Graph
 from . import casts, memory
-from .builder import I1, I32, I64, PTR, mangle
+from .builder import I1, I32, PTR, mangle
 from .context import Context
 from .evaluate import Evaluation, Index, Point
 from .llvm_types import LLType, Val, register_type
@@ -239,5 +239,3 @@ _ACTIONS: dict[str, Callable[[Context, Op, list[Val], list[Val]], list[Val]]] = 
     "tt.assert": _assert,
     "tt.print": _print,
 }
-
-__all__ = ["I64", "element", "perform"]

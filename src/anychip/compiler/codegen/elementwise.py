@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import UnsupportedOperation
 from ..ir.core import Op
-from ..ir.types import BF16, F32, ElementType, PointerType, ScalarType
+from ..ir.types import ElementType, PointerType, ScalarType
 from ..targets.target import Target
 from . import casts
 from .builder import Builder
@@ -367,5 +367,3 @@ _RULES: dict[str, Rule] = {
     "tt.addptr": _add_pointer,
     "tt.extern_elementwise": _extern,
 }
-
-__all__ = ["BF16", "F32", "apply", "constant", "divide", "is_elementwise", "minimum_maximum"]

@@ -8,7 +8,6 @@ from ..ir.core import Op
 from .steps import (
     Buffer,
     Dot,
-    Each,
     For,
     Graph,
     Histogram,
@@ -88,6 +87,3 @@ def _steps(steps: list[Step], depth: int) -> Iterator[str]:
             for number, (_, inner) in enumerate(step.blocks):
                 yield f"{pad}block {number}"
                 yield from _steps(inner, depth + 1)
-
-
-__all__ = ["Each", "print_schedule"]
