@@ -107,6 +107,9 @@ def _numbers(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).integers(-99, 99, shape).astype(np.int32))
 
 
+@pytest.mark.skipif(
+    triton.__version__.startswith("3.6"), reason="Triton 3.6 takes no tl.constexpr as an order"
+)
 @settings(max_examples=40)
 @given(data=st.data(), rank=st.integers(2, 5))
 def test_transposition(data: st.DataObject, rank: int) -> None:
