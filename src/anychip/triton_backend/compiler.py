@@ -16,6 +16,7 @@ from triton import knobs
 from triton._C.libtriton import ir, passes
 from triton.backends.compiler import BaseBackend, GPUTarget, Language
 
+from ..errors import AnychipError
 from . import language
 from .options import KernelOptions, parse_options
 
@@ -73,6 +74,10 @@ def target_identity(target: Any) -> str:
     return f"{target.triple}:{target.cpu}:{target.features}"
 
 
+class UnsupportedLanguage(AnychipError, NotImplementedError):
+    """A kernel in a language of Triton's that has no meaning on a CPU."""
+
+
 class CPUBackend(BaseBackend):
     """Compiles for CPUs. Triton makes one for every target it meets."""
 
@@ -118,7 +123,7 @@ class CPUBackend(BaseBackend):
         self, stages: dict[str, Any], options: object, language: Language = Language.TRITON
     ) -> None:
         if language != Language.TRITON:
-            raise NotImplementedError(
+            raise UnsupportedLanguage(
                 f"{language.name} kernels describe a GPU's layouts and cannot be compiled for a CPU; "
                 "launch the kernel's Triton form"
             )

@@ -28,7 +28,9 @@ INDEX_DTYPES = (torch.int64, torch.int32)
 
 
 @triton.jit
-def gather_rows_kernel(out, source, index, rows, length, size, step, source_before, BLOCK: tl.constexpr):
+def gather_rows_kernel(
+    out, source, index, rows, length: tl.int64, size, step, source_before, BLOCK: tl.constexpr,
+):  # fmt: skip
     """out[b, r, :] = source[b, index[r] * step + :], with every index in [0, size)."""
     blocks = tl.cdiv(length, BLOCK)
     program = tl.program_id(0)
@@ -47,7 +49,7 @@ def gather_rows_kernel(out, source, index, rows, length, size, step, source_befo
 
 @triton.jit
 def add_rows_kernel(
-    out, values, index, rows, length, size, step, out_before, skipped,
+    out, values, index, rows, length: tl.int64, size, step, out_before, skipped,
     ADD: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """out[b, index[r] * step + :] += values[b, r, :] (or =, if not ADD); a row `skipped` is left out."""
