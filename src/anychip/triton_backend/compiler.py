@@ -85,9 +85,10 @@ class CPUBackend(BaseBackend):
 
     def __init__(self, target: GPUTarget) -> None:
         super().__init__(target)
-        from .kernel_cache import install
+        from . import kernel_cache, parsing
 
-        install()
+        kernel_cache.install()
+        parsing.install()
         self.binary_ext = BINARY_ONLY_EXTENSION if knobs.compilation.store_binary_only else BINARY_EXTENSION
 
     @staticmethod
