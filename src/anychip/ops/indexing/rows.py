@@ -20,7 +20,9 @@ from ..pointwise import Pointwise, store_as
 from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 
-TILES = Tiles(simt={"block": 1024}, simd={"block": 4096})
+TILES = Tiles(simt={"block": 1024, "in_turn": 0}, simd={"block": 4096, "in_turn": 1})
+"""`in_turn`: rows are added one after the other by the one program that owns their destination, where an
+atomic addition costs more than that."""
 PLANS: Plans[Plan] = Plans()
 INDEX_DTYPES = (torch.int64, torch.int32)
 
@@ -74,6 +76,33 @@ def add_rows_kernel(
 
 
 @triton.jit
+def add_rows_in_turn_kernel(
+    out, values, index, rows, length: tl.int64, size, step, out_before, skipped,
+    PARTS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """The sums of `add_rows_kernel` without atomics, in the order of the rows: a program owns one block
+    of columns of the destination rows whose number is `part` modulo PARTS, a power of two."""
+    blocks = tl.cdiv(length, BLOCK)
+    program = tl.program_id(0)
+    block = program % blocks
+    part = (program // blocks).to(tl.int64) % PARTS
+    before = (program // blocks).to(tl.int64) // PARTS
+    lane = block * BLOCK + tl.arange(0, BLOCK)
+    mask = lane < length
+    out += before * out_before
+    values += before * rows * length
+    for row in range(rows):
+        position = tl.load(index + row).to(tl.int64)
+        known = (position >= 0) & (position < size)
+        tl.device_assert(known | (position == skipped), "index out of range in self")
+        if known & (position != skipped) & (position % PARTS == part):
+            at = out + position * step + lane
+            value = tl.load(values + row.to(tl.int64) * length + lane, mask=mask)
+            tl.store(at, tl.load(at, mask=mask) + value.to(out.dtype.element_ty), mask=mask)
+        tl.debug_barrier()
+
+
+@triton.jit
 def linear_position(total, index, size):
     """total * size + index, a negative index counting from the end; -1 stays for what is outside."""
     wrapped = tl.where(index < 0, index + size, index)
@@ -118,14 +147,30 @@ def _put(
     add: bool, skipped: int,
 ) -> None:  # fmt: skip
     """Rows of a contiguous [before, index, after] into a contiguous [before, size, after]."""
-    block = min(power_of_two(after), TILES.on(out.device)["block"])
+    tiles = TILES.on(out.device)
+    block = min(power_of_two(after), tiles["block"])
     rows = index.numel()
+    if add and tiles["in_turn"]:
+        owners = before * cdiv(after, block)
+        parts = _parts(owners)
+        launch(
+            add_rows_in_turn_kernel, owners * parts, out, values, index, rows, after, size, after,
+            size * after, skipped, PARTS=parts, BLOCK=block, debug=True, sanitize_overflow=False,
+        )  # fmt: skip
+        return
     launch(
         add_rows_kernel, before * rows * cdiv(after, block), out, values, index, rows, after, size,
         after, size * after, skipped, ADD=add, BLOCK=block, debug=True, sanitize_overflow=False,
     )  # fmt: skip
 
 
+def _parts(owners: int) -> int:
+    """In how many parts destination rows are divided so that all threads find work."""
+    threads = torch.get_num_threads()
+    return 1 if threads == 1 or owners == 0 else power_of_two(cdiv(PROGRAMS_PER_THREAD * threads, owners))
+
+
+PROGRAMS_PER_THREAD = 4
 NOTHING_SKIPPED = -(1 << 40)
 
 
@@ -333,7 +378,7 @@ register(
                 "embedding_dense_backward", embedding_dense_backward, _embedding_gradients, takes_out=False
             ),
         ),
-        kernels=(gather_rows_kernel, add_rows_kernel),
+        kernels=(gather_rows_kernel, add_rows_kernel, add_rows_in_turn_kernel),
         dtypes=FLOATING,
         tiles=TILES,
         benchmarks=(Benchmark("embedding", _tokens),),
@@ -354,7 +399,7 @@ register(
         name="index_add",
         domain="indexing",
         overloads=(Overload("index_add", index_add, _additions),),
-        kernels=(add_rows_kernel,),
+        kernels=(add_rows_kernel, add_rows_in_turn_kernel),
         dtypes=(*FLOATING, torch.int64, torch.int32),
         tiles=TILES,
     )
@@ -367,7 +412,7 @@ register(
             Overload("index.Tensor", index, _indexings),
             Overload("_index_put_impl_", index_put_, _writes, takes_out=False),
         ),
-        kernels=(gather_rows_kernel, add_rows_kernel),
+        kernels=(gather_rows_kernel, add_rows_kernel, add_rows_in_turn_kernel),
         dtypes=(*FLOATING, torch.int64, torch.int32),
         tiles=TILES,
     )
