@@ -21,14 +21,16 @@ from .. import triton_backend
 launches: Counter[str] = Counter()
 """Launches since the start, by kernel name; `flat_kernel[tanh]` where a machinery runs a function."""
 
-_attribution = threading.local()
+
+class Attribution(threading.local):
+    """Whom this thread's launches are counted for: `counter` gets them, too. `seconds` is the time spent
+    in operators so far, from which their own time is told apart from that of operators inside."""
+
+    counter: Counter[str] | None = None
+    seconds: float = 0.0
 
 
-def attribute(counter: Counter[str] | None) -> Counter[str] | None:
-    """Count this thread's launches in `counter`, too; returns the counter that was in place before."""
-    before = getattr(_attribution, "counter", None)
-    _attribution.counter = counter
-    return before
+attribution = Attribution()
 
 
 TRITON_DTYPES: dict[torch.dtype, tl.dtype] = {
@@ -143,7 +145,7 @@ class Plan:
         if 0 in self.grid:
             return
         launches[self.name] += 1
-        counter = getattr(_attribution, "counter", None)
+        counter = attribution.counter
         if counter is not None:
             counter[self.name] += 1
         unaligned = 0
@@ -215,7 +217,7 @@ def launch(
         return
     name = f"{kernel.__name__}[{label}]" if label else kernel.__name__
     launches[name] += 1
-    counter = getattr(_attribution, "counter", None)
+    counter = attribution.counter
     if counter is not None:
         counter[name] += 1
     with active_on(next(x.device for x in arguments if isinstance(x, torch.Tensor))):

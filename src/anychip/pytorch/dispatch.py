@@ -1,16 +1,17 @@
 """Puts portable operators under PyTorch's own overloads, for the dispatch keys of the devices at hand.
 Flows in: a selection of operators and whether a fall-through is an error. Flows out: registrations
-that live until they are removed. In-place and `out=` variants are derived from the functional form."""
+that live until they are removed. In-place and `out=` variants are derived from the functional form.
+The function of each overload is made once: PyTorch never lets a registered function go."""
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 
-from ..ops.errors import NotServed
 from ..ops.registry import Operator, Overload, overloads
 from ..ops.schemas import Variant, overload_of, variants
 from . import statistics
@@ -27,10 +28,11 @@ def dispatch_keys() -> tuple[str, ...]:
     return ("CPU", "CUDA") if torch.cuda.is_available() else ("CPU",)
 
 
-def native_overloads(key: str) -> list[str]:
+@functools.cache
+def native_overloads(key: str) -> tuple[str, ...]:
     """Every ATen overload that has a kernel of its own under a dispatch key."""
     names = torch._C._dispatch_get_registrations_for_dispatch_key(key)
-    return [name.removeprefix("aten::") for name in names if name.startswith("aten::")]
+    return tuple(name.removeprefix("aten::") for name in names if name.startswith("aten::"))
 
 
 def has_kernel(name: str, key: str) -> bool:
@@ -104,38 +106,56 @@ def derived(overload: Overload, variant: Variant) -> Function:
     return overload.implementation
 
 
-def served_variants(overload: Overload) -> list[Variant]:
-    """The overload and those of its variants that have kernels of their own (the others are
+@functools.cache
+def served_variants(name: str) -> tuple[Variant, ...]:
+    """A functional overload and those of its variants that have kernels of their own (the others are
     PyTorch's composites of the overload and a copy, and reach ours so)."""
-    found = []
-    for variant in variants(overload.name):
-        if variant.kind == "functional" or has_kernel(variant.name, "CPU"):
-            found.append(variant)
-    return found
+    return tuple(
+        variant
+        for variant in variants(name)
+        if variant.kind == "functional" or has_kernel(variant.name, "CPU")
+    )
 
 
 # ---- registration ---------------------------------------------------------------------------------
 
 
-class Registrations:
-    """Everything that one `enable` put under PyTorch; `remove` takes it away."""
+class _FallThrough:
+    """What a fall-through does, for all registered functions."""
 
-    def __init__(self, selected: Container[str], strict: bool):
+    __slots__ = ("raises",)
+
+    def __init__(self) -> None:
+        self.raises = False
+
+
+_fall_through = _FallThrough()
+
+
+def set_strict(strict: bool) -> None:
+    """Let a fall-through raise, or run PyTorch's own kernel and be counted."""
+    _fall_through.raises = strict
+
+
+class Registrations:
+    """What is under PyTorch's overloads for one selection of operators; `remove` takes it away."""
+
+    def __init__(self, selected: frozenset[str]):
+        self.selected = selected
         self.libraries: list[Any] = []
         for key in dispatch_keys():
-            self._register(key, selected, strict)
+            self._register(key)
 
-    def _register(self, key: str, selected: Container[str], strict: bool) -> None:
-        keyset = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, key))
+    def _register(self, key: str) -> None:
+        names = native_overloads(key)
         planned: dict[str, Function] = {}
         for operator, overload in overloads().values():
-            if operator.name not in selected:
-                continue
-            for variant in served_variants(overload):
-                planned[variant.name] = _served(operator, overload, variant, key, keyset, strict)
-        for name in native_overloads(key):
+            if operator.name in self.selected:
+                for variant in served_variants(overload.name):
+                    planned[variant.name] = _served(variant.name, key)
+        for name in names:
             if name not in planned and name not in PASSED:
-                planned[name] = _fallen(name, NO_KERNEL, key, keyset, strict)
+                planned[name] = _fallen(name, key)
         library = torch.library.Library("aten", "IMPL")
         self.libraries.append(library)
         with warnings.catch_warnings():
@@ -151,38 +171,47 @@ class Registrations:
         self.libraries.clear()
 
 
-def _served(
-    operator: Operator, overload: Overload, variant: Variant, key: str, keyset: Any, strict: bool
-) -> Function:
+@functools.cache
+def _variants_served() -> dict[str, tuple[Operator, Overload, Variant]]:
+    """Every overload of PyTorch's that is registered, with the record and the overload it comes from."""
+    return {
+        variant.name: (operator, overload, variant)
+        for operator, overload in overloads().values()
+        for variant in served_variants(overload.name)
+    }
+
+
+@functools.cache
+def _served(name: str, key: str) -> Function:
     """The function registered for a variant: ours, and PyTorch's own where ours does not serve."""
-    ours = statistics.timed(derived(overload, variant), statistics.entry(operator.name, variant.name))
-    fall = _fallen(variant.name, "", key, keyset, strict)
-
-    def call(*arguments: Any, **keywords: Any) -> Any:
-        try:
-            return ours(*arguments, **keywords)
-        except NotServed as refusal:
-            return fall(*arguments, reason_=refusal.reason, **keywords)
-
-    return call
+    operator, overload, variant = _variants_served()[name]
+    function = derived(overload, variant)
+    fall = _fallen(name, key)
+    return statistics.counted(function, statistics.entry(operator.name, name), fall)
 
 
-def _fallen(name: str, reason: str, key: str, keyset: Any, strict: bool) -> Function:
-    """The function that counts and calls PyTorch's kernel, or raises if `strict`."""
-    if strict:
-
-        def refuse(*arguments: Any, reason_: str = reason, **keywords: Any) -> Any:
-            raise FallThroughError(name, reason_)
-
-        return refuse
+@functools.cache
+def _fallen(name: str, key: str) -> Function:
+    """The function that counts and calls PyTorch's kernel, or raises under the strict policy."""
+    keyset = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, key))
     native = torch.library.get_kernel(f"aten::{name}", key)
     expected = [str(argument.type) for argument in overload_of(name)._schema.arguments]
 
-    def fall(*arguments: Any, reason_: str = reason, **keywords: Any) -> Any:
+    def fall(*arguments: Any, reason_: str = NO_KERNEL, **keywords: Any) -> Any:
+        if _fall_through.raises:
+            raise FallThroughError(name, reason_)
         statistics.fallen[name, reason_] += 1
         return native.call_boxed(keyset, *_as_tensors(arguments, expected), **keywords)
 
     return fall
+
+
+_NUMBER_DTYPES: dict[type, torch.dtype] = {
+    bool: torch.bool,
+    int: torch.int64,
+    float: torch.float64,
+    complex: torch.complex128,
+}
 
 
 def _as_tensors(arguments: tuple[Any, ...], expected: list[str]) -> list[Any]:
@@ -202,12 +231,7 @@ def _as_tensors(arguments: tuple[Any, ...], expected: list[str]) -> list[Any]:
     ]
 
 
-_NUMBER_DTYPES: dict[type, torch.dtype] = {
-    bool: torch.bool,
-    int: torch.int64,
-    float: torch.float64,
-    complex: torch.complex128,
-}
+# ---- selection ------------------------------------------------------------------------------------
 
 
 def unknown_names(names: Iterable[str]) -> list[str]:
@@ -219,7 +243,7 @@ def unknown_names(names: Iterable[str]) -> list[str]:
     return sorted(set(names) - known)
 
 
-def selection(only: Iterable[str] | None, exclude: Iterable[str]) -> set[str]:
+def selection(only: Iterable[str] | None, exclude: Iterable[str]) -> frozenset[str]:
     """Names of the operators chosen by operator, domain or overload."""
     wanted = None if only is None else set(only)
     unwanted = set(exclude)
@@ -228,7 +252,7 @@ def selection(only: Iterable[str] | None, exclude: Iterable[str]) -> set[str]:
         names = {operator.name, operator.domain, *(overload.name for overload in operator.overloads)}
         if (wanted is None or names & wanted) and not names & unwanted:
             chosen.add(operator.name)
-    return chosen
+    return frozenset(chosen)
 
 
 def validate() -> list[str]:

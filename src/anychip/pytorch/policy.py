@@ -73,20 +73,24 @@ def _apply(wanted: Policy | None) -> None:
     global _current, _registrations
     if wanted == _current:
         return
-    from .dispatch import Registrations, selection, unknown_names
+    from .dispatch import Registrations, selection, set_strict, unknown_names
 
-    if wanted is not None:
+    if wanted is None:
+        if _registrations is not None:
+            _registrations.remove()
+        _registrations = None
+    else:
         unknown = unknown_names([*(wanted.only or ()), *wanted.exclude])
         if unknown:
             raise PolicyError(
                 f"no operator, domain or overload is called {', '.join(unknown)}; "
                 "`anychip ops` lists those that exist"
             )
-    if _registrations is not None:
-        _registrations.remove()
-        _registrations = None
-    _current = None
-    if wanted is not None:
-        _registrations = Registrations(selection(wanted.only, wanted.exclude), wanted.name == "strict")
-        _current = wanted
+        selected = selection(wanted.only, wanted.exclude)
+        if _registrations is None or _registrations.selected != selected:
+            if _registrations is not None:
+                _registrations.remove()
+            _registrations = Registrations(selected)
+        set_strict(wanted.name == "strict")
+    _current = wanted
     logger.info("policy: %s", wanted.name if wanted else "PyTorch's own operators")

@@ -3,13 +3,13 @@ reason. The dispatcher writes, the report reads."""
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
 from ..ops import launch
+from ..ops.errors import NotServed
 
 
 class Served:
@@ -27,7 +27,6 @@ class Served:
 
 served: dict[str, Served] = {}
 fallen: Counter[tuple[str, str]] = Counter()
-_inner = threading.local()
 
 
 def entry(operator: str, overload: str) -> Served:
@@ -37,22 +36,29 @@ def entry(operator: str, overload: str) -> Served:
     return served[overload]
 
 
-def timed(function: Callable[..., Any], totals: Served) -> Callable[..., Any]:
-    """`function`, with its calls, own time and launches added to `totals`."""
+def counted(function: Callable[..., Any], totals: Served, fall: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, with its calls, own time and launches added to `totals`; `fall` takes the calls that
+    it does not serve, and the reason as `reason_`."""
+    attribution = launch.attribution
+    clock = perf_counter
 
     def call(*arguments: Any, **keywords: Any) -> Any:
-        totals.calls += 1
-        within = getattr(_inner, "seconds", 0.0)
-        outer = launch.attribute(totals.kernels)
-        start = perf_counter()
+        outer = attribution.counter
+        within = attribution.seconds
+        attribution.counter = totals.kernels
+        start = clock()
         try:
-            return function(*arguments, **keywords)
+            result = function(*arguments, **keywords)
+            totals.calls += 1
+            return result
+        except NotServed as refusal:
+            reason = refusal.reason
         finally:
-            elapsed = perf_counter() - start
-            launch.attribute(outer)
-            nested = getattr(_inner, "seconds", 0.0) - within
-            totals.seconds += elapsed - nested
-            _inner.seconds = within + elapsed
+            elapsed = clock() - start
+            totals.seconds += elapsed - (attribution.seconds - within)
+            attribution.seconds = within + elapsed
+            attribution.counter = outer
+        return fall(*arguments, reason_=reason, **keywords)
 
     return call
 
