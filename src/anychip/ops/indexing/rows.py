@@ -20,9 +20,9 @@ from ..pointwise import Pointwise, store_as
 from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 
-TILES = Tiles(simt={"block": 1024, "in_turn": 0}, simd={"block": 4096, "in_turn": 1})
-"""`in_turn`: rows are added one after the other by the one program that owns their destination, where an
-atomic addition costs more than that."""
+TILES = Tiles(simt={"block": 1024, "rows": 1, "in_turn": 0}, simd={"block": 4096, "rows": 16, "in_turn": 1})
+"""`rows`: how many rows a program copies, at most. `in_turn`: rows are added one after the other by the
+one program that owns their destination, where an atomic addition costs more than that."""
 PLANS: Plans[Plan] = Plans()
 INDEX_DTYPES = (torch.int64, torch.int32)
 
@@ -31,22 +31,27 @@ INDEX_DTYPES = (torch.int64, torch.int32)
 
 @triton.jit
 def gather_rows_kernel(
-    out, source, index, rows, length: tl.int64, size, step, source_before, BLOCK: tl.constexpr,
+    out, source, index, pairs, rows, length: tl.int64, size, step, source_before,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """out[b, r, :] = source[b, index[r] * step + :], with every index in [0, size)."""
+    """out[b, r, :] = source[b, index[r] * step + :], with every index in [0, size); ROWS of the `pairs`
+    of b and r for one block of columns."""
     blocks = tl.cdiv(length, BLOCK)
     program = tl.program_id(0)
-    block = program % blocks
-    pair = (program // blocks).to(tl.int64)
-    row = pair % rows
-    before = pair // rows
-    position = tl.load(index + row).to(tl.int64)
-    known = (position >= 0) & (position < size)
-    tl.device_assert(known, "index out of range in self")
-    lane = block * BLOCK + tl.arange(0, BLOCK)
-    mask = lane < tl.where(known, length, 0)
-    value = tl.load(source + before * source_before + position * step + lane, mask=mask)
-    tl.store(out + pair * length + lane, value, mask=mask)
+    lane = program % blocks * BLOCK + tl.arange(0, BLOCK)
+    first = (program // blocks).to(tl.int64) * ROWS
+    row = first % rows
+    source += first // rows * source_before
+    for pair in range(first, tl.minimum(first + ROWS, pairs)):
+        position = tl.load(index + row).to(tl.int64)
+        known = (position >= 0) & (position < size)
+        tl.device_assert(known, "index out of range in self")
+        mask = lane < tl.where(known, length, 0)
+        value = tl.load(source + position * step + lane, mask=mask)
+        tl.store(out + pair * length + lane, value, mask=mask)
+        row += 1
+        source += tl.where(row == rows, source_before, 0)
+        row = tl.where(row == rows, 0, row)
 
 
 @triton.jit
@@ -134,11 +139,11 @@ def _take(
     if plan is None:
         block = min(power_of_two(after), TILES.on(source.device)["block"])
         rows = index.numel()
-        constants = {"BLOCK": block, "debug": True, "sanitize_overflow": False}
-        sizes = (rows, after, size, after, size * after)
-        plan = PLANS.remember(
-            key, Plan(gather_rows_kernel, before * rows * cdiv(after, block), sizes, constants)
-        )
+        pairs, blocks = before * rows, cdiv(after, block)
+        each = min(TILES.on(source.device)["rows"], power_of_two(pairs * blocks // _wanted_programs() + 1))
+        constants = {"ROWS": each, "BLOCK": block, "debug": True, "sanitize_overflow": False}
+        sizes = (pairs, rows, after, size, after, size * after)
+        plan = PLANS.remember(key, Plan(gather_rows_kernel, cdiv(pairs, each) * blocks, sizes, constants))
     plan.launch(out, source, index)
 
 
@@ -164,13 +169,21 @@ def _put(
     )  # fmt: skip
 
 
+PROGRAMS_PER_THREAD = 4
+
+
+def _wanted_programs() -> int:
+    """So many programs keep the CPU's threads busy."""
+    return PROGRAMS_PER_THREAD * torch.get_num_threads()
+
+
 def _parts(owners: int) -> int:
     """In how many parts destination rows are divided so that all threads find work."""
-    threads = torch.get_num_threads()
-    return 1 if threads == 1 or owners == 0 else power_of_two(cdiv(PROGRAMS_PER_THREAD * threads, owners))
+    if torch.get_num_threads() == 1 or owners == 0:
+        return 1
+    return power_of_two(cdiv(_wanted_programs(), owners))
 
 
-PROGRAMS_PER_THREAD = 4
 NOTHING_SKIPPED = -(1 << 40)
 
 
