@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 
-def multiply_add_loop(lanes: int, *, fused: bool = True) -> str:
+def multiply_add_loop(lanes: int, *, fused: bool = True, scalable_bits: int = 0) -> str:
     """`o[i] = x[i] * y[i] + o[i]` over `lanes` f32 at a time, as one fused operation or as two."""
+    units = scalable_bits // 128
+    attributes = f"vscale_range({units},{units}) " if units else ""
     vector, suffix = (f"<{lanes} x float>", f"v{lanes}f32") if lanes > 1 else ("float", "f32")
     if fused:
         body = f"%d = call {vector} @llvm.fma.{suffix}({vector} %a, {vector} %b, {vector} %c)"
@@ -13,7 +15,7 @@ def multiply_add_loop(lanes: int, *, fused: bool = True) -> str:
     return f"""
 declare {vector} @llvm.fma.{suffix}({vector}, {vector}, {vector})
 
-define void @multiply_add(ptr %x, ptr %y, ptr %o, i64 %n) {{
+define void @multiply_add(ptr %x, ptr %y, ptr %o, i64 %n) {attributes}{{
 entry:
   br label %loop
 loop:

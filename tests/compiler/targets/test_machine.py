@@ -26,6 +26,8 @@ VECTOR_INSTRUCTIONS = {
     ("x86_64", 256): r"\bvfmadd\d+ps\b.*%ymm",
     ("x86_64", 512): r"\bvfmadd\d+ps\b.*%zmm",
     ("aarch64", 128): r"\bfmla(\.4s\b|\s+v\d+\.4s)",
+    ("aarch64", 256): r"\bfm(la|ad)\s+z\d+\.s",
+    ("aarch64", 512): r"\bfm(la|ad)\s+z\d+\.s",
     ("arm", 128): r"\bv(fma|mla|mul)\.f32\s+q\d+",
     ("arm", 0): r"\bvfma\.f32\s+s\d+",
     ("riscv64", 0): r"\bfmadd\.s\b",
@@ -66,7 +68,8 @@ def test_object_code_for_every_target(target: Target, capfd: pytest.CaptureFixtu
 
 def test_assembly_uses_the_vector_unit(target: Target):
     fused = target.name not in UNFUSED
-    assembly = machine.emit_assembly(multiply_add_loop(target.lanes(32), fused=fused), target)
+    loop = multiply_add_loop(target.lanes(32), fused=fused, scalable_bits=target.scalable_bits)
+    assembly = machine.emit_assembly(loop, target)
     expected = EXCEPTIONS.get(target.name, VECTOR_INSTRUCTIONS[target.isa, target.vector_bits])
     assert re.search(expected, assembly), assembly
 

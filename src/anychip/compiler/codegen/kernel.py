@@ -21,6 +21,9 @@ from .llvm_types import Val, register_type
 SLOT = 8
 """Bytes of one kernel argument."""
 
+SCALABLE_UNIT = 128
+"""Bits of a scalable register for each unit of LLVM's `vscale`."""
+
 
 @dataclass(frozen=True, slots=True)
 class KernelCode:
@@ -50,8 +53,16 @@ def generate(func: Func, schedule: Schedule, target: Target, data_layout: str = 
         f'define void @"{symbol}"(ptr noalias readonly %args, i64 %first, i64 %last, i32 %gx, i32 %gy, '
         "i32 %gz, ptr noalias align 64 %arena)"
     )
-    module.add_function(symbol, b.text(signature, 'nounwind "no-builtin-memset" "no-builtin-memcpy"'))
+    module.add_function(symbol, b.text(signature, _attributes(target)))
     return KernelCode(str(module), symbol, tuple(context.messages), tuple(context.accesses.values()))
+
+
+def _attributes(target: Target) -> str:
+    """Attributes of the kernel function. With `vscale_range` LLVM puts vectors of a fixed length into
+    scalable registers of that length."""
+    units = target.scalable_bits // SCALABLE_UNIT
+    length = f" vscale_range({units},{units})" if units else ""
+    return f'nounwind "no-builtin-memset" "no-builtin-memcpy"{length}'
 
 
 def _alias_metadata(context: Context) -> None:

@@ -1,8 +1,10 @@
-"""64-bit Arm cores. Vectors are NEON's 128 bits on all of them, SVE cores included."""
+"""64-bit Arm cores. Vectors are NEON's 128 bits on all of them; the names that end in `-sve` use
+scalable registers, whose length is then part of the target."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from .target import Target
 
@@ -64,7 +66,31 @@ def describe(
     )
 
 
-TARGETS: tuple[Target, ...] = tuple(
+SCALABLE_BITS: dict[str, int] = {"neoverse-v1": 256, "neoverse-v2": 128, "a64fx": 512}
+"""LLVM cpu name -> bits of its scalable vector registers."""
+
+
+def _scalable(target: Target) -> Target:
+    """The same core with vectors in scalable registers."""
+    bits = SCALABLE_BITS[target.cpu]
+    return replace(
+        target,
+        name=f"{target.name}-sve",
+        vector_bits=bits,
+        scalable_bits=bits,
+        masked_memory=True,
+        gather=True,
+        bf16_dot=False,
+        int8_dot=False,
+    )
+
+
+_FIXED = tuple(
     describe(_NAMES.get(cpu, cpu), cpu, features, triple=_TRIPLES.get(cpu.split("-")[0], TRIPLE))
     for cpu, features in FEATURES.items()
+)
+
+TARGETS: tuple[Target, ...] = (
+    *_FIXED,
+    *(_scalable(target) for target in _FIXED if target.cpu in SCALABLE_BITS),
 )

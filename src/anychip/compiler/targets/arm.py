@@ -1,4 +1,4 @@
-"""32-bit Arm: Cortex-A with NEON, and Cortex-M microcontrollers without vectors.
+"""32-bit Arm: Cortex-A with NEON, Cortex-M microcontrollers without vectors, and Cortex-M55 with Helium.
 
 NEON on ARMv7 flushes subnormal f32 to zero and has no f64 lanes (LLVM takes those apart).
 """
@@ -9,7 +9,8 @@ from .target import Target
 
 ISA = "arm"
 _LINUX = "armv7-unknown-linux-gnueabihf"
-_BARE = "thumbv7em-none-eabihf"
+_BARE = "thumbv7em-unknown-none-eabihf"
+_BARE_HELIUM = "thumbv8.1m.main-unknown-none-eabihf"
 
 
 def _neon(cpu: str, features: str, *, fma: bool, f16_conversion: bool, int8_dot: bool = False) -> Target:
@@ -28,17 +29,18 @@ def _neon(cpu: str, features: str, *, fma: bool, f16_conversion: bool, int8_dot:
     )
 
 
-def _microcontroller(cpu: str) -> Target:
+def _microcontroller(cpu: str, *, triple: str = _BARE, vector_bits: int = 0, f64: bool = True) -> Target:
     return Target(
         name=cpu,
         isa=ISA,
-        triple=_BARE,
+        triple=triple,
         cpu=cpu,
         pointer_bits=32,
-        vector_bits=0,
-        vector_registers=0,
+        vector_bits=vector_bits,
+        vector_registers=8 if vector_bits else 0,
         fma=True,
         f16_conversion=True,
+        f64=f64,
     )
 
 
@@ -47,6 +49,7 @@ TARGETS: tuple[Target, ...] = (
     _neon("cortex-a9", "+neon,+fp16", fma=False, f16_conversion=True),
     _neon("cortex-a7", "+neon,+vfp4", fma=True, f16_conversion=True),
     _neon("cortex-a15", "+neon,+vfp4", fma=True, f16_conversion=True),
-    _microcontroller("cortex-m4"),
+    _microcontroller("cortex-m4", f64=False),
     _microcontroller("cortex-m7"),
+    _microcontroller("cortex-m55", triple=_BARE_HELIUM, vector_bits=128),
 )

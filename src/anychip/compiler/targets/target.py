@@ -12,7 +12,9 @@ class Target:
     `vector_bits` is the width of one vector register (0: no vector unit, scalars are used);
     `vector_registers` their number. The flags say whether the instruction exists, so that LLVM
     does not have to take it apart lane by lane. `truncating_masked_stores`: LLVM fuses a truncation into a
-    masked store, which LLVM 22 gets wrong for a constant mask of one lane.
+    masked store, which LLVM 22 gets wrong for a constant mask of one lane. `scalable_bits`: the length that
+    scalable vector registers (SVE) are taken to have (0: they are not used). `f64`: double precision is in
+    hardware.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Target:
     scale_by_power: bool = False
     table_lookup: bool = False
     truncating_masked_stores: bool = False
+    scalable_bits: int = 0
+    f64: bool = True
 
     def lanes(self, bits: int) -> int:
         """Elements of `bits` width in one vector register; 1 without a vector unit."""
