@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from ..errors import AnychipError
 
 
@@ -23,3 +25,14 @@ class RegistryError(AnychipError):
 
 class ArgumentError(AnychipError, RuntimeError):
     """The arguments break the operator's own rules (shape, index, dtype), as they would in PyTorch."""
+
+
+class UnsupportedDtype(ArgumentError, NotImplementedError):
+    """PyTorch itself does not define the operator for this element type."""
+
+    def __init__(self, operator: str, dtype: torch.dtype):
+        super().__init__(f'"{operator}" not implemented for {dtype}; convert the argument first')
+
+
+class DimensionError(AnychipError, IndexError):
+    """A dimension or an index lies outside of its range; PyTorch raises an IndexError there, too."""

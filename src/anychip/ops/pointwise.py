@@ -15,7 +15,7 @@ import triton.language as tl
 from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 from torch._prims_common import elementwise_dtypes
 
-from .errors import ArgumentError, NotServed
+from .errors import ArgumentError, NotServed, UnsupportedDtype
 from .iteration import broadcast_strides, coalesce, power_of_two, second_innermost
 from .launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits
 from .registry import FLOATING, Benchmark, Operator, Overload, Samples, register
@@ -43,7 +43,7 @@ def operand(pointer, offset, bits, mask, RAW: tl.constexpr, COMPUTE: tl.constexp
         else:
             value = wide.to(COMPUTE)
     else:
-        value = tl.load(pointer + offset, mask=mask)
+        value = tl.load(pointer + offset, mask=mask, other=0)
         if not RAW:
             value = value.to(COMPUTE)
     return value
@@ -191,6 +191,8 @@ class Pointwise:
     result: torch.dtype | None = None
     converts: bool = False
     """The result may go into an `out` of any dtype (a copy), not only where PyTorch's rules cast."""
+    accepts: tuple[torch.dtype, ...] | None = None
+    """The promoted types that PyTorch computes in; any other is UnsupportedDtype (None: any)."""
     tiles: Tiles = TILES
     _plans: Plans[Plan] = field(default_factory=Plans)
 
@@ -242,6 +244,8 @@ class Pointwise:
             typed = next((x.dtype for x in operands if isinstance(x, torch.Tensor)), None)
             result = typed or (out.dtype if out is not None else torch.get_default_dtype())
             compute = result
+        if self.accepts is not None and compute not in self.accepts:
+            raise UnsupportedDtype(self.name, compute)
         result = self.result or result
         if result not in TRITON_DTYPES or compute not in TRITON_DTYPES:
             raise NotServed(self.name, f"dtype {result} is not served")
@@ -349,15 +353,17 @@ def pointwise(
     samples: Samples | None = None,
     name: str | None = None,
     tolerance: float = 1.0,
+    accepts: tuple[torch.dtype, ...] | None = None,
 ) -> Callable[[Any], Pointwise]:
     """Decorate a scalar `@triton.jit` function to make and register an operator.
 
     Each of `overloads` is an ATen overload, by default with the schema's arguments in the function's
     order, else as `"rsub.Tensor(other, self, alpha)"`. Test samples are drawn from [low, high].
+    `accepts` lists the promoted types that PyTorch computes in (None: any).
     """
 
     def decorate(function: Any) -> Pointwise:
-        machine = Pointwise(function, promotion, raw, result)
+        machine = Pointwise(function, promotion, raw, result, accepts=accepts)
         served = []
         benchmarks: tuple[Benchmark, ...] = ()
         for text in overloads:

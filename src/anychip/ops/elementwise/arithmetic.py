@@ -9,10 +9,10 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
-from ..errors import NotServed
+from ..errors import ArgumentError, NotServed
 from ..pointwise import TILES, Pointwise, Promotion, flat_kernel, pointwise, tiled_kernel
-from ..registry import ALL, FLOATING, INTEGRAL, Operator, Overload, register
-from ..samples import pointwise_samples
+from ..registry import ALL, FLOATING, INTEGRAL, Operator, Overload, Sample, register
+from ..samples import pointwise_samples, tensor
 
 NUMERIC = (*FLOATING, *INTEGRAL)
 
@@ -185,7 +185,89 @@ register(
 )
 
 
-remainder = pointwise("remainder.Tensor", domain="elementwise", dtypes=NUMERIC, low=1.0, high=5.0)(
-    floored_remainder
-)
+remainder = pointwise(
+    "remainder.Tensor", "remainder.Scalar_Tensor", domain="elementwise", dtypes=NUMERIC, low=1.0, high=5.0
+)(floored_remainder)
 fmod = pointwise("fmod.Tensor", domain="elementwise", dtypes=NUMERIC, low=1.0, high=5.0)(truncated_remainder)
+
+
+# ---- sums with a limit, outer products -----------------------------------------------------------------
+
+
+@pointwise("_add_relu.Tensor", "_add_relu.Scalar", domain="elementwise", dtypes=(torch.float32,))
+@triton.jit
+def add_relu(x, y, alpha):
+    total = x + y * alpha
+    return tl.where(total < 0, 0, total)
+
+
+@triton.jit
+def rank_one_update(x, first, second, beta, alpha):
+    return beta * x + alpha * first * second
+
+
+@triton.jit
+def rank_one(first, second, alpha):
+    return alpha * first * second
+
+
+@triton.jit
+def rank_one_update_of_bits(x, first, second, beta, alpha):
+    """In booleans, multiplication is "and" and addition is "or"."""
+    return ((beta != 0) & (x != 0)) | ((alpha != 0) & (first != 0) & (second != 0))
+
+
+@triton.jit
+def rank_one_of_bits(first, second, alpha):
+    return (alpha != 0) & (first != 0) & (second != 0)
+
+
+UPDATES = {
+    False: Pointwise(rank_one_update),
+    True: Pointwise(rank_one_update_of_bits, Promotion.ALWAYS_BOOL),
+}
+PRODUCTS = {False: Pointwise(rank_one), True: Pointwise(rank_one_of_bits, Promotion.ALWAYS_BOOL)}
+
+
+def addr(
+    self: torch.Tensor, vec1: torch.Tensor, vec2: torch.Tensor, *, beta: Any = 1, alpha: Any = 1,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:  # fmt: skip
+    """beta self + alpha (vec1 outer vec2), with self broadcast to that shape, and not read for beta 0."""
+    for name, vector in (("vec1", vec1), ("vec2", vec2)):
+        if vector.ndim != 1:
+            raise ArgumentError(f"addr: Expected 1-D argument {name}, but got {vector.ndim}-D")
+    dtype = torch.result_type(torch.empty(0, dtype=torch.result_type(vec1, vec2)), self)
+    for name, number in (("beta", beta), ("alpha", alpha)):
+        if isinstance(number, float) and not dtype.is_floating_point:
+            raise ArgumentError(
+                f"For integral input tensors, argument {name} must not be a floating point number."
+            )
+        if isinstance(number, bool) and dtype != torch.bool:
+            raise ArgumentError(f"Boolean {name} only supported for Boolean results.")
+    shape = (vec1.shape[0], vec2.shape[0])
+    if self.ndim > 2 or torch.broadcast_shapes(self.shape, shape) != shape:
+        raise ArgumentError(f"addr: self of shape {list(self.shape)} does not broadcast to {list(shape)}")
+    bits = dtype == torch.bool
+    if beta == 0:
+        return PRODUCTS[bits](vec1.unsqueeze(1), vec2, alpha, out=out)
+    return UPDATES[bits](self.expand(shape), vec1.unsqueeze(1), vec2, beta, alpha, out=out)
+
+
+def _outer_updates(dtype: torch.dtype) -> Any:
+    first, second = tensor((5,), dtype), tensor((7,), dtype, seed=1)
+    for shape in ((5, 7), (7,), (5, 1), ()):
+        yield Sample((tensor(shape, dtype, seed=2), first, second), {"beta": 2, "alpha": 3})
+    yield Sample((tensor((5, 7), dtype), first, second), {"beta": 0})
+
+
+register(
+    Operator(
+        name="addr",
+        domain="elementwise",
+        overloads=(Overload("addr", addr, _outer_updates),),
+        kernels=(flat_kernel, tiled_kernel),
+        dtypes=NUMERIC,
+        tiles=TILES,
+    )
+)

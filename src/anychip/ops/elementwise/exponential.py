@@ -85,6 +85,14 @@ def logaddexp(x, y):
     return larger + libdevice.log1p(tl.exp(-distance))
 
 
+@pointwise("logaddexp2", domain="elementwise", accepts=FLOATING)
+@triton.jit
+def logaddexp2(x, y):
+    larger = tl.maximum(x, y, propagate_nan=tl.PropagateNan.ALL)
+    distance = tl.where(x == y, 0.0, tl.abs(x - y))
+    return larger + libdevice.log1p(tl.exp2(-distance)) * 1.4426950408889634
+
+
 # ---- powers ---------------------------------------------------------------------------------------
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 import triton
+import triton.language as tl
 
 from ..pointwise import TILES, Pointwise, Promotion, flat_kernel, pointwise, tiled_kernel
-from ..registry import ALL, INTEGRAL, Operator, Overload, register
-from ..samples import pointwise_samples
+from ..registry import ALL, INTEGRAL, Operator, Overload, Sample, register
+from ..samples import BROADCASTS, pointwise_benchmark, pointwise_samples, tensor
 
 BOOL = Promotion.ALWAYS_BOOL
 BITS: tuple[torch.dtype, ...] = (*INTEGRAL, torch.bool)
@@ -55,20 +59,68 @@ def bitwise_xor(x, y):
     return x ^ y
 
 
-@pointwise(
-    "bitwise_left_shift.Tensor", domain="elementwise", dtypes=INTEGRAL, differentiable=False, low=0, high=5
-)
 @triton.jit
 def bitwise_left_shift(x, y):
-    return x << y
+    """x * 2 ** y in the integers' own width; a count below zero or beyond the width leaves nothing."""
+    beyond = (y < 0) | (y >= x.dtype.primitive_bitwidth)
+    return tl.where(beyond, 0, x << tl.where(beyond, 0, y))
 
 
-@pointwise(
-    "bitwise_right_shift.Tensor", domain="elementwise", dtypes=INTEGRAL, differentiable=False, low=0, high=5
-)
 @triton.jit
 def bitwise_right_shift(x, y):
-    return x >> y
+    """x / 2 ** y rounded down; a count below zero or beyond the width leaves the sign."""
+    widest = x.dtype.primitive_bitwidth - 1
+    return x >> tl.where((y < 0) | (y > widest), widest, y).to(x.dtype)
+
+
+LEFT = Pointwise(bitwise_left_shift, accepts=INTEGRAL)
+RIGHT = Pointwise(bitwise_right_shift, accepts=INTEGRAL)
+
+
+def left_shift_(self: torch.Tensor, other: Any) -> torch.Tensor:
+    """self <<= other."""
+    return LEFT(self, other, out=self)
+
+
+def right_shift_(self: torch.Tensor, other: Any) -> torch.Tensor:
+    """self >>= other."""
+    return RIGHT(self, other, out=self)
+
+
+def _counts(dtype: torch.dtype) -> Iterable[Sample]:
+    for first, second in BROADCASTS:
+        yield Sample((tensor(first, dtype), tensor(second, dtype, 0, 10, seed=1)))
+    if dtype != torch.uint8:
+        yield Sample((tensor((6,), dtype), torch.tensor([-1, 0, 7, 8, 63, 64], dtype=dtype)))
+
+
+def _count(dtype: torch.dtype) -> Iterable[Sample]:
+    for number in (0, 3, 70):
+        yield Sample((tensor((3, 4), dtype), number))
+
+
+for _name, _machine, _in_place, _written in (
+    ("bitwise_left_shift", LEFT, left_shift_, "lshift"),
+    ("bitwise_right_shift", RIGHT, right_shift_, "rshift"),
+):
+    register(
+        Operator(
+            name=_name,
+            domain="elementwise",
+            overloads=(
+                Overload(f"{_name}.Tensor", _machine, _counts),
+                Overload(f"__{_written}__.Tensor", _machine, _counts),
+                Overload(f"__{_written}__.Scalar", _machine, _count),
+                Overload(f"__i{_written}__.Tensor", _in_place, takes_out=False),
+                Overload(f"__i{_written}__.Scalar", _in_place, _count, takes_out=False),
+            ),
+            kernels=(flat_kernel, tiled_kernel),
+            dtypes=INTEGRAL,
+            differentiable=False,
+            tiles=TILES,
+            benchmarks=(pointwise_benchmark(f"{_name}.Tensor", ("self", "other"), 0, 5),),
+        )
+    )
 
 
 # ---- bitwise not: a complement of integers, a negation of booleans -----------------------------------

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import torch
 import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
-from ..pointwise import pointwise
-from ..registry import FLOATING, INTEGRAL
+from ..errors import UnsupportedDtype
+from ..pointwise import TILES, Pointwise, flat_kernel, pointwise, tiled_kernel
+from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
+from ..samples import pointwise_benchmark, pointwise_samples, tensor
 
 NUMERIC = (*FLOATING, *INTEGRAL)
 
@@ -36,12 +41,71 @@ def trunc(x):
     return x
 
 
-@pointwise("round", domain="elementwise", dtypes=NUMERIC)
+# ---- round, to whole numbers or to decimals ------------------------------------------------------------
+
+
 @triton.jit
 def round_to_even(x):
     if x.dtype.is_floating():
         x = libdevice.rint(x)
     return x
+
+
+@triton.jit
+def round_to_decimals(x, power):
+    return libdevice.rint(x * power) / power
+
+
+@triton.jit
+def round_to_powers(x, power):
+    return libdevice.rint(x / power) * power
+
+
+ROUND = Pointwise(round_to_even, accepts=(*FLOATING, *INTEGRAL))
+TO_DECIMALS = Pointwise(round_to_decimals, accepts=FLOATING)
+TO_POWERS = Pointwise(round_to_powers, accepts=FLOATING)
+
+
+def round_decimals(self: torch.Tensor, *, decimals: int, out: torch.Tensor | None = None) -> torch.Tensor:
+    """Nearest multiple of 10 ** -decimals, ties to even; floating types only."""
+    if not self.dtype.is_floating_point:
+        raise UnsupportedDtype("round.decimals", self.dtype)
+    if decimals == 0:
+        return ROUND(self, out=out)
+    return (TO_DECIMALS if decimals > 0 else TO_POWERS)(self, 10.0 ** abs(decimals), out=out)
+
+
+def _decimals(dtype: torch.dtype) -> Iterable[Sample]:
+    for decimals in (0, 2, -1):
+        yield Sample((tensor((4, 7), dtype, -90.0, 90.0).floor() / 8,), {"decimals": decimals})
+
+
+register(
+    Operator(
+        name="round",
+        domain="elementwise",
+        overloads=(Overload("round", ROUND, pointwise_samples("round", ("self",))),),
+        kernels=(flat_kernel, tiled_kernel),
+        dtypes=NUMERIC,
+        tiles=TILES,
+        benchmarks=(pointwise_benchmark("round", ("self",)),),
+    )
+)
+register(
+    Operator(
+        name="round_decimals",
+        domain="elementwise",
+        overloads=(Overload("round.decimals", round_decimals, _decimals),),
+        kernels=(flat_kernel, tiled_kernel),
+        dtypes=FLOATING,
+        tiles=TILES,
+        benchmarks=(
+            Benchmark(
+                "round.decimals", lambda dtype: Sample((tensor((4096, 1024), dtype),), {"decimals": 2})
+            ),
+        ),
+    )
+)
 
 
 @pointwise("frac", domain="elementwise")

@@ -7,6 +7,7 @@ import triton.language as tl
 from triton.language.extra import libdevice
 
 from ..pointwise import Promotion, pointwise
+from ..registry import FLOATING
 
 FLOAT = Promotion.INT_TO_FLOAT
 
@@ -93,3 +94,9 @@ def acosh(x):
 @triton.jit
 def atanh(x):
     return libdevice.atanh(x)
+
+
+@pointwise("hypot", domain="elementwise", accepts=FLOATING)
+@triton.jit
+def hypot(x, y):
+    return libdevice.hypot(x, y)

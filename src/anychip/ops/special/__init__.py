@@ -1,0 +1,1 @@
+"""Special functions of mathematics as pointwise operators, a family a file."""
