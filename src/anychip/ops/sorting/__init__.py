@@ -1,0 +1,1 @@
+"""Order: sorting, selecting the largest, searching, distinct values."""
