@@ -59,6 +59,18 @@ class _Clock:
 
 
 @dataclass(frozen=True, slots=True)
+class LoweredKernel:
+    """LLVM IR of one kernel, before LLVM's passes; the other fields are those of `CompiledKernel`."""
+
+    name: str
+    symbol: str
+    llvm_ir: str
+    arena_bytes: int
+    arg_types: tuple[str, ...]
+    messages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """What became of a kernel: every stage as text, and the verdict on each memory access."""
 
@@ -88,6 +100,19 @@ def compile_ttir(text: str, target: Target, *, keep_stages: bool = False) -> Com
         target=target.name,
         stages=stages,
         seconds=clock.seconds,
+    )
+
+
+def lower(text: str, target: Target) -> LoweredKernel:
+    """The kernel of a TTIR module as LLVM IR for `target`. Raises like `compile_ttir`."""
+    func, planned, code, _ = _generate(text, target, False, _Clock())
+    return LoweredKernel(
+        name=func.name,
+        symbol=code.symbol,
+        llvm_ir=code.llvm_ir,
+        arena_bytes=planned.arena_bytes,
+        arg_types=tuple(str(a.type) for a in func.args),
+        messages=code.messages,
     )
 
 

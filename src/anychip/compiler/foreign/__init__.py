@@ -5,7 +5,7 @@ code or with the reason why there is none. The compilers run in a worker process
 process on input they do not support, which then costs one record and not the program.
 """
 
-from .client import compile_for
-from .records import ForeignKernel, Record
+from .client import compile_for, compile_library
+from .records import ForeignKernel, LibraryRecord, Record
 
-__all__ = ["ForeignKernel", "Record", "compile_for"]
+__all__ = ["ForeignKernel", "LibraryRecord", "Record", "compile_for", "compile_library"]

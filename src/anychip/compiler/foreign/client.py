@@ -18,11 +18,15 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any, TypeVar, overload
 
-from .records import ForeignKernel, Record, Request
+from ..targets import Target
+from .records import ForeignKernel, LibraryRecord, LibraryRequest, Record, Request
 from .routes import resolve
 
 _log = logging.getLogger(__name__)
+
+_AnyRecord = TypeVar("_AnyRecord", bound=Record | LibraryRecord)
 
 TIME_LIMIT = 300.0
 """Seconds that one kernel may take before its worker is killed."""
@@ -51,6 +55,13 @@ def compile_for(
     return records
 
 
+def compile_library(
+    name: str, modules: Sequence[str], target: Target, *, time_limit: float = TIME_LIMIT
+) -> LibraryRecord:
+    """One object file of LLVM IR modules, made in the worker process."""
+    return _worker.ask(LibraryRequest(name, tuple(modules), target), time_limit)
+
+
 class WorkerProcess:
     """A worker and the file that catches what it and its compilers print.
 
@@ -68,7 +79,13 @@ class WorkerProcess:
         """The running worker's process id, None when there is none."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
-    def ask(self, request: Request, time_limit: float) -> Record:
+    @overload
+    def ask(self, request: Request, time_limit: float) -> Record: ...
+
+    @overload
+    def ask(self, request: LibraryRequest, time_limit: float) -> LibraryRecord: ...
+
+    def ask(self, request: Request | LibraryRequest, time_limit: float) -> Record | LibraryRecord:
         """The worker's record, or one that says how the worker ended."""
         with self._lock:
             process = self._running()
@@ -88,10 +105,8 @@ class WorkerProcess:
             except (EOFError, OSError, pickle.UnpicklingError):
                 code = self._end(process)
                 reason = f"took longer than {time_limit:g} s" if expired.is_set() else _ending(code)
-                _log.warning("the worker process ended at kernel %s: %s", request.kernel.name, reason)
-                error = f"the compiler {reason} at kernel {request.kernel.name!r}"
-                record = Record(request.kernel.name, request.chip, request.target.name, error=error)
-                return self._with_diagnostics(record)
+                _log.warning("the worker process ended at %s: %s", request.subject, reason)
+                return self._with_diagnostics(request.failed(f"the compiler {reason} at {request.subject}"))
             except BaseException:
                 # Interrupted half-way: an answer left in the pipe would go to the next request.
                 self._end(process)
@@ -131,14 +146,14 @@ class WorkerProcess:
         return self._process
 
     @staticmethod
-    def _exchange(process: subprocess.Popen[bytes], request: Request) -> Record:
+    def _exchange(process: subprocess.Popen[bytes], request: Request | LibraryRequest) -> Any:
         assert process.stdin is not None
         assert process.stdout is not None
         pickle.dump(request, process.stdin)
         process.stdin.flush()
         return pickle.load(process.stdout)
 
-    def _with_diagnostics(self, record: Record) -> Record:
+    def _with_diagnostics(self, record: _AnyRecord) -> _AnyRecord:
         """A failed record with the compiler's own words added, where it printed any."""
         if record.ok:
             return record

@@ -63,3 +63,47 @@ class Request:
     kernel: ForeignKernel
     chip: str
     target: Target | StockTarget
+
+    @property
+    def subject(self) -> str:
+        """What is compiled, for messages."""
+        return f"kernel {self.kernel.name!r}"
+
+    def failed(self, error: str) -> Record:
+        """The record of a request that was not answered."""
+        return Record(self.kernel.name, self.chip, self.target.name, error=error)
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryRequest:
+    """LLVM IR modules to make one object file of."""
+
+    name: str
+    modules: tuple[str, ...]
+    target: Target
+
+    @property
+    def subject(self) -> str:
+        """What is compiled, for messages."""
+        return f"library {self.name!r}"
+
+    def failed(self, error: str) -> LibraryRecord:
+        """The record of a request that was not answered."""
+        return LibraryRecord(self.name, self.target.name, error=error)
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryRecord:
+    """What became of a library. `frames` are the bytes of stack that each function takes, by symbol, as
+    LLVM laid them out (a function that takes none is not listed). When `error` is not empty there is
+    no object code."""
+
+    name: str
+    target: str
+    object_code: bytes = field(default=b"", repr=False)
+    frames: dict[str, int] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.error

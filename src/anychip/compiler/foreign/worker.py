@@ -1,4 +1,4 @@
-"""The worker process: reads pickled `Request`s from standard input, answers with `Record`s.
+"""The worker process: reads pickled requests from standard input, answers with records.
 
 Started by the client as `python -m anychip.compiler.foreign.worker`. Compilers may print to
 standard output, so the channel of answers is moved off it first.
@@ -16,7 +16,8 @@ from pathlib import Path
 from ..targets import Target
 from .device_library import with_ocml_names
 from .object_file import code_size, format_of
-from .records import ForeignKernel, Record, Request, StockTarget
+from .records import ForeignKernel, LibraryRecord, LibraryRequest, Record, Request, StockTarget
+from .stack_frames import listen, with_reports
 
 _BINARIES = {"cuda": ("cubin", "ptx"), "hip": ("hsaco", "amdgcn")}
 """Stock Triton's back end -> its stages with the object code and with the assembly text."""
@@ -63,8 +64,23 @@ def compile_with_stock_triton(kernel: ForeignKernel, target: StockTarget) -> dic
     }
 
 
-def answer(request: Request) -> Record:
+def link_library(request: LibraryRequest) -> LibraryRecord:
+    """The record of a library. An exception of the compiler becomes the record's error."""
+    from ..targets import machine
+
+    modules = [with_reports(text) for text in request.modules]
+    try:
+        with listen() as frames:
+            object_code = machine.emit_linked_object(modules, request.target)
+    except Exception as error:
+        return request.failed(f"{type(error).__name__}: {error}".strip())
+    return LibraryRecord(request.name, request.target.name, object_code, dict(frames))
+
+
+def answer(request: Request | LibraryRequest) -> Record | LibraryRecord:
     """The record of one request. An exception of a compiler becomes the record's error."""
+    if isinstance(request, LibraryRequest):
+        return link_library(request)
     kernel, target = request.kernel, request.target
     started = time.perf_counter()
     try:

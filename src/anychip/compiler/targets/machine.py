@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Sequence
 
 from llvmlite import binding as llvm
 
@@ -71,6 +72,23 @@ def emit_object(llvm_ir: str, target: Target, *, optimize: bool = True) -> bytes
         raise CodegenError(f"LLVM could not make object code for {target.name}: {error}") from error
 
 
+def emit_linked_object(modules: Sequence[str], target: Target) -> bytes:
+    """One relocatable object file of several modules, which may call each other's functions.
+
+    Raises `CodegenError` when a module is not valid LLVM IR or two define one symbol.
+    """
+    context = llvm.create_context()
+    first, *others = (_parsed(text, target, context) for text in modules)
+    machine = _target_machine(target)
+    try:
+        for other in others:
+            first.link_in(other)
+        _optimise(first, machine)
+        return machine.emit_object(first)
+    except RuntimeError as error:
+        raise CodegenError(f"LLVM could not make a library for {target.name}: {error}") from error
+
+
 def emit_assembly(llvm_ir: str, target: Target, *, optimize: bool = True) -> str:
     """The assembly text of a module. Raises like `emit_object`."""
     module = _prepared(llvm_ir, target, optimize)
@@ -93,9 +111,9 @@ def _prepared(llvm_ir: str, target: Target, optimize: bool) -> llvm.ModuleRef:
     return module
 
 
-def _parsed(llvm_ir: str, target: Target) -> llvm.ModuleRef:
+def _parsed(llvm_ir: str, target: Target, context: llvm.ContextRef | None = None) -> llvm.ModuleRef:
     try:
-        module = llvm.parse_assembly(llvm_ir, llvm.create_context())
+        module = llvm.parse_assembly(llvm_ir, context or llvm.create_context())
     except RuntimeError as error:
         raise CodegenError(f"LLVM cannot read the code made for {target.name}: {error}") from error
     if not module.triple:
