@@ -12,15 +12,32 @@ from anychip.ops.registry import no_samples, operators, overloads, register
 from anychip.ops.schemas import binder, overload_of
 
 DRAWN_AT_RANDOM = {
+    "_dirichlet_grad",
+    "_sample_dirichlet",
+    "_standard_gamma",
+    "_standard_gamma_grad",
+    "bernoulli.out",
+    "bernoulli_.Tensor",
     "bernoulli_.float",
+    "binomial",
+    "cauchy_",
     "exponential_",
+    "geometric_",
+    "log_normal_",
+    "multinomial",
     "native_dropout",
+    "normal.Tensor_Tensor",
+    "normal.Tensor_float",
+    "normal.float_Tensor",
     "normal_",
+    "poisson",
+    "random_",
     "random_.from",
     "random_.to",
     "uniform_",
 }
-"""Overloads with no oracle for single values; their distributions are tested in test_random.py."""
+"""Overloads with no oracle for single values; test_random.py and the tests under random/ look at their
+distributions, and at the derivatives of samples."""
 
 SAME_FUNCTION_AS_ANOTHER = {"fill_.Tensor"}
 

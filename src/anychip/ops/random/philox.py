@@ -1,10 +1,11 @@
-"""Random numbers: uniform_, normal_, bernoulli_, random_, exponential_ and dropout. The numbers come
-from the Philox counter generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011)
-keyed by one draw from PyTorch's generator, so that torch.manual_seed makes them repeatable; the
-sequence is not that of PyTorch's CPU generator."""
+"""Random numbers of one kind in every element: uniform_, normal_, log_normal_, cauchy_, exponential_,
+geometric_, bernoulli_, random_, and dropout. They come from the Philox counter generator (Salmon et al.,
+"Parallel random numbers: as easy as 1, 2, 3", 2011) keyed by one draw from PyTorch's generator: element i
+takes the numbers of counter i on any chip. The sequence is not that of PyTorch's CPU generator."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,11 +15,12 @@ import triton.language as tl
 
 from ..elementwise.arithmetic import mul
 from ..errors import ArgumentError, NotServed
-from ..launch import Tiles, cdiv, launch, scalar_bits
+from ..launch import Plan, Plans, Tiles, cdiv, scalar_bits
 from ..pointwise import Pointwise, store_as
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
 
 TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})
+PLANS: Plans[Plan] = Plans()
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -29,34 +31,75 @@ def number(bits):
     return bits.to(tl.int64).to(tl.float64, bitcast=True)
 
 
+@triton.jit
+def open_double(upper, lower):
+    """Uniform in (0, 1) in double precision, neither end included: 52 of 64 random bits and a half."""
+    wide = (upper.to(tl.uint32).to(tl.uint64) << 32) | lower.to(tl.uint32).to(tl.uint64)
+    return ((wide >> 12).to(tl.float64) + 0.5) * 2.220446049250313e-16
+
+
+@triton.jit
+def open_unit(upper, lower, TYPE: tl.constexpr):
+    """Uniform in (0, 1) in TYPE, neither end included."""
+    if tl.float64 == TYPE:
+        value = open_double(upper, lower)
+    else:
+        value = (upper.to(tl.uint32).to(tl.float32) + 0.5) * 2.3283064365386963e-10
+        value = tl.minimum(value, 0.99999994)
+    return value
+
+
+@triton.jit
+def draw(key, offset, turn):
+    """Two doubles uniform in (0, 1) for each offset: those of its counter and of a loop's `turn`."""
+    wide = offset.to(tl.uint64)
+    low = (wide & 0xFFFFFFFF).to(tl.uint32)
+    high = (wide >> 32).to(tl.uint32)
+    none = low * 0
+    a, b, c, d = tl.philox(key, low, high, none + turn.to(tl.uint32), none)
+    return open_double(a, b), open_double(c, d)
+
+
 @triton.jit(do_not_specialize=["seed", "low", "high"])
 def random_kernel(
-    out, n, seed: tl.int64, low: tl.int64, high: tl.int64, KIND: tl.constexpr, BLOCK: tl.constexpr
-):
-    """Fill a contiguous `out` with numbers of one kind: uniform in [low, high), normal with mean low
-    and deviation high, exponential with rate low, coins that show one with probability low, or
-    integers in [low, low + high)."""
+    out, n, seed: tl.int64, low: tl.int64, high: tl.int64, KIND: tl.constexpr, TYPE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Fill a contiguous `out` with numbers of one kind, computed in TYPE: uniform in [low, high), normal
+    with mean low and deviation high (or e to the power of that), Cauchy with median low and width high,
+    exponential with rate low, the number of the first success with probability low, coins that show one
+    with probability low, or integers in [low, low + high), where high = 0 stands for 2^64."""
     first = tl.program_id(0).to(tl.int64) * BLOCK
     lane = tl.arange(0, BLOCK)
     offset = first + lane
     key = seed.to(tl.int64)
+    a, b, c, d = tl.randint4x(key, offset)
     if KIND == "integers":
-        upper, lower, _, _ = tl.randint4x(key, offset)
-        wide = (upper.to(tl.uint32).to(tl.uint64) << 32) | lower.to(tl.uint32).to(tl.uint64)
-        value = low.to(tl.int64) + (wide % high.to(tl.int64).to(tl.uint64)).to(tl.int64)
-    elif KIND == "normal":
-        value = tl.randn(key, offset) * number(high).to(tl.float32) + number(low).to(tl.float32)
+        wide = (a.to(tl.uint32).to(tl.uint64) << 32) | b.to(tl.uint32).to(tl.uint64)
+        span = high.to(tl.int64).to(tl.uint64)
+        wide = tl.where(span == 0, wide, wide % tl.maximum(span, 1))
+        value = low.to(tl.int64) + wide.to(tl.int64)
     else:
-        value = tl.rand(key, offset)
-        if KIND == "uniform":
-            bottom = number(low).to(tl.float32)
-            top = number(high).to(tl.float32)
-            value = value * (top - bottom) + bottom
+        bottom = number(low).to(TYPE)
+        top = number(high).to(TYPE)
+        share = open_unit(a, b, TYPE)
+        if (KIND == "normal") or (KIND == "log_normal"):
+            radius = tl.sqrt(-2.0 * tl.log(share))
+            value = radius * tl.cos(6.283185307179586 * open_unit(c, d, TYPE)) * top + bottom
+            if KIND == "log_normal":
+                value = tl.exp(value)
+        elif KIND == "cauchy":
+            angle = 3.141592653589793 * (share - 0.5)
+            value = bottom + top * tl.sin(angle) / tl.cos(angle)
+        elif KIND == "uniform":
+            value = share * (top - bottom) + bottom
             value = tl.where(value >= top, bottom, value)
         elif KIND == "exponential":
-            value = -tl.log(1.0 - value) / number(low).to(tl.float32)
+            value = -tl.log(share) / bottom
+        elif KIND == "geometric":
+            value = tl.maximum(tl.ceil(tl.log(share) / top), 1.0)
         else:
-            value = (value < number(low).to(tl.float32)).to(tl.float32)
+            value = (share < bottom).to(TYPE)
     store_as(out + offset, value, lane < n - first)
 
 
@@ -87,23 +130,26 @@ def _fill(self: torch.Tensor, kind: str, low: int, high: int, generator: Any) ->
         raise NotServed(f"{kind} random numbers", f"dtype {self.dtype} is not served")
     if generator is not None and generator.device.type != "cpu":
         raise NotServed(f"{kind} random numbers", f"a generator on {generator.device} is not served")
-    count = self.numel()
-    if count == 0:
+    if not self.numel():
         return self
     dense = self.is_contiguous()
     target = self if dense else torch.empty(self.shape, dtype=self.dtype, device=self.device)
-    block = TILES.on(self.device)["block"]
-    launch(
-        random_kernel, cdiv(count, block), target, count, drawn_seed(generator), low, high,
-        label=kind, KIND=kind, BLOCK=block,
-    )  # fmt: skip
+    key = (target.numel(), target.dtype, target.device, kind)
+    plan = PLANS.get(key)
+    if plan is None:
+        block = TILES.on(self.device)["block"]
+        wide = tl.float64 if self.dtype == torch.float64 else tl.float32
+        constants = {"KIND": kind, "TYPE": wide, "BLOCK": block}
+        programs = cdiv(target.numel(), block)
+        plan = PLANS.remember(key, Plan(random_kernel, programs, (target.numel(),), constants, label=kind))
+    plan.launch(target, numbers=(drawn_seed(generator), low, high))
     return self if dense else self.copy_(target)
 
 
 def uniform_(
     self: torch.Tensor, low: float = 0.0, high: float = 1.0, *, generator: Any = None
 ) -> torch.Tensor:
-    """Uniform in [low, high), with 24 random bits."""
+    """Uniform in [low, high)."""
     if low > high:
         raise ArgumentError(
             f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}"
@@ -127,6 +173,36 @@ def exponential_(self: torch.Tensor, lambd: float = 1.0, *, generator: Any = Non
     return _fill(self, "exponential", scalar_bits(lambd, True), 0, generator)
 
 
+def log_normal_(
+    self: torch.Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Any = None
+) -> torch.Tensor:
+    """e to the power of a normal number with the given mean and deviation."""
+    if std <= 0:
+        raise ArgumentError(f"log_normal_ expects std > 0.0, but found std={std}")
+    return _fill(self, "log_normal", scalar_bits(mean, True), scalar_bits(std, True), generator)
+
+
+def cauchy_(
+    self: torch.Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None
+) -> torch.Tensor:
+    """Cauchy, by inversion."""
+    if sigma <= 0:
+        raise ArgumentError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
+    if not self.dtype.is_floating_point:
+        raise ArgumentError(
+            f"Cauchy distribution is a continuous probability distribution. dtype must be a floating point "
+            f"but you specified {self.dtype}"
+        )
+    return _fill(self, "cauchy", scalar_bits(median, True), scalar_bits(sigma, True), generator)
+
+
+def geometric_(self: torch.Tensor, p: float, *, generator: Any = None) -> torch.Tensor:
+    """Number of trials up to the first success, by inversion."""
+    if not 0 < p < 1:
+        raise ArgumentError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+    return _fill(self, "geometric", scalar_bits(p, True), scalar_bits(math.log1p(-p), True), generator)
+
+
 def bernoulli_(self: torch.Tensor, p: float = 0.5, *, generator: Any = None) -> torch.Tensor:
     """One with probability p, else zero."""
     if not 0 <= p <= 1:
@@ -135,11 +211,32 @@ def bernoulli_(self: torch.Tensor, p: float = 0.5, *, generator: Any = None) -> 
 
 
 def random_from(self: torch.Tensor, low: int, high: int | None, *, generator: Any = None) -> torch.Tensor:
-    """Integers in [low, high)."""
-    limit = (1 << 62) if high is None else high
-    if low >= limit:
-        raise ArgumentError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={limit}")
-    return _fill(self, "integers", low, limit - low, generator)
+    """Integers in [low, high), up to the largest of the dtype where `high` is None."""
+    if high is None:
+        high = largest_integer(self.dtype) + 1
+    if low >= high:
+        raise ArgumentError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    if not self.dtype.is_floating_point:
+        ends = (
+            (0, 1) if self.dtype == torch.bool else (torch.iinfo(self.dtype).min, torch.iinfo(self.dtype).max)
+        )
+        for end, value in (("from", low), ("to - 1", high - 1)):
+            if not ends[0] <= value <= ends[1]:
+                raise ArgumentError(f"{end} is out of bounds for {self.dtype}: {value}")
+    span = high - low
+    return _fill(self, "integers", low, span - (1 << 64) if span >= 1 << 63 else span, generator)
+
+
+def largest_integer(dtype: torch.dtype) -> int:
+    """The largest integer below which the dtype holds them all."""
+    if dtype == torch.bool:
+        return 1
+    return round(2 / torch.finfo(dtype).eps) if dtype.is_floating_point else torch.iinfo(dtype).max
+
+
+def random_all(self: torch.Tensor, *, generator: Any = None) -> torch.Tensor:
+    """Integers from zero up to the largest of the dtype."""
+    return random_from(self, 0, None, generator=generator)
 
 
 def random_to(self: torch.Tensor, high: int, *, generator: Any = None) -> torch.Tensor:
@@ -172,6 +269,9 @@ def _gradients(dtype: torch.dtype) -> Iterable[Sample]:
 
 for _name, _overloads, _dtypes in (
     ("uniform", (Overload("uniform_", uniform_, takes_out=False),), FLOATING),
+    ("log_normal", (Overload("log_normal_", log_normal_, takes_out=False),), FLOATING),
+    ("cauchy", (Overload("cauchy_", cauchy_, takes_out=False),), FLOATING),
+    ("geometric", (Overload("geometric_", geometric_, takes_out=False),), (*FLOATING, *INTEGRAL)),
     ("normal", (Overload("normal_", normal_, takes_out=False),), FLOATING),
     ("exponential", (Overload("exponential_", exponential_, takes_out=False),), FLOATING),
     ("bernoulli", (Overload("bernoulli_.float", bernoulli_, takes_out=False),), FLOATING),
@@ -180,6 +280,7 @@ for _name, _overloads, _dtypes in (
         (
             Overload("random_.from", random_from, takes_out=False),
             Overload("random_.to", random_to, takes_out=False),
+            Overload("random_", random_all, takes_out=False),
         ),
         INTEGRAL,
     ),
