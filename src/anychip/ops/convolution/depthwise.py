@@ -1,0 +1,184 @@
+"""Convolutions in which each group has one source channel: no product of matrices, but a sum of shifted
+planes with scalar weights, and its weight gradient, a sum of products of two planes for each tap."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import triton
+import triton.language as tl
+
+from ..iteration import power_of_two
+from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
+from ..reduction import accumulator
+from .geometry import Phase
+
+TILES = Tiles(simt={"elements": 512, "row": 64}, simd={"elements": 1024, "row": 64})
+UNROLLED_TAPS = 32
+PLANS: Plans[Plan] = Plans()
+GRADIENT_PLANS: Plans[Plan] = Plans()
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def shifted_plane(source, table, t, d, h, w, D, H, W, keep):
+    """The pixels that tap t reads for output rows h and columns w, zero outside the plane."""
+    shift_d = d + tl.load(table + t * 4 + 1)
+    shift_h = tl.load(table + t * 4 + 2)
+    shift_w = tl.load(table + t * 4 + 3)
+    inside_d = (shift_d >= 0) & (shift_d < D)
+    inside_h = (h + shift_h >= 0) & (h + shift_h < H) & inside_d
+    inside_w = (w + shift_w >= 0) & (w + shift_w < W)
+    at = (shift_d * H + h + shift_h)[:, None] * W + (w + shift_w)[None, :]
+    return tl.load(source + at, mask=inside_h[:, None] & inside_w[None, :] & keep, other=0)
+
+
+@triton.jit
+def depthwise_kernel(
+    out, source, weight, bias, table, K, multiplier, D, H, W, count_d, count_h, count_w,
+    stride_d, stride_h, stride_w, out_n: tl.int64, out_k: tl.int64, out_d, out_h, out_w, weight_k,
+    TAPS: tl.constexpr, UNROLL: tl.constexpr, ACCUMULATE: tl.constexpr,
+    BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
+):  # fmt: skip
+    """out[n, k, pixel] = bias[k] + sum over t of weight[k, tap t] source[n, k / multiplier, pixel + shift t]:
+    one tile of one plane of the output."""
+    tiles_w = tl.cdiv(count_w, BLOCK_W)
+    tiles_h = tl.cdiv(count_h, BLOCK_H)
+    program = tl.program_id(0)
+    w = (program % tiles_w) * BLOCK_W + tl.arange(0, BLOCK_W)
+    rest = program // tiles_w
+    h = (rest % tiles_h) * BLOCK_H + tl.arange(0, BLOCK_H)
+    rest = rest // tiles_h
+    d = rest % count_d
+    rest = rest // count_d
+    k = rest % K
+    image = (rest // K).to(tl.int64)
+    source += (image * (K // multiplier) + k // multiplier) * (D * H * W)
+    weight += k * weight_k
+    keep = (h < count_h)[:, None] & (w < count_w)[None, :]
+    total = tl.zeros((BLOCK_H, BLOCK_W), ACCUMULATE)
+    if UNROLL:
+        for t in tl.static_range(TAPS):
+            factor = tl.load(weight + tl.load(table + t * 4)).to(ACCUMULATE)
+            pixels = shifted_plane(
+                source, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep
+            ).to(ACCUMULATE)  # fmt: skip
+            total += pixels * factor
+    else:
+        for t in range(TAPS):
+            factor = tl.load(weight + tl.load(table + t * 4)).to(ACCUMULATE)
+            pixels = shifted_plane(
+                source, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep
+            ).to(ACCUMULATE)  # fmt: skip
+            total += pixels * factor
+    if bias is not None:
+        total += tl.load(bias + k).to(ACCUMULATE)
+    at = image * out_n + k * out_k + d.to(tl.int64) * out_d + (h * out_h)[:, None] + (w * out_w)[None, :]
+    tl.store(out + at, total.to(out.dtype.element_ty), mask=keep)
+
+
+@triton.jit
+def depthwise_weight_gradient_kernel(
+    out, gradient, source, table, N, K, multiplier, D, H, W, count_d, count_h, count_w,
+    stride_d, stride_h, stride_w, taps,
+    ACCUMULATE: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
+):  # fmt: skip
+    """out[k, t] = sum over n and pixels of gradient[n, k, pixel] source[n, k / multiplier, pixel + shift t]
+    for one filter and one tap."""
+    t = tl.program_id(0) % taps
+    k = tl.program_id(0) // taps
+    lane_h = tl.arange(0, BLOCK_H)
+    lane_w = tl.arange(0, BLOCK_W)
+    total = tl.zeros((BLOCK_H, BLOCK_W), ACCUMULATE)
+    for n in range(N):
+        image = n.to(tl.int64)
+        plane = source + (image * (K // multiplier) + k // multiplier) * (D * H * W)
+        for d in range(count_d):
+            ours = gradient + ((image * K + k) * count_d + d) * (count_h * count_w)
+            for first_h in range(0, count_h, BLOCK_H):
+                h = first_h + lane_h
+                for first_w in range(0, count_w, BLOCK_W):
+                    w = first_w + lane_w
+                    keep = (h < count_h)[:, None] & (w < count_w)[None, :]
+                    pixels = shifted_plane(
+                        plane, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep
+                    )  # fmt: skip
+                    value = tl.load(ours + h[:, None] * count_w + w[None, :], mask=keep, other=0)
+                    total += pixels.to(ACCUMULATE) * value.to(ACCUMULATE)
+    result = tl.sum(tl.sum(total, 1), 0)
+    tl.store(out + k * taps + t, result.to(out.dtype.element_ty))
+
+
+# ---- launch ---------------------------------------------------------------------------------------
+
+
+def _blocks(counts: tuple[int, int, int], device: torch.device) -> dict[str, int]:
+    tiles = TILES.on(device)
+    row = min(power_of_two(counts[2]), tiles["row"])
+    return {"BLOCK_H": min(power_of_two(counts[1]), tiles["elements"] // row), "BLOCK_W": row}
+
+
+def depthwise(
+    source: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor, phase: Phase,
+    label: str,
+) -> None:  # fmt: skip
+    """One phase of a convolution of `source` [n, groups, depth, height, width] (contiguous) with `weight`
+    [groups, K, 1, taps] into `out` [n, groups K, ...] (any strides)."""
+    groups, multiplier, _, count = weight.shape
+    key = (signature(source, weight, bias), out.shape, out.stride(), phase)
+    plan = PLANS.get(key)
+    if plan is None:
+        blocks = _blocks(phase.counts, source.device)
+        tiles = cdiv(phase.counts[1], blocks["BLOCK_H"]) * cdiv(phase.counts[2], blocks["BLOCK_W"])
+        strides = [stride * step for stride, step in zip(out.stride()[2:], phase.step, strict=True)]
+        table = torch.tensor(phase.taps or ((0, 0, 0, 0),), dtype=torch.int32).to(source.device)
+        channels = groups * multiplier
+        plan = Plan(
+            depthwise_kernel,
+            source.shape[0] * channels * phase.counts[0] * tiles,
+            (
+                channels, multiplier, *source.shape[2:], *phase.counts, *phase.stride,
+                out.stride(0), out.stride(1), *strides, count,
+            ),
+            {
+                "TAPS": len(phase.taps), "UNROLL": len(phase.taps) <= UNROLLED_TAPS,
+                "ACCUMULATE": TRITON_DTYPES[accumulator(source.dtype)], **blocks,
+            },
+            label=label,
+            result=table,
+        )  # fmt: skip
+        PLANS.remember(key, plan)
+    d, h, w = phase.first
+    place = out[:, :, d:, h:, w:]
+    plan.launch(place, source, weight.contiguous(), bias, plan.result)
+
+
+def depthwise_weight_gradient(
+    gradient: torch.Tensor, source: torch.Tensor, out: torch.Tensor, phase: Phase, label: str
+) -> None:
+    """`out` [channels, taps] from `gradient` [n, channels, ...] and `source` [n, groups, ...], all
+    contiguous."""
+    key = (signature(gradient, source, out), phase)
+    plan = GRADIENT_PLANS.get(key)
+    if plan is None:
+        channels = gradient.shape[1]
+        taps = len(phase.taps)
+        plan = Plan(
+            depthwise_weight_gradient_kernel,
+            channels * taps,
+            (
+                source.shape[0], channels, channels // source.shape[1], *source.shape[2:], *phase.counts,
+                *phase.stride, taps,
+            ),
+            {
+                "ACCUMULATE": TRITON_DTYPES[accumulator(source.dtype)],
+                **_blocks(phase.counts, source.device),
+            },
+            label=label,
+            result=torch.tensor(phase.taps, dtype=torch.int32).to(source.device),
+        )  # fmt: skip
+        GRADIENT_PLANS.remember(key, plan)
+    assert math.prod(out.shape) == plan.grid[0]
+    plan.launch(out, gradient, source, plan.result)
