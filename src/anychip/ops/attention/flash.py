@@ -19,8 +19,14 @@ from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, lau
 from ..reduce.sums import SUM
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
+from .decode import attention_decode_kernel, attention_join_kernel, decoding_plan
 
-TILES = Tiles(simt={"queries": 64, "keys": 64}, simd={"queries": 64, "keys": 64})
+TILES = Tiles(
+    simt={"queries": 64, "keys": 64, "few": 0, "decode_keys": 64},
+    simd={"queries": 64, "keys": 64, "few": 4, "decode_keys": 64},
+)
+"""`few`: up to so many queries are taken one by one, without matrix products; `decode_keys`: keys at a
+time for these."""
 PLANS: Plans[Plan] = Plans()
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -274,11 +280,24 @@ def attention(
     plan = PLANS.get(signed)
     if plan is None:
         _checked(query, key, value, dropout_p)
-        plan = PLANS.remember(signed, _plan(query, key, value, attn_mask, is_causal))
-    shape, sums_shape, compute = plan.result
+        few = query.shape[2] <= TILES.on(query.device)["few"] and not is_causal
+        if few:
+            strides = _mask(attn_mask, query, key)[1]
+            plan = decoding_plan(query, key, value, strides, TILES.on(query.device)["decode_keys"])
+        else:
+            plan = _plan(query, key, value, attn_mask, is_causal)
+        PLANS.remember(signed, plan)
+    shape, sums_shape, compute, join = plan.result
     out = torch.empty(shape, dtype=query.dtype, device=query.device).transpose(1, 2)
     sums = torch.empty(sums_shape, dtype=compute, device=query.device).transpose(1, 2)
-    plan.launch(out, sums, query, key, value, attn_mask, numbers=(_factor(query, scale),))
+    numbers = (_factor(query, scale),)
+    if join is None:
+        plan.launch(out, sums, query, key, value, attn_mask, numbers=numbers)
+        return out, sums
+    partial = torch.empty((join.result, *shape), dtype=compute, device=query.device)
+    partial_sums = torch.empty((join.result, *sums_shape), dtype=compute, device=query.device)
+    plan.launch(partial, partial_sums, query, key, value, attn_mask, numbers=numbers)
+    join.launch(out, sums, partial, partial_sums)
     return out, sums
 
 
@@ -301,7 +320,7 @@ def _plan(
             *query.stride(), *key.stride(), *value.stride(), *mask_strides,
         ),
         {"COMPUTE": TRITON_DTYPES[compute], "CAUSAL": causal, **blocks},
-        result=((batch, queries, heads, value_width), (batch, queries, heads), compute),
+        result=((batch, queries, heads, value_width), (batch, queries, heads), compute, None),
     )  # fmt: skip
 
 
@@ -338,7 +357,7 @@ def attention_backward(
 # ---- record ---------------------------------------------------------------------------------------
 
 
-def _samples(dtype: torch.dtype) -> Iterable[Sample]:
+def _tiled(dtype: torch.dtype) -> Iterable[Sample]:
     for batch, heads, m, n, width in ((2, 3, 7, 7, 8), (1, 2, 70, 90, 16), (2, 2, 5, 9, 32)):
         shapes = ((batch, m, heads, width), (batch, n, heads, width), (batch, n, heads, width))
         q, k, v = (tensor(s, dtype, -1, 1, seed=i).transpose(1, 2) for i, s in enumerate(shapes))
@@ -348,8 +367,18 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((q, k, v), {"attn_mask": keep.expand(batch, 1, m, n), "scale": 0.3})
 
 
+def _samples(dtype: torch.dtype) -> Iterable[Sample]:
+    yield from _tiled(dtype)
+    for batch, heads, m, n, width in ((2, 3, 1, 40, 8), (1, 2, 3, 700, 20)):
+        shapes = ((batch, m, heads, width), (batch, n, heads, width), (batch, n, heads, width))
+        q, k, v = (tensor(s, dtype, -1, 1, seed=i).transpose(1, 2) for i, s in enumerate(shapes))
+        yield Sample((q, k, v))
+        keep = torch.where(torch.arange(n) % 3 != 0, 0.0, float("-inf")).to(dtype)
+        yield Sample((q, k, v), {"attn_mask": keep.expand(batch, heads, m, n)})
+
+
 def _backward_samples(dtype: torch.dtype) -> Iterable[Sample]:
-    for sample in _samples(torch.float64):
+    for sample in _tiled(torch.float64):
         q, k, v, *flags = sample.arguments
         causal = bool(flags)
         out, sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default(
@@ -384,7 +413,10 @@ register(
                 takes_out=False,
             ),
         ),
-        kernels=(attention_kernel, attention_query_gradient_kernel, attention_key_gradient_kernel),
+        kernels=(
+            attention_kernel, attention_decode_kernel, attention_join_kernel,
+            attention_query_gradient_kernel, attention_key_gradient_kernel,
+        ),
         dtypes=FLOATING,
         tiles=TILES,
         benchmarks=(Benchmark("_scaled_dot_product_flash_attention_for_cpu", _long),),
