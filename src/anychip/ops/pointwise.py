@@ -244,8 +244,8 @@ class Pointwise:
             typed = next((x.dtype for x in operands if isinstance(x, torch.Tensor)), None)
             result = typed or (out.dtype if out is not None else torch.get_default_dtype())
             compute = result
-        if self.accepts is not None and compute not in self.accepts:
-            raise UnsupportedDtype(self.name, compute)
+        if self.accepts is not None and result not in self.accepts:
+            raise UnsupportedDtype(self.name, result)
         result = self.result or result
         if result not in TRITON_DTYPES or compute not in TRITON_DTYPES:
             raise NotServed(self.name, f"dtype {result} is not served")

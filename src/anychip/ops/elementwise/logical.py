@@ -94,6 +94,10 @@ def _counts(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((tensor((6,), dtype), torch.tensor([-1, 0, 7, 8, 63, 64], dtype=dtype)))
 
 
+def _same_shape(dtype: torch.dtype) -> Iterable[Sample]:
+    yield Sample((tensor((3, 4), dtype), tensor((4,), dtype, 0, 10, seed=1)))
+
+
 def _count(dtype: torch.dtype) -> Iterable[Sample]:
     for number in (0, 3, 70):
         yield Sample((tensor((3, 4), dtype), number))
@@ -111,7 +115,7 @@ for _name, _machine, _in_place, _written in (
                 Overload(f"{_name}.Tensor", _machine, _counts),
                 Overload(f"__{_written}__.Tensor", _machine, _counts),
                 Overload(f"__{_written}__.Scalar", _machine, _count),
-                Overload(f"__i{_written}__.Tensor", _in_place, takes_out=False),
+                Overload(f"__i{_written}__.Tensor", _in_place, _same_shape, takes_out=False),
                 Overload(f"__i{_written}__.Scalar", _in_place, _count, takes_out=False),
             ),
             kernels=(flat_kernel, tiled_kernel),

@@ -14,6 +14,7 @@ from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
 from ..memory.copy import COPY
+from ..pointwise import TILES as POINTWISE_TILES
 from ..pointwise import flat_kernel, tiled_kernel
 from ..reduce.truth import any_all
 from ..registry import ALL, FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
@@ -153,6 +154,7 @@ register(
         kernels=(flat_kernel, tiled_kernel),
         dtypes=ALL,
         differentiable=False,
+        tiles=POINTWISE_TILES,
         benchmarks=(Benchmark("equal", lambda dtype: Sample((tensor((4096, 1024), dtype),) * 2)),),
     )
 )

@@ -196,6 +196,10 @@ def _replacements(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((next(layouts(tensor((3, 4, 5), dtype))), 1.0))
 
 
+def _conjugates(dtype: torch.dtype) -> Iterable[Sample]:
+    yield Sample((tensor((3, 5), dtype),), {"out": torch.zeros((3, 5), dtype=dtype)})
+
+
 def _record(
     name: str, overloads: tuple[Overload, ...], dtypes: tuple[torch.dtype, ...], *, differentiable: bool,
     benchmarks: tuple[Benchmark, ...] = (),
@@ -232,7 +236,7 @@ _record(
 )
 _record(
     "conj_physical",
-    (Overload("conj_physical.out", conj_physical_out, takes_out=False),),
+    (Overload("conj_physical.out", conj_physical_out, _conjugates, takes_out=False),),
     ALL,
     differentiable=True,
 )
