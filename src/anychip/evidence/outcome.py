@@ -1,0 +1,97 @@
+"""Outcomes of a proof as data that can be written and added up. A trial passed, failed, was not served,
+or called nothing that computes; nothing is rounded up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Verdict = Literal["passed", "failed", "unserved", "views"]
+KINDS = ("sample", "layout", "in-place", "out", "error", "gradient", "reference", "record")
+"""sample: PyTorch's sample inputs; layout: the same in strided memory; in-place, out: the variants;
+error: wrong input, same kind of error; gradient: derivatives; reference: PyTorch's harder inputs;
+record: the samples of the library's own record."""
+
+FAILURES_KEPT = 5
+"""Failures that a proof describes; it counts them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failed trial: its kind, its inputs in words, why, and the overloads that ran in it."""
+
+    kind: str
+    inputs: str
+    reason: str
+    overloads: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Tally:
+    """Trials in which an overload ran, by verdict, and the kernels that it launched."""
+
+    passed: int = 0
+    failed: int = 0
+    launches: int = 0
+
+
+@dataclass(slots=True)
+class Proof:
+    """All trials of one subject (an entry of PyTorch's database, or a record) in one dtype."""
+
+    subject: str
+    dtype: str
+    verdicts: dict[str, Counter[str]] = field(default_factory=dict)
+    overloads: dict[str, Tally] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    unserved: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    died: str = ""
+    """Why the process that ran it ended, if it did."""
+
+    def count(self, kind: str, verdict: Verdict) -> None:
+        """Add one trial."""
+        self.verdicts.setdefault(kind, Counter())[verdict] += 1
+
+    def fail(self, failure: Failure) -> None:
+        """Add one failed trial."""
+        self.count(failure.kind, "failed")
+        if len(self.failures) < FAILURES_KEPT:
+            self.failures.append(failure)
+
+    def total(self, verdict: Verdict) -> int:
+        """Trials with a verdict."""
+        return sum(counts[verdict] for counts in self.verdicts.values())
+
+    @property
+    def passed(self) -> bool:
+        """Whether some trial passed and none failed."""
+        return not self.died and self.total("passed") > 0 and self.total("failed") == 0
+
+    @property
+    def verdict(self) -> str:
+        """The whole in one word: passed, failed, "not served" or "no computation"."""
+        if self.died or self.total("failed"):
+            return "failed"
+        if self.total("passed"):
+            return "passed" if not self.total("unserved") else "passed in part"
+        return "not served" if self.total("unserved") else "no computation"
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Proof:
+        """The inverse of `to_json`."""
+        return Proof(
+            subject=data["subject"],
+            dtype=data["dtype"],
+            verdicts={kind: Counter(counts) for kind, counts in data["verdicts"].items()},
+            overloads={name: Tally(**tally) for name, tally in data["overloads"].items()},
+            failures=[Failure(**{**f, "overloads": tuple(f["overloads"])}) for f in data["failures"]],
+            unserved=Counter(data["unserved"]),
+            seconds=data["seconds"],
+            died=data["died"],
+        )

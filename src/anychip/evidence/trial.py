@@ -1,0 +1,145 @@
+"""One trial: a call whose result PyTorch has told before our operators were enabled. Flows in: the call
+and what PyTorch made of it. Flows out: a verdict, counted in a proof with the overloads that ran."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+
+from ..ops.registry import overloads
+from ..pytorch import statistics
+from ..pytorch.errors import FallThroughError
+from .comparison import Bound, difference, largest, tensors_in
+from .outcome import Failure, Proof, Tally
+
+SEED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Each of `runs` is to be run once, on inputs of its own. One of these is to hold: the only run gives
+    `native` within the bound; it raises `raises`; or, for random results, both of two runs give the same
+    from the same seed, with the shapes and types of `native`."""
+
+    kind: str
+    inputs: str
+    runs: tuple[Callable[[], Any], ...]
+    native: Any = None
+    reference: Any = None
+    raises: type[Exception] | None = None
+    length: int = 1
+    pointwise: bool = False
+    scale: float = 1.0
+
+
+class Observation(NamedTuple):
+    """What one trial did: its results, or its error, and the overloads that were served meanwhile, each
+    with its calls and the kernels that it launched."""
+
+    results: tuple[Any, ...]
+    error: Exception | None
+    served: dict[str, tuple[int, int]]
+
+
+def observe(trial: Trial) -> Observation:
+    """Run a trial under the strict policy, which must be in force."""
+    statistics.reset()
+    results: list[Any] = []
+    error = None
+    try:
+        for run in trial.runs:
+            torch.manual_seed(SEED)
+            results.append(run())
+    except Exception as raised:
+        error = raised.with_traceback(None)
+    served = {
+        entry.overload: (entry.calls, sum(entry.kernels.values()))
+        for entry in statistics.served.values()
+        if entry.calls
+    }
+    return Observation(tuple(results), error, served)
+
+
+def judge(trial: Trial, observed: Observation, proof: Proof) -> None:
+    """Count a trial's outcome, by PyTorch on its own: no policy may be in force."""
+    names = tuple(observed.served)
+    if isinstance(observed.error, FallThroughError):
+        proof.unserved[f"{observed.error.overload}: {observed.error.reason}"] += 1
+        proof.count(trial.kind, "unserved")
+        return
+    if not names and observed.error is None and trial.raises is None:
+        proof.count(trial.kind, "views")
+        return
+    fault = _fault(trial, observed)
+    for name, (_, launched) in observed.served.items():
+        tally = proof.overloads.setdefault(name, Tally())
+        tally.passed += fault is None
+        tally.failed += fault is not None
+        tally.launches += launched
+    if fault is None:
+        proof.count(trial.kind, "passed")
+    else:
+        proof.fail(Failure(trial.kind, trial.inputs, fault, names))
+
+
+def _fault(trial: Trial, observed: Observation) -> str | None:
+    """What is wrong with the outcome of a trial, or None."""
+    wanted = f", where PyTorch raises {trial.raises.__name__}" if trial.raises else ""
+    if observed.error is not None:
+        if trial.raises is not None and isinstance(observed.error, trial.raises):
+            return None
+        text = str(observed.error).strip()
+        return f"{type(observed.error).__name__}: {text.splitlines()[0] if text else ''}{wanted}"
+    if trial.raises is not None:
+        return f"no error{wanted}"
+    launched = sum(launches for _, launches in observed.served.values())
+    if not launched and any(x.numel() for x in tensors_in(trial.native)):
+        return "no kernel of ours was launched"
+    if len(observed.results) > 1:
+        first, second = observed.results[:2]
+        return _random_difference(first, second, trial.native)
+    calls = sum(calls for calls, _ in observed.served.values())
+    bound = Bound(calls, trial.length, trial.pointwise, _factor(tuple(observed.served)))
+    return difference(observed.results, (trial.native,), (trial.reference,), bound, trial.scale)
+
+
+def _random_difference(result: Any, again: Any, native: Any) -> str | None:
+    """What is wrong with random results: shapes, types, or not the same from the same seed."""
+    ours, second, theirs = tensors_in(result), tensors_in(again), tensors_in(native)
+    if len(ours) != len(theirs):
+        return f"{len(ours)} results instead of {len(theirs)}"
+    for x, y, z in zip(ours, second, theirs, strict=True):
+        if x.dtype != z.dtype or x.shape != z.shape:
+            return f"{x.dtype} {list(x.shape)} instead of {z.dtype} {list(z.shape)}"
+        if not torch.equal(torch.nan_to_num(x.detach()), torch.nan_to_num(y.detach())):
+            return "another result from the same seed"
+    return None
+
+
+def _factor(names: tuple[str, ...]) -> float:
+    """The largest factor on the tolerance among the records of overloads and their variants."""
+    return max((_factors().get(name.partition(".")[0].rstrip("_"), 1.0) for name in names), default=1.0)
+
+
+_known_factors: dict[str, float] = {}
+
+
+def _factors() -> dict[str, float]:
+    if not _known_factors:
+        for name, (operator, _) in overloads().items():
+            base = name.partition(".")[0].rstrip("_")
+            _known_factors[base] = max(operator.tolerance, _known_factors.get(base, 1.0))
+    return _known_factors
+
+
+def length_of(inputs: Any) -> int:
+    """A bound on the terms of a sum: the elements of the largest input."""
+    return max((x.numel() for x in tensors_in(inputs)), default=1) or 1
+
+
+def scale_of(inputs: Any) -> float:
+    """The largest finite magnitude among the inputs."""
+    return largest(inputs)
