@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..ir.core import Location, Op, Value
 from ..schedule.steps import Buffer
 from ..targets.target import Target
-from .builder import I1, PTR, Builder, LLModule
+from .builder import I1, I64, PTR, Builder, LLModule
 from .linear import LinearArithmetic
 from .llvm_types import Val
 
@@ -33,7 +33,8 @@ class Access:
 
 @dataclass(eq=False, slots=True)
 class Context:
-    """The state of one kernel's code generation. `truth` is true in every launch, which LLVM cannot know."""
+    """The state of one kernel's code generation. `truth` is true in every launch, which LLVM cannot know;
+    `slot` the number (i64) of the slot that an iteration fills, in loops whose products wait."""
 
     module: LLModule
     b: Builder
@@ -50,13 +51,21 @@ class Context:
     arena_memory: str = ""
     leave: str = ""
     truth: Val = TRUE
+    slot: Val | None = None
 
     @property
     def linear(self) -> LinearArithmetic:
         return LinearArithmetic(self.b)
 
     def buffer_address(self, buffer: Buffer) -> Val:
-        """The address of a buffer of this thread's arena."""
+        """The address of a buffer of this thread's arena, or of the slot at hand."""
+        start = self.buffer_start(buffer)
+        if buffer.slots == 1 or self.slot is None:
+            return start
+        return self.b.gep(start, self.b.mul(self.slot, self.b.int(buffer.slot_bytes, I64)))
+
+    def buffer_start(self, buffer: Buffer) -> Val:
+        """The address of a buffer's first slot."""
         return self.b.raw(PTR, f"getelementptr inbounds i8, {self.arena}, i64 {buffer.offset}")
 
     def note(self, op: Op, kind: str, verdict: str, mask: str) -> None:

@@ -26,6 +26,7 @@ from .dot import emit_dot
 from .evaluate import ZERO, Evaluation
 from .llvm_types import Val, register_type
 from .nests import NestEmitter
+from .products import ProductLoop
 from .scan import emit_histogram, emit_scan
 
 
@@ -84,6 +85,9 @@ class StepEmitter:
 
     # --- loops and conditions ----------------------------------------------------------------
     def _for(self, step: For) -> None:
+        if step.products:
+            ProductLoop(self, step).emit()
+            return
         b, scalars, op = self.b, self.context.scalars, step.op
         lower, upper, stride = (scalars[v] for v in op.operands[:3])
         body = op.regions[0].entry

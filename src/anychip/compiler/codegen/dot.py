@@ -6,11 +6,13 @@ dimension passes by; its shape follows from the target's vector registers.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..ir.types import F32, ElementType, ScalarType
 from ..schedule.steps import Buffer, Dot
 from ..targets.target import Target
 from . import casts
-from .builder import I64, Builder
+from .builder import I64, PTR, Builder
 from .context import Context
 from .dot_instruction import Instruction, instruction
 from .llvm_types import LLType, Val, register_type
@@ -18,6 +20,9 @@ from .nests import loop
 
 UNROLL = 4
 """Steps of the inner dimension done in one iteration."""
+
+TABLE_ENTRY = 8
+"""Bytes of an address in a table of rows."""
 
 OFFSETS = 0x80808080
 """128 in each byte: what turns a signed byte into an unsigned one."""
@@ -41,21 +46,34 @@ def block_shape(target: Target, rows: int, vectors: int) -> tuple[int, int]:
     return choice
 
 
-def emit_dot(context: Context, step: Dot) -> None:
-    """out = c + a @ b, for each matrix of a batch."""
-    DotEmitter(context, step).emit()
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Where the rows of a left operand are: `moved` bytes on from the addresses in `table` if
+    `in_place`, else one after the other from `packed`."""
+
+    table: Val
+    moved: Val
+    in_place: Val
+    packed: Val
+
+
+def emit_dot(context: Context, step: Dot, slots: Val | None = None, rows: Rows | None = None) -> None:
+    """out = c + a @ b, for each matrix of a batch. `slots` (i64): how many tiles of the operands lie one
+    after the other; one without it. `rows`: where those of the left operand are, if not in its buffer."""
+    DotEmitter(context, step, slots, rows).emit()
     context.available.update(step.op.results)
 
 
 class DotEmitter:
     """Emits one product; see `emit_dot`."""
 
-    def __init__(self, context: Context, step: Dot):
+    def __init__(self, context: Context, step: Dot, slots: Val | None, left: Rows | None):
         self.context = context
         self.b: Builder = context.b
         self.step = step
         *self.batch, self.m, self.n = step.out.shape
         self.k = step.a.shape[-1]
+        self.end = None if slots is None else self.b.mul(slots, self.b.int(self.k, I64))
         self.instruction = instruction(context.target, step.instruction)
         self.group = self.instruction.group if self.instruction else 1
         self.element: ScalarType = step.out.element if self.instruction else step.a.element  # type: ignore[assignment]
@@ -63,6 +81,8 @@ class DotEmitter:
         self.rows, self.columns = block_shape(context.target, self.m, self.n // self.lanes)
         self.type = register_type(self.element, self.lanes)
         self.meta = context.arena_memory
+        self.left = left
+        self.left_meta = self.meta if left is None else ""
 
     def emit(self) -> None:
         if self.batch:
@@ -160,12 +180,12 @@ class DotEmitter:
         self, a: Val, b_: Val, row: Val | int, column: Val | int, accumulators: list[Val]
     ) -> list[Val]:
         """The loop over the inner dimension, the accumulators in phis."""
-        a_row = self._place(self.step.a, a, row, 0)
+        a_rows = self._left_rows(a, row)
         b_column = self._b_column(b_, column)
         unroll = min(UNROLL * self.group, self.k)
         b = self.b
-        if unroll == self.k:
-            return self._steps(a_row, b_column, b.int(0, I64), unroll, accumulators)
+        if unroll == self.k and self.end is None:
+            return self._steps(a_rows, b_column, b.int(0, I64), unroll, accumulators)
         header, done = b.label("inner"), b.label("product")
         before = b.block
         b.place(header)
@@ -176,23 +196,41 @@ class DotEmitter:
             phi = b.phi(self.type)
             phi.add(value, before)
             phis.append(phi)
-        totals = self._steps(a_row, b_column, index.val, unroll, [p.val for p in phis])
+        totals = self._steps(a_rows, b_column, index.val, unroll, [p.val for p in phis])
         following = b.raw(I64, f"add nuw nsw i64 {index.val.ref}, {unroll}")
         index.add(following, b.block)
         for phi, total in zip(phis, totals, strict=True):
             phi.add(total, b.block)
-        b.cond_br(b.icmp("ult", following, b.int(self.k, I64)), header, done)
+        end = self.end if self.end is not None else b.int(self.k, I64)
+        b.cond_br(b.icmp("ult", following, end), header, done)
         b.place(done)
         return totals
 
-    def _steps(self, a_row: Val, b_column: Val, index: Val, count: int, totals: list[Val]) -> list[Val]:
+    def _left_rows(self, base: Val, row: Val | int) -> list[Val]:
+        """The address of each row of a block of the left operand."""
+        left, b = self.left, self.b
+        stride = self.step.a.strides[-2] * self.step.a.element.bytes
+        if left is None:
+            first = self._place(self.step.a, base, row, 0)
+            return [b.gep(first, r * stride) for r in range(self.rows)]
+        entry = self._move(left.table, row, TABLE_ENTRY)
+        packed = self._move(left.packed, row, stride)
+        found = []
+        for r in range(self.rows):
+            there = b.gep(b.load(PTR, b.gep(entry, r * TABLE_ENTRY), TABLE_ENTRY, self.meta), left.moved)
+            found.append(b.select(left.in_place, there, b.gep(packed, r * stride)))
+        return found
+
+    def _steps(
+        self, a_rows: list[Val], b_column: Val, index: Val, count: int, totals: list[Val]
+    ) -> list[Val]:
         b = self.b
         if self.instruction is not None:
-            return self._groups(self.instruction, a_row, b_column, index, count, totals)
-        *_, a_rows, a_inner = self.step.a.strides
+            return self._groups(self.instruction, a_rows, b_column, index, count, totals)
+        a_inner = self.step.a.strides[-1]
         *_, b_inner, _ = self.step.b.strides
         size = self.element.bytes
-        a_at = b.gep(a_row, b.mul(index, b.int(a_inner * size, I64)))
+        a_at = [b.gep(row, b.mul(index, b.int(a_inner * size, I64))) for row in a_rows]
         b_at = b.gep(b_column, b.mul(index, b.int(b_inner * size, I64)))
         scalar = self.type.with_lanes(1)
         for step in range(count):
@@ -201,21 +239,21 @@ class DotEmitter:
                 for c in range(self.columns)
             ]
             for r in range(self.rows):
-                address = b.gep(a_at, (step * a_inner + r * a_rows) * size)
-                left = b.splat(b.load(scalar, address, size, self.meta), self.lanes)
+                address = b.gep(a_at[r], step * a_inner * size)
+                left = b.splat(b.load(scalar, address, size, self.left_meta), self.lanes)
                 for c in range(self.columns):
                     k = r * self.columns + c
                     totals = [*totals[:k], self._multiply_add(left, right[c], totals[k]), *totals[k + 1 :]]
         return totals
 
     def _groups(
-        self, instruction: Instruction, a_row: Val, b_column: Val, index: Val, count: int, totals: list[Val]
-    ) -> list[Val]:
+        self, instruction: Instruction, a_rows: list[Val], b_column: Val, index: Val, count: int,
+        totals: list[Val],
+    ) -> list[Val]:  # fmt: skip
         """Steps with a dot-product instruction: `group` of the inner dimension at a time."""
         b, group = self.b, self.group
         size = self.step.a.element.bytes
-        a_rows = self.step.a.strides[-2]
-        a_at = b.gep(a_row, b.mul(index, b.int(size, I64)))
+        a_at = [b.gep(row, b.mul(index, b.int(size, I64))) for row in a_rows]
         b_at = b.gep(b_column, b.mul(index, b.int(self.n * size, I64)))
         totals = list(totals)
         wide = LLType("i32", self.lanes)
@@ -229,8 +267,8 @@ class DotEmitter:
                     k = self.rows * self.columns + c
                     totals[k] = instruction.emit(b, totals[k], b.int(OFFSETS, wide), right[c])
             for r in range(self.rows):
-                address = b.gep(a_at, (step + r * a_rows) * size)
-                left = b.splat(b.load(LLType("i32"), address, size, self.meta), self.lanes)
+                address = b.gep(a_at[r], step * size)
+                left = b.splat(b.load(LLType("i32"), address, size, self.left_meta), self.lanes)
                 if instruction.unsigned_left:
                     left = b.xor(left, b.int(OFFSETS, wide))
                 for c in range(self.columns):

@@ -73,6 +73,9 @@ def _steps(steps: list[Step], depth: int) -> Iterator[str]:
         elif isinstance(step, For):
             yield f"{pad}for {_op(step.op)} carries {', '.join(map(_buffer, step.carried))}"
             yield from _steps(step.body, depth + 1)
+            if step.products:
+                yield f"{pad}  after every {step.slots} iterations and the last"
+                yield from _steps([*step.products], depth + 2)
         elif isinstance(step, If):
             yield f"{pad}if {_op(step.op)} -> {', '.join(map(_buffer, step.results))}"
             yield from _steps(step.then, depth + 1)

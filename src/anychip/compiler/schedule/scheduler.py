@@ -19,6 +19,7 @@ from .axes import root_values, walk_inline
 from .carry import rewrite_carried
 from .layout import lay_out
 from .placement import Placement, is_elementwise_region, is_inline_op
+from .products import defer_products
 from .steps import (
     Buffer,
     Dot,
@@ -446,7 +447,13 @@ class Scheduler:
             if buffer is not None:
                 self.here = self.order.end[op]
                 self._place(result, buffer)
-        self.steps.append(For(op, carried, steps))
+        found = For(op, carried, steps)
+        for buffer in defer_products(found, self.structure, self.buffers):
+            first, last = self.order.position[op], self.order.end[op]
+            self.lifetimes.setdefault(buffer, arena.Lifetime(first, last))
+            self._touch(buffer, first)
+            self._touch(buffer, last)
+        self.steps.append(found)
 
     def _body(self, block: Block, targets: list[Buffer | None], operands: slice = slice(None)) -> list[Step]:
         """The steps of a block that ends by assigning its terminator's operands to `targets`."""

@@ -20,7 +20,9 @@ class Buffer:
     """A place in the arena for a tile: `shape`, `element`, and `order`, the axes from outermost
     to innermost in memory. `any_order`: not decided yet (`layout` will). With `group`,
     that many neighbours along the last axis but one lie together, as dot-product instructions
-    want the right operand of a matrix product. `offset` (bytes) is assigned by the arena plan."""
+    want the right operand of a matrix product. `slots` of them lie one after the other along
+    `slot_axis`, so that they are one longer tile: what several iterations of a loop packed.
+    `offset` (bytes) is assigned by the arena plan."""
 
     name: str
     shape: tuple[int, ...]
@@ -28,6 +30,8 @@ class Buffer:
     order: tuple[int, ...] = ()
     any_order: bool = False
     group: int = 1
+    slots: int = 1
+    slot_axis: int = 0
     offset: int = -1
 
     def __post_init__(self) -> None:
@@ -41,12 +45,17 @@ class Buffer:
         step = 1
         for axis in reversed(self.order):
             strides[axis] = step
-            step *= self.shape[axis]
+            step *= self.shape[axis] * (self.slots if axis == self.slot_axis else 1)
         return tuple(strides)
 
     @property
+    def slot_bytes(self) -> int:
+        """Bytes from one slot to the next."""
+        return self.shape[self.slot_axis] * self.strides[self.slot_axis] * self.element.bytes
+
+    @property
     def bytes(self) -> int:
-        return math.prod(self.shape) * self.element.bytes
+        return math.prod(self.shape) * self.slots * self.element.bytes
 
 
 @dataclass(eq=False, slots=True)
@@ -128,7 +137,7 @@ class Scalar:
 class Dot:
     """A matrix product over packed operands: `a` [.., M, K] and `b` [.., K, N]; the accumulator
     starts from `c` (None: zero) and ends in `out` (which may be the same buffer as `c`).
-    `instruction`: the operands are packed for it."""
+    `instruction`: the operands are packed for it. With `direct`, `a` may be read where it lies."""
 
     op: Op
     a: Buffer
@@ -136,6 +145,18 @@ class Dot:
     c: Buffer | None
     out: Buffer
     instruction: DotProduct | None = None
+    direct: Direct | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Direct:
+    """A left operand that need not be packed in each iteration of a loop: the rows that `load` reads are
+    contiguous, and each iteration goes on where the one before ended. `nest` packs it nevertheless,
+    where elements are masked; `table` has room for the address of each row."""
+
+    load: Op
+    nest: Nest
+    table: Buffer
 
 
 @dataclass(eq=False, slots=True)
@@ -159,11 +180,16 @@ class Histogram:
 
 @dataclass(eq=False, slots=True)
 class For:
-    """An `scf.for`. `carried[i]` is the buffer of iteration argument i; None for a scalar."""
+    """An `scf.for`. `carried[i]` is the buffer of iteration argument i; None for a scalar.
+
+    With `products`, up to `slots` iterations are done one after the other, each filling its slot of
+    the operands of the products; then each product is done once for all of them."""
 
     op: Op
     carried: list[Buffer | None]
     body: list[Step]
+    slots: int = 1
+    products: list[Dot] = field(default_factory=list)
 
 
 @dataclass(eq=False, slots=True)

@@ -1,0 +1,74 @@
+"""Matrix products in loops: `total = dot(a, b, total)` need not be done in each iteration.
+
+Where nothing else in the loop reads the accumulator, the operands of several iterations are packed side
+by side and multiplied in one go, as if the inner dimension were longer: the accumulator is loaded and
+stored once for all of them. The order of the additions stays the same.
+"""
+
+from __future__ import annotations
+
+from ..analysis.structure import Structure
+from ..ir.core import Op, Region, Value
+from .direct import direct_rows
+from .steps import Buffer, Dot, For
+
+RUN_BYTES = 1024
+"""Bytes of one row of the left operand that are multiplied in one go."""
+
+PANEL_BYTES = 1 << 17
+"""The most that the packed slots of one operand may fill: both fit into a second-level cache."""
+
+
+def defer_products(loop: For, structure: Structure, buffers: dict[Value, Buffer]) -> list[Buffer]:
+    """Move the products of `loop` that may wait to its `products`; give their operands slots.
+
+    Returns the buffers that must now live as long as the loop.
+    """
+    found = [step for step in loop.body if isinstance(step, Dot) and _may_wait(loop, step)]
+    slots = min(map(_slots, found), default=0)
+    if slots < 1:
+        return []
+    loop.slots, loop.products = slots, found
+    loop.body = [step for step in loop.body if step not in found]
+    alive = []
+    for product in found:
+        _give_slots(product.a, slots, 1)
+        _give_slots(product.b, slots, 0)
+        alive += [product.a, product.b]
+        product.direct = direct_rows(loop, product, structure, buffers)
+        if product.direct is not None:
+            alive.append(product.direct.table)
+    return alive
+
+
+def _give_slots(packed: Buffer, slots: int, axis: int) -> None:
+    packed.slots, packed.slot_axis = slots, axis
+
+
+def _slots(product: Dot) -> int:
+    a, b = product.a, product.b
+    run = a.shape[-1] * a.element.bytes
+    return min(RUN_BYTES // run, PANEL_BYTES // max(a.bytes, b.bytes))
+
+
+def _may_wait(loop: For, product: Dot) -> bool:
+    """Whether the accumulator is carried by the loop and only this product touches it."""
+    if len(product.a.shape) > 2 or product.c is not product.out or product.out not in loop.carried:
+        return False
+    index = loop.carried.index(product.out)
+    region = loop.op.regions[0]
+    argument, passed = region.entry.args[index + 1], region.entry.terminator.operands[index]
+    result = product.op.result
+    if product.op.operands[2] is not argument or passed is not result:
+        return False
+    return _uses(region, argument) == 1 and _uses(region, result) == 1
+
+
+def _uses(region: Region, value: Value) -> int:
+    return sum(_uses_in(op, value) for block in region.blocks for op in block.ops)
+
+
+def _uses_in(op: Op, value: Value) -> int:
+    own = sum(operand is value for operand in op.operands)
+    own += sum(operand is value for _, values in op.successors for operand in values)
+    return own + sum(_uses(nested, value) for nested in op.regions)
