@@ -4,6 +4,8 @@ Least significant digit first: Knuth, "The Art of Computer Programming", volume 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -27,8 +29,8 @@ to `short` elements are ordered by counting."""
 @triton.jit
 def ordered_key(value, DESCENDING: tl.constexpr):
     """An integer whose unsigned order is that of `value`: zeros of both signs are equal, NaN is last."""
+    WIDTH: tl.constexpr = tl.constexpr(max(value.dtype.primitive_bitwidth, 8))
     if value.dtype.is_floating():
-        WIDTH: tl.constexpr = value.dtype.primitive_bitwidth
         value = tl.where(value == 0, 0.0, value)
         value = tl.where(value != value, float("nan"), value)
         if WIDTH == 64:
@@ -40,13 +42,9 @@ def ordered_key(value, DESCENDING: tl.constexpr):
         else:
             bits = value.to(tl.int16, bitcast=True).to(tl.int64)
             key = (bits ^ ((bits >> 63) & 0x7FFF)) + 0x8000
-    elif value.dtype == tl.int1:
-        WIDTH: tl.constexpr = 8
-        key = value.to(tl.int64)
     else:
-        WIDTH: tl.constexpr = value.dtype.primitive_bitwidth
         key = value.to(tl.int64)
-        if value.dtype.is_int_signed():
+        if value.dtype.is_int_signed() and value.dtype != tl.int1:
             if WIDTH == 64:
                 key = key ^ (-9223372036854775807 - 1)
             else:
@@ -359,7 +357,7 @@ def sort_rows(
     here = 0
     for step in range(passes):
         table = fill_(torch.empty((rows, 1 << bits, chunks), dtype=torch.int32, device=device), 0)
-        digit = {"SHIFT": low + step * bits, "BITS": bits, "BLOCK": sizes["ranked"]}
+        digit: dict[str, Any] = {"SHIFT": low + step * bits, "BITS": bits, "BLOCK": sizes["ranked"]}
         launch(count_kernel, rows * chunks, table, words[here], n, chunk, chunks, **digit)
         launch(offsets_kernel, rows, table, chunks << bits, BLOCK=block)
         launch(

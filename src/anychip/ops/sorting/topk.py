@@ -37,9 +37,10 @@ def topk_kernel(
     lane = tl.arange(0, BLOCK)
     none = 0x7FFFFFFFFFFFFFFF
     before = tl.full((), -0x7FFFFFFFFFFFFFFF - 1, tl.int64)
+    words = lane.to(tl.int64)
     if WHOLE:
         key = ordered_key(tl.load(source + lane, mask=lane < n), LARGEST)
-        words = tl.where(lane < n, ((key - 0x80000000) << 32) | lane.to(tl.int64), none)
+        words = tl.where(lane < n, ((key - 0x80000000) << 32) | words, none)
     for j in range(k):
         if WHOLE:
             smallest = tl.where((words > before) | (j == 0), words, none)

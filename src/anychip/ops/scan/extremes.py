@@ -1,0 +1,156 @@
+"""cummax and cummin: the running extreme along a dimension and where it is last. NaN stays once it came."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+
+from ..axis import around, normal_dim
+from ..errors import NotServed
+from ..iteration import power_of_two
+from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
+from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
+from ..samples import tensor
+
+TILES = Tiles(simt={"elements": 2048, "columns": 128}, simd={"elements": 1024, "columns": 256})
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def later_largest(value, index, other, place):
+    """The pair that comes later where it is not smaller."""
+    take = (other >= value) | (other != other)
+    return tl.where(take, other, value), tl.where(take, place, index)
+
+
+@triton.jit
+def later_smallest(value, index, other, place):
+    """The pair that comes later where it is not larger."""
+    take = (other <= value) | (other != other)
+    return tl.where(take, other, value), tl.where(take, place, index)
+
+
+@triton.jit
+def row_extremes_kernel(
+    values, indices, source, rows, length, LARGEST: tl.constexpr, COMPUTE: tl.constexpr,
+    BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr,
+):  # fmt: skip
+    """Along the rows of a contiguous source [rows, length]."""
+    row = tl.program_id(0).to(tl.int64) * BLOCK_K + tl.arange(0, BLOCK_K)
+    lane = tl.arange(0, BLOCK_R)
+    inside = row < rows
+    best = tl.load(source + row * length, mask=inside, other=0).to(COMPUTE)
+    at_best = tl.zeros((BLOCK_K,), tl.int64)
+    for block in range(0, length, BLOCK_R):
+        place = tl.minimum(block + lane, length - 1)
+        mask = inside[:, None] & (block + lane < length)[None, :]
+        value = tl.load(source + row[:, None] * length + place[None, :], mask=inside[:, None], other=0)
+        value = value.to(COMPUTE)
+        index = tl.broadcast_to(place.to(tl.int64)[None, :], (BLOCK_K, BLOCK_R))
+        if LARGEST:
+            running, where = tl.associative_scan((value, index), 1, later_largest)
+            running, where = later_largest(best[:, None], at_best[:, None], running, where)
+        else:
+            running, where = tl.associative_scan((value, index), 1, later_smallest)
+            running, where = later_smallest(best[:, None], at_best[:, None], running, where)
+        at = row[:, None] * length + (block + lane)[None, :]
+        tl.store(values + at, running.to(values.dtype.element_ty), mask=mask)
+        tl.store(indices + at, where, mask=mask)
+        tl.debug_barrier()
+        end = row * length + tl.minimum(block + BLOCK_R, length) - 1
+        best = tl.load(values + end, mask=inside, other=0).to(COMPUTE)
+        at_best = tl.load(indices + end, mask=inside, other=0)
+
+
+@triton.jit
+def column_extremes_kernel(
+    values, indices, source, length, inner, LARGEST: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr
+):
+    """Along the middle of a contiguous source [outer, length, inner], BLOCK columns a program."""
+    blocks = tl.cdiv(inner, BLOCK)
+    program = tl.program_id(0)
+    lane = (program % blocks) * BLOCK + tl.arange(0, BLOCK)
+    at = (program // blocks).to(tl.int64) * length * inner + lane
+    mask = lane < inner
+    best = tl.load(source + at, mask=mask, other=0).to(COMPUTE)
+    where = tl.zeros((BLOCK,), tl.int64)
+    for k in range(length):
+        value = tl.load(source + at, mask=mask, other=0).to(COMPUTE)
+        if LARGEST:
+            best, where = later_largest(best, where, value, k)
+        else:
+            best, where = later_smallest(best, where, value, k)
+        tl.store(values + at, best.to(values.dtype.element_ty), mask=mask)
+        tl.store(indices + at, where, mask=mask)
+        at += inner
+
+
+# ---- forward --------------------------------------------------------------------------------------
+
+
+def _extremes(
+    self: torch.Tensor, values: torch.Tensor, indices: torch.Tensor, dim: int, largest: bool
+) -> None:
+    if self.dtype not in TRITON_DTYPES or indices.dtype != torch.int64:
+        raise NotServed("cummax and cummin", f"dtypes {self.dtype} and {indices.dtype} are not served")
+    dim = normal_dim(dim, self.ndim)
+    if not self.numel():
+        return
+    source = self.contiguous()
+    targets = [
+        x if x.is_contiguous() else torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        for x in (values, indices)
+    ]
+    outer, length, inner = around(self.shape, dim)
+    sizes = TILES.on(self.device)
+    compute = TRITON_DTYPES[compute_dtype(self.dtype)]
+    if inner == 1:
+        block_r = min(power_of_two(length), sizes["elements"])
+        block_k = max(1, min(power_of_two(outer), sizes["elements"] // block_r))
+        launch(
+            row_extremes_kernel, cdiv(outer, block_k), *targets, source, outer, length,
+            LARGEST=largest, COMPUTE=compute, BLOCK_K=block_k, BLOCK_R=block_r,
+        )  # fmt: skip
+    else:
+        block = min(power_of_two(inner), sizes["columns"])
+        launch(
+            column_extremes_kernel, outer * cdiv(inner, block), *targets, source, length, inner,
+            LARGEST=largest, COMPUTE=compute, BLOCK=block,
+        )  # fmt: skip
+    for target, given in zip(targets, (values, indices), strict=True):
+        if target is not given:
+            given.copy_(target)
+
+
+def cummax_helper(self: torch.Tensor, values: torch.Tensor, indices: torch.Tensor, dim: int) -> None:
+    """Running maximum along `dim` into `values`, and the place where it was last into `indices`."""
+    _extremes(self, values, indices, dim, True)
+
+
+def cummin_helper(self: torch.Tensor, values: torch.Tensor, indices: torch.Tensor, dim: int) -> None:
+    """Running minimum along `dim` into `values`, and the place where it was last into `indices`."""
+    _extremes(self, values, indices, dim, False)
+
+
+# ---- record ---------------------------------------------------------------------------------------
+
+
+def _rows(dtype: torch.dtype) -> Sample:
+    x = tensor((4096, 1024), dtype)
+    return Sample((x, torch.empty_like(x), torch.empty_like(x, dtype=torch.int64), 1))
+
+
+for _name, _function in (("cummax", cummax_helper), ("cummin", cummin_helper)):
+    register(
+        Operator(
+            name=_name,
+            domain="scan",
+            overloads=(Overload(f"_{_name}_helper", _function, takes_out=False),),
+            kernels=(row_extremes_kernel, column_extremes_kernel),
+            dtypes=ALL,
+            tiles=TILES,
+            benchmarks=(Benchmark(f"_{_name}_helper", _rows),),
+        )
+    )

@@ -1,0 +1,257 @@
+"""cumsum, cumprod and logcumsumexp along any dimension. A row is scanned block by block with a carry;
+other dimensions step through the rows with one lane per column. A long row that is alone is scanned
+in chunks: totals of the chunks, their scan, and the chunks again with what came before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from triton.language.extra import libdevice
+
+from ..axis import Around, around, delivered, normal_dim
+from ..errors import ArgumentError, NotServed
+from ..iteration import power_of_two
+from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
+from ..pointwise import store_as
+from ..reduce.sums import plus, times
+from ..reduction import accumulator
+from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
+from ..samples import special, tensor
+
+TILES = Tiles(
+    simt={"elements": 2048, "columns": 128, "alone": 64, "chunk": 1 << 14},
+    simd={"elements": 1024, "columns": 256, "alone": 2, "chunk": 1 << 20},
+)
+"""With fewer rows than `alone`, each longer than two chunks, rows are split into chunks."""
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def log_plus(a, b):
+    """log(exp(a) + exp(b)), without overflow."""
+    high = tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+    low = tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)
+    endless = (high == float("inf")) | (high == float("-inf"))
+    return tl.where(endless, high, high + libdevice.log1p(tl.exp(tl.where(endless, 0.0, low - high))))
+
+
+@cache
+def row_scan_kernel(COMBINE: Any) -> Any:
+    """Triton takes a scan's function by name only, so each has kernels of its own."""
+
+    @triton.jit
+    def row_scan_kernel(
+        out, source, before, rows, length, chunk, chunks, IDENTITY: tl.constexpr, COMPUTE: tl.constexpr,
+        TOTAL: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr,
+    ):  # fmt: skip
+        """Scan of chunk c of the rows of a contiguous source [rows, length], going on from
+        before[row, c - 1] if there is such; only its total, out[row, c], if TOTAL."""
+        program = tl.program_id(0)
+        part = program % chunks
+        row = (program // chunks).to(tl.int64) * BLOCK_K + tl.arange(0, BLOCK_K)
+        lane = tl.arange(0, BLOCK_R)
+        inside = row < rows
+        start = part.to(tl.int64) * chunk
+        stop = tl.minimum(start + chunk, length)
+        carry = tl.full((BLOCK_K,), IDENTITY, COMPUTE)
+        if before is not None:
+            earlier = before + row * chunks + part - 1
+            carry = tl.load(earlier, mask=inside & (part > 0), other=IDENTITY).to(COMPUTE)
+        for block in range(start, stop, BLOCK_R):
+            at = row[:, None] * length + (block + lane)[None, :]
+            mask = inside[:, None] & (block + lane < stop)[None, :]
+            value = tl.load(source + at, mask=mask, other=IDENTITY).to(COMPUTE)
+            if not TOTAL:
+                running = COMBINE(carry[:, None], tl.associative_scan(value, 1, COMBINE))
+                store_as(out + at, running, mask)
+            carry = COMBINE(carry, tl.reduce(value, 1, COMBINE))
+        if TOTAL:
+            store_as(out + row * chunks + part, carry, inside)
+
+    return row_scan_kernel
+
+
+@cache
+def column_scan_kernel(COMBINE: Any) -> Any:
+    """The kernel for any dimension but the last."""
+
+    @triton.jit
+    def column_scan_kernel(
+        out, source, length, inner, IDENTITY: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr
+    ):
+        """Scan of a contiguous source [outer, length, inner] along the middle, BLOCK columns a program."""
+        blocks = tl.cdiv(inner, BLOCK)
+        program = tl.program_id(0)
+        lane = (program % blocks) * BLOCK + tl.arange(0, BLOCK)
+        at = (program // blocks).to(tl.int64) * length * inner + lane
+        mask = lane < inner
+        carry = tl.full((BLOCK,), IDENTITY, COMPUTE)
+        for _ in range(length):
+            carry = COMBINE(carry, tl.load(source + at, mask=mask, other=IDENTITY).to(COMPUTE))
+            store_as(out + at, carry, mask)
+            at += inner
+
+    return column_scan_kernel
+
+
+# ---- forward --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """An associative `combine` with its `identity`, as a function along a dimension."""
+
+    name: str
+    combine: Any
+    identity: float
+    _plans: Plans[tuple[Plan, ...]] = field(default_factory=Plans)
+
+    @property
+    def kernels(self) -> tuple[Any, Any]:
+        """The kernels that run it."""
+        return row_scan_kernel(self.combine), column_scan_kernel(self.combine)
+
+    def __call__(
+        self,
+        source: torch.Tensor,
+        dim: int,
+        compute: torch.dtype,
+        result: torch.dtype,
+        out: torch.Tensor | None = None,
+        tiles: Tiles = TILES,
+    ) -> torch.Tensor:
+        """Scan along `dim` in type `compute` into type `result`; `out` is written where it is given."""
+        if source.dtype not in TRITON_DTYPES or result not in TRITON_DTYPES:
+            raise NotServed(self.name, f"dtype {source.dtype} into {result} is not served")
+        dim = normal_dim(dim, source.ndim)
+        dense = source.contiguous()
+        fits = out is not None and out.shape == source.shape and out.is_contiguous() and out.dtype == result
+        target = out if fits else torch.empty(source.shape, dtype=result, device=source.device)
+        assert target is not None
+        if target.numel():
+            key = (signature(dense), dim, compute, result, tiles is TILES)
+            plans = self._plans.get(key)
+            if plans is None:
+                plans = self._plans.remember(
+                    key, self._plan(dense, around(source.shape, dim), compute, tiles)
+                )
+            if len(plans) == 1:
+                plans[0].launch(target, dense, *plans[0].result)
+            else:
+                totals, scan, chunks = plans
+                partial = torch.empty(totals.result, dtype=compute, device=source.device)
+                totals.launch(partial, dense, None)
+                before = torch.empty(totals.result, dtype=compute, device=source.device)
+                scan.launch(before, partial, None)
+                chunks.launch(target, dense, before)
+        return target if fits else delivered(target, out)
+
+    def _plan(
+        self, source: torch.Tensor, space: Around, compute: torch.dtype, tiles: Tiles
+    ) -> tuple[Plan, ...]:
+        sizes = tiles.on(source.device)
+        constants = {"IDENTITY": self.identity, "COMPUTE": TRITON_DTYPES[compute]}
+        outer, length, inner = space
+        if inner > 1:
+            block = min(power_of_two(inner), sizes["columns"])
+            return (
+                Plan(
+                    self.kernels[1], outer * cdiv(inner, block), (length, inner),
+                    {**constants, "BLOCK": block}, label=self.name, result=(),
+                ),
+            )  # fmt: skip
+        block_r = min(power_of_two(length), sizes["elements"])
+        block_k = max(1, min(power_of_two(outer), sizes["elements"] // block_r))
+
+        def plan(rows: int, length: int, chunk: int, chunks: int, total: bool, result: Any = None) -> Plan:
+            return Plan(
+                self.kernels[0], cdiv(rows, block_k) * chunks, (rows, length, chunk, chunks),
+                {**constants, "TOTAL": total, "BLOCK_K": block_k, "BLOCK_R": block_r},
+                label=self.name, result=result,
+            )  # fmt: skip
+
+        if outer >= sizes["alone"] or length < 2 * sizes["chunk"]:
+            return (plan(outer, length, length, 1, False, (None,)),)
+        chunks = cdiv(length, sizes["chunk"])
+        return (
+            plan(outer, length, sizes["chunk"], chunks, True, (outer, chunks)),
+            plan(outer, chunks, chunks, 1, False),
+            plan(outer, length, sizes["chunk"], chunks, False),
+        )
+
+
+SUM = Scan("cumsum", plus, 0)
+PRODUCT = Scan("cumprod", times, 1)
+LOGARITHM = Scan("logcumsumexp", log_plus, float("-inf"))
+
+
+def _result(self: torch.Tensor, dtype: torch.dtype | None, out: Any) -> torch.dtype:
+    if dtype is not None or out is not None:
+        return dtype or out.dtype
+    return self.dtype if self.dtype.is_floating_point or self.dtype.is_complex else torch.int64
+
+
+def cumsum(self: torch.Tensor, dim: int, *, dtype: Any = None, out: Any = None) -> torch.Tensor:
+    """Running sum along `dim`; integers and booleans as int64."""
+    result = _result(self, dtype, out)
+    return SUM(self, dim, accumulator(result), result, out)
+
+
+def cumprod(self: torch.Tensor, dim: int, *, dtype: Any = None, out: Any = None) -> torch.Tensor:
+    """Running product along `dim`; integers and booleans as int64."""
+    result = _result(self, dtype, out)
+    return PRODUCT(self, dim, accumulator(result), result, out)
+
+
+def logcumsumexp(self: torch.Tensor, dim: int, *, out: Any = None) -> torch.Tensor:
+    """Logarithm of the running sum of exponentials along `dim`."""
+    if not self.dtype.is_floating_point:
+        raise ArgumentError(f'"logcumsumexp_out_cpu" not implemented for {self.dtype}')
+    return LOGARITHM(self, dim, accumulator(self.dtype), self.dtype, out)
+
+
+# ---- record ---------------------------------------------------------------------------------------
+
+
+def _samples(dtype: torch.dtype) -> Iterable[Sample]:
+    for shape, dim in (((33,), 0), ((5, 7), 1), ((3, 4, 5), 1), ((), 0), ((0, 3), 1), ((2, 1500), -1)):
+        low, high = (None, None) if len(shape) != 2 or dtype.is_floating_point else (0, 2)
+        yield Sample((tensor(shape, dtype, low, high), dim))
+    yield Sample((tensor((6, 4), dtype).t(), 1))
+    if dtype.is_floating_point:
+        yield Sample((special(dtype).reshape(2, 4), 0))
+
+
+def _near_one(dtype: torch.dtype) -> Iterable[Sample]:
+    for shape, dim in (((33,), 0), ((5, 7), 1), ((3, 4, 5), 1), ((), 0), ((0, 3), 1)):
+        yield Sample((tensor(shape, dtype, 0.5, 1.5), dim))
+
+
+def _rows(dtype: torch.dtype) -> Sample:
+    return Sample((tensor((4096, 1024), dtype), 1))
+
+
+for _scan, _name, _function, _draw, _dtypes in (
+    (SUM, "cumsum", cumsum, _samples, (*FLOATING, *INTEGRAL)),
+    (PRODUCT, "cumprod", cumprod, _near_one, (*FLOATING, torch.int64)),
+    (LOGARITHM, "_logcumsumexp", logcumsumexp, _samples, FLOATING),
+):
+    register(
+        Operator(
+            name=_scan.name,
+            domain="scan",
+            overloads=(Overload(_name, _function, _draw),),
+            kernels=_scan.kernels,
+            dtypes=_dtypes,
+            tiles=TILES,
+            benchmarks=(Benchmark(_name, _rows),),
+            tolerance=4.0,
+        )
+    )

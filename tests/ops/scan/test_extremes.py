@@ -1,0 +1,31 @@
+"""cummax and cummin through PyTorch's functions, whose helpers write into tensors that are given."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import anychip
+from anychip.ops.launch import launches
+from anychip.ops.registry import ALL
+from anychip.ops.samples import special, tensor
+
+
+def inputs(dtype: torch.dtype) -> list[tuple[torch.Tensor, int]]:
+    found = [(tensor(shape, dtype), dim) for shape, dim in (((33,), 0), ((5, 7), 1), ((3, 4, 5), 1), ((), 0))]
+    found += [(tensor((2, 1500), dtype), -1), (tensor((6, 4), dtype).t(), 0), (tensor((0, 3), dtype), 1)]
+    return found + ([(special(dtype), 0)] if dtype.is_floating_point else [])
+
+
+@pytest.mark.parametrize("dtype", ALL, ids=str)
+@pytest.mark.parametrize("name", ["cummax", "cummin"])
+def test_values_and_indices_are_pytorchs(name: str, dtype: torch.dtype) -> None:
+    function = getattr(torch, name)
+    for x, dim in inputs(dtype):
+        expected = function(x, dim)
+        before = sum(launches.values())
+        with anychip.using("strict"):
+            actual = function(x, dim)
+        assert not x.numel() or sum(launches.values()) > before
+        torch.testing.assert_close(actual[0], expected[0], rtol=0, atol=0, equal_nan=True)
+        assert torch.equal(actual[1], expected[1])
