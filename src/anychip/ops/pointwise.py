@@ -154,7 +154,8 @@ def tiled_kernel(
 
 def writable(x: torch.Tensor) -> torch.Tensor:
     """`x` itself; ArgumentError if several of its elements are one place in memory."""
-    if any(stride == 0 and size > 1 for stride, size in zip(x.stride(), x.shape, strict=True)):
+    shared = any(stride == 0 and size > 1 for stride, size in zip(x.stride(), x.shape, strict=True))
+    if shared and x.numel():
         raise ArgumentError(
             "unsupported operation: more than one element of the written-to tensor refers to a single "
             "memory location. Please clone() the tensor before performing the operation."
