@@ -1,0 +1,488 @@
+"""Batch normalisation, training and inference, with its running statistics and its backward operators.
+Ioffe and Szegedy, arXiv:1502.03167. A channel is `outer` runs of `inner` elements, so that one kernel
+serves [n, c, ...] in rows of pixels and channels-last layouts, where neighbouring channels are one tile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+
+from ..errors import ArgumentError, NotServed
+from ..iteration import power_of_two
+from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits, signature
+from ..memory.copy import COPY
+from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
+from ..samples import tensor
+
+TILES = Tiles(simt={"elements": 1024, "channels": 32}, simd={"elements": 1024, "channels": 64})
+PLANS: Plans[Plan] = Plans()
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit(do_not_specialize=["momentum", "eps"])
+def batch_statistics_kernel(
+    mean_out, scale_out, running_mean, running_var, source, channels, outer, inner,
+    stride_c, stride_outer, stride_inner, momentum: tl.int64, eps: tl.int64,
+    VARIANCE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
+):  # fmt: skip
+    """Mean, and 1 / sqrt(variance + eps) (the variance itself if VARIANCE), of a block of channels; the
+    running statistics, where there are some, move towards them by `momentum`."""
+    channel = tl.program_id(0) * BLOCK_C + tl.arange(0, BLOCK_C)
+    inside = channel < channels
+    lane = tl.arange(0, BLOCK_S)
+    source += (channel.to(tl.int64) * stride_c)[:, None] + (lane.to(tl.int64) * stride_inner)[None, :]
+    count = tl.zeros((), COMPUTE) + outer * inner
+    total = tl.zeros((BLOCK_C, BLOCK_S), COMPUTE)
+    for n in range(outer):
+        row = source + n.to(tl.int64) * stride_outer
+        for first in range(0, inner, BLOCK_S):
+            mask = inside[:, None] & (lane < inner - first)[None, :]
+            total += tl.load(row + first.to(tl.int64) * stride_inner, mask=mask, other=0).to(COMPUTE)
+    mean = tl.sum(total, 1) / count
+    squares = tl.zeros((BLOCK_C, BLOCK_S), COMPUTE)
+    for n in range(outer):
+        row = source + n.to(tl.int64) * stride_outer
+        for first in range(0, inner, BLOCK_S):
+            mask = inside[:, None] & (lane < inner - first)[None, :]
+            value = tl.load(row + first.to(tl.int64) * stride_inner, mask=mask, other=0).to(COMPUTE)
+            centred = tl.where(mask, value - mean[:, None], 0.0)
+            squares += centred * centred
+    sum_of_squares = tl.sum(squares, 1)
+    variance = sum_of_squares / count
+    share = momentum.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    small = eps.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    if running_mean is not None:
+        old = tl.load(running_mean + channel, mask=inside, other=0).to(COMPUTE)
+        new = share * mean + (1 - share) * old
+        tl.store(running_mean + channel, new.to(running_mean.dtype.element_ty), mask=inside)
+    if running_var is not None:
+        old = tl.load(running_var + channel, mask=inside, other=0).to(COMPUTE)
+        new = share * (sum_of_squares / (count - 1)) + (1 - share) * old
+        tl.store(running_var + channel, new.to(running_var.dtype.element_ty), mask=inside)
+    tl.store(mean_out + channel, mean.to(mean_out.dtype.element_ty), mask=inside)
+    if VARIANCE:
+        scale = variance
+    else:
+        scale = 1.0 / tl.sqrt(variance + small)
+    tl.store(scale_out + channel, scale.to(scale_out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def channel_tile(
+    channels, outer, inner, stride_c, stride_outer, stride_inner, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr
+):
+    """This program's channels, whether they are inside, its elements' offsets, and their mask."""
+    tiles_s = tl.cdiv(inner, BLOCK_S)
+    tiles_c = tl.cdiv(channels, BLOCK_C)
+    program = tl.program_id(0)
+    first = (program % tiles_s).to(tl.int64) * BLOCK_S
+    rest = program // tiles_s
+    channel = (rest % tiles_c) * BLOCK_C + tl.arange(0, BLOCK_C)
+    run = (rest // tiles_c).to(tl.int64)
+    lane = tl.arange(0, BLOCK_S)
+    inside = channel < channels
+    mask = inside[:, None] & (lane < inner - first)[None, :]
+    at = run * stride_outer + first * stride_inner
+    at = at + (channel.to(tl.int64) * stride_c)[:, None] + (lane.to(tl.int64) * stride_inner)[None, :]
+    return channel, inside, at, mask
+
+
+@triton.jit
+def reciprocal_deviation(variance, channel, inside, eps, COMPUTE: tl.constexpr):
+    """1 / sqrt(variance + eps) of a block of channels."""
+    small = eps.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    return 1.0 / tl.sqrt(tl.load(variance + channel, mask=inside, other=1).to(COMPUTE) + small)
+
+
+@triton.jit(do_not_specialize=["eps"])
+def batch_norm_kernel(
+    out, source, mean, scale, weight, bias, channels, outer, inner, stride_c, stride_outer, stride_inner,
+    eps: tl.int64,
+    VARIANCE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
+):  # fmt: skip
+    """(source - mean) / deviation * weight + bias, over one tile; `scale` is the variance if VARIANCE,
+    else the reciprocal deviation."""
+    channel, inside, at, mask = channel_tile(
+        channels, outer, inner, stride_c, stride_outer, stride_inner, BLOCK_C, BLOCK_S
+    )
+    if VARIANCE:
+        factor = reciprocal_deviation(scale, channel, inside, eps, COMPUTE)
+    else:
+        factor = tl.load(scale + channel, mask=inside, other=0).to(COMPUTE)
+    if weight is not None:
+        factor *= tl.load(weight + channel, mask=inside, other=0).to(COMPUTE)
+    addend = -tl.load(mean + channel, mask=inside, other=0).to(COMPUTE) * factor
+    if bias is not None:
+        addend += tl.load(bias + channel, mask=inside, other=0).to(COMPUTE)
+    value = tl.load(source + at, mask=mask, other=0).to(COMPUTE)
+    tl.store(out + at, (value * factor[:, None] + addend[:, None]).to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit(do_not_specialize=["eps"])
+def batch_norm_sums_kernel(
+    sum_g, sum_gx, gradient, source, mean, scale, channels, outer, inner,
+    stride_c, stride_outer, stride_inner, eps: tl.int64,
+    VARIANCE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
+):  # fmt: skip
+    """Sums of the gradient, and of its product with the normalised source, of a block of channels."""
+    channel = tl.program_id(0) * BLOCK_C + tl.arange(0, BLOCK_C)
+    inside = channel < channels
+    lane = tl.arange(0, BLOCK_S)
+    start = (channel.to(tl.int64) * stride_c)[:, None] + (lane.to(tl.int64) * stride_inner)[None, :]
+    centre = tl.load(mean + channel, mask=inside, other=0).to(COMPUTE)
+    if VARIANCE:
+        factor = reciprocal_deviation(scale, channel, inside, eps, COMPUTE)
+    else:
+        factor = tl.load(scale + channel, mask=inside, other=0).to(COMPUTE)
+    total_g = tl.zeros((BLOCK_C, BLOCK_S), COMPUTE)
+    total_gx = tl.zeros((BLOCK_C, BLOCK_S), COMPUTE)
+    for n in range(outer):
+        for first in range(0, inner, BLOCK_S):
+            mask = inside[:, None] & (lane < inner - first)[None, :]
+            at = start + (n.to(tl.int64) * stride_outer + first.to(tl.int64) * stride_inner)
+            g = tl.load(gradient + at, mask=mask, other=0).to(COMPUTE)
+            x = tl.load(source + at, mask=mask, other=0).to(COMPUTE)
+            total_g += g
+            total_gx += g * (x - centre[:, None])
+    tl.store(sum_g + channel, tl.sum(total_g, 1), mask=inside)
+    tl.store(sum_gx + channel, tl.sum(total_gx, 1) * factor, mask=inside)
+
+
+@triton.jit(do_not_specialize=["eps"])
+def batch_norm_input_gradient_kernel(
+    out, gradient, source, mean, scale, weight, sum_g, sum_gx, channels, outer, inner,
+    stride_c, stride_outer, stride_inner, eps: tl.int64,
+    TRAIN: tl.constexpr, VARIANCE: tl.constexpr, COMPUTE: tl.constexpr,
+    BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
+):  # fmt: skip
+    """(g - mean(g) - xhat mean(g xhat)) weight / deviation over one tile; without the means if not TRAIN."""
+    channel, inside, at, mask = channel_tile(
+        channels, outer, inner, stride_c, stride_outer, stride_inner, BLOCK_C, BLOCK_S
+    )
+    if VARIANCE:
+        deviation = reciprocal_deviation(scale, channel, inside, eps, COMPUTE)
+    else:
+        deviation = tl.load(scale + channel, mask=inside, other=0).to(COMPUTE)
+    factor = deviation
+    if weight is not None:
+        factor *= tl.load(weight + channel, mask=inside, other=0).to(COMPUTE)
+    g = tl.load(gradient + at, mask=mask, other=0).to(COMPUTE)
+    if TRAIN:
+        count = tl.zeros((), COMPUTE) + outer * inner
+        centre = tl.load(mean + channel, mask=inside, other=0).to(COMPUTE)
+        slope = tl.load(sum_gx + channel, mask=inside, other=0) / count * deviation
+        level = tl.load(sum_g + channel, mask=inside, other=0) / count
+        x = tl.load(source + at, mask=mask, other=0).to(COMPUTE)
+        g = g - level[:, None] - (x - centre[:, None]) * slope[:, None]
+    tl.store(out + at, (g * factor[:, None]).to(out.dtype.element_ty), mask=mask)
+
+
+# ---- launch ---------------------------------------------------------------------------------------
+
+
+class Layout(NamedTuple):
+    """A source in a layout that the kernels read, and how: sizes with strides, and blocks."""
+
+    source: torch.Tensor
+    format: Any
+    sizes: tuple[int, ...]
+    blocks: dict[str, Any]
+    blocks_of_channels: int
+    tiles: int
+
+
+def _layout(name: str, input: torch.Tensor) -> Layout:
+    """Channels-last tensors are read as they are, the rest is made contiguous."""
+    if input.dtype not in FLOATING:
+        raise NotServed(name, f"dtype {input.dtype} is not served")
+    if input.ndim < 2:
+        raise ArgumentError(f"{name}: expected at least 2 dimensions, but got shape {list(input.shape)}")
+    layout: Any = torch.contiguous_format
+    if not input.is_contiguous():
+        for candidate in {4: [torch.channels_last], 5: [torch.channels_last_3d]}.get(input.ndim, []):
+            if input.is_contiguous(memory_format=candidate):
+                layout = candidate
+    channels, pixels = input.shape[1], math.prod(input.shape[2:])
+    if layout is not torch.contiguous_format or pixels == 1:
+        sizes = (channels, 1, input.shape[0] * pixels, 1, 0, channels)
+    else:
+        sizes = (channels, input.shape[0], pixels, pixels, channels * pixels, 1)
+    tiles = TILES.on(input.device)
+    if sizes[3] == 1:
+        block_c = min(power_of_two(channels), tiles["channels"])
+        block_s = min(power_of_two(sizes[2]), tiles["elements"] // block_c)
+    else:
+        block_s = min(power_of_two(sizes[2]), tiles["elements"])
+        block_c = 1
+    blocks = {
+        "COMPUTE": TRITON_DTYPES[compute_dtype(input.dtype)], "BLOCK_C": block_c, "BLOCK_S": block_s,
+    }  # fmt: skip
+    count = cdiv(channels, block_c)
+    source = input.contiguous(memory_format=layout)
+    return Layout(source, layout, sizes, blocks, count, count * sizes[1] * cdiv(sizes[2], block_s))
+
+
+def _plan(kernel: Any, layout: Layout, programs: int, label: str, *operands: Any, **constants: Any) -> Plan:
+    key = (kernel.__name__, signature(layout.source, *operands), label, tuple(constants.values()))
+    plan = PLANS.get(key)
+    if plan is None:
+        plan = Plan(kernel, programs, layout.sizes, {**constants, **layout.blocks}, label=label)
+        PLANS.remember(key, plan)
+    return plan
+
+
+def statistics(
+    layout: Layout, running_mean: torch.Tensor | None, running_var: torch.Tensor | None, momentum: float,
+    eps: float, dtype: torch.dtype, variance: bool, label: str,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Mean, and reciprocal deviation or biased variance, of every channel; updates running statistics."""
+    channels, device = layout.sizes[0], layout.source.device
+    mean = torch.empty((channels,), dtype=dtype, device=device)
+    scale = torch.empty((channels,), dtype=dtype, device=device)
+    plan = _plan(
+        batch_statistics_kernel, layout, layout.blocks_of_channels, label, running_mean, running_var, mean,
+        VARIANCE=variance,
+    )  # fmt: skip
+    numbers = (scalar_bits(momentum, True), scalar_bits(eps, True))
+    plan.launch(mean, scale, running_mean, running_var, layout.source, numbers=numbers)
+    return mean, scale
+
+
+def _contiguous(x: torch.Tensor | None) -> torch.Tensor | None:
+    return None if x is None else x.contiguous()
+
+
+def _apply(
+    layout: Layout, mean: torch.Tensor, scale: torch.Tensor, weight: torch.Tensor | None,
+    bias: torch.Tensor | None, eps: float, variance: bool, label: str, out: torch.Tensor | None = None,
+) -> torch.Tensor:  # fmt: skip
+    mean, scale, weight, bias = mean.contiguous(), scale.contiguous(), _contiguous(weight), _contiguous(bias)
+    plan = _plan(
+        batch_norm_kernel, layout, layout.tiles, label, mean, scale, weight, bias, VARIANCE=variance
+    )  # fmt: skip
+    if out is None:
+        out = torch.empty_like(layout.source)
+    plan.launch(out, layout.source, mean, scale, weight, bias, numbers=(scalar_bits(eps, True),))
+    return out
+
+
+# ---- forward, backward ----------------------------------------------------------------------------
+
+
+def native_batch_norm(
+    input: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None,
+    running_mean: torch.Tensor | None, running_var: torch.Tensor | None, training: bool, momentum: float,
+    eps: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """(normalised, mean, reciprocal deviation); the last two are empty unless `training`."""
+    label = "native_batch_norm"
+    layout = _layout(label, input)
+    dtype = input.dtype if weight is None else torch.promote_types(input.dtype, weight.dtype)
+    if running_mean is not None and weight is None:
+        dtype = torch.promote_types(dtype, running_mean.dtype)
+    if training:
+        mean, scale = statistics(layout, running_mean, running_var, momentum, eps, dtype, False, label)
+        return _apply(layout, mean, scale, weight, bias, eps, False, label), mean, scale
+    if running_mean is None or running_var is None:
+        raise ArgumentError("running_mean and running_var must be defined in evaluation mode")
+    out = _apply(layout, running_mean, running_var, weight, bias, eps, True, label)
+    nothing = torch.empty((0,), dtype=dtype, device=input.device)
+    return out, nothing, torch.empty_like(nothing)
+
+
+def native_batch_norm_no_stats(
+    input: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, training: bool,
+    momentum: float, eps: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """native_batch_norm without running statistics."""
+    return native_batch_norm(input, weight, bias, None, None, training, momentum, eps)
+
+
+def batch_norm_with_update(
+    input: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, running_mean: torch.Tensor,
+    running_var: torch.Tensor, momentum: float, eps: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """native_batch_norm in training, and a reserve that is empty."""
+    found = native_batch_norm(input, weight, bias, running_mean, running_var, True, momentum, eps)
+    return *found, torch.empty((0,), dtype=torch.uint8, device=input.device)
+
+
+def batch_norm_update_stats(
+    input: torch.Tensor, running_mean: torch.Tensor | None, running_var: torch.Tensor | None, momentum: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(mean, biased variance) of every channel, after moving the running statistics."""
+    label = "batch_norm_update_stats"
+    dtype = input.dtype
+    if running_mean is not None:
+        dtype = torch.promote_types(dtype, running_mean.dtype)
+    return statistics(_layout(label, input), running_mean, running_var, momentum, 0.0, dtype, True, label)
+
+
+def native_batch_norm_backward(
+    grad_out: torch.Tensor, input: torch.Tensor, weight: torch.Tensor | None,
+    running_mean: torch.Tensor | None, running_var: torch.Tensor | None, save_mean: torch.Tensor | None,
+    save_invstd: torch.Tensor | None, train: bool, eps: float, output_mask: Sequence[bool],
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:  # fmt: skip
+    """Gradients of input, weight and bias, each None where `output_mask` says it is not wanted."""
+    label = "native_batch_norm_backward"
+    layout = _layout(label, input)
+    gradient = grad_out.contiguous(memory_format=layout.format)
+    mean, scale = (save_mean, save_invstd) if train else (running_mean, running_var)
+    if mean is None or scale is None:
+        raise ArgumentError(f"{label}: the statistics that the forward pass used are needed")
+    mean, scale, weight = mean.contiguous(), scale.contiguous(), _contiguous(weight)
+    compute = compute_dtype(input.dtype)
+    sum_g = torch.empty((layout.sizes[0],), dtype=compute, device=input.device)
+    sum_gx = torch.empty((layout.sizes[0],), dtype=compute, device=input.device)
+    numbers = (scalar_bits(eps, True),)
+    if train or output_mask[1] or output_mask[2]:
+        plan = _plan(
+            batch_norm_sums_kernel, layout, layout.blocks_of_channels, label, mean, scale,
+            VARIANCE=not train,
+        )  # fmt: skip
+        plan.launch(sum_g, sum_gx, gradient, layout.source, mean, scale, numbers=numbers)
+    grad_input = None
+    if output_mask[0]:
+        grad_input = torch.empty_like(layout.source)
+        plan = _plan(
+            batch_norm_input_gradient_kernel, layout, layout.tiles, label, mean, scale, weight,
+            TRAIN=train, VARIANCE=not train,
+        )  # fmt: skip
+        operands = (grad_input, gradient, layout.source, mean, scale, weight, sum_g, sum_gx)
+        plan.launch(*operands, numbers=numbers)
+    dtype = input.dtype if weight is None else weight.dtype
+    return (
+        grad_input,
+        _converted(sum_gx, dtype) if output_mask[1] else None,
+        _converted(sum_g, dtype) if output_mask[2] else None,
+    )
+
+
+def _converted(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return x if x.dtype == dtype else COPY(x, out=torch.empty(x.shape, dtype=dtype, device=x.device))
+
+
+def batch_norm_backward(
+    grad_out: torch.Tensor, input: torch.Tensor, weight: torch.Tensor, running_mean: torch.Tensor | None,
+    running_var: torch.Tensor | None, save_mean: torch.Tensor | None, save_var: torch.Tensor | None,
+    update: bool, eps: float, output_mask: Sequence[bool], reserve: torch.Tensor,
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:  # fmt: skip
+    """native_batch_norm_backward under its later name."""
+    return native_batch_norm_backward(
+        grad_out, input, weight, running_mean, running_var, save_mean, save_var, update, eps, output_mask
+    )
+
+
+# ---- record ---------------------------------------------------------------------------------------
+
+
+def _inputs(dtype: torch.dtype) -> Iterable[torch.Tensor]:
+    yield tensor((3, 5, 4, 7), dtype)
+    yield tensor((6, 70), dtype)
+    if dtype == torch.float32:
+        yield tensor((2, 3, 5), dtype)
+        yield tensor((2, 3, 2, 3, 4), dtype)
+        yield tensor((3, 5, 4, 7), dtype).contiguous(memory_format=torch.channels_last)
+        yield tensor((4, 3, 7), dtype).transpose(0, 2)
+
+
+def _parameters(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    shape, dtype = (x.shape[1],), x.dtype
+    return (
+        tensor(shape, dtype, seed=1), tensor(shape, dtype, seed=2),
+        tensor(shape, dtype, seed=3), tensor(shape, dtype, 0.5, 2.0, seed=4),
+    )  # fmt: skip
+
+
+def _samples(dtype: torch.dtype) -> Iterable[Sample]:
+    for x in _inputs(dtype):
+        for training in (True, False):
+            yield Sample((x, *_parameters(x), training, 0.1, 1e-5))
+    yield Sample((tensor((3, 5, 4), dtype), None, None, None, None, True, 0.1, 1e-5))
+
+
+def _with_stats(dtype: torch.dtype) -> Iterable[Sample]:
+    return list(_samples(dtype))[:2]
+
+
+def _no_stats(dtype: torch.dtype) -> Iterable[Sample]:
+    x = tensor((3, 5, 4, 7), dtype)
+    yield Sample((x, *_parameters(x)[:2], True, 0.1, 1e-5))
+
+
+def _with_update(dtype: torch.dtype) -> Iterable[Sample]:
+    x = tensor((3, 5, 4, 7), dtype)
+    yield Sample((x, *_parameters(x), 0.1, 1e-5))
+
+
+def _updates(dtype: torch.dtype) -> Iterable[Sample]:
+    x = tensor((3, 5, 4, 7), dtype)
+    yield Sample((x, *_parameters(x)[2:], 0.25))
+
+
+def _gradients(dtype: torch.dtype) -> Iterable[Sample]:
+    for x in _inputs(dtype):
+        weight, _, running_mean, running_var = _parameters(x)
+        dims = [d for d in range(x.ndim) if d != 1]
+        mean = x.double().mean(dims).to(dtype)
+        invstd = (x.double().var(dims, correction=0) + 1e-5).rsqrt().to(dtype)
+        for train in (True, False):
+            yield Sample(
+                (
+                    tensor(x.shape, dtype, seed=5), x, weight, running_mean, running_var, mean, invstd,
+                    train, 1e-5, [True, True, True],
+                )
+            )  # fmt: skip
+
+
+def _later_gradients(dtype: torch.dtype) -> Iterable[Sample]:
+    for sample in list(_gradients(dtype))[:1]:
+        yield Sample((*sample.arguments, torch.empty((0,), dtype=torch.uint8)))
+
+
+def _layer(dtype: torch.dtype) -> Sample:
+    x = tensor((8, 64, 56, 56), dtype)
+    return Sample((x, *_parameters(x), True, 0.1, 1e-5))
+
+
+def _layer_gradient(dtype: torch.dtype) -> Sample:
+    x = tensor((8, 64, 56, 56), dtype)
+    gradient, mean, invstd = tensor(x.shape, dtype, seed=5), tensor((64,), dtype), tensor((64,), dtype, 1, 2)
+    rest = (None, None, mean, invstd, True, 1e-5, [True, True, True])
+    return Sample((gradient, x, tensor((64,), dtype), *rest))
+
+
+register(
+    Operator(
+        name="batch_norm",
+        domain="normalization",
+        overloads=(
+            Overload("native_batch_norm", native_batch_norm, _samples, takes_out=False),
+            Overload("_native_batch_norm_legit", native_batch_norm, _with_stats, takes_out=False),
+            Overload(
+                "_native_batch_norm_legit.no_stats", native_batch_norm_no_stats, _no_stats, takes_out=False
+            ),
+            Overload("_batch_norm_with_update", batch_norm_with_update, _with_update, takes_out=False),
+            Overload("batch_norm_update_stats", batch_norm_update_stats, _updates, takes_out=False),
+            Overload("native_batch_norm_backward", native_batch_norm_backward, _gradients, takes_out=False),
+            Overload("batch_norm_backward", batch_norm_backward, _later_gradients, takes_out=False),
+        ),
+        kernels=(
+            batch_statistics_kernel, batch_norm_kernel, batch_norm_sums_kernel,
+            batch_norm_input_gradient_kernel,
+        ),
+        dtypes=FLOATING,
+        tiles=TILES,
+        benchmarks=(
+            Benchmark("native_batch_norm", _layer),
+            Benchmark("native_batch_norm_backward", _layer_gradient),
+        ),
+        tolerance=8.0,
+    )
+)  # fmt: skip
