@@ -124,7 +124,7 @@ def multinomial(
     work = torch.empty(self.shape, dtype=torch.float64, device=self.device)
     block = min(power_of_two(width), TILES.on(self.device)["block"])
     checks: dict[str, Any] = {"debug": True, "sanitize_overflow": False}
-    if replacement:
+    if replacement or num_samples == 1:
         launch(running_sums_kernel, rows, work, weights, width, BLOCK=block, **checks)
         wide = min(power_of_two(num_samples), TILES.on(self.device)["block"])
         launch(

@@ -68,13 +68,18 @@ def random_kernel(
     """Fill a contiguous `out` with numbers of one kind, computed in TYPE: uniform in [low, high), normal
     with mean low and deviation high (or e to the power of that), Cauchy with median low and width high,
     exponential with rate low, the number of the first success with probability low, coins that show one
-    with probability low, or integers in [low, low + high), where high = 0 stands for 2^64."""
+    with probability low, or integers in [low, low + high): high is at most 2^32 for "integers", and 0
+    stands for 2^64 for "wide_integers"."""
     first = tl.program_id(0).to(tl.int64) * BLOCK
     lane = tl.arange(0, BLOCK)
     offset = first + lane
     key = seed.to(tl.int64)
     a, b, c, d = tl.randint4x(key, offset)
     if KIND == "integers":
+        span = high.to(tl.int64).to(tl.uint64)
+        carry = (b.to(tl.uint32).to(tl.uint64) * span) >> 32
+        value = low.to(tl.int64) + ((a.to(tl.uint32).to(tl.uint64) * span + carry) >> 32).to(tl.int64)
+    elif KIND == "wide_integers":
         wide = (a.to(tl.uint32).to(tl.uint64) << 32) | b.to(tl.uint32).to(tl.uint64)
         span = high.to(tl.int64).to(tl.uint64)
         wide = tl.where(span == 0, wide, wide % tl.maximum(span, 1))
@@ -224,7 +229,8 @@ def random_from(self: torch.Tensor, low: int, high: int | None, *, generator: An
             if not ends[0] <= value <= ends[1]:
                 raise ArgumentError(f"{end} is out of bounds for {self.dtype}: {value}")
     span = high - low
-    return _fill(self, "integers", low, span - (1 << 64) if span >= 1 << 63 else span, generator)
+    kind = "integers" if span <= 1 << 32 else "wide_integers"
+    return _fill(self, kind, low, span - (1 << 64) if span >= 1 << 63 else span, generator)
 
 
 def largest_integer(dtype: torch.dtype) -> int:
