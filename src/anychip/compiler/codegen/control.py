@@ -14,9 +14,11 @@ from ..schedule.steps import (
     If,
     Jump,
     Nest,
+    Reduce,
     Scalar,
     Scan,
     Step,
+    Sweep,
     While,
 )
 from . import each, elementwise, memory
@@ -28,6 +30,7 @@ from .llvm_types import Val, register_type
 from .nests import NestEmitter
 from .products import ProductLoop
 from .scan import emit_histogram, emit_scan
+from .sweeps import SweepEmitter
 
 
 class StepEmitter:
@@ -88,7 +91,20 @@ class StepEmitter:
         if step.products:
             ProductLoop(self, step).emit()
             return
-        b, scalars, op = self.b, self.context.scalars, step.op
+        args = step.op.regions[0].entry.args[1:]
+
+        def body() -> None:
+            self._enter(args, step.carried)
+            self.steps(step.body)
+
+        self.counted(step.op, body)
+        for result, buffer in zip(step.op.results, step.carried, strict=True):
+            if buffer is not None:
+                self.context.available.add(result)
+
+    def counted(self, op: Op, emit_body: Callable[[], None]) -> None:
+        """The loop of an `scf.for` with the scalars that it carries; `emit_body` does the rest."""
+        b, scalars = self.b, self.context.scalars
         lower, upper, stride = (scalars[v] for v in op.operands[:3])
         body = op.regions[0].entry
         header, inside, done = (b.label(n) for n in ("for", "body", "end"))
@@ -96,30 +112,52 @@ class StepEmitter:
         b.place(header)
         counter = b.phi(lower.type)
         counter.add(lower, before)
-        phis = self._carry(body.args[1:], step.carried, op.operands[3:], before)
+        phis = self._carry(body.args[1:], op.operands[3:], before)
         predicate = "ult" if op.attrs.get("unsigned") else "slt"
         b.cond_br(b.icmp(predicate, counter.val, upper), inside, done)
         b.place(inside)
         scalars[body.args[0]] = counter.val
-        self._enter(body.args[1:], step.carried)
-        self.steps(step.body)
+        emit_body()
         following = b.add(counter.val, stride)
         counter.add(following, b.block)
         self._pass(phis, body.terminator.operands)
         b.br(header)
         b.place(done)
-        for result, buffer, phi in zip(op.results, step.carried, phis, strict=True):
+        for result, phi in zip(op.results, phis, strict=True):
             if phi is not None:
                 scalars[result] = phi.val
-            elif buffer is not None:
-                self.context.available.add(result)
 
-    def _carry(
-        self, args: list[Value], carried: list[Buffer | None], initial: list[Value], before: str
-    ) -> list[Phi | None]:
+    def _sweep(self, step: Sweep) -> None:
+        b, scalars, op = self.b, self.context.scalars, step.op
+        if step.limit is None:
+            SweepEmitter(self, step.nest).emit()
+            return
+        lower, upper, stride = (scalars[v] for v in op.operands[:3])
+        few, many, done = (b.label(n) for n in ("few", "many", "swept"))
+        reach = b.mul(stride, b.int(step.limit, stride.type))
+        b.cond_br(b.icmp("sle", b.binary("sub", upper, lower), reach), few, many)
+        totals = [r for root in step.nest.roots if isinstance(root, Reduce) for r in root.op.results]
+        results = [r for r in (*op.results, *totals) if not r.shape]
+        ends: list[tuple[list[Val], str]] = []
+        for label, emit in (
+            (few, lambda: SweepEmitter(self, step.nest).emit()),
+            (many, lambda: self.steps(step.otherwise)),
+        ):
+            b.place(label)
+            emit()
+            ends.append(([scalars[r] for r in results], b.block))
+            b.br(done)
+        b.place(done)
+        for k, result in enumerate(results):
+            phi = b.phi(register_type(result.element))
+            for values, label in ends:
+                phi.add(values[k], label)
+            scalars[result] = phi.val
+
+    def _carry(self, args: list[Value], initial: list[Value], before: str) -> list[Phi | None]:
         phis: list[Phi | None] = []
-        for arg, buffer, value in zip(args, carried, initial, strict=True):
-            if buffer is not None:
+        for arg, value in zip(args, initial, strict=True):
+            if arg.shape:
                 phis.append(None)
                 continue
             phi = self.b.phi(register_type(arg.element))
@@ -169,7 +207,7 @@ class StepEmitter:
         header, inside, done = (b.label(n) for n in ("while", "do", "end"))
         before = b.block
         b.place(header)
-        phis = self._carry(first.args, step.carried, op.operands, before)
+        phis = self._carry(first.args, op.operands, before)
         self._enter(first.args, step.carried)
         self.steps(step.before)
         condition, *forwarded = first.terminator.operands
@@ -308,6 +346,7 @@ _EMITTERS: dict[type, Callable[[StepEmitter, object], None]] = {
     Scan: lambda self, step: emit_scan(self.context, step),  # type: ignore[arg-type]
     Histogram: lambda self, step: emit_histogram(self.context, step),  # type: ignore[arg-type]
     For: StepEmitter._for,  # type: ignore[dict-item]
+    Sweep: StepEmitter._sweep,  # type: ignore[dict-item]
     If: StepEmitter._if,  # type: ignore[dict-item]
     While: StepEmitter._while,  # type: ignore[dict-item]
     Jump: StepEmitter._jump,  # type: ignore[dict-item]

@@ -76,6 +76,10 @@ class Evaluation:
     def is_assumed(self, mask: Value, point: Point) -> bool:
         return (mask, tuple(i.tag for i in point)) in self.assumed
 
+    def bind(self, value: Value, point: Point, register: Val) -> None:
+        """Take `register` for `value` at `point`."""
+        self._memo[value, point] = register
+
     # --- evaluation ----------------------------------------------------------------------------
     def _evaluate(self, value: Value, point: Point) -> Lane:
         if self.assumed and self.is_assumed(value, point):
@@ -350,6 +354,41 @@ def _divide(ev: Evaluation, op: Op, value: Value, point: Point) -> Lane:
     return with_exact(result, exact, [inside])
 
 
+_MIRRORED = {"slt": "sgt", "sle": "sge", "sgt": "slt", "sge": "sle"}
+
+
+def _compare(ev: Evaluation, op: Op, value: Value, point: Point) -> Lane:
+    """An index against a bound, as what is left to the bound against the lanes' constants: these are
+    narrow and the same in every chunk, whatever the index's type."""
+    x, y = (ev.lane(v, point) for v in op.operands)
+    exact = _exact(ev, op, x, y)
+    predicate = op.attrs["predicate"]
+    if predicate not in _MIRRORED:
+        return exact()
+    if isinstance(x, Val) and isinstance(y, Lin):
+        x, y, predicate = y, x, _MIRRORED[predicate]
+    if not isinstance(x, Lin) or not isinstance(y, Val) or y.lanes != 1:
+        return exact()
+    span = max(x.pattern) - min(x.pattern)
+    if x.terms or x.guards or x.is_uniform or ev.linear.may_wrap(x) or span > _NARROW_SPAN:
+        return exact()
+    b, low = ev.b, min(x.pattern)
+    room = b.intrinsic("llvm.ssub.sat", y, b.add(ev.linear.base(x), b.int(low, x.type)))
+    room = b.intrinsic(
+        "llvm.smin", b.intrinsic("llvm.smax", room, b.int(-1, x.type)), b.int(span + 1, x.type)
+    )
+    bits = min(32, max(8, ev.context.target.vector_bits // ev.lanes), x.type.bits)
+    bits = bits if span + 1 < 1 << (bits - 1) else min(32, x.type.bits)
+    if bits != x.type.bits:
+        room = b.cast("trunc", room, f"i{bits}")
+    lanes = b.ints([p - low for p in x.pattern], f"i{bits}")
+    return b.icmp(predicate, lanes, b.splat(room, ev.lanes))
+
+
+_NARROW_SPAN = 1 << 14
+"""Lanes that lie closer together than this are compared in at most 32 bits."""
+
+
 def _add_pointer(ev: Evaluation, op: Op, value: Value, point: Point) -> Lane:
     x, y = (ev.lane(v, point) for v in op.operands)
     pointer_type = element_of(value.type)
@@ -400,6 +439,7 @@ RULES: dict[str, Rule] = {
     "arith.divui": _divide,
     "arith.remsi": _divide,
     "arith.remui": _divide,
+    "arith.cmpi": _compare,
     "tt.addptr": _add_pointer,
     "tt.bitcast": _bitcast,
 }

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..ir.core import Op, Value
+from ..schedule.axes import root_values
 from ..schedule.steps import Each, Nest, Reduce, Store, Write
+from ..schedule.units import REDUCING
 from . import casts, each, memory
 from .builder import I32, Builder
 from .context import Context
@@ -16,9 +19,6 @@ from .evaluate import Evaluation, Index, Point
 from .llvm_types import LLType, Val
 from .masks import MaskBounds
 from .reduce import Accumulators
-
-UNITS = 4
-"""Chunks of a unit in a nest that reduces: independent accumulators hide the latency of adding."""
 
 
 def loop(b: Builder, count: int, step: int, body: Callable[[Val | int], None], first: int = 0) -> None:
@@ -51,16 +51,15 @@ class NestEmitter:
         self.patterns = lane_patterns(nest)
         self.reduces = [r for r in nest.roots if isinstance(r, Reduce)]
         self.column = bool(self.reduces) and nest.reduce_axis != nest.vector_axis
-        extent = nest.lane_extents[nest.vector_axis] if nest.domain else 1
-        chunks = nest.domain[nest.vector_axis] // extent if nest.domain else 1
-        self.units = min(UNITS if self.reduces else 1, chunks)
+        self.units = nest.units
         self.unit_axis = nest.vector_axis
         self.group = max((r.buffer.group for r in nest.roots if isinstance(r, Write)), default=1)
         if nest.turned_axis is not None:
             self.unit_axis, self.units = nest.turned_axis, nest.lanes // self.group
         elif self.group > 1:
             self.unit_axis, self.units = len(nest.domain) - 2, self.group
-        self.accumulators = [Accumulators(context, r, nest.lanes, self.units) for r in self.reduces]
+        parts = self.units if self.column else min(self.units, REDUCING)
+        self.accumulators = [Accumulators(context, r, nest.lanes, parts) for r in self.reduces]
 
     def emit(self) -> None:
         """Emit the loops, the body and what follows a reduction; mark the results available."""
@@ -153,22 +152,24 @@ class NestEmitter:
         self.b.place(done)
 
     def _bounds(self, position: dict[int, Val | int]) -> MaskBounds:
+        values = [v for root in self.nest.roots for v in root_values(root)]
+        return self._bounds_of(position, values, [r.op for r in self.nest.roots if isinstance(r, Store)])
+
+    def _bounds_of(self, position: dict[int, Val | int], values: list[Value], stores: list[Op]) -> MaskBounds:
+        """When is every mask true under which `values` are loaded and `stores` are done?"""
         rank = len(self.nest.domain)
         wide = Evaluation(self.context, self.nest.lanes * self.units)
         point = tuple(self._index(a, position[a], 0, self.units) for a in range(rank))
         bounds = MaskBounds(wide)
-        values = []
-        stores = []
-        for root in self.nest.roots:
-            if isinstance(root, Store):
-                stores.append((root.op, point))
-            operands = [root.value] if isinstance(root, Write) else root.op.operands
-            values += [(v, point) for v in operands if v.shape]
-        bounds.collect(values, stores)
+        bounds.collect([(v, point) for v in values], [(op, point) for op in stores])
         return bounds
 
+    def _evaluation(self, points: list[Point], assumed: frozenset) -> Evaluation:
+        """Where the values of a unit are computed."""
+        return Evaluation(self.context, self.nest.lanes, assumed)
+
     def _body(self, points: list[Point], first: bool, assumed: frozenset) -> None:
-        ev = Evaluation(self.context, self.nest.lanes, assumed)
+        ev = self._evaluation(points, assumed)
         if self.group > 1:
             self._grouped(ev, points)
             return

@@ -89,9 +89,9 @@ class Accumulators:
 
     def add(self, ev: Evaluation, chunk: int, values: list[Val], first: bool) -> None:
         """Combine one chunk into its accumulator; with `first`, it becomes the accumulator."""
-        slots = self.slots[chunk]
-        if not first:
-            values = ev.region(self.root.op.regions[0], [*self.values(chunk), *values])
+        slots = self.slots[chunk % self.units]
+        if not first or chunk >= self.units:
+            values = ev.region(self.root.op.regions[0], [*self.values(chunk % self.units), *values])
         for slot, value, element in zip(slots, values, self.elements, strict=True):
             self.b.store(self.b.splat(value, self.lanes), slot, element.bytes)
 

@@ -24,6 +24,15 @@ def root_values(root: Store | Write | Reduce | Each) -> list[Value]:
     return [v for v in root.op.operands if v.shape]
 
 
+def nest_values(nest: Nest) -> list[Value]:
+    """The tile values that a nest evaluates at its own index: for its roots, and for its loop."""
+    values = [v for root in nest.roots for v in root_values(root)]
+    for loop in nest.loop.loops() if nest.loop is not None else ():
+        body = loop.op.regions[0].entry
+        values += [v for v in (*body.terminator.operands, *loop.op.operands[3:]) if v.shape]
+    return values
+
+
 def walk_inline(
     roots: list[Value], rank: int, is_placed: Callable[[Value], bool]
 ) -> Iterator[tuple[Value, Point, bool]]:
@@ -64,7 +73,7 @@ def choose_axes(nest: Nest, structure: Structure, buffers: dict[Value, Buffer], 
         nest.axes, nest.lanes, nest.lane_extents = tuple(range(rank)), 1, (*(1,) * (rank - 1), packs[0])
         nest.vector_axis = rank - 1
         return
-    values = [v for root in nest.roots for v in root_values(root)]
+    values = nest_values(nest)
     own = {r.value for r in nest.roots if isinstance(r, Write) and buffers.get(r.value) is r.buffer}
     bits = 8
     score = [0.0] * rank
@@ -140,7 +149,7 @@ def _set_lanes(nest: Nest, vector_axis: int, lanes: int, accesses: Sequence[Line
     inner = () if nest.reduce_axis in (None, vector_axis) else (nest.reduce_axis,)
     nest.axes = (*outer, vector_axis, *inner)
     nest.vector_axis = vector_axis
-    nest.turned_axis = _turned_axis(nest)
+    nest.turned_axis = _turned_axis(nest) if nest.loop is None else None
 
 
 def _is_broken(linear: Linear, vector_axis: int, axis: int, covered: int) -> bool:

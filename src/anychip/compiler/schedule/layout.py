@@ -12,8 +12,9 @@ from ..analysis.polynomial import ONE
 from ..analysis.structure import Structure
 from ..ir.core import Value
 from ..targets.target import Target
-from .axes import choose_axes, root_values, walk_inline
-from .steps import Buffer, Each, For, Graph, If, Nest, Reduce, Step, While, Write
+from .axes import choose_axes, nest_values, walk_inline
+from .steps import Buffer, Each, For, Graph, If, Nest, Reduce, Step, Sweep, While, Write
+from .units import choose_units
 
 
 def lay_out(body: Graph, structure: Structure, buffers: dict[Value, Buffer], target: Target) -> None:
@@ -21,6 +22,7 @@ def lay_out(body: Graph, structure: Structure, buffers: dict[Value, Buffer], tar
     nests = list(_nests([body], 0))
     for _, nest in sorted(nests, key=lambda item: -item[0]):
         choose_axes(nest, structure, buffers, target)
+        choose_units(nest, buffers, target)
         _orient(nest, buffers)
 
 
@@ -34,6 +36,9 @@ def _nests(steps: list[Step], depth: int) -> Iterator[tuple[int, Nest]]:
                     yield from _nests([root.body], depth + 1)
         elif isinstance(step, For):
             yield from _nests(step.body, depth + 1)
+        elif isinstance(step, Sweep):
+            yield depth + 1, step.nest
+            yield from _nests(step.otherwise, depth)
         elif isinstance(step, While):
             yield from _nests(step.before, depth + 1)
             yield from _nests(step.after, depth + 1)
@@ -55,8 +60,7 @@ def _orient(nest: Nest, buffers: dict[Value, Buffer]) -> None:
             for buffer in root.buffers:
                 if buffer is not None:
                     _along(buffer, axis - (root.axis < axis))
-    values = [v for root in nest.roots for v in root_values(root)]
-    for value, point, leaf in walk_inline(values, len(nest.domain), lambda v: v in buffers):
+    for value, point, leaf in walk_inline(nest_values(nest), len(nest.domain), lambda v: v in buffers):
         if leaf and value in buffers:
             along = [k for k, index in enumerate(point) if index.strides[axis] == ONE]
             if along:

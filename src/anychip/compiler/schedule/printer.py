@@ -15,12 +15,14 @@ from .steps import (
     Jump,
     Nest,
     Reduce,
+    RegisterLoop,
     Root,
     Scalar,
     Scan,
     Schedule,
     Step,
     Store,
+    Sweep,
     While,
     Write,
 )
@@ -59,7 +61,9 @@ def _steps(steps: list[Step], depth: int) -> Iterator[str]:
         if isinstance(step, Nest):
             loops = ", ".join(f"axis {a}: {step.domain[a]} by {step.lane_extents[a]}" for a in step.axes)
             reduced = f", reduces axis {step.reduce_axis}" if step.reduce_axis is not None else ""
-            yield f"{pad}nest [{loops}] {step.lanes} lanes{reduced}"
+            yield f"{pad}nest [{loops}] {step.units} x {step.lanes} lanes{reduced}"
+            if step.loop is not None:
+                yield from _register_loop(step.loop, depth + 1)
             for root in step.roots:
                 yield f"{pad}  {_root(root)}"
         elif isinstance(step, Scalar | Jump):
@@ -76,6 +80,11 @@ def _steps(steps: list[Step], depth: int) -> Iterator[str]:
             if step.products:
                 yield f"{pad}  after every {step.slots} iterations and the last"
                 yield from _steps([*step.products], depth + 2)
+        elif isinstance(step, Sweep):
+            yield from _steps([step.nest], depth)
+            if step.limit is not None:
+                yield f"{pad}or, for more than {step.limit} iterations"
+                yield from _steps(step.otherwise, depth + 1)
         elif isinstance(step, If):
             yield f"{pad}if {_op(step.op)} -> {', '.join(map(_buffer, step.results))}"
             yield from _steps(step.then, depth + 1)
@@ -90,3 +99,15 @@ def _steps(steps: list[Step], depth: int) -> Iterator[str]:
             for number, (_, inner) in enumerate(step.blocks):
                 yield f"{pad}block {number}"
                 yield from _steps(inner, depth + 1)
+
+
+def _register_loop(loop: RegisterLoop, depth: int) -> Iterator[str]:
+    pad = "  " * depth
+    tiles = [value for value in loop.op.regions[0].entry.terminator.operands if value.shape]
+    yield f"{pad}in registers: for {_op(loop.op)}"
+    for step in loop.body:
+        if isinstance(step, RegisterLoop):
+            yield from _register_loop(step, depth + 1)
+        else:
+            yield f"{pad}  {_op(step.op)}"
+    yield f"{pad}  carry {', '.join('%' + value.name for value in tiles)}"

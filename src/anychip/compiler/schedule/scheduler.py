@@ -40,6 +40,7 @@ from .steps import (
     While,
     Write,
 )
+from .sweep import SweepFinder, settle
 
 
 def schedule(func: Func, target: Target) -> Schedule:
@@ -66,7 +67,9 @@ class Scheduler:
 
     def run(self) -> Schedule:
         body = self._graph(None, self.func.body, [])
+        SweepFinder(self.buffers, self.placement, self.order, self._touch).turn([body])
         lay_out(body, self.structure, self.buffers, self.target)
+        settle([body], self.target)
         return Schedule(body, self.buffers, arena.plan(self.lifetimes))
 
     # --- buffers -----------------------------------------------------------------------------

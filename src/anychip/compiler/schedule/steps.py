@@ -8,6 +8,7 @@ other steps are control flow and the few operations with loops of their own.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..ir.core import Block, Op, Value
@@ -114,7 +115,9 @@ class Nest:
     """A loop nest over `domain`. `axes` are its loops from outermost to innermost. A chunk of
     `lanes` elements covers `lane_extents[a]` elements of axis a, with `vector_axis` fastest.
     With `turned_axis`, square blocks of that axis and the vector axis are transposed in registers
-    before they are written: what is read lies along one axis, the buffers along the other."""
+    before they are written: what is read lies along one axis, the buffers along the other.
+    The body handles `units` chunks along the vector axis. With `loop`, they first run that whole
+    loop, and the roots use the tiles that it carries as registers."""
 
     domain: tuple[int, ...]
     roots: list[Root]
@@ -124,6 +127,8 @@ class Nest:
     lane_extents: tuple[int, ...] = ()
     vector_axis: int = 0
     turned_axis: int | None = None
+    units: int = 1
+    loop: RegisterLoop | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -193,6 +198,37 @@ class For:
 
 
 @dataclass(eq=False, slots=True)
+class RegisterLoop:
+    """An `scf.for` that runs inside a nest, with the carried tiles in registers."""
+
+    op: Op
+    body: list[Scalar | RegisterLoop]
+
+    def loops(self) -> Iterator[RegisterLoop]:
+        """This loop and those inside."""
+        yield self
+        for step in self.body:
+            if isinstance(step, RegisterLoop):
+                yield from step.loops()
+
+
+@dataclass(eq=False, slots=True)
+class Sweep:
+    """A loop over carried tiles turned inside out: the nest's units each run the whole loop, so that
+    what it carries stays in registers. `otherwise` are the same loop and what follows it over
+    buffers: the way of more than `limit` iterations (None: the nest serves any number)."""
+
+    nest: Nest
+    otherwise: list[Step]
+    limit: int | None = None
+
+    @property
+    def op(self) -> Op:
+        assert self.nest.loop is not None
+        return self.nest.loop.op
+
+
+@dataclass(eq=False, slots=True)
 class If:
     """An `scf.if`; `results[i]` is the buffer of result i, None for a scalar."""
 
@@ -230,7 +266,7 @@ class Graph:
     results: list[Buffer | None] = field(default_factory=list)
 
 
-Step = Nest | Scalar | Dot | Scan | Histogram | For | If | While | Jump | Graph
+Step = Nest | Scalar | Dot | Scan | Histogram | For | Sweep | If | While | Jump | Graph
 
 
 @dataclass(eq=False, slots=True)
