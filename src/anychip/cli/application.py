@@ -13,7 +13,7 @@ import typer
 
 from .. import __version__
 from ..errors import AnychipError
-from . import bench, chips, demo, doctor, explain, operators
+from . import bench, chips, demo, doctor, explain, operators, proof
 
 application = typer.Typer(
     name="anychip",
@@ -51,6 +51,7 @@ application.command("doctor")(doctor.doctor)
 application.command("explain")(explain.explain)
 application.command("demo")(demo.demo)
 application.command("ops")(operators.ops)
+application.command("test")(proof.prove)
 application.command("chips")(chips.chips)
 application.add_typer(bench.application, name="bench")
 

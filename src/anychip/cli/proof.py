@@ -1,0 +1,180 @@
+"""`anychip test`: the proof of operators on the machine at hand.
+
+Flows in: names of operators, overloads or entries of PyTorch's database, or "--all". Flows out: a table
+of outcomes, JSON, and with "--record" the record of this chip.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .console import messages, output, progress, table, write_json
+from .errors import CommandError, MissingExtra, did_you_mean
+
+if TYPE_CHECKING:
+    from ..evidence.outcome import Proof
+
+SAMPLES = 8
+COLUMNS = (
+    "subject", "dtype", "verdict", ("passed", "right"), ("failed", "right"), ("not served", "right"),
+    "overloads of ours that ran",
+)  # fmt: skip
+LEDGER = Path("build/evidence")
+
+
+def prove(
+    operators: Annotated[
+        list[str] | None,
+        typer.Argument(help="Operators, ATen overloads, or entries of PyTorch's database of samples."),
+    ] = None,
+    dtype: Annotated[
+        list[str] | None, typer.Option(help="Try only this element type; may be repeated.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Samples of each kind.")] = SAMPLES,
+    all_samples: Annotated[bool, typer.Option("--all-samples", help="Try every sample.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every operator and entry.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    record: Annotated[
+        bool, typer.Option("--record", help="With --all: write evidence/operators/<chip>.json.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="With --all: go on where an interrupted run ended.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+) -> None:
+    """Prove operators by PyTorch's own samples on this machine, under the strict policy.
+
+    Each result is compared with PyTorch's, in the same type and in float64, and our kernels must have
+    been launched. Exit status 1 if a trial failed.
+    """
+    try:
+        from ..evidence import campaign, outcome
+        from ..evidence import record as records
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "numpy"):
+            raise
+        raise MissingExtra("test", "PyTorch", "pip install 'anychip[test]'") from None
+    limit = None if all_samples else samples
+    wanted = campaign.tasks(_subjects(operators or [], everything), _dtypes(dtype or []))
+    if not wanted:
+        raise CommandError("none of the operators has samples in these element types.")
+    if (record or resume) and not everything:
+        raise CommandError("--record and --resume are for the whole library.", "Add --all.")
+    terms = {"versions": records.versions(), "commit": records.commit(), "limit": limit}
+    ledger = None
+    proofs: list[outcome.Proof] = []
+    if everything:
+        file = LEDGER / f"{records.chip_identifier()}.jsonl"
+        if not resume:
+            file.unlink(missing_ok=True)
+        ledger = campaign.Ledger(file, terms)
+        proofs = [ledger.proofs[task] for task in wanted if task in ledger.proofs]
+        wanted = [task for task in wanted if task not in ledger.proofs]
+    with progress(quiet=as_json) as display:
+        bar = display.add_task("operators", total=len(wanted) + len(proofs), completed=len(proofs))
+        for proof in campaign.run(wanted, limit=limit, jobs=jobs):
+            proofs.append(proof)
+            if ledger is not None:
+                ledger.add(proof)
+            display.update(bar, advance=1, description=f"{proof.subject} {proof.dtype}")
+    if record:
+        command = "anychip test --all --record" + (
+            " --all-samples" if limit is None else f" --samples {limit}"
+        )
+        written = records.write(records.compose(proofs, command, limit))
+        messages.print(f"wrote {written}")
+    if as_json:
+        write_json([proof.to_json() | {"verdict": proof.verdict} for proof in proofs])
+    else:
+        _print(proofs, brief=everything)
+    if any(proof.verdict == "failed" for proof in proofs):
+        raise typer.Exit(1)
+
+
+def _dtypes(names: list[str]) -> list[str]:
+    from ..evidence.opinfo import DTYPES
+
+    known = [str(dtype).removeprefix("torch.") for dtype in DTYPES]
+    for name in names:
+        if name not in known:
+            raise CommandError(
+                f"there is no element type {name!r} among those tried.", did_you_mean(name, known)
+            )
+    return names
+
+
+def _subjects(names: list[str], everything: bool) -> list[str]:
+    """The subjects that the names stand for: an operator's record and every entry about it, an overload's
+    likewise, or one entry."""
+    from ..evidence import opinfo, proof, record
+    from ..ops.registry import operators, overloads
+
+    if everything:
+        if names:
+            raise CommandError("--all takes no names.")
+        return proof.subjects()
+    if not names:
+        raise CommandError("name an operator, or use --all.", "`anychip ops` lists the operators.")
+    found: list[str] = []
+    for name in names:
+        bases = set()
+        if name in operators():
+            bases = {record.base(overload.name) for overload in operators()[name].overloads} | {name}
+            found.append(proof.RECORD + name)
+        elif name in overloads():
+            bases = {record.base(name)}
+            found.append(proof.RECORD + overloads()[name][0].name)
+        elif name in opinfo.entries():
+            found.append(name)
+        else:
+            known = {*operators(), *overloads(), *opinfo.entries()}
+            raise CommandError(f"there is no operator {name!r}.", did_you_mean(name, known))
+        found += [entry for entry in opinfo.entries() if bases & opinfo.names_of(entry)]
+    return list(dict.fromkeys(found))
+
+
+def _print(proofs: list[Proof], brief: bool) -> None:
+    shown = [proof for proof in proofs if not brief or proof.verdict == "failed"]
+    rows = [(proof.subject, proof.dtype, proof.verdict, *_counts(proof)) for proof in shown]
+    columns = (
+        "subject",
+        "dtype",
+        "verdict",
+        ("passed", "right"),
+        ("failed", "right"),
+        ("not served", "right"),
+    )
+    if rows:
+        output.print(table((*columns, "overloads of ours that ran"), rows))
+    for proof in shown:
+        for failure in proof.failures:
+            output.print(
+                f"{proof.subject} {proof.dtype} {failure.kind}: {failure.reason}\n    {failure.inputs}",
+                markup=False, highlight=False,
+            )  # fmt: skip
+        if proof.died:
+            output.print(f"{proof.subject} {proof.dtype}: {proof.died}", markup=False)
+        if not brief:
+            for reason, number in proof.unserved.items():
+                output.print(f"{proof.subject} {proof.dtype} not served x{number}: {reason}", markup=False)
+    totals: dict[str, int] = {}
+    for proof in proofs:
+        totals[proof.verdict] = totals.get(proof.verdict, 0) + 1
+    trials = {word: sum(proof.total(word) for proof in proofs) for word in ("passed", "failed", "unserved")}
+    output.print(
+        f"{len(proofs)} proofs: " + ", ".join(f"{number} {word}" for word, number in sorted(totals.items()))
+        + f"; {trials['passed']} trials passed, {trials['failed']} failed, {trials['unserved']} not served."
+    )  # fmt: skip
+
+
+def _counts(proof: Proof) -> tuple[Any, ...]:
+    ran = ", ".join(sorted(proof.overloads))
+    return (
+        proof.total("passed"),
+        proof.total("failed"),
+        proof.total("unserved"),
+        ran if len(ran) < 90 else ran[:87] + "...",
+    )
