@@ -80,7 +80,16 @@ class Proof:
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
-        return asdict(self)
+        return {
+            "subject": self.subject,
+            "dtype": self.dtype,
+            "verdicts": {kind: dict(counts) for kind, counts in self.verdicts.items()},
+            "overloads": {name: asdict(tally) for name, tally in self.overloads.items()},
+            "failures": [asdict(failure) for failure in self.failures],
+            "unserved": dict(self.unserved),
+            "seconds": self.seconds,
+            "died": self.died,
+        }
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Proof:
