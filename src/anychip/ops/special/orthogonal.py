@@ -49,10 +49,10 @@ def legendre_step(x, q, p, k):
 def recurred(x, degree, first, skipped, STEP: tl.constexpr):
     """The polynomial of `degree` where not `skipped`: 1 for 0, `first` for 1, then step by step."""
     largest = tl.max(tl.where(skipped, 0, degree)).to(tl.int32)
-    below = x * 0 + 1
+    below = tl.where(x == x, 1, 1).to(x.dtype)
     value = first
     for k in range(1, largest):
-        above = STEP(x, value, below, k + x * 0)
+        above = STEP(x, value, below, (k + degree * 0).to(x.dtype))
         below = value
         value = tl.where(k < degree, above, value)
     value = tl.where(degree == 0, 1.0, value)
