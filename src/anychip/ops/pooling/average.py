@@ -1,0 +1,411 @@
+"""Average pooling, ordinary and adaptive, forward and backward. Backward each input element gathers its
+share of the windows that it is in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+from ..errors import ArgumentError, NotServed
+from ..launch import TRITON_DTYPES, Plan, Plans, compute_dtype, signature
+from ..memory.copy import copy_
+from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, Samples, register
+from ..samples import tensor
+from .window import (
+    TILES,
+    UNROLLED_TAPS,
+    Windows,
+    adaptive,
+    blocks,
+    channels,
+    first_window,
+    last_window,
+    regular,
+    result_for,
+    strides,
+    tile_place,
+    window_start,
+    window_stop,
+)
+
+PLANS: Plans[Plan] = Plans()
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def divisor(o, size, count, kernel, stride, padding, ADAPTIVE: tl.constexpr, PADDED: tl.constexpr):
+    """The number of positions of window o that count: those of the padding, too, if PADDED."""
+    start = window_start(o, size, count, stride, padding, ADAPTIVE)
+    stop = window_stop(o, size, count, kernel, stride, padding, ADAPTIVE)
+    if PADDED:
+        counted = tl.minimum(stop, size + padding) - start
+    else:
+        counted = tl.minimum(stop, size) - tl.maximum(start, 0)
+    return counted
+
+
+@triton.jit
+def taken(source, d, h, w, D, H, W, stop_d, stop_h, stop_w, s_d, s_h, s_w, keep, COMPUTE: tl.constexpr):
+    """source[d, h, w] for a row of h and a row of w, zero beyond the windows' ends and the input's."""
+    inside_h = (h >= 0) & (h < H) & (h < stop_h) & (d >= 0) & (d < D) & (d < stop_d)
+    inside_w = (w >= 0) & (w < W) & (w < stop_w)
+    at = d.to(tl.int64) * s_d + (h.to(tl.int64) * s_h)[:, None] + (w.to(tl.int64) * s_w)[None, :]
+    return tl.load(source + at, mask=inside_h[:, None] & inside_w[None, :] & keep, other=0).to(COMPUTE)
+
+
+@triton.jit
+def average_kernel(
+    out, source, channels, D, H, W, count_d, count_h, count_w, kernel_d, kernel_h, kernel_w,
+    stride_d, stride_h, stride_w, pad_d, pad_h, pad_w, override,
+    s_n: tl.int64, s_c: tl.int64, s_d, s_h, s_w, o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
+    LONGEST_D: tl.constexpr, LONGEST_H: tl.constexpr, LONGEST_W: tl.constexpr, UNROLL: tl.constexpr,
+    ADAPTIVE: tl.constexpr, PADDED: tl.constexpr, OVERRIDE: tl.constexpr, COMPUTE: tl.constexpr,
+    BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
+):  # fmt: skip
+    """out[plane, o] = sum of source over window o / number of positions (or `override`, if OVERRIDE)."""
+    plane, d, h, w, keep = tile_place(count_d, count_h, count_w, BLOCK_H, BLOCK_W)
+    source += (plane // channels).to(tl.int64) * s_n + (plane % channels).to(tl.int64) * s_c
+    out += (plane // channels).to(tl.int64) * o_n + (plane % channels).to(tl.int64) * o_c
+    start_d = window_start(d, D, count_d, stride_d, pad_d, ADAPTIVE)
+    start_h = window_start(h, H, count_h, stride_h, pad_h, ADAPTIVE)
+    start_w = window_start(w, W, count_w, stride_w, pad_w, ADAPTIVE)
+    stop_d = window_stop(d, D, count_d, kernel_d, stride_d, pad_d, ADAPTIVE)
+    stop_h = window_stop(h, H, count_h, kernel_h, stride_h, pad_h, ADAPTIVE)
+    stop_w = window_stop(w, W, count_w, kernel_w, stride_w, pad_w, ADAPTIVE)
+    total = tl.zeros((BLOCK_H, BLOCK_W), COMPUTE)
+    if UNROLL:
+        for k_d in tl.static_range(LONGEST_D):
+            for k_h in tl.static_range(LONGEST_H):
+                for k_w in tl.static_range(LONGEST_W):
+                    total += taken(
+                        source, start_d + k_d, start_h + k_h, start_w + k_w, D, H, W,
+                        stop_d, stop_h, stop_w, s_d, s_h, s_w, keep, COMPUTE,
+                    )  # fmt: skip
+    else:
+        for k_d in range(LONGEST_D):
+            for k_h in range(LONGEST_H):
+                for k_w in range(LONGEST_W):
+                    total += taken(
+                        source, start_d + k_d, start_h + k_h, start_w + k_w, D, H, W,
+                        stop_d, stop_h, stop_w, s_d, s_h, s_w, keep, COMPUTE,
+                    )  # fmt: skip
+    if OVERRIDE:
+        count = tl.zeros((BLOCK_H, BLOCK_W), tl.int32) + override
+    else:
+        depth = divisor(d, D, count_d, kernel_d, stride_d, pad_d, ADAPTIVE, PADDED)
+        height = divisor(h, H, count_h, kernel_h, stride_h, pad_h, ADAPTIVE, PADDED)
+        width = divisor(w, W, count_w, kernel_w, stride_w, pad_w, ADAPTIVE, PADDED)
+        count = (depth * height)[:, None] * width[None, :]
+    if COMPUTE.is_floating():
+        total = total / count.to(COMPUTE)
+    else:
+        total = total // tl.where(keep, count, 1).to(COMPUTE)
+    at = d.to(tl.int64) * o_d + (h.to(tl.int64) * o_h)[:, None] + (w.to(tl.int64) * o_w)[None, :]
+    tl.store(out + at, total.to(out.dtype.element_ty), mask=keep)
+
+
+@triton.jit
+def share(
+    gradient, o_d, o_h, o_w, D, H, W, count_d, count_h, count_w, kernel_d, kernel_h, kernel_w,
+    stride_d, stride_h, stride_w, pad_d, pad_h, pad_w, override, stop_d, stop_h, stop_w, g_d, g_h, g_w, keep,
+    ADAPTIVE: tl.constexpr, PADDED: tl.constexpr, OVERRIDE: tl.constexpr, COMPUTE: tl.constexpr,
+):  # fmt: skip
+    """gradient[o] / divisor(o) for the windows o that are before the stops, else zero."""
+    inside_h = (o_h < stop_h) & (o_d < stop_d)
+    mask = inside_h[:, None] & (o_w < stop_w)[None, :] & keep
+    at = o_d.to(tl.int64) * g_d + (o_h.to(tl.int64) * g_h)[:, None] + (o_w.to(tl.int64) * g_w)[None, :]
+    value = tl.load(gradient + at, mask=mask, other=0).to(COMPUTE)
+    if OVERRIDE:
+        count = override
+    else:
+        depth = divisor(o_d, D, count_d, kernel_d, stride_d, pad_d, ADAPTIVE, PADDED)
+        height = divisor(o_h, H, count_h, kernel_h, stride_h, pad_h, ADAPTIVE, PADDED)
+        width = divisor(o_w, W, count_w, kernel_w, stride_w, pad_w, ADAPTIVE, PADDED)
+        count = (depth * height)[:, None] * width[None, :]
+    if COMPUTE.is_floating():
+        part = tl.where(mask, value / count.to(COMPUTE), 0)
+    else:
+        part = value // tl.where(mask, count, 1).to(COMPUTE)
+    return part
+
+
+@triton.jit
+def average_gradient_kernel(
+    out, gradient, channels, D, H, W, count_d, count_h, count_w, kernel_d, kernel_h, kernel_w,
+    stride_d, stride_h, stride_w, pad_d, pad_h, pad_w, override,
+    g_n: tl.int64, g_c: tl.int64, g_d, g_h, g_w, o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
+    MOST_D: tl.constexpr, MOST_H: tl.constexpr, MOST_W: tl.constexpr, UNROLL: tl.constexpr,
+    ADAPTIVE: tl.constexpr, PADDED: tl.constexpr, OVERRIDE: tl.constexpr, COMPUTE: tl.constexpr,
+    BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
+):  # fmt: skip
+    """out[plane, i] = sum over the windows that i is in of their gradient / number of positions."""
+    plane, d, h, w, keep = tile_place(D, H, W, BLOCK_H, BLOCK_W)
+    gradient += (plane // channels).to(tl.int64) * g_n + (plane % channels).to(tl.int64) * g_c
+    out += (plane // channels).to(tl.int64) * o_n + (plane % channels).to(tl.int64) * o_c
+    first_d = first_window(d, D, count_d, kernel_d, stride_d, pad_d, ADAPTIVE)
+    first_h = first_window(h, H, count_h, kernel_h, stride_h, pad_h, ADAPTIVE)
+    first_w = first_window(w, W, count_w, kernel_w, stride_w, pad_w, ADAPTIVE)
+    stop_d = last_window(d, D, count_d, stride_d, pad_d, ADAPTIVE)
+    stop_h = last_window(h, H, count_h, stride_h, pad_h, ADAPTIVE)
+    stop_w = last_window(w, W, count_w, stride_w, pad_w, ADAPTIVE)
+    total = tl.zeros((BLOCK_H, BLOCK_W), COMPUTE)
+    if UNROLL:
+        for k_d in tl.static_range(MOST_D):
+            for k_h in tl.static_range(MOST_H):
+                for k_w in tl.static_range(MOST_W):
+                    total += share(
+                        gradient, first_d + k_d, first_h + k_h, first_w + k_w, D, H, W,
+                        count_d, count_h, count_w, kernel_d, kernel_h, kernel_w, stride_d, stride_h, stride_w,
+                        pad_d, pad_h, pad_w, override, stop_d, stop_h, stop_w, g_d, g_h, g_w, keep,
+                        ADAPTIVE, PADDED, OVERRIDE, COMPUTE,
+                    )  # fmt: skip
+    else:
+        for k_d in range(MOST_D):
+            for k_h in range(MOST_H):
+                for k_w in range(MOST_W):
+                    total += share(
+                        gradient, first_d + k_d, first_h + k_h, first_w + k_w, D, H, W,
+                        count_d, count_h, count_w, kernel_d, kernel_h, kernel_w, stride_d, stride_h, stride_w,
+                        pad_d, pad_h, pad_w, override, stop_d, stop_h, stop_w, g_d, g_h, g_w, keep,
+                        ADAPTIVE, PADDED, OVERRIDE, COMPUTE,
+                    )  # fmt: skip
+    at = d.to(tl.int64) * o_d + (h.to(tl.int64) * o_h)[:, None] + (w.to(tl.int64) * o_w)[None, :]
+    tl.store(out + at, total.to(out.dtype.element_ty), mask=keep)
+
+
+# ---- launch ---------------------------------------------------------------------------------------
+
+
+def _run(
+    backward: bool, out: torch.Tensor, source: torch.Tensor, rank: int, windows: Windows, padded: bool,
+    override: int | None, label: str,
+) -> torch.Tensor:  # fmt: skip
+    """One launch over the elements of `out`, which is the input's gradient if `backward`."""
+    key = (backward, signature(source, out), windows, padded, override)
+    plan = PLANS.get(key)
+    if plan is None:
+        programs, tile = blocks(out, rank, windows.size if backward else windows.count)
+        taps = windows.most() if backward else windows.longest()
+        names = ("MOST_D", "MOST_H", "MOST_W") if backward else ("LONGEST_D", "LONGEST_H", "LONGEST_W")
+        plan = Plan(
+            average_gradient_kernel if backward else average_kernel,
+            programs,
+            (
+                channels(out, rank), *windows.size, *windows.count, *windows.kernel, *windows.stride,
+                *windows.padding, override or 0, *strides(source, rank), *strides(out, rank),
+            ),
+            {
+                **dict(zip(names, taps, strict=True)), "UNROLL": math.prod(taps) <= UNROLLED_TAPS,
+                "ADAPTIVE": windows.adaptive, "PADDED": padded, "OVERRIDE": override is not None,
+                "COMPUTE": TRITON_DTYPES[compute_dtype(out.dtype)], **tile,
+            },
+            label=label,
+        )  # fmt: skip
+        PLANS.remember(key, plan)
+    plan.launch(out, source)
+    return out
+
+
+def _check(name: str, x: torch.Tensor, override: int | None = None) -> None:
+    if x.dtype not in (*FLOATING, torch.int64):
+        raise NotServed(name, f"dtype {x.dtype} is not served")
+    if override == 0:
+        raise ArgumentError("divisor must be not zero")
+
+
+def _deliver(result: torch.Tensor, out: torch.Tensor | None) -> torch.Tensor:
+    if out is None:
+        return result
+    if out.shape != result.shape:
+        out.resize_(result.shape)
+    return copy_(out, result)
+
+
+def _forward(rank: int) -> Any:
+    name = f"avg_pool{rank}d"
+
+    def average_pool(
+        self: torch.Tensor, kernel_size: Any, stride: Any = (), padding: Any = 0, ceil_mode: bool = False,
+        count_include_pad: bool = True, divisor_override: int | None = None, *, out: Any = None,
+    ) -> torch.Tensor:  # fmt: skip
+        _check(name, self, divisor_override)
+        windows = regular(name, self, rank, kernel_size, stride, padding, 1, ceil_mode)
+        result = result_for(self, rank, windows.count, self.dtype)
+        return _deliver(
+            _run(False, result, self, rank, windows, count_include_pad, divisor_override, name), out
+        )
+
+    return average_pool
+
+
+def _backward(rank: int) -> Any:
+    name = f"avg_pool{rank}d_backward"
+
+    def average_pool_backward(
+        grad_output: torch.Tensor, self: torch.Tensor, kernel_size: Any, stride: Any, padding: Any,
+        ceil_mode: bool, count_include_pad: bool, divisor_override: int | None, *, out: Any = None,
+    ) -> torch.Tensor:  # fmt: skip
+        _check(name, self, divisor_override)
+        windows = regular(name, self, rank, kernel_size, stride, padding, 1, ceil_mode)
+        _same_shape(name, grad_output, self, rank, windows)
+        result = result_for(self, rank, windows.size, self.dtype)
+        return _deliver(
+            _run(True, result, grad_output, rank, windows, count_include_pad, divisor_override, name), out
+        )
+
+    return average_pool_backward
+
+
+def _same_shape(name: str, gradient: torch.Tensor, input: torch.Tensor, rank: int, windows: Windows) -> None:
+    wanted = (*input.shape[:-rank], *windows.count[3 - rank :])
+    if tuple(gradient.shape) != wanted:
+        raise ArgumentError(
+            f"{name}: Expected a gradient of sizes {list(wanted)}, but got {list(gradient.shape)}"
+        )
+
+
+def _adaptive_forward(rank: int) -> Any:
+    name = f"adaptive_avg_pool{rank}d"
+
+    def adaptive_average_pool(self: torch.Tensor, output_size: Any, *, out: Any = None) -> torch.Tensor:
+        _check(name, self)
+        windows = adaptive(name, self, rank, output_size)
+        result = result_for(self, rank, windows.count, self.dtype)
+        return _deliver(_run(False, result, self, rank, windows, False, None, name), out)
+
+    return adaptive_average_pool
+
+
+def _adaptive_backward(rank: int) -> Any:
+    name = f"adaptive_avg_pool{rank}d_backward"
+
+    def adaptive_average_pool_backward(
+        grad_output: torch.Tensor, self: torch.Tensor, *, out: Any = None
+    ) -> torch.Tensor:
+        _check(name, self)
+        if grad_output.dtype != self.dtype:
+            raise ArgumentError(f"expected dtype {self.dtype} for grad_output but got {grad_output.dtype}")
+        windows = adaptive(name, self, rank, grad_output.shape[-rank:])
+        _same_shape(name, grad_output, self, rank, windows)
+        result = result_for(self, rank, windows.size, self.dtype)
+        return _deliver(_run(True, result, grad_output, rank, windows, False, None, name), out)
+
+    return adaptive_average_pool_backward
+
+
+# ---- record ---------------------------------------------------------------------------------------
+
+SHAPES = {2: (2, 3, 9, 10), 3: (1, 2, 5, 6, 7)}
+
+
+def _cases(rank: int, dtype: torch.dtype) -> Iterable[tuple[torch.Tensor, tuple[Any, ...]]]:
+    x = tensor(SHAPES[rank], dtype)
+    yield x, ([3], [2], [1], False, True, None)
+    if dtype != torch.float32:
+        return
+    yield x, ([2], [], [0], True, True, None)
+    yield x[0], ([3], [2], [1], True, False, None)
+    yield x, ([3], [1], [0], False, False, 5)
+    yield x, ([4], [3], [2], True, True, None)
+    layout = torch.channels_last if rank == 2 else torch.channels_last_3d
+    yield x.contiguous(memory_format=layout), ([3], [2], [1], False, True, None)
+
+
+def _samples(rank: int) -> Samples:
+    return lambda dtype: [Sample((x, *rest)) for x, rest in _cases(rank, dtype)]
+
+
+def _gradients(rank: int) -> Samples:
+    def draw(dtype: torch.dtype) -> Iterable[Sample]:
+        for x, rest in _cases(rank, dtype):
+            kernel, stride, padding, ceil_mode = rest[:4]
+            counts = regular("", x, rank, kernel, stride, padding, 1, ceil_mode).count[3 - rank :]
+            yield Sample((tensor((*x.shape[:-rank], *counts), dtype, seed=1), x, *rest))
+
+    return draw
+
+
+SIZES = {2: ([3, 4], [1, 1], [9, 10], [11, 3]), 3: ([3, 4, 2], [1, 1, 1], [5, 7, 7])}
+
+
+def _sizes(rank: int, dtype: torch.dtype) -> Iterable[list[int]]:
+    return SIZES[rank] if dtype == torch.float32 else SIZES[rank][:1]
+
+
+def _adaptive_samples(rank: int) -> Samples:
+    return lambda dtype: [Sample((tensor(SHAPES[rank], dtype), size)) for size in _sizes(rank, dtype)]
+
+
+def _adaptive_into(rank: int) -> Samples:
+    def draw(dtype: torch.dtype) -> Iterable[Sample]:
+        x, size = tensor(SHAPES[rank], dtype), SIZES[rank][0]
+        yield Sample((x, size), {"out": torch.empty((*x.shape[:2], *size), dtype=dtype)})
+
+    return draw
+
+
+def _adaptive_gradients(rank: int) -> Samples:
+    def draw(dtype: torch.dtype) -> Iterable[Sample]:
+        for size in _sizes(rank, dtype):
+            x = tensor(SHAPES[rank], dtype)
+            yield Sample((tensor((*x.shape[:2], *size), dtype, seed=1), x))
+
+    return draw
+
+
+def _stem(dtype: torch.dtype) -> Sample:
+    return Sample((tensor((8, 64, 112, 112), dtype), [3, 3], [2, 2], [1, 1], False, True, None))
+
+
+def _stem_gradient(dtype: torch.dtype) -> Sample:
+    x, *rest = _stem(dtype).arguments
+    return Sample((tensor((8, 64, 56, 56), dtype), x, *rest))
+
+
+register(
+    Operator(
+        name="avg_pool",
+        domain="pooling",
+        overloads=tuple(
+            overload
+            for rank in (2, 3)
+            for overload in (
+                Overload(f"avg_pool{rank}d", _forward(rank), _samples(rank)),
+                Overload(f"avg_pool{rank}d_backward", _backward(rank), _gradients(rank)),
+            )
+        ),
+        kernels=(average_kernel, average_gradient_kernel),
+        dtypes=FLOATING,
+        tiles=TILES,
+        benchmarks=(Benchmark("avg_pool2d", _stem), Benchmark("avg_pool2d_backward", _stem_gradient)),
+    )
+)
+register(
+    Operator(
+        name="adaptive_avg_pool",
+        domain="pooling",
+        overloads=tuple(
+            overload
+            for rank in (2, 3)
+            for overload in (
+                Overload(f"_adaptive_avg_pool{rank}d", _adaptive_forward(rank), _adaptive_samples(rank)),
+                Overload(f"adaptive_avg_pool{rank}d.out", _adaptive_forward(rank), _adaptive_into(rank)),
+                Overload(
+                    f"_adaptive_avg_pool{rank}d_backward", _adaptive_backward(rank), _adaptive_gradients(rank)
+                ),
+            )
+        ),
+        kernels=(average_kernel, average_gradient_kernel),
+        dtypes=FLOATING,
+        tiles=TILES,
+        benchmarks=(
+            Benchmark("_adaptive_avg_pool2d", lambda dtype: Sample((tensor((8, 64, 56, 56), dtype), [7, 7]))),
+        ),
+    )
+)
