@@ -1,0 +1,380 @@
+"""Singular values and symmetric eigenvalues by one-sided Jacobi rotations (Hestenes, "Inversion of
+matrices by biorthogonalization and related results", 1958; Demmel and Veselic, "Jacobi's method is more
+accurate than QR", 1992), computed in double precision. A symmetric matrix is first shifted to be positive,
+where its singular vectors are its eigenvectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+from ..errors import ArgumentError
+from ..iteration import power_of_two
+from ..launch import Tiles, launch
+from ..registry import Benchmark, Operator, Overload, Sample, register
+from ..samples import tensor
+from .matrices import SERVED, flat, matrices, served, triangle
+from .qr import apply, apply_kernel, factor, reflectors_kernel
+
+TILES = Tiles(simt={"block": 256}, simd={"block": 512})
+MOST_SWEEPS = 60
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def symmetric_kernel(
+    work, shifts, a, n, batch_stride, row_stride, column_stride, UPPER: tl.constexpr, BLOCK: tl.constexpr
+):
+    """work = the symmetric matrix whose lower (or upper) triangle is in `a`, plus its largest sum of
+    absolute values of a row, on the diagonal, which also goes to `shifts`."""
+    batch = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
+    a += batch * batch_stride
+    work += batch * n * n
+    largest = tl.sum(tl.zeros((BLOCK,), tl.float64), 0)
+    for i in range(n):
+        total = tl.zeros((BLOCK,), tl.float64)
+        for start in range(0, n, BLOCK):
+            j = start + lane
+            low = tl.minimum(i, j).to(tl.int64)
+            high = tl.maximum(i, j).to(tl.int64)
+            at = high * row_stride + low * column_stride
+            if UPPER:
+                at = low * row_stride + high * column_stride
+            value = tl.load(a + at, mask=j < n, other=0).to(tl.float64)
+            tl.store(work + i.to(tl.int64) * n + j, value, mask=j < n)
+            total += tl.abs(value)
+        size = tl.sum(total, 0)
+        largest = tl.where(size == size, tl.maximum(largest, size), size)
+    tl.debug_barrier()
+    for start in range(0, n, BLOCK):
+        j = (start + lane).to(tl.int64)
+        value = tl.load(work + j * (n + 1), mask=j < n, other=0)
+        tl.debug_barrier()
+        tl.store(work + j * (n + 1), value + largest, mask=j < n)
+    tl.store(shifts + batch, largest)
+
+
+@triton.jit
+def rotations_kernel(
+    work, vectors, count, length, limit, tolerance, VECTORS: tl.constexpr, BLOCK: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):  # fmt: skip
+    """Rotate pairs of the rows work[batch] [count, length] until all are orthogonal to each other, and
+    the rows of vectors[batch] [count, count] with them."""
+    batch = tl.program_id(0).to(tl.int64)
+    work += batch * count * length
+    vectors += batch * count * count
+    lane = tl.arange(0, BLOCK)
+    lane_v = tl.arange(0, BLOCK_V)
+    sweep = count * 0
+    rotated = count * 0 + 1
+    while (rotated > 0) & (sweep < limit):
+        rotated = rotated * 0
+        sweep += 1
+        for p in range(count - 1):
+            at_p = work + p.to(tl.int64) * length
+            for q in range(p + 1, count):
+                at_q = work + q.to(tl.int64) * length
+                first = tl.zeros((BLOCK,), tl.float64)
+                second = tl.zeros((BLOCK,), tl.float64)
+                both = tl.zeros((BLOCK,), tl.float64)
+                for start in range(0, length, BLOCK):
+                    inside = start + lane < length
+                    x = tl.load(at_p + start + lane, mask=inside, other=0)
+                    y = tl.load(at_q + start + lane, mask=inside, other=0)
+                    first += x * x
+                    second += y * y
+                    both += x * y
+                alpha = tl.sum(first, 0)
+                beta = tl.sum(second, 0)
+                gamma = tl.sum(both, 0)
+                if tl.abs(gamma) > tolerance * tl.sqrt(alpha) * tl.sqrt(beta):
+                    rotated += 1
+                    zeta = (beta - alpha) / (2.0 * gamma)
+                    size = 1.0 / (tl.abs(zeta) + tl.sqrt(1.0 + zeta * zeta))
+                    t = tl.where(zeta < 0, -size, size)
+                    c = 1.0 / tl.sqrt(1.0 + t * t)
+                    s = c * t
+                    for start in range(0, length, BLOCK):
+                        inside = start + lane < length
+                        x = tl.load(at_p + start + lane, mask=inside, other=0)
+                        y = tl.load(at_q + start + lane, mask=inside, other=0)
+                        tl.debug_barrier()
+                        tl.store(at_p + start + lane, c * x - s * y, mask=inside)
+                        tl.store(at_q + start + lane, s * x + c * y, mask=inside)
+                    if VECTORS:
+                        v_p = vectors + p.to(tl.int64) * count
+                        v_q = vectors + q.to(tl.int64) * count
+                        for start in range(0, count, BLOCK_V):
+                            inside = start + lane_v < count
+                            x = tl.load(v_p + start + lane_v, mask=inside, other=0)
+                            y = tl.load(v_q + start + lane_v, mask=inside, other=0)
+                            tl.debug_barrier()
+                            tl.store(v_p + start + lane_v, c * x - s * y, mask=inside)
+                            tl.store(v_q + start + lane_v, s * x + c * y, mask=inside)
+                    tl.debug_barrier()
+
+
+@triton.jit
+def sizes_kernel(sizes, work, vectors, shifts, count, length, EIGEN: tl.constexpr, BLOCK: tl.constexpr):
+    """sizes[batch, i] = the length of row i of `work`, or with EIGEN its product with row i of `vectors`,
+    less the shift."""
+    batch = (tl.program_id(0) // count).to(tl.int64)
+    row = tl.program_id(0).to(tl.int64) * length
+    lane = tl.arange(0, BLOCK)
+    total = tl.zeros((BLOCK,), tl.float64)
+    for start in range(0, length, BLOCK):
+        inside = start + lane < length
+        x = tl.load(work + row + start + lane, mask=inside, other=0)
+        if EIGEN:
+            total += x * tl.load(vectors + row + start + lane, mask=inside, other=0)
+        else:
+            total += x * x
+    result = tl.sum(total, 0)
+    if EIGEN:
+        result -= tl.load(shifts + batch)
+    else:
+        result = tl.sqrt(result)
+    tl.store(sizes + tl.program_id(0), result)
+
+
+@triton.jit
+def order_kernel(
+    values, rows, other_rows, sizes, work, vectors, count, length, width, rows_batch, rows_row, rows_column,
+    other_batch, other_row, other_column, DESCENDING: tl.constexpr, ROWS: tl.constexpr, OTHER: tl.constexpr,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Program (batch, i) finds the rank of sizes[batch, i] and puts it, row i of `work` [count, length] and
+    row i of `vectors` [count, width] in that place of the outputs."""
+    batch = (tl.program_id(0) // count).to(tl.int64)
+    i = tl.program_id(0) % count
+    sizes += batch * count
+    mine = tl.load(sizes + i)
+    lane = tl.arange(0, BLOCK)
+    before = tl.zeros((BLOCK,), tl.int32)
+    for start in range(0, count, BLOCK):
+        j = start + lane
+        theirs = tl.load(sizes + j, mask=j < count, other=0)
+        first = theirs < mine
+        if DESCENDING:
+            first = theirs > mine
+        before += ((first | ((theirs == mine) & (j < i))) & (j < count)).to(tl.int32)
+    rank = tl.sum(before, 0).to(tl.int64)
+    if mine != mine:
+        rank = i.to(tl.int64)
+    tl.store(values + batch * count + rank, mine.to(values.dtype.element_ty))
+    if ROWS:
+        for start in range(0, length, BLOCK):
+            j = (start + lane).to(tl.int64)
+            value = tl.load(work + (batch * count + i) * length + j, mask=j < length, other=0)
+            at = rows + batch * rows_batch + rank * rows_row + j * rows_column
+            tl.store(at, value.to(rows.dtype.element_ty), mask=j < length)
+    if OTHER:
+        for start in range(0, width, BLOCK):
+            j = (start + lane).to(tl.int64)
+            value = tl.load(vectors + (batch * count + i) * width + j, mask=j < width, other=0)
+            at = other_rows + batch * other_batch + rank * other_row + j * other_column
+            tl.store(at, value.to(other_rows.dtype.element_ty), mask=j < width)
+
+
+@triton.jit
+def sign_kernel(q, r, rows, q_batch, q_row, q_column, r_batch, r_diagonal, BLOCK: tl.constexpr):
+    """Columns of q whose diagonal element of r is negative change sign."""
+    batch = tl.program_id(1).to(tl.int64)
+    column = tl.program_id(0).to(tl.int64)
+    pivot = tl.load(r + batch * r_batch + column * r_diagonal)
+    lane = tl.arange(0, BLOCK)
+    if pivot < 0:
+        for start in range(0, rows, BLOCK):
+            at = q + batch * q_batch + column * q_column + (start + lane).to(tl.int64) * q_row
+            tl.store(at, -tl.load(at, mask=start + lane < rows), mask=start + lane < rows)
+
+
+# ---- forward --------------------------------------------------------------------------------------
+
+
+def _empty(like: torch.Tensor, *shape: int, double: bool = False) -> torch.Tensor:
+    return torch.empty(shape, dtype=torch.float64 if double else like.dtype, device=like.device)
+
+
+def _rotate(work: torch.Tensor, wanted: bool) -> torch.Tensor:
+    """Make the rows of work [batch, count, length] orthogonal; returns the rotations, as many rows."""
+    batch, count, length = work.shape
+    vectors = _empty(work, batch, count if wanted else 0, count)
+    if wanted:
+        triangle(vectors, None, False)
+    block = TILES.on(work.device)["block"]
+    launch(
+        rotations_kernel, batch, work, vectors, count, length, MOST_SWEEPS, 1e-15 * max(1.0, length**0.5),
+        VECTORS=wanted, BLOCK=min(power_of_two(length), block), BLOCK_V=min(power_of_two(count), block),
+    )  # fmt: skip
+    return vectors
+
+
+def _ordered(
+    values: torch.Tensor, work: torch.Tensor, vectors: torch.Tensor, shifts: torch.Tensor | None,
+    rows: torch.Tensor | None, other: torch.Tensor | None,
+) -> None:  # fmt: skip
+    """Put lengths (eigenvalues if `shifts` are given) in order into `values`, rows of `work` and of
+    `vectors` in the same order into `rows` and `other`."""
+    batch, count, length = work.shape
+    block = min(power_of_two(max(length, count)), TILES.on(work.device)["block"])
+    sizes = _empty(work, batch, count)
+    launch(
+        sizes_kernel, batch * count, sizes, work, vectors, shifts, count, length, EIGEN=shifts is not None,
+        BLOCK=block,
+    )  # fmt: skip
+    row_strides = (0, 0, 0) if rows is None else rows.stride()
+    other_strides = (0, 0, 0) if other is None else other.stride()
+    launch(
+        order_kernel, batch * count, values, rows, other, sizes, work, vectors, count, length, count,
+        *row_strides, *other_strides, DESCENDING=shifts is None, ROWS=rows is not None,
+        OTHER=other is not None, BLOCK=block,
+    )  # fmt: skip
+
+
+def linalg_eigh(
+    A: torch.Tensor, UPLO: str = "L", compute_v: bool = True
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(eigenvalues in ascending order, eigenvectors as columns) of symmetric matrices."""
+    served("linalg.eigh", A)
+    matrices("linalg.eigh", A, square=True)
+    if UPLO.upper() not in ("L", "U"):
+        raise ArgumentError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
+    source = flat(A)
+    batch, n, _ = source.shape
+    values = _empty(A, batch, n)
+    vectors = _empty(A, batch, n, n) if compute_v else _empty(A, 0)
+    if source.numel():
+        work, shifts = _empty(A, batch, n, n, double=True), _empty(A, batch, double=True)
+        launch(
+            symmetric_kernel, batch, work, shifts, source, n, *source.stride(), UPPER=UPLO.upper() == "U",
+            BLOCK=min(power_of_two(n), TILES.on(A.device)["block"]),
+        )  # fmt: skip
+        rotations = _rotate(work, True)
+        _ordered(values, work, rotations, shifts, None, vectors.mT if compute_v else None)
+    return values.view(A.shape[:-1]), vectors.view(A.shape) if compute_v else vectors
+
+
+def linalg_svd(
+    A: torch.Tensor, full_matrices: bool = False, compute_uv: bool = True, *, driver: str | None = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(U, singular values in descending order, V^T). The vectors are empty unless `compute_uv`."""
+    served("linalg.svd", A)
+    matrices("linalg.svd", A)
+    if driver is not None and A.device.type == "cpu":
+        raise ArgumentError("linalg.svd: keyword argument `driver=` is only supported on CUDA inputs")
+    if A.shape[-2] < A.shape[-1]:
+        right, values, left = linalg_svd(A.mT, full_matrices, compute_uv)
+        return (left.mT, values, right.mT) if compute_uv else (left, values, right)
+    lead = A.shape[:-2]
+    rows, columns = A.shape[-2:]
+    source = flat(A)
+    batch = len(source)
+    values = _empty(A, batch, columns)
+    width = rows if full_matrices else columns
+    if not compute_uv:
+        if source.numel():
+            work = _empty(A, batch, columns, rows, double=True).copy_(source.mT)
+            _ordered(values, work, _rotate(work, False), None, None, None)
+        return _empty(A, 0), values.view(*lead, columns), _empty(A, 0)
+    left, right = _empty(A, batch, rows, width), _empty(A, batch, columns, columns)
+    if source.numel():
+        work = _empty(A, batch, columns, rows, double=True).copy_(source.mT)
+        rotations = _rotate(work, True)
+        scaled = _empty(A, batch, columns, rows, double=True)
+        _ordered(values, work, rotations, None, scaled, right)
+        _orthonormal(left, scaled.mT)
+    else:
+        triangle(left, None, False)
+    return left.view(*lead, rows, width), values.view(*lead, columns), right.view(*lead, columns, columns)
+
+
+def _orthonormal(out: torch.Tensor, scaled: torch.Tensor) -> None:
+    """The directions of the orthogonal columns of `scaled`, and whatever completes them to a basis."""
+    batch, rows, width = out.shape
+    tau = factor(scaled)
+    q = _empty(scaled, batch, rows, width)
+    triangle(q, None, False)
+    apply(q, scaled, tau, reverse=True)
+    launch(
+        sign_kernel, (scaled.shape[2], batch), q, scaled, rows, *q.stride(), scaled.stride(0),
+        scaled.stride(1) + scaled.stride(2), BLOCK=min(power_of_two(rows), TILES.on(out.device)["block"]),
+    )  # fmt: skip
+    out.copy_(q)
+
+
+# ---- record ---------------------------------------------------------------------------------------
+
+
+def _shapes(dtype: torch.dtype) -> Iterable[Sample]:
+    for shape in ((4, 4), (2, 6, 3), (3, 3, 8), (1, 1), (0, 3, 3), (2, 0, 3), (40, 30)):
+        for full in (False, True):
+            yield Sample((tensor(shape, dtype), full))
+    yield Sample((tensor((2, 6, 4), dtype).mT,))
+    yield Sample((torch.ones((4, 3), dtype=dtype), True))
+    yield Sample((torch.zeros((3, 3), dtype=dtype),))
+    yield Sample((tensor((5, 4), dtype), False, False))
+
+
+def _rebuilt(result: Any) -> Any:
+    """What two decompositions with other signs have in common."""
+    left, values, right = result
+    if not right.numel():
+        return values
+    steps = values.shape[-1]
+    whole = (left.double()[..., :steps] * values.double()[..., None, :]) @ right.double()[..., :steps, :]
+    unit = left.double().mT @ left.double(), right.double() @ right.double().mT
+    return values, whole.to(values.dtype), *(x.to(values.dtype) for x in unit)
+
+
+def _symmetric(dtype: torch.dtype) -> Iterable[Sample]:
+    for shape in ((4, 4), (2, 3, 7, 7), (1, 1), (0, 3, 3), (2, 0, 0), (40, 40)):
+        for half in ("L", "U"):
+            yield Sample((tensor(shape, dtype), half))
+    yield Sample((torch.eye(4, dtype=dtype),))
+    yield Sample((tensor((5, 5), dtype), "L", False))
+
+
+def _rebuilt_symmetric(result: Any) -> Any:
+    """What two decompositions with other signs have in common."""
+    values, vectors = result
+    if not vectors.numel():
+        return values
+    wide = vectors.double()
+    whole = (wide * values.double()[..., None, :]) @ wide.mT
+    return values, whole.to(values.dtype), (wide.mT @ wide).to(values.dtype)
+
+
+register(
+    Operator(
+        name="svd",
+        domain="linalg",
+        overloads=(Overload("_linalg_svd", linalg_svd, _shapes, takes_out=False, compared=_rebuilt),),
+        kernels=(rotations_kernel, sizes_kernel, order_kernel, sign_kernel, reflectors_kernel, apply_kernel),
+        dtypes=SERVED,
+        tiles=TILES,
+        benchmarks=(Benchmark("_linalg_svd", lambda dtype: Sample((tensor((128, 128), dtype),))),),
+        tolerance=16.0,
+    )
+)
+register(
+    Operator(
+        name="eigh",
+        domain="linalg",
+        overloads=(
+            Overload("_linalg_eigh", linalg_eigh, _symmetric, takes_out=False, compared=_rebuilt_symmetric),
+        ),
+        kernels=(symmetric_kernel, rotations_kernel, sizes_kernel, order_kernel),
+        dtypes=SERVED,
+        tiles=TILES,
+        benchmarks=(Benchmark("_linalg_eigh", lambda dtype: Sample((tensor((128, 128), dtype),))),),
+        tolerance=16.0,
+    )
+)
