@@ -1,0 +1,1 @@
+"""Padding by the input's own elements."""
