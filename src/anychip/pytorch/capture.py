@@ -68,7 +68,7 @@ def capture(function: Callable[..., Any], *inputs: Any, **keywords: Any) -> Prog
         _one_at_a_time.acquire()
     capturing.add(threading.get_ident())
     try:
-        return _Recorder(name).run(function, inputs, keywords)
+        return _Recorder(name, function).run(inputs, keywords)
     finally:
         capturing.discard(threading.get_ident())
         _one_at_a_time.release()
@@ -125,6 +125,7 @@ class _Recorder:
     """All that one capture learns."""
 
     name: str
+    function: Callable[..., Any]
     thread: int = field(default_factory=threading.get_ident)
     memories: dict[tuple[int, int], _Memory] = field(default_factory=dict)
     hollow: dict[int, torch.UntypedStorage] = field(default_factory=dict)
@@ -137,9 +138,7 @@ class _Recorder:
 
     # ---- the run ----------------------------------------------------------------------------------
 
-    def run(
-        self, function: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]
-    ) -> Program:
+    def run(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Program:
         """Run the function under observation and make the Program."""
         given, input_tree = tree_flatten_with_path((tuple(arguments), dict(keywords)))
         values = [self._input(_argument_name(path), value) for path, value in given]
@@ -147,7 +146,7 @@ class _Recorder:
         before = [(x.data_ptr(), layout_of(x)) for x in self.copies]
         try:
             with using("strict"), torch.no_grad(), observe(self), launches.listen(self._launched):
-                result = function(*leaves_of_call[0], **leaves_of_call[1])
+                result = self.function(*leaves_of_call[0], **leaves_of_call[1])
         except FallThroughError as error:
             raise CaptureError(
                 f"{self.name}: PyTorch itself would compute aten::{error.overload} ({error.reason}), and a "
@@ -379,7 +378,9 @@ class _Recorder:
         interface = Interface(
             tuple(self.inputs), input_tree, keywords, is_flat, outputs, output_tree, tuple(storages)
         )
-        return Program(self.name, LaunchList(recorded, buffers), interface, constants)
+        return Program(
+            self.name, LaunchList(recorded, buffers), interface, constants, self.function, self.copies
+        )
 
     def _is_used_constant(self, memory: _Memory) -> bool:
         return memory.buffer >= 0 and memory.is_constant

@@ -69,6 +69,17 @@ def using(
         _apply(before)
 
 
+@contextmanager
+def disabled() -> Iterator[None]:
+    """PyTorch's own operators for the block, then the policy that was in force before."""
+    before = _current
+    _apply(None)
+    try:
+        yield
+    finally:
+        _apply(before)
+
+
 def _apply(wanted: Policy | None) -> None:
     global _current, _registrations
     if wanted == _current:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from ..runtime.program import LaunchList
 from .errors import CaptureError, ProgramInputError
+
+if TYPE_CHECKING:
+    from ..edge.export import Library
 
 ADDRESS_ALIGNMENT = 16
 """Kernels may rely on pointers being multiples of this, as Triton's specialisation does."""
@@ -192,8 +196,18 @@ class Program:
     carry no autograd history. Several threads may call one Program at a time.
     """
 
-    def __init__(self, name: str, launches: LaunchList, interface: Interface, constants: Sequence[Any]):
+    def __init__(
+        self,
+        name: str,
+        launches: LaunchList,
+        interface: Interface,
+        constants: Sequence[Any],
+        function: Callable[..., Any],
+        examples: Sequence[torch.Tensor],
+    ):
         self.name = name
+        self.function = function
+        self._examples = tuple(examples)
         self.launches = launches
         self.interface = interface
         self._constants = tuple(constants)
@@ -279,6 +293,40 @@ class Program:
                 for row in rows
             ],
         }
+
+    def example_tensors(self) -> tuple[torch.Tensor, ...]:
+        """The tensors of the call that was captured."""
+        return self._examples
+
+    def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments and keywords of the call that was captured."""
+        tensors = iter(self._examples)
+        leaves = [
+            next(tensors) if isinstance(expected, InputTensor) else expected.value
+            for expected in self.interface.inputs
+        ]
+        arguments, keywords = tree_unflatten(leaves, self.interface.input_tree)
+        return arguments, keywords
+
+    def export(
+        self,
+        chip: str,
+        directory: Path | str,
+        *,
+        name: str | None = None,
+        embed_weights: bool | None = None,
+    ) -> Library:
+        """Write a C library for `chip` (a chip's identifier, or a target's name such as "cortex-m55") into
+        `directory`: object code, header, weights, an example with its expected results, report.
+
+        `name` is the prefix of the C names (the function's name); `embed_weights` keeps the weights inside
+        of the library (None: if they are small, and always for microcontrollers). Raises ExportError or
+        UnknownTarget before any file is written.
+        """
+        from ..edge.export import export
+        from .export import subject_of
+
+        return export(subject_of(self, name), chip, directory, embed_weights=embed_weights)
 
     def __str__(self) -> str:
         report = self.report()

@@ -1,7 +1,7 @@
 """How much stack each function takes, as LLVM says when it lays the frames out.
 
 LLVM warns on standard error of frames larger than the attribute `warn-stack-size` allows. Every function
-is given a limit of 0 (`with_reports`), and the warnings are read instead of shown (`listen`).
+is given a limit of 0 (`with_reports`), and the warnings are read back (`listen`).
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_STANDARD_ERROR = 2
 _DEFINITION = re.compile(r"^(define [^\n]*?\))([^()\n]*)\{$", re.MULTILINE)
 _WARNING = re.compile(r"stack frame size \((\d+)\) exceeds limit \(\d+\) in function '([^']+)'")
 
@@ -24,21 +24,16 @@ def with_reports(llvm_ir: str) -> str:
 
 @contextmanager
 def listen() -> Iterator[dict[str, int]]:
-    """Bytes of each function's frame, by symbol, complete when the context closes. Other messages on
-    standard error are passed on."""
+    """Bytes of each function's frame, by symbol, complete when the context closes.
+
+    Standard error must be a file that can be read back, as it is in the worker process.
+    """
     frames: dict[str, int] = {}
     sys.stderr.flush()
-    own = os.dup(2)
-    with tempfile.TemporaryFile() as messages:
-        os.dup2(messages.fileno(), 2)
-        try:
-            yield frames
-        finally:
-            os.dup2(own, 2)
-            os.close(own)
-            messages.seek(0)
-            for line in messages.read().decode(errors="replace").splitlines():
-                if found := _WARNING.search(line):
-                    frames[found[2]] = max(frames.get(found[2], 0), int(found[1]))
-                else:
-                    sys.stderr.write(line + "\n")
+    start = os.lseek(_STANDARD_ERROR, 0, os.SEEK_CUR)
+    yield frames
+    end = os.lseek(_STANDARD_ERROR, 0, os.SEEK_CUR)
+    for size, function in _WARNING.findall(
+        os.pread(_STANDARD_ERROR, end - start, start).decode("utf-8", "replace")
+    ):
+        frames[function] = max(frames.get(function, 0), int(size))

@@ -1,0 +1,137 @@
+"""From a recorded function to a folder with a C library for another chip.
+
+In goes a `Subject` and a chip's or target's name; out come the library, its header, its weights, an
+example with its expected results, and a report. Everything is made and checked before the first file is
+written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..compiler.foreign import compile_library
+from ..compiler.foreign.object_file import format_of
+from ..compiler.foreign.routes import resolve
+from ..compiler.targets import Target
+from . import arithmetic, folder, launch_list
+from .archive import archive
+from .errors import ExportError
+from .example import example, golden
+from .header import header
+from .lowering import Lowered, lower
+from .report import report
+from .subject import Subject, require_known
+from .symbols import Symbols, read_symbols
+from .weights import Weights, collect
+
+EMBEDDED_BYTES = 1 << 20
+"""Weights up to this size are part of the library where nobody says otherwise."""
+
+_BARE_METAL = re.compile(r"-none-")
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """An export in memory: the content of its files by name, and its report."""
+
+    name: str
+    target: Target
+    files: dict[str, bytes]
+    report: dict[str, Any]
+
+
+def is_bare_metal(target: Target) -> bool:
+    """Whether the target has no operating system."""
+    return bool(_BARE_METAL.search(target.triple))
+
+
+def export(
+    subject: Subject, chip: str, directory: Path | str, *, embed_weights: bool | None = None
+) -> Library:
+    """Write a library for `chip` (a chip's identifier or a target's name) into `directory`, which is made
+    whole or not at all.
+
+    `embed_weights`: keep the weights inside the library; None leaves it to their size, and microcontrollers
+    always do. Raises UnknownTarget or ExportError before anything is written.
+    """
+    place = Path(directory)
+    folder.require_free(place)
+    library = build(subject, chip, embed_weights=embed_weights)
+    folder.write(place, library.files)
+    return library
+
+
+def build(subject: Subject, chip: str, *, embed_weights: bool | None = None) -> Library:
+    """The library without writing it. Raises like `export`."""
+    target = resolve(chip)
+    if not isinstance(target, Target):
+        raise ExportError(
+            f"{chip} is a GPU, and a C library runs on processors\n"
+            "  Export for the processor beside it (anychip chips --targets), or run the kernels with PyTorch."
+        )
+    for argument in (*subject.inputs, *subject.outputs):
+        for tensor in argument.tensors:
+            require_known(tensor)
+    if not subject.launches.launches:
+        raise ExportError(f"{subject.name} launches no kernel, so there is nothing to export")
+    lowered = lower(subject.launches, target, subject.name)
+    weights = collect(subject.launches, lowered, target.big_endian)
+    embedded = is_bare_metal(target) or (
+        len(weights.data) <= EMBEDDED_BYTES if embed_weights is None else embed_weights
+    )
+    object_code, frames = _compile(subject, lowered, weights, target, embedded)
+    symbols = read_symbols(object_code)
+    _require_independent(symbols)
+    layout = launch_list.layout_of(subject.launches, lowered)
+    if target.pointer_bits == 32 and layout.arena_bytes >= 1 << 31:
+        raise ExportError(f"the arena of {layout.arena_bytes} bytes is more than {target.name} can address")
+    facts = report(subject, chip, target, lowered, weights, embedded, layout, object_code, symbols, frames)
+    name = subject.name
+    separate = bool(weights.data) and not embedded
+    files = {
+        f"{name}.o": object_code,
+        f"lib{name}.a": archive(f"{name}.o"[-15:], object_code, _entry_points(name, separate)),
+        f"{name}.h": header(
+            name, chip, subject.inputs, subject.outputs, layout, len(weights.data), embedded
+        ).encode(),
+        "example.c": example(subject, separate).encode(),
+        "golden.h": golden(subject).encode(),
+        folder.REPORT: (json.dumps(facts, indent=1) + "\n").encode(),
+    }
+    if separate:
+        files[f"{name}_weights.bin"] = weights.file()
+    return Library(name, target, files, facts)
+
+
+def _entry_points(name: str, separate_weights: bool) -> list[str]:
+    functions = ["arena_size", "arena_size_parallel", "init", "run", "set_parallel"]
+    return [f"{name}_{function}" for function in (*functions, *(["set_weights"] if separate_weights else []))]
+
+
+def _compile(
+    subject: Subject, lowered: Lowered, weights: Weights, target: Target, embedded: bool
+) -> tuple[bytes, dict[str, int]]:
+    """Object code and the frames of its functions; routines that the chip lacks are added where called."""
+    own = launch_list.module(subject.name, subject.launches, lowered, weights, target, embedded)
+    modules = [own, *(kernel.llvm_ir for kernel in lowered.kernels)]
+    object_code, frames = _link(subject.name, modules, target)
+    missing = arithmetic.supplied(read_symbols(object_code).undefined)
+    return _link(subject.name, [*modules, missing], target) if missing else (object_code, frames)
+
+
+def _link(name: str, modules: list[str], target: Target) -> tuple[bytes, dict[str, int]]:
+    record = compile_library(name, modules, target)
+    if not record.ok:
+        raise ExportError(f"{name} cannot be compiled for {target.name}: {record.error}")
+    format_of(record.object_code)
+    return record.object_code, record.frames
+
+
+def _require_independent(symbols: Symbols) -> None:
+    unknown = [symbol for symbol in symbols.undefined if not arithmetic.kind_of(symbol)]
+    if unknown:
+        raise ExportError(f"the library would need {', '.join(unknown)}, which a bare chip does not have")
