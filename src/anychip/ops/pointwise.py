@@ -235,7 +235,7 @@ class Pointwise:
     def _types(self, operands: Sequence[Any], out: torch.Tensor | None) -> tuple[torch.dtype, torch.dtype]:
         """The computing type and the result's type, by PyTorch's rules."""
         promoted = [x for k, x in enumerate(operands) if not self.raw >> k & 1]
-        for x in operands:
+        for x in (*operands, out):
             dtype = x.dtype if isinstance(x, torch.Tensor) else None
             if isinstance(x, complex) or (dtype is not None and dtype not in TRITON_DTYPES):
                 raise NotServed(self.name, f"dtype {dtype or 'complex'} is not served")
@@ -355,12 +355,14 @@ def pointwise(
     name: str | None = None,
     tolerance: float = 1.0,
     accepts: tuple[torch.dtype, ...] | None = None,
+    reference: Callable[..., Any] | None = None,
 ) -> Callable[[Any], Pointwise]:
     """Decorate a scalar `@triton.jit` function to make and register an operator.
 
     Each of `overloads` is an ATen overload, by default with the schema's arguments in the function's
     order, else as `"rsub.Tensor(other, self, alpha)"`. Test samples are drawn from [low, high].
-    `accepts` lists the promoted types that PyTorch computes in (None: any).
+    `accepts` lists the promoted types that PyTorch computes in (None: any); `reference` is what tests
+    compare with (None: PyTorch in float64).
     """
 
     def decorate(function: Any) -> Pointwise:
@@ -370,7 +372,7 @@ def pointwise(
         for text in overloads:
             overload_name, implementation, parameters = binder(text, machine)
             draw = samples or pointwise_samples(overload_name, parameters, low, high)
-            served.append(Overload(overload_name, implementation, draw))
+            served.append(Overload(overload_name, implementation, draw, reference=reference))
             if samples is None and not benchmarks:
                 benchmarks = (pointwise_benchmark(overload_name, parameters, low, high),)
         register(
