@@ -109,7 +109,7 @@ def run(wanted: Sequence[Task], *, limit: int | None, jobs: int, seconds: float 
                     continue
                 proof = _received(worker, late and worker.connection not in ready, seconds)
                 yield proof
-                if proof.died:
+                if late or not worker.process.is_alive():
                     _end(worker)
                     workers.remove(worker)
                     if not queue:
@@ -155,4 +155,9 @@ def _serve(connection: Connection, limit: int | None) -> None:
             subject, dtype = connection.recv()
         except EOFError:
             return
-        connection.send(prove(subject, getattr(torch, dtype), limit).to_json())
+        try:
+            proof = prove(subject, getattr(torch, dtype), limit)
+        except Exception as error:
+            logger.exception("the trials of %s in %s could not be made", subject, dtype)
+            proof = Proof(subject, dtype, died=f"its trials could not be made: {error!r:.200}")
+        connection.send(proof.to_json())

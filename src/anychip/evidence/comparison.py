@@ -69,7 +69,7 @@ def largest(value: Any) -> float:
     """The largest finite magnitude among the floating tensors of a nested value, at least 1."""
     found = 1.0
     for x in tensors_in(value):
-        if x.is_floating_point() and x.numel():
+        if x.is_floating_point() and x.layout == torch.strided and x.numel():
             finite = torch.nan_to_num(x.detach().double(), nan=0.0, posinf=0.0, neginf=0.0)
             found = max(found, float(finite.abs().max()))
     return found
