@@ -11,7 +11,16 @@ import torch
 from anychip.bench import operators, suite
 from anychip.bench.case import integers, normal
 from anychip.bench.errors import BenchmarkError
-from anychip.bench.kernels import elementwise, matrices, movement, networks, reductions, rows
+from anychip.bench.kernels import (
+    convolutions,
+    elementwise,
+    losses,
+    matrices,
+    movement,
+    quantized,
+    reductions,
+    rows,
+)
 from anychip.runtime import launches
 
 
@@ -86,27 +95,45 @@ CHECKS: dict[str, tuple[str, Callable[..., Any], Callable[..., Any], tuple[torch
     ),
     "weight_only": (
         "weight_only_kernel",
-        matrices.weight_only,
+        quantized.weight_only,
         lambda v, w, s: (w.double() @ v.double()) * s,
         (x(200), integers(256, 37, 200, dtype=torch.int8), x(37)),
     ),
+    "matmul_bias_gelu_residual": (
+        "matmul_kernel",
+        lambda a, b, c, d: matrices.matmul(a, b, c, True, d),
+        lambda a, b, c, d: torch.nn.functional.gelu(a @ b + c) + d,
+        (x(33, 40), x(40, 65, seed=1), x(65, seed=2), x(33, 65, seed=3)),
+    ),
+    "weight_only_int4": (
+        "weight_only_int4_kernel",
+        lambda v, w, s: quantized.weight_only_int4(v, quantized.pack(w), s),
+        lambda v, w, s: ((w.double() - 8) * s.t().repeat_interleave(quantized.GROUP, 1)) @ v,
+        (x(256), integers(16, 37, 256, dtype=torch.int32), x(2, 37)),
+    ),
     "conv2d": (
-        "conv2d_kernel",
-        networks.conv2d,
-        lambda t, w: torch.nn.functional.conv2d(t, w, padding=1),
+        "implicit_product_kernel",
+        lambda t, w: convolutions.conv2d(t, w, 2),
+        lambda t, w: torch.nn.functional.conv2d(t, w, stride=2, padding=1),
         (x(2, 5, 9, 11), x(7, 5, 3, 3, seed=1)),
     ),
     "depthwise": (
         "depthwise_kernel",
-        networks.depthwise,
+        convolutions.depthwise,
         lambda t, w: torch.nn.functional.conv2d(t, w, padding=1, groups=t.shape[1]),
         (x(2, 5, 20, 70), x(5, 1, 3, 3, seed=1)),
     ),
     "cross_entropy": (
         "cross_entropy_kernel",
-        networks.cross_entropy,
+        losses.cross_entropy,
         lambda t, y: torch.nn.functional.cross_entropy(t, y, reduction="none"),
         (x(3, 5000), integers(5000, 3)),
+    ),
+    "linear_cross_entropy": (
+        "linear_cross_entropy_kernel",
+        losses.linear_cross_entropy,
+        lambda h, w, y: torch.nn.functional.cross_entropy(h @ w.t(), y, reduction="none"),
+        (x(70, 40), x(1000, 40, seed=1), integers(1000, 70)),
     ),
 }
 

@@ -12,9 +12,19 @@ import torch
 
 from .case import Case
 from .errors import BenchmarkError
-from .kernels import elementwise, matrices, movement, networks, reductions, rows
+from .kernels import (
+    attention,
+    convolutions,
+    elementwise,
+    losses,
+    matrices,
+    movement,
+    quantized,
+    reductions,
+    rows,
+)
 
-_FILES = (elementwise, rows, reductions, movement, matrices, networks)
+_FILES = (elementwise, rows, reductions, movement, matrices, quantized, attention, convolutions, losses)
 
 
 def cases(patterns: Sequence[str] = ()) -> list[Case]:

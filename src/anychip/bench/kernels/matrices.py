@@ -1,5 +1,5 @@
-"""Matrix products with the tile shapes of GPU kernels: plain, batched, fused with bias and activation,
-int8, and weight-only int8 times a vector."""
+"""Matrix products with the tile shapes of GPU kernels: plain, batched, fused with bias, activation and
+residual."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 from ...ops.registry import overloads
-from ..case import Case, Work, integers, moved, normal
+from ..case import Case, Work, moved, normal
 
 FAMILY = "matmul {}"
 
@@ -20,11 +20,12 @@ FAMILY = "matmul {}"
 
 @triton.jit
 def matmul_kernel(
-    c, a, b, bias, M, N, K, a_m, a_k, b_k, b_n, c_m, c_n,
+    c, a, b, bias, residual, M, N, K, a_m, a_k, b_k, b_n, c_m, c_n,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, GROUP: tl.constexpr, ACC: tl.constexpr,
     ACTIVATION: tl.constexpr,
 ):  # fmt: skip
-    """One BM x BN tile of c = activation(a b + bias), tiles in groups of GROUP rows."""
+    """One BM x BN tile of c = activation(a b + bias) + residual, tiles in groups of GROUP rows; the residual
+    lies like c."""
     program = tl.program_id(0)
     tiles_m, tiles_n = tl.cdiv(M, BM), tl.cdiv(N, BN)
     group = program // (GROUP * tiles_n)
@@ -50,22 +51,10 @@ def matmul_kernel(
     row = tile_m * BM + tl.arange(0, BM)
     column = tile_n * BN + tl.arange(0, BN)
     inside = (row[:, None] < M) & (column[None, :] < N)
+    if residual is not None:
+        kept = tl.load(residual + row[:, None] * c_m + column[None, :] * c_n, mask=inside, other=0.0)
+        total += kept.to(ACC)
     tl.store(c + row[:, None] * c_m + column[None, :] * c_n, total.to(c.dtype.element_ty), mask=inside)
-
-
-@triton.jit
-def weight_only_kernel(out, x, weight, scale, N, K, BN: tl.constexpr, BK: tl.constexpr):
-    """out[n] = scale[n] * sum over k of x[k] weight[n, k], the weight in int8."""
-    row = tl.program_id(0) * BN + tl.arange(0, BN)
-    inner = tl.arange(0, BK)
-    total = tl.zeros((BN, BK), tl.float32)
-    for k in range(0, K, BK):
-        inside = (row < N)[:, None] & (inner < K - k)[None, :]
-        w = tl.load(weight + row[:, None] * K + (k + inner)[None, :], mask=inside, other=0)
-        v = tl.load(x + k + inner, mask=inner < K - k, other=0.0)
-        total += w.to(tl.float32) * v[None, :]
-    result = tl.sum(total, 1) * tl.load(scale + row, mask=row < N)
-    tl.store(out + row, result, mask=row < N)
 
 
 # ---- callables ------------------------------------------------------------------------------------
@@ -76,25 +65,19 @@ def matmul(
     b: torch.Tensor,
     bias: torch.Tensor | None = None,
     activation: bool = False,
+    residual: torch.Tensor | None = None,
     tile: tuple[int, int, int] = (64, 64, 32),
 ) -> torch.Tensor:
-    """a b, plus a bias for each column, then GELU if `activation`; int8 matrices give int32."""
+    """a b, plus a bias for each column, GELU if `activation`, plus a contiguous residual; int8 matrices
+    give int32."""
     (M, K), N = a.shape, b.shape[1]
     integral = not a.dtype.is_floating_point
     out = torch.empty((M, N), dtype=torch.int32 if integral else a.dtype)
     BM, BN, BK = min(tile[0], max(16, triton.next_power_of_2(M))), *tile[1:]
     matmul_kernel[(triton.cdiv(M, BM) * triton.cdiv(N, BN),)](
-        out, a, b, bias, M, N, K, *a.stride(), *b.stride(), *out.stride(),
+        out, a, b, bias, residual, M, N, K, *a.stride(), *b.stride(), *out.stride(),
         BM=BM, BN=BN, BK=BK, GROUP=8, ACC=tl.int32 if integral else tl.float32, ACTIVATION=activation,
     )  # fmt: skip
-    return out
-
-
-def weight_only(x: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """scale * (weight x) for int8 weights [n, k] and an f32 vector [k]."""
-    n, k = weight.shape
-    out = torch.empty(n, dtype=x.dtype)
-    weight_only_kernel[(triton.cdiv(n, 16),)](out, x, weight, scale, n, k, BN=16, BK=128)
     return out
 
 
@@ -103,14 +86,17 @@ def weight_only(x: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor) -> t
 SHAPES: dict[torch.dtype, tuple[tuple[int, int, int], ...]] = {
     torch.float32: (
         (256, 256, 256),
+        (512, 512, 512),
         (1024, 1024, 1024),
         (2048, 2048, 2048),
+        (4096, 4096, 4096),
         (4096, 384, 384),
         (32, 1024, 1024),
     ),
-    torch.bfloat16: ((256, 256, 256), (1024, 1024, 1024), (2048, 2048, 2048)),
-    torch.float16: ((256, 256, 256), (1024, 1024, 1024)),
+    torch.bfloat16: ((256, 256, 256), (1024, 1024, 1024), (2048, 2048, 2048), (4096, 384, 384)),
+    torch.float16: ((256, 256, 256), (512, 512, 512)),
 }
+BATCHES = ((48, 128, 128, 32), (384, 64, 64, 64))
 
 
 def cases() -> Iterator[Case]:
@@ -119,13 +105,17 @@ def cases() -> Iterator[Case]:
         for shape in shapes:
             family = FAMILY.format({torch.float32: "f32", torch.bfloat16: "bf16, int8"}.get(dtype, "f16"))
             yield Case("matmul", family, shape, dtype, lambda s=shape, d=dtype: _matmul(s, d))
-    yield Case("bmm", FAMILY.format("f32"), (48, 128, 128, 32), torch.float32, lambda: _bmm(48, 128, 128, 32))
-    for shape in ((1024, 1024, 1024), (4096, 1536, 384)):
-        yield Case(
-            "matmul_bias_gelu", FAMILY.format("fused"), shape, torch.float32, lambda s=shape: _fused(s)
-        )
-    yield Case("matmul", FAMILY.format("bf16, int8"), (1024,) * 3, torch.int8, lambda: _integer(1024))
-    yield Case("gemv_int8_weights", FAMILY.format("bf16, int8"), (4096, 4096), torch.float32, _weight_only)
+    for sizes in BATCHES:
+        yield Case("bmm", FAMILY.format("f32"), sizes, torch.float32, lambda s=sizes: _bmm(*s))
+    for shape in ((1024, 1024, 1024), (4096, 1536, 384), (256, 256, 256)):
+        for residual in (False, True):
+            yield Case(
+                "matmul_bias_gelu_residual" if residual else "matmul_bias_gelu",
+                FAMILY.format("fused"),
+                shape,
+                torch.float32,
+                lambda s=shape, r=residual: _fused(s, r),
+            )
 
 
 def _matmul(shape: tuple[int, int, int], dtype: torch.dtype) -> Work:
@@ -155,45 +145,27 @@ def _bmm(batch: int, m: int, n: int, k: int) -> Work:
     )
 
 
-def _fused(shape: tuple[int, int, int]) -> Work:
+def _fused(shape: tuple[int, int, int], residual: bool) -> Work:
     m, n, k = shape
     a, b, bias = normal(m, k), normal(k, n, seed=1) / k**0.5, normal(n, seed=2)
+    kept = (normal(m, n, seed=3),) if residual else ()
 
-    def jax(j: Any, np: Any, a: Any, b: Any, bias: Any) -> Any:
-        return j.nn.gelu(a @ b + bias, approximate=False)
+    def ours(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor, *kept: torch.Tensor) -> torch.Tensor:
+        return matmul(a, b, bias, True, *kept)
+
+    def pytorch(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor, *kept: torch.Tensor) -> torch.Tensor:
+        product = torch.nn.functional.gelu(torch.addmm(bias, a, b))
+        return product + kept[0] if kept else product
+
+    def jax(j: Any, np: Any, a: Any, b: Any, bias: Any, *kept: Any) -> Any:
+        return sum(kept, j.nn.gelu(a @ b + bias, approximate=False))
 
     return Work(
-        (a, b, bias),
-        lambda a, b, bias: matmul(a, b, bias, True),
-        lambda a, b, bias: torch.nn.functional.gelu(torch.addmm(bias, a, b)),
-        bytes=moved(a, b, bias) + 4.0 * m * n,
+        (a, b, bias, *kept),
+        ours,
+        pytorch,
+        bytes=moved(a, b, bias, *kept) + 4.0 * m * n,
         flops=2.0 * m * n * k,
         terms=k,
         jax=jax,
-    )
-
-
-def _integer(size: int) -> Work:
-    a, b = (integers(255, size, size, dtype=torch.int8, seed=k) for k in range(2))
-    return Work(
-        (a, b),
-        matmul,
-        torch.ops.aten._int_mm.default,
-        bytes=moved(a, b) + 4.0 * size * size,
-        flops=2.0 * size**3,
-        reference=lambda a, b: a @ b,
-        exportable=False,
-    )
-
-
-def _weight_only() -> Work:
-    weight, scale, x = integers(255, 4096, 4096, dtype=torch.int8), normal(4096), normal(4096, seed=1)
-    return Work(
-        (x, weight, scale),
-        weight_only,
-        lambda x, w, s: (w.to(x.dtype) @ x) * s,
-        bytes=moved(x, weight, scale, x),
-        flops=2.0 * weight.numel(),
-        terms=4096,
-        jax=lambda j, n, x, w, s: (w.astype(x.dtype) @ x) * s,
     )

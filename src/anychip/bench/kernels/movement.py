@@ -247,9 +247,9 @@ MAKERS: dict[str, tuple[tuple[tuple[int, ...], ...], Callable[[tuple[int, ...]],
         lambda s: _unary(transpose, lambda x: x.t().contiguous(), s, lambda j, n, x: x.T.copy()),
     ),
     "gather": ((WIDE, (256, 1024)), _gather),
-    "index_add": (((4096, 512),), _index_add),
+    "index_add": (((4096, 512), (256, 512)), _index_add),
     "embedding": (((4096,), (128,)), _embedding),
-    "embedding_backward": (((4096,),), _embedding_backward),
+    "embedding_backward": (((4096,), (128,)), _embedding_backward),
     "dropout": (
         (WIDE, (256, 1024)),
         lambda s: _unary(

@@ -156,12 +156,15 @@ def _put(
     block = min(power_of_two(after), tiles["block"])
     rows = index.numel()
     if add and tiles["in_turn"]:
-        owners = before * cdiv(after, block)
-        parts = _parts(owners)
-        launch(
-            add_rows_in_turn_kernel, owners * parts, out, values, index, rows, after, size, after,
-            size * after, skipped, PARTS=parts, BLOCK=block, debug=True, sanitize_overflow=False,
-        )  # fmt: skip
+        key = (signature(out, values, index), before, size, after, skipped)
+        plan = PLANS.get(key)
+        if plan is None:
+            owners = before * cdiv(after, block)
+            parts = _parts(owners)
+            sizes = (rows, after, size, after, size * after, skipped)
+            constants = {"PARTS": parts, "BLOCK": block, "debug": True, "sanitize_overflow": False}
+            plan = PLANS.remember(key, Plan(add_rows_in_turn_kernel, owners * parts, sizes, constants))
+        plan.launch(out, values, index)
         return
     launch(
         add_rows_kernel, before * rows * cdiv(after, block), out, values, index, rows, after, size,
