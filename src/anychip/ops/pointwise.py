@@ -204,6 +204,8 @@ class Pointwise:
 
     def __call__(self, *operands: torch.Tensor | Number, out: torch.Tensor | None = None) -> torch.Tensor:
         """Apply to `operands` (broadcast together). With `out`, write there (resized if needed)."""
+        if out is not None:
+            operands = tuple(apart(x, out) if isinstance(x, torch.Tensor) else x for x in operands)
         key = (
             tuple(
                 (x.dtype, x.shape, x.stride(), x.device) if isinstance(x, torch.Tensor) else type(x)
@@ -211,7 +213,6 @@ class Pointwise:
             ),
             None if out is None else (out.dtype, out.shape, out.stride()),
         )
-        given = out
         plan = self._plans.get(key)
         if plan is None:
             wanted = None if out is None else out.shape
@@ -225,7 +226,6 @@ class Pointwise:
         numbers = [0] * MAX_OPERANDS
         for k, x in enumerate(operands):
             if isinstance(x, torch.Tensor):
-                x = x if given is None else apart(x, given)
                 pointers[k] = x if x.device == device else x.to(device)
             else:
                 numbers[k] = scalar_bits(x, floating)

@@ -18,13 +18,17 @@ from ..errors import ArgumentError
 from ..pointwise import TILES, Pointwise, Promotion, flat_kernel, pointwise, tiled_kernel
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
+from .references import scipy_special
 
 FLOAT = Promotion.INT_TO_FLOAT
 
 BERNOULLI = tuple(
-    Fraction(text)
-    for text in "1/6 -1/30 1/42 -1/30 5/66 -691/2730 7/6 -3617/510 43867/798 -174611/330 854513/138".split()
-)
+    Fraction(numerator, denominator)
+    for numerator, denominator in (
+        (1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510), (43867, 798),
+        (-174611, 330), (854513, 138),
+    )
+)  # fmt: skip
 """B_2, B_4, ... B_22."""
 DIGAMMA_TERMS = tl.constexpr(tuple(float(b / (2 * j + 2)) for j, b in enumerate(BERNOULLI[:8])))
 """B_2j / 2j: the coefficients of digamma's asymptotic series."""
@@ -51,7 +55,7 @@ def multivariate_lgamma(x, order):
     """log of the multivariate gamma function of `order`: sum over j < order of lgamma(x - j / 2), plus
     order (order - 1) / 4 log(pi)."""
     total = order * (order - 1) * 0.25 * 1.1447298858494002 + zeros_as(x)
-    for j in range(0, order.to(tl.int32)):
+    for j in range(order.to(tl.int32)):
         total += libdevice.lgamma(x - j * 0.5)
     return total
 
@@ -90,7 +94,7 @@ def hurwitz_zeta(s, q):
     steps = tl.max(raised).to(tl.int32)
     total = zeros_as(s + q)
     at = q + total
-    for k in range(0, steps):
+    for k in range(steps):
         left = k < raised
         total += tl.where(left, libdevice.pow(at, -s), 0.0)
         at = tl.where(left, at + 1.0, at)
@@ -149,8 +153,6 @@ def polygamma(n: int, self: torch.Tensor, *, out: torch.Tensor | None = None) ->
     return HIGHER(self, n, size if n % 2 else -size, out=out)
 
 
-
-
 def mvlgamma(self: torch.Tensor, p: int, *, out: torch.Tensor | None = None) -> torch.Tensor:
     """log of the multivariate gamma function of dimension p, elementwise."""
     if self.dtype == torch.bool:
@@ -158,13 +160,6 @@ def mvlgamma(self: torch.Tensor, p: int, *, out: torch.Tensor | None = None) -> 
     if p < 1:
         raise ArgumentError(f"p has to be greater than or equal to 1, not {p}")
     return MULTIVARIATE(self, p, out=out)
-
-
-def scipy_polygamma(n: int, x: torch.Tensor) -> torch.Tensor:
-    """What tests compare with: PyTorch's trigamma has ten digits."""
-    import scipy.special
-
-    return torch.from_numpy(scipy.special.polygamma(n, x.numpy()))
 
 
 # ---- record ---------------------------------------------------------------------------------------
@@ -208,7 +203,7 @@ def _record(
 
 _record(
     "polygamma",
-    Overload("polygamma", polygamma, _orders, reference=scipy_polygamma),
+    Overload("polygamma", polygamma, _orders, reference=scipy_special("polygamma")),
     FLOATING,
     lambda dtype: Sample((1, tensor((1024, 1024), dtype, 0.5, 9.0))),
     8.0,  # the values grow like n! / x^(n + 1), and its rounding with them

@@ -46,7 +46,7 @@ def legendre_step(x, q, p, k):
 
 
 @triton.jit
-def recurred(x, degree, first, skipped, STEP: tl.constexpr):
+def recurred(x, degree, first, skipped, STEP):
     """The polynomial of `degree` where not `skipped`: 1 for 0, `first` for 1, then step by step."""
     largest = tl.max(tl.where(skipped, 0, degree)).to(tl.int32)
     below = tl.where(x == x, 1, 1).to(x.dtype)
