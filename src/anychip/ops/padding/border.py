@@ -66,11 +66,11 @@ def border_kernel(
     plane, d, h, w, keep = tile_place(count_d, count_h, count_w, BLOCK_H, BLOCK_W)
     source += (plane // channels).to(tl.int64) * s_n + (plane % channels).to(tl.int64) * s_c
     out += (plane // channels).to(tl.int64) * o_n + (plane % channels).to(tl.int64) * o_c
-    source += copied_from(d, before_d, D, REFLECT).to(tl.int64) * s_d
-    row = copied_from(h, before_h, H, REFLECT).to(tl.int64) * s_h
-    column = copied_from(w, before_w, W, REFLECT).to(tl.int64) * s_w
+    source += copied_from(d, before_d, D, REFLECT) * s_d
+    row = copied_from(h, before_h, H, REFLECT) * s_h
+    column = copied_from(w, before_w, W, REFLECT) * s_w
     value = tl.load(source + row[:, None] + column[None, :], mask=keep, other=0)
-    at = d.to(tl.int64) * o_d + (h.to(tl.int64) * o_h)[:, None] + (w.to(tl.int64) * o_w)[None, :]
+    at = d * o_d + (h * o_h)[:, None] + (w * o_w)[None, :]
     tl.store(out + at, value, mask=keep)
 
 
@@ -78,7 +78,7 @@ def border_kernel(
 def gathered(gradient, d, h, w, g_d, g_h, g_w, keep, COMPUTE: tl.constexpr):
     """gradient[d, h, w], zero where a position is -1."""
     mask = ((h >= 0) & (d >= 0))[:, None] & (w >= 0)[None, :] & keep
-    at = d.to(tl.int64) * g_d + (h.to(tl.int64) * g_h)[:, None] + (w.to(tl.int64) * g_w)[None, :]
+    at = d * g_d + (h * g_h)[:, None] + (w * g_w)[None, :]
     return tl.load(gradient + at, mask=mask, other=0).to(COMPUTE)
 
 
@@ -112,7 +112,7 @@ def border_gradient_kernel(
                         copied_to(h, k_h, before_h, H, count_h, REFLECT),
                         copied_to(w, k_w, before_w, W, count_w, REFLECT), g_d, g_h, g_w, keep, COMPUTE,
                     )  # fmt: skip
-    at = d.to(tl.int64) * o_d + (h.to(tl.int64) * o_h)[:, None] + (w.to(tl.int64) * o_w)[None, :]
+    at = d * o_d + (h * o_h)[:, None] + (w * o_w)[None, :]
     tl.store(out + at, total.to(out.dtype.element_ty), mask=keep)
 
 

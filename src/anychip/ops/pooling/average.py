@@ -55,7 +55,7 @@ def taken(source, d, h, w, D, H, W, stop_d, stop_h, stop_w, s_d, s_h, s_w, keep,
     """source[d, h, w] for a row of h and a row of w, zero beyond the windows' ends and the input's."""
     inside_h = (h >= 0) & (h < H) & (h < stop_h) & (d >= 0) & (d < D) & (d < stop_d)
     inside_w = (w >= 0) & (w < W) & (w < stop_w)
-    at = d.to(tl.int64) * s_d + (h.to(tl.int64) * s_h)[:, None] + (w.to(tl.int64) * s_w)[None, :]
+    at = d * s_d + (h * s_h)[:, None] + (w * s_w)[None, :]
     return tl.load(source + at, mask=inside_h[:, None] & inside_w[None, :] & keep, other=0).to(COMPUTE)
 
 
@@ -106,7 +106,7 @@ def average_kernel(
         total = total / count.to(COMPUTE)
     else:
         total = total // tl.where(keep, count, 1).to(COMPUTE)
-    at = d.to(tl.int64) * o_d + (h.to(tl.int64) * o_h)[:, None] + (w.to(tl.int64) * o_w)[None, :]
+    at = d * o_d + (h * o_h)[:, None] + (w * o_w)[None, :]
     tl.store(out + at, total.to(out.dtype.element_ty), mask=keep)
 
 
@@ -119,7 +119,7 @@ def share(
     """gradient[o] / divisor(o) for the windows o that are before the stops, else zero."""
     inside_h = (o_h < stop_h) & (o_d < stop_d)
     mask = inside_h[:, None] & (o_w < stop_w)[None, :] & keep
-    at = o_d.to(tl.int64) * g_d + (o_h.to(tl.int64) * g_h)[:, None] + (o_w.to(tl.int64) * g_w)[None, :]
+    at = o_d * g_d + (o_h * g_h)[:, None] + (o_w * g_w)[None, :]
     value = tl.load(gradient + at, mask=mask, other=0).to(COMPUTE)
     if OVERRIDE:
         count = override
@@ -175,7 +175,7 @@ def average_gradient_kernel(
                         pad_d, pad_h, pad_w, override, stop_d, stop_h, stop_w, g_d, g_h, g_w, keep,
                         ADAPTIVE, PADDED, OVERRIDE, COMPUTE,
                     )  # fmt: skip
-    at = d.to(tl.int64) * o_d + (h.to(tl.int64) * o_h)[:, None] + (w.to(tl.int64) * o_w)[None, :]
+    at = d * o_d + (h * o_h)[:, None] + (w * o_w)[None, :]
     tl.store(out + at, total.to(out.dtype.element_ty), mask=keep)
 
 

@@ -47,7 +47,7 @@ def larger_at(
     inside_h = (h >= 0) & (h < H) & (h < stop_h) & (d >= 0) & (d < D) & (d < stop_d)
     inside_w = (w >= 0) & (w < W) & (w < stop_w)
     mask = inside_h[:, None] & inside_w[None, :] & keep
-    at = d.to(tl.int64) * s_d + (h.to(tl.int64) * s_h)[:, None] + (w.to(tl.int64) * s_w)[None, :]
+    at = d * s_d + (h * s_h)[:, None] + (w * s_w)[None, :]
     value = tl.load(source + at, mask=mask, other=0).to(best.dtype)
     better = value > best
     if FLOATING:
@@ -94,11 +94,10 @@ def maximum_kernel(
                         start_w + k_w * gap_w, D, H, W, stop_d, stop_h, stop_w, s_d, s_h, s_w, keep,
                         COMPUTE.is_floating(),
                     )  # fmt: skip
-    at = (plane // channels).to(tl.int64) * o_n + (plane % channels).to(tl.int64) * o_c
-    at += d.to(tl.int64) * o_d
-    at = at + (h.to(tl.int64) * o_h)[:, None] + (w.to(tl.int64) * o_w)[None, :]
-    tl.store(out + at, best.to(out.dtype.element_ty), mask=keep)
-    tl.store(place_out + at, place.to(tl.int64), mask=keep)
+    start = (plane // channels).to(tl.int64) * o_n + (plane % channels).to(tl.int64) * o_c
+    at = d * o_d + (h * o_h)[:, None] + (w * o_w)[None, :]
+    tl.store(out + start + at, best.to(out.dtype.element_ty), mask=keep)
+    tl.store(place_out + start + at, place.to(tl.int64), mask=keep)
 
 
 @triton.jit
@@ -109,9 +108,8 @@ def of_maximum(
     """gradient[o] where the maximum of window o is at `here`, else zero."""
     inside_h = (o_h < stop_h) & (o_d < stop_d)
     mask = inside_h[:, None] & (o_w < stop_w)[None, :] & keep
-    d, h, w = o_d.to(tl.int64), o_h.to(tl.int64), o_w.to(tl.int64)
-    place = tl.load(places + (d * i_d + (h * i_h)[:, None] + (w * i_w)[None, :]), mask=mask, other=-1)
-    at = d * g_d + (h * g_h)[:, None] + (w * g_w)[None, :]
+    place = tl.load(places + (o_d * i_d + (o_h * i_h)[:, None] + (o_w * i_w)[None, :]), mask=mask, other=-1)
+    at = o_d * g_d + (o_h * g_h)[:, None] + (o_w * g_w)[None, :]
     return tl.load(gradient + at, mask=mask & (place.to(tl.int32) == here), other=0).to(COMPUTE)
 
 
@@ -154,7 +152,7 @@ def maximum_gradient_kernel(
                         stop_d, stop_h, stop_w, g_d, g_h, g_w, i_d, i_h, i_w, keep, COMPUTE,
                     )  # fmt: skip
     out += image * o_n + channel * o_c
-    at = d.to(tl.int64) * o_d + (h.to(tl.int64) * o_h)[:, None] + (w.to(tl.int64) * o_w)[None, :]
+    at = d * o_d + (h * o_h)[:, None] + (w * o_w)[None, :]
     tl.store(out + at, total.to(out.dtype.element_ty), mask=keep)
 
 

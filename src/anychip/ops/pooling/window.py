@@ -13,7 +13,7 @@ import torch
 import triton
 import triton.language as tl
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import Tiles, cdiv
 
@@ -226,7 +226,10 @@ def channels(x: torch.Tensor, rank: int) -> int:
 
 
 def blocks(x: torch.Tensor, rank: int, spatial: Sequence[int]) -> tuple[int, dict[str, int]]:
-    """Number of programs that cover the planes of `x` with `spatial` sizes, and their tile."""
+    """Number of programs that cover the planes of `x` with `spatial` sizes, and their tile. Kernels count
+    the elements of one image in 32 bits."""
+    if sum((n - 1) * s for n, s in zip(x.shape[-rank:], x.stride()[-rank:], strict=True)) >= 1 << 31:
+        raise NotServed("pooling", f"images of {list(x.shape[-rank:])} pixels are not served")
     tiles = TILES.on(x.device)
     row = min(power_of_two(spatial[2]), tiles["row"])
     height = min(power_of_two(spatial[1]), tiles["elements"] // row)
