@@ -15,8 +15,11 @@ from ..launch import Tiles, cdiv, compute_dtype, launch, scalar_bits
 from ..pointwise import store_as
 from ..registry import ALL, FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor
+from .combine import combine, combine_kernel
 
-TILES = Tiles(simt={"block": 512}, simd={"block": 1024})
+TILES = Tiles(simt={"block": 512, "in_turn": 0}, simd={"block": 1024, "in_turn": 1})
+"""`in_turn`: elements are scattered one after the other by the program that owns their column, rather
+than all at once with atomic additions."""
 GATHER, REPLACE, ADD = 0, 1, 2
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -138,7 +141,11 @@ def _scattered(
 ) -> torch.Tensor:
     dtype = compute_dtype(self.dtype) if kind == ADD and self.dtype != torch.bool else self.dtype
     work = torch.empty(self.shape, dtype=dtype, device=self.device).copy_(self)
-    _run(kind, work, dim, index, source, value)
+    if TILES.on(self.device)["in_turn"]:
+        along = dim % max(self.ndim, 1)
+        combine(work, along, index, source, "add" if kind == ADD else "replace", value=value)
+    else:
+        _run(kind, work, dim, index, source, value)
     if out is None:
         return work if dtype == self.dtype else work.to(self.dtype)
     if out.shape != self.shape:
@@ -210,7 +217,7 @@ register(
             Overload("scatter.value", scatter_value, _numbers),
             Overload("scatter_add", scatter_add, _sums),
         ),
-        kernels=(elements_kernel,),
+        kernels=(elements_kernel, combine_kernel),
         dtypes=(*FLOATING, torch.int64, torch.int32),
         tiles=TILES,
     )

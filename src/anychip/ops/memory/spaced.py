@@ -1,0 +1,178 @@
+"""linspace, logspace, range and randperm: numbers at even distances, even ratios, or in random order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from triton.language.extra import libdevice
+
+from ..errors import ArgumentError, NotServed
+from ..launch import TRITON_DTYPES, Tiles, cdiv, launch, scalar_bits
+from ..pointwise import store_as
+from ..random.philox import random_from
+from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
+from ..sorting.radix import KERNELS, sort_rows
+
+TILES = Tiles(simt={"block": 512}, simd={"block": 1024})
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def double(bits):
+    """A double handed over as 64 bits."""
+    return bits.to(tl.int64).to(tl.float64, bitcast=True)
+
+
+@triton.jit(do_not_specialize=["start", "end", "step", "base"])
+def spaced_kernel(
+    out, n, start: tl.int64, end: tl.int64, step: tl.int64, base: tl.int64,
+    POWER: tl.constexpr, BOTH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """out[i] = start + i step, counted from `end` in the second half if BOTH; base to that if POWER."""
+    lane = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    value = double(start) + lane.to(tl.float64) * double(step)
+    if BOTH:
+        value = tl.where(lane < n // 2, value, double(end) - (n - 1 - lane).to(tl.float64) * double(step))
+    if POWER:
+        value = libdevice.pow(double(base), value)
+    store_as(out + lane, value, lane < n)
+
+
+# ---- forward --------------------------------------------------------------------------------------
+
+
+def _filled(
+    out: torch.Tensor, n: int, start: float, end: float, step: float, *, base: float | None, both: bool
+) -> torch.Tensor:
+    """`out` as n numbers (resized if it has another count)."""
+    if out.dtype not in TRITON_DTYPES:
+        raise NotServed("linspace", f"dtype {out.dtype} is not served")
+    if out.numel() != n:
+        out.resize_((n,))
+    target = out if out.is_contiguous() else torch.empty(out.shape, dtype=out.dtype, device=out.device)
+    block = TILES.on(out.device)["block"]
+    power = base is not None
+    launch(
+        spaced_kernel, cdiv(n, block), target, n, scalar_bits(start, True), scalar_bits(end, True),
+        scalar_bits(step, True), scalar_bits(base if base is not None else 0, True),
+        POWER=power, BOTH=both, BLOCK=block,
+    )  # fmt: skip
+    return out if target is out else out.copy_(target)
+
+
+def _spaced(
+    start: Any, end: Any, steps: int, base: float | None, out: torch.Tensor, name: str
+) -> torch.Tensor:
+    if steps < 0:
+        raise ArgumentError("number of steps must be non-negative")
+    if isinstance(start, complex) or isinstance(end, complex):
+        raise NotServed(name, "complex ends are not served")
+    if not out.dtype.is_floating_point:
+        start, end = int(start), int(end)
+    step = (end - start) / (steps - 1) if steps > 1 else 0.0
+    return _filled(out, steps, start, end, step, base=base, both=steps > 1)
+
+
+def linspace(start: float, end: float, steps: int, *, out: torch.Tensor) -> torch.Tensor:
+    """`steps` numbers at even distances from start to end, both included."""
+    return _spaced(start, end, steps, None, out, "linspace")
+
+
+def logspace(start: float, end: float, steps: int, base: float = 10.0, *, out: torch.Tensor) -> torch.Tensor:
+    """`base` to the power of each of `steps` numbers at even distances from start to end."""
+    return _spaced(start, end, steps, base, out, "logspace")
+
+
+def range_out(start: float, end: float, step: float = 1, *, out: torch.Tensor) -> torch.Tensor:
+    """start, start + step, ... up to `end`, which is included."""
+    if step == 0:
+        raise ArgumentError("step must be nonzero")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise ArgumentError(f"unsupported range: {start} -> {end}")
+    if (end - start) * step < 0:
+        raise ArgumentError("upper bound and larger bound inconsistent with step sign")
+    count = math.floor((end - start) / step) + 1
+    return _filled(out, count, start, end, step, base=None, both=False)
+
+
+def randperm(n: int, *, generator: Any = None, out: torch.Tensor) -> torch.Tensor:
+    """The integers below n in random order: the order of n random 62-bit numbers."""
+    if n < 0:
+        raise ArgumentError(f"n must be non-negative, got {n}")
+    if out.dtype.is_floating_point:
+        exact = 1 << round(-math.log2(torch.finfo(out.dtype).eps)) + 1
+    else:
+        exact = torch.iinfo(out.dtype).max + 1
+    if n > exact:
+        raise ArgumentError(f"n is too large for result tensor type: {n} for {out.dtype}")
+    if out.shape != (n,):
+        out.resize_((n,))
+    keys = torch.empty((n,), dtype=torch.int64, device=out.device)
+    random_from(keys, 0, None, generator=generator)
+    return out.copy_(sort_rows(keys, with_values=False)[1])
+
+
+# ---- record ---------------------------------------------------------------------------------------
+
+
+def _lines(dtype: torch.dtype) -> Iterable[Sample]:
+    for start, end, steps in ((0, 7, 8), (-3, 5, 5), (9, 1, 3), (2, 2, 1), (0, 1, 0)):
+        if dtype != torch.uint8 or start >= 0:
+            yield Sample((start, end, steps), {"out": torch.empty((0,), dtype=dtype)})
+
+
+def _powers(dtype: torch.dtype) -> Iterable[Sample]:
+    for start, end, steps in ((0, 3, 4), (-1, 2, 7)):
+        yield Sample((start, end, steps, 2.0), {"out": torch.empty((0,), dtype=dtype)})
+
+
+def _ranges(dtype: torch.dtype) -> Iterable[Sample]:
+    for start, end, step in ((0, 7, 1), (2, 100, 3), (9, 0, -2)):
+        yield Sample((start, end, step), {"out": torch.empty((0,), dtype=dtype)})
+
+
+def _permutations(dtype: torch.dtype) -> Iterable[Sample]:
+    for n in (1, 5, 100):
+        yield Sample((n,), {"generator": None, "out": torch.empty((0,), dtype=dtype)})
+
+
+def _in_order(result: torch.Tensor) -> torch.Tensor:
+    """Every permutation of n is the same n numbers."""
+    return result.msort()
+
+
+for _name, _overload, _dtypes in (
+    ("linspace", Overload("linspace.out", linspace, _lines, takes_out=False), (*FLOATING, *INTEGRAL)),
+    ("logspace", Overload("logspace.out", logspace, _powers, takes_out=False), FLOATING),
+    ("range", Overload("range.out", range_out, _ranges, takes_out=False), (*FLOATING, *INTEGRAL)),
+):
+    register(
+        Operator(
+            name=_name,
+            domain="memory",
+            overloads=(_overload,),
+            kernels=(spaced_kernel,),
+            dtypes=_dtypes,
+            differentiable=False,
+            tiles=TILES,
+        )
+    )
+register(
+    Operator(
+        name="randperm",
+        domain="random",
+        overloads=(
+            Overload("randperm.generator_out", randperm, _permutations, takes_out=False, compared=_in_order),
+        ),
+        kernels=KERNELS,
+        dtypes=(torch.int64, torch.int32, torch.float32),
+        differentiable=False,
+        tiles=TILES,
+    )
+)
