@@ -1,0 +1,192 @@
+"""PyTorch's transforms: _fft_c2c, _fft_r2c and _fft_c2r over any dimensions, lengths and norms. Complex
+tensors are read and written through their real views."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+from ..errors import ArgumentError, NotServed
+from ..registry import Benchmark, Operator, Overload, Sample, register
+from ..samples import tensor
+from .bluestein import gather_kernel, multiply_kernel, spread_kernel, transform_by_chirp
+from .stages import TILES, Signal, radices, stage_kernel, transform
+
+REAL = {torch.complex64: torch.float32, torch.complex128: torch.float64}
+COMPLEX = {real: made for made, real in REAL.items()}
+NONE, BY_ROOT, BY_LENGTH = 0, 1, 2
+
+# ---- forward --------------------------------------------------------------------------------------
+
+
+def _signal(x: torch.Tensor, dim: int) -> Signal:
+    """A contiguous tensor, real or complex, as signals along `dim`."""
+    inner = math.prod(x.shape[dim + 1 :])
+    if not x.is_complex():
+        return Signal(x, None, inner, x.shape[dim] * inner, 1, inner)
+    parts = torch.view_as_real(x)
+    return Signal(parts[..., 0], parts[..., 1], inner, 2 * x.shape[dim] * inner, 2, 2 * inner)
+
+
+def _along(
+    out: torch.Tensor, source: torch.Tensor, dim: int, length: int, direction: int, scale: float
+) -> torch.Tensor:
+    """Transform contiguous `source` along one dimension into contiguous `out`."""
+    batch = math.prod(out.shape) // max(out.shape[dim], 1)
+    if not out.numel():
+        return out
+    hermitian = not out.is_complex()
+    stop = out.shape[dim]
+    arguments = (_signal(out, dim), _signal(source, dim), batch, length, direction, scale, hermitian, stop)
+    (transform_by_chirp if radices(length) is None else transform)(*arguments)
+    return out
+
+
+def _factor(normalization: int, count: int) -> float:
+    if normalization == NONE or not count:
+        return 1.0
+    return 1 / count if normalization == BY_LENGTH else 1 / math.sqrt(count)
+
+
+def _dims(operator: str, dim: Sequence[int], rank: int) -> list[int]:
+    listed = [d % rank for d in dim]
+    if len(set(listed)) != len(listed):
+        raise ArgumentError(f"{operator}: dims must be unique, but they are {list(dim)}")
+    return listed
+
+
+def _given(result: torch.Tensor, out: Any) -> torch.Tensor:
+    if out is None:
+        return result
+    if out.shape != result.shape:
+        out.resize_(result.shape)
+    return out.copy_(result)
+
+
+def fft_c2c(
+    self: torch.Tensor, dim: Sequence[int], normalization: int, forward: bool, *, out: Any = None
+) -> torch.Tensor:
+    """Complex to complex over `dim`, with exp(-i...) if `forward`."""
+    if self.dtype not in REAL:
+        raise NotServed("_fft_c2c", f"dtype {self.dtype} is not served")
+    dims = _dims("_fft_c2c", dim, self.ndim)
+    scale = _factor(normalization, math.prod(self.shape[d] for d in dims))
+    current = self.contiguous()
+    for number, d in enumerate(reversed(dims)):
+        result = torch.empty(self.shape, dtype=self.dtype, device=self.device)
+        last = number == len(dims) - 1
+        current = _along(result, current, d, self.shape[d], -1 if forward else 1, scale if last else 1.0)
+    return _given(current if dims else current.clone(), out)
+
+
+def fft_r2c(
+    self: torch.Tensor, dim: Sequence[int], normalization: int, onesided: bool, *, out: Any = None
+) -> torch.Tensor:
+    """Real to complex over `dim`; along its last only the first half is given if `onesided`."""
+    if self.dtype not in COMPLEX:
+        raise NotServed("_fft_r2c", f"dtype {self.dtype} is not served")
+    dims = _dims("_fft_r2c", dim, self.ndim)
+    scale = _factor(normalization, math.prod(self.shape[d] for d in dims))
+    shape = list(self.shape)
+    length = shape[dims[-1]]
+    if onesided:
+        shape[dims[-1]] = length // 2 + 1
+    result = torch.empty(shape, dtype=COMPLEX[self.dtype], device=self.device)
+    _along(result, self.contiguous(), dims[-1], length, -1, scale if len(dims) == 1 else 1.0)
+    for number, d in enumerate(reversed(dims[:-1])):
+        target = torch.empty(shape, dtype=result.dtype, device=self.device)
+        last = number == len(dims) - 2
+        result = _along(target, result, d, shape[d], -1, scale if last else 1.0)
+    return _given(result, out)
+
+
+def fft_c2r(
+    self: torch.Tensor, dim: Sequence[int], normalization: int, last_dim_size: int, *, out: Any = None
+) -> torch.Tensor:
+    """The real signal of which self is half a spectrum along the last of `dim`."""
+    if self.dtype not in REAL:
+        raise NotServed("_fft_c2r", f"dtype {self.dtype} is not served")
+    dims = _dims("_fft_c2r", dim, self.ndim)
+    shape = list(self.shape)
+    shape[dims[-1]] = last_dim_size
+    scale = _factor(normalization, math.prod(shape[d] for d in dims))
+    current = fft_c2c(self, dims[:-1], NONE, False) if len(dims) > 1 else self.contiguous()
+    result = torch.empty(shape, dtype=REAL[self.dtype], device=self.device)
+    return _given(_along(result, current, dims[-1], last_dim_size, 1, scale), out)
+
+
+# ---- record ---------------------------------------------------------------------------------------
+
+
+def complex_tensor(shape: Sequence[int], dtype: torch.dtype, seed: int = 0) -> torch.Tensor:
+    """A complex tensor with parts of `dtype`."""
+    return torch.complex(tensor(shape, dtype, -1, 1, seed), tensor(shape, dtype, -1, 1, seed + 1))
+
+
+def _complex_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    for length in (1, 2, 3, 15, 16, 60, 64, 100, 97, 1024, 2310):
+        yield Sample((complex_tensor((3, length), dtype), [1], NONE, True))
+    for normalization in (NONE, BY_ROOT, BY_LENGTH):
+        yield Sample((complex_tensor((4, 6, 70), dtype), [0, 2], normalization, False))
+    yield Sample((complex_tensor((70, 5), dtype).mT, [-1], NONE, True))
+    yield Sample((complex_tensor((2, 131, 3), dtype), [1], NONE, False))
+
+
+def _real_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    for length in (1, 2, 7, 16, 90, 97, 512):
+        for onesided in (True, False):
+            yield Sample((tensor((3, length), dtype, -1, 1), [1], BY_ROOT, onesided))
+    yield Sample((tensor((4, 6, 70), dtype, -1, 1), [0, 1, 2], BY_LENGTH, True))
+    yield Sample((tensor((4, 6, 70), dtype, -1, 1), [2, 1], NONE, True))
+
+
+def _half_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    for length in (1, 2, 7, 16, 90, 97, 512):
+        yield Sample((complex_tensor((3, length // 2 + 1), dtype), [1], BY_LENGTH, length))
+    yield Sample((complex_tensor((4, 6, 36), dtype), [0, 1, 2], BY_ROOT, 70))
+    yield Sample((complex_tensor((4, 36, 6), dtype), [2, 1], NONE, 71))
+
+
+def _batch(dtype: torch.dtype) -> Sample:
+    return Sample((complex_tensor((512, 1024), dtype), [1], NONE, True))
+
+
+def _oracle(overload: Any) -> Any:
+    """PyTorch's transform of complex arguments in double precision."""
+
+    def wide(self: torch.Tensor, *arguments: Any) -> torch.Tensor:
+        return overload(self.to(torch.complex128) if self.is_complex() else self, *arguments)
+
+    return wide
+
+
+def _parts(result: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_real(result)
+
+
+_aten = torch.ops.aten
+_c2c, _c2r = _oracle(_aten._fft_c2c), _oracle(_aten._fft_c2r)
+register(
+    Operator(
+        name="fft",
+        domain="fft",
+        overloads=(
+            Overload("_fft_c2c", fft_c2c, _complex_samples, reference=_c2c, compared=_parts),
+            Overload("_fft_r2c", fft_r2c, _real_samples, compared=_parts),
+            Overload("_fft_c2r", fft_c2r, _half_samples, reference=_c2r),
+        ),
+        kernels=(stage_kernel, spread_kernel, multiply_kernel, gather_kernel),
+        dtypes=(torch.float32, torch.float64),
+        tiles=TILES,
+        benchmarks=(
+            Benchmark(
+                "_fft_c2c", lambda dtype: Sample((complex_tensor((512, 1024), dtype), [1], NONE, True))
+            ),
+            Benchmark("_fft_r2c", lambda dtype: Sample((tensor((256, 4096), dtype), [1], NONE, True))),
+        ),
+        tolerance=8.0,
+    )
+)
