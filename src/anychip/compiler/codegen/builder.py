@@ -163,6 +163,12 @@ class Builder:
         self._entry.append(f"  {val.ref} = alloca {type}{suffix}")
         return val
 
+    def variable(self, initial: Val) -> Val:
+        """A stack slot that holds `initial` when the function begins."""
+        slot = self.alloca(initial.type)
+        self._entry.append(f"  store {initial}, {slot}")
+        return slot
+
     def text(self, signature: str, attrs: str = "") -> str:
         """The whole function: `signature` is `define ... @name(...)` without the brace."""
         body = "\n".join(map(str, self.lines))

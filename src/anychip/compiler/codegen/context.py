@@ -34,7 +34,8 @@ class Access:
 @dataclass(eq=False, slots=True)
 class Context:
     """The state of one kernel's code generation. `truth` is true in every launch, which LLVM cannot know;
-    `slot` the number (i64) of the slot that an iteration fills, in loops whose products wait."""
+    `slots` the number (i64) of the slot at hand, of buffers that have several (without it, the first).
+    """
 
     module: LLModule
     b: Builder
@@ -51,7 +52,7 @@ class Context:
     arena_memory: str = ""
     leave: str = ""
     truth: Val = TRUE
-    slot: Val | None = None
+    slots: dict[Buffer, Val] = field(default_factory=dict)
 
     @property
     def linear(self) -> LinearArithmetic:
@@ -59,10 +60,10 @@ class Context:
 
     def buffer_address(self, buffer: Buffer) -> Val:
         """The address of a buffer of this thread's arena, or of the slot at hand."""
-        start = self.buffer_start(buffer)
-        if buffer.slots == 1 or self.slot is None:
+        start, slot = self.buffer_start(buffer), self.slots.get(buffer)
+        if slot is None:
             return start
-        return self.b.gep(start, self.b.mul(self.slot, self.b.int(buffer.slot_bytes, I64)))
+        return self.b.gep(start, self.b.mul(slot, self.b.int(buffer.slot_bytes, I64)))
 
     def buffer_start(self, buffer: Buffer) -> Val:
         """The address of a buffer's first slot."""

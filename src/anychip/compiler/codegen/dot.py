@@ -12,7 +12,7 @@ from ..ir.types import F32, ElementType, ScalarType
 from ..schedule.steps import Buffer, Dot
 from ..targets.target import Target
 from . import casts
-from .builder import I64, PTR, Builder
+from .builder import I64, PTR, Builder, mangle
 from .context import Context
 from .dot_instruction import Instruction, instruction
 from .llvm_types import LLType, Val, register_type
@@ -24,8 +24,8 @@ UNROLL = 4
 TABLE_ENTRY = 8
 """Bytes of an address in a table of rows."""
 
-OFFSETS = 0x80808080
-"""128 in each byte: what turns a signed byte into an unsigned one."""
+BIAS = 128
+"""What the bytes of a right operand that must be unsigned were raised by."""
 
 
 def block_shape(target: Target, rows: int, vectors: int) -> tuple[int, int]:
@@ -164,24 +164,40 @@ class DotEmitter:
     def _product(
         self, a: Val, b_: Val, row: Val | int, column: Val | int, accumulators: list[Val]
     ) -> list[Val]:
-        """The accumulators after the whole inner dimension.
-
-        Where the left operand must be unsigned, 128 is added to it, and what that adds to each
-        column is summed beside and taken off at the end.
-        """
-        if self.instruction is None or not self.instruction.unsigned_left:
-            return self._inner(a, b_, row, column, accumulators)
-        zero = self.b.splat(self.b.int(0), self.lanes)
-        totals = self._inner(a, b_, row, column, [*accumulators, *[zero] * self.columns])
-        extra = totals[self.rows * self.columns :]
-        return [self.b.sub(t, extra[k % self.columns]) for k, t in enumerate(totals[: len(accumulators)])]
-
-    def _inner(
-        self, a: Val, b_: Val, row: Val | int, column: Val | int, accumulators: list[Val]
-    ) -> list[Val]:
-        """The loop over the inner dimension, the accumulators in phis."""
+        """The accumulators after the whole inner dimension."""
         a_rows = self._left_rows(a, row)
-        b_column = self._b_column(b_, column)
+        if self.instruction is not None and self.instruction.unsigned_right:
+            extra = [self._bias(self.instruction, a_row) for a_row in a_rows]
+            accumulators = [self.b.sub(t, extra[k // self.columns]) for k, t in enumerate(accumulators)]
+        return self._inner(a_rows, self._b_column(b_, column), accumulators)
+
+    def _bias(self, instruction: Instruction, a_row: Val) -> Val:
+        """What the bias of the right operand adds to each product of a row: so many times its sum."""
+        b = self.b
+        piece = LLType("i8", self.lanes * self.group)
+        end = self.end if self.end is not None else b.int(self.k, I64)
+        zero = b.splat(b.int(0), self.lanes)
+        header, done = b.label("bias"), b.label("biased")
+        before = b.block
+        b.place(header)
+        index, total = b.phi(I64), b.phi(self.type)
+        index.add(b.int(0, I64), before)
+        total.add(zero, before)
+        left = b.call("llvm.umin.i64", I64, [b.sub(end, index.val), b.int(piece.lanes, I64)])
+        mask = b.lshr(b.int(-1, I64), b.sub(b.int(piece.lanes, I64), left))
+        some = b.raw(LLType("i1", piece.lanes), f"bitcast {mask} to <{piece.lanes} x i1>")
+        args = [b.gep(a_row, index.val), b.int(1), some, b.null(piece)]
+        row = b.call(f"llvm.masked.load.{mangle(piece)}.p0", piece, args)
+        grown = instruction.emit(b, total.val, row, b.int(BIAS, piece))
+        following = b.add(index.val, b.int(piece.lanes, I64))
+        index.add(following, b.block)
+        total.add(grown, b.block)
+        b.cond_br(b.icmp("ult", following, end), header, done)
+        b.place(done)
+        return b.call(f"llvm.vector.reduce.add.{mangle(grown.type)}", LLType("i32"), [grown])
+
+    def _inner(self, a_rows: list[Val], b_column: Val, accumulators: list[Val]) -> list[Val]:
+        """The loop over the inner dimension, the accumulators in phis."""
         unroll = min(UNROLL * self.group, self.k)
         b = self.b
         if unroll == self.k and self.end is None:
@@ -262,15 +278,9 @@ class DotEmitter:
                 b.load(wide, b.gep(b_at, step * self.n * size + c * self.lanes * 4), size, self.meta)
                 for c in range(self.columns)
             ]
-            if instruction.unsigned_left:
-                for c in range(self.columns):
-                    k = self.rows * self.columns + c
-                    totals[k] = instruction.emit(b, totals[k], b.int(OFFSETS, wide), right[c])
             for r in range(self.rows):
                 address = b.gep(a_at[r], step * size)
                 left = b.splat(b.load(LLType("i32"), address, size, self.left_meta), self.lanes)
-                if instruction.unsigned_left:
-                    left = b.xor(left, b.int(OFFSETS, wide))
                 for c in range(self.columns):
                     k = r * self.columns + c
                     totals[k] = instruction.emit(b, totals[k], left, right[c])

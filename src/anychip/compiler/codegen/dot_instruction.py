@@ -32,11 +32,13 @@ class Instruction:
 
     intrinsic: Intrinsic
     group: int
-    unsigned_left: bool
+    unsigned_right: bool
 
     def emit(self, b: Builder, total: Val, left: Val, right: Val) -> Val:
-        """total + left . right; the factors are vectors of i32 holding a group in each lane."""
-        factor = LLType(self.intrinsic.factor, left.lanes * self.group)
+        """total + left . right; the factors hold a group for each lane."""
+        factor = LLType(self.intrinsic.factor, total.lanes * self.group)
+        if self.unsigned_right:  # the unsigned factor comes first
+            left, right = right, left
         x, y = (b.raw(factor, f"bitcast {v} to {factor}") for v in (left, right))
         return b.call(self.intrinsic.name, total.type, [total, x, y])
 
@@ -46,4 +48,4 @@ def instruction(target: Target, wanted: DotProduct | None) -> Instruction | None
     if wanted is None:
         return None
     intrinsic = _INTRINSICS[target.isa, target.vector_bits, wanted.element]
-    return Instruction(intrinsic, wanted.group, wanted.unsigned_left)
+    return Instruction(intrinsic, wanted.group, wanted.unsigned_right)

@@ -16,9 +16,13 @@ from . import casts, each, memory
 from .builder import I32, Builder
 from .context import Context
 from .evaluate import Evaluation, Index, Point
+from .linear import Lin
 from .llvm_types import LLType, Val
 from .masks import MaskBounds
 from .reduce import Accumulators
+
+SIGN = 0x80
+"""The sign of a byte; flipping it adds 128."""
 
 
 def loop(b: Builder, count: int, step: int, body: Callable[[Val | int], None], first: int = 0) -> None:
@@ -170,6 +174,8 @@ class NestEmitter:
 
     def _body(self, points: list[Point], first: bool, assumed: frozenset) -> None:
         ev = self._evaluation(points, assumed)
+        if self.nest.ahead is not None:
+            self._prefetch(ev, points, *self.nest.ahead)
         if self.group > 1:
             self._grouped(ev, points)
             return
@@ -191,6 +197,21 @@ class NestEmitter:
                     next(reduces).add(ev, chunk, values, first)
             for commit in commits:
                 commit()
+
+    def _prefetch(self, ev: Evaluation, points: list[Point], axis: int, distance: int) -> None:
+        """Fetch into the cache what the roots will load `distance` further along `axis`."""
+        for root in self.nest.roots:
+            load = loaded(root.value) if isinstance(root, Write) else None
+            if load is None:
+                continue
+            for point in points:
+                base = point[axis].base
+                moved = base + distance if isinstance(base, int) else self.b.add(base, self.b.int(distance))
+                at = (*point[:axis], Index(moved, point[axis].pattern, ("ahead", axis)), *point[axis + 1 :])
+                pointer = ev.lane(load.operands[0], at)
+                if isinstance(pointer, Lin):
+                    args = [ev.linear.base(pointer), *map(self.b.int, (0, 3, 1))]
+                    self.b.call("llvm.prefetch.p0", "void", args)
 
     def _store(self, ev: Evaluation, root: Store, point: Point) -> Callable[[], None]:
         pointer = ev.lane(root.op.operands[0], point)
@@ -225,6 +246,8 @@ class NestEmitter:
         for root in nest.roots:
             assert isinstance(root, Write)
             rows = [self.b.splat(self._converted(ev, root, point), nest.lanes) for point in points]
+            if root.buffer.biased:
+                rows = [self.b.xor(row, self.b.int(SIGN, row.type)) for row in rows]
             if nest.turned_axis is None:
                 lines = [interleave(self.b, rows)]
             else:
@@ -282,6 +305,14 @@ class NestEmitter:
                 self.context.scalars[result] = total
             else:
                 memory.write_buffer(ev, buffer, total, point)
+
+
+def loaded(value: Value) -> Op | None:
+    """The load of which `value` is each element, converted or as it is."""
+    op = value.defining_op
+    while op is not None and op.name in ("arith.extf", "tt.fp_to_fp", "arith.extsi"):
+        op = op.operands[0].defining_op
+    return op if op is not None and op.name == "tt.load" else None
 
 
 def interleave(b: Builder, rows: list[Val]) -> Val:

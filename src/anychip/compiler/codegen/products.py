@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..schedule.steps import Direct, Dot, For
+from ..schedule.steps import Buffer, Direct, Dot, For, Kept
 from .builder import I1, I64, PTR, Phi
 from .dot import TABLE_ENTRY, Rows, emit_dot
 from .evaluate import ZERO, Evaluation, Index
@@ -32,14 +32,15 @@ class ProductLoop:
         self.op = loop.op
         self.body = loop.op.regions[0].entry
         self.carried = [a for a in self.body.args[1:] if not a.shape]
+        self.kept = {k.nest: KeptPanels(steps, k, loop.slots) for k in loop.kept}
         self.rows = {d.direct.nest: LeftRows(steps, d, d.direct) for d in loop.products if d.direct}
 
     def emit(self) -> None:
         b, scalars, op = self.b, self.context.scalars, self.op
         lower, upper, stride = (scalars[v] for v in op.operands[:3])
         predicate = "ult" if op.attrs.get("unsigned") else "slt"
-        for rows in self.rows.values():
-            rows.begin()
+        for operand in (*self.rows.values(), *self.kept.values()):
+            operand.begin()
         header, some, fill, multiply, done = (b.label(n) for n in ("for", "some", "fill", "multiply", "end"))
         before = b.block
         b.place(header)
@@ -51,8 +52,8 @@ class ProductLoop:
         self._pass(outer, [scalars[v] for v in initial], before)
         b.cond_br(b.icmp(predicate, counter.val, upper), some, done)
         b.place(some)
-        for rows in self.rows.values():
-            rows.begin_run(past.val)
+        for operand in (*self.rows.values(), *self.kept.values()):
+            operand.begin_run(past.val)
         start = b.block
         b.place(fill)
         slot, index = b.phi(I64), b.phi(lower.type)
@@ -62,9 +63,7 @@ class ProductLoop:
         self._pass(inner, [phi.val for phi in outer], start)
         scalars[self.body.args[0]] = index.val
         scalars.update((a, phi.val) for a, phi in zip(self.carried, inner, strict=True))
-        self.context.slot = slot.val
         self._iteration(slot.val)
-        self.context.slot = None
         following, filled = b.add(index.val, stride), b.add(slot.val, b.int(1, I64))
         terminator = self.body.terminator.operands
         passed = [scalars[v] for a, v in zip(self.body.args[1:], terminator, strict=True) if not a.shape]
@@ -74,9 +73,12 @@ class ProductLoop:
         more = b.and_(b.icmp(predicate, following, upper), b.icmp("ult", filled, b.int(self.loop.slots, I64)))
         b.cond_br(more, fill, multiply)
         b.place(multiply)
+        zero = b.int(0, I64)
         for product in self.loop.products:
+            self.context.slots.update((x, self._first_slot(x, zero)) for x in (product.a, product.b))
             rows = self.rows[product.direct.nest].rows() if product.direct else None
             emit_dot(self.context, product, filled, rows)
+        self.context.slots.clear()
         counter.add(following, b.block)
         past.add(b.add(past.val, filled), b.block)
         self._pass(outer, passed, b.block)
@@ -95,12 +97,65 @@ class ProductLoop:
 
     def _iteration(self, slot: Val) -> None:
         self.context.available.update(a for a in self.body.args[1:] if a.shape)
+        for product in self.loop.products:
+            self.context.slots.update((x, self._first_slot(x, slot)) for x in (product.a, product.b))
         for step in self.loop.body:
-            rows = self.rows.get(step)  # type: ignore[arg-type]
-            if rows is None:
+            operand = (self.rows | self.kept).get(step)  # type: ignore[arg-type]
+            if operand is None:
                 self.steps.steps([step])
             else:
-                rows.iteration(slot)
+                operand.iteration(slot)
+
+    def _first_slot(self, buffer: Buffer, slot: Val) -> Val:
+        """Where slot `slot` of the run at hand is in a buffer, which may hold several runs."""
+        runs = [kept.first_slot for kept in self.kept.values() if kept.buffer is buffer]
+        return self.b.add(runs[0], slot) if runs else slot
+
+
+class KeptPanels:
+    """An operand that is packed only if the program before did not pack the same."""
+
+    def __init__(self, steps: StepEmitter, kept: Kept, slots: int):
+        b = self.b = steps.b
+        self.context = steps.context
+        self.nest = kept.nest
+        self.buffer = kept.buffer
+        self.keys = kept.keys
+        self.runs = kept.runs
+        self.slots = slots
+        self.valid = b.variable(b.int(0, I1))
+        self.known = [b.variable(b.null(register_type(key.element))) for key in kept.keys]
+        self.same = self.there = b.int(0, I1)
+        self.first_slot = b.int(0, I64)
+
+    def begin(self) -> None:
+        """Before the loop: compare the scalars with those of the program before."""
+        b = self.b
+        self.same = b.load(I1, self.valid, 1)
+        for key, slot in zip(self.keys, self.known, strict=True):
+            value = self.context.scalars[key]
+            before = b.load(value.type, slot, 1)
+            if value.type.is_float:
+                bits = f"i{value.type.bits}"
+                value, before = b.cast("bitcast", value, bits), b.cast("bitcast", before, bits)
+            self.same = b.and_(self.same, b.icmp("eq", value, before))
+            b.store(self.context.scalars[key], slot, 1)
+        b.store(b.int(1, I1), self.valid, 1)
+
+    def begin_run(self, past: Val) -> None:
+        """Before the first iteration of a run, which `past` iterations came before."""
+        b = self.b
+        room = b.int(self.runs * self.slots, I64)
+        self.first_slot = b.call("llvm.umin.i64", I64, [past, room])
+        self.there = b.and_(self.same, b.icmp("ult", past, room))
+
+    def iteration(self, slot: Val) -> None:
+        """Pack the tile of one iteration, unless it is there."""
+        pack, done = self.b.label("pack"), self.b.label("packed")
+        self.b.cond_br(self.there, done, pack)
+        self.b.place(pack)
+        NestEmitter(self.context, self.nest).emit()
+        self.b.place(done)
 
 
 class LeftRows:

@@ -10,13 +10,16 @@ from __future__ import annotations
 from ..analysis.structure import Structure
 from ..ir.core import Op, Region, Value
 from .direct import direct_rows
-from .steps import Buffer, Dot, For
+from .steps import Buffer, Dot, For, Nest, Write
 
 RUN_BYTES = 1024
 """Bytes of one row of the left operand that are multiplied in one go."""
 
 PANEL_BYTES = 1 << 17
 """The most that the packed slots of one operand may fill: both fit into a second-level cache."""
+
+AHEAD = 16
+"""Rows of a right operand between what is packed and what is fetched into the cache."""
 
 
 def defer_products(loop: For, structure: Structure, buffers: dict[Value, Buffer]) -> list[Buffer]:
@@ -38,7 +41,21 @@ def defer_products(loop: For, structure: Structure, buffers: dict[Value, Buffer]
         product.direct = direct_rows(loop, product, structure, buffers)
         if product.direct is not None:
             alive.append(product.direct.table)
+    for nest in loop.body:
+        if isinstance(nest, Nest):
+            nest.ahead = _ahead(nest)
     return alive
+
+
+def _ahead(nest: Nest) -> tuple[int, int] | None:
+    """How far ahead of a nest that packs an operand memory is fetched: rows of the right one, the next
+    iteration's of the left one. No hardware prefetcher follows a tile, whose rows are far apart."""
+    packed = [root.buffer for root in nest.roots if isinstance(root, Write)]
+    axes = {buffer.slot_axis for buffer in packed if buffer.slots > 1}
+    if len(axes) != 1 or len(packed) != len(nest.roots):
+        return None
+    axis = axes.pop()
+    return axis, AHEAD if axis == 0 else nest.domain[axis]
 
 
 def _give_slots(packed: Buffer, slots: int, axis: int) -> None:

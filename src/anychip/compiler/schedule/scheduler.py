@@ -17,6 +17,7 @@ from ..targets.target import Target
 from . import arena
 from .axes import root_values, walk_inline
 from .carry import rewrite_carried
+from .kept import keep_operands
 from .layout import lay_out
 from .placement import Placement, is_elementwise_region, is_inline_op
 from .products import defer_products
@@ -325,6 +326,7 @@ class Scheduler:
             packed = [self._pack(a, element, any_order=True), self._pack(b, element)]
         else:
             packed = [self._pack(a, a.element), self._pack(b, b.element, group=instruction.group)]
+            packed[1].biased = instruction.unsigned_right
         out = self._accumulator(op)
         start: Buffer | None = out
         if c in self.buffers:
@@ -456,6 +458,10 @@ class Scheduler:
             self.lifetimes.setdefault(buffer, arena.Lifetime(first, last))
             self._touch(buffer, first)
             self._touch(buffer, last)
+        found.kept = keep_operands(found, self.func, self.order)
+        for kept in found.kept:
+            self._touch(kept.buffer, 0)
+            self._touch(kept.buffer, len(self.order.position))
         self.steps.append(found)
 
     def _body(self, block: Block, targets: list[Buffer | None], operands: slice = slice(None)) -> list[Step]:

@@ -22,7 +22,8 @@ class Buffer:
     to innermost in memory. `any_order`: not decided yet (`layout` will). With `group`,
     that many neighbours along the last axis but one lie together, as dot-product instructions
     want the right operand of a matrix product. `slots` of them lie one after the other along
-    `slot_axis`, so that they are one longer tile: what several iterations of a loop packed.
+    `slot_axis`, so that they are one longer tile: what several iterations of a loop packed. `biased`: 128
+    is added to each of its bytes, which makes signed ones unsigned.
     `offset` (bytes) is assigned by the arena plan."""
 
     name: str
@@ -33,6 +34,7 @@ class Buffer:
     group: int = 1
     slots: int = 1
     slot_axis: int = 0
+    biased: bool = False
     offset: int = -1
 
     def __post_init__(self) -> None:
@@ -117,7 +119,8 @@ class Nest:
     With `turned_axis`, square blocks of that axis and the vector axis are transposed in registers
     before they are written: what is read lies along one axis, the buffers along the other.
     The body handles `units` chunks along the vector axis. With `loop`, they first run that whole
-    loop, and the roots use the tiles that it carries as registers."""
+    loop, and the roots use the tiles that it carries as registers.
+    `ahead`: an axis and how far along it memory is fetched into the cache before it is needed."""
 
     domain: tuple[int, ...]
     roots: list[Root]
@@ -129,6 +132,7 @@ class Nest:
     turned_axis: int | None = None
     units: int = 1
     loop: RegisterLoop | None = None
+    ahead: tuple[int, int] | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -165,6 +169,17 @@ class Direct:
 
 
 @dataclass(eq=False, slots=True)
+class Kept:
+    """An operand of products in a loop, packed by `nest`, that stays right for the next program when the
+    scalars `keys` are the same. `buffer` has room for `runs` runs of iterations, and one more."""
+
+    nest: Nest
+    buffer: Buffer
+    keys: list[Value]
+    runs: int
+
+
+@dataclass(eq=False, slots=True)
 class Scan:
     """A `tt.scan` from buffers to buffers."""
 
@@ -195,6 +210,7 @@ class For:
     body: list[Step]
     slots: int = 1
     products: list[Dot] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
 
 
 @dataclass(eq=False, slots=True)
