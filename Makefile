@@ -14,7 +14,7 @@ PIP := -m pip --disable-pip-version-check
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format wheel test-triton-versions conformance clean
+.PHONY: help demo test test-ops docs-operators bench lint format wheel test-triton-versions conformance clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,13 @@ demo: $(VENV)/.demo  ## Run a sentence-embedding model through our kernels
 
 test: $(VENV)/.test  ## Run the tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests
+
+test-ops: $(VENV)/.test  ## Prove every operator by PyTorch's own samples (SAMPLES=8 for fewer) and record it
+	$(BIN)/anychip test --all --record --resume --jobs $(JOBS) $(if $(SAMPLES),--samples $(SAMPLES),--all-samples)
+	$(BIN)/anychip ops --page docs/operators.md
+
+docs-operators: $(VENV)/.test  ## Write docs/operators.md from the registry and the records
+	$(BIN)/anychip ops --page docs/operators.md
 
 bench: $(VENV)/.peers  ## Time the suite of kernels against PyTorch and other peers, and the promised figures
 	$(BIN)/anychip bench kernels --peer all

@@ -1,60 +1,82 @@
-"""`anychip ops`: the operators of the library, from its registry."""
+"""`anychip ops`: the operators of the library, from its registry and the records of runs.
+
+Flows in: words to search for, a domain. Flows out: a table, JSON, or the page `docs/operators.md`.
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import output, table, write_json
+from .console import messages, output, table, write_json
 from .errors import CommandError, MissingExtra, did_you_mean
 
 if TYPE_CHECKING:
-    from ..ops.registry import Operator
+    from ..evidence.page import Row
 
 
 def ops(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="List only operators whose name or overloads have these.")
+    ] = None,
     domain: Annotated[str, typer.Option(help="List only the operators of this domain.")] = "",
+    dtype: Annotated[str, typer.Option(help="List only operators that take this element type.")] = "",
+    verdict: Annotated[
+        str, typer.Option(help="List only operators that a run found so: passed, failed or untried.")
+    ] = "",
+    page: Annotated[Path | None, typer.Option(help="Write the page of operators into this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
-    """List the operators that portable kernels serve, and the PyTorch overloads that they take over."""
+    """List the operators that portable kernels serve, the PyTorch overloads that they take over, and
+    what runs on chips have shown of them."""
     try:
-        from ..ops import registry
+        from ..evidence import page as pages
+        from ..evidence import record
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if error.name not in ("torch", "numpy"):
             raise
         raise MissingExtra("ops", "PyTorch", "pip install 'anychip[torch]'") from None
 
-    known = sorted(registry.operators().values(), key=lambda operator: (operator.domain, operator.name))
-    domains = {operator.domain for operator in known}
+    records = record.read_all()
+    if page is not None:
+        page.write_text(pages.page(records), encoding="utf-8")
+        messages.print(f"wrote {page}")
+        return
+    known = pages.rows(records)
+    domains = {row.domain for row in known}
     if domain and domain not in domains:
         raise CommandError(f"there is no domain {domain!r}.", did_you_mean(domain, domains))
-    shown = [operator for operator in known if domain in ("", operator.domain)]
-    records = [_record(operator) for operator in shown]
+    dtypes = {name for row in known for name in row.dtypes}
+    if dtype and dtype not in dtypes:
+        raise CommandError(f"no operator takes {dtype!r}.", did_you_mean(dtype, dtypes))
+    sought = " ".join(words or [])
+    shown = [
+        row
+        for row in known
+        if domain in ("", row.domain) and (not dtype or dtype in row.dtypes) and row.matches(sought)
+        if not verdict or any(text.startswith(verdict) for text in row.evidence.values())
+    ]
     if as_json:
-        write_json(records)
+        write_json([_record(row) for row in shown])
         return
     rows = (
         (
-            r["name"],
-            r["domain"],
-            ", ".join(r["overloads"]),
-            " ".join(r["dtypes"]),
-            "yes" if r["backward"] else "no",
+            row.name,
+            row.domain,
+            ", ".join(row.overloads),
+            " ".join(row.dtypes),
+            "yes" if row.differentiable else "no",
+            "; ".join(f"{chip}: {text}" for chip, text in row.evidence.items()) or "none",
         )
-        for r in records
+        for row in shown
     )
-    output.print(table(("operator", "domain", "overloads", "element types", "backward"), rows))
-    served = sum(len(operator.overloads) for operator in shown)
-    output.print(f"{len(shown)} operators serve {served} overloads.")
+    columns = ("operator", "domain", "overloads", "element types", "differentiable", "evidence")
+    output.print(table(columns, rows))
+    output.print(pages.sentence(pages.counts(shown)), highlight=False)
 
 
-def _record(operator: Operator) -> dict[str, Any]:
-    return {
-        "name": operator.name,
-        "domain": operator.domain,
-        "overloads": [overload.name for overload in operator.overloads],
-        "kernels": sorted({kernel.__name__ for kernel in operator.kernels}),
-        "dtypes": [str(dtype).removeprefix("torch.") for dtype in operator.dtypes],
-        "backward": operator.differentiable,
-    }
+def _record(row: Row) -> dict[str, Any]:
+    return asdict(row) | {"evidence": dict(row.evidence)}

@@ -24,7 +24,9 @@ from .errors import EvidenceError
 from .outcome import Proof
 from .proof import RECORD
 
-FOLDER = Path("evidence/operators")
+REPOSITORY = Path(__file__).parents[3]
+FOLDER = (REPOSITORY if (REPOSITORY / "pyproject.toml").exists() else Path()) / "evidence" / "operators"
+"""In the repository that these sources are in, else below the current folder."""
 TIER = "native"
 PACKAGES = ("anychip", "torch", "triton", "llvmlite")
 

@@ -1,0 +1,179 @@
+"""The page of operators, `docs/operators.md`. Flows in: the registry and the records of runs. Flows out:
+Markdown; also the rows and counts that `anychip ops` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..ops.registry import Operator, operators
+from ..pytorch.dispatch import native_overloads, served_variants
+
+COMMAND = "anychip ops --page docs/operators.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One operator. `variants` are the in-place and `out` forms; `evidence` says, for each chip, what a
+    run found."""
+
+    name: str
+    domain: str
+    overloads: tuple[str, ...]
+    variants: tuple[str, ...]
+    kernels: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    differentiable: bool
+    evidence: Mapping[str, str]
+
+    def matches(self, words: str) -> bool:
+        """Whether every word is in the name, the domain or an overload."""
+        text = " ".join((self.name, self.domain, *self.overloads, *self.variants))
+        return all(word in text for word in words.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """`operators`: records of the library; `bases`: PyTorch's operators, in-place and `out` folded in;
+    `functional`: their overloads without these; `overloads`: with them; `native`: the bases that PyTorch
+    has kernels of its own for on a CPU, sparse, quantised and test operators included."""
+
+    operators: int
+    bases: int
+    functional: int
+    overloads: int
+    native: int
+
+
+def rows(records: Sequence[Mapping[str, Any]] = ()) -> list[Row]:
+    """Every operator, by domain and name."""
+    ordered = sorted(operators().values(), key=lambda operator: (operator.domain, operator.name))
+    return [_row(operator, records) for operator in ordered]
+
+
+def _row(operator: Operator, records: Sequence[Mapping[str, Any]]) -> Row:
+    served = [variant for overload in operator.overloads for variant in served_variants(overload.name)]
+    return Row(
+        name=operator.name,
+        domain=operator.domain,
+        overloads=tuple(overload.name for overload in operator.overloads),
+        variants=tuple(variant.name for variant in served if variant.kind != "functional"),
+        kernels=tuple(sorted({kernel.__name__ for kernel in operator.kernels})),
+        dtypes=tuple(str(dtype).removeprefix("torch.") for dtype in operator.dtypes),
+        differentiable=operator.differentiable,
+        evidence={record["chip"]: found(record, operator.name) for record in records},
+    )
+
+
+def found(record: Mapping[str, Any], name: str) -> str:
+    """What a record says of an operator, in words: "passed, 120 trials"; "untried" if it is not in it."""
+    result = record["results"].get(name)
+    if result is None or result["verdict"] == "untried":
+        return "untried"
+    counts = [count for by in result.get("overloads", {}).values() for count in by.values()]
+    passed = sum(count.get("passed", 0) for count in counts)
+    failed = max(sum(count.get("failed", 0) for count in counts), len(result.get("failures", ())))
+    if result["verdict"] == "failed":
+        return f"failed, {failed} of {passed + failed} trials"
+    return f"passed, {passed} trials"
+
+
+def counts(listed: Iterable[Row]) -> Counts:
+    """How much the rows serve."""
+    listed = list(listed)
+    functional = {name for row in listed for name in row.overloads}
+    overloads = functional | {name for row in listed for name in row.variants}
+    return Counts(
+        operators=len(listed),
+        bases=len({folded(name) for name in overloads}),
+        functional=len(functional),
+        overloads=len(overloads),
+        native=len({folded(name) for name in native_overloads("CPU")}),
+    )
+
+
+def folded(overload: str) -> str:
+    """The operator of PyTorch's that an overload belongs to: `add` for `add_.Tensor` and `add.out`."""
+    name = overload.partition(".")[0]
+    return name if name.endswith("__") else name.removesuffix("_")
+
+
+def sentence(number: Counts) -> str:
+    """The counts in words."""
+    return (
+        f"{number.operators} operators of the library serve {number.bases} operators of PyTorch "
+        f"(in-place and out= forms folded in): {number.overloads} overloads, {number.functional} of them "
+        "functional."
+    )
+
+
+def page(records: Sequence[Mapping[str, Any]]) -> str:
+    """The whole page."""
+    listed = rows(records)
+    lines = [
+        "# Operators",
+        "",
+        "What portable kernels serve under PyTorch's own names. This page is written by "
+        f"`{COMMAND}` from the library's registry and from the records in `evidence/operators/`, which "
+        "`make test-ops` writes; `anychip test NAME` repeats one operator's proof on your machine.",
+        "",
+        sentence(counts(listed)),
+        "",
+        "In-place and `out=` variants are derived from the functional overloads that are listed. "
+        "*Passed* means that every trial passed in which the operator's own entries of PyTorch's database "
+        "of samples, or the samples of its record, ran through our kernels: against PyTorch in float64, "
+        "strided, in place, into `out`, with gradients, and with wrong input.",
+        "",
+        *_evidence(records),
+    ]
+    for domain in sorted({row.domain for row in listed}):
+        lines += ["", f"## {domain}", "", *_table([row for row in listed if row.domain == domain], records)]
+    return "\n".join(lines) + "\n"
+
+
+def _evidence(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not records:
+        return ["No run is recorded yet."]
+    lines = [
+        "| chip | tier | operators passed / tried / total | overloads passed / total | trials | dtypes "
+        "| samples | date, commit, versions |",
+        "|---|---|---:|---:|---:|---|---|---|",
+    ]
+    for record in records:
+        of = record["operators"]
+        versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+        lines.append(
+            f"| {record['chip']} | {record['tier']} | {of['passed']} / {of['tried']} / {of['total']} "
+            f"| {record['overloads']['passed']} / {record['overloads']['total']} "
+            f"| {record['trials']['passed']} passed, {record['trials']['failed']} failed "
+            f"| {', '.join(record['dtypes'])} | {record['samples']} "
+            f"| {record['date']}, {record['commit']}, {versions} |"
+        )
+    return lines
+
+
+def _table(listed: Sequence[Row], records: Sequence[Mapping[str, Any]]) -> list[str]:
+    chips = [record["chip"] for record in records]
+    heads = ["operator", "overloads", "element types", "differentiable", *chips]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for row in listed:
+        cells = [
+            row.name,
+            ", ".join(f"`{name}`" for name in row.overloads),
+            _types(row.dtypes),
+            "yes" if row.differentiable else "no",
+            *(row.evidence[chip] for chip in chips),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+ABBREVIATED = {
+    "float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16",
+    "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8", "uint8": "u8",
+}  # fmt: skip
+
+
+def _types(names: Iterable[str]) -> str:
+    return " ".join(ABBREVIATED.get(name, name) for name in names)

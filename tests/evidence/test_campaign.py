@@ -1,0 +1,34 @@
+"""Campaigns: proofs from other processes, processes that die, runs that go on where they ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anychip.evidence.campaign import Ledger, Task, run, tasks
+from anychip.evidence.outcome import Proof
+
+pytest.importorskip("expecttest", reason="PyTorch's OpInfo needs the package expecttest")
+
+
+def test_tasks_go_dtype_by_dtype() -> None:
+    found = tasks(["exp", "mm"], ["float32", "float64"])
+    assert [task.dtype for task in found] == ["float32", "float32", "float64", "float64"]
+
+
+def test_a_process_that_fails_or_is_late_is_a_failed_proof_and_the_next_goes_on() -> None:
+    wanted = [Task("no such subject", "float32"), Task("neg", "int32")]
+    found = {proof.subject: proof for proof in run(wanted, limit=1, jobs=1)}
+    assert "no entry" in found["no such subject"].died
+    assert found["no such subject"].verdict == "failed"
+    assert found["neg"].verdict == "passed", found["neg"].failures
+    (late,) = run([Task("neg", "int32")], limit=1, jobs=1, seconds=0.0)
+    assert "longer than" in late.died
+
+
+def test_a_ledger_goes_on_under_the_same_terms_alone(tmp_path: Path) -> None:
+    file = tmp_path / "chip.jsonl"
+    Ledger(file, {"commit": "a"}).add(Proof("exp", "float32"))
+    assert set(Ledger(file, {"commit": "a"}).proofs) == {Task("exp", "float32")}
+    assert not Ledger(file, {"commit": "b"}).proofs
