@@ -30,6 +30,9 @@ def read_symbols(data: bytes) -> Symbols:
 # --- ELF ------------------------------------------------------------------------------------------
 _ALLOCATED, _EXECUTABLE, _SYMBOL_TABLE = 0x2, 0x4, 2
 _FUNCTION = 2
+_TABLE_OF_CONTENTS = ".TOC."
+"""A symbol of 64-bit PowerPC that the linker defines."""
+
 _NOT_LOADED = ("unwind", "eh_frame", "ARM.exidx", "ARM.extab")
 """Sections for debuggers and exceptions, which a linker may leave out."""
 
@@ -60,7 +63,7 @@ def _elf(data: bytes) -> Symbols:
             else:
                 name, _, length, info, _, index = struct.unpack_from(order + "IIIBBH", data, place)
             text = _text(data, base + name)
-            if not index and text:
+            if not index and text and text != _TABLE_OF_CONTENTS:
                 undefined.add(text)
             elif info & 15 == _FUNCTION:
                 functions[text] = length
