@@ -21,7 +21,7 @@ def erfinv(x):
 @pointwise("special_erfcx", domain="special", promotion=FLOAT, low=-3.0, high=9.0, tolerance=16.0)
 @triton.jit
 def special_erfcx(x):
-    return libdevice.erfcx(x)
+    return tl.where(x < -27.0, float("inf"), libdevice.erfcx(tl.where(x < -27.0, 0.0, x)))
 
 
 @pointwise("special_ndtri", domain="special", promotion=FLOAT, low=0.02, high=0.98, tolerance=4.0)

@@ -1,6 +1,7 @@
 """The regularised incomplete gamma functions P(a, x) and Q(a, x) = 1 - P: the power series where x < a + 1,
 the continued fraction (by Lentz's method) beyond, each until every number of a block has converged.
-DLMF 8.11.4 (series), 8.9.2 (fraction), 5.11.1 (the factor of large a)."""
+DLMF 8.11.4 (series), 8.9.2 (fraction), 5.11.1 (the factor of large a), 8.12 (Temme's
+uniform expansion)."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from ..samples import tensor
 from .references import scipy_special
 
 STEPS = tl.constexpr(4096)
-"""Most terms that are summed: enough for arguments of about a million."""
+"""Most terms that are summed: enough for the 1e5 from which on `large_a` serves."""
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -75,19 +76,41 @@ def upper_fraction(a, x, wanted, EPSILON):
 
 
 @triton.jit
+def large_a(a, x):
+    """(P, Q) for a > 1e5, by Temme's uniform expansion; beyond five per cent from a they are 0 and 1."""
+    distance = (x - a) / a
+    distance = tl.where(distance > 0.05, 0.05, tl.where(distance < -0.05, -0.05, distance))
+    square = tl.where(x == x, 0, 0).to(x.dtype)
+    for k in tl.static_range(9):
+        square = 2.0 / (10 - k) - distance * square
+    eta = distance * tl.sqrt(square)
+    first = -0.3333333333333333 + eta * (
+        0.08333333333333333 - eta * (0.014814814814814815 - eta * 0.0011574074074)
+    )
+    second = -0.001851851851851852 - eta * 0.003472222222222222
+    spread = eta * tl.sqrt(a * 0.5)
+    rest = tl.exp(-spread * spread) * 0.3989422804014327 / tl.sqrt(a) * (first + second / a)
+    return 0.5 * libdevice.erfc(-spread) - rest, 0.5 * libdevice.erfc(spread) + rest
+
+
+@triton.jit
 def lower_and_upper(a, x):
     """(P, Q), with their limits at the ends of the range."""
     EPSILON: tl.constexpr = tl.constexpr(1e-16 if x.dtype == tl.float64 else 3e-8)
     CHANGE: tl.constexpr = tl.constexpr(3e-16 if x.dtype == tl.float64 else 2e-7)
     ordinary = (a > 0) & (x > 0) & (a < float("inf")) & (x < float("inf"))
-    safe_a = tl.where(ordinary, a, 1.0)
-    safe_x = tl.where(ordinary, x, 1.0)
+    large = ordinary & (a > 1e5)
+    safe_a = tl.where(ordinary & ~large, a, 1.0)
+    safe_x = tl.where(ordinary & ~large, x, 1.0)
     density = gamma_density(safe_a, safe_x)
     small = safe_x < safe_a + 1.0
     series = density * lower_series(safe_a, safe_x, ordinary & small, EPSILON)
     fraction = density * safe_a * upper_fraction(safe_a, safe_x, ordinary & ~small, CHANGE)
     lower = tl.where(small, series, 1.0 - fraction)
     upper = tl.where(small, 1.0 - series, fraction)
+    large_lower, large_upper = large_a(tl.where(large, a, 1.0), tl.where(large, x, 1.0))
+    lower = tl.where(large, large_lower, lower)
+    upper = tl.where(large, large_upper, upper)
     nothing = (x == 0) | (a == float("inf"))
     everything = (a == 0) | (x == float("inf"))
     lower = tl.where(ordinary, lower, tl.where(nothing, 0.0, 1.0))
