@@ -131,7 +131,7 @@ def _complex_samples(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((complex_tensor((3, length), dtype), [1], NONE, True))
     for normalization in (NONE, BY_ROOT, BY_LENGTH):
         yield Sample((complex_tensor((4, 6, 70), dtype), [0, 2], normalization, False))
-    yield Sample((complex_tensor((70, 5), dtype).mT, [-1], NONE, True))
+    yield Sample((complex_tensor((70, 5), dtype).mT, [1], NONE, True))
     yield Sample((complex_tensor((2, 131, 3), dtype), [1], NONE, False))
 
 

@@ -23,7 +23,14 @@ def same(x):
     return x
 
 
+@triton.jit
+def negative(x):
+    """The value with the other sign: imaginary parts of a tensor that PyTorch only marks as conjugate."""
+    return -x
+
+
 COPY = Pointwise(same, raw=1, converts=True)
+NEGATIVE_COPY = Pointwise(negative, raw=1, converts=True)
 
 # ---- forward --------------------------------------------------------------------------------------
 
@@ -34,7 +41,43 @@ def copy_(self: torch.Tensor, src: torch.Tensor, non_blocking: bool = False) -> 
         raise NotServed("copy_", f"from {src.device} to {self.device} is a transfer between devices")
     if self is src:
         return self
-    return COPY(src.expand(self.shape), out=self)
+    if self.is_complex() or src.is_complex():
+        return _copy_complex(self, src.expand(self.shape))
+    if self.is_neg() != src.is_neg():
+        NEGATIVE_COPY(_unmarked(src).expand(self.shape), out=_unmarked(self))
+        return self
+    COPY(_unmarked(src).expand(self.shape), out=_unmarked(self))
+    return self
+
+
+def _unmarked(x: torch.Tensor) -> torch.Tensor:
+    """The values as they are in memory, without the mark that they mean their negatives."""
+    return x._neg_view() if x.is_neg() else x
+
+
+def _parts(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Real and imaginary parts in memory; a mark that the tensor is conjugate is not looked at."""
+    parts = torch.view_as_real(x.conj() if x.is_conj() else x)
+    return parts[..., 0], parts[..., 1]
+
+
+def _copy_complex(self: torch.Tensor, src: torch.Tensor) -> torch.Tensor:
+    """`copy_` where one of the two is complex: parts are copied, and missing ones are zero."""
+    if torch.complex32 in (self.dtype, src.dtype):
+        raise NotServed("copy_", "dtype torch.complex32 is not served")
+    if not src.is_complex():
+        real, imaginary = _parts(self)
+        COPY(src, out=real)
+        COPY(0, out=imaginary)
+        return self
+    source_real, source_imaginary = _parts(src)
+    if not self.is_complex():
+        return copy_(self, source_real)
+    real, imaginary = _parts(self)
+    opposite = self.is_conj() != src.is_conj()
+    COPY(source_real, out=real)
+    (NEGATIVE_COPY if opposite else COPY)(source_imaginary, out=imaginary)
+    return self
 
 
 def fill_(self: torch.Tensor, value: Any) -> torch.Tensor:
@@ -45,6 +88,12 @@ def fill_(self: torch.Tensor, value: Any) -> torch.Tensor:
                 f"fill_ only supports 0-dimension value tensor but got {value.ndim} dimensions."
             )
         return copy_(self, value.to(self.device))
+    if self.is_complex():
+        real, imaginary = _parts(self)
+        number = complex(value)
+        COPY(number.real, out=real)
+        COPY(-number.imag if self.is_conj() else number.imag, out=imaginary)
+        return self
     if isinstance(value, float) and not self.dtype.is_floating_point and self.dtype != torch.bool:
         value = int(value)
     return COPY(value, out=self)
@@ -52,7 +101,7 @@ def fill_(self: torch.Tensor, value: Any) -> torch.Tensor:
 
 def zero_(self: torch.Tensor) -> torch.Tensor:
     """Write zeros."""
-    return COPY(0, out=self)
+    return fill_(self, 0)
 
 
 def cat(tensors: Sequence[torch.Tensor], dim: int = 0, *, out: Any = None) -> torch.Tensor:
