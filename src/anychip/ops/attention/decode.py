@@ -25,10 +25,12 @@ def attention_decode_kernel(
     out, logsumexp, query, key, value, mask, heads, queries, keys, keys_of_part, width, value_width,
     out_p, out_b, out_h, out_m, out_d, lse_p, lse_b, lse_h, lse_m, q_b, q_h, q_m, q_d, k_b, k_h, k_n, k_d,
     v_b, v_h, v_n, v_d, mask_b, mask_h, mask_q, mask_k, scale: tl.int64,
-    COMPUTE: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
+    COMPUTE: tl.constexpr, SHARING: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
 ):  # fmt: skip
     """One query of one head over one part of the keys: softmax(scale q k^T + mask) v, and the logarithm
-    of the softmax's sum. Every key and value is used once, so nothing is gained from a matrix product."""
+    of the softmax's sum. Every key and value is used once, so nothing is gained from a matrix product.
+    SHARING heads of queries have one head of keys and values."""
     program = tl.program_id(0)
     row = (program % queries).to(tl.int64)
     head = ((program // queries) % heads).to(tl.int64)
@@ -44,8 +46,8 @@ def attention_decode_kernel(
     )
     q = q.to(COMPUTE) * factor
     first = part * keys_of_part
-    key += batch * k_b + head * k_h
-    value += batch * v_b + head * v_h
+    key += batch * k_b + head // SHARING * k_h
+    value += batch * v_b + head // SHARING * v_h
     if mask is not None:
         mask += batch * mask_b + head * mask_h + row * mask_q
     largest = tl.full((), float("-inf"), COMPUTE)
@@ -129,6 +131,7 @@ def decoding_plan(
     out_strides = (rows * value_width, queries * row, value_width, row, 1)
     sums_strides = (rows, queries * heads, 1, heads)
     constants = {
+        "SHARING": heads // max(1, key.shape[1]),
         "BLOCK_N": min(keys_at_a_time, max(16, power_of_two(keys))),
         "BLOCK_D": power_of_two(width),
         "BLOCK_V": power_of_two(value_width),

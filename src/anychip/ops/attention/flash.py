@@ -57,10 +57,11 @@ def attention_kernel(
     out, logsumexp, query, key, value, mask, heads, queries, keys, width, value_width,
     out_b, out_h, out_m, out_d, lse_b, lse_h, lse_m, q_b, q_h, q_m, q_d, k_b, k_h, k_n, k_d,
     v_b, v_h, v_n, v_d, mask_b, mask_h, mask_q, mask_k, scale: tl.int64,
-    COMPUTE: tl.constexpr, CAUSAL: tl.constexpr,
+    COMPUTE: tl.constexpr, CAUSAL: tl.constexpr, SHARING: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
 ):  # fmt: skip
-    """One tile of BLOCK_M queries of one head: softmax(scale q k^T + mask) v, running over the keys."""
+    """One tile of BLOCK_M queries of one head: softmax(scale q k^T + mask) v, running over the keys.
+    SHARING heads of queries have one head of keys and values."""
     tiles = tl.cdiv(queries, BLOCK_M)
     program = tl.program_id(0)
     tile = program % tiles
@@ -77,8 +78,8 @@ def attention_kernel(
         query + batch * q_b + head * q_h + row_at * q_m + lane_d[None, :] * q_d, mask=q_mask, other=0.0
     )
     at_mask = batch * mask_b + head * mask_h
-    key += batch * k_b + head * k_h
-    value += batch * v_b + head * v_h
+    key += batch * k_b + head // SHARING * k_h
+    value += batch * v_b + head // SHARING * v_h
     largest = tl.full((BLOCK_M,), float("-inf"), COMPUTE)
     total = tl.zeros((BLOCK_M,), COMPUTE)
     result = tl.zeros((BLOCK_M, BLOCK_V), COMPUTE)
@@ -237,11 +238,35 @@ def _checked(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropou
         raise NotServed("attention", f"dtype {query.dtype} is not served")
     if dropout_p:
         raise NotServed("attention", f"dropout_p={dropout_p} inside attention is not served")
-    if not query.ndim == key.ndim == value.ndim == 4 or key.shape[1] != query.shape[1]:
+    ranks = query.ndim == key.ndim == value.ndim == 4
+    if not ranks or key.shape[1] != value.shape[1] or query.shape[1] % max(1, key.shape[1]):
         raise ArgumentError(
-            "attention: expected [batch, heads, length, width] with equal heads, got "
+            "attention: expected [batch, heads, length, width] with as many heads of keys as of values, and "
+            "a multiple of them of queries, got "
             f"{list(query.shape)}, {list(key.shape)}, {list(value.shape)}"
         )
+
+
+def _sharing(query: torch.Tensor, key: torch.Tensor) -> int:
+    """Heads of queries to a head of keys and values (grouped-query attention has several)."""
+    return query.shape[1] // max(1, key.shape[1])
+
+
+def _spread(x: torch.Tensor, sharing: int) -> torch.Tensor:
+    """Keys or values contiguous, once for every head of queries."""
+    if sharing == 1:
+        return x.contiguous()
+    batch, heads, length, width = x.shape
+    return x[:, :, None].expand(batch, heads, sharing, length, width).reshape(batch, -1, length, width)
+
+
+def _gathered(gradient: torch.Tensor, like: torch.Tensor, sharing: int) -> torch.Tensor:
+    """The gradient of keys or values from those for every head of queries."""
+    if sharing == 1:
+        return gradient
+    batch, heads, length, width = like.shape
+    parts = gradient.view(batch, heads, sharing, length, width)
+    return SUM(parts, [2], False, compute=compute_dtype(like.dtype), result=like.dtype)
 
 
 def _factor(query: torch.Tensor, scale: float | None) -> int:
@@ -272,7 +297,8 @@ def attention(
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """softmax(scale q k^T + mask) v and the logarithms of the softmax's sums.
 
-    query [batch, heads, m, width], key [batch, heads, n, width], value [batch, heads, n, value width],
+    query [batch, heads, m, width], key [batch, heads, n, width], value [batch, heads, n, value width]
+    (or fewer heads of keys and values, each shared by as many heads of queries),
     mask broadcastable to [batch, heads, m, n], boolean (True: seen) or added. The result is laid out
     as [batch, m, heads, value width], which the projection after it reads without a copy.
     """
@@ -319,7 +345,7 @@ def _plan(
             heads, queries, keys, width, value_width, *out_strides, *sums_strides,
             *query.stride(), *key.stride(), *value.stride(), *mask_strides,
         ),
-        {"COMPUTE": TRITON_DTYPES[compute], "CAUSAL": causal, **blocks},
+        {"COMPUTE": TRITON_DTYPES[compute], "CAUSAL": causal, "SHARING": _sharing(query, key), **blocks},
         result=((batch, queries, heads, value_width), (batch, queries, heads), compute, None),
     )  # fmt: skip
 
@@ -337,7 +363,8 @@ def attention_backward(
     wide = torch.empty(out.shape, dtype=compute, device=out.device)
     delta = SUM(mul(grad_out, out, out=wide), [-1], False, compute=compute, result=compute)
     gradient, sums = grad_out.contiguous(), logsumexp.contiguous()
-    q, k, v = query.contiguous(), key.contiguous(), value.contiguous()
+    sharing = _sharing(query, key)
+    q, k, v = query.contiguous(), _spread(key, sharing), _spread(value, sharing)
     dq, dk, dv = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))
     mask, mask_strides = _mask(attn_mask, query, key)
     blocks = _blocks(query, key, value)
@@ -351,7 +378,7 @@ def attention_backward(
         attention_key_gradient_kernel, batch * heads * cdiv(keys, blocks["BLOCK_N"]),
         dk, dv, gradient, delta, sums, q, k, v, mask, *sizes, *mask_strides, **constants,
     )  # fmt: skip
-    return dq, dk, dv
+    return dq, _gathered(dk, key, sharing), _gathered(dv, value, sharing)
 
 
 # ---- record ---------------------------------------------------------------------------------------
@@ -369,6 +396,9 @@ def _tiled(dtype: torch.dtype) -> Iterable[Sample]:
 
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
     yield from _tiled(dtype)
+    for m in (7, 2):
+        shapes = ((2, m, 6, 8), (2, 9, 2, 8), (2, 9, 2, 8))
+        yield Sample(tuple(tensor(s, dtype, -1, 1, seed=i).transpose(1, 2) for i, s in enumerate(shapes)))
     for batch, heads, m, n, width in ((2, 3, 1, 40, 8), (1, 2, 3, 700, 20)):
         shapes = ((batch, m, heads, width), (batch, n, heads, width), (batch, n, heads, width))
         q, k, v = (tensor(s, dtype, -1, 1, seed=i).transpose(1, 2) for i, s in enumerate(shapes))
