@@ -1,0 +1,346 @@
+"""Distances of any order between rows of matrices, forward and backward: _cdist_forward and _backward
+(rows of two matrices), _pdist_forward and _backward (pairs of rows of one)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from triton.language.extra import libdevice
+
+from ..errors import ArgumentError, NotServed
+from ..iteration import power_of_two
+from ..launch import Plan, Plans, Tiles, cdiv, launch, scalar_bits
+from ..registry import Benchmark, Operator, Overload, Sample, register
+from ..samples import tensor
+
+SERVED = (torch.float32, torch.float64)
+TILES = Tiles(simt={"rows": 32, "columns": 32}, simd={"rows": 16, "columns": 64})
+PLANS: Plans[Plan] = Plans()
+ZERO, ONE, TWO, LARGEST, BELOW, ABOVE = 0, 1, 2, 3, 4, 5
+"""Orders with a formula of their own; BELOW and ABOVE are the others, on either side of two."""
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def joined(total, difference, order, ORDER: tl.constexpr):
+    """`total` with one more coordinate's difference."""
+    if ORDER == 0:
+        result = total + (difference != 0).to(total.dtype)
+    elif ORDER == 1:
+        result = total + tl.abs(difference)
+    elif ORDER == 2:
+        result = total + difference * difference
+    elif ORDER == 3:
+        size = tl.abs(difference)
+        result = tl.where((size > total) | (size != size), size, total)
+    else:
+        result = total + libdevice.pow(tl.abs(difference), order)
+    return result
+
+
+@triton.jit
+def finished(total, order, ORDER: tl.constexpr):
+    """The distance from the total."""
+    if ORDER == 2:
+        total = tl.sqrt(total)
+    if ORDER >= 4:
+        total = libdevice.pow(total, 1.0 / order)
+    return total
+
+
+@triton.jit
+def slope(difference, gradient, distance, order, ORDER: tl.constexpr):
+    """Gradient of one coordinate of the first row."""
+    size = tl.abs(difference)
+    sign = tl.where(difference > 0, 1.0, tl.where(difference < 0, -1.0, 0.0)).to(difference.dtype)
+    if ORDER == 0:
+        result = difference * 0
+    elif ORDER == 1:
+        result = sign * gradient
+    elif ORDER == 2:
+        result = tl.where(distance == 0, 0.0, gradient * difference / distance)
+    elif ORDER == 3:
+        result = gradient * sign * (size == distance).to(difference.dtype)
+    else:
+        power = libdevice.pow(size / distance, order - 1.0)
+        result = sign * power * gradient
+        unknown = distance == 0
+        if ORDER == 4:
+            unknown = unknown | ((difference == 0) & (order < 1))
+        result = tl.where(unknown, 0.0, result)
+    return result.to(difference.dtype)
+
+
+@triton.jit(do_not_specialize=["order"])
+def cdist_kernel(
+    out, x, y, rows, columns, width, order: tl.int64, ORDER: tl.constexpr, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):  # fmt: skip
+    """out[batch, i, j] = distance of x[batch, i] and y[batch, j], all contiguous."""
+    tiles_n = tl.cdiv(columns, BLOCK_N)
+    tiles = tl.cdiv(rows, BLOCK_M) * tiles_n
+    batch = (tl.program_id(0) // tiles).to(tl.int64)
+    tile = tl.program_id(0) % tiles
+    i = ((tile // tiles_n) * BLOCK_M + tl.arange(0, BLOCK_M)).to(tl.int64)
+    j = ((tile % tiles_n) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
+    power = order.to(tl.int64).to(tl.float64, bitcast=True).to(x.dtype.element_ty)
+    at_x = x + (batch * rows + i) * width
+    at_y = y + (batch * columns + j) * width
+    total = tl.zeros((BLOCK_M, BLOCK_N), x.dtype.element_ty)
+    for k in range(width):
+        first = tl.load(at_x + k, mask=i < rows, other=0)
+        second = tl.load(at_y + k, mask=j < columns, other=0)
+        total = joined(total, first[:, None] - second[None, :], power, ORDER)
+    mask = (i < rows)[:, None] & (j < columns)[None, :]
+    at = out + batch * rows * columns + (i * columns)[:, None] + j[None, :]
+    tl.store(at, finished(total, power, ORDER), mask=mask)
+
+
+@triton.jit(do_not_specialize=["order"])
+def cdist_backward_kernel(
+    out, gradient, x, y, distances, rows, columns, width, order: tl.int64, ORDER: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
+    """out[batch, i, k] = sum over j of the gradient of distance (i, j) by x[batch, i, k]."""
+    tiles_n = tl.cdiv(width, BLOCK_N)
+    tiles = tl.cdiv(rows, BLOCK_M) * tiles_n
+    batch = (tl.program_id(0) // tiles).to(tl.int64)
+    tile = tl.program_id(0) % tiles
+    i = ((tile // tiles_n) * BLOCK_M + tl.arange(0, BLOCK_M)).to(tl.int64)
+    k = ((tile % tiles_n) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
+    power = order.to(tl.int64).to(tl.float64, bitcast=True).to(x.dtype.element_ty)
+    mask = (i < rows)[:, None] & (k < width)[None, :]
+    mine = tl.load(x + ((batch * rows + i) * width)[:, None] + k[None, :], mask=mask, other=0)
+    total = tl.zeros((BLOCK_M, BLOCK_N), x.dtype.element_ty)
+    at = (batch * rows + i) * columns
+    for j in range(columns):
+        weight = tl.load(gradient + at + j, mask=i < rows, other=0)
+        distance = tl.load(distances + at + j, mask=i < rows, other=0)
+        theirs = tl.load(y + (batch * columns + j) * width + k, mask=k < width, other=0)
+        total += slope(mine - theirs[None, :], weight[:, None], distance[:, None], power, ORDER)
+    tl.store(out + ((batch * rows + i) * width)[:, None] + k[None, :], total, mask=mask)
+
+
+@triton.jit(do_not_specialize=["order"])
+def pdist_kernel(out, x, rows, width, order: tl.int64, ORDER: tl.constexpr, BLOCK: tl.constexpr):
+    """Distances of row i to the rows after it; pairs are listed row after row."""
+    tiles = tl.cdiv(rows, BLOCK)
+    i = (tl.program_id(0) // tiles).to(tl.int64)
+    j = ((tl.program_id(0) % tiles) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
+    inside = (j > i) & (j < rows)
+    power = order.to(tl.int64).to(tl.float64, bitcast=True).to(x.dtype.element_ty)
+    total = tl.zeros((BLOCK,), x.dtype.element_ty)
+    for k in range(width):
+        mine = tl.load(x + i * width + k)
+        theirs = tl.load(x + j * width + k, mask=inside, other=0)
+        total = joined(total, mine - theirs, power, ORDER)
+    place = i * rows - i * (i + 1) // 2 + j - i - 1
+    tl.store(out + place, finished(total, power, ORDER), mask=inside)
+
+
+@triton.jit(do_not_specialize=["order"])
+def pdist_backward_kernel(
+    out, gradient, x, distances, rows, width, order: tl.int64, ORDER: tl.constexpr, BLOCK: tl.constexpr
+):
+    """out[i, k] = sum over j of the gradient of the distance of rows i and j by x[i, k]."""
+    tiles = tl.cdiv(width, BLOCK)
+    i = (tl.program_id(0) // tiles).to(tl.int64)
+    k = ((tl.program_id(0) % tiles) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
+    inside = k < width
+    power = order.to(tl.int64).to(tl.float64, bitcast=True).to(x.dtype.element_ty)
+    mine = tl.load(x + i * width + k, mask=inside, other=0)
+    total = tl.zeros((BLOCK,), x.dtype.element_ty)
+    for j in range(rows):
+        if j != i:
+            low = tl.minimum(i, j).to(tl.int64)
+            high = tl.maximum(i, j).to(tl.int64)
+            place = low * rows - low * (low + 1) // 2 + high - low - 1
+            weight = tl.load(gradient + place)
+            distance = tl.load(distances + place)
+            theirs = tl.load(x + j.to(tl.int64) * width + k, mask=inside, other=0)
+            total += slope(mine - theirs, weight, distance, power, ORDER)
+    tl.store(out + i * width + k, total, mask=inside)
+
+
+# ---- forward, backward ----------------------------------------------------------------------------
+
+
+def _order(p: float) -> int:
+    special = {0.0: ZERO, 1.0: ONE, 2.0: TWO, math.inf: LARGEST}
+    return special.get(p, BELOW if p < 2 else ABOVE)
+
+
+def _checked(operator: str, p: float, *tensors: torch.Tensor) -> None:
+    for x in tensors:
+        if x.dtype not in SERVED or x.dtype != tensors[0].dtype:
+            raise NotServed(operator, f"dtypes {[str(y.dtype) for y in tensors]} are not served")
+    if not p >= 0:
+        raise ArgumentError(f"{operator} only supports non-negative p values, but got {p}")
+
+
+def _batched(x: torch.Tensor, batch: tuple[int, ...]) -> torch.Tensor:
+    return x.expand(*batch, *x.shape[-2:]).contiguous()
+
+
+def cdist_forward(
+    x1: torch.Tensor, x2: torch.Tensor, p: float, compute_mode: int | None = None
+) -> torch.Tensor:
+    """Distances [..., rows, columns] of order p between rows of x1 [..., rows, width] and of x2."""
+    _checked("cdist", p, x1, x2)
+    if x1.ndim < 2 or x2.ndim < 2 or x1.shape[-1] != x2.shape[-1]:
+        raise ArgumentError(
+            f"X1 and X2 must be matrices with the same number of columns, but their shapes are "
+            f"{list(x1.shape)} and {list(x2.shape)}"
+        )
+    if compute_mode not in (None, 0, 1, 2):
+        raise ArgumentError(f"possible modes: None, 0, 1, 2, but was: {compute_mode}")
+    batch = tuple(torch.broadcast_shapes(x1.shape[:-2], x2.shape[:-2]))
+    rows, columns, width = x1.shape[-2], x2.shape[-2], x1.shape[-1]
+    out = torch.empty((*batch, rows, columns), dtype=x1.dtype, device=x1.device)
+    key = (out.shape, width, p, x1.dtype, x1.device)
+    plan = PLANS.get(key)
+    if plan is None:
+        tiles = TILES.on(x1.device)
+        block_m, block_n = (min(power_of_two(n), tiles[k]) for n, k in ((rows, "rows"), (columns, "columns")))
+        constants = {"ORDER": _order(p), "BLOCK_M": block_m, "BLOCK_N": block_n}
+        programs = math.prod(batch) * cdiv(rows, block_m) * cdiv(columns, block_n)
+        plan = PLANS.remember(key, Plan(cdist_kernel, programs, (rows, columns, width), constants))
+    plan.launch(out, _batched(x1, batch), _batched(x2, batch), numbers=(scalar_bits(p, True),))
+    return out
+
+
+def cdist_backward(
+    grad: torch.Tensor, x1: torch.Tensor, x2: torch.Tensor, p: float, cdist: torch.Tensor
+) -> torch.Tensor:
+    """Gradient of x1, with the batch dimensions of both."""
+    _checked("_cdist_backward", p, x1, x2, grad)
+    batch = tuple(torch.broadcast_shapes(x1.shape[:-2], x2.shape[:-2]))
+    rows, columns, width = x1.shape[-2], x2.shape[-2], x1.shape[-1]
+    out = torch.empty((*batch, rows, width), dtype=x1.dtype, device=x1.device)
+    tiles = TILES.on(x1.device)
+    block_m, block_n = (min(power_of_two(n), tiles[k]) for n, k in ((rows, "rows"), (width, "columns")))
+    launch(
+        cdist_backward_kernel, math.prod(batch) * cdiv(rows, block_m) * cdiv(width, block_n), out,
+        _batched(grad, batch), _batched(x1, batch), _batched(x2, batch), _batched(cdist, batch), rows,
+        columns, width, scalar_bits(p, True), ORDER=_order(p), BLOCK_M=block_m, BLOCK_N=block_n,
+    )  # fmt: skip
+    return out
+
+
+def pdist_forward(self: torch.Tensor, p: float = 2.0) -> torch.Tensor:
+    """Distances of all pairs of rows of a matrix, (0, 1), (0, 2), ..., as a vector."""
+    _checked("pdist", p, self)
+    rows, width = self.shape
+    out = torch.empty((rows * (rows - 1) // 2,), dtype=self.dtype, device=self.device)
+    block = min(power_of_two(rows), 4 * TILES.on(self.device)["columns"])
+    launch(
+        pdist_kernel, rows * cdiv(rows, block) if rows > 1 else 0, out, self.contiguous(), rows, width,
+        scalar_bits(p, True), ORDER=_order(p), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+
+def pdist_backward(grad: torch.Tensor, self: torch.Tensor, p: float, pdist: torch.Tensor) -> torch.Tensor:
+    """Gradient of the rows."""
+    _checked("_pdist_backward", p, self, grad)
+    rows, width = self.shape
+    out = torch.empty(self.shape, dtype=self.dtype, device=self.device)
+    block = min(power_of_two(width), 4 * TILES.on(self.device)["columns"])
+    launch(
+        pdist_backward_kernel, rows * cdiv(width, block), out, grad.contiguous(), self.contiguous(),
+        pdist.contiguous(), rows, width, scalar_bits(p, True), ORDER=_order(p), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+
+# ---- record ---------------------------------------------------------------------------------------
+
+ORDERS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.5, math.inf)
+
+
+def _pairs(dtype: torch.dtype) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    yield tensor((5, 3), dtype), tensor((7, 3), dtype, seed=1)
+    yield tensor((2, 1, 40, 6), dtype), tensor((3, 70, 6), dtype, seed=1)
+
+
+def _forward(dtype: torch.dtype) -> Iterable[Sample]:
+    for x, y in _pairs(dtype):
+        for p in ORDERS:
+            yield Sample((x, y, p, 2))
+    yield Sample((tensor((3, 5), dtype).t(), tensor((2, 3), dtype), 2.0, None))
+    yield Sample((tensor((4, 0), dtype), tensor((2, 0), dtype), 2.0, None))
+    yield Sample((tensor((0, 3), dtype), tensor((2, 3), dtype), 2.0, None))
+
+
+def _backward(dtype: torch.dtype) -> Iterable[Sample]:
+    x, y = tensor((2, 6, 5), dtype), tensor((2, 7, 5), dtype, seed=1)
+    for p in ORDERS:
+        distances = torch.cdist(x.double(), y.double(), p).to(dtype)
+        yield Sample((tensor((2, 6, 7), dtype, seed=2), x, y, p, distances))
+
+
+def _self_forward(dtype: torch.dtype) -> Iterable[Sample]:
+    for p in ORDERS:
+        yield Sample((tensor((6, 5), dtype), p))
+    yield Sample((tensor((70, 3), dtype), 2.0))
+    yield Sample((tensor((1, 4), dtype), 2.0))
+
+
+def _self_backward(dtype: torch.dtype) -> Iterable[Sample]:
+    x = tensor((6, 5), dtype)
+    for p in ORDERS:
+        distances = torch.ops.aten._pdist_forward(x.double(), p).to(dtype)
+        yield Sample((tensor((15,), dtype, seed=2), x, p, distances))
+
+
+def _clouds(dtype: torch.dtype) -> Sample:
+    return Sample((tensor((1024, 64), dtype), tensor((1024, 64), dtype, seed=1), 1.0, None))
+
+
+def _without_largest(draw: Any) -> Any:
+    """Without the largest coordinate: rounding decides which of the oracle's coordinates it is."""
+
+    def drawn(dtype: torch.dtype) -> Iterable[Sample]:
+        for sample in draw(dtype):
+            orders = [x for x in sample.arguments if isinstance(x, float)]
+            if dtype == torch.float64 or math.inf not in orders:
+                yield sample
+
+    return drawn
+
+
+register(
+    Operator(
+        name="cdist",
+        domain="distance",
+        overloads=(
+            Overload("_cdist_forward", cdist_forward, _forward, takes_out=False),
+            Overload("_cdist_backward", cdist_backward, _without_largest(_backward), takes_out=False),
+        ),
+        kernels=(cdist_kernel, cdist_backward_kernel),
+        dtypes=SERVED,
+        tiles=TILES,
+        benchmarks=(Benchmark("_cdist_forward", _clouds),),
+        tolerance=4.0,
+    )
+)
+register(
+    Operator(
+        name="pdist",
+        domain="distance",
+        overloads=(
+            Overload("_pdist_forward", pdist_forward, _self_forward, takes_out=False),
+            Overload("_pdist_backward", pdist_backward, _without_largest(_self_backward), takes_out=False),
+        ),
+        kernels=(pdist_kernel, pdist_backward_kernel),
+        dtypes=SERVED,
+        tiles=TILES,
+        tolerance=4.0,
+    )
+)
