@@ -20,9 +20,11 @@ from .launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scal
 from .pointwise import store_as
 
 TILES = Tiles(
-    simt={"elements": 2048, "rows": 32, "split": 1 << 15},
-    simd={"elements": 4096, "rows": 256, "split": 1 << 17},
+    simt={"elements": 2048, "rows": 32, "split": 1 << 15, "long": 2048},
+    simd={"elements": 4096, "rows": 256, "split": 1 << 17, "long": 256},
 )
+"""`elements` of a block that has a whole row; `long`, those of a row that takes several: few enough for
+a vector machine to keep their totals in registers."""
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -50,10 +52,12 @@ def reduce_kernel(MAP: Any, COMBINE: Any, FINISH: Any) -> Any:
         splits, parameter: tl.int64, count: tl.int64,
         IDENTITY: tl.constexpr, OUTER: tl.constexpr, COMPUTE: tl.constexpr, FLOAT: tl.constexpr,
         BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr, FIRST: tl.constexpr, LAST: tl.constexpr,
+        WHOLE: tl.constexpr,
     ):  # fmt: skip
         """out[k] = FINISH(COMBINE over r of MAP(source[k, r])). A program covers BLOCK_K kept elements and
         one of `splits` shares of the reduced ones, which are `outer_length` runs of `length`; `table` holds
-        size, source stride and out stride of each of the OUTER further kept dimensions."""
+        size, source stride and out stride of each of the OUTER further kept dimensions. WHOLE: one
+        block has all reduced elements."""
         tiles = tl.cdiv(kept, BLOCK_K)
         program = tl.program_id(0)
         share = program % splits
@@ -78,20 +82,27 @@ def reduce_kernel(MAP: Any, COMBINE: Any, FINISH: Any) -> Any:
         lane_r = tl.arange(0, BLOCK_R)
         inside = lane_k < kept - first
         at_k = lane_k.to(tl.int64) * kept_stride
-        total = tl.full((BLOCK_K, BLOCK_R), IDENTITY, COMPUTE)
-        per_share = tl.cdiv(tl.cdiv(length, BLOCK_R), splits) * BLOCK_R
-        start = share.to(tl.int64) * per_share
-        stop = tl.minimum(start + per_share, length)
         at_r = lane_r.to(tl.int64) * stride
-        for _ in range(outer_length):
-            for block in range(start, stop, BLOCK_R):
-                mask = inside[:, None] & (lane_r < stop - block)[None, :]
-                at = source + block * stride + at_k[:, None] + at_r[None, :]
-                value = tl.load(at, mask=mask, other=0)
-                if FIRST:
-                    value = MAP(value.to(COMPUTE), number)
-                total = tl.where(mask, COMBINE(total, value.to(COMPUTE)), total)
-            source += outer_stride
+        if WHOLE:
+            mask = inside[:, None] & (lane_r < length)[None, :]
+            value = tl.load(source + at_k[:, None] + at_r[None, :], mask=mask, other=0)
+            if FIRST:
+                value = MAP(value.to(COMPUTE), number)
+            total = tl.where(mask, value.to(COMPUTE), tl.full((BLOCK_K, BLOCK_R), IDENTITY, COMPUTE))
+        else:
+            total = tl.full((BLOCK_K, BLOCK_R), IDENTITY, COMPUTE)
+            per_share = tl.cdiv(tl.cdiv(length, BLOCK_R), splits) * BLOCK_R
+            start = share.to(tl.int64) * per_share
+            stop = tl.minimum(start + per_share, length)
+            for _ in range(outer_length):
+                for block in range(start, stop, BLOCK_R):
+                    mask = inside[:, None] & (lane_r < stop - block)[None, :]
+                    at = source + block * stride + at_k[:, None] + at_r[None, :]
+                    value = tl.load(at, mask=mask, other=0)
+                    if FIRST:
+                        value = MAP(value.to(COMPUTE), number)
+                    total = tl.where(mask, COMBINE(total, value.to(COMPUTE)), total)
+                source += outer_stride
         result = tl.reduce(total, 1, COMBINE)
         if LAST:
             result = FINISH(result, number, count.to(tl.int64))
@@ -244,7 +255,7 @@ class _Layout:
         if columns:
             block_k = min(power_of_two(space.sizes[-1]), budget["rows"])
             return block_k, min(power_of_two(length), max(1, budget["elements"] // block_k // 4))
-        block_r = min(power_of_two(length), budget["elements"])
+        block_r = power_of_two(length) if length <= budget["elements"] else budget["long"]
         return min(power_of_two(space.sizes[-1]), max(1, budget["elements"] // block_r // 4)), block_r
 
     def programs(self, tiles: Tiles) -> tuple[int, int]:
@@ -276,6 +287,7 @@ class _Layout:
             "IDENTITY": self.identity, "OUTER": outer, "COMPUTE": TRITON_DTYPES[self.compute],
             "FLOAT": self.compute.is_floating_point, "BLOCK_K": block_k, "BLOCK_R": block_r,
             "FIRST": first, "LAST": last,
+            "WHOLE": runs == 1 and splits == 1 and self.inner.sizes[-1] <= block_r,
         }  # fmt: skip
         return Plan(reduction.kernel, programs, sizes, constants, label=reduction.name)
 

@@ -368,18 +368,21 @@ class Builder:
         type = LLType(element, val.lanes)
         return self.raw(type, f"{opcode} {val} to {type}")
 
-    def intrinsic(self, name: str, *args: Val, extra: Sequence[Val] = ()) -> Val:
-        """Call `name.<type>` where all `args` and the result share one type; `extra` are appended."""
+    def intrinsic(self, name: str, *args: Val, extra: Sequence[Val] = (), flags: str = "") -> Val:
+        """Call `name.<type>` where all `args` and the result share one type; `extra` are appended.
+        `flags` are those of fast mathematics."""
         vals = self.unify(*args)
         type = vals[0].type
         full = f"{name}.{mangle(type)}"
-        return self.call(full, type, [*vals, *extra])
+        return self.call(full, type, [*vals, *extra], flags=flags)
 
-    def call(self, name: str, result: LLType | str, args: Sequence[Val], attrs: str = "") -> Val:
+    def call(
+        self, name: str, result: LLType | str, args: Sequence[Val], attrs: str = "", flags: str = ""
+    ) -> Val:
         """Call function `name`, declaring it unless the module defines it."""
         if name not in self.module.functions:
             self.module.declare(name, result, [a.type for a in args], attrs)
-        text = f"call {result} @{name}({', '.join(map(str, args))})"
+        text = f"call {flags}{' ' if flags else ''}{result} @{name}({', '.join(map(str, args))})"
         if isinstance(result, str):
             self.effect(text)
             return Val("poison", PTR)

@@ -185,10 +185,11 @@ def _rounded_division(b: Builder, op: Op, args: list[Val], target: Target) -> Va
 
 
 def minimum_maximum(b: Builder, greater: bool, propagate_nan: bool, x: Val, y: Val) -> Val:
-    """The larger (or smaller) of two floats; with a NaN operand either NaN or the other one."""
-    picked = b.select(b.fcmp("ogt" if greater else "olt", x, y), x, y)
+    """The larger (or smaller) of two floats; with a NaN operand either NaN or the other one. Of two
+    zeros it is either: the instruction that tells them apart is dear where it exists at all."""
     if propagate_nan:
-        return b.select(b.fcmp("uno", x, x), x, picked)
+        return b.intrinsic(f"llvm.{'maximum' if greater else 'minimum'}", *b.unify(x, y), flags="nsz")
+    picked = b.select(b.fcmp("ogt" if greater else "olt", x, y), x, y)
     return b.select(b.fcmp("uno", y, y), x, picked)
 
 

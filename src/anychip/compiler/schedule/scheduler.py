@@ -64,6 +64,7 @@ class Scheduler:
         self.returns: list[list[Buffer | None]] = []
         self.steps: list[Step] = []
         self.nest: Nest | None = None
+        self.deferred: list[Scalar] = []
         self.opened = self.here = 0
 
     def run(self) -> Schedule:
@@ -109,8 +110,8 @@ class Scheduler:
     def _flush(self) -> None:
         if self.nest is not None:
             self._hold(self.nest)
-            self.steps.append(self.nest)
-            self.nest = None
+            self.steps += [self.nest, *self.deferred]
+            self.nest, self.deferred = None, []
 
     def _hold(self, nest: Nest) -> None:
         """Everything a nest reads or writes is alive from its first root until it runs, which is here."""
@@ -146,7 +147,7 @@ class Scheduler:
             return self.placement.group_of(root.op) is self.placement.group_of(stores[0].op)
         if None not in (nest.reduce_axis, reduce_axis) and nest.reduce_axis != reduce_axis:
             return False
-        finished = {v for r in nest.roots if isinstance(r, Reduce) for v in r.op.results}
+        finished = self._late()
         written = {r.buffer for r in nest.roots if isinstance(r, Write)}
         for value, point, leaf in walk_inline(root_values(root), len(domain), lambda v: v in self.buffers):
             op = value.defining_op
@@ -220,27 +221,30 @@ class Scheduler:
             self._scalar(op)
 
     def _scalar(self, op: Op) -> None:
-        """An operation on scalars: it may overtake a waiting nest unless they depend."""
+        """An operation on scalars: it may overtake a waiting nest unless they depend; what is made of
+        the nest's totals waits behind it, so that another reduction can still join."""
         tiles = [v for v in op.operands if v.shape]
         if tiles:
             if op.name not in ("tt.unsplat",):
                 raise UnsupportedOperation(op, "no rule places this operation on tiles")
             self._flush()
         if self.nest is not None:
-            pending = {v for r in self.nest.roots if isinstance(r, Reduce) for v in r.op.results}
-            ordered = op.name in ORDERED or (
-                op.name == "tt.load" and any(isinstance(r, Store | Each) for r in self.nest.roots)
-            )
-            if ordered or any(v in pending for v in op.operands):
+            late = self._late()
+            waits = any(v in late for v in op.operands)
+            if op.name in ORDERED or (
+                op.name == "tt.load" and (waits or any(isinstance(r, Store | Each) for r in self.nest.roots))
+            ):
                 self._flush()
-        if self.nest is not None and any(self._depends(v) for v in op.operands):
-            self._flush()
+            elif waits:
+                self.deferred.append(Scalar(op))
+                return
         self.steps.append(Scalar(op))
 
-    def _depends(self, value: Value) -> bool:
-        return self.nest is not None and any(
-            value in r.op.results for r in self.nest.roots if not isinstance(r, Write)
-        )
+    def _late(self) -> set[Value]:
+        """The scalars that are known only after the waiting nest."""
+        assert self.nest is not None
+        made = [r.op for r in self.nest.roots if not isinstance(r, Write)]
+        return {v for op in (*made, *(s.op for s in self.deferred)) for v in op.results}
 
     # --- memory and reductions ---------------------------------------------------------------
     def _store(self, op: Op) -> None:

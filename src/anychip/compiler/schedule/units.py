@@ -3,6 +3,8 @@ for masks, few enough for registers and code size."""
 
 from __future__ import annotations
 
+import math
+
 from ..ir.core import Value
 from ..ir.types import PointerType
 from ..targets.target import Target
@@ -16,7 +18,7 @@ REDUCING = 4
 SHORT, SHORTER = 12, 6
 """Operations a chunk below which a unit has two chunks, and four."""
 
-UNIT_OPERATIONS = 192
+UNIT_OPERATIONS = 128
 """A unit that carries tiles in registers has at most about so many operations."""
 
 
@@ -28,9 +30,12 @@ def choose_units(nest: Nest, buffers: dict[Value, Buffer], target: Target) -> No
     elif nest.loop is not None:
         wanted = max(1, target.vector_registers // 2 // registers_of(nest, target))
         operations = operations_of(nest, buffers)
+        wanted = 1 << wanted.bit_length() - 1
         while wanted > REDUCING and wanted * operations > UNIT_OPERATIONS:
             wanted //= 2
-        nest.units = min(1 << wanted.bit_length() - 1, chunks)
+        if wanted < math.prod(nest.domain) // nest.lanes:
+            wanted = min(wanted, 2 * REDUCING)
+        nest.units = min(wanted, chunks)
     elif any(isinstance(root, Reduce) for root in nest.roots):
         nest.units = min(REDUCING, chunks)
     else:

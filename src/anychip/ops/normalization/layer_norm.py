@@ -20,7 +20,7 @@ from ..samples import tensor
 
 TILES = Tiles(
     simt={"block": 8192, "rows": 32, "columns": 64, "groups": 128},
-    simd={"block": 8192, "rows": 8, "columns": 256, "groups": 8},
+    simd={"block": 8192, "rows": 1, "columns": 1024, "groups": 8},
 )
 PLANS: Plans[Plan] = Plans()
 
@@ -139,6 +139,38 @@ def layer_norm_weight_gradient_kernel(
     tl.store(bias_out + group * length + columns, tl.sum(sum_g, 0), mask=inside)
 
 
+@triton.jit
+def layer_norm_backward_kernel(
+    out, weight_out, bias_out, gradient, source, mean, rstd, weight, rows, length, rows_per_group,
+    COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """dx of one group of rows that fit a block, and the group's sums of dy xhat and dy on the way."""
+    group = tl.program_id(0).to(tl.int64)
+    columns = tl.arange(0, BLOCK)
+    inside = columns < length
+    first = group * rows_per_group
+    last = tl.minimum(first + rows_per_group, rows)
+    count = tl.zeros((), COMPUTE) + length
+    factor = tl.load(weight + columns, mask=inside, other=0.0).to(COMPUTE)
+    sum_gx = tl.zeros((BLOCK,), COMPUTE)
+    sum_g = tl.zeros((BLOCK,), COMPUTE)
+    for row in range(first, last):
+        at = row * length + columns
+        dy = tl.load(gradient + at, mask=inside, other=0.0).to(COMPUTE)
+        value = tl.load(source + at, mask=inside, other=0.0).to(COMPUTE)
+        scale = tl.load(rstd + row).to(COMPUTE)
+        normal = (value - tl.load(mean + row).to(COMPUTE)) * scale
+        g = dy * factor
+        mean_g = tl.sum(g, 0) / count
+        mean_gx = tl.sum(g * normal, 0) / count
+        sum_gx += dy * normal
+        sum_g += dy
+        dx = scale * (g - mean_g - normal * mean_gx)
+        tl.store(out + at, dx.to(out.dtype.element_ty), mask=inside)
+    tl.store(weight_out + group * length + columns, sum_gx, mask=inside)
+    tl.store(bias_out + group * length + columns, sum_g, mask=inside)
+
+
 # ---- forward, backward ----------------------------------------------------------------------------
 
 
@@ -206,27 +238,36 @@ def native_layer_norm_backward(
     grad_input = grad_weight = grad_bias = None
     if output_mask[0]:
         grad_input = torch.empty(input.shape, dtype=input.dtype, device=input.device)
-        block = min(power_of_two(length), tiles["block"])
+    block = min(power_of_two(length), tiles["block"])
+    types = {"COMPUTE": TRITON_DTYPES[compute]}
+    weight = None if weight is None else weight.contiguous()
+    wants_sums = weight is not None and (output_mask[1] or output_mask[2])
+    groups = max(1, min(tiles["groups"], cdiv(rows, tiles["rows"])))
+    partial = torch.empty(
+        (2, groups, length) if wants_sums else (2, 0, 0), dtype=compute, device=input.device
+    )
+    if wants_sums and output_mask[0] and length <= block:
         launch(
-            layer_norm_input_gradient_kernel, rows, grad_input, gradient, source, mean, rstd,
-            None if weight is None else weight.contiguous(), length,
-            COMPUTE=TRITON_DTYPES[compute], BLOCK=block,
+            layer_norm_backward_kernel, groups, grad_input, partial[0], partial[1], gradient, source, mean,
+            rstd, weight, rows, length, cdiv(rows, groups), BLOCK=block, **types,
         )  # fmt: skip
-    if weight is not None and (output_mask[1] or output_mask[2]):
-        groups = max(1, min(tiles["groups"], cdiv(rows, tiles["rows"])))
-        partial = torch.empty((2, groups, length), dtype=compute, device=input.device)
-        launch(
-            layer_norm_weight_gradient_kernel, (cdiv(length, tiles["columns"]), groups),
-            partial[0], partial[1], gradient, source, mean, rstd, rows, length, cdiv(rows, groups),
-            COMPUTE=TRITON_DTYPES[compute], ROWS=tiles["rows"], COLUMNS=tiles["columns"],
-        )  # fmt: skip
-        if output_mask[1]:
-            grad_weight = SUM(partial[0], [0], False, compute=compute, result=weight.dtype)
-            grad_weight = grad_weight.view(tuple(normalized_shape))
-        if output_mask[2]:
-            dtype = weight.dtype if bias is None else bias.dtype
-            grad_bias = SUM(partial[1], [0], False, compute=compute, result=dtype)
-            grad_bias = grad_bias.view(tuple(normalized_shape))
+    else:
+        if output_mask[0]:
+            launch(
+                layer_norm_input_gradient_kernel, rows, grad_input, gradient, source, mean, rstd, weight,
+                length, BLOCK=block, **types,
+            )  # fmt: skip
+        if wants_sums:
+            launch(
+                layer_norm_weight_gradient_kernel, (cdiv(length, tiles["columns"]), groups),
+                partial[0], partial[1], gradient, source, mean, rstd, rows, length, cdiv(rows, groups),
+                ROWS=tiles["rows"], COLUMNS=tiles["columns"], **types,
+            )  # fmt: skip
+    if wants_sums and weight is not None:
+        sums = SUM(partial, [1], False, compute=compute, result=weight.dtype)
+        shape = tuple(normalized_shape)
+        grad_weight = sums[0].view(shape) if output_mask[1] else None
+        grad_bias = sums[1].view(shape) if output_mask[2] else None
     return grad_input, grad_weight, grad_bias
 
 
@@ -249,7 +290,7 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 
 def _backward_samples(dtype: torch.dtype) -> Iterable[Sample]:
-    for rows, length in ((3, 7), (40, 20)):
+    for rows, length in ((3, 7), (40, 20), (5, 9000)):
         x, gradient = tensor((rows, length), dtype), tensor((rows, length), dtype, seed=1)
         weight, bias = tensor((length,), dtype, seed=2), tensor((length,), dtype, seed=3)
         wide = x.double()
@@ -278,7 +319,12 @@ register(
                 "native_layer_norm_backward", native_layer_norm_backward, _backward_samples, takes_out=False
             ),
         ),
-        kernels=(layer_norm_kernel, layer_norm_input_gradient_kernel, layer_norm_weight_gradient_kernel),
+        kernels=(
+            layer_norm_kernel,
+            layer_norm_input_gradient_kernel,
+            layer_norm_weight_gradient_kernel,
+            layer_norm_backward_kernel,
+        ),
         dtypes=FLOATING,
         tiles=TILES,
         benchmarks=(Benchmark("native_layer_norm", _wide),),
