@@ -1,5 +1,5 @@
 """Softmax of what a mask leaves, as PyTorch's fused transformer layers call it, and its backward operator.
-A row is one program; a row of which nothing is left is zero."""
+A row is one program; a row of which nothing is left is NaN, as in PyTorch."""
 
 from __future__ import annotations
 
@@ -46,13 +46,12 @@ def masked_softmax_kernel(out, source, mask, length, inner, COMPUTE: tl.constexp
         value = tl.load(source + at, mask=inside, other=0.0).to(COMPUTE)
         total += tl.where(hidden, 0.0, tl.exp(value - peak))
     weight = tl.sum(total, 0)
-    weight = tl.where(weight == 0, 1.0, weight)
     for block in range(0, length, BLOCK):
         inside = block + lane < length
         at = start + (block + lane).to(tl.int64) * inner
         hidden = tl.load(mask + at, mask=inside, other=1)
         value = tl.load(source + at, mask=inside, other=0.0).to(COMPUTE)
-        share = tl.where(hidden, 0.0, tl.exp(value - peak) / weight)
+        share = tl.where(hidden, 0.0, tl.exp(value - peak)) / weight
         tl.store(out + at, share.to(out.dtype.element_ty), mask=inside)
 
 
@@ -104,7 +103,8 @@ def masked_softmax(
         raise ArgumentError("Mask should be a boolean tensor")
     if mask_type not in (QUERY_KEY, KEY_PADDING, ELEMENTWISE):
         raise ArgumentError(
-            f"Mask Type should be 0 (src_mask), 1 (src_key_padding_mask), or 2 (default_mask), not {mask_type}"
+            "Mask Type should be 0 (src_mask), 1 (src_key_padding_mask), or 2 (default_mask), "
+            f"not {mask_type}"
         )
     if mask_type == KEY_PADDING:
         if self.ndim != 4 or mask.shape != (self.shape[0], self.shape[3]):
