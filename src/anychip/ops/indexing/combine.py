@@ -11,9 +11,10 @@ import torch
 import triton
 import triton.language as tl
 
+from ..axis import normal_dim
 from ..errors import ArgumentError, NotServed
 from ..iteration import coalesce, power_of_two
-from ..launch import TRITON_DTYPES, Tiles, cdiv, launch, scalar_bits
+from ..launch import COMPUTE_DTYPES, TRITON_DTYPES, Tiles, cdiv, launch, scalar_bits
 from ..pointwise import store_as
 from ..reduce.extremes import larger, smaller
 
@@ -132,3 +133,34 @@ def combine(
         OUTER=outer, KIND=kind, FLOAT=floating, WRAP=wrap, SKIP=skip, BLOCK=block,
         debug=True, sanitize_overflow=False,
     )  # fmt: skip
+
+
+def working_copy(self: torch.Tensor, kind: Kind) -> torch.Tensor:
+    """A contiguous copy of self in the type in which `kind` combines."""
+    dtype = self.dtype if kind == "replace" else COMPUTE_DTYPES.get(self.dtype, self.dtype)
+    if dtype == torch.int8 and self.dtype == torch.bool:
+        dtype = torch.int32
+    return torch.empty(self.shape, dtype=dtype, device=self.device).copy_(self)
+
+
+def scatter_checked(
+    name: str, self: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor | None
+) -> int:
+    """The normal dimension, after PyTorch's checks of shapes and types."""
+    dim = normal_dim(dim, self.ndim)
+    if index.dtype not in INDEX_DTYPES:
+        raise ArgumentError(f"{name}(): Expected dtype int32/int64 for index")
+    if source is not None and source.dtype != self.dtype:
+        raise ArgumentError(f"{name}(): Expected self.dtype to be equal to src.dtype")
+    if not index.numel():
+        return dim
+    shapes = [x.shape or (1,) for x in (self, index, *(() if source is None else (source,)))]
+    if any(len(shape) != len(shapes[0]) for shape in shapes):
+        raise ArgumentError(f"Index tensor must have the same number of dimensions as self tensor ({name})")
+    for d, size in enumerate(shapes[1]):
+        if (d != dim and size > shapes[0][d]) or (source is not None and size > shapes[2][d]):
+            raise ArgumentError(
+                f"Expected index {list(index.shape)} to be no larger than self {list(self.shape)} apart from "
+                f"dimension {dim}" + ("" if source is None else f" and than src {list(source.shape)}")
+            )
+    return dim

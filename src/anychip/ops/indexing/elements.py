@@ -11,11 +11,11 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
-from ..launch import Tiles, cdiv, compute_dtype, launch, scalar_bits
+from ..launch import Tiles, cdiv, launch, scalar_bits
 from ..pointwise import store_as
 from ..registry import ALL, FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor
-from .combine import combine, combine_kernel
+from .combine import Kind, combine, combine_kernel, scatter_checked, working_copy
 
 TILES = Tiles(simt={"block": 512, "in_turn": 0}, simd={"block": 1024, "in_turn": 1})
 """`in_turn`: elements are scattered one after the other by the program that owns their column, rather
@@ -121,8 +121,11 @@ def gather(
     self: torch.Tensor, dim: int, index: torch.Tensor, *, sparse_grad: bool = False, out: Any = None
 ) -> torch.Tensor:
     """out[i][j] = self[index[i][j]][j] for dim 0, and so on."""
+    if out is not None and out.dtype != self.dtype:
+        raise ArgumentError(f"Expected out tensor to have dtype {self.dtype}, but got {out.dtype} instead")
     result = torch.empty(index.shape, dtype=self.dtype, device=self.device)
-    _run(GATHER, self, dim, index, result)
+    if index.numel():
+        _run(GATHER, self, dim, index, result)
     if out is None:
         return result
     if out.shape != result.shape:
@@ -139,15 +142,16 @@ def _scattered(
     value: float,
     out: Any,
 ) -> torch.Tensor:
-    dtype = compute_dtype(self.dtype) if kind == ADD and self.dtype != torch.bool else self.dtype
-    work = torch.empty(self.shape, dtype=dtype, device=self.device).copy_(self)
+    name = "scatter_add" if kind == ADD else "scatter"
+    along = scatter_checked(name, self, dim, index, source)
+    combined: Kind = "add" if kind == ADD else "replace"
+    work = working_copy(self, combined)
     if TILES.on(self.device)["in_turn"]:
-        along = dim % max(self.ndim, 1)
-        combine(work, along, index, source, "add" if kind == ADD else "replace", value=value)
+        combine(work, along, index, source, combined, value=value)
     else:
         _run(kind, work, dim, index, source, value)
     if out is None:
-        return work if dtype == self.dtype else work.to(self.dtype)
+        return work if work.dtype == self.dtype else work.to(self.dtype)
     if out.shape != self.shape:
         out.resize_(self.shape)
     return out.copy_(work)

@@ -1,10 +1,10 @@
-"""Whole rows by computed position: embedding, index_select, index (advanced indexing), and their
-accumulating counterparts. A position is first made an element offset; two kernels then move rows."""
+"""Whole rows by computed position: embedding and index_select, and their accumulating counterparts.
+A position is first made an element offset; the kernels then move rows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import Plan, Plans, Tiles, cdiv, compute_dtype, launch, signature
 from ..memory.copy import fill_
-from ..pointwise import Pointwise, store_as
+from ..pointwise import store_as
 from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 
@@ -107,16 +107,6 @@ def add_rows_in_turn_kernel(
         tl.debug_barrier()
 
 
-@triton.jit
-def linear_position(total, index, size):
-    """total * size + index, a negative index counting from the end; -1 stays for what is outside."""
-    wrapped = tl.where(index < 0, index + size, index)
-    known = (wrapped >= 0) & (wrapped < size) & (total >= 0)
-    return tl.where(known, total * size + wrapped, -1)
-
-
-LINEAR = Pointwise(linear_position)
-
 # ---- forward, backward ----------------------------------------------------------------------------
 
 
@@ -125,7 +115,7 @@ def _check(name: str, index: torch.Tensor) -> None:
         raise NotServed(name, f"an index of dtype {index.dtype} is not served")
 
 
-def _take(
+def take_rows(
     source: torch.Tensor,
     index: torch.Tensor,
     before: int,
@@ -200,7 +190,7 @@ def embedding(
     _check("embedding", indices)
     width = weight.shape[1]
     out = torch.empty((*indices.shape, width), dtype=weight.dtype, device=weight.device)
-    _take(weight.contiguous(), indices.contiguous(), 1, weight.shape[0], width, out)
+    take_rows(weight.contiguous(), indices.contiguous(), 1, weight.shape[0], width, out)
     return out
 
 
@@ -241,7 +231,7 @@ def index_select(self: torch.Tensor, dim: int, index: torch.Tensor, *, out: Any 
     if shape:
         shape[dim] = index.numel()
     result = torch.empty(shape, dtype=self.dtype, device=self.device)
-    _take(self.contiguous(), index.contiguous(), before, size, after, result)
+    take_rows(self.contiguous(), index.contiguous(), before, size, after, result)
     if out is None:
         return result
     if out.shape != result.shape:
@@ -269,68 +259,6 @@ def index_add(
     if out.shape != self.shape:
         out.resize_(self.shape)
     return out.copy_(wide)
-
-
-def _positions(
-    self: torch.Tensor, indices: Sequence[torch.Tensor | None]
-) -> tuple[torch.Tensor, torch.Tensor, int, tuple[int, int, int], tuple[int, ...]]:
-    """For advanced indexing: self with the indexed dimensions adjacent and contiguous, linear
-    positions over them, where they start, sizes before, at and after, and the positions' shape."""
-    for index in indices:
-        if index is not None:
-            _check("index", index)
-    indexed = [d for d, index in enumerate(indices) if index is not None]
-    adjacent = indexed == list(range(indexed[0], indexed[0] + len(indexed)))
-    first = indexed[0] if adjacent else 0
-    if not adjacent:
-        self = self.permute(*indexed, *(d for d in range(self.ndim) if d not in indexed))
-    source = self.contiguous()
-    chosen = [index for index in indices if index is not None]
-    shape = tuple(torch.broadcast_shapes(*(index.shape for index in chosen)))
-    sizes = source.shape[first : first + len(indexed)]
-    linear: Any = chosen[0].to(torch.int64)
-    linear = LINEAR(0, linear, sizes[0])
-    for index, size in zip(chosen[1:], sizes[1:], strict=True):
-        linear = LINEAR(linear, index.to(torch.int64), size)
-    linear = linear.expand(shape).contiguous()
-    spans = (
-        math.prod(source.shape[:first]),
-        math.prod(sizes),
-        math.prod(source.shape[first + len(indexed) :]),
-    )
-    return source, linear, first, spans, shape
-
-
-def index(self: torch.Tensor, indices: Sequence[torch.Tensor | None], *, out: Any = None) -> torch.Tensor:
-    """self[indices] with integer tensors, broadcast together; None stands for a whole dimension."""
-    source, linear, first, (before, size, after), shape = _positions(self, indices)
-    count = sum(index is not None for index in indices)
-    result_shape = (*source.shape[:first], *shape, *source.shape[first + count :])
-    result = torch.empty(result_shape, dtype=self.dtype, device=self.device)
-    _take(source, linear, before, size, after, result)
-    if out is None:
-        return result
-    if out.shape != result.shape:
-        out.resize_(result.shape)
-    return out.copy_(result)
-
-
-def index_put_(
-    self: torch.Tensor, indices: Sequence[torch.Tensor | None], values: torch.Tensor,
-    accumulate: bool = False, unsafe: bool = False,
-) -> torch.Tensor:  # fmt: skip
-    """self[indices] = values, or += if `accumulate`."""
-    source, linear, first, (before, size, after), shape = _positions(self, indices)
-    indexed = [d for d, index in enumerate(indices) if index is not None]
-    dtype = compute_dtype(self.dtype) if accumulate else self.dtype
-    work = torch.empty(source.shape, dtype=dtype, device=self.device).copy_(source)
-    spread_shape = (*source.shape[:first], *shape, *source.shape[first + len(indexed) :])
-    spread = values.to(dtype).expand(spread_shape).contiguous()
-    _put(work, spread, linear, before, size, after, accumulate, NOTHING_SKIPPED)
-    if first == 0 and indexed != list(range(len(indexed))):
-        order = [*indexed, *(d for d in range(self.ndim) if d not in indexed)]
-        work = work.permute(*(order.index(d) for d in range(self.ndim)))
-    return self.copy_(work)
 
 
 # ---- record ---------------------------------------------------------------------------------------
@@ -363,21 +291,6 @@ def _additions(dtype: torch.dtype) -> Iterable[Sample]:
         shape = [4, 5]
         shape[dim] = 3
         yield Sample((tensor((4, 5), dtype), dim, torch.tensor([3, 0, 3]), tensor(shape, dtype, seed=1)))
-
-
-def _indexings(dtype: torch.dtype) -> Iterable[Sample]:
-    x = tensor((4, 5, 6), dtype)
-    i, j = torch.tensor([0, -1, 2]), torch.tensor([[1], [-5]])
-    for indices in ([i], [i, j], [None, i], [None, i, j], [i, None, j], [i, j, i]):
-        yield Sample((x, indices))
-
-
-def _writes(dtype: torch.dtype) -> Iterable[Sample]:
-    x = tensor((4, 5, 6), dtype)
-    i, j = torch.tensor([0, -1, 2]), torch.tensor([1, 3, -5])
-    for indices, shape in (([i], (3, 5, 6)), ([i, j], (6,)), ([None, i, j], (4, 3)), ([i, None, j], (3, 5))):
-        yield Sample((x, indices, tensor(shape, dtype, seed=1)))
-    yield Sample((x, [torch.tensor([1, 1, 1])], tensor((3, 5, 6), dtype, -1, 1, seed=1), True))
 
 
 def _tokens(dtype: torch.dtype) -> Sample:
@@ -416,19 +329,6 @@ register(
         domain="indexing",
         overloads=(Overload("index_add", index_add, _additions),),
         kernels=(add_rows_kernel, add_rows_in_turn_kernel),
-        dtypes=(*FLOATING, torch.int64, torch.int32),
-        tiles=TILES,
-    )
-)
-register(
-    Operator(
-        name="index",
-        domain="indexing",
-        overloads=(
-            Overload("index.Tensor", index, _indexings),
-            Overload("_index_put_impl_", index_put_, _writes, takes_out=False),
-        ),
-        kernels=(gather_rows_kernel, add_rows_kernel, add_rows_in_turn_kernel),
         dtypes=(*FLOATING, torch.int64, torch.int32),
         tiles=TILES,
     )

@@ -13,11 +13,11 @@ import triton.language as tl
 from ..axis import delivered, normal_dim
 from ..elementwise.arithmetic import div
 from ..errors import ArgumentError, DimensionError, NotServed
-from ..launch import COMPUTE_DTYPES, TRITON_DTYPES, Tiles, cdiv, launch
+from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import fill_
 from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
-from .combine import INDEX_DTYPES, TILES, Kind, combine, combine_kernel
+from .combine import INDEX_DTYPES, TILES, Kind, combine, combine_kernel, scatter_checked, working_copy
 
 TAKE = Tiles(simt={"block": 512}, simd={"block": 1024})
 KINDS: dict[str, Kind] = {
@@ -43,14 +43,6 @@ def take_kernel(out, source, index, n, size, BLOCK: tl.constexpr):
 # ---- forward --------------------------------------------------------------------------------------
 
 
-def _work(self: torch.Tensor, kind: Kind) -> torch.Tensor:
-    """A contiguous copy of self in the type in which `kind` combines."""
-    dtype = self.dtype if kind == "replace" else COMPUTE_DTYPES.get(self.dtype, self.dtype)
-    if dtype == torch.int8 and self.dtype == torch.bool:
-        dtype = torch.int32
-    return torch.empty(self.shape, dtype=dtype, device=self.device).copy_(self)
-
-
 def _finished(work: torch.Tensor, self: torch.Tensor, out: Any) -> torch.Tensor:
     if out is None:
         return work if work.dtype == self.dtype else work.to(self.dtype)
@@ -73,7 +65,7 @@ def _reduced(
 ) -> torch.Tensor:  # fmt: skip
     """self with `source` reduced into it at positions `index` of the same rank."""
     kind = KINDS[reduce]
-    work = _work(self, kind)
+    work = working_copy(self, kind)
     if not include_self:
         combine(work, dim, index, None, "replace", value=_identity(kind, work.dtype), wrap=wrap)
     combine(work, dim, index, source, kind, wrap=wrap)
@@ -86,29 +78,6 @@ def _reduced(
     return _finished(work, self, out)
 
 
-def _scatter_checked(
-    name: str, self: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor | None
-) -> int:
-    """The normal dimension, after PyTorch's checks of shapes and types."""
-    dim = normal_dim(dim, self.ndim)
-    if index.dtype not in INDEX_DTYPES:
-        raise ArgumentError(f"{name}(): Expected dtype int32/int64 for index")
-    if source is not None and source.dtype != self.dtype:
-        raise ArgumentError(f"{name}(): Expected self.dtype to be equal to src.dtype")
-    if not index.numel():
-        return dim
-    shapes = [x.shape or (1,) for x in (self, index, *(() if source is None else (source,)))]
-    if any(len(shape) != len(shapes[0]) for shape in shapes):
-        raise ArgumentError(f"Index tensor must have the same number of dimensions as self tensor ({name})")
-    for d, size in enumerate(shapes[1]):
-        if (d != dim and size > shapes[0][d]) or (source is not None and size > shapes[2][d]):
-            raise ArgumentError(
-                f"Expected index {list(index.shape)} to be no larger than self {list(self.shape)} apart from "
-                f"dimension {dim}" + ("" if source is None else f" and than src {list(source.shape)}")
-            )
-    return dim
-
-
 def scatter_reduce(
     self: torch.Tensor, dim: int, index: torch.Tensor, src: torch.Tensor, reduce: str, *,
     include_self: bool = True, out: Any = None,
@@ -116,7 +85,7 @@ def scatter_reduce(
     """self with `src` reduced (sum, prod, mean, amax or amin) into the positions of `index` along `dim`."""
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise ArgumentError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
-    place = _scatter_checked("scatter_reduce", self, dim, index, src)
+    place = scatter_checked("scatter_reduce", self, dim, index, src)
     return _reduced(self, place, index, src, reduce, include_self, False, out)
 
 
@@ -126,7 +95,7 @@ def scatter_src_reduce(
     """self with `src` added or multiplied into the positions of `index` along `dim`."""
     if reduce not in ("add", "multiply"):
         raise ArgumentError(f"reduce argument must be either add or multiply, got {reduce}")
-    place = _scatter_checked("scatter", self, dim, index, src)
+    place = scatter_checked("scatter", self, dim, index, src)
     return _reduced(self, place, index, src, reduce, True, False, out)
 
 
@@ -136,9 +105,9 @@ def scatter_value_reduce(
     """self with a number added or multiplied into the positions of `index` along `dim`."""
     if reduce not in ("add", "multiply"):
         raise ArgumentError(f"reduce argument must be either add or multiply, got {reduce}")
-    place = _scatter_checked("scatter", self, dim, index, None)
+    place = scatter_checked("scatter", self, dim, index, None)
     kind = KINDS[reduce]
-    work = _work(self, kind)
+    work = working_copy(self, kind)
     combine(work, place, index, None, kind, value=value)
     return _finished(work, self, out)
 
@@ -176,7 +145,7 @@ def index_copy(
 ) -> torch.Tensor:
     """self with slices of `source` written along `dim` at the positions of a 1-d `index`."""
     place, spread = _along("index_copy", self, dim, index, source)
-    work = _work(self, "replace")
+    work = working_copy(self, "replace")
     combine(work, place, spread, source, "replace")
     return _finished(work, self, out)
 
@@ -235,7 +204,7 @@ def put_(
     if not self.numel() and index.numel():
         raise DimensionError("put_(): Expected self to be a non-empty tensor for a non-empty index")
     kind: Kind = "add" if accumulate else "replace"
-    work = _work(self, kind)
+    work = working_copy(self, kind)
     combine(work.view(-1), 0, index.reshape(-1), source.reshape(-1), kind, wrap=True)
     return self.copy_(work)
 

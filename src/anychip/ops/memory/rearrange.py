@@ -100,12 +100,14 @@ def roll(self: torch.Tensor, shifts: Sequence[int], dims: Sequence[int] = ()) ->
         return out
     if len(shifts) != len(dims):
         raise ArgumentError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims: {len(dims)}")
+    if not self.ndim:
+        raise DimensionError(f"Dimension specified as {dims[0]} but tensor has no dimensions")
     turns: dict[int, int] = {}
     for shift, dim in zip(shifts, dims, strict=True):
         place = normal_dim(dim, self.ndim)
         turns[place] = turns.get(place, 0) + shift
     if self.numel():
-        _rolled(self, out, [(d, shift % self.shape[d]) for d, shift in turns.items() if self.ndim])
+        _rolled(self, out, [(d, shift % self.shape[d]) for d, shift in turns.items()])
     return out
 
 
@@ -113,7 +115,9 @@ def narrow_copy(self: torch.Tensor, dim: int, start: int, length: int, *, out: A
     """A copy of `length` elements along `dim`, from `start` on."""
     if not self.ndim:
         raise ArgumentError("narrow() cannot be applied to a 0-dim tensor.")
-    place = normal_dim(dim, self.ndim)
+    if not -self.ndim <= dim < self.ndim:
+        raise ArgumentError(f"narrow(): dimension {dim} is out of range for {self.ndim} dimensions")
+    place = dim % self.ndim
     size = self.shape[place]
     if length < 0:
         raise ArgumentError("narrow(): length must be non-negative.")
