@@ -13,7 +13,7 @@ import typer
 
 from .. import __version__
 from ..errors import AnychipError
-from . import bench, chips, demo, doctor, explain, operators, proof
+from . import bench, chips, conform, demo, doctor, explain, operators, proof
 
 application = typer.Typer(
     name="anychip",
@@ -53,6 +53,7 @@ application.command("demo")(demo.demo)
 application.command("ops")(operators.ops)
 application.command("test")(proof.prove)
 application.command("chips")(chips.chips)
+application.command("conform")(conform.conform)
 application.add_typer(bench.application, name="bench")
 
 

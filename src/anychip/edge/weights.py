@@ -12,6 +12,7 @@ import re
 import sys
 from dataclasses import dataclass
 
+from ..emulation.replay import swapped
 from ..runtime.program import BufferKind, LaunchList
 from .errors import ExportError
 from .lowering import Lowered
@@ -54,7 +55,7 @@ def collect(launches: LaunchList, lowered: Lowered, big_endian: bool) -> Weights
         offsets[number] = len(data)
         content = ctypes.string_at(buffer.address, buffer.size)
         if big_endian != (sys.byteorder == "big"):
-            content = _swapped(content, _element_bytes(launches, lowered, number))
+            content = swapped(content, _element_bytes(launches, lowered, number))
         data += content
     return Weights(bytes(data), offsets)
 
@@ -78,11 +79,3 @@ def _element_bytes(launches: LaunchList, lowered: Lowered, number: int) -> int:
             "chip's byte order differs from this machine's\n  Give each view of it memory of its own (clone)."
         )
     return sizes.pop() if sizes else 1
-
-
-def _swapped(content: bytes, size: int) -> bytes:
-    whole = len(content) // size * size
-    swapped = bytearray(content)
-    for k in range(size):
-        swapped[k:whole:size] = content[size - 1 - k : whole : size]
-    return bytes(swapped)

@@ -16,7 +16,8 @@ from .errors import MissingEmulator
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """How a target is emulated. `kind`: "qemu-user", "qemu-system" or "wasmtime"; `program`: QEMU's name
+    """How a target is emulated. `kind`: "qemu-user", "qemu-system", "wasmtime", or "native"
+    for this machine's own architecture; `program`: QEMU's name
     for the architecture; `model`: its core model; `machine`: its board (system emulation); `system`: zig's
     target to link for, with `link_options`. `runs` is the target whose code is run in the emulator: another
     one where the emulator lacks the target's vectors, as `remark` then says."""
@@ -123,6 +124,8 @@ def core_for(target: Target) -> Core:
         machine, linked_for = _BOARDS[name]
         options = (f"-mcpu={linked_for}",)
         return Core("qemu-system", "arm", name, "thumb-freestanding-eabihf", target, options, machine)
+    if target.isa == "x86_64":
+        return Core("native", "", "", "x86_64-linux-musl", target)
     if target.isa == "wasm32":
         return Core("wasmtime", "wasm32", "", "wasm32-wasi", target)
     raise MissingEmulator(

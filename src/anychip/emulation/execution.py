@@ -41,8 +41,8 @@ def program_of(core: Core) -> str | None:
     """The emulator's executable, None if it is not installed."""
     if core.kind == "wasmtime":
         return sys.executable if importlib.util.find_spec("wasmtime") else None
-    if core.kind == "node":
-        return shutil.which("node")
+    if core.kind == "native":
+        return sys.executable if _host_runs(core) else None
     names = (
         [f"qemu-{core.program}-static", f"qemu-{core.program}"]
         if core.kind == "qemu-user"
@@ -62,9 +62,30 @@ def require_emulator(core: Core) -> str:
     return found
 
 
+def host_name() -> str:
+    """This machine's processor, as LLVM calls it."""
+    from llvmlite import binding as llvm
+
+    return llvm.get_host_cpu_name()
+
+
+def _host_runs(core: Core) -> bool:
+    """Whether this machine has every instruction of the core, as LLVM detects it."""
+    from llvmlite import binding as llvm
+
+    from ..compiler.targets import host, x86_64
+
+    if host().isa != core.runs.isa:
+        return False
+    present = {name for name, on in llvm.get_host_cpu_features().items() if on}
+    return x86_64.FEATURES[core.runs.cpu] <= present
+
+
 @functools.cache
 def version_of(core: Core) -> str:
     """The emulator's version, for records."""
+    if core.kind == "native":
+        return host_name()
     if core.kind == "wasmtime":
         from importlib.metadata import version
 
@@ -77,6 +98,7 @@ def run(core: Core, program: Path, folder: Path, *, time_limit: float = TIME_LIM
     """Run `program` in `folder`. Raises MissingEmulator, or EmulationError when it takes too long."""
     emulator = require_emulator(core)
     commands = {
+        "native": [str(program)],
         "qemu-user": [emulator, "-cpu", core.model, str(program)],
         "qemu-system": [
             emulator, "-machine", core.machine, "-cpu", core.model, *_NO_WINDOW, *_SEMIHOSTING,

@@ -38,17 +38,19 @@ def compile_for(
     *,
     on_record: Callable[[Record], None] | None = None,
     time_limit: float = TIME_LIMIT,
+    assembly: bool = True,
 ) -> list[Record]:
     """Compile `kernels` for a chip ("nvidia-h100"), a GPU architecture ("sm_90", "gfx942") or one of
     our targets ("cortex-a76"), in the worker process; one record per kernel, in their order.
 
-    `on_record` is called after each kernel (for progress bars). A kernel that cannot be compiled, or
+    `on_record` is called after each kernel (for progress bars); without `assembly` records of our targets
+    have no assembly text, which takes as long as the code. A kernel that cannot be compiled, or
     that ends the worker, yields a record with `error` set. Raises `UnknownTarget` for an unknown name.
     """
     target = resolve(chip_or_target)
     records = []
     for kernel in kernels:
-        record = _worker.ask(Request(kernel, chip_or_target, target), time_limit)
+        record = _worker.ask(Request(kernel, chip_or_target, target, assembly), time_limit)
         if on_record is not None:
             on_record(record)
         records.append(record)

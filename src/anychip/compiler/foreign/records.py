@@ -36,7 +36,8 @@ class Record:
 
     `chip` is the name that was asked for, `target` what was compiled for. `object_format` is
     "elf", "mach-o", "wasm", "cubin" or "hsaco"; `code_bytes` the size of its executable sections;
-    `assembly` its text as the compiler printed it (PTX for a cubin). When `error` is not empty
+    `assembly` its text as the compiler printed it (PTX for a cubin; empty if it was not asked for);
+    `arena_bytes` the scratch memory that one thread needs (kernels of ours). When `error` is not empty
     there is no object code and the fields about it are empty.
     """
 
@@ -48,6 +49,7 @@ class Record:
     object_code: bytes = field(default=b"", repr=False)
     code_bytes: int = 0
     assembly: str = field(default="", repr=False)
+    arena_bytes: int = 0
     seconds: float = 0.0
     error: str = ""
 
@@ -63,6 +65,7 @@ class Request:
     kernel: ForeignKernel
     chip: str
     target: Target | StockTarget
+    assembly: bool = True
 
     @property
     def subject(self) -> str:

@@ -26,17 +26,18 @@ _SYMBOL_NAMES = {"hip": with_ocml_names}
 """Stock Triton's back end -> how it wants device functions called, where not as in our TTIR."""
 
 
-def compile_with_ours(kernel: ForeignKernel, target: Target) -> dict[str, object]:
+def compile_with_ours(kernel: ForeignKernel, target: Target, assembly: bool) -> dict[str, object]:
     """Fields of the record of a kernel compiled by our own pipeline."""
     from ..pipeline import compile_ttir
 
-    compiled = compile_ttir(kernel.ttir, target, keep_stages=True)
+    compiled = compile_ttir(kernel.ttir, target, keep_stages=assembly)
     return {
         "symbol": compiled.symbol,
         "object_format": format_of(compiled.object_code),
         "object_code": compiled.object_code,
         "code_bytes": code_size(compiled.object_code),
         "assembly": compiled.stages.get("asm", ""),
+        "arena_bytes": compiled.arena_bytes,
     }
 
 
@@ -87,7 +88,7 @@ def answer(request: Request | LibraryRequest) -> Record | LibraryRecord:
         if isinstance(target, StockTarget):
             fields = compile_with_stock_triton(kernel, target)
         else:
-            fields = compile_with_ours(kernel, target)
+            fields = compile_with_ours(kernel, target, request.assembly)
     except Exception as error:
         fields = {"error": f"{type(error).__name__}: {error}".strip()}
     seconds = time.perf_counter() - started

@@ -1,0 +1,89 @@
+"""`anychip conform`: the operators' proofs on a chip that need not be here.
+
+Flows in: a chip's or target's name. Flows out: a summary or JSON, and the chip's record under `evidence/`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .console import messages, output, progress, table, write_json
+from .errors import MissingExtra
+
+LEDGERS = Path("build/conformance")
+
+
+def conform(
+    chip: Annotated[list[str], typer.Option(help="A chip, or a target; may be repeated.")],
+    ops: Annotated[list[str] | None, typer.Option(help="Only this operator; may be repeated.")] = None,
+    compile_only: Annotated[bool, typer.Option("--compile-only", help="Compile, and run nothing.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run ended.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write/--no-write", help="Write evidence/chips/<chip>.json (all operators).")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+) -> None:
+    """Prove the operators on a chip: natively, under its emulator, or by compiling them only.
+
+    Their launches are recorded on this machine with PyTorch's results beside them, and replayed as the
+    chip's own machine code. Exit status 1 if a result was wrong.
+    """
+    try:
+        from ..conformance import campaign as campaigns
+        from ..conformance import chip_record
+        from ..conformance.trials import chosen
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "numpy"):
+            raise
+        raise MissingExtra("conform", "PyTorch", "pip install 'anychip[torch,edge]'") from None
+    names = chosen(ops or ())
+    made: list[dict[str, Any]] = []
+    for identifier in chip:
+        ledger = LEDGERS / f"{identifier}.json"
+        if not resume:
+            ledger.unlink(missing_ok=True)
+        campaign = campaigns.begin(identifier, ledger, compile_only=compile_only)
+        if campaign.reason:
+            messages.print(f"{identifier}: {campaign.reason}; kernels are compiled only")
+        with progress(quiet=as_json) as shown:
+            task = shown.add_task(identifier, total=len(names), completed=len(campaign.done & set(names)))
+            campaigns.run(campaign, names, ledger, lambda _, t=task: shown.advance(t))
+        made.append(chip_record.record(campaign))
+        if write and not ops:
+            messages.print(f"{identifier}: record in {chip_record.write(campaign)}")
+            ledger.unlink(missing_ok=True)
+    if as_json:
+        write_json(made)
+    else:
+        _show(made)
+    if any(record["cases"]["failed"] or record["kernels"]["errors"] for record in made):
+        raise typer.Exit(1)
+
+
+def _show(records: list[dict[str, Any]]) -> None:
+    columns = ("chip", "tier", "code that ran", "operators", "cases passed", "failed", "kernels", "emulator")
+    output.print(table(columns, [_row(record) for record in records]))
+    failures = [(record["chip"], failure) for record in records for failure in record["failures"]]
+    if failures:
+        rows = [(chip, f["operator"], f["dtype"], f["inputs"], f["reason"]) for chip, f in failures]
+        output.print(table(("chip", "operator", "dtype", "inputs", "what is wrong"), rows))
+    for record in records:
+        if record["remark"]:
+            output.print(f"{record['chip']}: {record['remark']}")
+
+
+def _row(record: dict[str, Any]) -> tuple[object, ...]:
+    operators, cases, kernels = record["operators"], record["cases"], record["kernels"]
+    return (
+        record["chip"],
+        record["tier"],
+        record["code_that_ran"],
+        f"{operators['passed']}/{operators['tried']}/{operators['total']}",
+        cases["passed"],
+        cases["failed"],
+        f"{kernels['compiled']}/{kernels['tried']}",
+        record["emulator"],
+    )

@@ -1,0 +1,246 @@
+"""A run of the operators on one chip: batches of operators are recorded here, compiled for the chip,
+replayed under its emulator and judged. Flows in: a chip's or target's name. Flows out: the chip's record.
+
+Done operators are kept in a ledger, so that an interrupted run goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..compiler.foreign import ForeignKernel, compile_for
+from ..compiler.foreign.routes import resolve
+from ..compiler.targets import Target
+from ..emulation.cores import Core, core_for
+from ..emulation.errors import EmulationError, MissingEmulator
+from ..emulation.execution import require_emulator
+from ..emulation.linking import require_linker
+from ..emulation.replay import Answer, KernelCode, replay
+from ..evidence.outcome import Failure, Proof
+from ..evidence.proof import RECORD
+from ..evidence.trial import judge
+from ..pytorch import using
+from ..pytorch.policy import disabled
+from .recording import Kernels, Recording, record
+from .trials import chosen, dtypes_of, trials
+
+_log = logging.getLogger(__name__)
+
+BATCH = 16
+"""Operators whose launches are replayed in one emulated process."""
+
+MIXED = "memory is used as elements of different sizes, which this chip's byte order orders otherwise"
+
+
+@dataclass(slots=True)
+class Compiled:
+    """Kernels compiled for a target: how many, and the errors of those that were not."""
+
+    kernels: int = 0
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Campaign:
+    """What is known of a chip so far. `core` is None where no emulator runs its code, with `reason`."""
+
+    chip: str
+    target: Target
+    core: Core | None
+    reason: str = ""
+    proofs: list[Proof] = field(default_factory=list)
+    compiled: Compiled = field(default_factory=Compiled)
+    vector_form: Compiled = field(default_factory=Compiled)
+    """Code for the target itself, where the emulator runs another form of it."""
+
+    @property
+    def done(self) -> set[str]:
+        """Operators that need no more."""
+        return {proof.subject.removeprefix(RECORD) for proof in self.proofs}
+
+    @property
+    def tier(self) -> str:
+        if self.core is None:
+            return "compiled"
+        return "native" if self.core.kind == "native" else "emulated"
+
+
+def begin(chip: str, ledger: Path | None = None, *, compile_only: bool = False) -> Campaign:
+    """A campaign for a chip, with what an earlier one left in `ledger`. Raises UnknownTarget, or
+    EmulationError for a GPU, which no emulator here runs."""
+    target = resolve(chip)
+    if not isinstance(target, Target):
+        raise EmulationError(f"{chip} is a GPU; run `anychip test --record` on it")
+    campaign = Campaign(chip, target, None)
+    try:
+        if compile_only:
+            raise MissingEmulator("only compilation was asked for")
+        core = core_for(target)
+        require_emulator(core)
+        require_linker()
+        campaign.core = core
+    except MissingEmulator as error:
+        campaign.reason = str(error).splitlines()[0]
+    if ledger is not None and ledger.exists():
+        _read(campaign, ledger)
+    return campaign
+
+
+def run(
+    campaign: Campaign,
+    names: Sequence[str] = (),
+    ledger: Path | None = None,
+    on_operator: Callable[[str], None] | None = None,
+) -> None:
+    """Prove operators (all of them without `names`) that are not done."""
+    rest = [name for name in chosen(names) if name not in campaign.done]
+    for batch in _batches(rest):
+        _batch(campaign, batch, on_operator)
+        if ledger is not None:
+            _write(campaign, ledger)
+
+
+def _batches(names: Sequence[str]) -> Iterator[list[str]]:
+    remaining = iter(names)
+    while batch := list(itertools.islice(remaining, BATCH)):
+        yield batch
+
+
+def _batch(campaign: Campaign, names: Sequence[str], on_operator: Callable[[str], None] | None) -> None:
+    kernels = Kernels()
+    told: list[tuple[Proof, list[Recording]]] = []
+    for name in names:
+        for dtype in dtypes_of(name):
+            told.append((_proof(name, dtype), _recorded(name, dtype, kernels)))
+        if on_operator is not None:
+            on_operator(name)
+    codes = _compile(campaign, kernels)
+    recordings = [recording for _, own in told for recording in own]
+    answers = _replayed(campaign, recordings, codes)
+    with disabled():
+        for proof, own in told:
+            for recording in own:
+                _judge(campaign, recording, answers.get(id(recording)), codes, proof)
+            campaign.proofs.append(proof)
+
+
+def _proof(name: str, dtype: torch.dtype) -> Proof:
+    return Proof(RECORD + name, str(dtype).removeprefix("torch."))
+
+
+def _recorded(name: str, dtype: torch.dtype, kernels: Kernels) -> list[Recording]:
+    made = trials(name, dtype)
+    with using("strict"):
+        return [record(trial, kernels) for trial in made]
+
+
+def _compile(campaign: Campaign, kernels: Kernels) -> dict[str, KernelCode]:
+    """The kernels for what is run; where that is another form of the target, for the target as well."""
+    wanted = [ForeignKernel(name, text) for name, text in kernels.texts.items()]
+    runs = campaign.core.runs if campaign.core is not None else campaign.target
+    codes = {}
+    for done in compile_for(runs.name, wanted, assembly=False):
+        campaign.compiled.kernels += 1
+        if done.ok:
+            codes[done.kernel] = KernelCode(done.symbol, done.object_code, done.arena_bytes)
+        else:
+            campaign.compiled.errors[done.kernel] = done.error
+    if runs != campaign.target:
+        for done in compile_for(campaign.target.name, wanted, assembly=False):
+            campaign.vector_form.kernels += 1
+            if not done.ok:
+                campaign.vector_form.errors[done.kernel] = done.error
+    return codes
+
+
+def _replayed(
+    campaign: Campaign, recordings: Sequence[Recording], codes: dict[str, KernelCode]
+) -> dict[int, Answer]:
+    if campaign.core is None:
+        return {}
+    ready = [
+        recording
+        for recording in recordings
+        if not _obstacle(campaign, recording, codes) and recording.case.kernels
+    ]
+    if not ready:
+        return {}
+    answers = replay(campaign.core, [recording.case for recording in ready], codes)
+    return {id(recording): answer for recording, answer in zip(ready, answers, strict=True)}
+
+
+def _obstacle(campaign: Campaign, recording: Recording, codes: dict[str, KernelCode]) -> str:
+    """Why a recording cannot be replayed, or ""."""
+    missing = sorted(recording.case.kernels - codes.keys())
+    if missing:
+        return f"{missing[0]}: {campaign.compiled.errors.get(missing[0], 'was not compiled')}"
+    if campaign.target.big_endian and recording.mixed:
+        return MIXED
+    return recording.problem
+
+
+def _judge(
+    campaign: Campaign,
+    recording: Recording,
+    answer: Answer | None,
+    codes: dict[str, KernelCode],
+    proof: Proof,
+) -> None:
+    """Count one trial; where nothing runs the code, it passes when all its kernels were compiled."""
+    trial, observed = recording.trial, recording.observed
+    obstacle = _obstacle(campaign, recording, codes)
+    if observed.error is None and obstacle:
+        if recording.problem or obstacle == MIXED:
+            proof.unserved[obstacle] += 1
+            proof.count(trial.kind, "unserved")
+        else:
+            proof.fail(Failure(trial.kind, trial.inputs, obstacle, tuple(observed.served)))
+        return
+    if answer is not None and answer.error:
+        proof.fail(Failure(trial.kind, trial.inputs, answer.error, tuple(observed.served)))
+        return
+    if campaign.core is None and observed.error is None and recording.case.kernels:
+        proof.count(trial.kind, "passed")
+        return
+    if answer is not None:
+        observed = recording.with_results(answer.memories)
+    judge(trial, observed, proof)
+
+
+# --- the ledger -----------------------------------------------------------------------------------
+def _write(campaign: Campaign, ledger: Path) -> None:
+    ledger.parent.mkdir(parents=True, exist_ok=True)
+    data: dict[str, Any] = {
+        "target": campaign.target.name,
+        "tier": campaign.tier,
+        "proofs": [proof.to_json() for proof in campaign.proofs],
+        "compiled": _compiled_data(campaign.compiled),
+        "vector_form": _compiled_data(campaign.vector_form),
+    }
+    temporary = ledger.with_suffix(".writing")
+    temporary.write_text(json.dumps(data))
+    temporary.replace(ledger)
+
+
+def _read(campaign: Campaign, ledger: Path) -> None:
+    try:
+        data = json.loads(ledger.read_text())
+        if data["target"] != campaign.target.name or data["tier"] != campaign.tier:
+            return
+        campaign.proofs = [Proof.from_json(proof) for proof in data["proofs"]]
+        campaign.compiled = Compiled(**data["compiled"])
+        campaign.vector_form = Compiled(**data["vector_form"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _log.warning("%s cannot be read (%s): the run begins anew", ledger, error)
+
+
+def _compiled_data(compiled: Compiled) -> dict[str, Any]:
+    return {"kernels": compiled.kernels, "errors": compiled.errors}

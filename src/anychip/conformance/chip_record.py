@@ -1,0 +1,109 @@
+"""The record of a chip: tier, operators passed, tried and in all, versions, date, commit, failures.
+
+Flows in: a finished campaign. Flows out: `evidence/chips/<chip>.json`. It holds no times: an emulator's say
+nothing of the chip.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..emulation.execution import version_of
+from ..evidence.outcome import Proof
+from ..evidence.proof import RECORD
+from ..evidence.record import REPOSITORY, commit, versions
+from ..ops.registry import operators
+from .campaign import Campaign, Compiled
+
+FOLDER = (REPOSITORY if (REPOSITORY / "pyproject.toml").exists() else Path()) / "evidence" / "chips"
+"""In the repository that these sources are in, else below the current folder."""
+
+FORMAT = 1
+PACKAGES = ("ziglang", "wasmtime")
+
+
+def record(campaign: Campaign) -> dict[str, Any]:
+    """The record as plain data."""
+    verdicts = _verdicts(campaign.proofs)
+    core = campaign.core
+    return {
+        "format": FORMAT,
+        "chip": campaign.chip,
+        "target": campaign.target.name,
+        "triple": campaign.target.triple,
+        "vector_bits": campaign.target.vector_bits,
+        "tier": campaign.tier,
+        "emulator": "" if core is None or core.kind == "native" else core.setting,
+        "emulator_version": "" if core is None or core.kind == "native" else version_of(core),
+        "machine": version_of(core) if core is not None and core.kind == "native" else "",
+        "code_that_ran": "" if core is None else core.runs.name,
+        "remark": campaign.reason if core is None else core.remark,
+        "operators": {
+            "passed": sum(verdict == "passed" for verdict in verdicts.values()),
+            "tried": sum(verdict in ("passed", "failed") for verdict in verdicts.values()),
+            "total": len(operators()),
+        },
+        "cases": {
+            verdict: sum(proof.total(verdict) for proof in campaign.proofs)
+            for verdict in ("passed", "failed", "unserved", "views")
+        },
+        "kernels": _kernels(campaign.compiled),
+        "kernels_of_vector_form": _kernels(campaign.vector_form) if campaign.vector_form.kernels else None,
+        "versions": {**versions(), **_linker_versions()},
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit(),
+        "verdicts": verdicts,
+        "failures": [
+            {
+                "operator": proof.subject.removeprefix(RECORD),
+                "dtype": proof.dtype,
+                "inputs": failure.inputs,
+                "reason": failure.reason,
+            }
+            for proof in campaign.proofs
+            for failure in proof.failures
+        ],
+    }
+
+
+def write(campaign: Campaign, folder: Path = FOLDER) -> Path:
+    """Write the record; its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{campaign.chip}.json"
+    path.write_text(json.dumps(record(campaign), indent=1) + "\n")
+    return path
+
+
+def _verdicts(proofs: list[Proof]) -> dict[str, str]:
+    """Each operator's verdict in all its dtypes: "failed" if any failed, "passed" if some passed."""
+    found: dict[str, str] = {}
+    for proof in proofs:
+        name, verdict = proof.subject.removeprefix(RECORD), proof.verdict
+        verdict = "passed" if verdict == "passed in part" else verdict
+        known = found.get(name, verdict)
+        ranked = ("failed", "passed", "not served", "no computation")
+        found[name] = min(known, verdict, key=ranked.index)
+    return dict(sorted(found.items()))
+
+
+def _kernels(compiled: Compiled) -> dict[str, Any]:
+    return {
+        "compiled": compiled.kernels - len(compiled.errors),
+        "tried": compiled.kernels,
+        "errors": sorted({error.splitlines()[0][:300] for error in compiled.errors.values()}),
+    }
+
+
+def _linker_versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
