@@ -4,7 +4,7 @@ policy: every operator on the way, forward and backward, is ours, and the losses
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +20,15 @@ VOCABULARY = 61
 WIDTH = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4)
 TEXT = dict(WIDTH, vocab_size=VOCABULARY, max_position_embeddings=32)
 Inputs = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """The tensors are too small to be divided among threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def tokens(length: int = 12) -> Inputs:
