@@ -6,7 +6,6 @@ Flows in: a way to run the demonstration, and Triton's tutorial kernel if the ca
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from typing import Any
 
 import torch
 
-from . import launching
+from . import compiling, launching
 from .case import normal
 from .kernels.matrices import matmul
 from .measure import Plan, interleaved
@@ -29,7 +28,7 @@ STEPS = 6
 """How many steps `measure` announces."""
 IMPORTS = 7
 
-COMPILE_GOAL_MS, CACHE_GOAL_MS, LAUNCH_GOAL_US = 150.0, 5.0, 3.0
+COMPILE_GOAL_MS, CACHE_GOAL_MS, LAUNCH_GOAL_US, REPLAY_GOAL_US = 150.0, 5.0, 3.0, 0.3
 MODEL_GOAL, MATMUL_GOAL, WHEEL_GOAL_MB, IMPORT_GOAL_S = 1.3, 1.0, 1.0, 0.15
 
 
@@ -81,6 +80,7 @@ def measure(
     figures += _compiling(run)
     step("launching")
     figures.append(_launch())
+    figures.append(_replay())
     figures += _model(run)
     step("matmul")
     figures.append(_matmul(tutorial))
@@ -93,17 +93,6 @@ def measure(
 
 # ---- compiling -------------------------------------------------------------------------------------
 
-_COMPILE = """
-import json, sys, time
-from anychip.compiler import pipeline, targets
-found = []
-for name, text in json.load(sys.stdin):
-    start = time.perf_counter()
-    kernel = pipeline.compile_ttir(text, targets.host())
-    found.append([name, time.perf_counter() - start, kernel.seconds])
-json.dump(found, sys.stdout)
-"""
-
 
 def _compiling(run: ModelRun | None) -> list[Figure]:
     compile_, cached = (
@@ -115,18 +104,12 @@ def _compiling(run: ModelRun | None) -> list[Figure]:
             Figure(compile_, None, "ms", COMPILE_GOAL_MS, True, "needs the model"),
             Figure(cached, None, "ms", CACHE_GOAL_MS, True, "needs the model"),
         ]
-    done = subprocess.run(
-        [sys.executable, "-c", _COMPILE],
-        input=json.dumps(run.kernels),
-        capture_output=True,
-        text=True,
-        check=True,
+    found = compiling.measure(run.kernels)
+    total = compiling.median_ms(found)
+    how = (
+        f"{len(found)} kernels of the model, TTIR text to object code, in a new process; "
+        f"ms: {compiling.shares(found)}"
     )
-    found = json.loads(done.stdout)
-    parts = {part: statistics.median(f[2][part] for f in found) * 1e3 for part in found[0][2]}
-    shares = ", ".join(f"{part} {value:.1f}" for part, value in parts.items())
-    total = statistics.median(f[1] for f in found) * 1e3
-    how = f"{len(found)} kernels of the model, TTIR text to object code, in a new process; ms: {shares}"
     return [
         Figure(compile_, total, "ms", COMPILE_GOAL_MS, True, how),
         Figure(
@@ -147,6 +130,19 @@ def _launch() -> Figure:
         LAUNCH_GOAL_US,
         True,
         f"{ours * 1e6:.1f} us less {stock * 1e6:.1f} us with an empty launcher, least of runs in turns",
+    )
+
+
+def _replay() -> Figure:
+    each, launches = launching.measure_replay()
+    return Figure(
+        "a launch replayed by a Program",
+        each * 1e6,
+        "us",
+        REPLAY_GOAL_US,
+        True,
+        f"difference of Programs of {launches} and of 1 launches of a kernel of 16 elements, a launch; least "
+        "of runs in turns",
     )
 
 

@@ -1,6 +1,7 @@
-"""What a launch costs: a kernel of three pointers against the same path with a launcher that does nothing.
+"""What a launch costs: a kernel of three pointers against the same path with a launcher that does nothing,
+and replayed by a Program.
 
-Flows in: nothing. Flows out: seconds of both. The stock path is Triton's own binding of arguments, its
+Flows in: nothing. Flows out: seconds. The stock path is Triton's own binding of arguments, its
 cache lookup and the call of a launcher; it is measured in the same process, in turns with ours.
 """
 
@@ -12,6 +13,8 @@ from typing import Any
 import torch
 import triton
 
+from ..pytorch.capture import capture
+from ..pytorch.program import Program
 from .kernels.launches import three_pointers, three_pointers_stock
 from .measure import Plan, interleaved
 
@@ -40,6 +43,30 @@ def measure() -> tuple[float, float]:
         PLAN,
     )
     return found.times["ours"].least, found.times["stock"].least
+
+
+REPLAYED = 201
+
+
+def measure_replay() -> tuple[float, int]:
+    """Seconds of one launch in the replay of a Program, kernel included: the difference of a Program of
+    `REPLAYED` launches and one of a single launch, for each launch more; and `REPLAYED`."""
+    kernel: Any = three_pointers
+
+    def chain(number: int) -> Program:
+        def run(x: torch.Tensor) -> torch.Tensor:
+            for _ in range(number):
+                y = torch.empty_like(x)
+                kernel[(1,)](x, x, y, BLOCK=16)
+                x = y
+            return x
+
+        return capture(run, torch.zeros(16))
+
+    x = torch.zeros(16)
+    many, one = chain(REPLAYED), chain(1)
+    found = interleaved({"many": lambda: many(x), "one": lambda: one(x)}, PLAN)
+    return (found.times["many"].least - found.times["one"].least) / (REPLAYED - 1), REPLAYED
 
 
 def _nothing(*arguments: Any) -> None:

@@ -197,6 +197,13 @@ def as_csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
+def table_csv(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as comma-separated values."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([titles, *rows])
+    return text.getvalue()
+
+
 def table_markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; every column but the first is aligned to the right."""
     lines = ["| " + " | ".join(titles) + " |", "|---|" + "---:|" * (len(titles) - 1)]

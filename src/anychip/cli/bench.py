@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from .console import messages, output, progress, table, write_json
 from .errors import CommandError, MissingExtra, did_you_mean
 
 if TYPE_CHECKING:
+    from ..bench.case import Case
     from ..bench.figures import ModelRun
     from ..bench.report import Circumstances
     from ..bench.roofs import Roofs
@@ -161,6 +162,165 @@ def report_verb(
 
         draw(rows, plot)
     _write(rows, where, limits, output_format)
+
+
+@application.command("tutorials")
+def tutorials_verb(
+    folder: Annotated[Path, typer.Argument(help="The folder of Triton's tutorials (python/tutorials).")],
+    threads: Threads = 0,
+    seconds: Seconds = 1.5,
+    output_format: Output = "table",
+) -> None:
+    """Time Triton's tutorials 02, 03, 05 and 06 as published against PyTorch."""
+    _checked_format(output_format)
+    _prepare(threads)
+    from ..bench import report, roofs, tutorials
+    from ..bench.measure import Plan
+    from ..bench.row import run
+    from .kernel_file import load_name
+
+    limits = roofs.measure(_threads())
+    cases = tutorials.cases(lambda file, name: load_name(folder / file, name))
+    rows = [run(case, (), limits, Plan(seconds=seconds)) for case in cases]
+    _write(rows, report.circumstances(_command()), limits, output_format)
+    _exit_if_wrong(rows)
+
+
+@application.command("scaling")
+def scaling_verb(
+    patterns: Annotated[list[str] | None, typer.Argument(help="Names or shell patterns.")] = None,
+    threads: Threads = 0,
+    seconds: Seconds = 0.5,
+    output_format: Output = "table",
+) -> None:
+    """Time our kernels with one thread and with all, in turns; the largest sizes of each kernel."""
+    _checked_format(output_format)
+    _prepare(threads)
+    from dataclasses import asdict
+
+    from ..bench import report, scaling, suite
+    from ..bench.measure import Plan
+
+    cases = scaling.largest(suite.cases(patterns or []))
+    rows = []
+    with progress(quiet=output_format != "table" and not messages.is_terminal) as display:
+        task = display.add_task("", total=len(cases))
+        for case in cases:
+            display.update(task, description=case.label, advance=1)
+            rows.append(scaling.measure(case, _threads(), Plan(seconds=seconds)))
+    lines = [row.cells() for row in rows]
+    means = [(family, str(n), f"{mean:.2f}") for family, n, mean in scaling.summary(rows)]
+    if output_format == "json":
+        where = report.circumstances(_command())
+        write_json({"circumstances": asdict(where), "rows": [asdict(row) for row in rows]})
+    elif output_format == "csv":
+        sys.stdout.write(report.table_csv(scaling.HEADINGS, lines))
+    elif output_format == "markdown":
+        from .bench_page import scaling_text
+
+        typer.echo(report.circumstances(_command()).sentence() + "\n\n" + scaling_text(rows))
+    else:
+        output.print(table(scaling.HEADINGS, lines))
+        output.print(table(("geometric means", ("rows", "right"), ("ratio", "right")), means))
+
+
+@application.command("compile")
+def compile_verb(
+    patterns: Annotated[list[str] | None, typer.Argument(help="Names or shell patterns.")] = None,
+    output_format: Output = "table",
+) -> None:
+    """Time the compilation of the suite's kernels, from TTIR text to object code, in a new process."""
+    _checked_format(output_format)
+    _prepare(0)
+    from dataclasses import asdict
+
+    from ..bench import compiling, report, suite
+
+    cases = suite.cases(patterns or [])
+    with progress(quiet=output_format != "table" and not messages.is_terminal) as display:
+        task = display.add_task("", total=len(cases) + 1)
+        step = lambda what: display.update(task, description=what, advance=1)  # noqa: E731
+        found = compiling.measure(_kernels(cases, step))
+    lines = [kernel.cells() for kernel in found]
+    if output_format == "json":
+        write_json({"median_ms": compiling.median_ms(found), "kernels": [asdict(kernel) for kernel in found]})
+    elif output_format == "csv":
+        sys.stdout.write(report.table_csv(compiling.HEADINGS, lines))
+    elif output_format == "markdown":
+        from .bench_page import compiling_text
+
+        typer.echo(report.circumstances(_command()).sentence() + "\n\n" + compiling_text(found))
+    else:
+        first, *others = compiling.HEADINGS
+        output.print(table([first, *((heading, "right") for heading in others)], lines))
+        output.print(f"{len(found)} kernels, median {compiling.median_ms(found):.1f} ms")
+
+
+@application.command("page")
+def page_verb(
+    path: Annotated[Path, typer.Argument(help="A Markdown page with marked sections.")],
+    tutorials: Annotated[
+        Path | None, typer.Option(help="The folder of Triton's tutorials, for what shows them.")
+    ] = None,
+    threads: Threads = 0,
+    seconds: Annotated[float, typer.Option(min=0.01, help="How long to measure each row.")] = 0.25,
+    section: Annotated[
+        list[str] | None, typer.Option("--section", help="Only this section (repeatable).")
+    ] = None,
+    skip_model: Annotated[bool, typer.Option("--skip-model", help="Leave the model out.")] = False,
+) -> None:
+    """Measure all that a performance page shows and write its tables: some minutes."""
+    _prepare(threads)
+    from ..bench import page
+    from . import bench_page
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error}", "Give a page with marked sections.") from error
+    known = page.names(text)
+    for name in section or []:
+        if name not in known:
+            raise CommandError(f"{path} has no section {name!r}.", did_you_mean(name, known))
+    with progress() as display:
+        task = display.add_task("", total=None)
+        content = bench_page.measured(
+            section or known,
+            seconds,
+            tutorials,
+            _threads(),
+            _command(),
+            None if skip_model else _model_run,
+            _kernels,
+            lambda what: display.update(task, description=what),
+        )
+    path.write_text(page.replaced(text, content), encoding="utf-8")
+
+
+def _kernels(cases: Sequence[Case], step: Callable[[str], None]) -> list[tuple[str, str]]:
+    """The kernels that the cases launch, each once, by name and TTIR text."""
+    import tempfile
+
+    import torch
+    from triton import knobs
+
+    from .compilations import compilations
+
+    texts: dict[str, str] = {}
+    before = knobs.cache.dir
+    with tempfile.TemporaryDirectory() as folder:
+        knobs.cache.dir = folder
+        try:
+            for case in cases:
+                step(case.label)
+                work = case.make()
+                with compilations() as made, torch.no_grad():
+                    work.ours(*work.arguments)
+                for one in made:
+                    texts.setdefault(one.ttir, one.kernel)
+        finally:
+            knobs.cache.dir = before
+    return [(kernel, text) for text, kernel in texts.items()]
 
 
 @application.command("figures")
@@ -338,12 +498,12 @@ def _threads() -> int:
 
 
 def _command() -> str:
-    """The command line, without the files that it writes."""
+    """The command line, without the files that it writes and without this machine's folders."""
     words = iter(sys.argv[1:])
     kept = ["anychip"]
     for word in words:
         if word in ("--save", "--plot"):
             next(words, None)
         else:
-            kept.append(word)
+            kept.append(Path(word).name if word.startswith("/") else word)
     return " ".join(kept)

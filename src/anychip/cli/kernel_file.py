@@ -26,19 +26,37 @@ def load_kernel(path: Path, name: str) -> Any:
     Raises CommandError when the file cannot be read or parsed, has no such kernel, or when a
     statement that the kernel depends on fails.
     """
+    tree = _parsed(path)
+    kernels = kernel_names(tree)
+    if name not in kernels:
+        raise CommandError(f"{path} has no kernel named {name!r}.", did_you_mean(name, kernels))
+    return _executed(path, tree, name)
+
+
+def load_name(path: Path, name: str) -> Any:
+    """What the file's top level binds to `name`, e.g. the function around a kernel.
+
+    Raises CommandError as `load_kernel` does.
+    """
+    tree = _parsed(path)
+    if not any(name in _names_bound(statement) for statement in tree.body):
+        raise CommandError(f"{path} has nothing named {name!r} at its top level.")
+    return _executed(path, tree, name)
+
+
+def _parsed(path: Path) -> ast.Module:
     try:
         source = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"cannot read {path}: {error}", "Give the path of a Python file.") from error
     try:
-        tree = ast.parse(source, filename=str(path))
+        return ast.parse(source, filename=str(path))
     except SyntaxError as error:
         raise CommandError(f"{path}:{error.lineno}: not Python: {error.msg}") from error
 
-    kernels = kernel_names(tree)
-    if name not in kernels:
-        raise CommandError(f"{path} has no kernel named {name!r}.", did_you_mean(name, kernels))
 
+def _executed(path: Path, tree: ast.Module, name: str) -> Any:
+    """`name` after the statements that it depends on were executed in a module of their own."""
     module = types.ModuleType(path.stem)
     module.__file__ = str(path)
     sliced = ast.Module(body=_statements_needed(tree, name), type_ignores=[])
@@ -49,7 +67,7 @@ def load_kernel(path: Path, name: str) -> Any:
         line = _line_in(error, str(path))
         raise CommandError(
             f"{path}:{line}: {type(error).__name__}: {error}",
-            f"This statement is one that the kernel {name!r} depends on; it must run by itself.",
+            f"This statement is one that {name!r} depends on; it must run by itself.",
         ) from error
     finally:
         sys.path.remove(str(path.parent))
