@@ -17,8 +17,8 @@ transformers = pytest.importorskip("transformers", reason="needs the package tra
 
 STEPS = 20
 VOCABULARY = 61
-WIDTH = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4)
-TEXT = dict(WIDTH, vocab_size=VOCABULARY, max_position_embeddings=32)
+WIDTH = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+TEXT = {**WIDTH, "vocab_size": VOCABULARY, "max_position_embeddings": 32}
 Inputs = dict[str, Any]
 
 
@@ -96,8 +96,8 @@ def whisper() -> tuple[Any, Inputs]:
 
 def clip() -> tuple[Any, Inputs]:
     config = transformers.CLIPConfig(
-        text_config=dict(TEXT, projection_dim=16, bos_token_id=1, eos_token_id=2, pad_token_id=0),
-        vision_config=dict(WIDTH, image_size=16, patch_size=8, projection_dim=16),
+        text_config={**TEXT, "projection_dim": 16, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0},
+        vision_config={**WIDTH, "image_size": 16, "patch_size": 8, "projection_dim": 16},
         projection_dim=16,
     )  # fmt: skip
     ids = torch.randint(3, VOCABULARY, (3, 7))
