@@ -21,7 +21,7 @@ from ..memory.spaced import linspace
 from ..pointwise import Pointwise
 from ..reduce.extremes import max_all, min_all
 from ..reduce.sums import SUM
-from ..registry import INTEGRAL, Benchmark, Operator, Overload, Sample, register
+from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 from ..sorting.search import search
 
@@ -115,7 +115,7 @@ def _ends(name: str, self: torch.Tensor, low: float, high: float, margin: float)
 
 def histc(self: torch.Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out: Any = None) -> Any:
     """Counts of even bins between min and max (the data's own if equal), in the dtype of self."""
-    if self.dtype not in (torch.float32, torch.float64):
+    if self.dtype not in FLOATING:
         raise NotServed("histc", f"dtype {self.dtype} is not served")
     if bins <= 0:
         raise ArgumentError("torch.histc(): bins must be > 0")
@@ -319,7 +319,7 @@ for _name, _overloads, _dtypes, _benchmarks in (
     (
         "histc",
         (Overload("histc", histc, _values),),
-        (torch.float32, torch.float64),
+        FLOATING,
         (Benchmark("histc", _many),),
     ),
     (

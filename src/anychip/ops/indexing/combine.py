@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 
 from ..axis import normal_dim
-from ..errors import ArgumentError, NotServed
+from ..errors import ArgumentError, DimensionError, NotServed
 from ..iteration import coalesce, power_of_two
 from ..launch import COMPUTE_DTYPES, TRITON_DTYPES, Tiles, cdiv, launch, scalar_bits
 from ..pointwise import store_as
@@ -96,12 +96,12 @@ def combine(
     All have one rank, 0-d stands for one element; `index` may be expanded, and may be smaller than both
     others in every dimension but `dim`, where it may have any size. Any strides are served.
     """
+    if not index.numel():
+        return
     if index.dtype not in INDEX_DTYPES:
         raise NotServed("scatter", f"an index of dtype {index.dtype} is not served")
     if out.dtype not in TRITON_DTYPES:
         raise NotServed("scatter", f"dtype {out.dtype} is not served")
-    if not index.numel():
-        return
     if not out.ndim:
         out = out.view(1)
     index = index.view(1) if not index.ndim else index
@@ -148,7 +148,7 @@ def scatter_checked(
 ) -> int:
     """The normal dimension, after PyTorch's checks of shapes and types."""
     dim = normal_dim(dim, self.ndim)
-    if index.dtype not in INDEX_DTYPES:
+    if index.numel() and index.dtype not in INDEX_DTYPES:
         raise ArgumentError(f"{name}(): Expected dtype int32/int64 for index")
     if source is not None and source.dtype != self.dtype:
         raise ArgumentError(f"{name}(): Expected self.dtype to be equal to src.dtype")
@@ -164,3 +164,31 @@ def scatter_checked(
                 f"dimension {dim}" + ("" if source is None else f" and than src {list(source.shape)}")
             )
     return dim
+
+
+def along_checked(
+    name: str, self: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor
+) -> tuple[int, torch.Tensor]:
+    """The normal dimension, and a 1-d `index` expanded to the shape of `source`."""
+    dim = normal_dim(dim, self.ndim)
+    if index.ndim > 1:
+        raise DimensionError(f"{name}(): Index should have dimension 1 or 0 (got {index.ndim})")
+    if index.dtype not in INDEX_DTYPES:
+        raise ArgumentError(f"{name}(): Expected LongTensor for index")
+    if source.dtype != self.dtype:
+        raise ArgumentError(
+            f"{name}(): self and source expected to have the same dtype, but got (self) {self.dtype} and "
+            f"(source) {source.dtype}"
+        )
+    shape, wanted = list(source.shape or (1,)), list(self.shape or (1,))
+    if len(shape) != len(wanted) or shape[:dim] + shape[dim + 1 :] != wanted[:dim] + wanted[dim + 1 :]:
+        raise ArgumentError(
+            f"{name}(): Source/destination tensor must have same slice shapes. Destination slice shape: "
+            f"{wanted} at dimension {dim} and source slice shape: {shape} at dimension {dim}."
+        )
+    if index.numel() != shape[dim]:
+        raise DimensionError(
+            f"{name}(): Number of indices ({index.numel()}) should be equal to "
+            f"source.size(dim) ({shape[dim]})"
+        )
+    return dim, index.reshape([-1 if d == dim else 1 for d in range(len(shape))]).expand(shape)

@@ -16,9 +16,10 @@ from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import Plan, Plans, Tiles, cdiv, compute_dtype, launch, signature
 from ..memory.copy import fill_
-from ..pointwise import store_as
+from ..pointwise import store_as, writable
 from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
+from .combine import along_checked
 
 TILES = Tiles(simt={"block": 1024, "rows": 1, "in_turn": 0}, simd={"block": 4096, "rows": 16, "in_turn": 1})
 """`rows`: how many rows a program copies, at most. `in_turn`: rows are added one after the other by the
@@ -236,7 +237,7 @@ def index_select(self: torch.Tensor, dim: int, index: torch.Tensor, *, out: Any 
         return result
     if out.shape != result.shape:
         out.resize_(result.shape)
-    return out.copy_(result)
+    return writable(out).copy_(result)
 
 
 def index_add(
@@ -249,7 +250,7 @@ def index_add(
     out: Any = None,
 ) -> torch.Tensor:
     """self with `alpha * source` added along `dim` at the positions of `index`."""
-    _check("index_add", index)
+    along_checked("index_add", self, dim, index, source)
     dim, before, size, after = _around(self.shape, dim)
     wide = torch.empty(self.shape, dtype=compute_dtype(self.dtype), device=self.device).copy_(self)
     added = source if alpha == 1 else mul(source, alpha)

@@ -17,7 +17,16 @@ from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import fill_
 from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
-from .combine import INDEX_DTYPES, TILES, Kind, combine, combine_kernel, scatter_checked, working_copy
+from .combine import (
+    INDEX_DTYPES,
+    TILES,
+    Kind,
+    along_checked,
+    combine,
+    combine_kernel,
+    scatter_checked,
+    working_copy,
+)
 
 TAKE = Tiles(simt={"block": 512}, simd={"block": 1024})
 KINDS: dict[str, Kind] = {
@@ -112,39 +121,11 @@ def scatter_value_reduce(
     return _finished(work, self, out)
 
 
-def _along(
-    name: str, self: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor
-) -> tuple[int, torch.Tensor]:
-    """The normal dimension, and a 1-d `index` expanded to the shape of `source`."""
-    dim = normal_dim(dim, self.ndim)
-    if index.ndim > 1:
-        raise DimensionError(f"{name}(): Index should have dimension 1 or 0 (got {index.ndim})")
-    if index.dtype not in INDEX_DTYPES:
-        raise ArgumentError(f"{name}(): Expected LongTensor for index")
-    if source.dtype != self.dtype:
-        raise ArgumentError(
-            f"{name}(): self and source expected to have the same dtype, but got (self) {self.dtype} and "
-            f"(source) {source.dtype}"
-        )
-    shape, wanted = list(source.shape or (1,)), list(self.shape or (1,))
-    if len(shape) != len(wanted) or shape[:dim] + shape[dim + 1 :] != wanted[:dim] + wanted[dim + 1 :]:
-        raise ArgumentError(
-            f"{name}(): Source/destination tensor must have same slice shapes. Destination slice shape: "
-            f"{wanted} at dimension {dim} and source slice shape: {shape} at dimension {dim}."
-        )
-    if index.numel() != shape[dim]:
-        raise DimensionError(
-            f"{name}(): Number of indices ({index.numel()}) should be equal to "
-            f"source.size(dim) ({shape[dim]})"
-        )
-    return dim, index.reshape([-1 if d == dim else 1 for d in range(len(shape))]).expand(shape)
-
-
 def index_copy(
     self: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor, *, out: Any = None
 ) -> torch.Tensor:
     """self with slices of `source` written along `dim` at the positions of a 1-d `index`."""
-    place, spread = _along("index_copy", self, dim, index, source)
+    place, spread = along_checked("index_copy", self, dim, index, source)
     work = working_copy(self, "replace")
     combine(work, place, spread, source, "replace")
     return _finished(work, self, out)
@@ -159,7 +140,7 @@ def index_reduce(
         raise ArgumentError(
             f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}."
         )
-    place, spread = _along("index_reduce", self, dim, index, source)
+    place, spread = along_checked("index_reduce", self, dim, index, source)
     return _reduced(self, place, spread, source, reduce, include_self, False, out)
 
 
@@ -272,6 +253,10 @@ def _fills(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((5, 4), dtype).t(), 0, torch.tensor(3), 1))
 
 
+def _tensor_fills(dtype: torch.dtype) -> Iterable[Sample]:
+    yield Sample((tensor((4, 5), dtype), 1, torch.tensor([3, -5]), tensor((), dtype, seed=1)))
+
+
 def _puts(dtype: torch.dtype) -> Iterable[Sample]:
     index = torch.tensor([[3, -1], [0, 7]])
     for accumulate in (False, True):
@@ -305,7 +290,7 @@ for _name, _overloads, _dtypes, _benchmarks in (
         "index_fill",
         (
             Overload("index_fill_.int_Scalar", index_fill_, _fills, takes_out=False),
-            Overload("index_fill_.int_Tensor", index_fill_, takes_out=False),
+            Overload("index_fill_.int_Tensor", index_fill_, _tensor_fills, takes_out=False),
         ),
         ALL,
         (),

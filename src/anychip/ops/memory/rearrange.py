@@ -115,9 +115,9 @@ def narrow_copy(self: torch.Tensor, dim: int, start: int, length: int, *, out: A
     """A copy of `length` elements along `dim`, from `start` on."""
     if not self.ndim:
         raise ArgumentError("narrow() cannot be applied to a 0-dim tensor.")
-    if not -self.ndim <= dim < self.ndim:
+    if dim >= self.ndim:
         raise ArgumentError(f"narrow(): dimension {dim} is out of range for {self.ndim} dimensions")
-    place = dim % self.ndim
+    place = normal_dim(dim, self.ndim)
     size = self.shape[place]
     if length < 0:
         raise ArgumentError("narrow(): length must be non-negative.")
