@@ -12,7 +12,7 @@ from ..ir.types import F32, ElementType, ScalarType
 from ..schedule.steps import Buffer, Dot
 from ..targets.target import Target
 from . import casts
-from .builder import I64, PTR, Builder, mangle
+from .builder import I64, PTR, Builder
 from .context import Context
 from .dot_instruction import Instruction, instruction
 from .llvm_types import LLType, Val, register_type
@@ -24,8 +24,8 @@ UNROLL = 4
 TABLE_ENTRY = 8
 """Bytes of an address in a table of rows."""
 
-BIAS = 128
-"""What the bytes of a right operand that must be unsigned were raised by."""
+BIAS = 0x80
+"""What the bytes of a left operand that must be unsigned are raised by: their sign is flipped."""
 
 
 def block_shape(target: Target, rows: int, vectors: int) -> tuple[int, int]:
@@ -57,17 +57,20 @@ class Rows:
     packed: Val
 
 
-def emit_dot(context: Context, step: Dot, slots: Val | None = None, rows: Rows | None = None) -> None:
+def emit_dot(
+    context: Context, step: Dot, slots: Val | None = None, rows: Rows | None = None, known: Val | None = None
+) -> None:
     """out = c + a @ b, for each matrix of a batch. `slots` (i64): how many tiles of the operands lie one
-    after the other; one without it. `rows`: where those of the left operand are, if not in its buffer."""
-    DotEmitter(context, step, slots, rows).emit()
+    after the other; one without it. `rows`: where those of the left operand are, if not in its buffer.
+    `known` (i1): the right operand was there before, and so are the sums of its columns."""
+    DotEmitter(context, step, slots, rows, known).emit()
     context.available.update(step.op.results)
 
 
 class DotEmitter:
     """Emits one product; see `emit_dot`."""
 
-    def __init__(self, context: Context, step: Dot, slots: Val | None, left: Rows | None):
+    def __init__(self, context: Context, step: Dot, slots: Val | None, left: Rows | None, known: Val | None):
         self.context = context
         self.b: Builder = context.b
         self.step = step
@@ -82,6 +85,8 @@ class DotEmitter:
         self.type = register_type(self.element, self.lanes)
         self.meta = context.arena_memory
         self.left = left
+        self.known = known
+        self.flip = self.b.int(BIAS * 0x01010101, LLType("i32", self.lanes))
         self.left_meta = self.meta if left is None else ""
 
     def emit(self) -> None:
@@ -94,17 +99,22 @@ class DotEmitter:
         a, b_, out = (self._base(x, batch) for x in (self.step.a, self.step.b, self.step.out))
         start = self._base(self.step.c, batch) if self.step.c is not None else None
 
-        def block(row: Val | int, column: Val | int) -> None:
-            accumulators = self._start(start, row, column)
-            accumulators = self._product(a, b_, row, column, accumulators)
-            self._finish(out, row, column, accumulators)
+        def columns(column: Val | int) -> None:
+            b_column, bias = self._b_column(b_, column), []
+            if self.instruction is not None and self.instruction.unsigned_left:
+                self.flip = self._flip()
+                bias = self._bias(self.instruction, b_column, column)
 
-        loop(
-            self.b,
-            self.n,
-            self.columns * self.lanes,
-            lambda column: loop(self.b, self.m, self.rows, lambda row: block(row, column)),
-        )
+            def block(row: Val | int) -> None:
+                accumulators = self._start(start, row, column)
+                if bias:
+                    accumulators = [self.b.sub(t, bias[k % self.columns]) for k, t in enumerate(accumulators)]
+                accumulators = self._inner(self._left_rows(a, row), b_column, accumulators)
+                self._finish(out, row, column, accumulators)
+
+            loop(self.b, self.m, self.rows, block)
+
+        loop(self.b, self.n, self.columns * self.lanes, columns)
 
     def _base(self, buffer: Buffer, batch: Val | int) -> Val:
         address = self.context.buffer_address(buffer)
@@ -161,40 +171,50 @@ class DotEmitter:
                 address = self.b.gep(corner, self._offset(out, r, c))
                 self.b.store(value, address, out.element.bytes, self.meta)
 
-    def _product(
-        self, a: Val, b_: Val, row: Val | int, column: Val | int, accumulators: list[Val]
-    ) -> list[Val]:
-        """The accumulators after the whole inner dimension."""
-        a_rows = self._left_rows(a, row)
-        if self.instruction is not None and self.instruction.unsigned_right:
-            extra = [self._bias(self.instruction, a_row) for a_row in a_rows]
-            accumulators = [self.b.sub(t, extra[k // self.columns]) for k, t in enumerate(accumulators)]
-        return self._inner(a_rows, self._b_column(b_, column), accumulators)
+    def _flip(self) -> Val:
+        """The signs of the bytes of a vector, in a way that LLVM sees no splat in: it would flip those of
+        the scalars instead, which takes a register more than flipping what is loaded and spread at once."""
+        return self.b.load(self.flip.type, self.b.variable(self.flip), 1, volatile=True)
 
-    def _bias(self, instruction: Instruction, a_row: Val) -> Val:
-        """What the bias of the right operand adds to each product of a row: so many times its sum."""
+    def _bias(self, instruction: Instruction, b_column: Val, column: Val | int) -> list[Val]:
+        """What raising the left operand by 128 adds to the products of a block's columns."""
+        b, buffer = self.b, self.step.bias
+        if buffer is None or self.known is None:
+            return self._column_sums(instruction, b_column)
+        size = buffer.element.bytes
+        first = self._move(self.context.buffer_address(buffer), column, size)
+        places = [b.gep(first, c * self.lanes * size) for c in range(self.columns)]
+        add, known = b.label("add"), b.label("known")
+        b.cond_br(self.known, known, add)
+        b.place(add)
+        for total, place in zip(self._column_sums(instruction, b_column), places, strict=True):
+            b.store(total, place, size, self.meta)
+        b.place(known)
+        return [b.load(self.type, place, size, self.meta) for place in places]
+
+    def _column_sums(self, instruction: Instruction, b_column: Val) -> list[Val]:
+        """128 times the sums of a block's columns."""
         b = self.b
-        piece = LLType("i8", self.lanes * self.group)
-        end = self.end if self.end is not None else b.int(self.k, I64)
-        zero = b.splat(b.int(0), self.lanes)
+        type = LLType("i8", self.lanes * self.group)
         header, done = b.label("bias"), b.label("biased")
         before = b.block
         b.place(header)
-        index, total = b.phi(I64), b.phi(self.type)
+        index = b.phi(I64)
         index.add(b.int(0, I64), before)
-        total.add(zero, before)
-        left = b.call("llvm.umin.i64", I64, [b.sub(end, index.val), b.int(piece.lanes, I64)])
-        mask = b.lshr(b.int(-1, I64), b.sub(b.int(piece.lanes, I64), left))
-        some = b.raw(LLType("i1", piece.lanes), f"bitcast {mask} to <{piece.lanes} x i1>")
-        args = [b.gep(a_row, index.val), b.int(1), some, b.null(piece)]
-        row = b.call(f"llvm.masked.load.{mangle(piece)}.p0", piece, args)
-        grown = instruction.emit(b, total.val, row, b.int(BIAS, piece))
-        following = b.add(index.val, b.int(piece.lanes, I64))
+        totals = [b.phi(self.type) for _ in range(self.columns)]
+        row = b.gep(b_column, b.mul(index.val, b.int(self.n, I64)))
+        following = b.add(index.val, b.int(self.group, I64))
+        grown = []
+        for c, total in enumerate(totals):
+            total.add(b.null(self.type), before)
+            right = b.load(type, b.gep(row, c * type.lanes), 1, self.meta)
+            grown.append(instruction.emit(b, total.val, b.int(BIAS, type), right))
+            total.add(grown[-1], b.block)
         index.add(following, b.block)
-        total.add(grown, b.block)
+        end = self.end if self.end is not None else b.int(self.k, I64)
         b.cond_br(b.icmp("ult", following, end), header, done)
         b.place(done)
-        return b.call(f"llvm.vector.reduce.add.{mangle(grown.type)}", LLType("i32"), [grown])
+        return grown
 
     def _inner(self, a_rows: list[Val], b_column: Val, accumulators: list[Val]) -> list[Val]:
         """The loop over the inner dimension, the accumulators in phis."""
@@ -281,6 +301,8 @@ class DotEmitter:
             for r in range(self.rows):
                 address = b.gep(a_at[r], step * size)
                 left = b.splat(b.load(LLType("i32"), address, size, self.left_meta), self.lanes)
+                if instruction.unsigned_left:
+                    left = b.xor(left, self.flip)
                 for c in range(self.columns):
                     k = r * self.columns + c
                     totals[k] = instruction.emit(b, totals[k], left, right[c])

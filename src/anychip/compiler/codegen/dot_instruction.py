@@ -32,13 +32,11 @@ class Instruction:
 
     intrinsic: Intrinsic
     group: int
-    unsigned_right: bool
+    unsigned_left: bool
 
     def emit(self, b: Builder, total: Val, left: Val, right: Val) -> Val:
         """total + left . right; the factors hold a group for each lane."""
         factor = LLType(self.intrinsic.factor, total.lanes * self.group)
-        if self.unsigned_right:  # the unsigned factor comes first
-            left, right = right, left
         x, y = (b.raw(factor, f"bitcast {v} to {factor}") for v in (left, right))
         return b.call(self.intrinsic.name, total.type, [total, x, y])
 
@@ -48,4 +46,4 @@ def instruction(target: Target, wanted: DotProduct | None) -> Instruction | None
     if wanted is None:
         return None
     intrinsic = _INTRINSICS[target.isa, target.vector_bits, wanted.element]
-    return Instruction(intrinsic, wanted.group, wanted.unsigned_right)
+    return Instruction(intrinsic, wanted.group, wanted.unsigned_left)

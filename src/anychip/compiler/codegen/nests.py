@@ -21,9 +21,6 @@ from .llvm_types import LLType, Val
 from .masks import MaskBounds
 from .reduce import Accumulators
 
-SIGN = 0x80
-"""The sign of a byte; flipping it adds 128."""
-
 
 def loop(b: Builder, count: int, step: int, body: Callable[[Val | int], None], first: int = 0) -> None:
     """Emit `for i in range(first, count, step): body(i)`; a single iteration needs no loop."""
@@ -246,8 +243,6 @@ class NestEmitter:
         for root in nest.roots:
             assert isinstance(root, Write)
             rows = [self.b.splat(self._converted(ev, root, point), nest.lanes) for point in points]
-            if root.buffer.biased:
-                rows = [self.b.xor(row, self.b.int(SIGN, row.type)) for row in rows]
             if nest.turned_axis is None:
                 lines = [interleave(self.b, rows)]
             else:

@@ -77,7 +77,7 @@ class ProductLoop:
         for product in self.loop.products:
             self.context.slots.update((x, self._first_slot(x, zero)) for x in (product.a, product.b))
             rows = self.rows[product.direct.nest].rows() if product.direct else None
-            emit_dot(self.context, product, filled, rows)
+            emit_dot(self.context, product, filled, rows, self._is_there(product.b))
         self.context.slots.clear()
         counter.add(following, b.block)
         past.add(b.add(past.val, filled), b.block)
@@ -106,6 +106,10 @@ class ProductLoop:
             else:
                 operand.iteration(slot)
 
+    def _is_there(self, buffer: Buffer) -> Val | None:
+        """Whether the program before packed the run at hand; None if it never stays."""
+        return next((kept.there for kept in self.kept.values() if kept.buffer is buffer), None)
+
     def _first_slot(self, buffer: Buffer, slot: Val) -> Val:
         """Where slot `slot` of the run at hand is in a buffer, which may hold several runs."""
         runs = [kept.first_slot for kept in self.kept.values() if kept.buffer is buffer]
@@ -121,6 +125,7 @@ class KeptPanels:
         self.nest = kept.nest
         self.buffer = kept.buffer
         self.keys = kept.keys
+        self.more = kept.more
         self.runs = kept.runs
         self.slots = slots
         self.valid = b.variable(b.int(0, I1))
@@ -147,6 +152,8 @@ class KeptPanels:
         b = self.b
         room = b.int(self.runs * self.slots, I64)
         self.first_slot = b.call("llvm.umin.i64", I64, [past, room])
+        run = b.lshr(self.first_slot, b.int(self.slots.bit_length() - 1, I64))
+        self.context.slots.update((buffer, run) for buffer in self.more)
         self.there = b.and_(self.same, b.icmp("ult", past, room))
 
     def iteration(self, slot: Val) -> None:

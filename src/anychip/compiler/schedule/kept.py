@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from ..analysis.effects import ProgramOrder
 from ..ir.core import Func, Op, Value
+from ..ir.types import I32
 from .placement import is_inline_op
-from .steps import For, Kept, Nest, Scalar, Write
+from .steps import Buffer, Dot, For, Kept, Nest, Scalar, Write
 
 KEPT_BYTES = 1 << 19
 """The most that the kept panels of one operand may fill: half of a second-level cache."""
@@ -41,8 +42,18 @@ def keep_operands(loop: For, func: Func, order: ProgramOrder) -> list[Kept]:
         runs = KEPT_BYTES // root.buffer.bytes
         if keys is not None and len(keys) <= MOST_SCALARS and runs:
             root.buffer.slots *= runs + 1
-            found.append(Kept(nest, root.buffer, keys, runs))
+            more = [_bias(product, runs + 1) for product in loop.products if product.b is root.buffer]
+            found.append(
+                Kept(nest, root.buffer, keys, runs, [buffer for buffer in more if buffer is not None])
+            )
     return found
+
+
+def _bias(product: Dot, runs: int) -> Buffer | None:
+    """Room for the sums of the columns of the right operand, for each run; None if none are needed."""
+    if product.instruction is not None and product.instruction.unsigned_left:
+        product.bias = Buffer(f"{product.b.name}.bias", product.out.shape[-1:], I32, slots=runs)
+    return product.bias
 
 
 def _runs_once(op: Op, func: Func) -> bool:

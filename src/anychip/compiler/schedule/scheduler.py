@@ -330,7 +330,6 @@ class Scheduler:
             packed = [self._pack(a, element, any_order=True), self._pack(b, element)]
         else:
             packed = [self._pack(a, a.element), self._pack(b, b.element, group=instruction.group)]
-            packed[1].biased = instruction.unsigned_right
         out = self._accumulator(op)
         start: Buffer | None = out
         if c in self.buffers:
@@ -464,8 +463,10 @@ class Scheduler:
             self._touch(buffer, last)
         found.kept = keep_operands(found, self.func, self.order)
         for kept in found.kept:
-            self._touch(kept.buffer, 0)
-            self._touch(kept.buffer, len(self.order.position))
+            for buffer in (kept.buffer, *kept.more):
+                self.lifetimes.setdefault(buffer, arena.Lifetime(0, 0))
+                self._touch(buffer, 0)
+                self._touch(buffer, len(self.order.position))
         self.steps.append(found)
 
     def _body(self, block: Block, targets: list[Buffer | None], operands: slice = slice(None)) -> list[Step]:

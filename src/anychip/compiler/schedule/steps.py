@@ -22,8 +22,7 @@ class Buffer:
     to innermost in memory. `any_order`: not decided yet (`layout` will). With `group`,
     that many neighbours along the last axis but one lie together, as dot-product instructions
     want the right operand of a matrix product. `slots` of them lie one after the other along
-    `slot_axis`, so that they are one longer tile: what several iterations of a loop packed. `biased`: 128
-    is added to each of its bytes, which makes signed ones unsigned.
+    `slot_axis`, so that they are one longer tile: what several iterations of a loop packed.
     `offset` (bytes) is assigned by the arena plan."""
 
     name: str
@@ -34,7 +33,6 @@ class Buffer:
     group: int = 1
     slots: int = 1
     slot_axis: int = 0
-    biased: bool = False
     offset: int = -1
 
     def __post_init__(self) -> None:
@@ -146,7 +144,8 @@ class Scalar:
 class Dot:
     """A matrix product over packed operands: `a` [.., M, K] and `b` [.., K, N]; the accumulator
     starts from `c` (None: zero) and ends in `out` (which may be the same buffer as `c`).
-    `instruction`: the operands are packed for it. With `direct`, `a` may be read where it lies."""
+    `instruction`: the operands are packed for it. With `direct`, `a` may be read where it lies. `bias`
+    is room for what the sums of `b`'s columns are taken for, where these need not be added up again."""
 
     op: Op
     a: Buffer
@@ -155,6 +154,7 @@ class Dot:
     out: Buffer
     instruction: DotProduct | None = None
     direct: Direct | None = None
+    bias: Buffer | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -171,12 +171,13 @@ class Direct:
 @dataclass(eq=False, slots=True)
 class Kept:
     """An operand of products in a loop, packed by `nest`, that stays right for the next program when the
-    scalars `keys` are the same. `buffer` has room for `runs` runs of iterations, and one more."""
+    scalars `keys` are the same. `buffer` and `more` have room for `runs` runs of iterations, and one more."""
 
     nest: Nest
     buffer: Buffer
     keys: list[Value]
     runs: int
+    more: list[Buffer]
 
 
 @dataclass(eq=False, slots=True)

@@ -1,7 +1,7 @@
 """Instructions that multiply and add several neighbouring small numbers into one wide lane.
 
 A row says how operands must be packed for one instruction of an ISA: how many neighbours along
-the inner dimension make a lane, and whether one operand is unsigned.
+the inner dimension make a lane, and whether the left operand is unsigned.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from .target import Target
 @dataclass(frozen=True, slots=True)
 class DotProduct:
     """`group` neighbours of `element` ("bf16", "i8") times as many others, added to one lane of
-    32 bits. `unsigned_right`: one factor counts from 0 to 255; the right one does, as it is packed."""
+    32 bits. `unsigned_left`: the left operand counts from 0 to 255."""
 
     element: str
     group: int
-    unsigned_right: bool = False
+    unsigned_left: bool = False
 
 
 _ROWS: dict[tuple[str, str], DotProduct] = {
     ("x86_64", "bf16"): DotProduct("bf16", 2),
-    ("x86_64", "i8"): DotProduct("i8", 4, unsigned_right=True),
+    ("x86_64", "i8"): DotProduct("i8", 4, unsigned_left=True),
     ("aarch64", "bf16"): DotProduct("bf16", 2),
     ("aarch64", "i8"): DotProduct("i8", 4),
 }
