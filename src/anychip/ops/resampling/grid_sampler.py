@@ -1,0 +1,427 @@
+"""grid_sampler_2d and grid_sampler_3d in every mode of interpolation and padding, and their backward
+operators. Along each axis a place of the grid becomes one, two or four taps with weights and derivatives
+of weights; a sample is the product of its axes' taps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+from ..errors import ArgumentError, NotServed
+from ..iteration import power_of_two
+from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, signature
+from ..memory.copy import COPY, zero_
+from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, Samples, register
+from ..samples import tensor
+
+TILES = Tiles(simt={"pixels": 128, "channels": 4}, simd={"pixels": 64, "channels": 8})
+PLANS: Plans[Plan] = Plans()
+BILINEAR, NEAREST, BICUBIC = 0, 1, 2
+ZEROS, BORDER, REFLECTION = 0, 1, 2
+TAPS = {BILINEAR: 2, NEAREST: 1, BICUBIC: 4}
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def padded_place(x, size, PADDING: tl.constexpr, ALIGN: tl.constexpr):
+    """A place brought inside by clipping (1) or reflection (2), and the derivative of that."""
+    slope = tl.full(x.shape, 1.0, x.dtype)
+    last = tl.zeros((), x.dtype) + (size - 1)
+    if PADDING == 2:
+        if ALIGN:
+            low = 0.0
+            span = last
+        else:
+            low = -0.5
+            span = last + 1
+        shifted = x - low
+        slope = tl.where(shifted < 0, -1.0, slope)
+        shifted = tl.abs(shifted)
+        length = tl.where(span > 0, span, 1.0)
+        turns = tl.floor(shifted / length)
+        extra = shifted - turns * length
+        even = turns - 2 * tl.floor(turns * 0.5) == 0
+        slope = tl.where(even, slope, -slope)
+        x = tl.where(span > 0, tl.where(even, extra + low, span - extra + low), 0.0)
+        slope = tl.where(span > 0, slope, 0.0)
+    if PADDING >= 1:
+        slope = tl.where((x > 0) & (x < last), slope, 0.0)
+        x = tl.minimum(tl.maximum(x, 0.0), last)
+    return x, slope
+
+
+@triton.jit
+def axis_place(x, size, MODE: tl.constexpr, PADDING: tl.constexpr, ALIGN: tl.constexpr):
+    """A grid's number in [-1, 1] as a place among `size` pixels, and the derivative of that."""
+    if ALIGN:
+        scale = (tl.zeros((), x.dtype) + (size - 1)) / 2
+        place = (x + 1) * scale
+    else:
+        scale = (tl.zeros((), x.dtype) + size) / 2
+        place = (x + 1) * scale - 0.5
+    slope = tl.full(x.shape, 1.0, x.dtype)
+    if MODE != 2:
+        place, slope = padded_place(place, size, PADDING, ALIGN)
+    return place, slope * scale
+
+
+@triton.jit
+def near_cubic(x):
+    """Keys's cubic with a = -3/4 at |x| <= 1, and its derivative."""
+    return (1.25 * x - 2.25) * x * x + 1, (3.75 * x - 4.5) * x
+
+
+@triton.jit
+def far_cubic(x):
+    """The same at 1 < |x| < 2."""
+    return ((-0.75 * x + 3.75) * x - 6) * x + 3, (-2.25 * x + 7.5) * x - 6
+
+
+@triton.jit
+def rounded_to_even(x):
+    """The nearest integer, halves to even."""
+    below = tl.floor(x)
+    part = x - below
+    odd = below - 2 * tl.floor(below * 0.5)
+    return below + tl.where((part > 0.5) | ((part == 0.5) & (odd != 0)), 1.0, 0.0)
+
+
+@triton.jit
+def axis_tap(place, size, K: tl.constexpr, MODE: tl.constexpr, PADDING: tl.constexpr, ALIGN: tl.constexpr):
+    """The K-th tap of a place: its pixel, whether there is one, its weight and the weight's derivative."""
+    if MODE == 1:
+        at = rounded_to_even(place)
+        weight = tl.full(place.shape, 1.0, place.dtype)
+        slope = tl.zeros(place.shape, place.dtype)
+    elif MODE == 0:
+        below = tl.floor(place)
+        part = place - below
+        at = below + K
+        if K == 0:
+            weight = 1 - part
+            slope = tl.full(place.shape, -1.0, place.dtype)
+        else:
+            weight = part
+            slope = tl.full(place.shape, 1.0, place.dtype)
+    else:
+        below = tl.floor(place)
+        part = place - below
+        if K == 0:
+            weight, slope = far_cubic(part + 1)
+        elif K == 1:
+            weight, slope = near_cubic(part)
+        elif K == 2:
+            weight, slope = near_cubic(1 - part)
+            slope = -slope
+        else:
+            weight, slope = far_cubic(2 - part)
+            slope = -slope
+        at, _ = padded_place(below + (K - 1), size, PADDING, ALIGN)
+    inside = (at >= 0) & (at <= size - 1)
+    return tl.where(inside, at, 0.0).to(tl.int32), inside, weight, slope
+
+
+@triton.jit
+def grid_place(grid, inside, g_d, g_h, g_w, g_x, d, h, w, axis, COMPUTE: tl.constexpr):
+    """The grid's number for one axis (0: width, 1: height, 2: depth) at output pixels."""
+    at = d.to(tl.int64) * g_d + h.to(tl.int64) * g_h + w.to(tl.int64) * g_w + axis * g_x
+    return tl.load(grid + at, mask=inside, other=0).to(COMPUTE)
+
+
+@triton.jit
+def grid_sampler_kernel(
+    out, source, grid, C, D, H, W, out_d, out_h, out_w,
+    s_n: tl.int64, s_c: tl.int64, s_d: tl.int64, s_h: tl.int64, s_w: tl.int64,
+    g_n: tl.int64, g_d: tl.int64, g_h: tl.int64, g_w: tl.int64, g_x: tl.int64,
+    RANK: tl.constexpr, MODE: tl.constexpr, PADDING: tl.constexpr, ALIGN: tl.constexpr, TAPS: tl.constexpr,
+    DEPTH_TAPS: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr,
+):  # fmt: skip
+    """out[n, :, pixel] = source[n, :, grid[n, pixel]], interpolated; a block of pixels, all channels."""
+    pixels = out_d * out_h * out_w
+    tiles = tl.cdiv(pixels, BLOCK_P)
+    image = (tl.program_id(0) // tiles).to(tl.int64)
+    pixel = (tl.program_id(0) % tiles) * BLOCK_P + tl.arange(0, BLOCK_P)
+    inside = pixel < pixels
+    d, h, w = pixel // (out_h * out_w), pixel // out_w % out_h, pixel % out_w
+    grid += image * g_n
+    source += image * s_n
+    out += image * C * pixels
+    raw = grid_place(grid, inside, g_d, g_h, g_w, g_x, d, h, w, 0, COMPUTE)
+    x, _ = axis_place(raw, W, MODE, PADDING, ALIGN)
+    raw = grid_place(grid, inside, g_d, g_h, g_w, g_x, d, h, w, 1, COMPUTE)
+    y, _ = axis_place(raw, H, MODE, PADDING, ALIGN)
+    z = tl.zeros((BLOCK_P,), COMPUTE)
+    if RANK == 3:
+        raw = grid_place(grid, inside, g_d, g_h, g_w, g_x, d, h, w, 2, COMPUTE)
+        z, _ = axis_place(raw, D, MODE, PADDING, ALIGN)
+    lane = tl.arange(0, BLOCK_C)
+    for first in range(0, C, BLOCK_C):
+        channel = first + lane
+        total = tl.zeros((BLOCK_C, BLOCK_P), COMPUTE)
+        for k_z in tl.static_range(DEPTH_TAPS):
+            at_z, known_z, weight_z, _ = axis_tap(z, D, k_z, MODE, PADDING, ALIGN)
+            for k_y in tl.static_range(TAPS):
+                at_y, known_y, weight_y, _ = axis_tap(y, H, k_y, MODE, PADDING, ALIGN)
+                for k_x in tl.static_range(TAPS):
+                    at_x, known_x, weight_x, _ = axis_tap(x, W, k_x, MODE, PADDING, ALIGN)
+                    known = inside & known_y & known_x
+                    weight = weight_y * weight_x
+                    at = at_y.to(tl.int64) * s_h + at_x.to(tl.int64) * s_w
+                    if RANK == 3:
+                        known = known & known_z
+                        weight = weight * weight_z
+                        at += at_z.to(tl.int64) * s_d
+                    value = tl.load(
+                        source + (channel.to(tl.int64) * s_c)[:, None] + at[None, :],
+                        mask=(channel < C)[:, None] & known[None, :], other=0,
+                    )  # fmt: skip
+                    total += value.to(COMPUTE) * weight[None, :]
+        place = (channel.to(tl.int64) * pixels)[:, None] + pixel[None, :]
+        mask = (channel < C)[:, None] & inside[None, :]
+        tl.store(out + place, total.to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def grid_sampler_gradient_kernel(
+    source_out, grid_out, gradient, source, grid, C, D, H, W, out_d, out_h, out_w,
+    s_n: tl.int64, s_c: tl.int64, s_d: tl.int64, s_h: tl.int64, s_w: tl.int64,
+    g_n: tl.int64, g_d: tl.int64, g_h: tl.int64, g_w: tl.int64, g_x: tl.int64,
+    RANK: tl.constexpr, MODE: tl.constexpr, PADDING: tl.constexpr, ALIGN: tl.constexpr, TAPS: tl.constexpr,
+    DEPTH_TAPS: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr,
+):  # fmt: skip
+    """Adds the gradient's share to the pixels that each sample read (source_out, contiguous, zeroed; None:
+    not wanted), and sums over channels the gradient of the sample's place (grid_out, contiguous)."""
+    pixels = out_d * out_h * out_w
+    tiles = tl.cdiv(pixels, BLOCK_P)
+    image = (tl.program_id(0) // tiles).to(tl.int64)
+    pixel = (tl.program_id(0) % tiles) * BLOCK_P + tl.arange(0, BLOCK_P)
+    inside = pixel < pixels
+    d, h, w = pixel // (out_h * out_w), pixel // out_w % out_h, pixel % out_w
+    grid += image * g_n
+    source += image * s_n
+    plane = D * H * W
+    gradient += image * C * pixels
+    raw = grid_place(grid, inside, g_d, g_h, g_w, g_x, d, h, w, 0, COMPUTE)
+    x, slope_x = axis_place(raw, W, MODE, PADDING, ALIGN)
+    raw = grid_place(grid, inside, g_d, g_h, g_w, g_x, d, h, w, 1, COMPUTE)
+    y, slope_y = axis_place(raw, H, MODE, PADDING, ALIGN)
+    z = tl.zeros((BLOCK_P,), COMPUTE)
+    slope_z = tl.zeros((BLOCK_P,), COMPUTE)
+    if RANK == 3:
+        raw = grid_place(grid, inside, g_d, g_h, g_w, g_x, d, h, w, 2, COMPUTE)
+        z, slope_z = axis_place(raw, D, MODE, PADDING, ALIGN)
+    lane = tl.arange(0, BLOCK_C)
+    total_x = tl.zeros((BLOCK_P,), COMPUTE)
+    total_y = tl.zeros((BLOCK_P,), COMPUTE)
+    total_z = tl.zeros((BLOCK_P,), COMPUTE)
+    for first in range(0, C, BLOCK_C):
+        channel = first + lane
+        here = (channel.to(tl.int64) * pixels)[:, None] + pixel[None, :]
+        mask = (channel < C)[:, None] & inside[None, :]
+        g = tl.load(gradient + here, mask=mask, other=0).to(COMPUTE)
+        for k_z in tl.static_range(DEPTH_TAPS):
+            at_z, known_z, weight_z, change_z = axis_tap(z, D, k_z, MODE, PADDING, ALIGN)
+            for k_y in tl.static_range(TAPS):
+                at_y, known_y, weight_y, change_y = axis_tap(y, H, k_y, MODE, PADDING, ALIGN)
+                for k_x in tl.static_range(TAPS):
+                    at_x, known_x, weight_x, change_x = axis_tap(x, W, k_x, MODE, PADDING, ALIGN)
+                    known = inside & known_y & known_x
+                    weight = weight_y * weight_x
+                    along_x = change_x * weight_y
+                    along_y = weight_x * change_y
+                    along_z = weight * change_z
+                    at = at_y.to(tl.int64) * s_h + at_x.to(tl.int64) * s_w
+                    to = at_y.to(tl.int64) * W + at_x
+                    if RANK == 3:
+                        known = known & known_z
+                        weight = weight * weight_z
+                        along_x = along_x * weight_z
+                        along_y = along_y * weight_z
+                        at += at_z.to(tl.int64) * s_d
+                        to += at_z.to(tl.int64) * (H * W)
+                    known_all = (channel < C)[:, None] & known[None, :]
+                    if source_out is not None:
+                        target = (image * C + channel.to(tl.int64)) * plane
+                        part = g * weight[None, :]
+                        tl.atomic_add(
+                            source_out + target[:, None] + to[None, :], part, mask=known_all, sem="relaxed"
+                        )
+                    if MODE != 1:
+                        value = tl.load(
+                            source + (channel.to(tl.int64) * s_c)[:, None] + at[None, :],
+                            mask=known_all, other=0,
+                        )  # fmt: skip
+                        pull = tl.sum(value.to(COMPUTE) * g, 0)
+                        total_x += pull * along_x
+                        total_y += pull * along_y
+                        if RANK == 3:
+                            total_z += pull * along_z
+    grid_out += (image * pixels + pixel) * RANK
+    tl.store(grid_out, (total_x * slope_x).to(grid_out.dtype.element_ty), mask=inside)
+    tl.store(grid_out + 1, (total_y * slope_y).to(grid_out.dtype.element_ty), mask=inside)
+    if RANK == 3:
+        tl.store(grid_out + 2, (total_z * slope_z).to(grid_out.dtype.element_ty), mask=inside)
+
+
+# ---- forward, backward ----------------------------------------------------------------------------
+
+
+def _check(name: str, input: torch.Tensor, grid: torch.Tensor, rank: int, mode: int) -> None:
+    if input.dtype not in FLOATING:
+        raise NotServed(name, f"dtype {input.dtype} is not served")
+    if input.dtype != grid.dtype:
+        raise ArgumentError(
+            f"grid_sampler(): expected input and grid to have same dtype, but input has {input.dtype} and "
+            f"grid has {grid.dtype}"
+        )
+    if input.ndim != rank + 2 or grid.ndim != rank + 2 or input.shape[0] != grid.shape[0]:
+        raise ArgumentError(
+            f"grid_sampler(): expected grid and input to have same batch size and {rank + 2} dimensions, but "
+            f"got input with sizes {list(input.shape)} and grid with sizes {list(grid.shape)}"
+        )
+    if grid.shape[-1] != rank:
+        raise ArgumentError(
+            f"grid_sampler(): expected grid to have size {rank} in last dimension, but got grid with sizes "
+            f"{list(grid.shape)}"
+        )
+    if 0 in input.shape[1:]:
+        raise ArgumentError(
+            "grid_sampler(): expected input to have non-empty spatial dimensions, but input has sizes "
+            f"{list(input.shape)}"
+        )
+    if mode not in TAPS or (mode == BICUBIC and rank == 3):
+        raise ArgumentError("grid_sampler(): bicubic interpolation only supports 4D input")
+
+
+def _plan(
+    kernel: Any, source: torch.Tensor, grid: torch.Tensor, settings: tuple[int, int, bool], label: str,
+    wanted: bool = True,
+) -> Plan:  # fmt: skip
+    key = (label, signature(source, grid), settings, wanted)
+    plan = PLANS.get(key)
+    if plan is not None:
+        return plan
+    rank = source.ndim - 2
+    ones, none = (1,) * (3 - rank), (0,) * (3 - rank)
+    sizes, spatial = (*ones, *source.shape[2:]), (*ones, *grid.shape[1:-1])
+    mode, padding, align = settings
+    tiles = TILES.on(source.device)
+    block_p = min(power_of_two(math.prod(spatial)), tiles["pixels"])
+    constants = {
+        "RANK": rank, "MODE": mode, "PADDING": padding, "ALIGN": align, "TAPS": TAPS[mode],
+        "DEPTH_TAPS": TAPS[mode] if rank == 3 else 1, "COMPUTE": TRITON_DTYPES[compute_dtype(source.dtype)],
+        "BLOCK_C": min(power_of_two(source.shape[1]), tiles["channels"]), "BLOCK_P": block_p,
+    }  # fmt: skip
+    strides = source.stride()
+    steps = grid.stride()
+    arguments = (
+        source.shape[1], *sizes, *spatial, *strides[:2], *none, *strides[2:], steps[0], *none, *steps[1:],
+    )  # fmt: skip
+    programs = source.shape[0] * cdiv(math.prod(spatial), block_p)
+    return PLANS.remember(key, Plan(kernel, programs, arguments, constants, label=label))
+
+
+def _forward(rank: int) -> Any:
+    name = f"grid_sampler_{rank}d"
+
+    def grid_sampler(
+        input: torch.Tensor, grid: torch.Tensor, interpolation_mode: int, padding_mode: int,
+        align_corners: bool,
+    ) -> torch.Tensor:  # fmt: skip
+        _check(name, input, grid, rank, interpolation_mode)
+        settings = (interpolation_mode, padding_mode, bool(align_corners))
+        shape = (*input.shape[:2], *grid.shape[1:-1])
+        out = torch.empty(shape, dtype=input.dtype, device=input.device)
+        _plan(grid_sampler_kernel, input, grid, settings, name).launch(out, input, grid)
+        return out
+
+    return grid_sampler
+
+
+def _backward(rank: int) -> Any:
+    name = f"grid_sampler_{rank}d_backward"
+
+    def grid_sampler_backward(
+        grad_output: torch.Tensor, input: torch.Tensor, grid: torch.Tensor, interpolation_mode: int,
+        padding_mode: int, align_corners: bool, output_mask: Sequence[bool],
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:  # fmt: skip
+        _check(name, input, grid, rank, interpolation_mode)
+        settings = (interpolation_mode, padding_mode, bool(align_corners))
+        wide = None
+        if output_mask[0]:
+            compute = compute_dtype(input.dtype)
+            wide = zero_(torch.empty(input.shape, dtype=compute, device=input.device))
+        grad_grid = torch.empty(grid.shape, dtype=grid.dtype, device=grid.device)
+        plan = _plan(grid_sampler_gradient_kernel, input, grid, settings, name, output_mask[0])
+        plan.launch(wide, grad_grid, grad_output.contiguous(), input, grid)
+        if wide is not None and wide.dtype != input.dtype:
+            wide = COPY(wide, out=torch.empty(input.shape, dtype=input.dtype, device=input.device))
+        return wide, grad_grid
+
+    return grid_sampler_backward
+
+
+# ---- record ---------------------------------------------------------------------------------------
+
+
+def _cases(rank: int, dtype: torch.dtype) -> Iterable[tuple[Any, ...]]:
+    shape = (2, 3, 4, 5) if rank == 2 else (1, 2, 3, 4, 5)
+    x = tensor(shape, dtype)
+    grid = tensor((shape[0], *(2, 3, 4)[3 - rank :], rank), dtype, -1.4, 1.4, seed=1)
+    modes = (BILINEAR, NEAREST, BICUBIC) if rank == 2 else (BILINEAR, NEAREST)
+    if dtype != torch.float32:
+        yield x, grid, BILINEAR, REFLECTION, False
+        return
+    for mode, padding in zip(modes, (ZEROS, BORDER, REFLECTION), strict=False):
+        yield x, grid, mode, padding, padding == BORDER
+    yield x, grid, NEAREST, REFLECTION, False
+    yield x, grid, BILINEAR, BORDER, False
+    yield x.transpose(-1, -2), grid, BILINEAR, REFLECTION, True
+
+
+def _samples(rank: int) -> Samples:
+    return lambda dtype: [Sample(case) for case in _cases(rank, dtype)]
+
+
+def _gradients(rank: int) -> Samples:
+    def draw(dtype: torch.dtype) -> Iterable[Sample]:
+        for x, grid, *rest in _cases(rank, dtype):
+            gradient = tensor((*x.shape[:2], *grid.shape[1:-1]), dtype, seed=2)
+            yield Sample((gradient, x, grid, *rest, [True, True]))
+
+    return draw
+
+
+def _image(dtype: torch.dtype) -> Sample:
+    return Sample(
+        (tensor((4, 32, 64, 64), dtype), tensor((4, 64, 64, 2), dtype, -1, 1), BILINEAR, ZEROS, False)
+    )
+
+
+register(
+    Operator(
+        name="grid_sampler",
+        domain="resampling",
+        overloads=tuple(
+            overload
+            for rank in (2, 3)
+            for overload in (
+                Overload(f"grid_sampler_{rank}d", _forward(rank), _samples(rank), takes_out=False),
+                Overload(
+                    f"grid_sampler_{rank}d_backward", _backward(rank), _gradients(rank), takes_out=False
+                ),
+            )
+        ),
+        kernels=(grid_sampler_kernel, grid_sampler_gradient_kernel),
+        dtypes=(torch.float32, torch.float64),
+        tiles=TILES,
+        benchmarks=(Benchmark("grid_sampler_2d", _image),),
+        tolerance=16.0,
+    )
+)
