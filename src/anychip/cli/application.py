@@ -13,7 +13,7 @@ import typer
 
 from .. import __version__
 from ..errors import AnychipError
-from . import bench, chips, conform, demo, doctor, explain, operators, proof
+from . import bench, chips, conform, demo, doctor, explain, export, operators, overhead, proof
 
 application = typer.Typer(
     name="anychip",
@@ -54,6 +54,8 @@ application.command("ops")(operators.ops)
 application.command("test")(proof.prove)
 application.command("chips")(chips.chips)
 application.command("conform")(conform.conform)
+application.command("export")(export.export)
+bench.application.command("overhead")(overhead.overhead)
 application.add_typer(bench.application, name="bench")
 
 

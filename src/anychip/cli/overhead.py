@@ -1,0 +1,64 @@
+"""`anychip bench overhead`: what an eager call of a small operator costs above PyTorch's own.
+
+Flows in: how to write it. Flows out: a table of stages, JSON or Markdown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from .console import output, progress, table, write_json
+from .errors import CommandError, MissingExtra
+
+HEADS = (
+    "call", "PyTorch", "ours", "above", "dispatcher, counting", "operator", "plan", "launcher, kernel",
+)  # fmt: skip
+
+
+def overhead(
+    output_format: Annotated[str, typer.Option("-o", "--output", help="Write table, json or markdown.")] = (
+        "table"
+    ),
+) -> None:
+    """Time small eager calls under the portable policy, and the stages of each, in microseconds."""
+    if output_format not in ("table", "json", "markdown"):
+        raise CommandError(f"there is no output {output_format!r}.", "Choose table, json or markdown.")
+    try:
+        from ..bench import overhead as bench
+        from ..bench.report import circumstances
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "numpy"):
+            raise
+        raise MissingExtra("bench", "PyTorch", "pip install 'anychip[torch]'") from None
+    measured = []
+    wanted = bench.calls()
+    with progress(quiet=output_format == "json") as display:
+        bar = display.add_task("calls", total=len(wanted))
+        for call in wanted:
+            measured.append(bench.measure(call))
+            display.update(bar, advance=1, description=call.label)
+    if output_format == "json":
+        write_json([asdict(row) | {"above": row.above} for row in measured])
+        return
+    rows = [
+        (
+            row.label,
+            *(
+                f"{value:.1f}"
+                for value in (
+                    row.native, row.ours, row.above, row.dispatch, row.operator, row.plan, row.kernel,
+                )
+            ),
+        )
+        for row in measured
+    ]  # fmt: skip
+    made = circumstances("anychip bench overhead").sentence()
+    if output_format == "markdown":
+        lines = [made, "", "| " + " | ".join(HEADS) + " |", "|---|" + "---:|" * (len(HEADS) - 1)]
+        lines += ["| " + " | ".join(row) + " |" for row in rows]
+        output.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        return
+    output.print(table([HEADS[0], *((head, "right") for head in HEADS[1:])], rows, made))
