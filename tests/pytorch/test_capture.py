@@ -488,11 +488,13 @@ def test_a_program_describes_itself():
     assert report["arena_bytes"] == 2 * 832
     assert report["moved_bytes"] == 3 * 3 * 4 * N
     (row,) = report["kernels"]
-    assert (row["kernel"], row["launches"], row["programs"], row["flops"]) == ("add_kernel", 3, 12, None)
+    assert (row["kernel"], row["launches"], row["programs"], row["flops"]) == ("add_kernel", 3, 12, 12 * 64)
+    assert report["flops"] == 12 * 64
     text = str(program)
     assert "Program chain: 3 launches" in text
     assert "add_kernel" in text
     assert "1.7 kB" in text
+    assert "768 flop" in text
 
 
 def test_every_launch_keeps_what_export_needs():

@@ -18,6 +18,7 @@ import torch
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from ..runtime.program import LaunchList
+from .counting import flops
 from .errors import CaptureError, ProgramInputError
 
 if TYPE_CHECKING:
@@ -270,9 +271,9 @@ class Program:
         return values
 
     def report(self) -> dict[str, Any]:
-        """What the Program is: launches, bytes, and its kernels by number of launches. `flops` is None
-        for kernels that do not say how many they do."""
-        rows = self.launches.kernels()
+        """What the Program is: launches, bytes, and its kernels by number of launches. `flops` counts
+        floating-point operations over whole tiles; None where the number depends on what is in memory."""
+        rows = self.launches.kernels(flops)
         return {
             "name": self.name,
             "launches": len(self.launches.launches),
@@ -282,6 +283,7 @@ class Program:
             "input_bytes": self._buffer_bytes(self.launches.inputs),
             "output_bytes": self._buffer_bytes(self.launches.outputs),
             "moved_bytes": sum(row.bytes for row in rows),
+            "flops": sum(row.flops or 0 for row in rows),
             "kernels": [
                 {
                     "kernel": row.kernel,
@@ -333,14 +335,15 @@ class Program:
         lines = [
             f"Program {self.name}: {report['launches']} launches, "
             f"arena {_bytes(report['arena_bytes'])} for {_bytes(report['temporary_bytes'])} of temporaries, "
-            f"weights {_bytes(report['weight_bytes'])}, {_bytes(report['moved_bytes'])} moved",
-            f"{'kernel':<44}{'launches':>9}{'programs':>11}{'moved':>12}{'flops':>12}",
+            f"weights {_bytes(report['weight_bytes'])}, {_bytes(report['moved_bytes'])} moved, "
+            f"{_scaled(report['flops'], FLOPS)}",
+            f"{'kernel':<44}{'launches':>9}{'programs':>11}{'moved':>12}{'flops':>14}",
         ]
         for row in report["kernels"]:
-            flops = "" if row["flops"] is None else row["flops"]
+            number = "" if row["flops"] is None else _scaled(row["flops"], FLOPS)
             lines.append(
                 f"{row['kernel']:<44}{row['launches']:>9}{row['programs']:>11}"
-                f"{_bytes(row['bytes']):>12}{flops:>12}"
+                f"{_bytes(row['bytes']):>12}{number:>14}"
             )
         return "\n".join(lines)
 
@@ -431,8 +434,14 @@ def _range(tensor: torch.Tensor) -> tuple[int, int]:
     return begin, begin + span_of(tensor)
 
 
+BYTES, FLOPS = ("B", "kB", "MB", "GB"), ("flop", "kflop", "Mflop", "Gflop")
+
+
 def _bytes(number: int) -> str:
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number} B"
+    return _scaled(number, BYTES)
+
+
+def _scaled(number: int, units: Sequence[str]) -> str:
+    """With the largest of the units, each a thousand times the one before, that leaves a whole part."""
+    power = min(len(units) - 1, (len(str(abs(number))) - 1) // 3)
+    return f"{number / 1000**power:.1f} {units[power]}" if power else f"{number} {units[0]}"

@@ -8,7 +8,7 @@ addresses of inputs and outputs and nothing else. Replays in several threads do 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -83,6 +83,12 @@ class KernelRow:
     flops: int | None = None
 
 
+def _sum(numbers: Sequence[int | None]) -> int | None:
+    """Their sum, None if one is not known."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
+
+
 class LaunchList:
     """Launches in order over buffers. `inputs` and `outputs` are the numbers of the buffers whose
     addresses a replay is given, in that order; `places` the arena offset of each temporary."""
@@ -120,8 +126,10 @@ class LaunchList:
         """Bytes of the constants."""
         return sum(buffer.size for buffer in self.buffers if buffer.kind is BufferKind.CONSTANT)
 
-    def kernels(self) -> tuple[KernelRow, ...]:
-        """The list by kernel, most launches first."""
+    def kernels(
+        self, flops: Callable[[RecordedLaunch], int | None] = lambda launch: None
+    ) -> tuple[KernelRow, ...]:
+        """The list by kernel, most launches first. `flops` counts the operations of one launch."""
         rows: dict[str, list[RecordedLaunch]] = {}
         for recorded in self.launches:
             rows.setdefault(recorded.function.name, []).append(recorded)
@@ -131,6 +139,7 @@ class LaunchList:
                 len(own),
                 sum(x * y * z for x, y, z in (recorded.grid for recorded in own)),
                 sum(recorded.bytes for recorded in own),
+                _sum([flops(recorded) for recorded in own]),
             )
             for kernel, own in rows.items()
         )
