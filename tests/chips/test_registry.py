@@ -6,12 +6,18 @@ import pytest
 
 from anychip import chips
 from anychip.chips.loading import load
+from anychip.compiler.foreign.errors import PluginNeeded
 from anychip.compiler.foreign.routes import resolve
 
 
 def test_every_shipped_chip_names_targets_that_compilers_know():
-    assert len(chips.all()) >= 20
+    assert len(chips.all()) >= 64
+    assert len(chips.manufacturers()) >= 30
     for chip in chips.all():
+        if chip.plugin is not None:
+            with pytest.raises(PluginNeeded, match=chip.plugin.backend):
+                resolve(chip.identifier)
+            continue
         assert resolve(chip.identifier) == resolve(chip.target)
         for unit in chip.units:
             assert resolve(unit.target).name == unit.target
@@ -28,8 +34,8 @@ def test_manufacturers_are_listed_once():
 
 
 def test_unknown_chip_lists_near_ones():
-    with pytest.raises(chips.UnknownChip, match=r"unknown chip 'nvidia-h200'\n  Did you mean nvidia-h100"):
-        chips.get("nvidia-h200")
+    with pytest.raises(chips.UnknownChip, match=r"unknown chip 'nvidia-h300'\n  Did you mean nvidia-h[12]00"):
+        chips.get("nvidia-h300")
 
 
 GOOD = """
@@ -40,7 +46,9 @@ website = "https://acme.example"
 [[chip]]
 id = "acme-one"
 name = "One"
+class = "edge-board"
 year = 2020
+source = "Data sheet"
 
 [[chip.unit]]
 kind = "cpu"
@@ -54,6 +62,19 @@ def test_a_file_as_it_should_be():
     [chip] = load(GOOD, "acme.toml")
     assert (chip.identifier, chip.target, chip.manufacturer.name) == ("acme-one", "cortex-a53", "Acme")
     assert chip.units[0].clock_mhz == 0
+    assert (chip.category, chip.source, chip.plugin) == ("edge-board", "Data sheet", None)
+
+
+def test_roofs_caches_and_a_plugin():
+    text = GOOD.replace(
+        "year = 2020",
+        "year = 2020\nmemory_gbs = 100\ntflops = { f32 = 1.5, int8 = 12 }\n"
+        'plugin = { device = "acme", backend = "acme", package = "torch-acme", without = ["float64"] }',
+    ).replace("cores = 2", "cores = 2\nl1d_kib = 32")
+    [chip] = load(text, "acme.toml")
+    assert chip.tflops == {"f32": 1.5, "int8": 12.0}
+    assert chip.units[0].l1d_kib == 32
+    assert chip.plugin == chips.Plugin("acme", "acme", "torch-acme", ("float64",))
 
 
 @pytest.mark.parametrize(
@@ -62,6 +83,13 @@ def test_a_file_as_it_should_be():
         ('name = "Acme"', "", r"acme.toml: manufacturer.name: is missing\n  Add text in quotes"),
         ("year = 2020", 'year = "2020"', r"acme.toml: chip\[0\].year: '2020' has the wrong type"),
         ("year = 2020", "year = -1", r"chip\[0\].year: -1 cannot be"),
+        (
+            "edge-board",
+            "toaster",
+            r"chip\[0\].class: 'toaster' is no class of chips\n  Use one of data-centre",
+        ),
+        ("year = 2020", "year = 2020\ntflops = { f3 = 1 }", r"chip\[0\].tflops.f3: is no element type"),
+        ("year = 2020", "year = 2020\ntflops = { f32 = -1 }", r"chip\[0\].tflops.f32: -1 cannot be"),
         ("year = 2020", "yaer = 2020", r"chip\[0\].year: is missing"),
         ("year = 2020", "year = 2020\ncolour = 1", r"chip\[0\].colour: is unknown\n  Known keys: id, name"),
         ('id = "acme-one"', 'id = "Acme One"', r"chip\[0\].id: 'Acme One' is not an identifier"),

@@ -1,10 +1,11 @@
 """Manufacturers and chips as data, and the description of the machine at hand.
 
-A chip is a table in `vendors/*.toml`; adding one needs no code. Each of its units names the target
-that compilers know it by. Nothing here knows how code is made.
+A chip is a table in `vendors/*.toml`, or in a TOML file of an installed package that names itself under
+the entry point `anychip.chips`; adding one needs no code. Each of its units names the target that
+compilers know it by. Nothing here knows how code is made.
 """
 
-from .chip import Chip, Manufacturer, Unit
+from .chip import Chip, Manufacturer, Plugin, Unit
 from .errors import ChipFileError, UnknownChip
 from .host import Cache, HostDescription, detect_host
 from .registry import all, get, identifiers, manufacturers
@@ -15,6 +16,7 @@ __all__ = [
     "ChipFileError",
     "HostDescription",
     "Manufacturer",
+    "Plugin",
     "Unit",
     "UnknownChip",
     "all",

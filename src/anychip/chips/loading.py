@@ -7,20 +7,39 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-from .chip import Chip, Manufacturer, Unit
+from .chip import Chip, Manufacturer, Plugin, Unit
 from .errors import ChipFileError
 
-UNIT_KINDS = ("cpu", "gpu", "virtual")
+UNIT_KINDS = ("cpu", "gpu", "accelerator", "virtual")
+
+CATEGORIES: dict[str, str] = {
+    "data-centre-gpu": "data-centre GPU",
+    "desktop-gpu": "desktop GPU",
+    "server-cpu": "server CPU",
+    "desktop-cpu": "desktop and laptop",
+    "phone": "phone",
+    "edge-board": "edge board",
+    "robot-controller": "robot controller",
+    "microcontroller": "microcontroller",
+    "browser": "browser",
+    "accelerator": "accelerator",
+}
+"""`class` of a chip, and how it is written in tables."""
 
 _MANUFACTURER = {"name": (str, True), "website": (str, True)}
 _CHIP = {
     "id": (str, True),
     "name": (str, True),
+    "class": (str, True),
     "year": (int, True),
     "unit": (list, True),
+    "source": (str, True),
     "memory_gib": (int, False),
+    "memory_gbs": (int, False),
+    "tflops": (dict, False),
     "found_in": (list, False),
     "host_names": (list, False),
+    "plugin": (dict, False),
 }
 _UNIT = {
     "kind": (str, True),
@@ -28,6 +47,15 @@ _UNIT = {
     "target": (str, True),
     "cores": (int, True),
     "clock_mhz": (int, False),
+    "l1d_kib": (int, False),
+    "l2_kib": (int, False),
+    "l3_kib": (int, False),
+}
+_PLUGIN = {
+    "device": (str, True),
+    "backend": (str, True),
+    "package": (str, True),
+    "without": (list, True),
 }
 """Keys of each table: type, and whether it must be there."""
 
@@ -58,6 +86,13 @@ def _chip(table: Any, manufacturer: Manufacturer, file: str, key: str) -> Chip:
         )
     if not table["unit"]:
         raise ChipFileError(file, f"{key}.unit", "is empty", "Describe at least one [[chip.unit]].")
+    if table["class"] not in CATEGORIES:
+        raise ChipFileError(
+            file,
+            f"{key}.class",
+            f"{table['class']!r} is no class of chips",
+            f"Use one of {', '.join(CATEGORIES)}.",
+        )
     for name in ("found_in", "host_names"):
         if any(not isinstance(item, str) or not item for item in table.get(name, ())):
             raise ChipFileError(file, f"{key}.{name}", "holds something other than names", "List texts.")
@@ -66,12 +101,36 @@ def _chip(table: Any, manufacturer: Manufacturer, file: str, key: str) -> Chip:
         identifier=identifier,
         name=table["name"],
         manufacturer=manufacturer,
+        category=table["class"],
         year=table["year"],
         units=units,
+        source=table["source"],
         memory_gib=table.get("memory_gib", 0),
+        memory_gbs=table.get("memory_gbs", 0),
+        tflops=_roofs(table.get("tflops", {}), file, f"{key}.tflops"),
         found_in=tuple(table.get("found_in", ())),
         host_names=tuple(table.get("host_names", ())),
+        plugin=_plugin(table["plugin"], file, f"{key}.plugin") if "plugin" in table else None,
     )
+
+
+_ROOF_TYPES = ("f64", "f32", "f16", "bf16", "int8")
+
+
+def _roofs(table: Any, file: str, key: str) -> dict[str, float]:
+    for name, value in table.items():
+        if name not in _ROOF_TYPES:
+            raise ChipFileError(file, f"{key}.{name}", "is no element type", f"Use {', '.join(_ROOF_TYPES)}.")
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise ChipFileError(file, f"{key}.{name}", f"{value!r} cannot be", "Give the published fact.")
+    return {name: float(value) for name, value in table.items()}
+
+
+def _plugin(table: Any, file: str, key: str) -> Plugin:
+    _check(table, _PLUGIN, file, key)
+    if any(not isinstance(name, str) for name in table["without"]):
+        raise ChipFileError(file, f"{key}.without", "holds something other than names", "List dtypes.")
+    return Plugin(table["device"], table["backend"], table["package"], tuple(table["without"]))
 
 
 def _unit(table: Any, file: str, key: str) -> Unit:

@@ -1,26 +1,51 @@
-"""The chips of all files in `vendors/`, read once, on first use."""
+"""The chips of all files in `vendors/` and of installed packages that bring their own, read once, on
+first use."""
 
 from __future__ import annotations
 
 import functools
-from importlib import resources
+import logging
+from collections.abc import Iterator
+from importlib import metadata, resources
+from importlib.resources.abc import Traversable
 
 from .chip import Chip, Manufacturer
 from .errors import ChipFileError, UnknownChip
 from .loading import load
 
+ENTRY_POINTS = "anychip.chips"
+"""The group in which a package names a package of its own that holds TOML files of chips."""
+
+_log = logging.getLogger(__name__)
+
+
+def _shipped() -> Iterator[tuple[str, Traversable]]:
+    folder = resources.files("anychip.chips") / "vendors"
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if file.name.endswith(".toml"):
+            yield f"vendors/{file.name}", file
+
+
+def _installed() -> Iterator[tuple[str, Traversable]]:
+    """The files of other packages; one that cannot be read is reported and left out."""
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            files = [f for f in resources.files(point.value).iterdir() if f.name.endswith(".toml")]
+        except (ImportError, OSError, TypeError) as error:
+            _log.warning("chips of %s (entry point %s) cannot be read: %s", point.value, point.name, error)
+            continue
+        for file in sorted(files, key=lambda entry: entry.name):
+            yield f"{point.value}/{file.name}", file
+
 
 @functools.cache
 def _by_identifier() -> dict[str, Chip]:
     chips: dict[str, Chip] = {}
-    folder = resources.files("anychip.chips") / "vendors"
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if not file.name.endswith(".toml"):
-            continue
-        for chip in load(file.read_text(encoding="utf-8"), f"vendors/{file.name}"):
+    for name, file in (*_shipped(), *_installed()):
+        for chip in load(file.read_text(encoding="utf-8"), name):
             if chip.identifier in chips:
                 raise ChipFileError(
-                    f"vendors/{file.name}",
+                    name,
                     "chip.id",
                     f"{chip.identifier!r} is taken by {chips[chip.identifier].name}",
                     "Give each chip an identifier of its own.",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ... import chips
 from .. import targets
 from ..targets import Target, UnknownTarget
+from .errors import PluginNeeded
 from .records import StockTarget
 
 _STOCK: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], StockTarget]], ...] = (
@@ -20,8 +21,13 @@ _STOCK: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], StockTarget]], ..
 
 def resolve(name: str) -> Target | StockTarget:
     """What `name` compiles for: a chip's identifier, a GPU architecture (`sm_90`, `gfx942`) or one
-    of our targets. Raises `UnknownTarget`."""
-    target_name = chips.get(name).target if name in chips.identifiers() else name
+    of our targets. Raises `UnknownTarget`, and `PluginNeeded` where the maker brings the compiler."""
+    target_name = name
+    if name in chips.identifiers():
+        chip = chips.get(name)
+        if chip.plugin is not None:
+            raise PluginNeeded(chip)
+        target_name = chip.target
     for pattern, make in _STOCK:
         if match := pattern.fullmatch(target_name):
             return make(match)

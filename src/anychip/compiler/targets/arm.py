@@ -10,6 +10,7 @@ from .target import Target
 ISA = "arm"
 _LINUX = "armv7-unknown-linux-gnueabihf"
 _BARE = "thumbv7em-unknown-none-eabihf"
+_BARE_MAIN = "thumbv8m.main-unknown-none-eabihf"
 _BARE_HELIUM = "thumbv8.1m.main-unknown-none-eabihf"
 
 
@@ -49,7 +50,10 @@ TARGETS: tuple[Target, ...] = (
     _neon("cortex-a9", "+neon,+fp16", fma=False, f16_conversion=True),
     _neon("cortex-a7", "+neon,+vfp4", fma=True, f16_conversion=True),
     _neon("cortex-a15", "+neon,+vfp4", fma=True, f16_conversion=True),
+    _neon("cortex-a32", "+neon,+vfp4", fma=True, f16_conversion=True),
     _microcontroller("cortex-m4", f64=False),
     _microcontroller("cortex-m7"),
+    _microcontroller("cortex-m33", triple=_BARE_MAIN, f64=False),
     _microcontroller("cortex-m55", triple=_BARE_HELIUM, vector_bits=128),
+    _microcontroller("cortex-m85", triple=_BARE_HELIUM, vector_bits=128),
 )

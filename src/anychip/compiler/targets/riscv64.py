@@ -32,5 +32,6 @@ TARGETS: tuple[Target, ...] = (
     _core("rv64gcv", "generic-rv64", f"{_GC},+v", vector_bits=128),
     _core("rv64gcv-256", "generic-rv64", f"{_GC},+v,+zvl256b", vector_bits=256),
     _core("sifive-u74", "sifive-u74", _GC, vector_bits=0),
+    _core("sifive-p550", "sifive-p550", f"{_GC},+zba,+zbb", vector_bits=0),
     _core("spacemit-x60", "spacemit-x60", "+v,+zvl256b", vector_bits=256, f16_conversion=True),
 )

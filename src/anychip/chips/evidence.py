@@ -1,0 +1,80 @@
+"""What runs have shown of each chip. Flows in: the records of operators and chips that `anychip test` and
+`anychip conform` write. Flows out: a chip's tier and how many operators passed. Tiers are never rounded
+up: a chip without a record has none."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .chip import Chip
+
+TIERS = ("native", "emulated", "compiled", "plugin", "none")
+"""From most to least: ran on that chip; ran under an emulator set up as that core; machine code was made
+and checked; the maker's Triton is needed, and the adapter was tested with a stand-in; nothing yet."""
+
+_log = logging.getLogger(__name__)
+_PACKAGE = Path(__file__).parents[1]
+FOLDERS = (_PACKAGE.parents[1] / "evidence" / "chips", _PACKAGE / "evidence_records" / "chips")
+"""In the repository, and in an installed package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Tier of a chip, operators passed, tried and in all, and what was set up to run them."""
+
+    tier: str
+    passed: int = 0
+    tried: int = 0
+    total: int = 0
+    setting: str = ""
+    date: str = ""
+    commit: str = ""
+
+    @property
+    def text(self) -> str:
+        """For tables: "emulated 312 of 320"."""
+        return self.tier if not self.tried else f"{self.tier} {self.passed} of {self.tried}"
+
+
+def records(folders: tuple[Path, ...] = FOLDERS) -> Iterator[dict[str, Any]]:
+    """The records of chips, as they were written; one that cannot be read is reported and left out."""
+    folder = next((f for f in folders if f.is_dir()), None)
+    for path in sorted(folder.glob("*.json")) if folder is not None else ():
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            record["operators"]["passed"], record["target"], record["tier"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            _log.warning("the record %s cannot be read: %r", path, error)
+            continue
+        yield record
+
+
+def standing(chip: Chip, known: list[dict[str, Any]]) -> Standing:
+    """The best that the records say of a chip: its own record, or one of the core that is its first
+    unit. A run on another product with that core is not a native run of this one."""
+    best = Standing("plugin" if chip.plugin is not None else "none")
+    targets = [unit.target for unit in chip.units]
+    for record in known:
+        if record["chip"] != chip.identifier and record["target"] not in targets:
+            continue
+        tier = record["tier"]
+        if tier == "native" and record["chip"] != chip.identifier:
+            continue
+        operators = record["operators"]
+        found = Standing(
+            tier,
+            operators["passed"],
+            operators["tried"],
+            operators["total"],
+            record.get("emulator", ""),
+            record.get("date", ""),
+            record.get("commit", ""),
+        )
+        if (TIERS.index(tier), -found.passed) < (TIERS.index(best.tier), -best.passed):
+            best = found
+    return best
