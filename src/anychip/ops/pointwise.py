@@ -181,6 +181,10 @@ def apart(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     return x if last <= start or stop <= first else x.clone()
 
 
+def _is_complex(x: Any) -> bool:
+    return x.is_complex() if isinstance(x, torch.Tensor) else isinstance(x, complex)
+
+
 @dataclass(eq=False, slots=True)
 class Pointwise:
     """A scalar function as a function of tensors and numbers, in the order of its parameters."""
@@ -195,6 +199,8 @@ class Pointwise:
     accepts: tuple[torch.dtype, ...] | None = None
     """The promoted types that PyTorch computes in; any other is UnsupportedDtype (None: any)."""
     tiles: Tiles = TILES
+    of_complex: Callable[..., torch.Tensor] | None = None
+    """What serves complex operands, in terms of real ones."""
     _plans: Plans[Plan] = field(default_factory=Plans)
 
     @property
@@ -215,6 +221,8 @@ class Pointwise:
         )
         plan = self._plans.get(key)
         if plan is None:
+            if self.of_complex is not None and any(_is_complex(x) for x in operands):
+                return self.of_complex(*operands, out=out)
             wanted = None if out is None else out.shape
             plan, out = self._plan(operands, out)
             if wanted is None or wanted == out.shape:

@@ -164,7 +164,9 @@ def nan_to_num(
 
 
 def conj_physical_out(self: torch.Tensor, *, out: torch.Tensor) -> torch.Tensor:
-    """The conjugate of a real number is itself."""
+    """The conjugate; that of a real number is itself."""
+    if self.is_complex():
+        return out.resize_(self.shape).copy_(self.conj())
     return SAME(self, out=out)
 
 

@@ -57,12 +57,12 @@ def triangle_kernel(
 def served(operator: str, *tensors: torch.Tensor) -> None:
     """Raise unless all tensors are of one dtype that is served."""
     for x in tensors:
-        if x.dtype not in SERVED:
-            raise NotServed(operator, f"dtype {x.dtype} is not served")
         if x.dtype != tensors[0].dtype:
             raise ArgumentError(
                 f"{operator}: expected operands of one dtype, but got {[str(y.dtype) for y in tensors]}"
             )
+        if x.dtype not in SERVED:
+            raise NotServed(operator, f"dtype {x.dtype} is not served")
 
 
 def matrices(operator: str, x: torch.Tensor, square: bool = False) -> None:

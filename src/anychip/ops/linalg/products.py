@@ -11,7 +11,7 @@ import triton
 
 from ..activation.gelu import gelu
 from ..activation.rectifier import relu
-from ..errors import ArgumentError, NotServed
+from ..errors import ArgumentError, DimensionError, NotServed
 from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
 from ..samples import tensor
@@ -72,7 +72,12 @@ def linalg_cross(self: torch.Tensor, other: torch.Tensor, *, dim: int = -1, out:
     """Cross products of vectors of three elements along `dim`; the rest broadcasts."""
     if self.ndim != other.ndim:
         raise ArgumentError("linalg.cross: inputs must have the same number of dimensions.")
-    if not -self.ndim <= dim < self.ndim or self.shape[dim] != 3 or other.shape[dim] != 3:
+    if not -self.ndim <= dim < self.ndim:
+        raise DimensionError(
+            f"Dimension out of range (expected to be in range of [{-self.ndim}, {self.ndim - 1}], but got "
+            f"{dim})"
+        )
+    if self.shape[dim] != 3 or other.shape[dim] != 3:
         raise ArgumentError(
             f"linalg.cross: inputs dimension {dim} must have length 3. Got {list(self.shape)} and "
             f"{list(other.shape)}"
