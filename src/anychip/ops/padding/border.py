@@ -67,9 +67,9 @@ def border_kernel(
     source += (plane // channels).to(tl.int64) * s_n + (plane % channels).to(tl.int64) * s_c
     out += (plane // channels).to(tl.int64) * o_n + (plane % channels).to(tl.int64) * o_c
     source += copied_from(d, before_d, D, REFLECT) * s_d
-    row = copied_from(h, before_h, H, REFLECT) * s_h
-    column = copied_from(w, before_w, W, REFLECT) * s_w
-    value = tl.load(source + row[:, None] + column[None, :], mask=keep, other=0)
+    row = copied_from(tl.minimum(h, count_h - 1), before_h, H, REFLECT) * s_h
+    column = copied_from(tl.minimum(w, count_w - 1), before_w, W, REFLECT) * s_w
+    value = tl.load(source + row[:, None] + column[None, :])
     at = d * o_d + (h * o_h)[:, None] + (w * o_w)[None, :]
     tl.store(out + at, value, mask=keep)
 

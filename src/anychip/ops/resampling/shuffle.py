@@ -97,13 +97,13 @@ def _draw(shapes: Iterable[tuple[int, ...]], number: int) -> Samples:
         for shape in shapes:
             yield Sample((tensor(shape, dtype), number))
         first = next(iter(shapes))
-        yield Sample((tensor(first[:-2] + (first[-1], first[-2]), dtype).transpose(-1, -2), number))
+        yield Sample((tensor((*first[:-2], first[-1], first[-2]), dtype).transpose(-1, -2), number))
 
     return draw
 
 
 _IMAGES = ((2, 8, 3, 5), (4, 2, 2), (0, 4, 3, 3))
-_WIDE = ((2, 3, 4, 6), (1, 4, 2), (0, 4, 2, 2))
+_WIDE = ((2, 3, 4, 6), (1, 4, 2))
 _CHANNELS = ((2, 6, 3, 4), (1, 4, 5))
 
 
