@@ -108,3 +108,41 @@ def test_rows_are_read_where_they_lie() -> None:
         case = Case(matmul, "*fp32 *fp32 *fp32 i32 i32 i32 i32 i32", {**tiles, contiguous: 1})
         found = pipeline.explain(case.ttir(), targets.get("znver5")).accesses
         assert {a.verdict for a in found if a.kind == "load"} == verdicts
+
+
+@triton.jit
+def growing(out, a, b, each, N: tl.constexpr, ACC: tl.constexpr, CHAIN: tl.constexpr):
+    """Programs that share a right operand need more of it one after the other, then start anew."""
+    x = tl.program_id(0)
+    i = tl.arange(0, N)
+    place = i[:, None] * N + i[None, :]
+    left = tl.load(a + x * N * N + place)
+    total = tl.zeros((N, N), ACC)
+    for k in range(x % each + 1):
+        right = tl.load(b + (x // each * each + k) * N * N + place)
+        if CHAIN:
+            total = tl.dot(left, right, input_precision="ieee", out_dtype=ACC) - total
+        else:
+            total = tl.dot(tl.load(a + (x + k) * N * N + place), right, total, out_dtype=ACC)
+    tl.store(out + x * N * N + place, total)
+
+
+@pytest.mark.parametrize("chain", [False, True], ids=["waits", "at once"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8], ids=str)
+def test_operands_of_the_program_before(dtype: torch.dtype, chain: bool) -> None:
+    """More iterations than are kept, or fewer; twice, with other numbers at the same addresses."""
+    size, each, heads = 32, 30, 2
+    result, accumulator = TYPES[dtype]
+    programs = each * heads
+    a, b, out = (torch.zeros(n, size, size, dtype=dtype) for n in (programs + each, programs, programs))
+    out = out.to(result)
+    for seed in (1, 3):
+        a.copy_(_numbers((len(a) * size, size), dtype, seed).view_as(a).clamp(-3, 3))
+        b.copy_(_numbers((len(b) * size, size), dtype, seed + 1).view_as(b).clamp(-3, 3))
+        growing[(programs,)](out, a, b, each, size, accumulator, chain)
+        for x in range(programs):
+            total = torch.zeros(size, size).double()
+            for k in range(x % each + 1):
+                right = b[x // each * each + k].double()
+                total = a[x].double() @ right - total if chain else total + a[x + k].double() @ right
+            assert torch.equal(out[x].double(), total)

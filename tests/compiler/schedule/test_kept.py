@@ -34,7 +34,7 @@ def matmul(out, a, b, count, rounds, N: tl.constexpr, HOW: tl.constexpr):
                 y = tl.load(b + (k + i)[:, None] * N + column[None, :], volatile=True)
             else:
                 y = tl.load(b + (k + i)[:, None] * N + column[None, :])
-            total = tl.dot(tl.trans(x), y, total)
+            total = tl.dot(tl.trans(x), y, total * 0.5 if HOW == "chained" else total)
             if HOW == "stored within":
                 tl.store(b + column, i.to(tl.float32))
         if HOW == "again":
@@ -55,6 +55,7 @@ def _kept(steps: list[Step]) -> list[list[str]]:
     [
         ("plain", 1, 2), ("indexed", 1, 2), ("volatile", 1, 0), ("stored before", 1, 0), ("stored within", 1, 0),
         ("counted", 1, 0), ("again", None, 0), ("plain", None, 0),
+        ("chained", 1, 2),
     ],
 )  # fmt: skip
 def test_kept_operands(how: str, rounds: int | None, operands: int) -> None:

@@ -88,7 +88,7 @@ class StepEmitter:
 
     # --- loops and conditions ----------------------------------------------------------------
     def _for(self, step: For) -> None:
-        if step.products:
+        if step.products or step.kept:
             ProductLoop(self, step).emit()
             return
         args = step.op.regions[0].entry.args[1:]

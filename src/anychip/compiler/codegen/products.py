@@ -73,12 +73,13 @@ class ProductLoop:
         more = b.and_(b.icmp(predicate, following, upper), b.icmp("ult", filled, b.int(self.loop.slots, I64)))
         b.cond_br(more, fill, multiply)
         b.place(multiply)
-        zero = b.int(0, I64)
+        slotted = self._set_slots(b.int(0, I64))
         for product in self.loop.products:
-            self.context.slots.update((x, self._first_slot(x, zero)) for x in (product.a, product.b))
             rows = self.rows[product.direct.nest].rows() if product.direct else None
-            emit_dot(self.context, product, filled, rows, self._is_there(product.b))
-        self.context.slots.clear()
+            known = [kept.was_there(filled) for kept in self.kept.values() if kept.kept.buffer is product.b]
+            emit_dot(self.context, product, filled, rows, known[0] if known else None)
+        for buffer in slotted:
+            self.context.slots.pop(buffer, None)
         counter.add(following, b.block)
         past.add(b.add(past.val, filled), b.block)
         self._pass(outer, passed, b.block)
@@ -97,8 +98,7 @@ class ProductLoop:
 
     def _iteration(self, slot: Val) -> None:
         self.context.available.update(a for a in self.body.args[1:] if a.shape)
-        for product in self.loop.products:
-            self.context.slots.update((x, self._first_slot(x, slot)) for x in (product.a, product.b))
+        self._set_slots(slot)
         for step in self.loop.body:
             operand = (self.rows | self.kept).get(step)  # type: ignore[arg-type]
             if operand is None:
@@ -106,63 +106,77 @@ class ProductLoop:
             else:
                 operand.iteration(slot)
 
-    def _is_there(self, buffer: Buffer) -> Val | None:
-        """Whether the program before packed the run at hand; None if it never stays."""
-        return next((kept.there for kept in self.kept.values() if kept.buffer is buffer), None)
-
-    def _first_slot(self, buffer: Buffer, slot: Val) -> Val:
-        """Where slot `slot` of the run at hand is in a buffer, which may hold several runs."""
-        runs = [kept.first_slot for kept in self.kept.values() if kept.buffer is buffer]
-        return self.b.add(runs[0], slot) if runs else slot
+    def _set_slots(self, slot: Val) -> list[Buffer]:
+        """Let the packed operands be those of slot `slot` of the run at hand."""
+        slots = {buffer: slot for product in self.loop.products for buffer in (product.a, product.b)}
+        slots |= {kept.kept.buffer: kept.slot(slot) for kept in self.kept.values()}
+        self.context.slots.update(slots)
+        return [*slots, *(kept.kept.bias for kept in self.kept.values() if kept.kept.bias is not None)]
 
 
 class KeptPanels:
-    """An operand that is packed only if the program before did not pack the same."""
+    """An operand whose tiles are packed only if the program before did not pack the same.
+
+    Tiles are packed in the order of the iterations: it is enough to know how many of them are there.
+    """
 
     def __init__(self, steps: StepEmitter, kept: Kept, slots: int):
         b = self.b = steps.b
         self.context = steps.context
-        self.nest = kept.nest
-        self.buffer = kept.buffer
-        self.keys = kept.keys
-        self.more = kept.more
-        self.runs = kept.runs
+        self.kept = kept
         self.slots = slots
-        self.valid = b.variable(b.int(0, I1))
+        self.room = b.int(1 if kept.constant else kept.runs * slots, I64)
+        self.count = b.variable(b.int(0, I64))
         self.known = [b.variable(b.null(register_type(key.element))) for key in kept.keys]
-        self.same = self.there = b.int(0, I1)
-        self.first_slot = b.int(0, I64)
+        self.past = self.there = self.first_slot = b.int(0, I64)
 
     def begin(self) -> None:
         """Before the loop: compare the scalars with those of the program before."""
         b = self.b
-        self.same = b.load(I1, self.valid, 1)
-        for key, slot in zip(self.keys, self.known, strict=True):
+        same = Val("true", I1)
+        for key, slot in zip(self.kept.keys, self.known, strict=True):
             value = self.context.scalars[key]
             before = b.load(value.type, slot, 1)
+            b.store(value, slot, 1)
             if value.type.is_float:
                 bits = f"i{value.type.bits}"
                 value, before = b.cast("bitcast", value, bits), b.cast("bitcast", before, bits)
-            self.same = b.and_(self.same, b.icmp("eq", value, before))
-            b.store(self.context.scalars[key], slot, 1)
-        b.store(b.int(1, I1), self.valid, 1)
+            same = b.and_(same, b.icmp("eq", value, before))
+        there = b.load(I64, self.count, 8)
+        b.store(b.select(same, there, b.int(0, I64)), self.count, 8)
 
     def begin_run(self, past: Val) -> None:
         """Before the first iteration of a run, which `past` iterations came before."""
         b = self.b
-        room = b.int(self.runs * self.slots, I64)
-        self.first_slot = b.call("llvm.umin.i64", I64, [past, room])
-        run = b.lshr(self.first_slot, b.int(self.slots.bit_length() - 1, I64))
-        self.context.slots.update((buffer, run) for buffer in self.more)
-        self.there = b.and_(self.same, b.icmp("ult", past, room))
+        self.there = b.load(I64, self.count, 8)
+        if self.kept.constant:
+            return
+        self.past = past
+        self.first_slot = b.call("llvm.umin.i64", I64, [past, self.room])
+        if self.kept.bias is not None:
+            run = b.lshr(self.first_slot, b.int(self.slots.bit_length() - 1, I64))
+            self.context.slots[self.kept.bias] = run
+
+    def slot(self, slot: Val) -> Val:
+        """Where slot `slot` of the run at hand is in the buffer."""
+        return self.first_slot if self.kept.constant else self.b.add(self.first_slot, slot)
+
+    def was_there(self, filled: Val) -> Val:
+        """Whether the `filled` tiles of the run were packed before it began."""
+        return self.b.icmp("ule", self.b.add(self.past, filled), self.there)
 
     def iteration(self, slot: Val) -> None:
         """Pack the tile of one iteration, unless it is there."""
-        pack, done = self.b.label("pack"), self.b.label("packed")
-        self.b.cond_br(self.there, done, pack)
-        self.b.place(pack)
-        NestEmitter(self.context, self.nest).emit()
-        self.b.place(done)
+        b = self.b
+        number = self.past if self.kept.constant else b.add(self.past, slot)
+        pack, done = b.label("pack"), b.label("packed")
+        count = b.load(I64, self.count, 8)
+        b.cond_br(b.icmp("ult", number, count), done, pack)
+        b.place(pack)
+        NestEmitter(self.context, self.kept.nest).emit()
+        following = b.add(number, b.int(1, I64))
+        b.store(b.select(b.icmp("ule", following, self.room), following, count), self.count, 8)
+        b.place(done)
 
 
 class LeftRows:

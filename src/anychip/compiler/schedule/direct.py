@@ -34,7 +34,7 @@ def direct_rows(loop: For, product: Dot, structure: Structure, buffers: dict[Val
     if not _goes_on(loop.op, load, structure):
         return None
     packed.any_order = False
-    return Direct(load, nest, Buffer(f"{packed.name}.rows", packed.shape[:1], I64))
+    return Direct(load, nest, packed, Buffer(f"{packed.name}.rows", packed.shape[:1], I64))
 
 
 def _only_computes(step: Step) -> bool:

@@ -12,7 +12,7 @@ from ..analysis.effects import ProgramOrder
 from ..ir.core import Func, Op, Value
 from ..ir.types import I32
 from .placement import is_inline_op
-from .steps import Buffer, Dot, For, Kept, Nest, Scalar, Write
+from .steps import Buffer, Dot, For, Kept, Nest, Write
 
 KEPT_BYTES = 1 << 19
 """The most that the kept panels of one operand may fill: half of a second-level cache."""
@@ -25,35 +25,51 @@ def keep_operands(loop: For, func: Func, order: ProgramOrder) -> list[Kept]:
     """What `loop` packs for its products and need not pack again; gives these buffers room for it."""
     if not _runs_once(loop.op, func) or not _memory_stays(loop.op, order):
         return []
-    found = []
-    in_place = {product.direct.nest for product in loop.products if product.direct is not None}
-    packed = {buffer for product in loop.products for buffer in (product.a, product.b)}
-    for nest in loop.body:
-        if isinstance(nest, Scalar):
-            continue
-        if not isinstance(nest, Nest):
-            return []
-        root = nest.roots[0]
-        if not isinstance(root, Write):
-            return []
-        if len(nest.roots) > 1 or nest in in_place or root.buffer not in packed:
-            continue
-        keys = _scalars(root.value, loop.op, func.args)
-        runs = KEPT_BYTES // root.buffer.bytes
-        if keys is not None and len(keys) <= MOST_SCALARS and runs:
-            root.buffer.slots *= runs + 1
-            more = [_bias(product, runs + 1) for product in loop.products if product.b is root.buffer]
-            found.append(
-                Kept(nest, root.buffer, keys, runs, [buffer for buffer in more if buffer is not None])
-            )
-    return found
+    products = [*loop.products, *(step for step in loop.body if isinstance(step, Dot))]
+    packed = {
+        buffer: product
+        for product in products
+        if len(product.out.shape) == 2
+        for buffer in (product.a, product.b)
+        if product.direct is None or buffer is not product.direct.packed
+    }
+    nests = [step for step in loop.body if isinstance(step, Nest) and len(step.roots) == 1]
+    writes = [
+        (nest, root) for nest in nests if isinstance(root := nest.roots[0], Write) and root.buffer in packed
+    ]
+    found = [_kept(nest, root, loop, packed[root.buffer], func.args) for nest, root in writes]
+    most = KEPT_BYTES // max(1, sum(kept is not None and not kept.constant for kept in found))
+    for kept in found:
+        if kept is not None:
+            _make_room(kept, packed[kept.buffer], most)
+    return [kept for kept in found if kept is not None and kept.runs]
 
 
-def _bias(product: Dot, runs: int) -> Buffer | None:
-    """Room for the sums of the columns of the right operand, for each run; None if none are needed."""
-    if product.instruction is not None and product.instruction.unsigned_left:
-        product.bias = Buffer(f"{product.b.name}.bias", product.out.shape[-1:], I32, slots=runs)
-    return product.bias
+def _kept(nest: Nest, root: Write, loop: For, product: Dot, arguments: list[Value]) -> Kept | None:
+    """How what `root` packs is kept; None if it cannot be."""
+    found = _scalars(root.value, loop.op, arguments)
+    if found is None:
+        return None
+    keys, constant = found
+    waits = product in loop.products
+    if waits and product.instruction is not None and product.instruction.unsigned_left:
+        keys = [*keys, loop.op.operands[1]]
+    if len(keys) > MOST_SCALARS:
+        return None
+    return Kept(nest, root.buffer, keys, constant and not waits)
+
+
+def _make_room(kept: Kept, product: Dot, most: int) -> None:
+    """Give a kept operand room for as many runs of iterations as fit into `most` bytes."""
+    kept.runs = 1 if kept.constant else most // kept.buffer.bytes
+    if kept.constant or not kept.runs:
+        return
+    if kept.buffer.slots == 1:
+        kept.buffer.slot_axis = 0
+    kept.buffer.slots *= kept.runs + 1
+    if kept.buffer is product.b and product.instruction is not None and product.instruction.unsigned_left:
+        product.bias = Buffer(f"{kept.buffer.name}.bias", product.out.shape[-1:], I32, slots=kept.runs + 1)
+        kept.bias = product.bias
 
 
 def _runs_once(op: Op, func: Func) -> bool:
@@ -70,11 +86,12 @@ def _memory_stays(op: Op, order: ProgramOrder) -> bool:
     return all(w.name == "tt.store" and order.position[w] > order.end[op] for w in order.writes)
 
 
-def _scalars(value: Value, loop: Op, arguments: list[Value]) -> list[Value] | None:
-    """The scalars from outside `loop` that decide what `value` is in each iteration; None if anything
-    else does. Arguments of the kernel are the same in all programs."""
+def _scalars(value: Value, loop: Op, arguments: list[Value]) -> tuple[list[Value], bool] | None:
+    """The scalars from outside `loop` that decide what `value` is in each iteration, and whether it is the
+    same in all; None if anything else matters. Arguments of the kernel are the same in all programs."""
     body = loop.regions[0].entry
     inside = set(body.ops)
+    constant = True
     keys: list[Value] = []
     seen: set[Value] = set()
     pending = [value]
@@ -85,8 +102,9 @@ def _scalars(value: Value, loop: Op, arguments: list[Value]) -> list[Value] | No
         seen.add(value)
         op = value.defining_op
         if value.owner is body:
+            constant = False
             index = body.args.index(value)
-            pending += loop.operands[:3]
+            pending += [loop.operands[0], loop.operands[2]]
             if index:
                 pending += [loop.operands[index + 2], body.terminator.operands[index - 1]]
         elif value in arguments or (op is not None and op.name == "arith.constant"):
@@ -97,4 +115,4 @@ def _scalars(value: Value, loop: Op, arguments: list[Value]) -> list[Value] | No
             return None
         else:
             pending += op.operands
-    return keys
+    return keys, constant

@@ -463,10 +463,9 @@ class Scheduler:
             self._touch(buffer, last)
         found.kept = keep_operands(found, self.func, self.order)
         for kept in found.kept:
-            for buffer in (kept.buffer, *kept.more):
-                self.lifetimes.setdefault(buffer, arena.Lifetime(0, 0))
-                self._touch(buffer, 0)
-                self._touch(buffer, len(self.order.position))
+            for buffer in (kept.buffer, kept.bias):
+                if buffer is not None:
+                    self.lifetimes[buffer] = arena.Lifetime(0, len(self.order.position))
         self.steps.append(found)
 
     def _body(self, block: Block, targets: list[Buffer | None], operands: slice = slice(None)) -> list[Step]:

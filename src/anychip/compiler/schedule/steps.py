@@ -165,19 +165,22 @@ class Direct:
 
     load: Op
     nest: Nest
+    packed: Buffer
     table: Buffer
 
 
 @dataclass(eq=False, slots=True)
 class Kept:
     """An operand of products in a loop, packed by `nest`, that stays right for the next program when the
-    scalars `keys` are the same. `buffer` and `more` have room for `runs` runs of iterations, and one more."""
+    scalars `keys` are the same. `buffer` has room for `runs` runs of iterations and one more, and so has
+    `bias`, where sums of columns are kept with it. `constant`: it is the same in every iteration."""
 
     nest: Nest
     buffer: Buffer
     keys: list[Value]
-    runs: int
-    more: list[Buffer]
+    constant: bool = False
+    runs: int = 0
+    bias: Buffer | None = None
 
 
 @dataclass(eq=False, slots=True)
