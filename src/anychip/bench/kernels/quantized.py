@@ -21,28 +21,29 @@ and weight j + GROUP / 2 in its high half, so that unpacking moves nothing acros
 
 
 @triton.jit
-def weight_only_kernel(out, x, weight, scale, N, K, BN: tl.constexpr, BK: tl.constexpr):
-    """out[n] = scale[n] * sum over k of x[k] weight[n, k], the weight in int8."""
-    row = tl.program_id(0) * BN + tl.arange(0, BN)
+def weight_only_kernel(out, x, weight, scale, N, K, ROWS: tl.constexpr, BK: tl.constexpr):
+    """out[n] = scale[n] * sum over k of x[k] weight[n, k], the weight in int8; ROWS rows one by one, so
+    that memory is read in order."""
     inner = tl.arange(0, BK)
-    total = tl.zeros((BN, BK), tl.float32)
-    for k in range(0, K, BK):
-        inside = (row < N)[:, None] & (inner < K - k)[None, :]
-        w = tl.load(weight + row[:, None] * K + (k + inner)[None, :], mask=inside, other=0)
-        v = tl.load(x + k + inner, mask=inner < K - k, other=0.0)
-        total += w.to(tl.float32) * v[None, :]
-    result = tl.sum(total, 1) * tl.load(scale + row, mask=row < N)
-    tl.store(out + row, result, mask=row < N)
+    first = tl.program_id(0) * ROWS
+    for row in range(first, tl.minimum(first + ROWS, N)):
+        total = tl.zeros((BK,), tl.float32)
+        for k in range(0, K, BK):
+            inside = inner < K - k
+            w = tl.load(weight + row.to(tl.int64) * K + k + inner, mask=inside, other=0)
+            total += w.to(tl.float32) * tl.load(x + k + inner, mask=inside, other=0.0)
+        tl.store(out + row, tl.sum(total, 0) * tl.load(scale + row))
 
 
 @triton.jit
 def weight_only_int4_kernel(out, x, weight, scale, N, K, BN: tl.constexpr, GROUP: tl.constexpr):
-    """out[n] = sum over k of x[k] (weight[n, k] - 8) scale[k / GROUP, n], the weight in four bits."""
+    """out[n] = sum over k of x[k] (weight[n, k] - 8) scale[k / GROUP, n], the weight in four bits. What
+    the 8 takes away is the same for all rows."""
     HALF: tl.constexpr = GROUP // 2
     row = tl.program_id(0) * BN + tl.arange(0, BN)
     lane = tl.arange(0, HALF)
     inside = row < N
-    total = tl.zeros((BN, HALF), tl.float32)
+    total = tl.zeros((BN,), tl.float32)
     for group in range(K // GROUP):
         packed = tl.load(
             weight + (row * (K // 2))[:, None] + (group * HALF + lane)[None, :], mask=inside[:, None], other=0
@@ -50,10 +51,9 @@ def weight_only_int4_kernel(out, x, weight, scale, N, K, BN: tl.constexpr, GROUP
         factor = tl.load(scale + group * N + row, mask=inside, other=0.0).to(tl.float32)
         low = tl.load(x + group * GROUP + lane).to(tl.float32)
         high = tl.load(x + group * GROUP + HALF + lane).to(tl.float32)
-        first = ((packed & 15) - 8).to(tl.float32) * low[None, :]
-        second = ((packed >> 4) - 8).to(tl.float32) * high[None, :]
-        total += (first + second) * factor[:, None]
-    tl.store(out + row, tl.sum(total, 1).to(out.dtype.element_ty), mask=inside)
+        products = (packed & 15).to(tl.float32) * low[None, :] + (packed >> 4).to(tl.float32) * high[None, :]
+        total += (tl.sum(products, 1) - 8.0 * tl.sum(low + high, 0)) * factor
+    tl.store(out + row, total.to(out.dtype.element_ty), mask=inside)
 
 
 # ---- callables ------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def weight_only(x: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor) -> t
     """scale * (weight x) for int8 weights [n, k] and an f32 vector [k]."""
     n, k = weight.shape
     out = torch.empty(n, dtype=x.dtype)
-    weight_only_kernel[(triton.cdiv(n, 16),)](out, x, weight, scale, n, k, BN=16, BK=128)
+    weight_only_kernel[(triton.cdiv(n, 16),)](out, x, weight, scale, n, k, ROWS=16, BK=128)
     return out
 
 
@@ -71,7 +71,7 @@ def weight_only_int4(x: torch.Tensor, packed: torch.Tensor, scale: torch.Tensor)
     """The product with weights that `pack` made [n, k / 2], scales [k / GROUP, n] and a vector [k]."""
     n, half = packed.shape
     out = torch.empty(n, dtype=x.dtype)
-    weight_only_int4_kernel[(triton.cdiv(n, 16),)](out, x, packed, scale, n, 2 * half, BN=16, GROUP=GROUP)
+    weight_only_int4_kernel[(triton.cdiv(n, 64),)](out, x, packed, scale, n, 2 * half, BN=64, GROUP=GROUP)
     return out
 
 
