@@ -1,0 +1,21 @@
+"""Fused operators for language models: `anychip.llm.rms_norm(x, weight)`. Each runs as kernels of ours on
+whatever chip holds the tensors, and is differentiable where its page in docs/llm.md says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .registry import Fused, operators
+
+__all__ = ["Fused", "operators"]
+
+
+def __getattr__(name: str) -> Any:
+    record = operators().get(name)
+    if record is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return record.function
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *operators()})
