@@ -21,22 +21,19 @@ PANDA = (
     (-0.0825, 0.384, -math.pi / 2), (0.0, 0.0, math.pi / 2), (0.088, 0.0, math.pi / 2),
 )  # fmt: skip
 TABLE = torch.tensor([(a, d, math.cos(alpha), math.sin(alpha)) for a, d, alpha in PANDA])
-BLOCK = 4
 
 
 @triton.jit
-def frames_kernel(angles, table, frames, configurations, JOINTS: tl.constexpr, BLOCK: tl.constexpr):
-    """frames[c, j] is the pose of joint j as a 3 x 4 matrix: rotation, then position."""
-    c = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    inside = c < configurations
-    one = tl.full([BLOCK], 1.0, tl.float32)
-    zero = tl.zeros([BLOCK], tl.float32)
-    xx, xy, xz = one, zero, zero
-    yx, yy, yz = zero, one, zero
-    zx, zy, zz = zero, zero, one
-    px, py, pz = zero, zero, zero
+def frames_kernel(angles, table, frames, JOINTS: tl.constexpr):
+    """frames[c, j] is the pose of joint j as a 3 x 4 matrix: rotation, then position. One configuration a
+    program, all in scalars: the smallest code."""
+    c = tl.program_id(0)
+    xx, xy, xz = 1.0, 0.0, 0.0
+    yx, yy, yz = 0.0, 1.0, 0.0
+    zx, zy, zz = 0.0, 0.0, 1.0
+    px, py, pz = 0.0, 0.0, 0.0
     for j in range(JOINTS):
-        angle = tl.load(angles + c * JOINTS + j, mask=inside, other=0.0)
+        angle = tl.load(angles + c * JOINTS + j)
         a = tl.load(table + 4 * j)
         d = tl.load(table + 4 * j + 1)
         ca = tl.load(table + 4 * j + 2)
@@ -52,41 +49,40 @@ def frames_kernel(angles, table, frames, configurations, JOINTS: tl.constexpr, B
         yx, yy, yz = cos * ux - sin * xx, cos * uy - sin * xy, cos * uz - sin * xz
         xx, xy, xz = cos * xx + sin * ux, cos * xy + sin * uy, cos * xz + sin * uz
         at = frames + (c * JOINTS + j) * 12
-        tl.store(at, xx, mask=inside)
-        tl.store(at + 1, yx, mask=inside)
-        tl.store(at + 2, zx, mask=inside)
-        tl.store(at + 3, px, mask=inside)
-        tl.store(at + 4, xy, mask=inside)
-        tl.store(at + 5, yy, mask=inside)
-        tl.store(at + 6, zy, mask=inside)
-        tl.store(at + 7, py, mask=inside)
-        tl.store(at + 8, xz, mask=inside)
-        tl.store(at + 9, yz, mask=inside)
-        tl.store(at + 10, zz, mask=inside)
-        tl.store(at + 11, pz, mask=inside)
+        tl.store(at, xx)
+        tl.store(at + 1, yx)
+        tl.store(at + 2, zx)
+        tl.store(at + 3, px)
+        tl.store(at + 4, xy)
+        tl.store(at + 5, yy)
+        tl.store(at + 6, zy)
+        tl.store(at + 7, py)
+        tl.store(at + 8, xz)
+        tl.store(at + 9, yz)
+        tl.store(at + 10, zz)
+        tl.store(at + 11, pz)
 
 
 @triton.jit
-def jacobian_kernel(frames, jacobian, columns, JOINTS: tl.constexpr, BLOCK: tl.constexpr):
+def jacobian_kernel(frames, jacobian, JOINTS: tl.constexpr):
     """jacobian[c, :, j]: how the hand moves (rows 0 to 2) and turns (rows 3 to 5) with joint j."""
-    n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    inside = n < columns
-    c = n // JOINTS
-    at = frames + n * 12
+    j = tl.program_id(0)
+    c = tl.program_id(1)
+    at = frames + (c * JOINTS + j) * 12
     hand = frames + (c * JOINTS + JOINTS - 1) * 12
-    zx = tl.load(at + 2, mask=inside, other=0.0)
-    zy = tl.load(at + 6, mask=inside, other=0.0)
-    zz = tl.load(at + 10, mask=inside, other=0.0)
-    x = tl.load(hand + 3, mask=inside, other=0.0) - tl.load(at + 3, mask=inside, other=0.0)
-    y = tl.load(hand + 7, mask=inside, other=0.0) - tl.load(at + 7, mask=inside, other=0.0)
-    z = tl.load(hand + 11, mask=inside, other=0.0) - tl.load(at + 11, mask=inside, other=0.0)
-    to = jacobian + c * 6 * JOINTS + n % JOINTS
-    tl.store(to, zy * z - zz * y, mask=inside)
-    tl.store(to + JOINTS, zz * x - zx * z, mask=inside)
-    tl.store(to + 2 * JOINTS, zx * y - zy * x, mask=inside)
-    tl.store(to + 3 * JOINTS, zx, mask=inside)
-    tl.store(to + 4 * JOINTS, zy, mask=inside)
-    tl.store(to + 5 * JOINTS, zz, mask=inside)
+    zx = tl.load(at + 2)
+    zy = tl.load(at + 6)
+    zz = tl.load(at + 10)
+    x = tl.load(hand + 3) - tl.load(at + 3)
+    y = tl.load(hand + 7) - tl.load(at + 7)
+    z = tl.load(hand + 11) - tl.load(at + 11)
+    to = jacobian + c * 6 * JOINTS + j
+    tl.store(to, zy * z - zz * y)
+    tl.store(to + JOINTS, zz * x - zx * z)
+    tl.store(to + 2 * JOINTS, zx * y - zy * x)
+    tl.store(to + 3 * JOINTS, zx)
+    tl.store(to + 4 * JOINTS, zy)
+    tl.store(to + 5 * JOINTS, zz)
 
 
 def kinematics(angles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -94,9 +90,8 @@ def kinematics(angles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     count = angles.shape[0]
     frames = torch.empty(count, JOINTS, 3, 4)
     jacobian = torch.empty(count, 6, JOINTS)
-    frames_kernel[(triton.cdiv(count, BLOCK),)](angles, TABLE, frames, count, JOINTS, BLOCK)
-    columns = count * JOINTS
-    jacobian_kernel[(triton.cdiv(columns, BLOCK),)](frames, jacobian, columns, JOINTS, BLOCK)
+    frames_kernel[(count,)](angles, TABLE, frames, JOINTS)
+    jacobian_kernel[(JOINTS, count)](frames, jacobian, JOINTS)
     return frames, jacobian
 
 

@@ -40,21 +40,23 @@ def conform(
             raise
         raise MissingExtra("conform", "PyTorch", "pip install 'anychip[torch,edge]'") from None
     names = chosen(ops or ())
-    made: list[dict[str, Any]] = []
-    for identifier in chip:
-        ledger = LEDGERS / f"{identifier}.json"
+    ledgers = {identifier: LEDGERS / f"{identifier}.json" for identifier in chip}
+    running = []
+    for identifier, ledger in ledgers.items():
         if not resume:
             ledger.unlink(missing_ok=True)
-        campaign = campaigns.begin(identifier, ledger, compile_only=compile_only)
-        if campaign.reason:
-            messages.print(f"{identifier}: {campaign.reason}; kernels are compiled only")
-        with progress(quiet=as_json) as shown:
-            task = shown.add_task(identifier, total=len(names), completed=len(campaign.done & set(names)))
-            campaigns.run(campaign, names, ledger, lambda _, t=task: shown.advance(t))
-        made.append(chip_record.record(campaign))
-        if write and not ops:
-            messages.print(f"{identifier}: record in {chip_record.write(campaign)}")
-            ledger.unlink(missing_ok=True)
+        running.append(campaigns.begin(identifier, ledger, compile_only=compile_only))
+        if running[-1].reason:
+            messages.print(f"{identifier}: {running[-1].reason}; kernels are compiled only")
+    done = set(names).intersection(*(campaign.done for campaign in running))
+    with progress(quiet=as_json) as shown:
+        task = shown.add_task(", ".join(chip), total=len(names), completed=len(done))
+        campaigns.run(running, names, ledgers, lambda _: shown.advance(task))
+    made = [chip_record.record(campaign) for campaign in running]
+    if write and not ops:
+        for campaign in running:
+            messages.print(f"{campaign.chip}: record in {chip_record.write(campaign)}")
+            ledgers[campaign.chip].unlink(missing_ok=True)
     if as_json:
         write_json(made)
     else:

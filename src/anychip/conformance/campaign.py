@@ -1,5 +1,5 @@
-"""A run of the operators on one chip: batches of operators are recorded here, compiled for the chip,
-replayed under its emulator and judged. Flows in: a chip's or target's name. Flows out: the chip's record.
+"""A run of the operators on some chips: batches of operators are recorded here, compiled for each chip,
+replayed under its emulator and judged. Flows in: names of chips or targets. Flows out: their proofs.
 
 Done operators are kept in a ledger, so that an interrupted run goes on where it ended.
 """
@@ -9,9 +9,10 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -95,17 +96,27 @@ def begin(chip: str, ledger: Path | None = None, *, compile_only: bool = False) 
 
 
 def run(
-    campaign: Campaign,
+    campaigns: Sequence[Campaign],
     names: Sequence[str] = (),
-    ledger: Path | None = None,
+    ledgers: Mapping[str, Path] = MappingProxyType({}),
     on_operator: Callable[[str], None] | None = None,
 ) -> None:
-    """Prove operators (all of them without `names`) that are not done."""
-    rest = [name for name in chosen(names) if name not in campaign.done]
+    """Prove operators (all of them without `names`) that are not done, on several chips at once: trials are
+    run and recorded here once. `ledgers` are by chip."""
+    rest = [name for name in chosen(names) if any(name not in campaign.done for campaign in campaigns)]
     for batch in _batches(rest):
-        _batch(campaign, batch, on_operator)
-        if ledger is not None:
-            _write(campaign, ledger)
+        kernels = Kernels()
+        told = [
+            Told(name, dtype, _recorded(name, dtype, kernels)) for name in batch for dtype in dtypes_of(name)
+        ]
+        for campaign in campaigns:
+            done = campaign.done
+            _prove(campaign, [one for one in told if one.operator not in done], kernels)
+            if campaign.chip in ledgers:
+                _write(campaign, ledgers[campaign.chip])
+        for name in batch:
+            if on_operator is not None:
+                on_operator(name)
 
 
 def _batches(names: Sequence[str]) -> Iterator[list[str]]:
@@ -114,26 +125,27 @@ def _batches(names: Sequence[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _batch(campaign: Campaign, names: Sequence[str], on_operator: Callable[[str], None] | None) -> None:
-    kernels = Kernels()
-    told: list[tuple[Proof, list[Recording]]] = []
-    for name in names:
-        for dtype in dtypes_of(name):
-            told.append((_proof(name, dtype), _recorded(name, dtype, kernels)))
-        if on_operator is not None:
-            on_operator(name)
-    codes = _compile(campaign, kernels)
-    recordings = [recording for _, own in told for recording in own]
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An operator's trials in a dtype, as they went here."""
+
+    operator: str
+    dtype: torch.dtype
+    recordings: list[Recording]
+
+
+def _prove(campaign: Campaign, told: Sequence[Told], kernels: Kernels) -> None:
+    """Add the proofs of recorded trials on one chip."""
+    recordings = [recording for one in told for recording in one.recordings]
+    used = set().union(*(recording.case.kernels for recording in recordings))
+    codes = _compile(campaign, {name: text for name, text in kernels.texts.items() if name in used})
     answers = _replayed(campaign, recordings, codes)
     with disabled():
-        for proof, own in told:
-            for recording in own:
+        for one in told:
+            proof = Proof(RECORD + one.operator, str(one.dtype).removeprefix("torch."))
+            for recording in one.recordings:
                 _judge(campaign, recording, answers.get(id(recording)), codes, proof)
             campaign.proofs.append(proof)
-
-
-def _proof(name: str, dtype: torch.dtype) -> Proof:
-    return Proof(RECORD + name, str(dtype).removeprefix("torch."))
 
 
 def _recorded(name: str, dtype: torch.dtype, kernels: Kernels) -> list[Recording]:
@@ -142,9 +154,9 @@ def _recorded(name: str, dtype: torch.dtype, kernels: Kernels) -> list[Recording
         return [record(trial, kernels) for trial in made]
 
 
-def _compile(campaign: Campaign, kernels: Kernels) -> dict[str, KernelCode]:
+def _compile(campaign: Campaign, texts: Mapping[str, str]) -> dict[str, KernelCode]:
     """The kernels for what is run; where that is another form of the target, for the target as well."""
-    wanted = [ForeignKernel(name, text) for name, text in kernels.texts.items()]
+    wanted = [ForeignKernel(name, text) for name, text in texts.items()]
     runs = campaign.core.runs if campaign.core is not None else campaign.target
     codes = {}
     for done in compile_for(runs.name, wanted, assembly=False):
