@@ -1,6 +1,7 @@
 """How long kernels take to compile, from TTIR text to object code, in a new process.
 
-Flows in: names and texts of kernels. Flows out: for each its seconds, and the seconds of each stage.
+Flows in: cases, or names and texts of kernels. Flows out: for each its seconds, and the seconds of each
+stage.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import torch
+
+from ..runtime import launches
+from .case import Case
 
 GOAL_MS = 80.0
 """The median over the suite that is promised."""
@@ -40,6 +46,14 @@ class Compiled:
     def cells(self) -> tuple[str, ...]:
         """A line of a table."""
         return self.kernel, f"{self.seconds * 1e3:.1f}", f"{self.stages['llvm'] * 1e3:.1f}", str(self.lines)
+
+
+def kernels(case: Case) -> list[tuple[str, str]]:
+    """The kernels that a case launches, by name and TTIR text."""
+    work = case.make()
+    with launches.record() as recorded, torch.no_grad():
+        work.ours(*work.arguments)
+    return [(launch.kernel, launch.origin.ttir()) for launch in recorded if launch.origin is not None]
 
 
 def measure(kernels: Sequence[tuple[str, str]]) -> list[Compiled]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,6 @@ from .console import messages, output, progress, table, write_json
 from .errors import CommandError, MissingExtra, did_you_mean
 
 if TYPE_CHECKING:
-    from ..bench.case import Case
     from ..bench.figures import ModelRun
     from ..bench.report import Circumstances
     from ..bench.roofs import Roofs
@@ -239,8 +238,12 @@ def compile_verb(
     cases = suite.cases(patterns or [])
     with progress(quiet=output_format != "table" and not messages.is_terminal) as display:
         task = display.add_task("", total=len(cases) + 1)
-        step = lambda what: display.update(task, description=what, advance=1)  # noqa: E731
-        found = compiling.measure(_kernels(cases, step))
+        texts: dict[str, str] = {}
+        for case in cases:
+            display.update(task, description=case.label, advance=1)
+            texts.update((text, name) for name, text in compiling.kernels(case))
+        display.update(task, description="compiling")
+        found = compiling.measure([(name, text) for text, name in texts.items()])
     lines = [kernel.cells() for kernel in found]
     if output_format == "json":
         write_json({"median_ms": compiling.median_ms(found), "kernels": [asdict(kernel) for kernel in found]})
@@ -284,43 +287,17 @@ def page_verb(
             raise CommandError(f"{path} has no section {name!r}.", did_you_mean(name, known))
     with progress() as display:
         task = display.add_task("", total=None)
-        content = bench_page.measured(
+        for name, content in bench_page.measured(
             section or known,
             seconds,
             tutorials,
             _threads(),
             _command(),
             None if skip_model else _model_run,
-            _kernels,
             lambda what: display.update(task, description=what),
-        )
-    path.write_text(page.replaced(text, content), encoding="utf-8")
-
-
-def _kernels(cases: Sequence[Case], step: Callable[[str], None]) -> list[tuple[str, str]]:
-    """The kernels that the cases launch, each once, by name and TTIR text."""
-    import tempfile
-
-    import torch
-    from triton import knobs
-
-    from .compilations import compilations
-
-    texts: dict[str, str] = {}
-    before = knobs.cache.dir
-    with tempfile.TemporaryDirectory() as folder:
-        knobs.cache.dir = folder
-        try:
-            for case in cases:
-                step(case.label)
-                work = case.make()
-                with compilations() as made, torch.no_grad():
-                    work.ours(*work.arguments)
-                for one in made:
-                    texts.setdefault(one.ttir, one.kernel)
-        finally:
-            knobs.cache.dir = before
-    return [(kernel, text) for text, kernel in texts.items()]
+        ):
+            text = page.replaced(text, {name: content})
+            path.write_text(text, encoding="utf-8")
 
 
 @application.command("figures")

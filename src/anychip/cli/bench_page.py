@@ -1,12 +1,11 @@
 """`anychip bench page`: measures everything that the performance page shows and writes its tables.
 
-Flows in: the page, how long a row may take, where Triton's tutorials are. Flows out: the page with new
-tables.
+Flows in: the page, how long a row may take, where Triton's tutorials are. Flows out: its sections.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,40 +32,41 @@ FIGURE_TITLES = ("what", "measured", "goal", "reached", "how")
 
 def measured(
     sections: Sequence[str], seconds: float, tutorials_folder: Path | None, threads: int, command: str,
-    model_run: Callable[[], Any] | None, kernels: Callable[[Sequence[Case], Step], list[tuple[str, str]]],
-    step: Step,
-) -> dict[str, str]:  # fmt: skip
-    """The content of the wanted sections. `kernels` gives the suite's kernels as TTIR, `model_run` what
-    the figures need of the model (None: they go without)."""
+    model_run: Callable[[], Any] | None, step: Step,
+) -> Iterator[tuple[str, str]]:  # fmt: skip
+    """The wanted sections by name, each as soon as it is measured. `model_run` gives what the figures need
+    of the model (None: they go without)."""
     import torch
 
     where = report.circumstances(command).sentence() + "\n"
-    found: dict[str, str] = {}
     if "figures" in sections:
         tutorial = None
         if tutorials_folder is not None:
             tutorial = load_name(tutorials_folder / tutorials.MATMUL, "matmul_kernel")
         lines = [figure.cells() for figure in figures.measure(step, model_run, tutorial)]
-        found["figures"] = f"{where}\n{report.table_markdown(FIGURE_TITLES, lines)}"
+        yield "figures", f"{where}\n{report.table_markdown(FIGURE_TITLES, lines)}"
     if "suite" in sections:
-        found["suite"] = _suite(threads, seconds, command, step)
+        yield "suite", _suite(threads, seconds, command, step)
     if "suite, one thread" in sections:
         torch.set_num_threads(1)
-        found["suite, one thread"] = _suite(1, seconds, command, step, with_peers=False)
+        yield "suite, one thread", _suite(1, seconds, command, step, with_peers=False)
         torch.set_num_threads(threads)
     if "tutorials" in sections and tutorials_folder is not None:
         folder = tutorials_folder
         cases = tutorials.cases(lambda file, name: load_name(folder / file, name))
         limits = roofs.measure(threads)
         rows = _rows(cases, (), limits, seconds, step)
-        found["tutorials"] = report.as_markdown(rows, report.circumstances(command), limits)
+        yield "tutorials", report.as_markdown(rows, report.circumstances(command), limits)
     if "scaling" in sections:
-        found["scaling"] = f"{where}\n{_scaling(threads, seconds, step)}"
+        yield "scaling", f"{where}\n{_scaling(threads, seconds, step)}"
     if "compiling" in sections:
+        texts: dict[str, str] = {}
+        for case in suite.cases():
+            step(f"kernels of {case.label}")
+            texts.update((text, name) for name, text in compiling.kernels(case))
         step("compiling the suite's kernels")
-        compiled = compiling.measure(kernels(suite.cases(), step))
-        found["compiling"] = f"{where}\n{compiling_text(compiled)}"
-    return found
+        compiled = compiling.measure([(name, text) for text, name in texts.items()])
+        yield "compiling", f"{where}\n{compiling_text(compiled)}"
 
 
 def _suite(threads: int, seconds: float, command: str, step: Step, with_peers: bool = True) -> str:

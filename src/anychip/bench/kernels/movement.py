@@ -229,7 +229,7 @@ MAKERS: dict[str, tuple[tuple[tuple[int, ...], ...], Callable[[tuple[int, ...]],
     "cumsum": (
         (WIDE, (256, 1024)),
         lambda s: _unary(
-            _by_row(cumsum_kernel), lambda x: x.cumsum(1), s, lambda j, n, x: n.cumsum(x, axis=1)
+            _by_row(cumsum_kernel), lambda x: x.cumsum(1), s, lambda j, n, x: n.cumsum(x, axis=1), terms=s[1]
         ),
     ),
     "sort": (

@@ -119,6 +119,7 @@ def _work(ours: Any, pytorch: Any, axis: int | None, sizes: tuple[int, ...], nam
         lambda t: pytorch(t, axis),
         bytes=moved(x),
         flops=float(x.numel()),
+        terms=x.numel() if axis is None else sizes[axis],
         jax=lambda j, n, t: getattr(n, name)(t, axis=axis),
     )
 
@@ -129,4 +130,4 @@ def _row_work(ours: Any, pytorch: Any, sizes: tuple[int, ...], name: str) -> Wor
         "argmax_rows": lambda j, n, t: n.argmax(t, axis=1),
         "var_rows": lambda j, n, t: n.var(t, axis=1, ddof=1),
     }
-    return Work((x,), ours, pytorch, bytes=moved(x), flops=2.0 * x.numel(), jax=jax[name])
+    return Work((x,), ours, pytorch, bytes=moved(x), flops=2.0 * x.numel(), terms=sizes[1], jax=jax[name])
