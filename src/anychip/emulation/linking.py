@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from .cores import Core
-from .errors import EmulationError, MissingEmulator
+from .errors import LinkError, MissingEmulator
 
 TIME_LIMIT = 600.0
 """Seconds; the first program for a system takes half a minute, in which the linker makes its C library."""
@@ -30,7 +30,7 @@ def require_linker() -> None:
 
 
 def link(core: Core, inputs: Sequence[Path], program: Path, *, include: Path | None = None) -> None:
-    """Build `program` from C sources, object files and archives. Raises EmulationError with the compiler's
+    """Build `program` from C sources, object files and archives. Raises LinkError with the compiler's
     messages."""
     require_linker()
     options = ["-target", core.system, *core.link_options, "-O1", "-g0", "-w"]
@@ -50,6 +50,6 @@ def _run(arguments: Sequence[str], core: Core) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT)
     except subprocess.TimeoutExpired as error:
-        raise EmulationError(f"linking for {core.system} took longer than {TIME_LIMIT:g} s") from error
+        raise LinkError(f"linking for {core.system} took longer than {TIME_LIMIT:g} s") from error
     if done.returncode:
-        raise EmulationError(f"linking for {core.system} failed:\n{done.stderr.strip()[-2000:]}")
+        raise LinkError(f"linking for {core.system} failed:\n{done.stderr.strip()[-2000:]}")

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from .cores import Core
-from .errors import EmulationError
+from .errors import EmulationError, LinkError
 from .execution import run
 from .linking import link
 
@@ -90,11 +90,19 @@ class KernelCode:
 
 
 def replay(core: Core, cases: Sequence[Case], kernels: Mapping[str, KernelCode]) -> list[Answer]:
-    """Run all cases on the emulated core. Raises EmulationError where nothing can be linked or run."""
+    """Run all cases on the emulated core, in as few processes as its memory allows."""
     answers: list[Answer] = []
     while len(answers) < len(cases):
         rest = cases[len(answers) :]
-        got, ending = _process(core, rest, kernels)
+        try:
+            got, ending = _process(core, rest, kernels)
+        except LinkError as error:
+            if len(rest) == 1:
+                answers.append(Answer({}, str(error)))
+            else:
+                half = len(rest) // 2
+                answers += replay(core, rest[:half], kernels)
+            continue
         answers += got
         if len(got) < len(rest):
             answers.append(Answer({}, f"the program {ending}"))
