@@ -68,7 +68,7 @@ def test_agrees_with_float64(operator: Fused, dtype: torch.dtype) -> None:
         assert len(actual) == len(expected)
         for ours, oracle in zip(actual, expected, strict=True):
             assert_near(ours, oracle, dtype, operator.tolerance)
-        assert sum(launches.values()) > before
+        assert sum(launches.values()) > before or not any(e.numel() for e in expected)
         if operator.differentiable:
             _compare_gradients(operator, dtype, arguments, actual, oracle_arguments, expected)
 
@@ -94,7 +94,7 @@ def _compare_gradients(
     seeds = [seed.to(a.dtype) for seed, (a, _) in zip(seeds, results, strict=True)]
     before = sum(launches.values())
     ours = torch.autograd.grad([a for a, _ in results], [x for x, _ in pairs], seeds, allow_unused=True)
-    assert sum(launches.values()) > before
+    assert sum(launches.values()) > before or not any(e.numel() for e in expected)
     oracle = torch.autograd.grad(
         [e for _, e in results], [y for _, y in pairs], [s.double() for s in seeds], allow_unused=True
     )

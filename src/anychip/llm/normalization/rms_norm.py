@@ -116,7 +116,8 @@ class RMSNorm(torch.autograd.Function):
         return out, (None if residual is None else summed)
 
     @staticmethod
-    def backward(ctx: Any, dy: torch.Tensor, dsum: torch.Tensor | None) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        dy, dsum = grad_outputs
         source, weight, rstd = ctx.saved_tensors
         length, rows = source.shape[-1], rstd.numel()
         groups = max(1, min(TILES.on(source.device)["groups"], rows))
