@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+import triton
+import triton.language as tl
 
 from ..axis import delivered, normal_dim
 from ..errors import ArgumentError, DimensionError, NotServed
-from ..iteration import coalesce, power_of_two, second_innermost
+from ..iteration import Space, coalesce, power_of_two, second_innermost
 from ..launch import TRITON_DTYPES, Plan, Plans, cdiv, signature
 from ..pointwise import MAX_OPERANDS, TILES, flat_kernel, tiled_kernel
 from ..reduction import normal_dims
@@ -19,17 +22,49 @@ from .copy import COPY, same
 
 PLANS: Plans[Plan] = Plans()
 
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def reversed_rows_kernel(
+    out, source, table, rows, columns, out_row, source_row,
+    OUTER: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
+    """out[r, -c] = source[r, c]: contiguous rows are written from their end. `table` holds size, stride
+    of out and stride of source of each of the OUTER further dimensions."""
+    tiles_n = tl.cdiv(columns, BLOCK_N)
+    tiles = tl.cdiv(rows, BLOCK_M) * tiles_n
+    program = tl.program_id(0)
+    rest = (program // tiles).to(tl.int64)
+    tile = program % tiles
+    row = (tile // tiles_n).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
+    column = (tile % tiles_n).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    for k in tl.static_range(OUTER):
+        line = table + (OUTER - 1 - k) * 3
+        size = tl.load(line)
+        index = rest % size
+        rest = rest // size
+        out += index * tl.load(line + 1)
+        source += index * tl.load(line + 2)
+    mask = (row < rows)[:, None] & (column < columns)[None, :]
+    value = tl.load(source + row[:, None] * source_row + column[None, :], mask=mask)
+    tl.store(out + row[:, None] * out_row - column[None, :], value, mask=mask)
+
+
 # ---- forward --------------------------------------------------------------------------------------
 
 
 def _reversed_plan(out: torch.Tensor, source: torch.Tensor, dims: frozenset[int]) -> Plan:
-    """A copy that reads `dims` backwards: strides are negative, the pointer is at the first read."""
-    read = tuple(-s if d in dims else s for d, s in enumerate(source.stride()))
-    space = second_innermost(coalesce(out.shape, [out.stride(), read]))
+    """A copy that writes `dims` backwards: strides are negative, the pointer is at the first write."""
+    written = tuple(-s if d in dims else s for d, s in enumerate(out.stride()))
+    space = second_innermost(coalesce(out.shape, [source.stride(), written]))
+    space = Space(space.sizes, space.strides[::-1])
     sizes = (1,) * (2 - len(space.sizes)) + space.sizes
     strides = [(0,) * (2 - len(s)) + s for s in space.strides]
     rows, columns = sizes[-2], sizes[-1]
     budget = TILES.on(out.device)
+    if strides[0][-1] == -1 and strides[1][-1] == 1:
+        return _reversed_rows(sizes, strides, out.device)
     if any(abs(s[-2]) == 1 and abs(s[-1]) > 1 for s in strides):
         block_m, block_n = (min(power_of_two(size), budget["square"]) for size in (rows, columns))
     else:
@@ -38,12 +73,10 @@ def _reversed_plan(out: torch.Tensor, source: torch.Tensor, dims: frozenset[int]
     unused = [(0,) * len(sizes)] * (MAX_OPERANDS - 1)
     outer = len(sizes) - 2
     table = None
-    programs = cdiv(rows, block_m) * cdiv(columns, block_n)
+    programs = math.prod(sizes[:-2]) * cdiv(rows, block_m) * cdiv(columns, block_n)
     if outer:
         listed = [[sizes[d], *(s[d] for s in (*strides, *unused))] for d in range(outer)]
         table = torch.tensor(listed, dtype=torch.int64).to(out.device)
-        for size in sizes[:-2]:
-            programs *= size
     numbers = [number for s in (*strides, *unused) for number in s[-2:]]
     element = TRITON_DTYPES[source.dtype]
     constants = {
@@ -51,6 +84,23 @@ def _reversed_plan(out: torch.Tensor, source: torch.Tensor, dims: frozenset[int]
         "OUTER": outer, "BLOCK_M": block_m, "BLOCK_N": block_n,
     }  # fmt: skip
     return Plan(tiled_kernel, programs, (table, rows, columns, *numbers), constants, label="flip")
+
+
+def _reversed_rows(sizes: Sequence[int], strides: Sequence[Sequence[int]], device: torch.device) -> Plan:
+    """The same where contiguous rows are reversed: the stride of -1 is known when the kernel is compiled."""
+    rows, columns = sizes[-2:]
+    budget = TILES.on(device)["tile"]
+    block_n = min(power_of_two(columns), budget)
+    block_m = min(power_of_two(rows), budget // block_n)
+    outer = len(sizes) - 2
+    table = None
+    if outer:
+        listed = [[sizes[d], *(s[d] for s in strides)] for d in range(outer)]
+        table = torch.tensor(listed, dtype=torch.int64).to(device)
+    programs = math.prod(sizes[:-2]) * cdiv(rows, block_m) * cdiv(columns, block_n)
+    constants = {"OUTER": outer, "BLOCK_M": block_m, "BLOCK_N": block_n}
+    numbers = (table, rows, columns, strides[0][-2], strides[1][-2])
+    return Plan(reversed_rows_kernel, programs, numbers, constants, label="flip")
 
 
 def flip(self: torch.Tensor, dims: Sequence[int]) -> torch.Tensor:
@@ -68,9 +118,12 @@ def flip(self: torch.Tensor, dims: Sequence[int]) -> torch.Tensor:
     plan = PLANS.get(key)
     if plan is None:
         plan = PLANS.remember(key, _reversed_plan(out, self, chosen))
-    ends = sum((self.shape[d] - 1) * self.stride(d) for d in chosen)
-    last = self.as_strided((1,), (1,), self.storage_offset() + ends)
-    plan.launch(out, last, *([None] * (MAX_OPERANDS - 1)), numbers=(0,) * MAX_OPERANDS)
+    ends = sum((self.shape[d] - 1) * out.stride(d) for d in chosen)
+    start = out.as_strided((1,), (1,), ends)
+    if plan.kernel is reversed_rows_kernel:
+        plan.launch(start, self)
+    else:
+        plan.launch(start, self, *([None] * (MAX_OPERANDS - 1)), numbers=(0,) * MAX_OPERANDS)
     return out
 
 
@@ -205,7 +258,7 @@ for _name, _overload, _benchmarks in (
             name=_name,
             domain="memory",
             overloads=(_overload,),
-            kernels=(flat_kernel, tiled_kernel),
+            kernels=(reversed_rows_kernel, tiled_kernel) if _name == "flip" else (flat_kernel, tiled_kernel),
             dtypes=ALL,
             tiles=TILES,
             benchmarks=_benchmarks,
