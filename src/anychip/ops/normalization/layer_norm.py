@@ -193,24 +193,34 @@ def native_layer_norm(
     bias: torch.Tensor | None,
     eps: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(normalised, mean, reciprocal deviation); the statistics are at least single precision."""
+    """(normalised, mean, reciprocal deviation); the statistics have the input's dtype, or single precision
+    where that of weight and bias is another."""
     if input.dtype not in FLOATING:
         raise NotServed("native_layer_norm", f"dtype {input.dtype} is not served")
     source = input.contiguous()
-    key = (signature(source), tuple(normalized_shape), weight is None, bias is None)
+    kinds = tuple(None if x is None else (x.dtype, x.shape) for x in (weight, bias))
+    key = (signature(source), tuple(normalized_shape), kinds)
     plan = PLANS.get(key)
     if plan is None:
         rows, length, statistics = _split(input, normalized_shape)
         block = min(power_of_two(length), TILES.on(input.device)["block"])
         compute = compute_dtype(input.dtype)
         constants = {"COMPUTE": TRITON_DTYPES[compute], "BLOCK": block, "WHOLE": block >= length}
+        for name, x in (("weight", weight), ("bias", bias)):
+            if x is not None and tuple(x.shape) != tuple(normalized_shape):
+                raise ArgumentError(
+                    f"layer_norm: expected {name} to be of the shape {list(normalized_shape)} that is "
+                    f"normalised, but got {list(x.shape)}"
+                )
+        mixed = any(x is not None and x.dtype != input.dtype for x in (weight, bias))
+        kept = compute if mixed else input.dtype
         plan = PLANS.remember(
-            key, Plan(layer_norm_kernel, rows, (length,), constants, result=(statistics, compute))
+            key, Plan(layer_norm_kernel, rows, (length,), constants, result=(statistics, kept))
         )
-    statistics, compute = plan.result
+    statistics, kept = plan.result
     out = torch.empty(input.shape, dtype=input.dtype, device=input.device)
-    mean = torch.empty(statistics, dtype=compute, device=input.device)
-    rstd = torch.empty(statistics, dtype=compute, device=input.device)
+    mean = torch.empty(statistics, dtype=kept, device=input.device)
+    rstd = torch.empty(statistics, dtype=kept, device=input.device)
     plan.launch(
         out, mean, rstd, source,
         None if weight is None else weight.contiguous(), None if bias is None else bias.contiguous(),
@@ -239,14 +249,14 @@ def native_layer_norm_backward(
     if output_mask[0]:
         grad_input = torch.empty(input.shape, dtype=input.dtype, device=input.device)
     block = min(power_of_two(length), tiles["block"])
-    types = {"COMPUTE": TRITON_DTYPES[compute]}
+    types: dict[str, Any] = {"COMPUTE": TRITON_DTYPES[compute]}
     weight = None if weight is None else weight.contiguous()
-    wants_sums = weight is not None and (output_mask[1] or output_mask[2])
+    wants_sums = (weight is not None and output_mask[1]) or (bias is not None and output_mask[2])
     groups = max(1, min(tiles["groups"], cdiv(rows, tiles["rows"])))
     partial = torch.empty(
         (2, groups, length) if wants_sums else (2, 0, 0), dtype=compute, device=input.device
     )
-    if wants_sums and output_mask[0] and length <= block:
+    if wants_sums and weight is not None and output_mask[0] and length <= block:
         launch(
             layer_norm_backward_kernel, groups, grad_input, partial[0], partial[1], gradient, source, mean,
             rstd, weight, rows, length, cdiv(rows, groups), BLOCK=block, **types,
@@ -263,11 +273,12 @@ def native_layer_norm_backward(
                 partial[0], partial[1], gradient, source, mean, rstd, rows, length, cdiv(rows, groups),
                 ROWS=tiles["rows"], COLUMNS=tiles["columns"], **types,
             )  # fmt: skip
-    if wants_sums and weight is not None:
-        sums = SUM(partial, [1], False, compute=compute, result=weight.dtype)
+    like = weight if weight is not None else bias
+    if wants_sums and like is not None:
+        sums = SUM(partial, [1], False, compute=compute, result=like.dtype)
         shape = tuple(normalized_shape)
-        grad_weight = sums[0].view(shape) if output_mask[1] else None
-        grad_bias = sums[1].view(shape) if output_mask[2] else None
+        grad_weight = sums[0].view(shape) if output_mask[1] and weight is not None else None
+        grad_bias = sums[1].view(shape) if output_mask[2] and bias is not None else None
     return grad_input, grad_weight, grad_bias
 
 
