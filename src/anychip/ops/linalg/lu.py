@@ -117,6 +117,8 @@ def exchange_kernel(
 
 def exchange(a: torch.Tensor, pivots: torch.Tensor, reverse: bool = False, first: int = 0) -> torch.Tensor:
     """Exchange rows of a [batch, rows, columns] in place as pivots [batch, steps] say."""
+    if pivots.stride(1) != 1:
+        pivots = pivots.contiguous()
     batch, _, columns = a.shape
     block = min(power_of_two(columns), TILES.on(a.device)["columns"])
     launch(
