@@ -98,6 +98,26 @@ def difference(actual: Any, native: Any, reference: Any, bound: Bound, scale: fl
     return None
 
 
+def selects(indices: torch.Tensor, values: torch.Tensor, source: torch.Tensor) -> bool:
+    """Whether `indices` pick `values` out of `source` along some dimension, none of them twice: where
+    elements are equal, PyTorch leaves open which of them an operator names."""
+    for dim in range(max(1, source.ndim)):
+        if values.ndim == source.ndim:
+            found, picked = indices, values
+        elif values.ndim == source.ndim - 1:
+            found, picked = indices.unsqueeze(dim), values.unsqueeze(dim)
+        else:
+            return False
+        alike = all(k == dim or n == m for k, (n, m) in enumerate(zip(found.shape, source.shape)))
+        if not alike or not found.numel() or bool((found < 0).any() | (found >= source.shape[dim]).any()):
+            continue
+        same = torch.gather(source, dim, found)
+        twice = (found.sort(dim).values.diff(dim=dim) == 0).any()
+        if bool(((same == picked) | (same.isnan() & picked.isnan())).all()) and not bool(twice):
+            return True
+    return False
+
+
 def _tensor_difference(
     ours: torch.Tensor, native: torch.Tensor, reference: torch.Tensor | None, bound: Bound, scale: float
 ) -> str | None:

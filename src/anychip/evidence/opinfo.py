@@ -4,6 +4,7 @@ Nothing here may run while our operators are enabled."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import random
@@ -79,6 +80,13 @@ def trials(
         for trial in maker(entry, dtype, limit):
             if not wanted or trial.kind in wanted:
                 yield trial
+
+
+PICKED = frozenset({"topk", "sort", "kthvalue", "median", "nanmedian", "mode"})
+"""Entries that give values with their places, where PyTorch leaves open which of equal elements is named."""
+
+UNSIGNED = frozenset({"linalg.eigh", "linalg.svd", "linalg.qr", "qr", "svd"})
+"""Entries whose vectors are determined but for their sign: magnitudes are compared (and gradients)."""
 
 
 # ---- inputs ---------------------------------------------------------------------------------------
@@ -186,6 +194,8 @@ def _trial(entry: Any, kind: str, inputs: Any, call: Call) -> Trial | None:
             exact, _ = _native(call, in_float64)
         except _Refused:
             exact = None
+    else:
+        exact = _independent(entry, kind, inputs)
     pointwise = _is_pointwise(entry) and kind != "gradient"
     return Trial(
         kind,
@@ -196,7 +206,40 @@ def _trial(entry: Any, kind: str, inputs: Any, call: Call) -> Trial | None:
         length=1 if pointwise else length_of(inputs),
         pointwise=pointwise,
         scale=1.0 if pointwise else scale_of(inputs),
+        source=_source(entry, kind, inputs),
+        unsigned=entry.name in UNSIGNED and kind != "gradient",
     )
+
+
+def _independent(entry: Any, kind: str, inputs: Any) -> Any:
+    """In float64 PyTorch's own result has no better one to be judged by but that of NumPy or SciPy, where
+    the entry of a function of one tensor names theirs; None where it does not."""
+    (first, *others), keywords = inputs
+    if type(entry).__name__ != "UnaryUfuncInfo" or entry.ref is None or kind not in SHAPED:
+        return None
+    if not isinstance(first, torch.Tensor) or first.dtype != torch.float64:
+        return None
+    with numpy.errstate(all="ignore"):
+        try:
+            found = torch.as_tensor(numpy.asarray(entry.ref(first.numpy(), *others, **keywords)))
+        except Exception:
+            return None
+    return SHAPED[kind](found)
+
+
+SHAPED: dict[str, Callable[[torch.Tensor], Any]] = {
+    "sample": lambda result: result,
+    "layout": lambda result: result,
+    "reference": lambda result: result,
+    "in-place": lambda result: (result, True),
+    "out": lambda result: (result,),
+}
+"""What the trials of a kind give, for a result."""
+
+
+def _source(entry: Any, kind: str, inputs: Any) -> torch.Tensor | None:
+    first = inputs[0][0]
+    return first if entry.name in PICKED and kind != "gradient" and isinstance(first, torch.Tensor) else None
 
 
 def _is_pointwise(entry: Any) -> bool:
@@ -301,7 +344,8 @@ def _out(entry: Any, inputs: Any, strided: bool) -> Trial | None:
 
         return run
 
-    return _trial(entry, "out", inputs, call)
+    made = _trial(entry, "out", inputs, call)
+    return None if made is None else dataclasses.replace(made, native=results if several else (results,))
 
 
 def _target(shape: torch.Size, dtype: torch.dtype, strided: bool) -> torch.Tensor:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+from torch.utils._pytree import tree_map
 
 from ..ops.registry import overloads
 from ..pytorch import statistics
 from ..pytorch.errors import FallThroughError
-from .comparison import Bound, difference, largest, tensors_in
+from .comparison import Bound, difference, largest, selects, tensors_in
 from .outcome import Failure, Proof, Tally
 
 SEED = 20
@@ -33,6 +34,10 @@ class Trial:
     length: int = 1
     pointwise: bool = False
     scale: float = 1.0
+    source: torch.Tensor | None = None
+    """What the results (values, indices) are picked from, where equal elements may be named at will."""
+    unsigned: bool = False
+    """Vectors are determined but for their sign."""
 
 
 class Observation(NamedTuple):
@@ -103,7 +108,20 @@ def _fault(trial: Trial, observed: Observation) -> str | None:
         return _random_difference(first, second, trial.native)
     calls = sum(calls for calls, _ in observed.served.values())
     bound = Bound(calls, trial.length, trial.pointwise, _factor(tuple(observed.served)))
-    return difference(observed.results, (trial.native,), (trial.reference,), bound, trial.scale)
+    result, native, reference = observed.results, (trial.native,), (trial.reference,)
+    if trial.unsigned:
+        result, native, reference = tree_map(_magnitude, (result, native, reference))
+    fault = difference(result, native, reference, bound, trial.scale)
+    if fault is None or trial.source is None:
+        return fault
+    ours, theirs = tensors_in(observed.results), tensors_in(trial.native)
+    values = difference(ours[0], theirs[0], None, bound, trial.scale)
+    chosen = len(ours) == len(theirs) == 2 and ours[1].shape == theirs[1].shape
+    return None if values is None and chosen and selects(ours[1], ours[0], trial.source) else fault
+
+
+def _magnitude(value: Any) -> Any:
+    return value.detach().abs() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
 
 def _random_difference(result: Any, again: Any, native: Any) -> str | None:
