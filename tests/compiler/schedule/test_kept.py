@@ -53,7 +53,8 @@ def _kept(steps: list[Step]) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("how", "rounds", "operands"),
     [
-        ("plain", 1, 2), ("indexed", 1, 2), ("volatile", 1, 0), ("stored before", 1, 0), ("stored within", 1, 0),
+        ("plain", 1, 2), ("indexed", 1, 2), ("volatile", 1, 0), ("stored before", 1, 0),
+        ("stored within", 1, 0),
         ("counted", 1, 0), ("again", None, 0), ("plain", None, 0),
         ("chained", 1, 2),
     ],
