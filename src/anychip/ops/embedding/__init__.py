@@ -1,0 +1,1 @@
+"""Sums, means and maxima of bags of table rows."""

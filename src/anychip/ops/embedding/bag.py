@@ -1,0 +1,404 @@
+"""_embedding_bag and its backward operators: for each bag of indices the sum, mean or maximum of the rows
+that they name, without forming the rows. A bag is the run of indices between two offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+from ..errors import ArgumentError, NotServed
+from ..iteration import power_of_two
+from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
+from ..memory.copy import COPY, zero_
+from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
+from ..samples import tensor
+
+TILES = Tiles(simt={"block": 256}, simd={"block": 1024})
+SUM, MEAN, MAX = 0, 1, 2
+CHECKED: dict[str, Any] = {"debug": True, "sanitize_overflow": False}
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def bag_places_kernel(bag_of, sizes, indices, offsets, bags, listed, count, padding):
+    """bag_of[i] for the indices of one bag, and its size without `padding`."""
+    bag = tl.program_id(0)
+    start = tl.load(offsets + bag).to(tl.int64)
+    stop = tl.zeros((), tl.int64) + count
+    if bag + 1 < listed:
+        stop = tl.load(offsets + bag + 1).to(tl.int64)
+    size = tl.zeros((), tl.int64)
+    for i in range(start, stop):
+        tl.store(bag_of + i, bag.to(bag_of.dtype.element_ty))
+        size += (tl.load(indices + i).to(tl.int64) != padding).to(tl.int64)
+    tl.store(sizes + bag, size.to(sizes.dtype.element_ty))
+
+
+@triton.jit
+def bag_kernel(
+    out, largest, weight, indices, offsets, factors, bags, listed, count, rows, width,
+    row_stride: tl.int64, column_stride: tl.int64, padding,
+    MODE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One block of columns of one bag's result; for a maximum also the rows that it came from."""
+    blocks = tl.cdiv(width, BLOCK)
+    bag = (tl.program_id(0) // blocks).to(tl.int64)
+    lane = (tl.program_id(0) % blocks) * BLOCK + tl.arange(0, BLOCK)
+    inside = lane < width
+    start = tl.load(offsets + bag).to(tl.int64)
+    stop = tl.zeros((), tl.int64) + count
+    if bag + 1 < listed:
+        stop = tl.load(offsets + bag + 1).to(tl.int64)
+    total = tl.zeros((BLOCK,), COMPUTE)
+    source = tl.zeros((BLOCK,), tl.int64)
+    size = tl.zeros((), tl.int64)
+    for i in range(start, stop):
+        row = tl.load(indices + i).to(tl.int64)
+        known = (row >= 0) & (row < rows)
+        tl.device_assert(known, "index out of range in self")
+        taken = known & (row != padding)
+        at = row * row_stride + lane.to(tl.int64) * column_stride
+        value = tl.load(weight + at, mask=inside & taken, other=0).to(COMPUTE)
+        if MODE == 2:
+            better = taken & ((size == 0) | (value > total))
+            total = tl.where(better, value, total)
+            source = tl.where(better, row, source)
+        else:
+            if factors is not None:
+                value *= tl.load(factors + i).to(COMPUTE)
+            total += value
+        size += taken.to(tl.int64)
+    if MODE == 1:
+        total = total / tl.maximum(size, 1).to(COMPUTE)
+    tl.store(out + bag * width + lane, total.to(out.dtype.element_ty), mask=inside)
+    if MODE == 2:
+        tl.store(largest + bag * width + lane, source.to(largest.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def index_count_kernel(counts, indices, count, BLOCK: tl.constexpr):
+    """How often each row is named."""
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = i < count
+    row = tl.load(indices + i, mask=inside, other=0).to(tl.int64)
+    tl.atomic_add(counts + row, tl.full((BLOCK,), 1, tl.int32), mask=inside, sem="relaxed")
+
+
+@triton.jit
+def bag_gradient_kernel(
+    out, gradient, indices, bag_of, sizes, counts, factors, width, padding,
+    MEAN: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Adds one index's share of its bag's gradient to the row that it names."""
+    blocks = tl.cdiv(width, BLOCK)
+    i = (tl.program_id(0) // blocks).to(tl.int64)
+    lane = (tl.program_id(0) % blocks) * BLOCK + tl.arange(0, BLOCK)
+    row = tl.load(indices + i).to(tl.int64)
+    bag = tl.load(bag_of + i).to(tl.int64)
+    mask = (lane < width) & (row != padding)
+    value = tl.load(gradient + bag * width + lane, mask=mask, other=0).to(COMPUTE)
+    if factors is not None:
+        value *= tl.load(factors + i).to(COMPUTE)
+    if MEAN:
+        value = value / tl.maximum(tl.load(sizes + bag), 1).to(COMPUTE)
+    if counts is not None:
+        value = value / tl.load(counts + row).to(COMPUTE)
+    tl.atomic_add(out + row * width + lane, value, mask=mask, sem="relaxed")
+
+
+@triton.jit
+def bag_maximum_gradient_kernel(
+    out, gradient, largest, sizes, width, COMPUTE: tl.constexpr, BLOCK: tl.constexpr
+):
+    """Adds a bag's gradient to the elements that were its maxima."""
+    blocks = tl.cdiv(width, BLOCK)
+    bag = (tl.program_id(0) // blocks).to(tl.int64)
+    lane = (tl.program_id(0) % blocks) * BLOCK + tl.arange(0, BLOCK)
+    mask = (lane < width) & (tl.load(sizes + bag) > 0)
+    value = tl.load(gradient + bag * width + lane, mask=mask, other=0).to(COMPUTE)
+    row = tl.load(largest + bag * width + lane, mask=mask, other=0).to(tl.int64)
+    tl.atomic_add(out + row * width + lane, value, mask=mask, sem="relaxed")
+
+
+@triton.jit
+def bag_factor_gradient_kernel(
+    out, gradient, weight, indices, bag_of, width, row_stride: tl.int64, column_stride: tl.int64, padding,
+    COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """out[i] = the product of the row that index i names with its bag's gradient; zero for `padding`."""
+    i = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
+    row = tl.load(indices + i).to(tl.int64)
+    bag = tl.load(bag_of + i).to(tl.int64)
+    columns = tl.where(row != padding, width, 0)
+    total = tl.zeros((BLOCK,), COMPUTE)
+    for first in range(0, columns, BLOCK):
+        at = first + lane
+        mask = at < columns
+        value = tl.load(weight + row * row_stride + at.to(tl.int64) * column_stride, mask=mask, other=0)
+        total += value.to(COMPUTE) * tl.load(gradient + bag * width + at, mask=mask, other=0).to(COMPUTE)
+    tl.store(out + i, tl.sum(total, 0).to(out.dtype.element_ty))
+
+
+# ---- forward --------------------------------------------------------------------------------------
+
+Four = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def _check(
+    weight: torch.Tensor, indices: torch.Tensor, offsets: torch.Tensor, mode: int,
+    factors: torch.Tensor | None, include_last_offset: bool,
+) -> None:  # fmt: skip
+    name = "embedding_bag"
+    integers = (torch.int64, torch.int32)
+    if weight.dtype not in FLOATING:
+        raise NotServed(name, f"dtype {weight.dtype} is not served")
+    if weight.ndim != 2 or indices.ndim not in (1, 2) or offsets.ndim not in (1, 2):
+        raise ArgumentError(
+            f"{name}: weight has to be a 2D Tensor, but got Tensor of dimension {weight.ndim}"
+        )
+    if indices.dtype not in integers or offsets.dtype not in integers:
+        raise ArgumentError(
+            f"Expected tensors for arguments indices and offsets to have scalar types Long, Int; but got "
+            f"{indices.dtype} and {offsets.dtype} instead"
+        )
+    if include_last_offset and offsets.shape[0] < 1:
+        raise ArgumentError("include_last_offset: number of offset should be at least 1")
+    if factors is not None:
+        if mode != SUM:
+            raise ArgumentError("embedding_bag: per_sample_weights only supported with mode='sum'")
+        if factors.dtype != weight.dtype or factors.shape != indices.shape:
+            raise ArgumentError(
+                f"expected per_sample_weights of dtype {weight.dtype} and shape {list(indices.shape)}, but "
+                f"got {factors.dtype} and {list(factors.shape)}"
+            )
+    if offsets.device.type == "cpu" and offsets.numel():
+        first, last = int(offsets[0]), int(offsets[-1])
+        if first != 0:
+            raise ArgumentError(
+                f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
+                f"position 0. However, got {first}"
+            )
+        if last > indices.shape[0]:
+            raise ArgumentError(
+                f"offsets[-1] can not be greater than input's length({indices.shape[0]}) but got offsets[-1] "
+                f"of {last}"
+            )
+
+
+def _bags(offsets: torch.Tensor, include_last_offset: bool) -> int:
+    return offsets.shape[0] - 1 if include_last_offset else offsets.shape[0]
+
+
+def _places(
+    indices: torch.Tensor, offsets: torch.Tensor, bags: int, padding: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """For each index its bag, and the sizes of bags."""
+    bag_of = zero_(torch.empty(indices.shape, dtype=offsets.dtype, device=indices.device))
+    sizes = torch.empty((bags,), dtype=offsets.dtype, device=indices.device)
+    launch(
+        bag_places_kernel, bags, bag_of, sizes, indices, offsets, bags, offsets.shape[0], indices.shape[0],
+        padding,
+    )  # fmt: skip
+    return bag_of, sizes
+
+
+def embedding_bag(
+    weight: torch.Tensor, indices: torch.Tensor, offsets: torch.Tensor, scale_grad_by_freq: bool = False,
+    mode: int = SUM, sparse: bool = False, per_sample_weights: torch.Tensor | None = None,
+    include_last_offset: bool = False, padding_idx: int = -1,
+) -> Four:  # fmt: skip
+    """(result [bags, width], bag of each index, sizes of bags, rows of the maxima); the last is the sizes
+    unless the mode is a maximum."""
+    _check(weight, indices, offsets, mode, per_sample_weights, include_last_offset)
+    listed, starts = indices.contiguous(), offsets.contiguous()
+    factors = None if per_sample_weights is None else per_sample_weights.contiguous()
+    bags, width = _bags(offsets, include_last_offset), weight.shape[1]
+    out = torch.empty((bags, width), dtype=weight.dtype, device=weight.device)
+    bag_of, sizes = _places(listed, starts, bags, padding_idx)
+    largest = sizes
+    if mode == MAX:
+        largest = torch.empty((bags, width), dtype=indices.dtype, device=weight.device)
+    block = min(power_of_two(width), TILES.on(weight.device)["block"])
+    launch(
+        bag_kernel, bags * cdiv(width, block), out, largest, weight, listed, starts, factors, bags,
+        starts.shape[0], listed.shape[0], weight.shape[0], width, *weight.stride(), padding_idx,
+        MODE=mode, COMPUTE=TRITON_DTYPES[compute_dtype(weight.dtype)], BLOCK=block, **CHECKED,
+    )  # fmt: skip
+    return out, bag_of, sizes, largest if mode == MAX else COPY(sizes, out=torch.empty_like(sizes))
+
+
+# ---- backward -------------------------------------------------------------------------------------
+
+
+def embedding_bag_dense_backward(
+    grad: torch.Tensor, indices: torch.Tensor, offset2bag: torch.Tensor, bag_size: torch.Tensor,
+    maximum_indices: torch.Tensor, num_weights: int, scale_grad_by_freq: bool, mode: int,
+    per_sample_weights: torch.Tensor | None, padding_idx: int = -1,
+) -> torch.Tensor:  # fmt: skip
+    """Gradient of the table [num_weights, width]."""
+    if grad.dtype not in FLOATING:
+        raise NotServed("embedding_bag_dense_backward", f"dtype {grad.dtype} is not served")
+    gradient, listed = grad.contiguous(), indices.contiguous()
+    width = grad.shape[1]
+    compute = compute_dtype(grad.dtype)
+    wide = zero_(torch.empty((num_weights, width), dtype=compute, device=grad.device))
+    block = min(power_of_two(width), TILES.on(grad.device)["block"])
+    constants = {"COMPUTE": TRITON_DTYPES[compute], "BLOCK": block}
+    if mode == MAX:
+        launch(
+            bag_maximum_gradient_kernel, grad.shape[0] * cdiv(width, block), wide, gradient,
+            maximum_indices.contiguous(), bag_size.contiguous(), width, **constants,
+        )  # fmt: skip
+    else:
+        counts = None
+        if scale_grad_by_freq:
+            counts = zero_(torch.empty((num_weights,), dtype=torch.int32, device=grad.device))
+            launch(
+                index_count_kernel, cdiv(listed.shape[0], block), counts, listed, listed.shape[0], BLOCK=block
+            )
+        factors = None if per_sample_weights is None else per_sample_weights.contiguous()
+        launch(
+            bag_gradient_kernel, listed.shape[0] * cdiv(width, block), wide, gradient, listed,
+            offset2bag.contiguous(), bag_size.contiguous(), counts, factors, width, padding_idx,
+            MEAN=mode == MEAN, **constants,
+        )  # fmt: skip
+    if wide.dtype == grad.dtype:
+        return wide
+    return COPY(wide, out=torch.empty(wide.shape, dtype=grad.dtype, device=grad.device))
+
+
+def embedding_bag_backward(
+    grad: torch.Tensor, indices: torch.Tensor, offsets: torch.Tensor, offset2bag: torch.Tensor,
+    bag_size: torch.Tensor, maximum_indices: torch.Tensor, num_weights: int, scale_grad_by_freq: bool,
+    mode: int, sparse: bool, per_sample_weights: torch.Tensor | None, padding_idx: int = -1,
+) -> torch.Tensor:  # fmt: skip
+    """`embedding_bag_dense_backward`, which also finds the bags where the forward pass left them out."""
+    if sparse:
+        raise NotServed("_embedding_bag_backward", "a sparse gradient is not served")
+    if mode != MAX and offset2bag.shape[0] != indices.shape[0]:
+        offset2bag, _ = _places(indices.contiguous(), offsets.contiguous(), grad.shape[0], padding_idx)
+    return embedding_bag_dense_backward(
+        grad, indices, offset2bag, bag_size, maximum_indices, num_weights, scale_grad_by_freq, mode,
+        per_sample_weights, padding_idx,
+    )  # fmt: skip
+
+
+def embedding_bag_per_sample_weights_backward(
+    grad: torch.Tensor, weight: torch.Tensor, indices: torch.Tensor, offsets: torch.Tensor,
+    offset2bag: torch.Tensor, mode: int, padding_idx: int = -1,
+) -> torch.Tensor:  # fmt: skip
+    """Gradient of the per-sample weights."""
+    if mode != SUM:
+        raise ArgumentError("embedding_bag_backward: per_sample_weights only supported for mode='sum'")
+    if grad.dtype not in FLOATING:
+        raise NotServed("embedding_bag_per_sample_weights_backward", f"dtype {grad.dtype} is not served")
+    listed = indices.contiguous()
+    if offset2bag.shape[0] != indices.shape[0]:
+        offset2bag, _ = _places(listed, offsets.contiguous(), grad.shape[0], padding_idx)
+    out = torch.empty(indices.shape, dtype=grad.dtype, device=grad.device)
+    width = grad.shape[1]
+    launch(
+        bag_factor_gradient_kernel, indices.shape[0], out, grad.contiguous(), weight, listed,
+        offset2bag.contiguous(), width, *weight.stride(), padding_idx,
+        COMPUTE=TRITON_DTYPES[compute_dtype(grad.dtype)],
+        BLOCK=min(power_of_two(width), TILES.on(grad.device)["block"]),
+    )  # fmt: skip
+    return out
+
+
+# ---- record ---------------------------------------------------------------------------------------
+
+INDICES = torch.tensor([1, 2, 4, 4, 0, 3, 5, 2])
+PAIRS = torch.tensor([1, 2, 4, 4, 0, 1, 0, 2])
+"""Each index twice: PyTorch's CPU kernel divides by the count of another index where counts differ
+(it looks the count up at the ordinal of the index instead of at its place)."""
+OFFSETS = torch.tensor([0, 2, 2, 5])
+
+
+def _samples(dtype: torch.dtype) -> Iterable[Sample]:
+    weight = tensor((6, 5), dtype)
+    for mode in (SUM, MEAN, MAX):
+        yield Sample((weight, INDICES, OFFSETS, False, mode))
+        yield Sample((weight, INDICES, OFFSETS, False, mode, False, None, False, 4))
+    yield Sample((weight, INDICES, OFFSETS, False, SUM, False, tensor((8,), dtype, seed=1)))
+    yield Sample(
+        (weight.t().contiguous().t(), INDICES.int(), torch.tensor([0, 3, 8], dtype=torch.int32)),
+        {"include_last_offset": True, "mode": MEAN},
+    )
+
+
+def _gradients(dtype: torch.dtype) -> Iterable[Sample]:
+    for mode, scaled, padding in ((SUM, False, 4), (MEAN, True, -1), (MAX, False, -1)):
+        weight = tensor((6, 5), dtype)
+        indices = PAIRS if scaled else INDICES
+        forward = torch.ops.aten._embedding_bag(
+            weight, indices, OFFSETS, scaled, mode, False, None, False, padding
+        )
+        sizes = torch.tensor([2, 0, 3, 3])
+        bag_of = torch.tensor([0, 0, 2, 2, 2, 3, 3, 3])
+        gradient = tensor((4, 5), dtype, seed=1)
+        factors = tensor((8,), dtype, seed=2) if mode == SUM else None
+        largest = forward[3] if mode == MAX else sizes
+        rest = (largest, 6, scaled, mode, factors, padding)
+        yield Sample((gradient, indices, bag_of, sizes, *rest))
+
+
+def _whole_gradients(dtype: torch.dtype) -> Iterable[Sample]:
+    for sample in _gradients(dtype):
+        gradient, indices, bag_of, sizes, largest, rows, scaled, mode, factors, padding = sample.arguments
+        tail = (rows, scaled, mode, False, factors, padding)
+        yield Sample((gradient, indices, OFFSETS, bag_of, sizes, largest, *tail))
+
+
+def _factor_gradients(dtype: torch.dtype) -> Iterable[Sample]:
+    bag_of = torch.tensor([0, 0, 2, 2, 2, 3, 3, 3])
+    yield Sample((tensor((4, 5), dtype), tensor((6, 5), dtype, seed=1), INDICES, OFFSETS, bag_of, SUM, 4))
+
+
+def _result(result: Any) -> Any:
+    """The bags' values: what else is returned differs among PyTorch's own paths."""
+    return result[0]
+
+
+def _sentences(dtype: torch.dtype) -> Sample:
+    table = tensor((30522, 256), dtype)
+    indices = tensor((64 * 128,), torch.int64, 0, 30522)
+    return Sample((table, indices, torch.arange(0, 64 * 128, 128), False, MEAN))
+
+
+register(
+    Operator(
+        name="embedding_bag",
+        domain="embedding",
+        overloads=(
+            Overload("_embedding_bag", embedding_bag, _samples, takes_out=False, compared=_result),
+            Overload(
+                "_embedding_bag_forward_only", embedding_bag, _samples, takes_out=False, compared=_result
+            ),
+            Overload(
+                "_embedding_bag_backward", embedding_bag_backward, _whole_gradients, takes_out=False
+            ),
+            Overload(
+                "_embedding_bag_dense_backward", embedding_bag_dense_backward, _gradients, takes_out=False
+            ),
+            Overload(
+                "_embedding_bag_per_sample_weights_backward", embedding_bag_per_sample_weights_backward,
+                _factor_gradients, takes_out=False,
+            ),
+        ),
+        kernels=(
+            bag_kernel, bag_places_kernel, bag_gradient_kernel, bag_maximum_gradient_kernel,
+            bag_factor_gradient_kernel, index_count_kernel,
+        ),
+        dtypes=FLOATING,
+        tiles=TILES,
+        benchmarks=(Benchmark("_embedding_bag", _sentences),),
+        tolerance=2.0,
+    )
+)  # fmt: skip
