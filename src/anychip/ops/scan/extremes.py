@@ -10,8 +10,7 @@ from ..axis import around, normal_dim
 from ..errors import NotServed
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
-from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
-from ..samples import tensor
+from ..registry import ALL, Operator, Overload, register
 
 TILES = Tiles(simt={"elements": 2048, "columns": 128}, simd={"elements": 1024, "columns": 256})
 
@@ -137,11 +136,6 @@ def cummin_helper(self: torch.Tensor, values: torch.Tensor, indices: torch.Tenso
 # ---- record ---------------------------------------------------------------------------------------
 
 
-def _rows(dtype: torch.dtype) -> Sample:
-    x = tensor((4096, 1024), dtype)
-    return Sample((x, torch.empty_like(x), torch.empty_like(x, dtype=torch.int64), 1))
-
-
 for _name, _function in (("cummax", cummax_helper), ("cummin", cummin_helper)):
     register(
         Operator(
@@ -151,6 +145,5 @@ for _name, _function in (("cummax", cummax_helper), ("cummin", cummin_helper)):
             kernels=(row_extremes_kernel, column_extremes_kernel),
             dtypes=ALL,
             tiles=TILES,
-            benchmarks=(Benchmark(f"_{_name}_helper", _rows),),
         )
     )

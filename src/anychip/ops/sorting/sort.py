@@ -294,6 +294,5 @@ register(
         kernels=(*KERNELS, mode_kernel),
         dtypes=(*FLOATING, *INTEGRAL),
         tiles=TILES,
-        benchmarks=(Benchmark("mode", _along_rows),),
     )
 )

@@ -204,7 +204,7 @@ def _dims(dtype: torch.dtype) -> Iterable[Sample]:
 
 
 def _many(dtype: torch.dtype) -> Sample:
-    return Sample((tensor((1 << 20,), torch.int64, 0, 1000),))
+    return Sample((tensor((1 << 20,), torch.int64, 0, 1000), True, True, True))
 
 
 register(
