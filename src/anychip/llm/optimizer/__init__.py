@@ -1,0 +1,1 @@
+"""Optimiser steps and what goes with them, each one pass over the memory of a tensor."""
