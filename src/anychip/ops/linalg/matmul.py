@@ -20,7 +20,7 @@ from ..samples import tensor
 
 TILES = Tiles(
     simt={"m": 64, "n": 64, "k": 32, "group": 8},
-    simd={"m": 128, "n": 128, "k": 64, "group": 1},
+    simd={"m": 128, "n": 64, "k": 64, "group": 8},
 )
 INTEGER_TILE = 16
 PROGRAMS_PER_THREAD = 4
