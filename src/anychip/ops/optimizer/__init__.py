@@ -1,0 +1,1 @@
+"""Steps of optimisers that update parameters and their state in one launch a tensor, and loss scaling."""

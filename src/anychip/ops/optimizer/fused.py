@@ -1,0 +1,350 @@
+"""The fused steps behind `torch.optim` with `fused=True`: Adam, AdamW, SGD and Adagrad. A launch reads and
+writes a parameter, its gradient and its state once. Kingma and Ba, arXiv:1412.6980; Loshchilov and
+Hutter, arXiv:1711.05101; Duchi, Hazan and Singer, JMLR 12 (2011); Reddi et al., arXiv:1904.09237."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from triton.language.extra import libdevice
+
+from ..errors import NotServed
+from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits
+from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
+from ..samples import tensor
+
+TILES = Tiles(simt={"block": 1024}, simd={"block": 4096})
+Tensors = Sequence[torch.Tensor]
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def real(bits):
+    """A double given as 64 bits."""
+    return bits.to(tl.int64).to(tl.float64, bitcast=True)
+
+
+@triton.jit
+def rate(pointer, bits):
+    """The learning rate, from a tensor or a number."""
+    if pointer is None:
+        value = real(bits)
+    else:
+        value = tl.load(pointer).to(tl.float64)
+    return value
+
+
+@triton.jit
+def unscaled(gradient, at, mask, scale, MAXIMIZE, COMPUTE):
+    """The gradient without the loss' scale (also written back), with its sign turned to maximise."""
+    value = tl.load(gradient + at, mask=mask, other=0.0).to(COMPUTE)
+    if scale is not None:
+        value = value / tl.load(scale).to(COMPUTE)
+        tl.store(gradient + at, value.to(gradient.dtype.element_ty), mask=mask)
+    if MAXIMIZE:
+        value = -value
+    return value
+
+
+@triton.jit(do_not_specialize=["lr", "beta1", "beta2", "decay", "epsilon"])
+def adam_kernel(
+    parameter, gradient, mean, square, largest, step, rates, scale, skip, n,
+    lr: tl.int64, beta1: tl.int64, beta2: tl.int64, decay: tl.int64, epsilon: tl.int64,
+    DECOUPLED: tl.constexpr, MAXIMIZE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Adam with decay in the gradient, or DECOUPLED from it; `largest` is AMSGrad's maximum."""
+    start = tl.program_id(0).to(tl.int64) * BLOCK
+    at = start + tl.arange(0, BLOCK)
+    mask = at < n
+    if skip is not None:
+        mask = mask & (tl.load(skip) != 1.0)
+    count = tl.load(step).to(tl.float64)
+    first, second = real(beta1), real(beta2)
+    speed = rate(rates, lr)
+    size = (speed / (1.0 - libdevice.pow(first, count))).to(COMPUTE)
+    root = tl.sqrt((1.0 - libdevice.pow(second, count)).to(COMPUTE))
+    x = tl.load(parameter + at, mask=mask, other=0.0).to(COMPUTE)
+    g = unscaled(gradient, at, mask, scale, MAXIMIZE, COMPUTE)
+    if DECOUPLED:
+        x = x - x * (speed * real(decay)).to(COMPUTE)
+    else:
+        g = g + x * real(decay).to(COMPUTE)
+    m = tl.load(mean + at, mask=mask, other=0.0).to(COMPUTE)
+    m = m + (g - m) * (1.0 - first).to(COMPUTE)
+    v = tl.load(square + at, mask=mask, other=0.0).to(COMPUTE)
+    v = v * second.to(COMPUTE) + g * g * (1.0 - second).to(COMPUTE)
+    tl.store(mean + at, m.to(mean.dtype.element_ty), mask=mask)
+    tl.store(square + at, v.to(square.dtype.element_ty), mask=mask)
+    if largest is not None:
+        v = tl.maximum(v, tl.load(largest + at, mask=mask, other=0.0).to(COMPUTE))
+        tl.store(largest + at, v.to(largest.dtype.element_ty), mask=mask)
+    x = x - size * m / (tl.sqrt(v) / root + real(epsilon).to(COMPUTE))
+    tl.store(parameter + at, x.to(parameter.dtype.element_ty), mask=mask)
+
+
+@triton.jit(do_not_specialize=["lr", "momentum", "decay", "dampening"])
+def sgd_kernel(
+    parameter, gradient, buffer, rates, scale, skip, n,
+    lr: tl.int64, momentum: tl.int64, decay: tl.int64, dampening: tl.int64,
+    NESTEROV: tl.constexpr, FIRST: tl.constexpr, MAXIMIZE: tl.constexpr, COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Gradient descent, with momentum if there is a buffer (which the FIRST step fills)."""
+    start = tl.program_id(0).to(tl.int64) * BLOCK
+    at = start + tl.arange(0, BLOCK)
+    mask = at < n
+    if skip is not None:
+        mask = mask & (tl.load(skip) != 1.0)
+    x = tl.load(parameter + at, mask=mask, other=0.0).to(COMPUTE)
+    g = unscaled(gradient, at, mask, scale, MAXIMIZE, COMPUTE)
+    g = g + x * real(decay).to(COMPUTE)
+    if buffer is not None:
+        if FIRST:
+            moved = g
+        else:
+            moved = tl.load(buffer + at, mask=mask, other=0.0).to(COMPUTE) * real(momentum).to(COMPUTE)
+            moved += g * (1.0 - real(dampening)).to(COMPUTE)
+        tl.store(buffer + at, moved.to(buffer.dtype.element_ty), mask=mask)
+        if NESTEROV:
+            g = g + moved * real(momentum).to(COMPUTE)
+        else:
+            g = moved
+    x = x - g * rate(rates, lr).to(COMPUTE)
+    tl.store(parameter + at, x.to(parameter.dtype.element_ty), mask=mask)
+
+
+@triton.jit(do_not_specialize=["lr", "lr_decay", "decay", "epsilon"])
+def adagrad_kernel(
+    parameter, gradient, total, step, rates, scale, skip, n,
+    lr: tl.int64, lr_decay: tl.int64, decay: tl.int64, epsilon: tl.int64,
+    MAXIMIZE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Steps divided by the root of the sum of all squared gradients."""
+    start = tl.program_id(0).to(tl.int64) * BLOCK
+    at = start + tl.arange(0, BLOCK)
+    mask = at < n
+    if skip is not None:
+        mask = mask & (tl.load(skip) != 1.0)
+    count = tl.load(step).to(tl.float64)
+    size = (rate(rates, lr) / (1.0 + (count - 1.0) * real(lr_decay))).to(COMPUTE)
+    x = tl.load(parameter + at, mask=mask, other=0.0).to(COMPUTE)
+    g = unscaled(gradient, at, mask, scale, MAXIMIZE, COMPUTE)
+    g = g + x * real(decay).to(COMPUTE)
+    v = tl.load(total + at, mask=mask, other=0.0).to(COMPUTE) + g * g
+    tl.store(total + at, v.to(total.dtype.element_ty), mask=mask)
+    x = x - size * g / (tl.sqrt(v) + real(epsilon).to(COMPUTE))
+    tl.store(parameter + at, x.to(parameter.dtype.element_ty), mask=mask)
+
+
+# ---- launches -------------------------------------------------------------------------------------
+
+PLANS: Plans[Plan] = Plans()
+
+
+def _is_dense(x: torch.Tensor) -> bool:
+    """Whether the elements fill their memory without gaps, in some order of the dimensions."""
+    expected = 1
+    for stride, size in sorted(zip(x.stride(), x.shape, strict=True)):
+        if size > 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True
+
+
+def _step(
+    kernel: Any, states: Sequence[torch.Tensor | None], scalars: Sequence[torch.Tensor | None],
+    numbers: tuple[int, ...], **flags: bool,
+) -> None:  # fmt: skip
+    """One launch over a parameter, the tensors of its shape, and tensors of one element."""
+    first = states[0]
+    assert first is not None
+    if first.dtype not in FLOATING:
+        raise NotServed(kernel.__name__, f"dtype {first.dtype} is not served")
+    order = first.stride()
+    dense = _is_dense(first)
+    used: list[torch.Tensor | None] = []
+    for x in states:
+        same = x is None or (dense and x.stride() == order)
+        used.append(x if same or x is None else x.contiguous())
+    if not all(given is taken for given, taken in zip(states, used, strict=True)):
+        used = [None if x is None else x.contiguous() for x in states]
+    key = (
+        kernel.__name__, first.numel(), tuple(flags.values()),
+        tuple(None if x is None else x.dtype for x in (*used, *scalars)), first.device,
+    )  # fmt: skip
+    plan = PLANS.get(key)
+    if plan is None:
+        block = TILES.on(first.device)["block"]
+        constants = {**flags, "COMPUTE": TRITON_DTYPES[compute_dtype(first.dtype)], "BLOCK": block}
+        plan = PLANS.remember(key, Plan(kernel, cdiv(first.numel(), block), (first.numel(),), constants))
+    plan.launch(*used, *scalars, numbers=numbers)
+    for given, taken in zip(states, used, strict=True):
+        if given is not None and taken is not None and given is not taken:
+            given.copy_(taken)
+
+
+def _lr(lr: float | torch.Tensor) -> tuple[torch.Tensor | None, int]:
+    """A learning rate as a tensor for the kernel to read, or as a number's bits."""
+    return (lr, 0) if isinstance(lr, torch.Tensor) else (None, scalar_bits(lr, True))
+
+
+def _adam(
+    self: Tensors, grads: Tensors, exp_avgs: Tensors, exp_avg_sqs: Tensors, max_exp_avg_sqs: Tensors,
+    state_steps: Tensors, *, lr: float | torch.Tensor, beta1: float, beta2: float, weight_decay: float,
+    eps: float, amsgrad: bool, maximize: bool, grad_scale: torch.Tensor | None = None,
+    found_inf: torch.Tensor | None = None, decoupled: bool,
+) -> None:  # fmt: skip
+    rates, bits = _lr(lr)
+    numbers = (bits, *(scalar_bits(x, True) for x in (beta1, beta2, weight_decay, eps)))
+    for k, parameter in enumerate(self):
+        states = (
+            parameter, grads[k], exp_avgs[k], exp_avg_sqs[k], max_exp_avg_sqs[k] if amsgrad else None
+        )  # fmt: skip
+        scalars = (state_steps[k], rates, grad_scale, found_inf)
+        _step(adam_kernel, states, scalars, numbers, DECOUPLED=decoupled, MAXIMIZE=maximize)
+
+
+def fused_adam_(*lists: Tensors, **options: Any) -> None:
+    """One step of Adam for every parameter: (parameters, gradients, means, mean squares, their maxima,
+    step counts), and the options of the ATen schema."""
+    _adam(*lists, **options, decoupled=False)
+
+
+def fused_adamw_(*lists: Tensors, **options: Any) -> None:
+    """The same with weight decay apart from the gradient."""
+    _adam(*lists, **options, decoupled=True)
+
+
+def fused_sgd_(
+    self: Tensors, grads: Tensors, momentum_buffer_list: Tensors, *, weight_decay: float, momentum: float,
+    lr: float | torch.Tensor, dampening: float, nesterov: bool, maximize: bool, is_first_step: bool,
+    grad_scale: torch.Tensor | None = None, found_inf: torch.Tensor | None = None,
+) -> None:  # fmt: skip
+    """One step of gradient descent for every parameter."""
+    rates, bits = _lr(lr)
+    numbers = (bits, *(scalar_bits(x, True) for x in (momentum, weight_decay, dampening)))
+    for k, parameter in enumerate(self):
+        states = (parameter, grads[k], momentum_buffer_list[k] if momentum_buffer_list else None)
+        _step(
+            sgd_kernel, states, (rates, grad_scale, found_inf), numbers,
+            NESTEROV=nesterov, FIRST=is_first_step, MAXIMIZE=maximize,
+        )  # fmt: skip
+
+
+def fused_adagrad_(
+    self: Tensors, grads: Tensors, state_sums: Tensors, state_steps: Tensors, *, lr: float | torch.Tensor,
+    lr_decay: float, weight_decay: float, eps: float, maximize: bool,
+    grad_scale: torch.Tensor | None = None, found_inf: torch.Tensor | None = None,
+) -> None:  # fmt: skip
+    """One step of Adagrad for every parameter."""
+    rates, bits = _lr(lr)
+    numbers = (bits, *(scalar_bits(x, True) for x in (lr_decay, weight_decay, eps)))
+    for k, parameter in enumerate(self):
+        scalars = (state_steps[k], rates, grad_scale, found_inf)
+        _step(adagrad_kernel, (parameter, grads[k], state_sums[k]), scalars, numbers, MAXIMIZE=maximize)
+
+
+def functional(step: Callable[..., None], returned: int) -> Callable[..., tuple[list[torch.Tensor], ...]]:
+    """The step on copies of its lists, the first `returned` of which are the result."""
+
+    def stepped(*lists: Tensors, **options: Any) -> tuple[list[torch.Tensor], ...]:
+        copies = [[x.clone() for x in listed] for listed in lists]
+        step(*copies, **options)
+        return tuple(copies[:returned])
+
+    return stepped
+
+
+# ---- record ---------------------------------------------------------------------------------------
+
+SHAPES = ((5, 7), (13,), ())
+
+
+def _list(dtype: torch.dtype, seed: int, low: float = -1.0) -> list[torch.Tensor]:
+    return [tensor(shape, dtype, low, 1.0, seed=seed + k) for k, shape in enumerate(SHAPES)]
+
+
+def _steps() -> list[torch.Tensor]:
+    return [torch.tensor(float(k + 1)) for k in range(len(SHAPES))]
+
+
+def _with_rate(options: dict[str, Any], as_tensor: bool) -> dict[str, Any]:
+    return {**options, "lr": torch.tensor(0.125, dtype=torch.float64) if as_tensor else 0.125}
+
+
+def _adam_samples(as_tensor: bool) -> Callable[[torch.dtype], Iterable[Sample]]:
+    def draw(dtype: torch.dtype) -> Iterable[Sample]:
+        base = {"beta1": 0.9, "beta2": 0.999, "weight_decay": 0.1, "eps": 1e-3}
+        for amsgrad, maximize in ((False, False), (True, True)):
+            lists = [_list(dtype, 0), _list(dtype, 10), _list(dtype, 20), _list(dtype, 30, 0.1)]
+            lists += [_list(dtype, 40, 0.1) if amsgrad else [], _steps()]
+            options = _with_rate({**base, "amsgrad": amsgrad, "maximize": maximize}, as_tensor)
+            yield Sample(tuple(lists), options)
+
+    return draw
+
+
+def _sgd_samples(as_tensor: bool) -> Callable[[torch.dtype], Iterable[Sample]]:
+    def draw(dtype: torch.dtype) -> Iterable[Sample]:
+        for momentum, nesterov, first in ((0.0, False, True), (0.9, False, True), (0.9, True, False)):
+            lists = (_list(dtype, 0), _list(dtype, 10), _list(dtype, 20) if momentum else [])
+            options = {
+                "weight_decay": 0.1, "momentum": momentum, "dampening": 0.0, "nesterov": nesterov,
+                "maximize": False, "is_first_step": first,
+            }  # fmt: skip
+            yield Sample(lists, _with_rate(options, as_tensor))
+
+    return draw
+
+
+def _adagrad_samples(as_tensor: bool) -> Callable[[torch.dtype], Iterable[Sample]]:
+    def draw(dtype: torch.dtype) -> Iterable[Sample]:
+        lists = (_list(dtype, 0), _list(dtype, 10), _list(dtype, 20, 0.1), _steps())
+        options = {"lr_decay": 0.01, "weight_decay": 0.1, "eps": 1e-3, "maximize": False}
+        yield Sample(lists, _with_rate(options, as_tensor))
+
+    return draw
+
+
+def _large_adam(dtype: torch.dtype) -> Sample:
+    lists = [[tensor((4096, 1024), dtype, 0.1, 1.0, seed=k)] for k in range(4)]
+    options = {
+        "lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.01, "eps": 1e-8, "amsgrad": False,
+        "maximize": False,
+    }  # fmt: skip
+    return Sample((*lists, [], [torch.tensor(3.0)]), options)
+
+
+for _name, _step_, _kernel, _returned, _draw in (
+    ("_fused_adam", fused_adam_, adam_kernel, 5, _adam_samples),
+    ("_fused_adamw", fused_adamw_, adam_kernel, 5, _adam_samples),
+    ("_fused_sgd", fused_sgd_, sgd_kernel, 3, _sgd_samples),
+    ("_fused_adagrad", fused_adagrad_, adagrad_kernel, 4, _adagrad_samples),
+):
+    _tensor_returned = 3 if _name == "_fused_adagrad" else _returned
+    register(
+        Operator(
+            name=_name.lstrip("_"),
+            domain="optimizer",
+            overloads=(
+                Overload(_name, functional(_step_, _returned), _draw(False), takes_out=False),
+                Overload(
+                    f"{_name}.tensor_lr", functional(_step_, _tensor_returned), _draw(True), takes_out=False
+                ),
+                Overload(f"{_name}_", _step_, takes_out=False),
+                Overload(f"{_name}_.tensor_lr", _step_, takes_out=False),
+            ),
+            kernels=(_kernel,),
+            dtypes=FLOATING,
+            differentiable=False,
+            tiles=TILES,
+            benchmarks=(Benchmark("_fused_adam_", _large_adam),) if _name == "_fused_adam" else (),
+            tolerance=4.0,
+        )
+    )

@@ -1,0 +1,1 @@
+"""Quantisation as operators of plain floating tensors."""
