@@ -14,7 +14,7 @@ import torch
 import triton
 import triton.language as tl
 
-from .errors import ArgumentError, NotServed
+from .errors import ArgumentError, DimensionError, NotServed
 from .iteration import Space, coalesce, power_of_two
 from .launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits, signature
 from .pointwise import store_as
@@ -300,8 +300,14 @@ def _runs(shape: Sequence[int], strides: Sequence[int], reduced: Sequence[int]) 
     return coalesce(sizes, [tuple(strides[d] for d in reduced)])
 
 
+MOST_DIMENSIONS = 64
+
+
 def normal_dims(dims: Sequence[int] | int | None, rank: int) -> list[int]:
-    """Dimensions as non-negative numbers; None or none at all means every one."""
+    """Dimensions as non-negative numbers; None or none at all means every one. PyTorch keeps them as the
+    bits of a word, so it takes no tensor of more."""
+    if rank > MOST_DIMENSIONS:
+        raise ArgumentError(f"only tensors with up to {MOST_DIMENSIONS} dims are supported, but got {rank}")
     if dims is None or (not isinstance(dims, int) and len(dims) == 0):
         return list(range(rank))
     listed = [dims] if isinstance(dims, int) else list(dims)
@@ -309,7 +315,7 @@ def normal_dims(dims: Sequence[int] | int | None, rank: int) -> list[int]:
     for d in listed:
         limit = max(rank, 1)
         if not -limit <= d < limit:
-            raise ArgumentError(
+            raise DimensionError(
                 f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {d})"
             )
         if rank:

@@ -35,7 +35,7 @@ def mul(x, y):
     return x * y
 
 
-@pointwise("neg", domain="elementwise", dtypes=NUMERIC)
+@pointwise("neg", domain="elementwise", dtypes=NUMERIC, accepts=NUMERIC)
 @triton.jit
 def neg(x):
     return -x

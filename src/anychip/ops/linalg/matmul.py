@@ -253,6 +253,11 @@ def dot(self: torch.Tensor, tensor: torch.Tensor, *, out: Any = None) -> torch.T
 
     _matrix("dot", self, 1)
     _matrix("dot", tensor, 1)
+    if self.dtype != tensor.dtype or self.shape != tensor.shape:
+        raise ArgumentError(
+            "dot: expected vectors of one dtype and length, but got "
+            f"{self.dtype} {list(self.shape)} and {tensor.dtype} {list(tensor.shape)}"
+        )
     compute = accumulator(self.dtype)
     wide = torch.empty(self.shape, dtype=compute, device=self.device)
     return SUM(mul(self, tensor, out=wide), None, False, compute=compute, result=self.dtype, out=out)
