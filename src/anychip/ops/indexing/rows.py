@@ -235,9 +235,9 @@ def index_select(self: torch.Tensor, dim: int, index: torch.Tensor, *, out: Any 
     take_rows(self.contiguous(), index.contiguous(), before, size, after, result)
     if out is None:
         return result
-    if out.shape != result.shape:
+    if writable(out).shape != result.shape:
         out.resize_(result.shape)
-    return writable(out).copy_(result)
+    return out.copy_(result)
 
 
 def index_add(
