@@ -36,24 +36,23 @@ def weight_only_kernel(out, x, weight, scale, N, K, ROWS: tl.constexpr, BK: tl.c
 
 
 @triton.jit
-def weight_only_int4_kernel(out, x, weight, scale, N, K, BN: tl.constexpr, GROUP: tl.constexpr):
-    """out[n] = sum over k of x[k] (weight[n, k] - 8) scale[k / GROUP, n], the weight in four bits. What
-    the 8 takes away is the same for all rows."""
+def weight_only_int4_kernel(out, x, weight, scale, N, K, ROWS: tl.constexpr, GROUP: tl.constexpr):
+    """out[n] = sum over k of x[k] (weight[n, k] - 8) scale[k / GROUP, n], the weight in four bits; ROWS
+    rows one by one, so that memory is read in order."""
     HALF: tl.constexpr = GROUP // 2
-    row = tl.program_id(0) * BN + tl.arange(0, BN)
     lane = tl.arange(0, HALF)
-    inside = row < N
-    total = tl.zeros((BN,), tl.float32)
-    for group in range(K // GROUP):
-        packed = tl.load(
-            weight + (row * (K // 2))[:, None] + (group * HALF + lane)[None, :], mask=inside[:, None], other=0
-        ).to(tl.int32)
-        factor = tl.load(scale + group * N + row, mask=inside, other=0.0).to(tl.float32)
-        low = tl.load(x + group * GROUP + lane).to(tl.float32)
-        high = tl.load(x + group * GROUP + HALF + lane).to(tl.float32)
-        products = (packed & 15).to(tl.float32) * low[None, :] + (packed >> 4).to(tl.float32) * high[None, :]
-        total += (tl.sum(products, 1) - 8.0 * tl.sum(low + high, 0)) * factor
-    tl.store(out + row, total.to(out.dtype.element_ty), mask=inside)
+    start = tl.program_id(0) * ROWS
+    for row in range(start, tl.minimum(start + ROWS, N)):
+        total = tl.zeros((HALF,), tl.float32)
+        for group in range(K // GROUP):
+            packed = tl.load(weight + row.to(tl.int64) * (K // 2) + group * HALF + lane).to(tl.int32)
+            factor = tl.load(scale + group * N + row).to(tl.float32)
+            low = tl.load(x + group * GROUP + lane).to(tl.float32)
+            high = tl.load(x + group * GROUP + HALF + lane).to(tl.float32)
+            first = ((packed & 15) - 8).to(tl.float32) * low
+            second = ((packed >> 4) - 8).to(tl.float32) * high
+            total += (first + second) * factor
+        tl.store(out + row, tl.sum(total, 0).to(out.dtype.element_ty))
 
 
 # ---- callables ------------------------------------------------------------------------------------
@@ -71,7 +70,7 @@ def weight_only_int4(x: torch.Tensor, packed: torch.Tensor, scale: torch.Tensor)
     """The product with weights that `pack` made [n, k / 2], scales [k / GROUP, n] and a vector [k]."""
     n, half = packed.shape
     out = torch.empty(n, dtype=x.dtype)
-    weight_only_int4_kernel[(triton.cdiv(n, 64),)](out, x, packed, scale, n, 2 * half, BN=64, GROUP=GROUP)
+    weight_only_int4_kernel[(triton.cdiv(n, 16),)](out, x, packed, scale, n, 2 * half, ROWS=16, GROUP=GROUP)
     return out
 
 
