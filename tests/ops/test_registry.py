@@ -43,6 +43,12 @@ SAME_FUNCTION_AS_ANOTHER = {"fill_.Tensor"}
 TESTED_THROUGH_PYTORCH = {"_cummax_helper", "_cummin_helper"}
 """They return nothing; tests/ops/scan/test_extremes.py compares what they write."""
 
+TESTED_THROUGH_OPTIMIZERS = {
+    "_amp_foreach_non_finite_check_and_unscale_",
+    *(f"_fused_{name}_{rate}" for name in ("adam", "adamw", "sgd", "adagrad") for rate in ("", ".tensor_lr")),
+}
+"""They write lists of tensors in place; tests/ops/optimizer/test_torch_optim.py compares these."""
+
 
 def test_records_are_complete() -> None:
     for operator in operators().values():
@@ -55,7 +61,10 @@ def test_records_are_complete() -> None:
 
 def test_every_overload_has_samples() -> None:
     without = {name for name, (_, overload) in overloads().items() if overload.samples is no_samples}
-    assert without == DRAWN_AT_RANDOM | SAME_FUNCTION_AS_ANOTHER | TESTED_THROUGH_PYTORCH
+    assert (
+        without
+        == DRAWN_AT_RANDOM | SAME_FUNCTION_AS_ANOTHER | TESTED_THROUGH_PYTORCH | TESTED_THROUGH_OPTIMIZERS
+    )
 
 
 def test_names_are_registered_once() -> None:

@@ -166,14 +166,8 @@ def _step(
     assert first is not None
     if first.dtype not in FLOATING:
         raise NotServed(kernel.__name__, f"dtype {first.dtype} is not served")
-    order = first.stride()
-    dense = _is_dense(first)
-    used: list[torch.Tensor | None] = []
-    for x in states:
-        same = x is None or (dense and x.stride() == order)
-        used.append(x if same or x is None else x.contiguous())
-    if not all(given is taken for given, taken in zip(states, used, strict=True)):
-        used = [None if x is None else x.contiguous() for x in states]
+    aligned = _is_dense(first) and all(x is None or x.stride() == first.stride() for x in states)
+    used = [x if aligned or x is None else x.contiguous() for x in states]
     key = (
         kernel.__name__, first.numel(), tuple(flags.values()),
         tuple(None if x is None else x.dtype for x in (*used, *scalars)), first.device,
