@@ -107,9 +107,9 @@ def _cell_plan(kernel: Any, rows: int, width: int, *operands: torch.Tensor | Non
     return plan
 
 
-def _check(input: torch.Tensor, mode: int, layers: int, batch_sizes: Sequence[int]) -> None:
-    if mode != LSTM_MODE or layers != 1 or len(batch_sizes):
-        raise NotServed("mkldnn_rnn_layer", "only one layer of an LSTM over unpacked sequences is served")
+def _check(input: torch.Tensor, mode: int, batch_sizes: Sequence[int]) -> None:
+    if mode != LSTM_MODE or len(batch_sizes):
+        raise NotServed("mkldnn_rnn_layer", "only an LSTM over unpacked sequences is served")
     if input.dtype not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
         raise NotServed("mkldnn_rnn_layer", f"dtype {input.dtype} is not served")
 
@@ -122,7 +122,7 @@ def rnn_layer(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
     """(states of all steps, last state, last cell, workspace) of [steps, batch, width]; `reverse` walks
     from the last step. The workspace keeps what the backward pass needs: activated gates, and cells."""
-    _check(input, mode, num_layers, batch_sizes)
+    _check(input, mode, batch_sizes)
     source = input.contiguous()
     steps, batch, width = source.shape
     like = {"dtype": input.dtype, "device": input.device}
@@ -158,7 +158,7 @@ def rnn_layer_backward(
     workspace: torch.Tensor,
 ) -> tuple[torch.Tensor, ...]:  # fmt: skip
     """Gradients of input, both weights, both biases, first state and first cell."""
-    _check(input, mode, num_layers, batch_sizes)
+    _check(input, mode, batch_sizes)
     source = input.contiguous()
     steps, batch, width = source.shape
     like = {"dtype": input.dtype, "device": input.device}
