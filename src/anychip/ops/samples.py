@@ -4,6 +4,7 @@ values with NaN and infinities. Records name a generator; tests and conformance 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import torch
 
@@ -153,3 +154,13 @@ def reduction_samples(whole: bool = False, single: bool = False, empty: bool = T
             yield Sample((tensor((), dtype),))
 
     return draw
+
+
+def sparingly(draw: Samples) -> Samples:
+    """All of `draw`'s samples in single precision and for 64-bit integers, the first two for other types:
+    for families whose kernels differ between types in loads and stores alone."""
+
+    def drawn(dtype: torch.dtype) -> Iterable[Sample]:
+        return islice(draw(dtype), None if dtype in (torch.float32, torch.int64) else 2)
+
+    return drawn

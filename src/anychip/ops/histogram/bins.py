@@ -22,7 +22,7 @@ from ..pointwise import Pointwise
 from ..reduce.extremes import max_all, min_all
 from ..reduce.sums import SUM
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
-from ..samples import tensor
+from ..samples import sparingly, tensor
 from ..sorting.search import search
 
 TILES = Tiles(simt={"tables": 4096, "share": 256}, simd={"tables": 16, "share": 1 << 15})
@@ -265,6 +265,7 @@ def histogramdd_between(
 # ---- record ---------------------------------------------------------------------------------------
 
 
+@sparingly
 def _integers(dtype: torch.dtype) -> Iterable[Sample]:
     x = tensor((200,), dtype, 0, 7)
     yield Sample((x,))
@@ -272,12 +273,14 @@ def _integers(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((0,), dtype), None, 3))
 
 
+@sparingly
 def _values(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((20, 30), dtype), 7))
     yield Sample((tensor((20, 30), dtype).t(), 5, -1, 2))
     yield Sample((torch.full((4,), 2.0, dtype=dtype), 3))
 
 
+@sparingly
 def _even(dtype: torch.dtype) -> Iterable[Sample]:
     x = tensor((20, 30), dtype)
     yield Sample((x, 7))
@@ -285,17 +288,20 @@ def _even(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((x, 5), {"weight": tensor((20, 30), dtype, 0, 1, seed=1)})
 
 
+@sparingly
 def _between(dtype: torch.dtype) -> Iterable[Sample]:
     x = tensor((20, 30), dtype)
     yield Sample((x, torch.tensor([-2.0, -1.0, 1.5, 2.5], dtype=dtype)))
 
 
+@sparingly
 def _points(dtype: torch.dtype) -> Iterable[Sample]:
     x = tensor((40, 2), dtype)
     yield Sample((x, [3, 4]))
     yield Sample((x, [3, 4]), {"range": (-1.0, 2.0, -2.0, 2.0), "density": True})
 
 
+@sparingly
 def _point_edges(dtype: torch.dtype) -> Iterable[Sample]:
     edges = [torch.tensor([-2.0, 0.0, 2.0], dtype=dtype), torch.tensor([-1.0, 1.0], dtype=dtype)]
     yield Sample((tensor((40, 2), dtype), edges), {"weight": tensor((40,), dtype, 0, 1, seed=1)})

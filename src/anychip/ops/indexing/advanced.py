@@ -17,7 +17,7 @@ from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
 from ..pointwise import Pointwise, apart
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
-from ..samples import tensor
+from ..samples import sparingly, tensor
 from .combine import INDEX_DTYPES, Kind, combine, combine_kernel, working_copy
 from .rows import gather_rows_kernel, take_rows
 from .selection import nonzero
@@ -206,6 +206,7 @@ def _viewed(x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor | None:
 # ---- record ---------------------------------------------------------------------------------------
 
 
+@sparingly
 def _indexings(dtype: torch.dtype) -> Iterable[Sample]:
     x = tensor((4, 5, 6), dtype)
     i, j = torch.tensor([0, -1, 2]), torch.tensor([[1], [-5]])
@@ -216,6 +217,7 @@ def _indexings(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((6, 20), dtype).t(), [i]))
 
 
+@sparingly
 def _writes(dtype: torch.dtype) -> Iterable[Sample]:
     x = tensor((4, 5, 6), dtype)
     i, j = torch.tensor([0, -1, 2]), torch.tensor([1, 3, -5])

@@ -16,7 +16,7 @@ from ..errors import ArgumentError, DimensionError, NotServed
 from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import fill_
 from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, register
-from ..samples import tensor
+from ..samples import sparingly, tensor
 from .combine import (
     INDEX_DTYPES,
     TILES,
@@ -215,6 +215,7 @@ POSITIONS = torch.tensor([[0, 2, 1, 1], [3, 0, 2, 0]])
 NUMERIC = (*FLOATING, torch.int64, torch.int32)
 
 
+@sparingly
 def _reductions(dtype: torch.dtype) -> Iterable[Sample]:
     x, source = tensor((4, 5), dtype), tensor((2, 4), dtype, -2, 3, seed=1)
     for reduce in ("sum", "prod", "mean", "amax", "amin"):
@@ -222,16 +223,19 @@ def _reductions(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((x.t().contiguous().t(), 0, POSITIONS, source, reduce), {"include_self": False})
 
 
+@sparingly
 def _additions(dtype: torch.dtype) -> Iterable[Sample]:
     for reduce in ("add", "multiply"):
         yield Sample((tensor((4, 5), dtype), 0, POSITIONS, tensor((2, 4), dtype, seed=1)), {"reduce": reduce})
 
 
+@sparingly
 def _numbers(dtype: torch.dtype) -> Iterable[Sample]:
     for reduce in ("add", "multiply"):
         yield Sample((tensor((4, 5), dtype), 0, POSITIONS, 2), {"reduce": reduce})
 
 
+@sparingly
 def _copies(dtype: torch.dtype) -> Iterable[Sample]:
     for shape, dim in (((4, 5), 0), ((5, 4), 1), ((4,), 0)):
         size = list(shape)
@@ -239,6 +243,7 @@ def _copies(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((tensor(shape, dtype), dim, torch.tensor([3, 0, 1]), tensor(size, dtype, seed=1)))
 
 
+@sparingly
 def _slices(dtype: torch.dtype) -> Iterable[Sample]:
     for reduce in ("prod", "mean", "amax", "amin"):
         source = tensor((3, 5), dtype, -2, 3, seed=1)
@@ -248,21 +253,25 @@ def _slices(dtype: torch.dtype) -> Iterable[Sample]:
         )
 
 
+@sparingly
 def _fills(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((4, 5), dtype), 1, torch.tensor([3, -5]), 1))
     yield Sample((tensor((5, 4), dtype).t(), 0, torch.tensor(3), 1))
 
 
+@sparingly
 def _tensor_fills(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((4, 5), dtype), 1, torch.tensor([3, -5]), tensor((), dtype, seed=1)))
 
 
+@sparingly
 def _puts(dtype: torch.dtype) -> Iterable[Sample]:
     index = torch.tensor([[3, -1], [0, 7]])
     for accumulate in (False, True):
         yield Sample((tensor((4, 5), dtype), index, tensor((4,), dtype, -2, 3, seed=1), accumulate))
 
 
+@sparingly
 def _takes(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((4, 5), dtype).t(), torch.tensor([[3, -1], [0, 7]])))
     yield Sample((tensor((4,), dtype), torch.tensor([], dtype=torch.int64)))

@@ -15,7 +15,7 @@ from ..errors import ArgumentError, NotServed
 from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import fill_
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
-from ..samples import tensor
+from ..samples import sparingly, tensor
 from ..scan.running import SUM
 
 TILES = Tiles(simt={"block": 1024, "chunk": 1024}, simd={"block": 1024, "chunk": 1 << 15})
@@ -197,6 +197,7 @@ def masked_scatter_(self: torch.Tensor, mask: torch.Tensor, source: torch.Tensor
 # ---- record ---------------------------------------------------------------------------------------
 
 
+@sparingly
 def _masks(dtype: torch.dtype) -> Iterable[Sample]:
     for shape in ((40,), (3, 4, 5), (), (0, 3)):
         x = tensor(shape, dtype)
@@ -204,12 +205,14 @@ def _masks(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((6, 4), dtype).t(),))
 
 
+@sparingly
 def _static(dtype: torch.dtype) -> Iterable[Sample]:
     for sample in _masks(dtype):
         for size in (2, 50):
             yield Sample(sample.arguments, {"size": size})
 
 
+@sparingly
 def _selections(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((3, 4), dtype), tensor((4,), torch.bool)))
     yield Sample((tensor((5,), dtype), tensor((3, 5), torch.bool)))
@@ -219,6 +222,7 @@ def _selections(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((tensor((70000,), dtype), tensor((70000,), torch.bool)))
 
 
+@sparingly
 def _scatters(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((3, 4), dtype), tensor((4,), torch.bool), tensor((12,), dtype, seed=1)))
     yield Sample((tensor((6, 4), dtype).t(), tensor((4, 6), torch.bool), tensor((24,), dtype, seed=1)))

@@ -17,7 +17,7 @@ from ..launch import TRITON_DTYPES, Plan, Plans, cdiv, signature
 from ..pointwise import MAX_OPERANDS, TILES, flat_kernel, tiled_kernel
 from ..reduction import normal_dims
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
-from ..samples import tensor
+from ..samples import sparingly, tensor
 from .copy import COPY, same
 
 PLANS: Plans[Plan] = Plans()
@@ -213,12 +213,14 @@ def stack(tensors: Sequence[torch.Tensor], dim: int = 0, *, out: Any = None) -> 
 # ---- record ---------------------------------------------------------------------------------------
 
 
+@sparingly
 def _flips(dtype: torch.dtype) -> Iterable[Sample]:
     for shape, dims in (((40,), [0]), ((3, 4, 5), [0, -1]), ((3, 4, 5), [1]), ((0, 3), [1]), ((3, 4), [])):
         yield Sample((tensor(shape, dtype), dims))
     yield Sample((tensor((70, 40), dtype).t()[::2], [0, 1]))
 
 
+@sparingly
 def _rolls(dtype: torch.dtype) -> Iterable[Sample]:
     for shape, shifts, dims in (
         ((40,), [3], []),
@@ -231,11 +233,13 @@ def _rolls(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((6, 4), dtype).t(), [1, 2, 3], [0, 1, 0]))
 
 
+@sparingly
 def _parts(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((5, 6), dtype), 1, 2, 3))
     yield Sample((tensor((5, 6), dtype).t(), 0, -2, 2))
 
 
+@sparingly
 def _stacks(dtype: torch.dtype) -> Iterable[Sample]:
     a, b = tensor((2, 3), dtype), tensor((2, 3), dtype, seed=1)
     for dim in (0, 1, -1):

@@ -16,6 +16,7 @@ from ..launch import TRITON_DTYPES, Tiles, cdiv, launch, scalar_bits
 from ..pointwise import store_as
 from ..random.philox import random_from
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
+from ..samples import sparingly
 from ..sorting.radix import KERNELS, sort_rows
 
 TILES = Tiles(simt={"block": 512}, simd={"block": 1024})
@@ -121,22 +122,26 @@ def randperm(n: int, *, generator: Any = None, out: torch.Tensor) -> torch.Tenso
 # ---- record ---------------------------------------------------------------------------------------
 
 
+@sparingly
 def _lines(dtype: torch.dtype) -> Iterable[Sample]:
     for start, end, steps in ((0, 7, 8), (-3, 5, 5), (9, 1, 3), (2, 2, 1), (0, 1, 0)):
         if dtype != torch.uint8 or start >= 0:
             yield Sample((start, end, steps), {"out": torch.empty((0,), dtype=dtype)})
 
 
+@sparingly
 def _powers(dtype: torch.dtype) -> Iterable[Sample]:
     for start, end, steps in ((0, 3, 4), (-1, 2, 7)):
         yield Sample((start, end, steps, 2.0), {"out": torch.empty((0,), dtype=dtype)})
 
 
+@sparingly
 def _ranges(dtype: torch.dtype) -> Iterable[Sample]:
     for start, end, step in ((0, 7, 1), (2, 100, 3), (9, 0, -2)):
         yield Sample((start, end, step), {"out": torch.empty((0,), dtype=dtype)})
 
 
+@sparingly
 def _permutations(dtype: torch.dtype) -> Iterable[Sample]:
     for n in (1, 5, 100):
         yield Sample((n,), {"generator": None, "out": torch.empty((0,), dtype=dtype)})

@@ -14,7 +14,7 @@ from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, launch, signature
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
-from ..samples import tensor
+from ..samples import sparingly, tensor
 
 TILES = Tiles(simt={"elements": 1024, "block": 512}, simd={"elements": 4096, "block": 1024})
 PLANS: Plans[Plan] = Plans()
@@ -188,22 +188,26 @@ def eye_square(n: int, *, out: torch.Tensor) -> torch.Tensor:
 # ---- record ---------------------------------------------------------------------------------------
 
 
+@sparingly
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
     for shape, diagonal in (((4, 6), 0), ((2, 5, 3), 1), ((5, 5), -2), ((0, 3), 0), ((3, 3), 10)):
         yield Sample((tensor(shape, dtype), diagonal))
     yield Sample((tensor((6, 4), dtype).t(), -1))
 
 
+@sparingly
 def _sizes(dtype: torch.dtype) -> Iterable[Sample]:
     for row, col, offset in ((4, 6, 0), (6, 3, 1), (5, 5, -2), (3, 3, 5), (3, 4, -5), (0, 3, 0)):
         yield Sample((row, col, offset), {"dtype": dtype})
 
 
+@sparingly
 def _matrices(dtype: torch.dtype) -> Iterable[Sample]:
     for n, m in ((3, 5), (4, 4), (0, 2)):
         yield Sample((n, m), {"out": torch.empty((0,), dtype=dtype)})
 
 
+@sparingly
 def _squares(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((5,), {"out": torch.empty((5, 5), dtype=dtype).t()})
 

@@ -17,7 +17,7 @@ from ..errors import ArgumentError, DimensionError, NotServed
 from ..pointwise import Pointwise, flat_kernel, tiled_kernel
 from ..reduction import TILES, Reduction, accumulator
 from ..registry import ALL, FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
-from ..samples import reduction_samples, special, tensor
+from ..samples import reduction_samples, sparingly, special, tensor
 from .extremes import LARGEST, SMALLEST, amax, amin
 from .norm import ANY_NORM, NORMS, linalg_vector_norm, powered
 from .sums import SUM, plus
@@ -148,6 +148,7 @@ def hash_tensor(
 # ---- record ---------------------------------------------------------------------------------------
 
 
+@sparingly
 def _both(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((33,), dtype),))
     yield Sample((tensor((5, 7), dtype),), {"dim": 1, "keepdim": True})
@@ -156,45 +157,54 @@ def _both(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((special(dtype).reshape(2, 4),), {"dim": 0})
 
 
+@sparingly
 def _whole(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((4, 9), dtype),))
 
 
+@sparingly
 def _one(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((4, 9), dtype), 0, True))
 
 
+@sparingly
 def _nansums(dtype: torch.dtype) -> Iterable[Sample]:
     yield from reduction_samples()(dtype)
     yield Sample((tensor((4, 9), dtype), None))
 
 
+@sparingly
 def _counts(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((4, 90), dtype), [1]))
     yield Sample((tensor((2, 3, 4), dtype), [0, 2]))
     yield Sample((tensor((5,), dtype), []))
 
 
+@sparingly
 def _matrices(dtype: torch.dtype) -> Iterable[Sample]:
     for shape in ((4, 4), (3, 6), (0, 3)):
         yield Sample((tensor(shape, dtype),))
 
 
+@sparingly
 def _norms(dtype: torch.dtype) -> Iterable[Sample]:
     for p in (None, 1, 3, math.inf):
         yield Sample((tensor((5, 9), dtype), p, [1], True))
     yield Sample((tensor((5, 9), dtype), 2, []))
 
 
+@sparingly
 def _typed(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((5, 9), dtype), 2, [0], False), {"dtype": dtype})
 
 
+@sparingly
 def _powers(dtype: torch.dtype) -> Iterable[Sample]:
     for order in (2, 1, 3):
         yield Sample((tensor((5, 9), dtype), order, [1]))
 
 
+@sparingly
 def _hashes(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((5, 9), dtype), [1]))
     yield Sample((tensor((5, 9), dtype),))

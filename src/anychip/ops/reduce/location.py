@@ -15,7 +15,7 @@ from ..errors import ArgumentError, DimensionError, NotServed
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, signature
 from ..registry import ALL, FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
-from ..samples import special, tensor
+from ..samples import sparingly, special, tensor
 from .extremes import larger, smaller
 
 TILES = Tiles(
@@ -191,6 +191,7 @@ def argmin(self: torch.Tensor, dim: int | None = None, keepdim: bool = False, *,
 # ---- record ---------------------------------------------------------------------------------------
 
 
+@sparingly
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
     for shape, dim in (((33,), 0), ((5, 7), 1), ((5, 7), 0), ((3, 4, 5), -2), ((), 0), ((0, 3), 1)):
         yield Sample((tensor(shape, dtype), dim))
@@ -199,6 +200,7 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((special(dtype).reshape(2, 4), 0))
 
 
+@sparingly
 def _places(dtype: torch.dtype) -> Iterable[Sample]:
     yield from _samples(dtype)
     yield Sample((tensor((6, 4), dtype).t(),))

@@ -18,7 +18,7 @@ from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits, signature
 from ..reduction import normal_dims, reduced_shape
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
-from ..samples import tensor
+from ..samples import sparingly, tensor
 
 TILES = Tiles(
     simt={"elements": 2048, "rows": 64, "split": 1 << 14},
@@ -208,6 +208,7 @@ def std_mean(self: torch.Tensor, dim: Any = None, *, correction: Any = None, kee
 # ---- record ---------------------------------------------------------------------------------------
 
 
+@sparingly
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((33,), dtype),))
     yield Sample((tensor((5, 7), dtype), [1]), {"correction": 0})

@@ -22,7 +22,7 @@ from ..pointwise import store_as
 from ..reduce.sums import plus, times
 from ..reduction import accumulator
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
-from ..samples import special, tensor
+from ..samples import sparingly, special, tensor
 
 TILES = Tiles(
     simt={"elements": 2048, "columns": 128, "alone": 64, "chunk": 1 << 14},
@@ -220,6 +220,7 @@ def logcumsumexp(self: torch.Tensor, dim: int, *, out: Any = None) -> torch.Tens
 # ---- record ---------------------------------------------------------------------------------------
 
 
+@sparingly
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
     for shape, dim in (((33,), 0), ((5, 7), 1), ((3, 4, 5), 1), ((), 0), ((0, 3), 1), ((2, 1500), -1)):
         low, high = (None, None) if len(shape) != 2 or dtype.is_floating_point else (0, 2)
@@ -229,6 +230,7 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((special(dtype).reshape(2, 4), 0))
 
 
+@sparingly
 def _near_one(dtype: torch.dtype) -> Iterable[Sample]:
     for shape, dim in (((33,), 0), ((5, 7), 1), ((3, 4, 5), 1), ((), 0), ((0, 3), 1)):
         yield Sample((tensor(shape, dtype, 0.5, 1.5), dim))

@@ -16,7 +16,7 @@ from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import fill_
 from ..reduce.extremes import max_all, min_all
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
-from ..samples import tensor
+from ..samples import sparingly, tensor
 from ..scan.running import SUM
 
 TILES = Tiles(simt={"block": 512}, simd={"block": 512})
@@ -192,6 +192,7 @@ def _ordered(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     return tensor(shape, dtype).sort(-1).values
 
 
+@sparingly
 def _searches(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((_ordered((9,), dtype), tensor((4, 7), dtype, seed=1)))
     yield Sample((_ordered((3, 9), dtype), tensor((3, 7), dtype, seed=1)), {"right": True})
@@ -201,21 +202,25 @@ def _searches(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((x, tensor((7,), dtype, seed=1)), {"sorter": x.argsort(stable=True)})
 
 
+@sparingly
 def _numbers(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((_ordered((9,), dtype), 1))
     yield Sample((_ordered((9,), dtype), 1), {"right": True})
 
 
+@sparingly
 def _buckets(dtype: torch.dtype) -> Iterable[Sample]:
     for sample in (Sample((tensor((4, 7), dtype, seed=1), _ordered((9,), dtype))),):
         yield sample
         yield Sample(sample.arguments, {"right": True, "out_int32": True})
 
 
+@sparingly
 def _number_buckets(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((1, _ordered((9,), dtype)))
 
 
+@sparingly
 def _repeats(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((9,), dtype, 0, 4),))
     yield Sample((tensor((3,), dtype, 0, 1),))

@@ -15,7 +15,7 @@ from ..errors import ArgumentError, DimensionError
 from ..launch import Tiles, cdiv, launch
 from ..memory.copy import COPY, fill_
 from ..registry import ALL, FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
-from ..samples import special, tensor
+from ..samples import sparingly, special, tensor
 from .radix import KERNELS, TILES, sort_rows
 
 ROWS = Tiles(simt={"block": 32}, simd={"block": 32})
@@ -180,6 +180,7 @@ def mode(self: torch.Tensor, dim: int = -1, keepdim: bool = False) -> Pair:
 # ---- record ---------------------------------------------------------------------------------------
 
 
+@sparingly
 def _sorts(dtype: torch.dtype) -> Iterable[Sample]:
     for shape in ((7,), (3, 40), (0, 3), (2, 0), ()):
         yield Sample((tensor(shape, dtype),), {"stable": True, "descending": len(shape) == 1})
@@ -189,6 +190,7 @@ def _sorts(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((special(dtype),), {"stable": True})
 
 
+@sparingly
 def _long(dtype: torch.dtype) -> Iterable[Sample]:
     yield from _sorts(dtype)
     yield Sample((tensor((70000,), dtype),), {"stable": True})
@@ -200,6 +202,7 @@ def _distinct(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     return ((torch.arange(count) * 37) % 101 - 50).to(dtype).reshape(shape)
 
 
+@sparingly
 def _kths(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((_distinct((9,), dtype), 3))
     yield Sample((_distinct((5, 20), dtype), 7, 1, True))
@@ -207,6 +210,7 @@ def _kths(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((), dtype), 1))
 
 
+@sparingly
 def _medians(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((_distinct((9,), dtype), 0))
     yield Sample((_distinct((5, 20), dtype), 1, True))
@@ -216,11 +220,13 @@ def _medians(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((torch.tensor([[3.0, nan, 1.0, 2.0], [5.0, 4.0, 7.0, 6.0]], dtype=dtype), 1))
 
 
+@sparingly
 def _whole(dtype: torch.dtype) -> Iterable[Sample]:
     for sample in _medians(dtype):
         yield Sample(sample.arguments[:1])
 
 
+@sparingly
 def _modes(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((torch.tensor([3, 1, 3, 2, 1, 1], dtype=dtype),))
     yield Sample((_distinct((4, 5), dtype), 0, True))

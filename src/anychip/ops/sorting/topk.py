@@ -15,7 +15,7 @@ from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, signature
 from ..memory.copy import COPY
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
-from ..samples import special, tensor
+from ..samples import sparingly, special, tensor
 from .radix import KERNELS, ordered_key, sort_rows
 
 TILES = Tiles(simt={"block": 4096, "few": 16}, simd={"block": 4096, "few": 48})
@@ -99,6 +99,7 @@ def topk(
 # ---- record ---------------------------------------------------------------------------------------
 
 
+@sparingly
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
     for count, k in ((9, 3), (50, 50), (100, 4)):
         x = ((torch.arange(count) * 37) % 101 - 50).to(dtype)

@@ -16,7 +16,7 @@ from ..indexing.selection import picked, selected
 from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.arange import arange_out
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
-from ..samples import tensor
+from ..samples import sparingly, tensor
 from ..scan.running import SUM
 from .radix import KERNELS, sort_rows
 
@@ -183,6 +183,7 @@ def unique_consecutive(
 # ---- record ---------------------------------------------------------------------------------------
 
 
+@sparingly
 def _wholes(dtype: torch.dtype) -> Iterable[Sample]:
     x = tensor((6, 8), dtype, -2, 3)
     x = x.round() if dtype.is_floating_point else x
@@ -191,11 +192,13 @@ def _wholes(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((0,), dtype),), {"return_inverse": True, "return_counts": True})
 
 
+@sparingly
 def _without_counts(dtype: torch.dtype) -> Iterable[Sample]:
     for sample in _wholes(dtype):
         yield Sample(sample.arguments, {"return_inverse": True})
 
 
+@sparingly
 def _dims(dtype: torch.dtype) -> Iterable[Sample]:
     x = tensor((8, 3, 2), dtype, 0, 2)
     x = x.round() if dtype.is_floating_point else x
