@@ -1,0 +1,32 @@
+"""The back end that `torch.compile` calls. Flows in: a graph and example inputs. Flows out: what Inductor
+makes of them with Triton as its language on CPUs, under our substitutions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+
+@functools.cache
+def settings() -> dict[str, Any]:
+    """Inductor's settings for a graph compiled by us. Kernels are compiled in this process: each takes
+    milliseconds, less than handing it to another one."""
+    from .substitution import Substitution
+
+    return {
+        "cpu_backend": "triton",
+        "compile_threads": 1,
+        "post_grad_custom_post_pass": Substitution(),
+    }
+
+
+def backend(
+    graph: torch.fx.GraphModule, inputs: Sequence[Any], *, options: dict[str, Any] | None = None
+) -> Callable[..., Any]:
+    """Compile `graph`; `options` are further settings of Inductor's, which come before ours."""
+    from torch._inductor.compile_fx import compile_fx
+
+    return compile_fx(graph, inputs, config_patches={**settings(), **(options or {})})  # type: ignore[return-value]

@@ -1,0 +1,137 @@
+"""`torch.compile` with our back end against eager PyTorch: inference and training, shapes that change,
+graphs that break, and a second process that starts from the cache."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from anychip.ops.launch import launches as operators_launched
+from anychip.pytorch.compilation import backend
+from anychip.pytorch.compilation.substitution import SMALLEST
+from anychip.runtime import launches
+
+
+class Block(nn.Module):
+    """A feed-forward block: products large enough to be ours, and a fused rest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Linear(64, 256)
+        self.down = nn.Linear(256, 64)
+        self.norm = nn.LayerNorm(64)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(x + self.down(nn.functional.gelu(self.up(x))))
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+
+
+def compiled(function: Any, **options: Any) -> Callable[..., Any]:
+    return torch.compile(function, backend=backend, **options)
+
+
+def close(actual: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(actual, expected, rtol=2e-4, atol=2e-5)
+
+
+def test_the_back_end_is_known_by_name() -> None:
+    assert "anychip" in torch._dynamo.list_backends()
+
+
+def test_inference_runs_our_kernels() -> None:
+    torch.manual_seed(0)
+    module, x = Block().eval(), torch.randn(32, 64)
+    assert x.shape[0] * 64 * 256 >= SMALLEST
+    fused, products = Counter(launches.by_kernel()), sum(operators_launched.values())
+    with torch.no_grad():
+        close(compiled(module)(x), module(x))
+    made = Counter(launches.by_kernel()) - fused
+    assert any(name.startswith("triton_") for name in made), made
+    assert sum(operators_launched.values()) >= products + 2
+
+
+def test_a_training_step_has_eager_gradients() -> None:
+    torch.manual_seed(1)
+    module, x = Block(), torch.randn(32, 64)
+    module(x).square().mean().backward()
+    expected = [p.grad.clone() for p in module.parameters() if p.grad is not None]
+    module.zero_grad()
+    before = sum(operators_launched.values())
+    compiled(module)(x).square().mean().backward()
+    assert sum(operators_launched.values()) > before
+    for parameter, gradient in zip(module.parameters(), expected, strict=True):
+        assert parameter.grad is not None
+        close(parameter.grad, gradient)
+
+
+def test_shapes_may_change_without_another_compilation() -> None:
+    module = Block().eval()
+    function = compiled(module, dynamic=True)
+    with torch.no_grad():
+        for rows in (4, 9, 33, 200):
+            x = torch.randn(rows, 64)
+            close(function(x), module(x))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
+
+
+def test_a_graph_that_breaks_in_the_middle() -> None:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        x = torch.sin(x) * 2
+        if float(x.sum()) > 0:
+            return torch.relu(x) + 1
+        return torch.exp(-x)
+
+    run = compiled(function)
+    for sign in (1.0, -1.0):
+        x = sign * torch.rand(300)
+        close(run(x), function(x))
+
+
+def test_small_products_are_left_to_pytorch() -> None:
+    x, y = torch.randn(4, 8), torch.randn(8, 4)
+    before = sum(operators_launched.values())
+    close(compiled(torch.mm)(x, y), x @ y)
+    assert sum(operators_launched.values()) == before
+
+
+SECOND = """
+import torch
+from torch._dynamo.utils import counters
+from anychip.pytorch.compilation import backend
+
+def function(x, w):
+    return torch.softmax(x @ w, -1) * torch.tanh(x).sum()
+
+x, w = torch.ones(64, 64), torch.eye(64)
+torch.testing.assert_close(torch.compile(function, backend=backend)(x, w), function(x, w))
+print(counters["inductor"]["fxgraph_cache_hit"])
+"""
+
+
+def test_a_second_process_starts_from_the_cache(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor"),
+        "TRITON_CACHE_DIR": str(tmp_path / "triton"),
+    }
+    hits = [
+        subprocess.run(
+            [sys.executable, "-c", SECOND], env=environment, capture_output=True, text=True, check=True
+        ).stdout.split()[-1]
+        for _ in range(2)
+    ]
+    assert hits == ["0", "1"]
