@@ -5,13 +5,18 @@ Flows in: a chip's or target's name. Flows out: a summary or JSON, and the chip'
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .console import messages, output, progress, table, write_json
-from .errors import MissingExtra
+from .errors import CommandError, MissingExtra, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
 
 LEDGERS = Path("build/conformance")
 
@@ -19,6 +24,13 @@ LEDGERS = Path("build/conformance")
 def conform(
     chip: Annotated[list[str], typer.Option(help="A chip, or a target; may be repeated.")],
     ops: Annotated[list[str] | None, typer.Option(help="Only this operator; may be repeated.")] = None,
+    dtype: Annotated[
+        list[str] | None, typer.Option(help="Try this element type; may be repeated. [float32, float16]")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Samples of each overload.")] = 2,
+    minutes: Annotated[
+        float, typer.Option(help="Begin nothing after this time; the record says what was tried.")
+    ] = math.inf,
     compile_only: Annotated[bool, typer.Option("--compile-only", help="Compile, and run nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run ended.")] = False,
     write: Annotated[
@@ -34,12 +46,13 @@ def conform(
     try:
         from ..conformance import campaign as campaigns
         from ..conformance import chip_record
-        from ..conformance.trials import chosen
+        from ..conformance.trials import DEFAULT, Sampling, chosen
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "numpy"):
             raise
         raise MissingExtra("conform", "PyTorch", "pip install 'anychip[torch,edge]'") from None
     names = chosen(ops or ())
+    sampling = Sampling(_dtypes(dtype) if dtype else DEFAULT.dtypes, samples)
     ledgers = {identifier: LEDGERS / f"{identifier}.json" for identifier in chip}
     running = []
     for identifier, ledger in ledgers.items():
@@ -51,7 +64,7 @@ def conform(
     done = set(names).intersection(*(campaign.done for campaign in running))
     with progress(quiet=as_json) as shown:
         task = shown.add_task(", ".join(chip), total=len(names), completed=len(done))
-        campaigns.run(running, names, ledgers, lambda _: shown.advance(task))
+        campaigns.run(running, names, ledgers, sampling, lambda _: shown.advance(task), 60 * minutes)
     made = [chip_record.record(campaign) for campaign in running]
     if write and not ops:
         for campaign in running:
@@ -63,6 +76,17 @@ def conform(
         _show(made)
     if any(record["cases"]["failed"] or record["kernels"]["errors"] for record in made):
         raise typer.Exit(1)
+
+
+def _dtypes(names: Sequence[str]) -> tuple[torch.dtype, ...]:
+    """The element types that were named. Raises CommandError."""
+    from ..ops.registry import ALL
+
+    known = {str(one).removeprefix("torch."): one for one in ALL}
+    for name in names:
+        if name not in known:
+            raise CommandError(f"{name!r} is no element type.", did_you_mean(name, known))
+    return tuple(known[name] for name in names)
 
 
 def _show(records: list[dict[str, Any]]) -> None:

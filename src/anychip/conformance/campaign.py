@@ -9,6 +9,9 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
+import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,12 +34,15 @@ from ..evidence.trial import judge
 from ..pytorch import using
 from ..pytorch.policy import disabled
 from .recording import Kernels, Recording, record
-from .trials import chosen, dtypes_of, trials
+from .trials import DEFAULT, Sampling, chosen, dtypes_of, trials
 
 _log = logging.getLogger(__name__)
 
 BATCH = 16
 """Operators whose launches are replayed in one emulated process."""
+
+_EMULATOR_FAULT = re.compile(r"qemu-.*Assertion")
+"""QEMU's own assertion failed while it translated code: nothing is known of the code."""
 
 MIXED = "memory is used as elements of different sizes, which this chip's byte order orders otherwise"
 
@@ -99,15 +105,22 @@ def run(
     campaigns: Sequence[Campaign],
     names: Sequence[str] = (),
     ledgers: Mapping[str, Path] = MappingProxyType({}),
+    sampling: Sampling = DEFAULT,
     on_operator: Callable[[str], None] | None = None,
+    seconds: float = math.inf,
 ) -> None:
     """Prove operators (all of them without `names`) that are not done, on several chips at once: trials are
-    run and recorded here once. `ledgers` are by chip."""
+    run and recorded here once. `ledgers` are by chip. No batch begins later than `seconds` from now."""
+    end = time.monotonic() + seconds
     rest = [name for name in chosen(names) if any(name not in campaign.done for campaign in campaigns)]
     for batch in _batches(rest):
+        if time.monotonic() > end:
+            return
         kernels = Kernels()
         told = [
-            Told(name, dtype, _recorded(name, dtype, kernels)) for name in batch for dtype in dtypes_of(name)
+            Told(name, dtype, _recorded(name, dtype, kernels, sampling))
+            for name in batch
+            for dtype in dtypes_of(name, sampling)
         ]
         for campaign in campaigns:
             done = campaign.done
@@ -148,8 +161,8 @@ def _prove(campaign: Campaign, told: Sequence[Told], kernels: Kernels) -> None:
             campaign.proofs.append(proof)
 
 
-def _recorded(name: str, dtype: torch.dtype, kernels: Kernels) -> list[Recording]:
-    made = trials(name, dtype)
+def _recorded(name: str, dtype: torch.dtype, kernels: Kernels, sampling: Sampling) -> list[Recording]:
+    made = trials(name, dtype, sampling)
     with using("strict"):
         return [record(trial, kernels) for trial in made]
 
@@ -215,6 +228,10 @@ def _judge(
             proof.count(trial.kind, "unserved")
         else:
             proof.fail(Failure(trial.kind, trial.inputs, obstacle, tuple(observed.served)))
+        return
+    if answer is not None and _EMULATOR_FAULT.search(answer.error):
+        proof.unserved[f"the emulator failed: {answer.error}"] += 1
+        proof.count(trial.kind, "unserved")
         return
     if answer is not None and answer.error:
         proof.fail(Failure(trial.kind, trial.inputs, answer.error, tuple(observed.served)))
