@@ -14,6 +14,7 @@ import triton.language as tl
 from ..errors import ArgumentError, NotServed
 from ..launch import TRITON_DTYPES, Plan, Plans, compute_dtype, signature
 from ..memory.copy import copy_
+from ..reduce.sums import MEAN
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, Samples, register
 from ..samples import tensor
 from .window import (
@@ -276,10 +277,26 @@ def _adaptive_forward(rank: int) -> Any:
     def adaptive_average_pool(self: torch.Tensor, output_size: Any, *, out: Any = None) -> torch.Tensor:
         _check(name, self)
         windows = adaptive(name, self, rank, output_size)
+        if _divides(windows) and self.is_contiguous() and self.dtype in FLOATING:
+            return _deliver(_mean_of_parts(self, rank, windows), out)
         result = result_for(self, rank, windows.count, self.dtype)
         return _deliver(_run(False, result, self, rank, windows, False, None, name), out)
 
     return adaptive_average_pool
+
+
+def _divides(windows: Windows) -> bool:
+    """Whether all windows of adaptive pooling are equally large and do not overlap."""
+    return all(c and n % c == 0 for n, c in zip(windows.size, windows.count, strict=True))
+
+
+def _mean_of_parts(x: torch.Tensor, rank: int, windows: Windows) -> torch.Tensor:
+    """Adaptive pooling into equal parts is a mean over dimensions of a view."""
+    parts = zip(windows.size[3 - rank :], windows.count[3 - rank :], strict=True)
+    lead = x.ndim - rank
+    view = x.view(*x.shape[:lead], *(number for n, c in parts for number in (c, n // c)))
+    dims = [lead + 2 * k + 1 for k in range(rank)]
+    return MEAN(view, dims, False, compute=compute_dtype(x.dtype), result=x.dtype)
 
 
 def _adaptive_backward(rank: int) -> Any:
