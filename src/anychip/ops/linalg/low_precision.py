@@ -4,7 +4,7 @@ type that the product takes, and scales, a bias and the limits of the result's t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -163,6 +163,24 @@ def scaled_mm(
     return out.resize_(value.shape).copy_(value)
 
 
+ONE_NUMBER, BY_ROW = 0, 1
+"""Recipes of scales that are served, in PyTorch's numbering."""
+
+
+def scaled_mm_v2(
+    self: torch.Tensor, mat2: torch.Tensor, scale_a: Sequence[torch.Tensor], recipe_a: Sequence[int],
+    swizzle_a: Sequence[int], scale_b: Sequence[torch.Tensor], recipe_b: Sequence[int],
+    swizzle_b: Sequence[int], bias: torch.Tensor | None, out_dtype: torch.dtype | None,
+    contraction_dim: Sequence[int] = (), use_fast_accum: bool = False, *, out: Any = None,
+) -> torch.Tensor:  # fmt: skip
+    """`scaled_mm` with recipes: one scale for each operand, or one for each row and column."""
+    recipes = [*recipe_a, *recipe_b]
+    plain = not any((*swizzle_a, *swizzle_b))
+    if not plain or recipes not in ([ONE_NUMBER] * 2, [BY_ROW] * 2) or contraction_dim:
+        raise NotServed("_scaled_mm_v2", f"recipes {recipes} with swizzled or several scales are not served")
+    return scaled_mm(self, mat2, scale_a[0], scale_b[0], bias, None, out_dtype, use_fast_accum, out=out)
+
+
 # ---- record ---------------------------------------------------------------------------------------
 
 
@@ -204,6 +222,21 @@ def _scaled(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((a, b, rows, columns), {"out_dtype": torch.float32})
 
 
+def _wide_scaled_by_recipe(
+    a: torch.Tensor, b: torch.Tensor, scale_a: Any, recipe_a: Any, swizzle_a: Any, scale_b: Any,
+    recipe_b: Any, swizzle_b: Any, bias: torch.Tensor | None, out_dtype: Any,
+) -> torch.Tensor:  # fmt: skip
+    return _wide_scaled(a, b, scale_a[0], scale_b[0], bias)
+
+
+def _scaled_by_recipe(dtype: torch.dtype) -> Iterable[Sample]:
+    for sample in _scaled(dtype):
+        a, b, scale_a, scale_b, *bias = sample.arguments
+        recipe = [ONE_NUMBER if scale_a.numel() == 1 else BY_ROW]
+        scales = ([scale_a], recipe, [0], [scale_b], recipe, [0])
+        yield Sample((a, b, *scales, bias[0] if bias else None, torch.float32))
+
+
 def _large(dtype: torch.dtype) -> Sample:
     return Sample((tensor((1024, 1024), torch.int8, -128, 127), tensor((1024, 1024), torch.int8, -128, 127)))
 
@@ -240,7 +273,10 @@ register(
     Operator(
         name="scaled_mm",
         domain="linalg",
-        overloads=(Overload("_scaled_mm", scaled_mm, _scaled, reference=_wide_scaled),),
+        overloads=(
+            Overload("_scaled_mm", scaled_mm, _scaled, reference=_wide_scaled),
+            Overload("_scaled_mm_v2", scaled_mm_v2, _scaled_by_recipe, reference=_wide_scaled_by_recipe),
+        ),
         kernels=(low_precision_kernel,),
         dtypes=tuple(LIMITS),
         differentiable=False,
