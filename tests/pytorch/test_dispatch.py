@@ -103,19 +103,20 @@ def test_strict_names_the_operator_that_falls_through() -> None:
 
 def test_strict_refuses_a_dtype_that_is_not_served() -> None:
     z = torch.ones(3, dtype=torch.complex64)
-    with anychip.using("strict"), pytest.raises(FallThroughError, match="complex64"):
-        torch.mul(z, z)
+    with anychip.using("strict"), pytest.raises(FallThroughError, match="complex"):
+        torch.atanh(z)
 
 
 def test_portable_counts_fall_throughs_with_their_reason() -> None:
     z, x = torch.ones(3, dtype=torch.complex64), torch.eye(3)
     with anychip.using("portable"):
-        assert torch.equal(torch.mul(z, 2j), z * 2j)
-        torch.linalg.inv_ex(x)
+        torch.atanh(z)
+        torch.atanh(z)
+        torch.linalg.eig(x)
     fallen = {row.overload: row for row in anychip.report().fallen}
-    assert fallen["mul.Tensor"].calls == 2
-    assert "complex" in fallen["mul.Tensor"].reason
-    assert fallen["linalg_inv_ex"].calls == 1
+    assert fallen["atanh"].calls == 2
+    assert "complex" in fallen["atanh"].reason
+    assert fallen["linalg_eig"].calls == 1
 
 
 def test_views_and_allocations_pass() -> None:
@@ -174,3 +175,33 @@ def test_report_is_a_table() -> None:
     text = str(anychip.report())
     assert "flat_kernel[exp]" in text
     assert "fell through: nothing" in text
+
+
+def test_policies_of_one_selection_share_their_registrations() -> None:
+    anychip.enable("portable")
+    before = sys.modules["anychip.pytorch.policy"]._registrations
+    with anychip.using("strict"):
+        assert sys.modules["anychip.pytorch.policy"]._registrations is before
+        with pytest.raises(FallThroughError):
+            torch.linalg.eig(torch.eye(3))
+    assert torch.linalg.eig(torch.eye(3)).eigenvalues.real.tolist() == [1.0, 1.0, 1.0]
+    with anychip.using("strict", exclude=["exp"]):
+        assert sys.modules["anychip.pytorch.policy"]._registrations is not before
+
+
+def test_registered_functions_are_made_once() -> None:
+    anychip.enable("strict")
+    made = dispatch._served.cache_info().currsize, dispatch._fallen.cache_info().currsize
+    for _ in range(3):
+        anychip.disable()
+        anychip.enable("portable")
+    assert (dispatch._served.cache_info().currsize, dispatch._fallen.cache_info().currsize) == made
+
+
+def test_a_call_that_is_refused_is_not_counted_as_served() -> None:
+    with anychip.using("portable"):
+        torch.atanh(torch.zeros(3, dtype=torch.complex64))
+        torch.atanh(torch.zeros(3))
+    (served,) = [row for row in anychip.report().served if row.overload == "atanh"]
+    (fallen,) = [row for row in anychip.report().fallen if row.overload == "atanh"]
+    assert (served.calls, fallen.calls) == (1, 1)
