@@ -71,6 +71,18 @@ def slow_conv2d_backward(
     return convolution_backward(grad_output, self, weight, sizes, *rest)
 
 
+def slow_conv2d_backward_into(
+    grad_output: torch.Tensor, self: torch.Tensor, weight: torch.Tensor, kernel_size: Sequence[int],
+    stride: Sequence[int], padding: Sequence[int], *, grad_input: torch.Tensor, grad_weight: torch.Tensor,
+    grad_bias: torch.Tensor,
+) -> tuple[torch.Tensor, ...]:  # fmt: skip
+    """The same into given tensors."""
+    wanted = [True, True, True]
+    results = slow_conv2d_backward(grad_output, self, weight, kernel_size, stride, padding, wanted)
+    given = (grad_input, grad_weight, grad_bias)
+    return tuple(_deliver(x, out) for x, out in zip(results, given, strict=True) if x is not None)
+
+
 # ---- record ---------------------------------------------------------------------------------------
 
 SHAPES = {2: ((2, 3, 5, 6), (4, 3, 3, 2)), 3: ((1, 2, 3, 5, 4), (3, 2, 2, 3, 2))}
@@ -105,6 +117,14 @@ def _gradients(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((gradient, x, weight, [3, 2], [1, 1], [1, 1], [True, True, True]))
 
 
+def _gradients_into(dtype: torch.dtype) -> Iterable[Sample]:
+    for sample in _gradients(dtype):
+        _, x, weight, *_ = sample.arguments
+        given = {"grad_input": torch.empty_like(x), "grad_weight": torch.empty_like(weight)}
+        bias = torch.empty((weight.shape[0],), dtype=dtype)
+        yield Sample(sample.arguments[:-1], {**given, "grad_bias": bias})
+
+
 register(
     Operator(
         name="slow_conv",
@@ -112,6 +132,12 @@ register(
         overloads=(
             Overload("_slow_conv2d_forward", ordinary(2), _samples(2, False)),
             Overload("_slow_conv2d_backward.output_mask", slow_conv2d_backward, _gradients, takes_out=False),
+            Overload(
+                "_slow_conv2d_backward.grad_input",
+                slow_conv2d_backward_into,
+                _gradients_into,
+                takes_out=False,
+            ),
             Overload("slow_conv3d_forward", ordinary(3), _samples(3, False)),
             Overload("slow_conv_dilated2d", ordinary(2), _samples(2, True)),
             Overload("slow_conv_dilated3d", ordinary(3), _samples(3, True)),

@@ -285,6 +285,13 @@ def _adaptive_forward(rank: int) -> Any:
     return adaptive_average_pool
 
 
+def adaptive_average_pool3d_backward_into(
+    grad_output: torch.Tensor, self: torch.Tensor, *, grad_input: torch.Tensor
+) -> torch.Tensor:
+    """The backward operator of three dimensions, into a given tensor."""
+    return _adaptive_backward(3)(grad_output, self, out=grad_input)
+
+
 def _divides(windows: Windows) -> bool:
     """Whether all windows of adaptive pooling are equally large and do not overlap."""
     return all(c and n % c == 0 for n, c in zip(windows.size, windows.count, strict=True))
@@ -376,6 +383,11 @@ def _adaptive_gradients(rank: int) -> Samples:
     return draw
 
 
+def _adaptive_gradients_into(dtype: torch.dtype) -> Iterable[Sample]:
+    for gradient, x in (sample.arguments for sample in _adaptive_gradients(3)(dtype)):
+        yield Sample((gradient, x), {"grad_input": torch.empty_like(x)})
+
+
 def _stem(dtype: torch.dtype) -> Sample:
     return Sample((tensor((8, 64, 112, 112), dtype), [3, 3], [2, 2], [1, 1], False, True, None))
 
@@ -407,16 +419,26 @@ register(
     Operator(
         name="adaptive_avg_pool",
         domain="pooling",
-        overloads=tuple(
-            overload
-            for rank in (2, 3)
-            for overload in (
-                Overload(f"_adaptive_avg_pool{rank}d", _adaptive_forward(rank), _adaptive_samples(rank)),
-                Overload(f"adaptive_avg_pool{rank}d.out", _adaptive_forward(rank), _adaptive_into(rank)),
-                Overload(
-                    f"_adaptive_avg_pool{rank}d_backward", _adaptive_backward(rank), _adaptive_gradients(rank)
-                ),
-            )
+        overloads=(
+            Overload(
+                "adaptive_avg_pool3d_backward.grad_input",
+                adaptive_average_pool3d_backward_into,
+                _adaptive_gradients_into,
+                takes_out=False,
+            ),
+            *(
+                overload
+                for rank in (2, 3)
+                for overload in (
+                    Overload(f"_adaptive_avg_pool{rank}d", _adaptive_forward(rank), _adaptive_samples(rank)),
+                    Overload(f"adaptive_avg_pool{rank}d.out", _adaptive_forward(rank), _adaptive_into(rank)),
+                    Overload(
+                        f"_adaptive_avg_pool{rank}d_backward",
+                        _adaptive_backward(rank),
+                        _adaptive_gradients(rank),
+                    ),
+                )
+            ),
         ),
         kernels=(average_kernel, average_gradient_kernel),
         dtypes=FLOATING,
