@@ -14,15 +14,12 @@ from ..ir.types import I32
 from .placement import is_inline_op
 from .steps import Buffer, Dot, For, Kept, Nest, Write
 
-KEPT_BYTES = 1 << 19
-"""The most that the kept panels of one operand may fill: half of a second-level cache."""
-
 MOST_SCALARS = 8
 """Scalars that are compared to tell whether a panel is still right."""
 
 
-def keep_operands(loop: For, func: Func, order: ProgramOrder) -> list[Kept]:
-    """What `loop` packs for its products and need not pack again; gives these buffers room for it."""
+def keep_operands(loop: For, func: Func, order: ProgramOrder, room: int) -> list[Kept]:
+    """What `loop` packs for its products and need not pack again; gives these buffers `room` bytes in all."""
     if not _runs_once(loop.op, func) or not _memory_stays(loop.op, order):
         return []
     products = [*loop.products, *(step for step in loop.body if isinstance(step, Dot))]
@@ -38,7 +35,7 @@ def keep_operands(loop: For, func: Func, order: ProgramOrder) -> list[Kept]:
         (nest, root) for nest in nests if isinstance(root := nest.roots[0], Write) and root.buffer in packed
     ]
     found = [_kept(nest, root, loop, packed[root.buffer], func.args) for nest, root in writes]
-    most = KEPT_BYTES // max(1, sum(kept is not None and not kept.constant for kept in found))
+    most = room // max(1, sum(kept is not None and not kept.constant for kept in found))
     for kept in found:
         if kept is not None:
             _make_room(kept, packed[kept.buffer], most)

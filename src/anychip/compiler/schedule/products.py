@@ -15,22 +15,20 @@ from .steps import Buffer, Dot, For, Nest, Write
 RUN_BYTES = 1024
 """Bytes of one row of the left operand that are multiplied in one go."""
 
-PANEL_BYTES = 1 << 17
-"""The most that the packed slots of one operand may fill: both fit into a second-level cache."""
-
 AHEAD = 16
 """Rows of a right operand between what is packed and what is fetched into the cache."""
 
 
-def defer_products(loop: For, structure: Structure, buffers: dict[Value, Buffer]) -> list[Buffer]:
+def defer_products(loop: For, structure: Structure, buffers: dict[Value, Buffer], room: int) -> list[Buffer]:
     """Move the products of `loop` that may wait to its `products`; give their operands slots.
 
-    Returns the buffers that must now live as long as the loop.
+    The slots of one operand fill at most `room` bytes. Returns the buffers that must now live as long as
+    the loop.
     """
     found = [step for step in loop.body if isinstance(step, Dot) and _may_wait(loop, step)]
-    slots = min(map(_slots, found), default=0)
-    if slots < 1:
+    if not found:
         return []
+    slots = max(1, min(_slots(product, room) for product in found))
     loop.slots, loop.products = slots, found
     loop.body = [step for step in loop.body if step not in found]
     alive = []
@@ -62,10 +60,10 @@ def _give_slots(packed: Buffer, slots: int, axis: int) -> None:
     packed.slots, packed.slot_axis = slots, axis
 
 
-def _slots(product: Dot) -> int:
+def _slots(product: Dot, room: int) -> int:
     a, b = product.a, product.b
     run = a.shape[-1] * a.element.bytes
-    return min(RUN_BYTES // run, PANEL_BYTES // max(a.bytes, b.bytes))
+    return min(RUN_BYTES // run, room // max(a.bytes, b.bytes))
 
 
 def _may_wait(loop: For, product: Dot) -> bool:

@@ -456,12 +456,12 @@ class Scheduler:
                 self.here = self.order.end[op]
                 self._place(result, buffer)
         found = For(op, carried, steps)
-        for buffer in defer_products(found, self.structure, self.buffers):
+        for buffer in defer_products(found, self.structure, self.buffers, self.target.cache_bytes // 8):
             first, last = self.order.position[op], self.order.end[op]
             self.lifetimes.setdefault(buffer, arena.Lifetime(first, last))
             self._touch(buffer, first)
             self._touch(buffer, last)
-        found.kept = keep_operands(found, self.func, self.order)
+        found.kept = keep_operands(found, self.func, self.order, self.target.cache_bytes // 2)
         for kept in found.kept:
             for buffer in (kept.buffer, kept.bias):
                 if buffer is not None:

@@ -30,6 +30,10 @@ def _neon(cpu: str, features: str, *, fma: bool, f16_conversion: bool, int8_dot:
     )
 
 
+MICROCONTROLLER_CACHE = 1 << 13
+"""These have little memory in all: what can be packed again is not kept."""
+
+
 def _microcontroller(cpu: str, *, triple: str = _BARE, vector_bits: int = 0, f64: bool = True) -> Target:
     return Target(
         name=cpu,
@@ -42,6 +46,7 @@ def _microcontroller(cpu: str, *, triple: str = _BARE, vector_bits: int = 0, f64
         fma=True,
         f16_conversion=True,
         f64=f64,
+        cache_bytes=MICROCONTROLLER_CACHE,
     )
 
 

@@ -14,7 +14,7 @@ class Target:
     does not have to take it apart lane by lane. `truncating_masked_stores`: LLVM fuses a truncation into a
     masked store, which LLVM 22 gets wrong for a constant mask of one lane. `scalable_bits`: the length that
     scalable vector registers (SVE) are taken to have (0: they are not used). `f64`: double precision is in
-    hardware.
+    hardware. `cache_bytes`: the cache of one core that what is used over and over should fit into.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Target:
     truncating_masked_stores: bool = False
     scalable_bits: int = 0
     f64: bool = True
+    cache_bytes: int = 1 << 20
 
     def lanes(self, bits: int) -> int:
         """Elements of `bits` width in one vector register; 1 without a vector unit."""
