@@ -31,11 +31,11 @@ def combine_kernel(
     out, source, index, table, columns, length, size, out_lane, out_step, source_lane, source_step,
     index_lane, index_step, bits: tl.int64,
     OUTER: tl.constexpr, KIND: tl.constexpr, FLOAT: tl.constexpr, WRAP: tl.constexpr, SKIP: tl.constexpr,
-    BLOCK: tl.constexpr,
+    SHARED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """For i in order: out[c, index[c, i]] combined with source[c, i] (a number if None), BLOCK columns c.
     `table` holds size and strides of out, source and index of each of the OUTER further dimensions. A
-    negative position counts from the end if WRAP, is left out if SKIP."""
+    negative position counts from the end if WRAP, is left out if SKIP; one is for all columns if SHARED."""
     blocks = tl.cdiv(columns, BLOCK)
     program = tl.program_id(0)
     rest = (program // blocks).to(tl.int64)
@@ -53,7 +53,11 @@ def combine_kernel(
     TYPE: tl.constexpr = out.dtype.element_ty
     for i in range(length):
         step = i.to(tl.int64)
-        position = tl.load(index + lane * index_lane + step * index_step, mask=inside, other=0).to(tl.int64)
+        if SHARED:
+            position = tl.load(index + step * index_step).to(tl.int64)
+        else:
+            at_index = index + lane * index_lane + step * index_step
+            position = tl.load(at_index, mask=inside, other=0).to(tl.int64)
         if WRAP:
             position = tl.where(position < 0, position + size, position)
         known = (position >= 0) & (position < size)
@@ -125,12 +129,13 @@ def combine(
         listed = [[space.sizes[d], *(strides[d] for strides in space.strides)] for d in range(outer)]
         table = torch.tensor(listed, dtype=torch.int64).to(out.device)
     floating = out.dtype.is_floating_point
+    shared = space.strides[2][-1] == 0
     launch(
         combine_kernel, math.prod(space.sizes[:-1]) * cdiv(columns, block), out, source, index, table,
         columns, index.shape[dim], out.shape[dim], space.strides[0][-1], out.stride(dim),
         space.strides[1][-1], read[dim], space.strides[2][-1], index.stride(dim),
         scalar_bits(value, floating), label=kind,
-        OUTER=outer, KIND=kind, FLOAT=floating, WRAP=wrap, SKIP=skip, BLOCK=block,
+        OUTER=outer, KIND=kind, FLOAT=floating, WRAP=wrap, SKIP=skip, SHARED=shared, BLOCK=block,
         debug=True, sanitize_overflow=False,
     )  # fmt: skip
 
