@@ -87,7 +87,9 @@ def policy(features: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
 
 
 def example_inputs() -> tuple[torch.Tensor, torch.Tensor]:
-    """Features of an image and angles of the joints."""
+    """Features of an image and angles of the joints. Makes the model too: what a capture finds there already
+    is a weight."""
+    model()
     generator = torch.Generator().manual_seed(1)
     return torch.randn(1, FEATURES, WIDTH, generator=generator), torch.randn(1, JOINTS, generator=generator)
 
