@@ -14,7 +14,7 @@ from triton.language.extra import libdevice
 
 from ..errors import NotServed
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits
-from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
+from ..registry import FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor
 
 TILES = Tiles(simt={"block": 1024}, simd={"block": 4096})
@@ -306,15 +306,6 @@ def _adagrad_samples(as_tensor: bool) -> Callable[[torch.dtype], Iterable[Sample
     return draw
 
 
-def _large_adam(dtype: torch.dtype) -> Sample:
-    lists = [[tensor((4096, 1024), dtype, 0.1, 1.0, seed=k)] for k in range(4)]
-    options = {
-        "lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.01, "eps": 1e-8, "amsgrad": False,
-        "maximize": False,
-    }  # fmt: skip
-    return Sample((*lists, [], [torch.tensor(3.0)]), options)
-
-
 for _name, _step_, _kernel, _returned, _draw in (
     ("_fused_adam", fused_adam_, adam_kernel, 5, _adam_samples),
     ("_fused_adamw", fused_adamw_, adam_kernel, 5, _adam_samples),
@@ -338,7 +329,6 @@ for _name, _step_, _kernel, _returned, _draw in (
             dtypes=FLOATING,
             differentiable=False,
             tiles=TILES,
-            benchmarks=(Benchmark("_fused_adam_", _large_adam),) if _name == "_fused_adam" else (),
             tolerance=4.0,
         )
     )
