@@ -21,8 +21,8 @@ from .matrices import SERVED, copied, matrices, served
 
 TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})
 POWERS = 4
-DEGREE = {torch.float32: 11, torch.float64: 15}
-"""Degree of the polynomial: with a norm of at most a half the next term is below the rounding."""
+DEGREE = {torch.float32: 15, torch.float64: 23}
+"""Degree of the polynomial: with a norm of at most two the next term is below the rounding."""
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -45,7 +45,7 @@ def combination_kernel(out, source, coefficients, terms, size, accumulated, BLOC
 
 @triton.jit
 def norm_kernel(squarings, scaled, a, n, BLOCK: tl.constexpr):
-    """squarings[batch] = how often a[batch] must be halved for the norm of its rows to be at most 1/2,
+    """squarings[batch] = how often a[batch] must be halved for the norm of its rows to be at most two,
     and scaled[batch] is that."""
     batch = tl.program_id(0).to(tl.int64) * n * n
     lane = tl.arange(0, BLOCK)
@@ -58,7 +58,7 @@ def norm_kernel(squarings, scaled, a, n, BLOCK: tl.constexpr):
             total += tl.abs(value.to(tl.float64))
         largest = tl.maximum(largest, tl.sum(total, 0))
     bounded = tl.where(largest < 1e300, largest, 0.5)
-    count = tl.maximum(tl.ceil(tl.log2(tl.maximum(bounded, 1e-300)) + 1.0), 0.0)
+    count = tl.maximum(tl.ceil(tl.log2(tl.maximum(bounded, 1e-300)) - 1.0), 0.0)
     tl.store(squarings + tl.program_id(0), count.to(tl.int32))
     factor = tl.exp2(-count)
     for i in range(n):
