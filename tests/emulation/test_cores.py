@@ -1,0 +1,62 @@
+"""The table of emulated cores agrees with the compiler's targets, and programs linked for them run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anychip.compiler import targets
+from anychip.emulation import cores
+from anychip.emulation.cores import core_for, is_emulated
+from anychip.emulation.errors import LinkError, MissingEmulator
+from anychip.emulation.execution import program_of, run
+from anychip.emulation.linking import link
+
+HELLO = """
+#include <stdio.h>
+int main(void) { printf("%d\\n", (int)sizeof(void *) * 8); return 3; }
+"""
+
+
+def test_every_row_names_a_target():
+    named = {*cores._MODELS, *cores._REDUCED, *cores._BOARDS}
+    assert named <= set(targets.names())
+
+
+@pytest.mark.parametrize("name", targets.names())
+def test_what_runs_has_the_same_architecture(name: str):
+    target = targets.get(name)
+    if not is_emulated(target):
+        with pytest.raises(MissingEmulator, match="compiled"):
+            core_for(target)
+        return
+    core = core_for(target)
+    assert core.runs.isa == target.isa
+    assert (core.runs != target) == bool(core.remark)
+
+
+def test_the_length_of_scalable_vectors_is_the_core_model_s():
+    for name, bits in (("neoverse-v1-sve", 256), ("neoverse-v2-sve", 128)):
+        assert targets.get(name).scalable_bits == bits
+        assert f"sve{bits}=on" in core_for(targets.get(name)).model
+    for name in ("rv64gcv", "rv64gcv-256"):
+        assert f"vlen={targets.get(name).vector_bits}" in core_for(targets.get(name)).model
+
+
+def test_a_program_for_this_machine_runs(tmp_path: Path):
+    pytest.importorskip("ziglang")
+    core = core_for(targets.get("x86-64-v2"))
+    if program_of(core) is None:
+        pytest.skip("this machine is no x86-64-v2")
+    (tmp_path / "hello.c").write_text(HELLO)
+    link(core, [tmp_path / "hello.c"], tmp_path / "hello")
+    done = run(core, tmp_path / "hello", tmp_path)
+    assert (done.status, done.output) == (3, "64\n")
+
+
+def test_a_program_that_cannot_be_linked_is_an_error(tmp_path: Path):
+    pytest.importorskip("ziglang")
+    (tmp_path / "bad.c").write_text("int main(void) { return missing(); } int missing(void);")
+    with pytest.raises(LinkError, match="missing"):
+        link(core_for(targets.get("x86-64-v2")), [tmp_path / "bad.c"], tmp_path / "bad")
