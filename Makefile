@@ -14,7 +14,7 @@ PIP := -m pip --disable-pip-version-check
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ops docs-operators bench lint format wheel test-triton-versions conformance clean
+.PHONY: help demo test emulators test-ops docs-operators bench lint format wheel test-triton-versions conformance clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ test-ops: $(VENV)/.test  ## Prove every operator by PyTorch's own samples (SAMPL
 
 docs-operators: $(VENV)/.test  ## Write docs/operators.md from the registry and the records
 	$(BIN)/anychip ops --page docs/operators.md
+
+emulators:  ## Install QEMU, with which exports and conformance runs execute code for other chips (Debian)
+	apt-get update
+	apt-get install -y --no-install-recommends qemu-user-static qemu-system-arm
 
 bench: $(VENV)/.peers  ## Time the suite of kernels against PyTorch and other peers, and the promised figures
 	$(BIN)/anychip bench kernels --peer all
