@@ -4,6 +4,7 @@ needs nothing, and that whatever cannot be exported is refused before a file is 
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -130,8 +131,6 @@ def test_a_failure_while_writing_leaves_nothing(tmp_path: Path):
 
 
 def test_the_archive_is_one_that_ar_reads(program: anychip.Program, tmp_path: Path):
-    import shutil
-
     if shutil.which("ar") is None:
         pytest.skip("no ar on this machine")
     program.export("x86-64-v2", tmp_path / "out", name="net")
@@ -139,6 +138,18 @@ def test_the_archive_is_one_that_ar_reads(program: anychip.Program, tmp_path: Pa
         ["ar", "t", tmp_path / "out" / "libnet.a"], capture_output=True, text=True, check=True
     )
     assert listed.stdout.split() == ["net.o"]
+
+
+@pytest.mark.parametrize("embed", [True, False])
+def test_the_module_for_browsers_runs_in_node(program: anychip.Program, embed: bool, tmp_path: Path):
+    pytest.importorskip("ziglang")
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is not installed")
+    program.export("wasm32", tmp_path / "out", name="net", embed_weights=embed)
+    done = subprocess.run([node, "example.mjs"], cwd=tmp_path / "out", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "output: largest difference" in done.stdout
 
 
 def test_a_broken_folder_cannot_be_checked(tmp_path: Path):

@@ -17,7 +17,7 @@ from ..compiler.foreign import compile_library
 from ..compiler.foreign.object_file import format_of
 from ..compiler.foreign.routes import resolve
 from ..compiler.targets import Target
-from . import arithmetic, folder, launch_list
+from . import arithmetic, folder, launch_list, web
 from .archive import archive
 from .errors import ExportError
 from .example import example, golden
@@ -104,6 +104,8 @@ def build(subject: Subject, chip: str, *, embed_weights: bool | None = None) -> 
     }
     if separate:
         files[f"{name}_weights.bin"] = weights.file()
+    if target.isa == "wasm32":
+        files |= web.files(name, object_code, _entry_points(name, separate), separate)
     return Library(name, target, files, facts)
 
 

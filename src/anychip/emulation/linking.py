@@ -40,16 +40,25 @@ def link(core: Core, inputs: Sequence[Path], program: Path, *, include: Path | N
         boards = resources.files("anychip.emulation") / "boards"
         with resources.as_file(boards) as folder:
             options += [*_FREESTANDING, "-T", str(folder / f"{core.machine}.ld")]
-            _run([*options, str(folder / "startup.c"), *files, "-o", str(program)], core)
+            _run([*options, str(folder / "startup.c"), *files, "-o", str(program)], core.system)
         return
-    _run([*options, *files, "-lm", "-o", str(program)], core)
+    _run([*options, *files, "-lm", "-o", str(program)], core.system)
 
 
-def _run(arguments: Sequence[str], core: Core) -> None:
+def link_module(source: Path, entry_points: Sequence[str], module: Path) -> None:
+    """Make a WebAssembly module without imports that exports `entry_points`. Raises LinkError."""
+    require_linker()
+    system = "wasm32-freestanding"
+    exports = [f"-Wl,--export={name}" for name in entry_points]
+    options = ["-target", system, "-mcpu=generic+bulk_memory+simd128", "-nostdlib", "-Wl,--no-entry"]
+    _run([*options, *exports, str(source), "-o", str(module)], system)
+
+
+def _run(arguments: Sequence[str], system: str) -> None:
     command = [sys.executable, "-m", "ziglang", "cc", *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT)
     except subprocess.TimeoutExpired as error:
-        raise LinkError(f"linking for {core.system} took longer than {TIME_LIMIT:g} s") from error
+        raise LinkError(f"linking for {system} took longer than {TIME_LIMIT:g} s") from error
     if done.returncode:
-        raise LinkError(f"linking for {core.system} failed:\n{done.stderr.strip()[-2000:]}")
+        raise LinkError(f"linking for {system} failed:\n{done.stderr.strip()[-2000:]}")
