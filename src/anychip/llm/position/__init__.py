@@ -1,0 +1,1 @@
+"""Positions in sequences: rotary embeddings."""

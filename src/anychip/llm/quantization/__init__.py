@@ -1,0 +1,1 @@
+"""Small number formats: quantisation, dequantisation, and products of quantised matrices."""
