@@ -1,0 +1,78 @@
+"""The routines that a library brings along: 64-bit division and conversions, run on this machine from the
+same LLVM IR (the calling convention of Arm left out)."""
+
+from __future__ import annotations
+
+import ctypes
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from anychip.compiler import targets
+from anychip.compiler.targets import machine
+from anychip.edge.arithmetic import kind_of, supplied
+from anychip.runtime.loader import load
+
+NAMES = ("__aeabi_uldivmod", "__aeabi_ldivmod", "__aeabi_ul2d", "__aeabi_l2d")
+WRAPPERS = "\n".join(
+    f"""
+define void @{kind}(i64 %n, i64 %d, ptr %out) {{
+  %both = call {{ i64, i64 }} @{name}(i64 %n, i64 %d)
+  store {{ i64, i64 }} %both, ptr %out
+  ret void
+}}"""
+    for kind, name in (("unsigned", NAMES[0]), ("signed", NAMES[1]))
+)
+
+
+def _code():
+    text = supplied(NAMES).replace("weak hidden arm_aapcscc", "internal") + WRAPPERS
+    text += "".join(
+        f"\ndefine double @{kind}(i64 %n) {{\n  %v = call double @{name}(i64 %n)\n  ret double %v\n}}"
+        for kind, name in (("from_unsigned", NAMES[2]), ("from_signed", NAMES[3]))
+    )
+    entries = ("unsigned", "signed", "from_unsigned", "from_signed")
+    return load(machine.emit_object(text, targets.host()), entries, {})
+
+
+CODE = _code()
+U64, I64 = st.integers(0, 2**64 - 1), st.integers(-(2**63), 2**63 - 1)
+
+
+def _divide(kind: str, n: int, d: int, type_: type) -> tuple[int, int]:
+    out = (type_ * 2)()
+    ctypes.CFUNCTYPE(None, type_, type_, ctypes.c_void_p)(CODE[kind])(n, d, ctypes.addressof(out))
+    return out[0], out[1]
+
+
+@given(U64, st.one_of(U64, st.integers(1, 1000)))
+@example(2**64 - 1, 2**63 + 1)
+@example(2**64 - 1, 1)
+def test_unsigned_division(n: int, d: int):
+    if d:
+        assert _divide("unsigned", n, d, ctypes.c_uint64) == divmod(n, d)
+
+
+@given(I64, I64)
+@example(-7, 2)
+@example(7, -2)
+@example(2**62, -(2**40))
+def test_signed_division_rounds_towards_zero(n: int, d: int):
+    if d and (n, d) != (-(2**63), -1):
+        quotient = abs(n) // abs(d) * (1 if (n < 0) == (d < 0) else -1)
+        assert _divide("signed", n, d, ctypes.c_int64) == (quotient, n - quotient * d)
+
+
+@given(U64, I64)
+@example(2**53 + 1, -(2**53) - 1)
+def test_conversions_are_rounded_once(unsigned: int, signed: int):
+    convert = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_uint64)(CODE["from_unsigned"])
+    assert convert(unsigned) == float(unsigned)
+    convert = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64)(CODE["from_signed"])
+    assert convert(signed) == float(signed)
+
+
+def test_kinds_of_symbols():
+    assert [kind_of(name) for name in ("memcpy", "fmaf", "__aeabi_dmul", "printf")] == [
+        "memory", "mathematics", "compiler", "",
+    ]  # fmt: skip
