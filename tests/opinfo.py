@@ -1,0 +1,45 @@
+"""Tests made of PyTorch's own samples (OpInfo): the first two samples of an entry in single precision, and
+for every third entry one sample in another dtype. `make test-ops` runs all of them in all dtypes."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import pytest
+import torch
+
+from anychip.evidence import opinfo
+from anychip.evidence.proof import prove
+
+FIRST = 2
+OTHER_FIRST = 1
+ONE_IN = 3
+
+
+def other_dtype(name: str) -> torch.dtype | None:
+    """One more dtype for one in three entries, another for each of them."""
+    others = [dtype for dtype in opinfo.dtypes_of(name) if dtype != torch.float32]
+    number = zlib.crc32(name.encode())
+    return others[number // ONE_IN % len(others)] if others and number % ONE_IN == 0 else None
+
+
+def cases(namespaced: bool) -> list[Any]:
+    """Parameters (entry, dtype, samples) for the entries that have a namespace (`nn.functional.relu`) or
+    for those that have none."""
+    return [
+        pytest.param(name, dtype, first, id=f"{name}-{str(dtype).removeprefix('torch.')}")
+        for name in opinfo.entries()
+        if ("." in opinfo.entry_of(name).name) == namespaced
+        for dtype, first in ((torch.float32, FIRST), (other_dtype(name), OTHER_FIRST))
+        if dtype in opinfo.dtypes_of(name)
+    ]
+
+
+def check(name: str, dtype: torch.dtype, first: int) -> None:
+    """Prove an entry; skip one that computes nothing or that the library does not serve."""
+    proof = prove(name, dtype, first)
+    failures = [f"{failure.kind} {failure.inputs}: {failure.reason}" for failure in proof.failures]
+    assert not failures, "\n".join(failures)
+    if proof.verdict in ("no computation", "not served"):
+        pytest.skip(f"{proof.verdict}: {', '.join(proof.unserved) or 'views and allocations alone'}")
