@@ -81,9 +81,9 @@ def prove(
                 ledger.add(proof)
             display.update(bar, advance=1, description=f"{proof.subject} {proof.dtype}")
     if record:
-        command = "anychip test --all --record" + (
-            " --all-samples" if limit is None else f" --samples {limit}"
-        )
+        how_many = "--all-samples" if limit is None else f"--samples {limit}"
+        chosen = (f"--dtype {name}" for name in dtype or [])
+        command = " ".join(["anychip test --all --record", how_many, *chosen])
         written = records.write(records.compose(proofs, command, limit))
         messages.print(f"wrote {written}")
     if as_json:
