@@ -39,6 +39,10 @@ def assert_near(ours: torch.Tensor, oracle: torch.Tensor, dtype: torch.dtype, fa
     if not oracle.is_floating_point():
         assert torch.equal(ours.to(oracle.dtype), oracle)
         return
+    if oracle.dtype.itemsize == 1:
+        assert ours.dtype == oracle.dtype
+        assert torch.equal(ours.float(), oracle.float())
+        return
     epsilon = max(EPSILON[dtype], EPSILON.get(ours.dtype, 0.0)) * factor
     scale = max(1.0, float(oracle.detach().abs().nan_to_num(0.0, 0.0, 0.0).max()) if oracle.numel() else 1.0)
     torch.testing.assert_close(

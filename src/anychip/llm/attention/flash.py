@@ -281,7 +281,7 @@ class Form:
         )  # fmt: skip
 
 
-def _blocks(form: Form, query: torch.Tensor, value: torch.Tensor, rows: int, columns: int) -> dict[str, int]:
+def _blocks(form: Form, query: torch.Tensor, value: torch.Tensor, rows: int, columns: int) -> dict[str, Any]:
     return {
         "BLOCK_M": max(16, min(rows, power_of_two(form.longest_query))),
         "BLOCK_N": max(16, min(columns, power_of_two(form.longest_key))),
@@ -305,7 +305,7 @@ class Flash(torch.autograd.Function):
         sums = torch.empty((rows, heads), dtype=torch.float32, device=query.device)
         tiles = TILES.on(query.device)
         blocks = _blocks(form, query, value, tiles["queries"], tiles["keys"])
-        constants = {
+        constants: dict[str, Any] = {
             "SHARING": heads // max(1, key.shape[1]),
             "CAPPED": form.soft_cap > 0.0,
             "BIASED": slopes is not None,

@@ -178,9 +178,9 @@ def quantized_kv_cache_write(
             )
     launch(
         quantized_write_kernel, (key.shape[0], key.shape[1]), key_cache, value_cache, key_scales,
-        value_scales, key.contiguous(), value.contiguous(), slots.contiguous(), key_cache.shape[0] * key_cache.shape[1],
-        key.shape[1], key.shape[2], value.shape[2], BLOCK_K=power_of_two(key.shape[2]),
-        BLOCK_V=power_of_two(value.shape[2]),
+        value_scales, key.contiguous(), value.contiguous(), slots.contiguous(),
+        key_cache.shape[0] * key_cache.shape[1], key.shape[1], key.shape[2], value.shape[2],
+        BLOCK_K=power_of_two(key.shape[2]), BLOCK_V=power_of_two(value.shape[2]),
     )  # fmt: skip
     return key_cache, value_cache, key_scales, value_scales
 

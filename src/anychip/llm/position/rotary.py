@@ -120,7 +120,10 @@ class Rotary(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
-        dquery, dkey = _turn(*grad_outputs, *ctx.saved_tensors, *ctx.layout, -1.0)
+        dquery, dkey = grad_outputs
+        cos, sin, positions = ctx.saved_tensors
+        sections, interleaved = ctx.layout
+        dquery, dkey = _turn(dquery, dkey, cos, sin, positions, sections, interleaved, -1.0)
         return dquery, dkey, None, None, None, None, None
 
 

@@ -1,0 +1,379 @@
+"""Attention of one new token a sequence to keys and values in pages (Kwon et al., 2023), plain or of 8-bit
+integers with scales, and to the compressed latents of multi-head latent attention (DeepSeek-V2, 2024). The
+keys of a sequence are divided among programs, and a second kernel joins the parts (Dao et al.,
+"Flash-Decoding", 2023). Flows in: queries, caches, tables of pages, lengths. Flows out: weighted values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+from ...ops.errors import ArgumentError
+from ...ops.iteration import power_of_two
+from ...ops.launch import Tiles, cdiv, launch
+from ...ops.registry import Sample
+from ...ops.samples import tensor
+from ..registry import Fused, register
+from .flash import tanh
+
+TILES = Tiles(
+    simt={"keys": 32, "heads": 16, "keys_of_part": 512}, simd={"keys": 64, "heads": 16, "keys_of_part": 1024}
+)
+MOST_PARTS = 64
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def weigh(score, largest, total):
+    """One step of the running softmax: probabilities of a tile, the decay of what was, and the new state."""
+    update = tl.maximum(largest, tl.max(score, 1))
+    safe = tl.where(update == float("-inf"), 0.0, update)
+    probability = tl.exp(score - safe[:, None])
+    decay = tl.exp(largest - safe)
+    return probability, decay, update, total * decay + tl.sum(probability, 1)
+
+
+@triton.jit
+def keep_part(
+    partial, sums, row, mask_h, lane, width, result, largest, total, rows, part, BLOCK_V: tl.constexpr
+):
+    """A part's weighted values in float32, and the logarithm of its sum of exponentials."""
+    nothing = total == 0.0
+    safe = tl.where(nothing, 1.0, total)
+    at = part.to(tl.int64) * rows + row
+    tl.store(
+        partial + at[:, None] * width + lane[None, :], result / safe[:, None],
+        mask=mask_h[:, None] & (lane < width)[None, :],
+    )  # fmt: skip
+    tl.store(sums + at, tl.where(nothing, float("-inf"), largest + tl.log(safe)), mask=mask_h)
+
+
+@triton.jit
+def paged_attention_kernel(
+    partial, sums, query, key_cache, value_cache, key_scales, value_scales, tables, lengths, slopes,
+    rows, heads, width, value_width, page_size, most_pages, keys_of_part, left, scale, soft_cap,
+    SHARING: tl.constexpr, CAPPED: tl.constexpr, BIASED: tl.constexpr,
+    BLOCK_H: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
+):  # fmt: skip
+    """All heads of queries that share one head of keys, of one sequence, over one part of its keys."""
+    sequence = tl.program_id(0).to(tl.int64)
+    shared_head = tl.program_id(1)
+    part = tl.program_id(2)
+    shared = heads // SHARING
+    lane_h = tl.arange(0, BLOCK_H)
+    lane_d = tl.arange(0, BLOCK_D)
+    lane_v = tl.arange(0, BLOCK_V)
+    in_h, in_d, in_v = lane_h < SHARING, lane_d < width, lane_v < value_width
+    row = sequence * heads + shared_head * SHARING + lane_h
+    q = tl.load(query + row[:, None] * width + lane_d[None, :], mask=in_h[:, None] & in_d[None, :], other=0.0)
+    length = tl.load(lengths + sequence).to(tl.int32)
+    slope = tl.zeros((BLOCK_H,), tl.float32)
+    if BIASED:
+        slope = tl.load(slopes + shared_head * SHARING + lane_h, mask=in_h, other=0.0).to(tl.float32)
+    largest = tl.full((BLOCK_H,), float("-inf"), tl.float32)
+    total = tl.zeros((BLOCK_H,), tl.float32)
+    result = tl.zeros((BLOCK_H, BLOCK_V), tl.float32)
+    oldest = length - 1 - left
+    for start in range(part * keys_of_part, tl.minimum(length, (part + 1) * keys_of_part), BLOCK_N):
+        column = start + tl.arange(0, BLOCK_N)
+        in_n = (column < length) & (column >= oldest)
+        page = tl.load(tables + sequence * most_pages + column // page_size, mask=in_n, other=0).to(tl.int64)
+        slot = (page * page_size + column % page_size) * shared + shared_head
+        k = tl.load(
+            key_cache + slot[:, None] * width + lane_d[None, :], mask=in_n[:, None] & in_d[None, :], other=0
+        ).to(q.dtype)
+        score = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
+        if key_scales is not None:
+            score *= tl.load(key_scales + slot, mask=in_n, other=0.0)[None, :]
+        if CAPPED:
+            score = soft_cap * tanh(score / soft_cap)
+        if BIASED:
+            score -= slope[:, None] * (length - 1 - column).to(tl.float32)[None, :]
+        score = tl.where(in_n[None, :], score, float("-inf"))
+        probability, decay, largest, total = weigh(score, largest, total)
+        v = tl.load(
+            value_cache + slot[:, None] * value_width + lane_v[None, :],
+            mask=in_n[:, None] & in_v[None, :], other=0,
+        ).to(q.dtype)  # fmt: skip
+        if value_scales is not None:
+            probability *= tl.load(value_scales + slot, mask=in_n, other=0.0)[None, :]
+        result = tl.dot(probability.to(q.dtype), v, result * decay[:, None], input_precision="ieee")
+    keep_part(
+        partial, sums, row, in_h, lane_v, value_width, result, largest, total,
+        rows, part, BLOCK_V,
+    )  # fmt: skip
+
+
+@triton.jit
+def latent_attention_kernel(
+    partial, sums, query, query_rope, cache, tables, lengths, rows, heads, latent, rope, page_size,
+    most_pages, keys_of_part, scale,
+    BLOCK_H: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_R: tl.constexpr,
+):  # fmt: skip
+    """A tile of heads of one sequence over one part of its tokens. A row of the cache is a latent, which is
+    key and value of all heads, and the rotated part of the key."""
+    sequence = tl.program_id(0).to(tl.int64)
+    part = tl.program_id(2)
+    lane_h = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
+    lane_d = tl.arange(0, BLOCK_D)
+    lane_r = tl.arange(0, BLOCK_R)
+    in_h, in_d, in_r = lane_h < heads, lane_d < latent, lane_r < rope
+    row = sequence * heads + lane_h
+    q = tl.load(
+        query + row[:, None] * latent + lane_d[None, :], mask=in_h[:, None] & in_d[None, :], other=0.0
+    )
+    turned = tl.load(
+        query_rope + row[:, None] * rope + lane_r[None, :], mask=in_h[:, None] & in_r[None, :], other=0.0
+    )
+    length = tl.load(lengths + sequence).to(tl.int32)
+    largest = tl.full((BLOCK_H,), float("-inf"), tl.float32)
+    total = tl.zeros((BLOCK_H,), tl.float32)
+    result = tl.zeros((BLOCK_H, BLOCK_D), tl.float32)
+    for start in range(part * keys_of_part, tl.minimum(length, (part + 1) * keys_of_part), BLOCK_N):
+        column = start + tl.arange(0, BLOCK_N)
+        in_n = column < length
+        page = tl.load(tables + sequence * most_pages + column // page_size, mask=in_n, other=0).to(tl.int64)
+        at = ((page * page_size + column % page_size) * (latent + rope))[:, None]
+        c = tl.load(cache + at + lane_d[None, :], mask=in_n[:, None] & in_d[None, :], other=0.0).to(q.dtype)
+        r = tl.load(
+            cache + at + latent + lane_r[None, :], mask=in_n[:, None] & in_r[None, :], other=0.0
+        ).to(q.dtype)  # fmt: skip
+        score = tl.dot(q, tl.trans(c), input_precision="ieee")
+        score = tl.dot(turned, tl.trans(r), score, input_precision="ieee") * scale
+        score = tl.where(in_n[None, :], score, float("-inf"))
+        probability, decay, largest, total = weigh(score, largest, total)
+        result = tl.dot(probability.to(q.dtype), c, result * decay[:, None], input_precision="ieee")
+    keep_part(
+        partial, sums, row, in_h, lane_d, latent, result, largest, total, rows, part, BLOCK_D,
+    )  # fmt: skip
+
+
+@triton.jit
+def join_parts_kernel(out, partial, sums, rows, parts, width, PARTS: tl.constexpr, BLOCK: tl.constexpr):
+    """One head of one sequence: its parts, weighted by their shares of the whole sum."""
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    lane = tl.arange(0, PARTS)
+    mask = column < width
+    share = tl.load(sums + lane.to(tl.int64) * rows + row, mask=lane < parts, other=float("-inf"))
+    largest = tl.max(share, 0)
+    total = tl.sum(tl.exp(share - tl.where(largest == float("-inf"), 0.0, largest)), 0)
+    result = tl.zeros((BLOCK,), tl.float32)
+    for part in range(parts):
+        at = part.to(tl.int64) * rows + row
+        weight = tl.exp(tl.load(sums + at) - tl.where(largest == float("-inf"), 0.0, largest))
+        result += weight * tl.load(partial + at * width + column, mask=mask, other=0.0)
+    result = result / tl.where(total == 0.0, 1.0, total)
+    tl.store(out + row * width + column, result.to(out.dtype.element_ty), mask=mask)
+
+
+# ---- functions ------------------------------------------------------------------------------------
+
+
+def _parts(most_keys: int, device: torch.device) -> tuple[int, int]:
+    """How many parts, and how many keys each has: from the tables' capacity, not from lengths, which only
+    the device knows."""
+    tiles = TILES.on(device)
+    parts = max(1, min(MOST_PARTS, cdiv(most_keys, tiles["keys_of_part"])))
+    return parts, cdiv(cdiv(most_keys, parts), tiles["keys"]) * tiles["keys"]
+
+
+def _join(query: torch.Tensor, width: int, partial: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
+    sequences, heads = query.shape[:2]
+    out = torch.empty((sequences, heads, width), dtype=query.dtype, device=query.device)
+    block = min(power_of_two(width), 128)
+    launch(
+        join_parts_kernel, (sequences * heads, cdiv(width, block)), out, partial, sums, sequences * heads,
+        sums.shape[0], width, PARTS=power_of_two(sums.shape[0]), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+
+def _check_tables(name: str, sequences: int, tables: torch.Tensor, lengths: torch.Tensor) -> None:
+    if tables.ndim != 2 or tables.shape[0] != sequences or lengths.shape != (sequences,):
+        raise ArgumentError(
+            f"{name}: {sequences} sequences need tables [sequences, pages] and lengths [sequences], got "
+            f"{tuple(tables.shape)} and {tuple(lengths.shape)}"
+        )
+
+
+def paged_attention(
+    query: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor, tables: torch.Tensor,
+    lengths: torch.Tensor, scale: float | None = None, window: int = -1, soft_cap: float = 0.0,
+    slopes: torch.Tensor | None = None, key_scales: torch.Tensor | None = None,
+    value_scales: torch.Tensor | None = None,
+) -> torch.Tensor:  # fmt: skip
+    """Attention of each sequence's newest token to all its keys, which lie in pages.
+
+    query [sequences, heads, width]; caches [pages, page size, key heads, width] and [..., value width]
+    contiguous, heads a multiple of key heads; tables [sequences, most pages] and lengths [sequences] of
+    integers: sequence s's token t is at place t % page size of page tables[s, t // page size], the newest
+    being lengths[s] - 1. Gives [sequences, heads, value width]; zeros for length 0. `window` keys before
+    the newest are seen (-1: all); `soft_cap`, `slopes`, `scale` as in `flash_attention`. Caches of int8 come
+    with scales [pages, page size, key heads] of float32. Raises ArgumentError.
+    """
+    name = "paged_attention"
+    if query.ndim != 3 or key_cache.ndim != 4 or key_cache.shape[:-1] != value_cache.shape[:-1]:
+        raise ArgumentError(
+            f"{name}: expected query [sequences, heads, width] and caches [pages, page size, heads, width], "
+            f"got {tuple(query.shape)}, {tuple(key_cache.shape)} and {tuple(value_cache.shape)}"
+        )
+    sequences, heads, width = query.shape
+    _, page_size, shared, key_width = key_cache.shape
+    if key_width != width or shared == 0 or heads % shared:
+        raise ArgumentError(
+            f"{name}: {heads} heads of width {width} do not fit a cache of {shared} of width {key_width}"
+        )
+    for cache, scales in ((key_cache, key_scales), (value_cache, value_scales)):
+        if (scales is None) == (cache.dtype == torch.int8) or not cache.is_contiguous():
+            raise ArgumentError(
+                f"{name}: caches must be contiguous, and have scales exactly if int8; one is {cache.dtype} "
+                f"with strides {cache.stride()} and {'no ' if scales is None else ''}scales"
+            )
+        if scales is not None and (scales.shape != cache.shape[:-1] or not scales.is_contiguous()):
+            raise ArgumentError(
+                f"{name}: scales of shape {tuple(scales.shape)} must be contiguous and of shape "
+                f"{tuple(cache.shape[:-1])}"
+            )
+    _check_tables(name, sequences, tables, lengths)
+    value_width = value_cache.shape[-1]
+    parts, keys_of_part = _parts(tables.shape[1] * page_size, query.device)
+    partial = torch.empty((parts, sequences, heads, value_width), dtype=torch.float32, device=query.device)
+    sums = torch.empty((parts, sequences, heads), dtype=torch.float32, device=query.device)
+    launch(
+        paged_attention_kernel, (sequences, shared, parts), partial, sums, query.contiguous(), key_cache,
+        value_cache, key_scales, value_scales, tables.contiguous(), lengths.contiguous(), slopes,
+        sequences * heads, heads, width, value_width, page_size, tables.shape[1], keys_of_part,
+        1 << 29 if window < 0 else window, 1.0 / math.sqrt(width) if scale is None else scale, soft_cap,
+        SHARING=heads // shared, CAPPED=soft_cap > 0.0, BIASED=slopes is not None,
+        BLOCK_H=max(16, power_of_two(heads // shared)), BLOCK_N=TILES.on(query.device)["keys"],
+        BLOCK_D=max(16, power_of_two(width)), BLOCK_V=max(16, power_of_two(value_width)),
+    )  # fmt: skip
+    return _join(query, value_width, partial, sums)
+
+
+def latent_attention(
+    query: torch.Tensor, query_rope: torch.Tensor, cache: torch.Tensor, tables: torch.Tensor,
+    lengths: torch.Tensor, scale: float,
+) -> torch.Tensor:  # fmt: skip
+    """Multi-head latent attention of each sequence's newest token, with the projections absorbed.
+
+    query [sequences, heads, latent] (already times the up-projection of keys), query_rope [sequences, heads,
+    rope], cache [pages, page size, latent + rope] contiguous, tables and lengths as in `paged_attention`.
+    The score of token t is scale (query . latent_t + query_rope . rope_t), its value latent_t; gives
+    [sequences, heads, latent]. Raises ArgumentError.
+    """
+    name = "latent_attention"
+    if query.ndim != 3 or query_rope.shape[:-1] != query.shape[:-1] or cache.ndim != 3:
+        raise ArgumentError(
+            f"{name}: expected queries [sequences, heads, latent] and [sequences, heads, rope] and a cache "
+            f"[pages, page size, latent + rope], got {tuple(query.shape)}, {tuple(query_rope.shape)}, "
+            f"{tuple(cache.shape)}"
+        )
+    sequences, heads, latent = query.shape
+    rope = query_rope.shape[-1]
+    if cache.shape[-1] != latent + rope or not cache.is_contiguous():
+        raise ArgumentError(
+            f"{name}: the cache's rows have {cache.shape[-1]} elements (strides {cache.stride()}); "
+            f"{latent + rope} contiguous ones are needed"
+        )
+    _check_tables(name, sequences, tables, lengths)
+    tiles = TILES.on(query.device)
+    parts, keys_of_part = _parts(tables.shape[1] * cache.shape[1], query.device)
+    partial = torch.empty((parts, sequences, heads, latent), dtype=torch.float32, device=query.device)
+    sums = torch.empty((parts, sequences, heads), dtype=torch.float32, device=query.device)
+    launch(
+        latent_attention_kernel, (sequences, cdiv(heads, tiles["heads"]), parts), partial, sums,
+        query.contiguous(), query_rope.contiguous(), cache, tables.contiguous(), lengths.contiguous(),
+        sequences * heads, heads, latent, rope, cache.shape[1], tables.shape[1], keys_of_part, scale,
+        BLOCK_H=tiles["heads"], BLOCK_N=tiles["keys"], BLOCK_D=max(16, power_of_two(latent)),
+        BLOCK_R=max(16, power_of_two(rope)),
+    )  # fmt: skip
+    return _join(query, latent, partial, sums)
+
+
+# ---- records --------------------------------------------------------------------------------------
+
+
+def _reference(
+    query: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor, tables: torch.Tensor,
+    lengths: torch.Tensor, scale: float | None = None, window: int = -1, soft_cap: float = 0.0,
+    slopes: torch.Tensor | None = None, key_scales: torch.Tensor | None = None,
+    value_scales: torch.Tensor | None = None,
+) -> torch.Tensor:  # fmt: skip
+    key_cache, value_cache = (
+        cache.double() if scales is None else cache * scales[..., None]
+        for cache, scales in ((key_cache, key_scales), (value_cache, value_scales))
+    )
+    heads, shared = query.shape[1], key_cache.shape[2]
+    out = []
+    for sequence, length in enumerate(lengths.tolist()):
+        pages = tables[sequence].long()
+        first = 0 if window < 0 else max(0, length - 1 - window)
+        k, v = (x[pages].flatten(0, 1)[first:length] for x in (key_cache, value_cache))
+        k, v = (x.repeat_interleave(heads // shared, 1) for x in (k, v))
+        score = torch.einsum("hd,nhd->hn", query[sequence], k)
+        score = score / math.sqrt(query.shape[-1]) if scale is None else score * scale
+        if soft_cap:
+            score = soft_cap * torch.tanh(score / soft_cap)
+        if slopes is not None:
+            score = score - slopes[:, None] * (length - 1 - torch.arange(first, length))
+        out.append(torch.einsum("hn,nhd->hd", score.softmax(-1), v))
+    return torch.stack(out)
+
+
+def _latent_reference(
+    query: torch.Tensor, query_rope: torch.Tensor, cache: torch.Tensor, tables: torch.Tensor,
+    lengths: torch.Tensor, scale: float,
+) -> torch.Tensor:  # fmt: skip
+    latent = query.shape[-1]
+    key = cache[:, :, None]
+    joined = torch.cat([query, query_rope], -1)
+    return _reference(joined, key, key[..., :latent], tables, lengths, scale)
+
+
+def _pages(sequences: int, pages: int, most: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randperm(pages, generator=generator)[: sequences * most].view(sequences, most).int()
+
+
+def _samples(dtype: torch.dtype) -> Iterable[Sample]:
+    caches = tensor((9, 4, 2, 8), dtype, seed=1), tensor((9, 4, 2, 5), dtype, seed=2)
+    tables, lengths = _pages(2, 9, 3), torch.tensor([5, 0])
+    yield Sample((tensor((2, 6, 8), dtype), *caches, tables, lengths))
+    slopes = torch.tensor([0.5, 0.3, 0.2, 0.1, 0.01, 0.0])
+    query = tensor((6, 2, 8), dtype).transpose(0, 1)
+    keywords: dict[str, Any] = {"scale": 0.3, "window": 2, "soft_cap": 3.0, "slopes": slopes}
+    yield Sample((query, *caches, tables, torch.tensor([12, 1]).int()), keywords)
+    integers = tuple(tensor((90, 16, 1, 32), torch.int8, -127, 127, seed=k) for k in range(2))
+    scales = tuple(tensor((90, 16, 1), torch.float32, 0.001, 0.01, seed=k) for k in range(2))
+    given = (tensor((1, 4, 32), dtype), *integers, _pages(1, 90, 80), torch.tensor([1271]))
+    yield Sample(given, {"key_scales": scales[0], "value_scales": scales[1]})
+
+
+def _latent_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    for sequences, heads, latent, rope, page, most in ((2, 3, 24, 8, 4, 3), (1, 20, 64, 16, 16, 80)):
+        query = tensor((sequences, heads, latent), dtype), tensor((sequences, heads, rope), dtype, seed=1)
+        cache = tensor((sequences * most + 1, page, latent + rope), dtype, -1, 1, seed=2)
+        lengths = torch.tensor([most * page - 3, 1])[:sequences]
+        yield Sample((*query, cache, _pages(sequences, len(cache), most), lengths, 0.1))
+
+
+register(
+    Fused(
+        "paged_attention", "attention", paged_attention, _reference, _samples,
+        (paged_attention_kernel, join_parts_kernel),
+    )
+)  # fmt: skip
+register(
+    Fused(
+        "latent_attention", "attention", latent_attention, _latent_reference, _latent_samples,
+        (latent_attention_kernel, join_parts_kernel),
+    )
+)  # fmt: skip
