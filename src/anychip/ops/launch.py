@@ -17,6 +17,7 @@ import triton.language as tl
 from triton.runtime.driver import driver as triton_driver
 
 from .. import triton_backend
+from ..triton_backend import drivers
 
 launches: Counter[str] = Counter()
 """Launches since the start, by kernel name; `flat_kernel[tanh]` where a machinery runs a function."""
@@ -87,17 +88,23 @@ def active_on(device: torch.device) -> Iterator[None]:
     """Triton's driver and PyTorch's current device are those of `device` inside the block: a machine
     with a GPU has tensors of both kinds."""
     if device.type != "cpu":
-        with torch.get_device_module(device).device(device):
-            yield
+        wanted = drivers.driver_of(device.type)
+        before = triton_driver._active
+        triton_driver.set_active(wanted)
+        try:
+            with torch.get_device_module(device).device(device):
+                yield
+        finally:
+            triton_driver.set_active(before)  # pyright: ignore[reportArgumentType] (None: not chosen yet)
     elif triton_backend.is_active():
         yield
     else:
-        before = triton_driver.active
+        before = triton_driver._active
         triton_backend.activate()
         try:
             yield
         finally:
-            triton_driver.set_active(before)
+            triton_driver.set_active(before)  # pyright: ignore[reportArgumentType] (None: not chosen yet)
 
 
 PLANS_KEPT = 4096
