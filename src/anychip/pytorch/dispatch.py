@@ -14,18 +14,13 @@ import torch
 
 from ..ops.registry import Operator, Overload, overloads
 from ..ops.schemas import Variant, overload_of, variants
-from . import statistics
-from .errors import FallThroughError
+from . import devices, statistics
+from .errors import FallThroughError, MissingKernelError
 from .passthrough import PASSED
 
 NO_KERNEL = "no operator of the library serves it"
 
 Function = Callable[..., Any]
-
-
-def dispatch_keys() -> tuple[str, ...]:
-    """The dispatch keys to register under: CPU, and CUDA (also AMD's name in PyTorch) when present."""
-    return ("CPU", "CUDA") if torch.cuda.is_available() else ("CPU",)
 
 
 @functools.cache
@@ -143,7 +138,7 @@ class Registrations:
     def __init__(self, selected: frozenset[str]):
         self.selected = selected
         self.libraries: list[Any] = []
-        for key in dispatch_keys():
+        for key in devices.dispatch_keys():
             self._register(key)
 
     def _register(self, key: str) -> None:
@@ -185,7 +180,7 @@ def _variants_served() -> dict[str, tuple[Operator, Overload, Variant]]:
 def _served(name: str, key: str) -> Function:
     """The function registered for a variant: ours, and PyTorch's own where ours does not serve."""
     operator, overload, variant = _variants_served()[name]
-    function = derived(overload, variant)
+    function = devices.guarded(derived(overload, variant), operator.name, key)
     fall = _fallen(name, key)
     return statistics.counted(function, statistics.entry(operator.name, name), fall)
 
@@ -194,16 +189,26 @@ def _served(name: str, key: str) -> Function:
 def _fallen(name: str, key: str) -> Function:
     """The function that counts and calls PyTorch's kernel, or raises under the strict policy."""
     keyset = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, key))
-    native = torch.library.get_kernel(f"aten::{name}", key)
+    native = _native(name, key)
     expected = [str(argument.type) for argument in overload_of(name)._schema.arguments]
 
     def fall(*arguments: Any, reason_: str = NO_KERNEL, **keywords: Any) -> Any:
         if _fall_through.raises:
             raise FallThroughError(name, reason_)
+        if native is None:
+            raise MissingKernelError(name, key, reason_)
         statistics.fallen[name, reason_] += 1
         return native.call_boxed(keyset, *_as_tensors(arguments, expected), **keywords)
 
     return fall
+
+
+def _native(name: str, key: str) -> Any:
+    """PyTorch's kernel of an overload for a dispatch key, its composite one where there is no other;
+    None where this PyTorch has none (a chip maker's may lack some)."""
+    if not torch._C._dispatch_has_computed_kernel_for_dispatch_key(f"aten::{name}", key):
+        return None
+    return torch.library.get_kernel(f"aten::{name}", key)
 
 
 _NUMBER_DTYPES: dict[type, torch.dtype] = {

@@ -18,6 +18,18 @@ class FallThroughError(AnychipError):
         )
 
 
+class MissingKernelError(AnychipError, NotImplementedError):
+    """An operator does not serve the call, and PyTorch has no kernel of its own for the device."""
+
+    def __init__(self, overload: str, key: str, reason: str):
+        self.overload = overload
+        self.reason = reason
+        super().__init__(
+            f"aten::{overload} has no portable kernel for this call: {reason}; and PyTorch has none of "
+            f"its own for the dispatch key {key}.\n  Move the arguments to the CPU for this call."
+        )
+
+
 class PolicyError(AnychipError):
     """A policy was asked for that does not exist, or with operators that do not exist."""
 
