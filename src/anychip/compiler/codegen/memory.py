@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..ir.core import Op
+from ..ir.types import I64 as INT64
 from ..ir.types import ElementType, PointerType, element_of
 from ..schedule.steps import Buffer
 from .builder import I1, I64, PTR, mangle
@@ -87,14 +88,24 @@ def _mask(ev: Evaluation, op: Op, position: int, point: Point) -> tuple[Val | No
 # --- buffers and constants ------------------------------------------------------------------------
 def read_buffer(ev: Evaluation, buffer: Buffer, element: ElementType, point: Point) -> Val:
     """One chunk of a buffer."""
-    access = Memory(ev, element, ev.context.arena_memory, overread=True)
-    return access.read(buffer_address(ev, buffer, point), None, None)[0]
+    kept = _kept_as(ev, element)
+    access = Memory(ev, kept, ev.context.arena_memory, overread=True)
+    val = access.read(buffer_address(ev, buffer, point), None, None)[0]
+    return val if kept is element else ev.b.cast("inttoptr", val, "ptr")
 
 
 def write_buffer(ev: Evaluation, buffer: Buffer, val: Val, point: Point) -> None:
     """Store one chunk into a buffer."""
-    access = Memory(ev, buffer.element, ev.context.arena_memory)
-    access.write(buffer_address(ev, buffer, point), val, None)
+    kept = _kept_as(ev, buffer.element)
+    access = Memory(ev, kept, ev.context.arena_memory)
+    stored = val if kept is buffer.element else ev.b.cast("ptrtoint", val, "i64")
+    access.write(buffer_address(ev, buffer, point), stored, None)
+
+
+def _kept_as(ev: Evaluation, element: ElementType) -> ElementType:
+    """What a buffer holds an element as: an address takes 8 bytes there, also where a pointer has 4."""
+    is_short = ev.context.target.pointer_bits < INT64.bits
+    return INT64 if is_short and isinstance(element, PointerType) else element
 
 
 def buffer_address(ev: Evaluation, buffer: Buffer, point: Point) -> Lin:
