@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from ..compiler.foreign import ForeignKernel, compile_for
+from ..compiler.foreign.records import StockTarget
 from ..compiler.foreign.routes import resolve
 from ..compiler.targets import Target
 from ..emulation.cores import Core, core_for
@@ -31,8 +32,10 @@ from ..emulation.replay import Answer, KernelCode, replay
 from ..evidence.outcome import Failure, Proof
 from ..evidence.proof import RECORD
 from ..evidence.trial import judge
+from ..ops import launch
 from ..pytorch import using
 from ..pytorch.policy import disabled
+from .errors import ConformanceError
 from .recording import Kernels, Recording, record
 from .trials import DEFAULT, Sampling, chosen, dtypes_of, trials
 
@@ -60,7 +63,7 @@ class Campaign:
     """What is known of a chip so far. `core` is None where no emulator runs its code, with `reason`."""
 
     chip: str
-    target: Target
+    target: Target | StockTarget
     core: Core | None
     reason: str = ""
     proofs: list[Proof] = field(default_factory=list)
@@ -82,14 +85,16 @@ class Campaign:
 
 def begin(chip: str, ledger: Path | None = None, *, compile_only: bool = False) -> Campaign:
     """A campaign for a chip, with what an earlier one left in `ledger`. Raises UnknownTarget, or
-    EmulationError for a GPU, which no emulator here runs."""
+    EmulationError for a GPU, which no emulator here runs, unless it is only compiled for."""
     target = resolve(chip)
-    if not isinstance(target, Target):
-        raise EmulationError(f"{chip} is a GPU; run `anychip test --record` on it")
     campaign = Campaign(chip, target, None)
     try:
         if compile_only:
             raise MissingEmulator("only compilation was asked for")
+        if not isinstance(target, Target):
+            raise EmulationError(
+                f"{chip} is a GPU; run `anychip test --record` on it, or compile for it with --compile-only"
+            )
         core = core_for(target)
         require_emulator(core)
         require_linker()
@@ -112,6 +117,10 @@ def run(
     """Prove operators (all of them without `names`) that are not done, on several chips at once: trials are
     run and recorded here once. `ledgers` are by chip. No batch begins later than `seconds` from now."""
     end = time.monotonic() + seconds
+    kinds = {isinstance(campaign.target, StockTarget) for campaign in campaigns}
+    if len(kinds) > 1:
+        raise ConformanceError("GPUs have tiles of their own: prove them and other chips in separate runs")
+    launch.tile_class = "simt" if kinds == {True} else ""
     rest = [name for name in chosen(names) if any(name not in campaign.done for campaign in campaigns)]
     for batch in _batches(rest):
         if time.monotonic() > end:
@@ -207,7 +216,7 @@ def _obstacle(campaign: Campaign, recording: Recording, codes: dict[str, KernelC
     missing = sorted(recording.case.kernels - codes.keys())
     if missing:
         return f"{missing[0]}: {campaign.compiled.errors.get(missing[0], 'was not compiled')}"
-    if campaign.target.big_endian and recording.mixed:
+    if isinstance(campaign.target, Target) and campaign.target.big_endian and recording.mixed:
         return MIXED
     return recording.problem
 

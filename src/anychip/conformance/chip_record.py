@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..compiler.foreign.records import StockTarget
+from ..compiler.targets import Target
 from ..emulation.execution import version_of
 from ..evidence.outcome import Proof
 from ..evidence.proof import RECORD
@@ -33,8 +35,7 @@ def record(campaign: Campaign) -> dict[str, Any]:
         "format": FORMAT,
         "chip": campaign.chip,
         "target": campaign.target.name,
-        "triple": campaign.target.triple,
-        "vector_bits": campaign.target.vector_bits,
+        **_target_data(campaign.target),
         "tier": campaign.tier,
         "emulator": "" if core is None or core.kind == "native" else core.setting,
         "emulator_version": "" if core is None or core.kind == "native" else version_of(core),
@@ -75,6 +76,13 @@ def write(campaign: Campaign, folder: Path = FOLDER) -> Path:
     path = folder / f"{campaign.chip}.json"
     path.write_text(json.dumps(record(campaign), indent=1) + "\n")
     return path
+
+
+def _target_data(target: Target | StockTarget) -> dict[str, Any]:
+    """What the code was made for: LLVM's triple and vector length, or stock Triton's back end."""
+    if isinstance(target, StockTarget):
+        return {"triton_backend": target.backend, "warp_size": target.warp_size}
+    return {"triple": target.triple, "vector_bits": target.vector_bits}
 
 
 def _verdicts(proofs: list[Proof]) -> dict[str, str]:

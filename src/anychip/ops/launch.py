@@ -63,6 +63,11 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     return COMPUTE_DTYPES.get(dtype, dtype)
 
 
+tile_class = ""
+"""The class of tiles for every launch, "simt" or "simd"; "": that of the device. Set where kernels are made
+for a chip that is not here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tiles:
     """Tile sizes for the two classes of chip: `simt` (GPUs) and `simd` (CPUs, vector cores)."""
@@ -72,7 +77,8 @@ class Tiles:
 
     def on(self, device: torch.device) -> Mapping[str, int]:
         """The sizes for the class of chip that `device` is."""
-        return self.simd if device.type == "cpu" else self.simt
+        simd = tile_class == "simd" or (not tile_class and device.type == "cpu")
+        return self.simd if simd else self.simt
 
 
 def scalar_bits(value: float | int | bool, floating: bool) -> int:
