@@ -1,0 +1,60 @@
+"""What losses over rows of logits share: the pass that reads a row once for its logarithm of summed
+exponentials, and the sum of the rows' losses. Flows in: logits and losses. Flows out: numbers."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def capped(x, soft_cap, CAPPED: tl.constexpr):
+    """soft_cap tanh(x / soft_cap), or x, and the derivative."""
+    value = x
+    slope = x * 0.0 + 1.0
+    if CAPPED:
+        t = 2.0 / (1.0 + tl.exp(-2.0 * (x / soft_cap))) - 1.0
+        value = soft_cap * t
+        slope = 1.0 - t * t
+    return value, slope
+
+
+@triton.jit
+def log_sum_exp(row, length, scale, soft_cap, CAPPED: tl.constexpr, BLOCK: tl.constexpr):
+    """The logarithm of the summed exponentials of `length` values scale f(row[k]), and their sum."""
+    largest = -float("inf")
+    total = 0.0
+    plain = 0.0
+    for first in range(0, length, BLOCK):
+        lane = first + tl.arange(0, BLOCK)
+        mask = lane < length
+        x = tl.load(row + lane, mask=mask, other=0.0).to(tl.float32) * scale
+        x, _ = capped(x, soft_cap, CAPPED)
+        plain += tl.sum(tl.where(mask, x, 0.0), 0)
+        x = tl.where(mask, x, -float("inf"))
+        above = tl.maximum(largest, tl.max(x, 0))
+        base = tl.where(above == -float("inf"), 0.0, above)
+        total = total * tl.exp(largest - base) + tl.sum(tl.exp(x - base), 0)
+        largest = above
+    return largest + tl.log(total), plain
+
+
+@triton.jit
+def mean_kernel(out, count_out, losses, target, rows, ignore, MEAN: tl.constexpr, BLOCK: tl.constexpr):
+    """The sum of the losses, over the number of rows whose target is not `ignore` if MEAN; `target` None
+    counts every row. count_out gets what was divided by."""
+    total = tl.zeros((BLOCK,), tl.float32)
+    counted = tl.zeros((BLOCK,), tl.float32)
+    for first in range(0, rows, BLOCK):
+        lane = first + tl.arange(0, BLOCK)
+        mask = lane < rows
+        total += tl.load(losses + lane, mask=mask, other=0.0)
+        keep = mask
+        if target is not None:
+            keep = mask & (tl.load(target + lane, mask=mask, other=0) != ignore)
+        counted += keep.to(tl.float32)
+    divisor = 1.0
+    if MEAN:
+        divisor = tl.sum(counted, 0)
+    tl.store(count_out, divisor)
+    tl.store(out, (tl.sum(total, 0) / divisor).to(out.dtype.element_ty))
