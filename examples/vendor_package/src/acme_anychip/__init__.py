@@ -1,0 +1,1 @@
+"""Acme's chips for Anychip: `chips/` describes them, `triton/` compiles and launches for them."""
