@@ -62,7 +62,7 @@ def record(campaign: Campaign) -> dict[str, Any]:
                 "operator": proof.subject.removeprefix(RECORD),
                 "dtype": proof.dtype,
                 "inputs": failure.inputs,
-                "reason": failure.reason,
+                "reason": failure.reason.replace(f"{REPOSITORY}/", ""),
             }
             for proof in campaign.proofs
             for failure in proof.failures
@@ -101,8 +101,13 @@ def _kernels(compiled: Compiled) -> dict[str, Any]:
     return {
         "compiled": compiled.kernels - len(compiled.errors),
         "tried": compiled.kernels,
-        "errors": sorted({error.splitlines()[0][:300] for error in compiled.errors.values()}),
+        "errors": sorted({_first_lines(error) for error in compiled.errors.values()}),
     }
+
+
+def _first_lines(error: str) -> str:
+    """What a compiler said, without the kernel's text and the places of files on this machine."""
+    return " ".join(error.split()).replace(f"{REPOSITORY}/", "")[:300]
 
 
 def _linker_versions() -> dict[str, str]:
