@@ -22,8 +22,10 @@ from ...ops.samples import tensor
 from ..registry import Fused, register
 
 TILES = Tiles(
-    simt={"queries": 64, "keys": 64, "backward": 32}, simd={"queries": 64, "keys": 64, "backward": 64}
+    simt={"rows": 64, "bytes": 1 << 14, "backward_rows": 32, "backward_bytes": 1 << 13},
+    simd={"rows": 64, "bytes": 1 << 20, "backward_rows": 64, "backward_bytes": 1 << 20},
 )
+"""Rows of a tile of queries or keys, at most, and its bytes: a GPU keeps several in its shared memory."""
 UNLIMITED = 1 << 29
 """A window's side that no sequence reaches."""
 
@@ -281,12 +283,16 @@ class Form:
         )  # fmt: skip
 
 
-def _blocks(form: Form, query: torch.Tensor, value: torch.Tensor, rows: int, columns: int) -> dict[str, Any]:
+def _blocks(form: Form, query: torch.Tensor, value: torch.Tensor, direction: str = "") -> dict[str, Any]:
+    tiles = TILES.on(query.device)
+    width, value_width = (max(16, power_of_two(x.shape[2])) for x in (query, value))
+    fitting = tiles[direction + "bytes"] // (max(width, value_width) * query.element_size())
+    rows = min(tiles[direction + "rows"], fitting)
     return {
         "BLOCK_M": max(16, min(rows, power_of_two(form.longest_query))),
-        "BLOCK_N": max(16, min(columns, power_of_two(form.longest_key))),
-        "BLOCK_D": max(16, power_of_two(query.shape[2])),
-        "BLOCK_V": max(16, power_of_two(value.shape[2])),
+        "BLOCK_N": max(16, min(rows, power_of_two(form.longest_key))),
+        "BLOCK_D": width,
+        "BLOCK_V": value_width,
     }
 
 
@@ -303,8 +309,7 @@ class Flash(torch.autograd.Function):
         rows, heads, _ = query.shape
         out = torch.empty((rows, heads, value.shape[2]), dtype=query.dtype, device=query.device)
         sums = torch.empty((rows, heads), dtype=torch.float32, device=query.device)
-        tiles = TILES.on(query.device)
-        blocks = _blocks(form, query, value, tiles["queries"], tiles["keys"])
+        blocks = _blocks(form, query, value)
         constants: dict[str, Any] = {
             "SHARING": heads // max(1, key.shape[1]),
             "CAPPED": form.soft_cap > 0.0,
@@ -324,8 +329,7 @@ class Flash(torch.autograd.Function):
         gradient = grad_outputs[0].contiguous()
         query, key, value, out, sums, *shared = ctx.saved_tensors
         form = ctx.form
-        tile = TILES.on(query.device)["backward"]
-        blocks = _blocks(form, query, value, tile, tile)
+        blocks = _blocks(form, query, value, "backward_")
         dq, dk, dv = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
         delta = torch.empty_like(sums)
         launch(

@@ -22,8 +22,10 @@ from ..registry import Fused, register
 from .flash import tanh
 
 TILES = Tiles(
-    simt={"keys": 32, "heads": 16, "keys_of_part": 512}, simd={"keys": 64, "heads": 16, "keys_of_part": 1024}
+    simt={"keys": 32, "bytes": 1 << 15, "heads": 16, "keys_of_part": 512},
+    simd={"keys": 64, "bytes": 1 << 20, "heads": 16, "keys_of_part": 1024},
 )
+"""Keys at a time, at most, and their bytes: a GPU keeps several tiles in its shared memory."""
 MOST_PARTS = 64
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -176,6 +178,11 @@ def join_parts_kernel(out, partial, sums, rows, parts, width, PARTS: tl.constexp
 # ---- functions ------------------------------------------------------------------------------------
 
 
+def _keys(query: torch.Tensor, width: int) -> int:
+    tiles = TILES.on(query.device)
+    return max(16, min(tiles["keys"], tiles["bytes"] // (width * query.element_size())))
+
+
 def _parts(most_keys: int, device: torch.device) -> tuple[int, int]:
     """How many parts, and how many keys each has: from the tables' capacity, not from lengths, which only
     the device knows."""
@@ -243,6 +250,7 @@ def paged_attention(
             )
     _check_tables(name, sequences, tables, lengths)
     value_width = value_cache.shape[-1]
+    block_d, block_v = max(16, power_of_two(width)), max(16, power_of_two(value_width))
     parts, keys_of_part = _parts(tables.shape[1] * page_size, query.device)
     partial = torch.empty((parts, sequences, heads, value_width), dtype=torch.float32, device=query.device)
     sums = torch.empty((parts, sequences, heads), dtype=torch.float32, device=query.device)
@@ -252,8 +260,8 @@ def paged_attention(
         sequences * heads, heads, width, value_width, page_size, tables.shape[1], keys_of_part,
         1 << 29 if window < 0 else window, 1.0 / math.sqrt(width) if scale is None else scale, soft_cap,
         SHARING=heads // shared, CAPPED=soft_cap > 0.0, BIASED=slopes is not None,
-        BLOCK_H=max(16, power_of_two(heads // shared)), BLOCK_N=TILES.on(query.device)["keys"],
-        BLOCK_D=max(16, power_of_two(width)), BLOCK_V=max(16, power_of_two(value_width)),
+        BLOCK_H=max(16, power_of_two(heads // shared)), BLOCK_N=_keys(query, max(block_d, block_v)),
+        BLOCK_D=block_d, BLOCK_V=block_v,
     )  # fmt: skip
     return _join(query, value_width, partial, sums)
 
@@ -285,6 +293,7 @@ def latent_attention(
         )
     _check_tables(name, sequences, tables, lengths)
     tiles = TILES.on(query.device)
+    block_d = max(16, power_of_two(latent))
     parts, keys_of_part = _parts(tables.shape[1] * cache.shape[1], query.device)
     partial = torch.empty((parts, sequences, heads, latent), dtype=torch.float32, device=query.device)
     sums = torch.empty((parts, sequences, heads), dtype=torch.float32, device=query.device)
@@ -292,7 +301,7 @@ def latent_attention(
         latent_attention_kernel, (sequences, cdiv(heads, tiles["heads"]), parts), partial, sums,
         query.contiguous(), query_rope.contiguous(), cache, tables.contiguous(), lengths.contiguous(),
         sequences * heads, heads, latent, rope, cache.shape[1], tables.shape[1], keys_of_part, scale,
-        BLOCK_H=tiles["heads"], BLOCK_N=tiles["keys"], BLOCK_D=max(16, power_of_two(latent)),
+        BLOCK_H=tiles["heads"], BLOCK_N=_keys(query, block_d), BLOCK_D=block_d,
         BLOCK_R=max(16, power_of_two(rope)),
     )  # fmt: skip
     return _join(query, latent, partial, sums)
