@@ -25,59 +25,64 @@ TILES = Tiles(simt={"elements": 2048}, simd={"elements": 2048})
 
 @triton.jit
 def rotate(
-    out, x, token, heads, width, half, cosine, sine,
-    INTERLEAVED: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_D: tl.constexpr,
+    out, x, token, heads, width, half, cosine, sine, INTERLEAVED: tl.constexpr, BLOCK_H: tl.constexpr,
+    BLOCK_P: tl.constexpr, BLOCK_REST: tl.constexpr,
 ):  # fmt: skip
-    """All heads of one token: x[d] cos + (x of the pair's other) sin, where sin has the sign of d's side."""
-    lane = tl.arange(0, BLOCK_D)
-    rotated = lane < 2 * half
+    """All heads of one token: pairs (a, b) become (a cos - b sin, b cos + a sin), the rest is copied."""
+    pair = tl.arange(0, BLOCK_P)
+    first = pair
+    second = pair + half
     if INTERLEAVED:
-        other = lane ^ 1
-    else:
-        other = tl.where(lane < half, lane + half, lane - half)
-    for first in range(0, heads, BLOCK_H):
-        head = first + tl.arange(0, BLOCK_H)
+        first = 2 * pair
+        second = 2 * pair + 1
+    for start in range(0, heads, BLOCK_H):
+        head = start + tl.arange(0, BLOCK_H)
         at = (token * heads + head)[:, None] * width
         inside = (head < heads)[:, None]
-        mask = inside & (lane < width)[None, :]
-        here = tl.load(x + at + lane[None, :], mask=mask, other=0.0).to(tl.float32)
-        there = tl.load(x + at + other[None, :], mask=inside & rotated[None, :], other=0.0).to(tl.float32)
-        value = here * cosine[None, :] + there * sine[None, :]
-        tl.store(out + at + lane[None, :], value.to(out.dtype.element_ty), mask=mask)
+        mask = inside & (pair < half)[None, :]
+        a = tl.load(x + at + first[None, :], mask=mask, other=0.0).to(tl.float32)
+        b = tl.load(x + at + second[None, :], mask=mask, other=0.0).to(tl.float32)
+        turned = a * cosine[None, :] - b * sine[None, :]
+        tl.store(out + at + first[None, :], turned.to(out.dtype.element_ty), mask=mask)
+        turned = b * cosine[None, :] + a * sine[None, :]
+        tl.store(out + at + second[None, :], turned.to(out.dtype.element_ty), mask=mask)
+        if BLOCK_REST > 0:
+            lane = 2 * half + tl.arange(0, BLOCK_REST)
+            rest = inside & (lane < width)[None, :]
+            tl.store(out + at + lane[None, :], tl.load(x + at + lane[None, :], mask=rest), mask=rest)
 
 
 @triton.jit
 def rotary_kernel(
     query_out, key_out, query, key, cosines, sines, positions, tokens, length, query_heads, key_heads, width,
-    half, direction, section_1, section_2,
-    INTERLEAVED: tl.constexpr, SECTIONS: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_D: tl.constexpr,
+    half, direction, section_1, section_2, INTERLEAVED: tl.constexpr, SECTIONS: tl.constexpr,
+    BLOCK_H: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_REST: tl.constexpr,
 ):  # fmt: skip
     """One token: its row of the tables, then queries and keys. Pairs from `section_1` and from `section_2`
     on follow the second and the third row of `positions` if SECTIONS. `direction` is 1, or -1 backwards."""
     token = tl.program_id(0).to(tl.int64)
-    lane = tl.arange(0, BLOCK_D)
-    rotated = lane < 2 * half
-    if INTERLEAVED:
-        pair = lane // 2
-        second = lane % 2 == 1
-    else:
-        second = lane >= half
-        pair = tl.where(second, lane - half, lane)
+    pair = tl.arange(0, BLOCK_P)
+    inside = pair < half
     if SECTIONS:
         row = tl.where(pair >= section_2, 2, tl.where(pair >= section_1, 1, 0)).to(tl.int64)
-        position = tl.load(positions + row * tokens + token, mask=rotated, other=0).to(tl.int64)
+        position = tl.load(positions + row * tokens + token, mask=inside, other=0).to(tl.int64)
         at = position * half + pair
     else:
         position = token % length
         if positions is not None:
             position = tl.load(positions + token).to(tl.int64)
         at = position * half + pair
-    cosine = tl.load(cosines + at, mask=rotated, other=1.0).to(tl.float32)
-    sine = tl.load(sines + at, mask=rotated, other=0.0).to(tl.float32) * direction
-    sine = tl.where(second, sine, -sine)
-    rotate(query_out, query, token, query_heads, width, half, cosine, sine, INTERLEAVED, BLOCK_H, BLOCK_D)
+    cosine = tl.load(cosines + at, mask=inside, other=1.0).to(tl.float32)
+    sine = tl.load(sines + at, mask=inside, other=0.0).to(tl.float32) * direction
+    rotate(
+        query_out, query, token, query_heads, width, half, cosine, sine, INTERLEAVED, BLOCK_H, BLOCK_P,
+        BLOCK_REST,
+    )  # fmt: skip
     if key is not None:
-        rotate(key_out, key, token, key_heads, width, half, cosine, sine, INTERLEAVED, BLOCK_H, BLOCK_D)
+        rotate(
+            key_out, key, token, key_heads, width, half, cosine, sine, INTERLEAVED, BLOCK_H, BLOCK_P,
+            BLOCK_REST,
+        )  # fmt: skip
 
 
 # ---- forward, backward ----------------------------------------------------------------------------
@@ -92,13 +97,15 @@ def _turn(
     query_out, key_out = torch.empty_like(query), None if key is None else torch.empty_like(key)
     heads, width = query.shape[-2:]
     tokens = query.shape[:-2].numel()
-    block = power_of_two(width)
+    half = cos.shape[-1]
+    block = power_of_two(half)
     first, second = (0, 0) if sections is None else (sections[0], sections[0] + sections[1])
     launch(
         rotary_kernel, tokens if width else 0, query_out, key_out, query, key, cos, sin, positions, tokens,
-        query.shape[-3], heads, 0 if key is None else key.shape[-2], width, cos.shape[-1], direction, first,
+        query.shape[-3], heads, 0 if key is None else key.shape[-2], width, half, direction, first,
         second, INTERLEAVED=interleaved, SECTIONS=sections is not None,
-        BLOCK_H=max(1, min(power_of_two(heads), TILES.on(query.device)["elements"] // block)), BLOCK_D=block,
+        BLOCK_H=max(1, min(power_of_two(heads), TILES.on(query.device)["elements"] // block)), BLOCK_P=block,
+        BLOCK_REST=power_of_two(width - 2 * half) if width > 2 * half else 0,
     )  # fmt: skip
     return query_out, key_out
 
