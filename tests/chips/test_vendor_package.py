@@ -49,6 +49,7 @@ def run(installed: Path, *command: str, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
+        cwd=installed,
         env={**os.environ, "PYTHONPATH": path, "COLUMNS": "200", **environment},
     )
     assert done.returncode == 0, done.stderr
