@@ -1,0 +1,1 @@
+"""Layers with a state in place of a cache: convolutions, scans, linear attention."""
