@@ -26,7 +26,7 @@ TILES = Tiles(simt={"block": 128, "tokens": 16}, simd={"block": 256, "tokens": 6
 def causal_conv1d_kernel(
     out, x, weight, bias, tokens, channels, taps, span, SILU: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """out[t] = sum over taps of weight[tap] x[t - taps + 1 + tap] for some tokens of one block of channels."""
+    """out[t] = sum over taps of weight[tap] x[t - taps + 1 + tap]: some tokens, one block of channels."""
     sequence = tl.program_id(2).to(tl.int64)
     channel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mask = channel < channels

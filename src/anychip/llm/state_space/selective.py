@@ -1,0 +1,251 @@
+"""Mamba-2's selective state space (Dao and Gu, arXiv:2405.21060): the scan of a sequence in chunks, and one
+step of decoding. Flows in: inputs by head, step sizes, input and output projections. Flows out: outputs by
+head, and the state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+import triton
+import triton.language as tl
+
+from ...ops.errors import ArgumentError
+from ...ops.iteration import power_of_two
+from ...ops.launch import Tiles, cdiv, launch
+from ...ops.registry import Sample
+from ...ops.samples import tensor
+from ..registry import Fused, register
+from .linear_attention import chunk_kernel, linear_attention
+
+TILES = Tiles(simt={"channels": 32}, simd={"channels": 64})
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def softplus(x):
+    """log(1 + exp(x)), without overflow and to full precision for small results."""
+    e = tl.exp(-tl.abs(x))
+    small = e * (1.0 - e * (0.5 - e * (0.3333333333 - 0.25 * e)))
+    return tl.maximum(x, 0.0) + tl.where(e < 0.01, small, tl.log(1.0 + e))
+
+
+@triton.jit
+def step_size(dt, bias, head, SOFTPLUS: tl.constexpr):
+    """dt of one head with its bias, made positive with SOFTPLUS."""
+    size = tl.load(dt).to(tl.float32)
+    if bias is not None:
+        size += tl.load(bias + head).to(tl.float32)
+    if SOFTPLUS:
+        size = softplus(size)
+    return size
+
+
+@triton.jit
+def discretize_kernel(
+    scaled, decay, x, dt, rate, bias, heads, width, SOFTPLUS: tl.constexpr, BLOCK: tl.constexpr
+):
+    """scaled = dt x and decay = dt rate of one head of one token."""
+    row = tl.program_id(0).to(tl.int64)
+    head = row % heads
+    lane = tl.arange(0, BLOCK)
+    mask = lane < width
+    size = step_size(dt + row, bias, head, SOFTPLUS)
+    value = tl.load(x + row * width + lane, mask=mask, other=0.0).to(tl.float32)
+    tl.store(scaled + row * width + lane, value * size, mask=mask)
+    tl.store(decay + row, size * tl.load(rate + head).to(tl.float32))
+
+
+@triton.jit
+def skip_kernel(out, scanned, x, skip, heads, width, BLOCK: tl.constexpr):
+    """out = scanned + skip x of one head of one token."""
+    row = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
+    mask = lane < width
+    value = tl.load(scanned + row * width + lane, mask=mask, other=0.0)
+    if skip is not None:
+        factor = tl.load(skip + row % heads).to(tl.float32)
+        value += factor * tl.load(x + row * width + lane, mask=mask, other=0.0).to(tl.float32)
+    tl.store(out + row * width + lane, value.to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def selective_update_kernel(
+    out, state, x, dt, rate, into, outof, skip, gate, bias, heads, sharing, width, size,
+    SOFTPLUS: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
+    """One step of some channels of one head: s = exp(dt rate) s + dt x B; out = (s C + skip x) silu(gate)."""
+    sequence = tl.program_id(2).to(tl.int64)
+    head = tl.program_id(1)
+    row = sequence * heads + head
+    group = sequence * (heads // sharing) + head // sharing
+    w = tl.program_id(0) * BLOCK_W + tl.arange(0, BLOCK_W)
+    n = tl.arange(0, BLOCK_N)
+    in_w, in_n = w < width, n < size
+    inside = in_w[:, None] & in_n[None, :]
+    at_state = (row * width + w[:, None]) * size + n[None, :]
+    step = step_size(dt + row, bias, head, SOFTPLUS)
+    value = tl.load(x + row * width + w, mask=in_w, other=0.0).to(tl.float32)
+    b = tl.load(into + group * size + n, mask=in_n, other=0.0).to(tl.float32)
+    c = tl.load(outof + group * size + n, mask=in_n, other=0.0).to(tl.float32)
+    s = tl.load(state + at_state, mask=inside, other=0.0).to(tl.float32)
+    s = s * tl.exp(step * tl.load(rate + head).to(tl.float32)) + (step * value)[:, None] * b[None, :]
+    tl.store(state + at_state, s.to(state.dtype.element_ty), mask=inside)
+    result = tl.sum(s * c[None, :], 1)
+    if skip is not None:
+        result += tl.load(skip + head).to(tl.float32) * value
+    if gate is not None:
+        z = tl.load(gate + row * width + w, mask=in_w, other=0.0).to(tl.float32)
+        result *= z / (1.0 + tl.exp(-z))
+    tl.store(out + row * width + w, result.to(out.dtype.element_ty), mask=in_w)
+
+
+# ---- functions ------------------------------------------------------------------------------------
+
+
+def ssd_scan(
+    x: torch.Tensor, dt: torch.Tensor, rate: torch.Tensor, into: torch.Tensor, outof: torch.Tensor,
+    skip: torch.Tensor | None = None, bias: torch.Tensor | None = None, softplus: bool = False,
+    initial: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """S_t = exp(dt_t rate) S_{t-1} + dt_t B_t x_t^T and y_t = S_t^T C_t + skip x_t, in chunks.
+
+    x [batch, tokens, heads, width], dt [batch, tokens, heads] (plus bias [heads], through softplus where
+    asked), rate [heads] not above 0, into (B) and outof (C) [batch, tokens, groups, size], skip [heads];
+    initial [batch, heads, size, width]. Gives y like x and the last state in float32. Raises ArgumentError.
+    """
+    if x.ndim != 4 or dt.shape != x.shape[:3] or rate.shape != x.shape[2:3]:
+        raise ArgumentError(
+            f"ssd_scan: x {tuple(x.shape)}, dt {tuple(dt.shape)} and rate {tuple(rate.shape)} must be [batch, "
+            f"tokens, heads, width], [batch, tokens, heads] and [heads]"
+        )
+    x, heads, width = x.contiguous(), x.shape[2], x.shape[3]
+    scaled = torch.empty(x.shape, dtype=torch.float32, device=x.device)
+    decay = torch.empty(dt.shape, dtype=torch.float32, device=x.device)
+    block = power_of_two(width)
+    launch(
+        discretize_kernel, dt.numel(), scaled, decay, x, dt.contiguous(), rate.contiguous(), bias, heads,
+        width, SOFTPLUS=softplus, BLOCK=block,
+    )  # fmt: skip
+    scanned, last = linear_attention(outof, into, scaled, decay, initial)
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    launch(skip_kernel, dt.numel(), out, scanned, x, skip, heads, width, BLOCK=block)
+    return out, last
+
+
+def selective_state_update(
+    state: torch.Tensor, x: torch.Tensor, dt: torch.Tensor, rate: torch.Tensor, into: torch.Tensor,
+    outof: torch.Tensor, skip: torch.Tensor | None = None, gate: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None, softplus: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """One step of decoding: state = exp(dt rate) state + dt x B^T in place, y = (state C + skip x) silu(gate).
+
+    state contiguous [batch, heads, width, size], x and gate [batch, heads, width], dt [batch, heads], into
+    (B) and outof (C) [batch, groups, size], rate, skip, bias [heads]. Gives y and the state.
+    Raises ArgumentError.
+    """
+    if state.ndim != 4 or state.shape[:3] != x.shape or dt.shape != x.shape[:2] or not state.is_contiguous():
+        raise ArgumentError(
+            f"selective_state_update: state {tuple(state.shape)}, x {tuple(x.shape)}, dt {tuple(dt.shape)} "
+            f"must be contiguous [batch, heads, width, size], [batch, heads, width] and [batch, heads]"
+        )
+    batch, heads, width, size = state.shape
+    if into.shape != outof.shape or into.ndim != 3 or not into.shape[1] or heads % into.shape[1]:
+        raise ArgumentError(
+            f"selective_state_update: B {tuple(into.shape)} and C {tuple(outof.shape)} differ"
+        )
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    block = min(TILES.on(x.device)["channels"], power_of_two(width))
+    launch(
+        selective_update_kernel, (cdiv(width, block), heads, batch), out, state, x.contiguous(),
+        dt.contiguous(), rate.contiguous(), into.contiguous(), outof.contiguous(), skip,
+        None if gate is None else gate.contiguous(), bias, heads, heads // into.shape[1], width, size,
+        SOFTPLUS=softplus, BLOCK_W=block, BLOCK_N=power_of_two(size),
+    )  # fmt: skip
+    return out, state
+
+
+# ---- records --------------------------------------------------------------------------------------
+
+
+def _update_reference(
+    state: torch.Tensor, x: torch.Tensor, dt: torch.Tensor, rate: torch.Tensor, into: torch.Tensor,
+    outof: torch.Tensor, skip: torch.Tensor | None = None, gate: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None, softplus: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    dt = dt if bias is None else dt + bias
+    dt = F.softplus(dt) if softplus else dt
+    into, outof = (m.repeat_interleave(x.shape[1] // m.shape[1], 1) for m in (into, outof))
+    state = state * (dt * rate).exp()[..., None, None] + (dt[..., None] * x)[..., None] * into[:, :, None]
+    y = torch.einsum("bhwn,bhn->bhw", state, outof)
+    y = y if skip is None else y + skip[:, None] * x
+    return (y if gate is None else y * F.silu(gate)), state
+
+
+def _scan_reference(
+    x: torch.Tensor, dt: torch.Tensor, rate: torch.Tensor, into: torch.Tensor, outof: torch.Tensor,
+    skip: torch.Tensor | None = None, bias: torch.Tensor | None = None, softplus: bool = False,
+    initial: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    batch, tokens, heads, width = x.shape
+    state = x.new_zeros((batch, heads, width, into.shape[3])) if initial is None else initial.transpose(2, 3)
+    results = []
+    for t in range(tokens):
+        y, state = _update_reference(
+            state, x[:, t], dt[:, t], rate, into[:, t], outof[:, t], skip, None, bias, softplus
+        )
+        results.append(y)
+    return torch.stack(results, 1), state.transpose(2, 3)
+
+
+def _samples(dtype: torch.dtype) -> Iterable[Sample]:
+    single = torch.float32
+    for batch, tokens, groups, heads, width, size, full in (
+        (2, 5, 1, 3, 7, 5, False),
+        (1, 80, 2, 4, 20, 16, True),
+    ):
+        x, dt = tensor((batch, tokens, heads, width), dtype), tensor((batch, tokens, heads), dtype, 0.1, 1)
+        into, outof = (tensor((batch, tokens, groups, size), dtype, -1, 1, seed=s) for s in (1, 2))
+        given = (x, dt, tensor((heads,), single, -1, 0), into, outof)
+        if full:
+            state = tensor((batch, heads, size, width), single)
+            yield Sample((*given, tensor((heads,), single), tensor((heads,), single, seed=3), True, state))
+        else:
+            yield Sample(given)
+
+
+def _update_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    single = torch.float32
+    for batch, groups, heads, width, size, full in ((2, 1, 3, 7, 5, False), (1, 2, 4, 70, 32, True)):
+        state, x = tensor((batch, heads, width, size), single), tensor((batch, heads, width), dtype)
+        into, outof = (tensor((batch, groups, size), dtype, -1, 1, seed=s) for s in (1, 2))
+        given = (
+            state,
+            x,
+            tensor((batch, heads), dtype, 0.1, 1),
+            tensor((heads,), single, -1, 0),
+            into,
+            outof,
+        )
+        extra = (
+            tensor((heads,), single),
+            tensor((batch, heads, width), dtype, seed=4),
+            tensor((heads,), single),
+        )
+        yield Sample((*given, *extra, True) if full else given)
+
+
+register(
+    Fused(
+        "ssd_scan", "state_space", ssd_scan, _scan_reference, _samples,
+        (discretize_kernel, chunk_kernel, skip_kernel),
+    )
+)  # fmt: skip
+register(
+    Fused(
+        "selective_state_update", "state_space", selective_state_update, _update_reference, _update_samples,
+        (selective_update_kernel,),
+    )
+)  # fmt: skip
