@@ -118,8 +118,8 @@ def ssd_scan(
     """
     if x.ndim != 4 or dt.shape != x.shape[:3] or rate.shape != x.shape[2:3]:
         raise ArgumentError(
-            f"ssd_scan: x {tuple(x.shape)}, dt {tuple(dt.shape)} and rate {tuple(rate.shape)} must be [batch, "
-            f"tokens, heads, width], [batch, tokens, heads] and [heads]"
+            f"ssd_scan: x {tuple(x.shape)}, dt {tuple(dt.shape)} and rate {tuple(rate.shape)} must be "
+            f"[batch, tokens, heads, width], [batch, tokens, heads] and [heads]"
         )
     x, heads, width = x.contiguous(), x.shape[2], x.shape[3]
     scaled = torch.empty(x.shape, dtype=torch.float32, device=x.device)
@@ -140,7 +140,7 @@ def selective_state_update(
     outof: torch.Tensor, skip: torch.Tensor | None = None, gate: torch.Tensor | None = None,
     bias: torch.Tensor | None = None, softplus: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """One step of decoding: state = exp(dt rate) state + dt x B^T in place, y = (state C + skip x) silu(gate).
+    """One step: state = exp(dt rate) state + dt x B^T in place, y = (state C + skip x) silu(gate).
 
     state contiguous [batch, heads, width, size], x and gate [batch, heads, width], dt [batch, heads], into
     (B) and outof (C) [batch, groups, size], rate, skip, bias [heads]. Gives y and the state.
