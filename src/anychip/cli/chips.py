@@ -123,7 +123,8 @@ def _show_chips(category: str, maker: str, tier: str, as_json: bool) -> None:
         )
         for chip, standing in found
     )
-    output.print(table(("chip", "name", "maker", "class", "year", "units (target)", "evidence"), rows))
+    columns = (("chip", "left"), "name", "maker", "class", "year", "units (target)", "evidence")
+    output.print(table(columns, rows))
     makers = len({chip.manufacturer.name for chip, _ in found})
     output.print(f"{len(found)} chips of {makers} makers.")
 

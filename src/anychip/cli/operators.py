@@ -73,7 +73,7 @@ def ops(
         )
         for row in shown
     )
-    columns = ("operator", "domain", "overloads", "element types", "differentiable", "evidence")
+    columns = (("operator", "left"), "domain", "overloads", "element types", "differentiable", "evidence")
     output.print(table(columns, rows))
     output.print(pages.sentence(pages.counts(shown)), highlight=False)
 

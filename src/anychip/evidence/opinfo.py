@@ -53,8 +53,13 @@ def entry_of(name: str) -> Any:
 
 def dtypes_of(name: str) -> tuple[torch.dtype, ...]:
     """The dtypes for which PyTorch has samples of an entry and which are tried."""
-    supported = entry_of(name).supported_dtypes("cpu")
-    return tuple(dtype for dtype in DTYPES if dtype in supported)
+    entry = entry_of(name)
+    supported = entry.supported_dtypes("cpu")
+    return tuple(
+        dtype
+        for dtype in DTYPES
+        if dtype in supported and (dtype.is_floating_point or entry.name not in POLES)
+    )
 
 
 def names_of(name: str) -> set[str]:
@@ -81,6 +86,9 @@ def trials(
             if not wanted or trial.kind in wanted:
                 yield trial
 
+
+POLES = frozenset({"polygamma", "special.polygamma"})
+"""Entries with poles at integers, where PyTorch gives what its rounding leaves: not tried in whole numbers."""
 
 PICKED = frozenset({"topk", "sort", "kthvalue", "median", "nanmedian", "mode"})
 """Entries that give values with their places, where PyTorch leaves open which of equal elements is named."""

@@ -50,6 +50,7 @@ class OpInfo:
     terminator: bool = False
     reads: bool = False
     writes: bool = False
+    prepare: Callable[[Op], None] | None = None
     finish: Callable[[Op], None] | None = None
 
     @property
@@ -67,6 +68,8 @@ class OpInfo:
 def normalise(info: OpInfo, op: Op, fail: Callable[[str], NoReturn]) -> None:
     """Bring the attributes of `op` into normal form; `fail` is called with what is wrong."""
     attrs = op.attrs
+    if info.prepare is not None:
+        info.prepare(op)
     for attribute in info.attrs:
         for name in attribute.printed:
             if name in attrs:
@@ -115,8 +118,8 @@ def _memory_hints(op: Op) -> None:
     op.attrs.pop("operandSegmentSizes", None)
     policy = op.attrs.pop("cachePolicy", None)
     if isinstance(policy, dict):
-        op.attrs["cache"] = str(policy.get("cache_modifier", "none"))
-        op.attrs["eviction"] = str(policy.get("eviction_policy", "evict_normal"))
+        op.attrs["cache"] = policy.get("cache_modifier", "none")
+        op.attrs["eviction"] = policy.get("eviction_policy", "evict_normal")
 
 
 def _scaled_operands(op: Op) -> None:
@@ -298,9 +301,9 @@ _TABLE: list[OpInfo] = [
         "load",
         (_VOLATILE, *_HINTS),
         reads=True,
-        finish=_memory_hints,
+        prepare=_memory_hints,
     ),
-    OpInfo("tt.store", ("pointer", "value", "mask?"), 0, "store", _HINTS, writes=True, finish=_memory_hints),
+    OpInfo("tt.store", ("pointer", "value", "mask?"), 0, "store", _HINTS, writes=True, prepare=_memory_hints),
     OpInfo(
         "tt.atomic_rmw",
         ("pointer", "value", "mask?"),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
 
-from ..pointwise import pointwise
-from ..registry import FLOATING, INTEGRAL
+from ..pointwise import TILES, Pointwise, flat_kernel, pointwise, tiled_kernel
+from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
+from ..samples import tensor
 
 
 @pointwise("relu", domain="activation", dtypes=(*FLOATING, *INTEGRAL))
@@ -42,10 +46,38 @@ def leaky_relu_backward(gradient, x, slope):
     return tl.where(x > 0, gradient, gradient * slope)
 
 
-@pointwise("hardtanh", domain="activation")
 @triton.jit
 def hardtanh(x, low, high):
     return tl.where(x < low, low, tl.where(x > high, high, x))
+
+
+HARDTANH = Pointwise(hardtanh)
+
+
+def clipped(self: torch.Tensor, min_val: float = -1, max_val: float = 1, *, out: Any = None) -> torch.Tensor:
+    """`self` clipped to [min_val, max_val], in its own dtype: the limits of integers are truncated."""
+    if self.dtype in INTEGRAL:
+        return HARDTANH(self, int(min_val), int(max_val), out=out)
+    return HARDTANH(self, min_val, max_val, out=out)
+
+
+def _clipped_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    for shape in ((17,), (5, 7), (0, 3)):
+        yield Sample((tensor(shape, dtype),))
+    yield Sample((tensor((6, 4), dtype).t(), -2.5, 0.5))
+
+
+register(
+    Operator(
+        name="hardtanh",
+        domain="activation",
+        overloads=(Overload("hardtanh", clipped, _clipped_samples),),
+        kernels=(flat_kernel, tiled_kernel),
+        dtypes=(*FLOATING, torch.int32, torch.int64),
+        tiles=TILES,
+        benchmarks=(Benchmark("hardtanh", lambda dtype: Sample((tensor((4096, 1024), dtype),))),),
+    )
+)
 
 
 @pointwise("hardtanh_backward", domain="activation", differentiable=False)
