@@ -22,10 +22,10 @@ def test_embedding(position: int) -> None:
 
 @pytest.mark.parametrize("position", [4, -5])
 def test_index(position: int) -> None:
-    with pytest.raises(AnychipError, match="out of bounds|out of range"):
+    with pytest.raises(AnychipError, match=r"out of bounds|out of range"):
         index(TABLE, [torch.tensor([position]), torch.tensor([0])])
     target = TABLE.clone()
-    with pytest.raises(AnychipError, match="out of bounds|out of range"):
+    with pytest.raises(AnychipError, match=r"out of bounds|out of range"):
         index_put_(target, [torch.tensor([position])], torch.zeros(3))
 
 

@@ -88,7 +88,7 @@ def trials(
 
 
 POLES = frozenset({"polygamma", "special.polygamma"})
-"""Entries with poles at integers, where PyTorch gives what its rounding leaves: not tried in whole numbers."""
+"""Entries with poles at integers, where PyTorch gives what its rounding leaves: not tried in integers."""
 
 PICKED = frozenset({"topk", "sort", "kthvalue", "median", "nanmedian", "mode"})
 """Entries that give values with their places, where PyTorch leaves open which of equal elements is named."""
