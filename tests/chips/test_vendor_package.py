@@ -3,13 +3,13 @@ network, into a folder of its own; the commands of the guide are executed with i
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ PACKAGE = REPOSITORY / "examples" / "vendor_package"
 GUIDE = REPOSITORY / "docs" / "add-a-chip.md"
 
 needs_pip = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("pip", "hatchling")),
+    not {"pip", "hatchling"} <= {found.name for found in distributions()},
     reason="pip and hatchling are needed to install the package without a network",
 )
 

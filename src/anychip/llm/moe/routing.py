@@ -73,8 +73,9 @@ def grouped_topk_kernel(
         ranked += tl.load(bias + place, mask=inside, other=0.0).to(tl.float32)
     ranked = tl.where(inside, ranked, -float("inf"))
     best = tl.max(ranked, 1)
-    best_at = tl.min(tl.where(ranked == best[:, None], member[None, :], MEMBERS), 1)
-    second = tl.max(tl.where(member[None, :] == best_at[:, None], -float("inf"), ranked), 1)
+    is_best = ranked == tl.expand_dims(best, 1)
+    best_at = tl.min(tl.where(is_best, member[None, :], MEMBERS), 1)
+    second = tl.max(tl.where(member[None, :] == tl.expand_dims(best_at, 1), -float("inf"), ranked), 1)
     worth = tl.where(group < groups, best + tl.where(second == -float("inf"), 0.0, second), -float("inf"))
     kept = group < 0
     for _ in range(groups_kept):
