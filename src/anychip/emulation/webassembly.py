@@ -11,7 +11,7 @@ from typing import Any
 
 def main(program: str) -> int:
     """The program's exit status."""
-    import wasmtime
+    import wasmtime  # pyright: ignore[reportMissingImports] (an extra)
 
     engine = wasmtime.Engine()
     store = wasmtime.Store(engine)
