@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.memory import least_growth
 from tests.pytorch import kernels
 from tests.pytorch.kernels import BLOCK, add, double_
 from triton.tools.tensor_descriptor import TensorDescriptor
@@ -412,25 +413,19 @@ def test_temporaries_of_the_capture_are_given_back():
     assert program(torch.ones(N)).eq(3).all()
 
 
-def resident_bytes() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
-
-
 def replay_without_growth(times: int) -> None:
     program = anychip.capture(chain, torch.randn(N))
     x, out = torch.randn(N), torch.empty(N)
-    for _ in range(200):
-        program(x, out=out)
-        program(x)
-    gc.collect()
-    scratch, resident = native.state().state.arena_bytes, resident_bytes()
-    for _ in range(times):
-        program(x, out=out)
-        program(x)
-    gc.collect()
+
+    def replay(number: int) -> None:
+        for _ in range(number):
+            program(x, out=out)
+            program(x)
+
+    replay(200)
+    scratch = native.state().state.arena_bytes
+    assert least_growth(lambda: replay(times // 5)) < times // 5 * 100
     assert native.state().state.arena_bytes == scratch
-    assert resident_bytes() - resident < times * 100
 
 
 def test_ten_thousand_replays_leak_nothing():

@@ -9,6 +9,7 @@ import signal
 import weakref
 
 import pytest
+from tests.memory import least_growth, needs_resident_bytes
 from tests.runtime import handwritten
 
 from anychip.compiler import targets
@@ -43,11 +44,6 @@ def compiled(text: str) -> bytes:
     return machine.emit_object(text, targets.host())
 
 
-def resident_bytes() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def test_objects_may_call_what_the_process_exports():
     code = loader.load(compiled(CALLER), ("length",))
     assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p)(code["length"])(b"seven..") == 7
@@ -71,17 +67,16 @@ def test_damaged_objects_are_refused():
         loader.load(compiled(CALLER)[:100], ("length",))
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="resident memory is read from /proc")
+@needs_resident_bytes
 def test_memory_of_dropped_code_is_given_back():
     bulk = compiled(BULK)
-    for _ in range(5):
-        loader.load(bulk, ("where",))
-    gc.collect()
-    before = resident_bytes()
-    for _ in range(60):
-        loader.load(bulk, ("where",))
-    gc.collect()
-    assert resident_bytes() - before < 20_000_000
+
+    def load(times: int) -> None:
+        for _ in range(times):
+            loader.load(bulk, ("where",))
+
+    load(5)
+    assert least_growth(lambda: load(20), times=3) < 7_000_000
 
 
 def test_equal_binaries_are_loaded_once_while_they_are_held():
