@@ -1,4 +1,4 @@
-"""What every test shares: caches of their own, the choice of slow tests, Hypothesis's profile.
+"""What every test shares: caches of their own, the choice of slow tests, seeds, Hypothesis's profile.
 
 Flows in: the command line and the environment. Flows out: environment variables that keep Triton's
 and Anychip's kernel caches of a test run apart from the user's and from other runs.
@@ -7,10 +7,13 @@ and Anychip's kernel caches of a test run apart from the user's and from other r
 from __future__ import annotations
 
 import os
+import random
 import tempfile
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,6 +34,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Every test draws the same random numbers, whichever tests ran before it in the process."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)
