@@ -11,7 +11,7 @@ import torch
 
 from anychip.compiler import targets
 from anychip.conformance import campaign as campaigns
-from anychip.conformance import chip_record, recording, trials
+from anychip.conformance import batch, chip_record, recording, trials
 from anychip.conformance.errors import ConformanceError
 from anychip.emulation.cores import core_for
 from anychip.emulation.execution import program_of
@@ -47,14 +47,14 @@ def test_operators_pass_with_restricted_features(tmp_path: Path):
 def test_a_wrong_result_of_the_chip_is_a_failure(monkeypatch: pytest.MonkeyPatch):
     campaign = _begin("x86-64-v2")
 
-    def flipped(core, cases, kernels, replay=campaigns.replay):
+    def flipped(core, cases, kernels, replay=batch.replay):
         answers = replay(core, cases, kernels)
         for answer in answers:
             for number, content in answer.memories.items():
                 answer.memories[number] = bytes(byte ^ 0x55 for byte in content)
         return answers
 
-    monkeypatch.setattr(campaigns, "replay", flipped)
+    monkeypatch.setattr(batch, "replay", flipped)
     campaigns.run([campaign], ("softmax",), sampling=SMALL)
     assert chip_record.record(campaign)["verdicts"] == {"softmax": "failed"}
 

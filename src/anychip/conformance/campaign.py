@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 
-from ..compiler.foreign import ForeignKernel, compile_for
 from ..compiler.foreign.records import StockTarget
 from ..compiler.foreign.routes import resolve
 from ..compiler.targets import Target
@@ -28,13 +27,14 @@ from ..emulation.cores import Core, core_for
 from ..emulation.errors import EmulationError, MissingEmulator
 from ..emulation.execution import require_emulator
 from ..emulation.linking import require_linker
-from ..emulation.replay import Answer, KernelCode, replay
+from ..emulation.replay import Answer, KernelCode
 from ..evidence.outcome import Failure, Proof
 from ..evidence.proof import RECORD
 from ..evidence.trial import judge
 from ..ops import launch
 from ..pytorch import using
 from ..pytorch.policy import disabled
+from .batch import Batch
 from .errors import ConformanceError
 from .recording import Kernels, Recording, record
 from .trials import DEFAULT, Sampling, chosen, dtypes_of, trials
@@ -131,9 +131,10 @@ def run(
             for name in batch
             for dtype in dtypes_of(name, sampling)
         ]
+        shared = Batch(kernels)
         for campaign in campaigns:
             done = campaign.done
-            _prove(campaign, [one for one in told if one.operator not in done], kernels)
+            _prove(campaign, [one for one in told if one.operator not in done], shared)
             if campaign.chip in ledgers:
                 _write(campaign, ledgers[campaign.chip])
         for name in batch:
@@ -156,12 +157,12 @@ class Told:
     recordings: list[Recording]
 
 
-def _prove(campaign: Campaign, told: Sequence[Told], kernels: Kernels) -> None:
+def _prove(campaign: Campaign, told: Sequence[Told], batch: Batch) -> None:
     """Add the proofs of recorded trials on one chip."""
     recordings = [recording for one in told for recording in one.recordings]
-    used = set().union(*(recording.case.kernels for recording in recordings))
-    codes = _compile(campaign, {name: text for name, text in kernels.texts.items() if name in used})
-    answers = _replayed(campaign, recordings, codes)
+    used = sorted(set().union(*(recording.case.kernels for recording in recordings)))
+    codes = _compile(campaign, used, batch)
+    answers = _replayed(campaign, recordings, codes, batch)
     with disabled():
         for one in told:
             proof = Proof(RECORD + one.operator, str(one.dtype).removeprefix("torch."))
@@ -176,19 +177,18 @@ def _recorded(name: str, dtype: torch.dtype, kernels: Kernels, sampling: Samplin
         return [record(trial, kernels) for trial in made]
 
 
-def _compile(campaign: Campaign, texts: Mapping[str, str]) -> dict[str, KernelCode]:
+def _compile(campaign: Campaign, names: Sequence[str], batch: Batch) -> dict[str, KernelCode]:
     """The kernels for what is run; where that is another form of the target, for the target as well."""
-    wanted = [ForeignKernel(name, text) for name, text in texts.items()]
     runs = campaign.core.runs if campaign.core is not None else campaign.target
     codes = {}
-    for done in compile_for(runs.name, wanted, assembly=False):
+    for done in batch.compiled(runs.name, names):
         campaign.compiled.kernels += 1
         if done.ok:
             codes[done.kernel] = KernelCode(done.symbol, done.object_code, done.arena_bytes)
         else:
             campaign.compiled.errors[done.kernel] = done.error
     if runs != campaign.target:
-        for done in compile_for(campaign.target.name, wanted, assembly=False):
+        for done in batch.compiled(campaign.target.name, names):
             campaign.vector_form.kernels += 1
             if not done.ok:
                 campaign.vector_form.errors[done.kernel] = done.error
@@ -196,7 +196,7 @@ def _compile(campaign: Campaign, texts: Mapping[str, str]) -> dict[str, KernelCo
 
 
 def _replayed(
-    campaign: Campaign, recordings: Sequence[Recording], codes: dict[str, KernelCode]
+    campaign: Campaign, recordings: Sequence[Recording], codes: dict[str, KernelCode], batch: Batch
 ) -> dict[int, Answer]:
     if campaign.core is None:
         return {}
@@ -205,10 +205,7 @@ def _replayed(
         for recording in recordings
         if not _obstacle(campaign, recording, codes) and recording.case.kernels
     ]
-    if not ready:
-        return {}
-    answers = replay(campaign.core, [recording.case for recording in ready], codes)
-    return {id(recording): answer for recording, answer in zip(ready, answers, strict=True)}
+    return batch.replayed(campaign.core, ready, codes)
 
 
 def _obstacle(campaign: Campaign, recording: Recording, codes: dict[str, KernelCode]) -> str:
