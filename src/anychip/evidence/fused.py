@@ -1,28 +1,23 @@
-"""Proofs of the fused operators of `anychip.llm`, and their record. Flows in: records of that room, each with a
-plain PyTorch composition as its reference. Flows out: what was compared in float64, results and gradients, and
-`evidence/fused/<chip>.json`, which `anychip ops --llm` and docs/llm.md read."""
+"""Proofs of the fused operators of `anychip.llm`. Flows in: records of that room, each with a plain PyTorch
+composition as its reference. Flows out: what was compared in float64, results and gradients."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils._pytree import tree_flatten, tree_map
 
-from ..llm.registry import Fused, operators
+from ..llm.registry import Fused
 from ..ops.launch import launches
 from ..ops.registry import Sample
-from . import record
 
-FOLDER = record.FOLDER.parent / "fused"
-COMMAND = "anychip test --llm --record"
 EPSILON = {torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.6e-2, torch.float64: 1e-12}
-"""Granted differences by the narrowest type in a comparison, four times: relative, and of the largest value."""
+"""Granted differences by the narrowest type of a comparison, a quarter of them: relative, and of the largest
+value."""
 SEED = 5
 
 
@@ -150,49 +145,6 @@ def difference(ours: torch.Tensor, oracle: torch.Tensor, dtype: torch.dtype, fac
     except AssertionError as error:
         return " ".join(str(error).split())
     return ""
-
-
-# ---- the record -----------------------------------------------------------------------------------
-
-
-def compose(findings: Iterable[Finding], command: str = COMMAND) -> dict[str, Any]:
-    """A record as plain data."""
-    results: dict[str, dict[str, Any]] = {}
-    for finding in findings:
-        row: dict[str, Any] = {"samples": finding.samples, "gradients": finding.gradients}
-        if finding.failures:
-            row["failures"] = finding.failures
-        results.setdefault(finding.name, {})[finding.dtype] = row
-    return {
-        "chip": record.chip_identifier(),
-        "tier": record.TIER,
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": record.commit(),
-        "versions": record.versions(),
-        "command": command,
-        "operators": {
-            "passed": sum(found(results, name).startswith("passed") for name in operators()),
-            "tried": len(results),
-            "total": len(operators()),
-        },
-        "results": dict(sorted(results.items())),
-    }
-
-
-def found(results: Mapping[str, Any], name: str) -> str:
-    """What a record's results say of an operator: "passed, 9 samples, 12 gradients", "failed" or "untried"."""
-    rows = list(results.get(name, {}).values())
-    if not rows:
-        return "untried"
-    if any(row.get("failures") for row in rows):
-        return "failed"
-    samples, gradients = (sum(row[word] for row in rows) for word in ("samples", "gradients"))
-    return f"passed, {samples} samples" + (f", {gradients} gradients" if gradients else "")
-
-
-def read_all(folder: Path = FOLDER) -> list[dict[str, Any]]:
-    """Every record, by chip; none where there is no folder."""
-    return record.read_all(folder)
 
 
 def sparing(operator: Fused, dtype: torch.dtype) -> list[Sample]:

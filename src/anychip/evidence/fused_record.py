@@ -1,0 +1,61 @@
+"""The record of a run of the fused operators on a chip. Flows in: findings. Flows out:
+`evidence/fused/<chip>.json`, which `anychip ops --llm` and docs/llm.md read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..llm.registry import operators
+from . import record
+from .fused import Finding
+
+FOLDER = record.FOLDER.parent / "fused"
+COMMAND = "anychip test --llm --record"
+
+
+def compose(findings: Iterable[Finding], command: str = COMMAND) -> dict[str, Any]:
+    """A record as plain data."""
+    results: dict[str, dict[str, Any]] = {}
+    for finding in findings:
+        row: dict[str, Any] = {"samples": finding.samples, "gradients": finding.gradients}
+        if finding.failures:
+            row["failures"] = finding.failures
+        results.setdefault(finding.name, {})[finding.dtype] = row
+    return {
+        "chip": record.chip_identifier(),
+        "tier": record.TIER,
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": record.commit(),
+        "versions": record.versions(),
+        "command": command,
+        "operators": {
+            "passed": sum(found(results, name).startswith("passed") for name in operators()),
+            "tried": len(results),
+            "total": len(operators()),
+        },
+        "results": dict(sorted(results.items())),
+    }
+
+
+def found(results: Mapping[str, Any], name: str) -> str:
+    """What results say of an operator: "passed, 9 samples, 12 gradients", "failed" or "untried"."""
+    rows = list(results.get(name, {}).values())
+    if not rows:
+        return "untried"
+    if any(row.get("failures") for row in rows):
+        return "failed"
+    samples, gradients = (sum(row[word] for row in rows) for word in ("samples", "gradients"))
+    return f"passed, {samples} samples" + (f", {gradients} gradients" if gradients else "")
+
+
+def read_all(folder: Path = FOLDER) -> list[dict[str, Any]]:
+    """Every record, by chip; none where there is no folder."""
+    return record.read_all(folder)
+
+
+def write(made: Mapping[str, Any], folder: Path = FOLDER) -> Path:
+    """Write a record under its chip's name; returns the file."""
+    return record.write(made, folder)

@@ -1,0 +1,198 @@
+"""Layer norm of rows (Ba et al., 2016), alone and after adding a residual, with gradients. Flows in: hidden
+states of shape [..., length], a weight and a bias of shape [length]. Flows out: the normalised rows, and the
+sum where there is a residual."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import triton
+import triton.language as tl
+
+from ...ops.errors import ArgumentError
+from ...ops.iteration import power_of_two
+from ...ops.launch import cdiv, launch
+from ...ops.registry import Sample
+from ...ops.samples import tensor
+from ..registry import Fused, register
+from .rms_norm import TILES, group_sum_kernel
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def layer_norm_rows_kernel(
+    out, summed, mean_out, rstd_out, x, residual, weight, bias, length, eps, BLOCK: tl.constexpr
+):
+    """One row: out = (s - mean s) / sqrt(var s + eps) * weight + bias, s = x + residual."""
+    row = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
+    mask = lane < length
+    at = row * length + lane
+    value = tl.load(x + at, mask=mask, other=0.0).to(tl.float32)
+    if residual is not None:
+        value += tl.load(residual + at, mask=mask, other=0.0).to(tl.float32)
+        stored = value.to(summed.dtype.element_ty)
+        tl.store(summed + at, stored, mask=mask)
+        value = stored.to(tl.float32)
+    mean = tl.sum(value, 0) / length
+    centred = tl.where(mask, value - mean, 0.0)
+    rstd = tl.rsqrt(tl.sum(centred * centred, 0) / length + eps)
+    result = centred * rstd * tl.load(weight + lane, mask=mask, other=0.0).to(tl.float32)
+    if bias is not None:
+        result += tl.load(bias + lane, mask=mask, other=0.0).to(tl.float32)
+    tl.store(out + at, result.to(out.dtype.element_ty), mask=mask)
+    tl.store(mean_out + row, mean)
+    tl.store(rstd_out + row, rstd)
+
+
+@triton.jit
+def layer_norm_rows_backward_kernel(
+    dx, dweight, dbias, dy, dsum, source, weight, mean, rstd, rows, length, rows_per_group,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """dx = rstd (g - mean g - xhat mean(g xhat)) + dsum, g = dy weight, of one group of rows; and the
+    group's shares of dweight and dbias."""
+    group = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
+    mask = lane < length
+    factor = tl.load(weight + lane, mask=mask, other=0.0).to(tl.float32)
+    total_weight = tl.zeros((BLOCK,), tl.float32)
+    total_bias = tl.zeros((BLOCK,), tl.float32)
+    first = group * rows_per_group
+    for row in range(first, tl.minimum(first + rows_per_group, rows)):
+        at = row * length + lane
+        scale = tl.load(rstd + row)
+        value = tl.load(source + at, mask=mask, other=0.0).to(tl.float32)
+        normal = tl.where(mask, (value - tl.load(mean + row)) * scale, 0.0)
+        gradient = tl.load(dy + at, mask=mask, other=0.0).to(tl.float32)
+        g = gradient * factor
+        total_weight += gradient * normal
+        total_bias += gradient
+        result = scale * (g - tl.sum(g, 0) / length - normal * (tl.sum(g * normal, 0) / length))
+        if dsum is not None:
+            result += tl.load(dsum + at, mask=mask, other=0.0).to(tl.float32)
+        tl.store(dx + at, result.to(dx.dtype.element_ty), mask=mask)
+    tl.store(dweight + group * length + lane, total_weight, mask=mask)
+    if dbias is not None:
+        tl.store(dbias + group * length + lane, total_bias, mask=mask)
+
+
+# ---- forward, backward ----------------------------------------------------------------------------
+
+
+class LayerNorm(torch.autograd.Function):
+    """`forward` gives the normalised rows and the sum (None without a residual)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
+        residual: torch.Tensor | None, eps: float,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+        length = x.shape[-1]
+        fits = weight.shape == (length,) and (bias is None or bias.shape == (length,))
+        if not fits or (residual is not None and residual.shape != x.shape):
+            raise ArgumentError(
+                f"layer_norm: weight {tuple(weight.shape)}, bias and a residual like x do not fit x of shape "
+                f"{tuple(x.shape)}; give weight and bias of shape ({length},)"
+            )
+        x, weight = x.contiguous(), weight.contiguous()
+        bias = None if bias is None else bias.contiguous()
+        residual = None if residual is None else residual.contiguous()
+        rows = x.numel() // max(length, 1)
+        out = torch.empty_like(x)
+        summed = x if residual is None else torch.empty_like(x)
+        mean, rstd = (torch.empty(rows, dtype=torch.float32, device=x.device) for _ in range(2))
+        launch(
+            layer_norm_rows_kernel, rows, out, summed, mean, rstd, x, residual, weight, bias, length, eps,
+            BLOCK=power_of_two(length),
+        )  # fmt: skip
+        ctx.save_for_backward(summed, weight, mean, rstd)
+        ctx.has_bias, ctx.has_residual = bias is not None, residual is not None
+        return out, (None if residual is None else summed)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        dy, dsum = grad_outputs
+        source, weight, mean, rstd = ctx.saved_tensors
+        length, rows, device = source.shape[-1], rstd.numel(), source.device
+        groups = max(1, min(TILES.on(device)["groups"], rows))
+        dx = torch.empty_like(source)
+        partial = torch.empty((2, groups, length), dtype=torch.float32, device=device)
+        launch(
+            layer_norm_rows_backward_kernel, groups, dx, partial[0], partial[1] if ctx.has_bias else None,
+            dy.contiguous(), None if dsum is None else dsum.contiguous(), source, weight, mean, rstd, rows,
+            length, cdiv(rows, groups), BLOCK=power_of_two(length),
+        )  # fmt: skip
+        dweight = torch.empty_like(weight)
+        dbias = torch.empty_like(weight) if ctx.has_bias else None
+        for out, part in ((dweight, partial[0]), (dbias, partial[1])):
+            if out is not None:
+                launch(group_sum_kernel, cdiv(length, 256), out, part, groups, length, BLOCK=256)
+        return dx, dweight, dbias, (dx if ctx.has_residual else None), None
+
+
+def layer_norm(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, eps: float = 1e-5
+) -> torch.Tensor:
+    """(x - mean x) / sqrt(var x + eps) * weight + bias over the last dimension.
+
+    x [..., length] floating, weight and bias [length]. Differentiable in all. Raises ArgumentError.
+    """
+    return LayerNorm.apply(x, weight, bias, None, eps)[0]
+
+
+def add_layer_norm(
+    x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None,
+    eps: float = 1e-5,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """The layer norm of x + residual, and the sum itself, rounded to x's dtype as the next layer sees it.
+
+    x and residual [..., length], weight and bias [length]. Differentiable in all. Raises ArgumentError.
+    """
+    return LayerNorm.apply(x, weight, bias, residual, eps)
+
+
+# ---- records --------------------------------------------------------------------------------------
+
+
+def _reference(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, eps: float = 1e-5
+) -> torch.Tensor:
+    return F.layer_norm(x, x.shape[-1:], weight, bias, eps)
+
+
+def _add_reference(
+    x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None,
+    eps: float = 1e-5,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    total = x + residual
+    return _reference(total, weight, bias, eps), total
+
+
+def _samples(dtype: torch.dtype) -> Iterable[Sample]:
+    yield Sample((tensor((3, 7), dtype), tensor((7,), dtype, seed=1)))
+    for shape in ((2, 3, 64), (9, 300)):
+        parts = (tensor(shape[-1:], dtype, seed=k) for k in (1, 2))
+        yield Sample((tensor(shape, dtype), *parts, 1e-4))
+
+
+def _add_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    yield Sample((tensor((3, 7), dtype), tensor((3, 7), dtype, seed=2), tensor((7,), dtype, seed=1)))
+    x, residual = tensor((64, 9), dtype).t(), tensor((9, 64), dtype, seed=2)
+    yield Sample((x, residual, tensor((64,), dtype, seed=1), tensor((64,), dtype, seed=3)))
+
+
+_KERNELS = (layer_norm_rows_kernel, layer_norm_rows_backward_kernel, group_sum_kernel)
+for _function, _plain, _draw in (
+    (layer_norm, _reference, _samples),
+    (add_layer_norm, _add_reference, _add_samples),
+):
+    register(
+        Fused(
+            _function.__name__, "normalization", _function, _plain, _draw, _KERNELS, differentiable=True
+        )
+    )  # fmt: skip
