@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
+
 import numpy as np
 import pytest
 import torch
@@ -120,6 +123,13 @@ def strided_copy(x, out, read, write, count, B: tl.constexpr):
 
 
 @triton.jit
+def spread_copy(x, out, mask, READ: tl.constexpr, SHARED: tl.constexpr, B: tl.constexpr):
+    i = tl.arange(0, B)
+    on = tl.load(mask + i) != 0
+    tl.store(out + i, tl.load(x + i // SHARED * READ, mask=on, other=7))
+
+
+@triton.jit
 def far_copy(x, out, base, B: tl.constexpr):
     """Offsets of 64 bits, which do not fit into 32."""
     i = tl.arange(0, B).to(tl.int64) + base
@@ -179,6 +189,42 @@ def test_strided_copy(read: int, write: int, dtype: torch.dtype) -> None:
     expected[512 + i * write] = x[512 + i * read]
     strided_copy[(1,)](x[512:], out[512:], read, write, count, size)
     assert torch.equal(out, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float16, torch.float32, torch.int64], ids=str)
+@pytest.mark.parametrize(("read", "shared"), [(-3, 1), (-1, 1), (2, 1), (3, 1), (4, 1), (1, 2)])
+@pytest.mark.parametrize("which", list(MASKS))
+def test_constant_distances_under_a_mask(which: str, read: int, shared: int, dtype: torch.dtype) -> None:
+    size = 64
+    x, out = (torch.arange(1024) % 100).to(dtype), torch.zeros(size, dtype=dtype)
+    mask = MASKS[which](torch.arange(size), size)
+    spread_copy[(1,)](x[512:], out, mask.to(torch.int8), read, shared, size)
+    i = torch.arange(size) // shared * read + 512
+    assert torch.equal(out, torch.where(mask, x[i], torch.tensor(7, dtype=dtype)))
+
+
+def test_elements_that_are_off_are_not_touched() -> None:
+    """The last element that is on is the last byte before a page that must not be read."""
+    page = mmap.PAGESIZE
+    memory = mmap.mmap(-1, 2 * page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    x = torch.frombuffer(memory, dtype=torch.float32, count=page // 4)
+    x.copy_(torch.arange(page // 4))
+    libc = ctypes.CDLL(None, use_errno=True)
+    protect = libc.mprotect
+    protect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    assert protect(start + page, page, 0) == 0
+    try:
+        for read in (2, 3, -2):
+            size, on = 64, 21
+            out = torch.zeros(size)
+            mask = (torch.arange(size) < on).to(torch.int8)
+            first = 0 if read < 0 else x.numel() - 1 - (on - 1) * read
+            begin = x[(on - 1) * -read :] if read < 0 else x[first:]
+            spread_copy[(1,)](begin, out, mask, read, 1, size)
+            assert torch.equal(out[:on], begin.storage_offset() + torch.arange(on) * float(read))
+    finally:
+        assert protect(start + page, page, mmap.PROT_READ | mmap.PROT_WRITE) == 0
 
 
 @pytest.mark.parametrize("base", [0, 1 << 31, -(1 << 33), (1 << 40) + 5])

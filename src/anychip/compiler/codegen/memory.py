@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 WIDEST_SPAN = 4
 """A load with constant distances between lanes may touch this many times as many elements."""
+MOST_SHARED = 4
+"""Of a masked load, so many lanes may read one element."""
 
 
 def memory_type(element: ElementType, lanes: int = 1) -> LLType:
@@ -222,7 +224,7 @@ class Memory:
             return self.gather(self.ev.linear.vector(pointer, self.lanes), mask, other), "strided"
         if self._is_contiguous(pointer.pattern):
             return self._read_vector(self.ev.linear.base(pointer), mask, other), "vector"
-        spread = self._read_spread(pointer) if mask is None else None
+        spread = self._read_spread(pointer, mask, other)
         if spread is not None:
             return spread, "vector"
         return self.gather(self.ev.linear.vector(pointer, self.lanes), mask, other), "strided"
@@ -266,7 +268,7 @@ class Memory:
         )
         return _from_memory(self.ev, loaded, self.element)
 
-    def _read_spread(self, pointer: Lin) -> Val | None:
+    def _read_spread(self, pointer: Lin, mask: Val | None, other: Val | None) -> Val | None:
         """Constant distances: load what lies between and shuffle; None when that is too much."""
         low, high = min(pointer.pattern), max(pointer.pattern)
         if any((p - low) % self.size for p in pointer.pattern):
@@ -274,13 +276,41 @@ class Memory:
         count = (high - low) // self.size + 1
         if count > WIDEST_SPAN * self.lanes or self.volatile:
             return None
+        places = [(p - low) // self.size for p in pointer.pattern]
+        if mask is not None:
+            return self._read_spread_masked(pointer, low, places, mask, other)
         if self.overread and count & (count - 1) and low == 0 and count * self.size <= 64:
             count = 1 << count.bit_length()
         base = self.ev.linear.base(pointer)
         wide = self._load(self.b.gep(base, low) if low else base, count)
-        if count == 1:
-            return wide
-        return self.b.shuffle(wide, [(p - low) // self.size for p in pointer.pattern])
+        return wide if count == 1 else self.b.shuffle(wide, places)
+
+    def _read_spread_masked(
+        self, pointer: Lin, low: int, places: list[int], mask: Val, other: Val | None
+    ) -> Val | None:
+        """The same where single lanes may be off: an element is loaded if a lane that wants it is on."""
+        assert other is not None
+        other = self.b.splat(other, self.lanes)
+        if mask.lanes == 1:
+            return self._branch(mask, lambda: self.read(pointer, None, None)[0], lambda: other)
+        most = max(places.count(place) for place in set(places))
+        if not self.ev.context.target.masked_memory or most > MOST_SHARED:
+            return None
+        count = 1 << max(places).bit_length()
+        wanted: Val | None = None
+        for turn in range(most):
+            lanes = [[k for k, p in enumerate(places) if p == at][turn : turn + 1] for at in range(count)]
+            chosen = [found[0] if found else self.lanes for found in lanes]
+            some = self.b.shuffle(mask, chosen, self.b.splat(self.b.int(0, I1), self.lanes))
+            wanted = some if wanted is None else self.b.or_(wanted, some)
+        assert wanted is not None
+        address = self.b.gep(self.ev.linear.base(pointer), low)
+        type = memory_type(self.element, count)
+        zeros = self.b.null(type)
+        name = f"llvm.masked.load.{mangle(type)}.p0"
+        wide = self.b.call(name, type, [address, self.b.int(self.size), wanted, zeros])
+        value = self.b.shuffle(_from_memory(self.ev, wide, self.element), places)
+        return self.b.select(mask, value, other)
 
     def gather(self, addresses: Val, mask: Val | None, other: Val | None) -> Val:
         """One load for each lane."""
