@@ -8,7 +8,7 @@ The scheduler chooses the innermost axis by it and decides which loads may move.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..ir.core import Op, Value
 from ..ir.types import TileType
@@ -22,12 +22,20 @@ class Linear:
     """`base + sum(strides[a] * index[a])` over the nest's axes.
 
     A `None` stride: the dependence on that axis is not linear. `base` is None when it is not a
-    polynomial of scalars. `wrapped` marks axes where the value is linear up to a modulus.
+    polynomial of scalars. `wrapped` marks axes where the value is linear up to a modulus. The hash is
+    computed once: the forms of an address are looked up far more often than they are made.
     """
 
     base: Polynomial | None
     strides: Strides
     wrapped: frozenset[int] = frozenset()
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.base, self.strides, self.wrapped)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def is_uniform(self) -> bool:
