@@ -17,7 +17,7 @@ from triton._C.libtriton import ir, passes
 from triton.backends.compiler import BaseBackend, GPUTarget, Language
 
 from ..errors import AnychipError
-from . import language
+from . import autotuning, language
 from .options import KernelOptions, parse_options
 
 BACKEND_NAME = "cpu"
@@ -41,6 +41,7 @@ TTIR_PASSES: tuple[tuple[str, str], ...] = (
 left Triton with 3.8)."""
 
 language.make_importable()
+autotuning.install()
 
 
 @functools.cache

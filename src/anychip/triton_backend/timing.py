@@ -6,6 +6,7 @@ Launches on the CPU are over when they return, so an event is the time at which 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,14 +14,27 @@ CACHE_BYTES = 64 * 1024 * 1024
 """What is overwritten between runs of a benchmark to empty the processor's caches."""
 
 
-def benchmark(*arguments: Any, **options: Any) -> Any:
-    """Triton's `do_bench`, whose launches are trials: nobody records them."""
-    from triton.testing import do_bench
+TRIAL_SECONDS = 0.01
+"""How long a configuration of an autotuned kernel is run for its timing; at least one run is timed."""
+TRIAL_RUNS = 20
+"""No more runs than these."""
 
+
+def benchmark(kernel_call: Callable[[], Any], quantiles: Sequence[float] = (0.5,)) -> list[float]:
+    """Milliseconds of a call, at each of `quantiles` of a few runs. What the autotuner compares
+    configurations by: runs on a CPU differ little, so few tell. The first run, which compiles, is not
+    counted; these launches are trials, and nobody records them."""
     from ..runtime import launches
 
+    times: list[int] = []
     with launches.unheard():
-        return do_bench(*arguments, **options)
+        kernel_call()
+        while len(times) < TRIAL_RUNS and sum(times) < TRIAL_SECONDS * 1e9:
+            start = time.perf_counter_ns()
+            kernel_call()
+            times.append(time.perf_counter_ns() - start)
+    times.sort()
+    return [times[round(q * (len(times) - 1))] / 1e6 for q in quantiles]
 
 
 class Event:
