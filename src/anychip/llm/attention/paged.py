@@ -19,7 +19,7 @@ from ...ops.launch import Tiles, cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..registry import Fused, register
-from .flash import tanh
+from .scores import finished, store_rows, tanh, weigh
 
 TILES = Tiles(
     simt={"keys": 32, "bytes": 1 << 15, "heads": 16, "keys_of_part": 512},
@@ -32,28 +32,14 @@ MOST_PARTS = 64
 
 
 @triton.jit
-def weigh(score, largest, total):
-    """One step of the running softmax: probabilities of a tile, the decay of what was, and the new state."""
-    update = tl.maximum(largest, tl.max(score, 1))
-    safe = tl.where(update == float("-inf"), 0.0, update)
-    probability = tl.exp(score - safe[:, None])
-    decay = tl.exp(largest - safe)
-    return probability, decay, update, total * decay + tl.sum(probability, 1)
-
-
-@triton.jit
 def keep_part(
     partial, sums, row, mask_h, lane, width, result, largest, total, rows, part, BLOCK_V: tl.constexpr
 ):
     """A part's weighted values in float32, and the logarithm of its sum of exponentials."""
-    nothing = total == 0.0
-    safe = tl.where(nothing, 1.0, total)
+    result, ending = finished(result, largest, total)
     at = part.to(tl.int64) * rows + row
-    tl.store(
-        partial + at[:, None] * width + lane[None, :], result / safe[:, None],
-        mask=mask_h[:, None] & (lane < width)[None, :],
-    )  # fmt: skip
-    tl.store(sums + at, tl.where(nothing, float("-inf"), largest + tl.log(safe)), mask=mask_h)
+    store_rows(partial, at, mask_h, lane, width, result)
+    tl.store(sums + at, ending, mask=mask_h)
 
 
 @triton.jit

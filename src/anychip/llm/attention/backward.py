@@ -1,0 +1,138 @@
+"""The kernels of flash attention's gradients, which find the probabilities again from the sums that the
+forward pass kept (Dao et al., arXiv:2307.08691). Flows in: what went into attention and came out, and the
+result's gradient. Flows out: gradients of queries, keys, values, and sinks."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from .scores import load_rows, seeing_queries, seen_keys, seen_scores, span, store_rows
+
+
+@triton.jit
+def flash_delta_kernel(delta, out, gradient, width, BLOCK: tl.constexpr):
+    """The sum of out times its gradient, of one row of one head."""
+    row = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
+    mask = lane < width
+    value = tl.load(out + row * width + lane, mask=mask, other=0.0).to(tl.float32)
+    slope = tl.load(gradient + row * width + lane, mask=mask, other=0.0).to(tl.float32)
+    tl.store(delta + row, tl.sum(value * slope, 0))
+
+
+@triton.jit
+def flash_sink_gradient_kernel(dsinks, sinks, delta, logsumexp, rows, heads, BLOCK: tl.constexpr):
+    """- sum over rows of exp(sink - logsumexp) delta, of one head."""
+    head = tl.program_id(0)
+    sink = tl.load(sinks + head).to(tl.float32)
+    total = tl.zeros((BLOCK,), tl.float32)
+    for first in range(0, rows, BLOCK):
+        row = (first + tl.arange(0, BLOCK)).to(tl.int64)
+        mask = row < rows
+        share = tl.exp(sink - tl.load(logsumexp + row * heads + head, mask=mask, other=0.0))
+        total -= share * tl.load(delta + row * heads + head, mask=mask, other=0.0)
+    tl.store(dsinks + head, tl.sum(total, 0).to(dsinks.dtype.element_ty))
+
+
+@triton.jit
+def score_gradients(
+    q, k, v, do, lse, delta, row, column, queries, keys, left, right, scale, soft_cap, slope,
+    CAPPED: tl.constexpr, BIASED: tl.constexpr,
+):  # fmt: skip
+    """Probabilities of one tile, and the gradient of q k^T."""
+    score, derivative = seen_scores(
+        q, k, row, column, queries, keys, left, right, scale, soft_cap, slope, CAPPED, BIASED
+    )
+    probability = tl.exp(score - tl.where(lse == float("-inf"), 0.0, lse)[:, None])
+    dp = tl.dot(do, tl.trans(v), input_precision="ieee")
+    return probability, probability * (dp - delta[:, None]) * derivative * scale
+
+
+@triton.jit
+def flash_query_gradient_kernel(
+    dq, gradient, delta, logsumexp, query, key, value, query_starts, key_starts, slopes, queries, keys, heads,
+    width, value_width, left, right, scale, soft_cap,
+    SHARING: tl.constexpr, CAPPED: tl.constexpr, BIASED: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
+):  # fmt: skip
+    """The gradient of one tile of queries of one head of one sequence."""
+    head = tl.program_id(1)
+    sequence = tl.program_id(2).to(tl.int64)
+    q_first, queries = span(query_starts, sequence, queries)
+    k_first, keys = span(key_starts, sequence, keys)
+    row_0 = tl.program_id(0) * BLOCK_M
+    if row_0 < queries:
+        row = row_0 + tl.arange(0, BLOCK_M)
+        lane_d = tl.arange(0, BLOCK_D)
+        lane_v = tl.arange(0, BLOCK_V)
+        in_m = row < queries
+        row_at = (q_first + row) * heads + head
+        q = load_rows(query, row_at, in_m, lane_d, width)
+        do = load_rows(gradient, row_at, in_m, lane_v, value_width)
+        lse = tl.load(logsumexp + row_at, mask=in_m, other=0.0)
+        di = tl.load(delta + row_at, mask=in_m, other=0.0)
+        slope = 0.0
+        if BIASED:
+            slope = tl.load(slopes + head).to(tl.float32)
+        shared = heads // SHARING
+        result = tl.zeros((BLOCK_M, BLOCK_D), tl.float32)
+        first, last = seen_keys(row_0, queries, keys, left, right, BLOCK_M, BLOCK_N)
+        for start in range(first, last, BLOCK_N):
+            column = start + tl.arange(0, BLOCK_N)
+            column_at = (k_first + column) * shared + head // SHARING
+            k = load_rows(key, column_at, column < keys, lane_d, width)
+            v = load_rows(value, column_at, column < keys, lane_v, value_width)
+            _, ds = score_gradients(
+                q, k, v, do, lse, di, row, column, queries, keys, left, right, scale, soft_cap, slope,
+                CAPPED, BIASED,
+            )  # fmt: skip
+            result = tl.dot(ds.to(k.dtype), k, result, input_precision="ieee")
+        store_rows(dq, row_at, in_m, lane_d, width, result)
+
+
+@triton.jit
+def flash_key_gradient_kernel(
+    dk, dv, gradient, delta, logsumexp, query, key, value, query_starts, key_starts, slopes, queries, keys,
+    heads, width, value_width, left, right, scale, soft_cap,
+    SHARING: tl.constexpr, CAPPED: tl.constexpr, BIASED: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
+):  # fmt: skip
+    """The gradients of one tile of keys and values of one of their heads, from all heads that share it."""
+    shared_head = tl.program_id(1)
+    sequence = tl.program_id(2).to(tl.int64)
+    q_first, queries = span(query_starts, sequence, queries)
+    k_first, keys = span(key_starts, sequence, keys)
+    column_0 = tl.program_id(0) * BLOCK_N
+    if column_0 < keys:
+        column = column_0 + tl.arange(0, BLOCK_N)
+        lane_d = tl.arange(0, BLOCK_D)
+        lane_v = tl.arange(0, BLOCK_V)
+        in_n = column < keys
+        column_at = (k_first + column) * (heads // SHARING) + shared_head
+        k = load_rows(key, column_at, in_n, lane_d, width)
+        v = load_rows(value, column_at, in_n, lane_v, value_width)
+        result_k = tl.zeros((BLOCK_N, BLOCK_D), tl.float32)
+        result_v = tl.zeros((BLOCK_N, BLOCK_V), tl.float32)
+        first, last = seeing_queries(column_0, queries, keys, left, right, BLOCK_M, BLOCK_N)
+        for one in range(SHARING):
+            head = shared_head * SHARING + one
+            slope = 0.0
+            if BIASED:
+                slope = tl.load(slopes + head).to(tl.float32)
+            for start in range(first, last, BLOCK_M):
+                row = start + tl.arange(0, BLOCK_M)
+                row_at = (q_first + row) * heads + head
+                in_m = row < queries
+                q = load_rows(query, row_at, in_m, lane_d, width)
+                do = load_rows(gradient, row_at, in_m, lane_v, value_width)
+                lse = tl.load(logsumexp + row_at, mask=in_m, other=0.0)
+                di = tl.load(delta + row_at, mask=in_m, other=0.0)
+                p, ds = score_gradients(
+                    q, k, v, do, lse, di, row, column, queries, keys, left, right, scale, soft_cap, slope,
+                    CAPPED, BIASED,
+                )  # fmt: skip
+                result_v = tl.dot(tl.trans(p.to(do.dtype)), do, result_v, input_precision="ieee")
+                result_k = tl.dot(tl.trans(ds.to(q.dtype)), q, result_k, input_precision="ieee")
+        store_rows(dk, column_at, in_n, lane_d, width, result_k)
+        store_rows(dv, column_at, in_n, lane_v, value_width, result_v)

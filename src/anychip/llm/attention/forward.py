@@ -1,0 +1,56 @@
+"""The forward kernel of flash attention (Dao et al., arXiv:2307.08691): scores never reach memory. Flows in:
+queries, keys, values, contiguous [rows, heads, width]. Flows out: weighted values, and for each row and head
+the logarithm of the summed exponentials."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from .scores import finished, load_rows, seen_keys, seen_scores, span, store_rows, weigh, with_sink
+
+
+@triton.jit
+def flash_kernel(
+    out, logsumexp, query, key, value, query_starts, key_starts, slopes, sinks, queries, keys, heads, width,
+    value_width, left, right, scale, soft_cap,
+    SHARING: tl.constexpr, CAPPED: tl.constexpr, BIASED: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
+):  # fmt: skip
+    """One tile of queries of one head of one sequence."""
+    head = tl.program_id(1)
+    sequence = tl.program_id(2).to(tl.int64)
+    q_first, queries = span(query_starts, sequence, queries)
+    k_first, keys = span(key_starts, sequence, keys)
+    row_0 = tl.program_id(0) * BLOCK_M
+    if row_0 < queries:
+        row = row_0 + tl.arange(0, BLOCK_M)
+        lane_d = tl.arange(0, BLOCK_D)
+        lane_v = tl.arange(0, BLOCK_V)
+        in_m = row < queries
+        row_at = (q_first + row) * heads + head
+        q = load_rows(query, row_at, in_m, lane_d, width)
+        slope = 0.0
+        if BIASED:
+            slope = tl.load(slopes + head).to(tl.float32)
+        shared = heads // SHARING
+        largest = tl.full((BLOCK_M,), float("-inf"), tl.float32)
+        total = tl.zeros((BLOCK_M,), tl.float32)
+        result = tl.zeros((BLOCK_M, BLOCK_V), tl.float32)
+        first, last = seen_keys(row_0, queries, keys, left, right, BLOCK_M, BLOCK_N)
+        for start in range(first, last, BLOCK_N):
+            column = start + tl.arange(0, BLOCK_N)
+            column_at = (k_first + column) * shared + head // SHARING
+            k = load_rows(key, column_at, column < keys, lane_d, width)
+            score, _ = seen_scores(
+                q, k, row, column, queries, keys, left, right, scale, soft_cap, slope, CAPPED, BIASED
+            )
+            probability, decay, largest, total = weigh(score, largest, total)
+            v = load_rows(value, column_at, column < keys, lane_v, value_width)
+            result = tl.dot(probability.to(v.dtype), v, result * decay[:, None], input_precision="ieee")
+        if sinks is not None:
+            decay, largest, total = with_sink(tl.load(sinks + head).to(tl.float32), largest, total)
+            result *= decay[:, None]
+        result, sums = finished(result, largest, total)
+        store_rows(out, row_at, in_m, lane_v, value_width, result)
+        tl.store(logsumexp + row_at, sums, mask=in_m)
