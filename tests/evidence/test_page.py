@@ -32,7 +32,7 @@ def test_counts_fold_variants() -> None:
 def test_evidence_is_what_the_record_says() -> None:
     good, bad = Proof("exp", "float32"), Proof("sin", "float32", died="the process ended with status -11")
     good.overloads["exp"] = Tally(passed=7, launches=9)
-    made = record.compose([good, bad], "a command", 2)
+    made = record.compose([good, bad])
     assert made["operators"] == {"passed": 1, "tried": 2, "total": len(operators())}
     assert page.found(made, "exp") == "passed, 7 trials"
     assert page.found(made, "sin").startswith("failed")

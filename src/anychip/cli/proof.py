@@ -36,12 +36,20 @@ def prove(
     samples: Annotated[int, typer.Option(min=1, help="Samples of each kind.")] = SAMPLES,
     all_samples: Annotated[bool, typer.Option("--all-samples", help="Try every sample.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Every operator and entry.")] = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=0, help="Begin no trial of a subject and type after this processor time."),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     record: Annotated[
         bool, typer.Option("--record", help="With --all: write evidence/operators/<chip>.json.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="With --all: go on where an interrupted run ended.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="With --all: go on where an interrupted run ended, or try more; what failed is tried again.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
@@ -63,7 +71,8 @@ def prove(
         raise CommandError("none of the operators has samples in these element types.")
     if (record or resume) and not everything:
         raise CommandError("--record and --resume are for the whole library.", "Add --all.")
-    terms = {"versions": records.versions(), "commit": records.commit(), "limit": limit}
+    terms = {"versions": records.versions()}
+    sources = records.commit()
     ledger = None
     proofs: list[outcome.Proof] = []
     if everything:
@@ -71,21 +80,24 @@ def prove(
         if not resume:
             file.unlink(missing_ok=True)
         ledger = campaign.Ledger(file, terms)
-        proofs = [ledger.proofs[task] for task in wanted if task in ledger.proofs]
-        wanted = [task for task in wanted if task not in ledger.proofs]
+        done = {task for task, proof in ledger.proofs.items() if proof.covers(limit, seconds)}
+        proofs = [ledger.proofs[task] for task in wanted if task in done]
+        wanted = [task for task in wanted if task not in done]
     with progress(quiet=as_json) as display:
         bar = display.add_task("operators", total=len(wanted) + len(proofs), completed=len(proofs))
-        for proof in campaign.run(wanted, limit=limit, jobs=jobs):
+        for proof in campaign.run(wanted, limit=limit, jobs=jobs, budget=seconds):
+            proof.commit = sources
             proofs.append(proof)
             if ledger is not None:
                 ledger.add(proof)
             display.update(bar, advance=1, description=f"{proof.subject} {proof.dtype}")
-    if record:
-        how_many = "--all-samples" if limit is None else f"--samples {limit}"
-        chosen = (f"--dtype {name}" for name in dtype or [])
-        command = " ".join(["anychip test --all --record", how_many, *chosen])
-        written = records.write(records.compose(proofs, command, limit))
+    if record and ledger is not None:
+        known = set(campaign.tasks(_subjects([], everything)))
+        kept = [proof for task, proof in ledger.proofs.items() if task in known]
+        written = records.write(records.compose(kept))
         messages.print(f"wrote {written}")
+        if len(kept) == len(known) and all(proof.covers(limit, seconds) for proof in kept):
+            ledger.file.unlink()
     if as_json:
         write_json([proof.to_json() | {"verdict": proof.verdict} for proof in proofs])
     else:

@@ -46,8 +46,8 @@ def tasks(subjects: Sequence[str], dtypes: Sequence[str] = ()) -> list[Task]:
 
 
 class Ledger:
-    """The file of a campaign: a line of terms (what is tried, with which versions), and a line a proof.
-    A file of other terms is begun anew."""
+    """The file of a campaign: a line of terms (the versions at work), and a line a proof, the last one of a
+    task being the one that counts. A file of other terms is begun anew."""
 
     def __init__(self, file: Path, terms: dict[str, Any]):
         self.file = file
@@ -77,15 +77,23 @@ class _Worker:
     started: float = 0.0
 
 
-def run(wanted: Sequence[Task], *, limit: int | None, jobs: int, seconds: float = SECONDS) -> Iterator[Proof]:
-    """Prove every task over `jobs` processes of one thread each."""
+def run(
+    wanted: Sequence[Task],
+    *,
+    limit: int | None,
+    jobs: int,
+    budget: float | None = None,
+    seconds: float = SECONDS,
+) -> Iterator[Proof]:
+    """Prove every task over `jobs` processes of one thread each. A proof begins no trial after `budget`
+    seconds of processor time, and is given up after `seconds`."""
     context = multiprocessing.get_context("spawn")
     queue = list(reversed(wanted))
     workers: list[_Worker] = []
 
     def start() -> _Worker:
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, limit), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, limit, budget), daemon=True)
         process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -147,7 +155,7 @@ def _end(worker: _Worker) -> None:
         worker.process.join()
 
 
-def _serve(connection: Connection, limit: int | None) -> None:
+def _serve(connection: Connection, limit: int | None, budget: float | None) -> None:
     """A worker: takes tasks until its parent closes the pipe."""
     torch.set_num_threads(1)
     while True:
@@ -156,7 +164,7 @@ def _serve(connection: Connection, limit: int | None) -> None:
         except EOFError:
             return
         try:
-            proof = prove(subject, getattr(torch, dtype), limit)
+            proof = prove(subject, getattr(torch, dtype), limit, seconds=budget)
         except Exception as error:
             logger.exception("the trials of %s in %s could not be made", subject, dtype)
             proof = Proof(subject, dtype, died=f"its trials could not be made: {error!r:.200}")

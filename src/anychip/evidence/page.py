@@ -9,8 +9,15 @@ from typing import Any
 
 from ..ops.registry import Operator, operators
 from ..pytorch.dispatch import native_overloads, served_variants
+from .outcome import KINDS
 
 COMMAND = "anychip ops --page docs/operators.md"
+KINDS_EXPLAINED = (
+    "*sample*, *layout* (strided memory), *in-place*, *out*, *gradient* (against PyTorch's in float64), "
+    "*gradcheck* (against differences), *reference* (PyTorch's harder inputs), *error* (the same kind of "
+    "error for wrong input), *transposed*, *expanded*, *empty*, *0-d*, *special* (NaN and infinities), and "
+    "*record* (samples of the library's own record)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,14 @@ def found(record: Mapping[str, Any], name: str) -> str:
     return f"passed, {passed} trials"
 
 
+def tried(record: Mapping[str, Any], name: str) -> str:
+    """The element types and the kinds of trial that an operator passed in trials of its own: "f32 f64:
+    sample layout out"; empty if it has run within others alone."""
+    by_dtype = record["results"].get(name, {}).get("kinds", {})
+    kinds = [kind for kind in KINDS if any(kind in counts for counts in by_dtype.values())]
+    return f"{_types(by_dtype)}: {' '.join(kinds)}" if kinds else ""
+
+
 def counts(listed: Iterable[Row]) -> Counts:
     """How much the rows serve."""
     listed = list(listed)
@@ -123,7 +138,9 @@ def page(records: Sequence[Mapping[str, Any]]) -> str:
         "In-place and `out=` variants are derived from the functional overloads that are listed. "
         "*Passed* means that every trial passed in which the operator's own entries of PyTorch's database "
         "of samples, or the samples of its record, ran through our kernels: against PyTorch in float64, "
-        "strided, in place, into `out`, with gradients, and with wrong input.",
+        "strided, in place, into `out`, with gradients, and with wrong input. The last "
+        "column names the element types and the kinds of trial that passed in an operator's own entries: "
+        + KINDS_EXPLAINED,
         "",
         *_evidence(records),
     ]
@@ -136,9 +153,9 @@ def _evidence(records: Sequence[Mapping[str, Any]]) -> list[str]:
     if not records:
         return ["No run is recorded yet."]
     lines = [
-        "| chip | tier | operators passed / tried / total | overloads passed / total | trials | dtypes "
-        "| samples | date, commit, versions |",
-        "|---|---|---:|---:|---:|---|---|---|",
+        "| chip | tier | operators passed / tried / total | overloads passed / total | trials "
+        "| samples | date, commits, versions |",
+        "|---|---|---:|---:|---:|---|---|",
     ]
     for record in records:
         of = record["operators"]
@@ -147,15 +164,49 @@ def _evidence(records: Sequence[Mapping[str, Any]]) -> list[str]:
             f"| {record['chip']} | {record['tier']} | {of['passed']} / {of['tried']} / {of['total']} "
             f"| {record['overloads']['passed']} / {record['overloads']['total']} "
             f"| {record['trials']['passed']} passed, {record['trials']['failed']} failed "
-            f"| {', '.join(record['dtypes'])} | {record['samples']} "
-            f"| {record['date']}, {record['commit']}, {versions} |"
+            f"| {'; '.join(f'{words}: {number} proofs' for words, number in record['samples'].items())} "
+            f"| {record['date']}, {', '.join(name for name in record['commits'] if name)}, {versions} |"
+        )
+    for record in records:
+        lines += ["", *_breakdown(record), "", *_exceptions(record)]
+    return lines
+
+
+def _breakdown(record: Mapping[str, Any]) -> list[str]:
+    """How much was tried in each element type."""
+    lines = [
+        f"Trials on {record['chip']} by element type. A subject is an entry of PyTorch's database or a "
+        "record of the library; of the others, the first samples were tried, or as many as the time given "
+        "allowed. *Not served* fell through to PyTorch, *views* computed nothing.",
+        "",
+        "| element type | subjects | with all samples | passed | failed | not served | views |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for dtype, of in record["dtypes"].items():
+        lines.append(
+            f"| {dtype} | {of['subjects']} | {of['all_samples']} | {of['passed']} | {of['failed']} "
+            f"| {of['unserved']} | {of['views']} |"
+        )
+    kinds = ", ".join(f"{kind} {number}" for kind, number in record["kinds"].items())
+    return [*lines, "", f"Passed by kind: {kinds}."]
+
+
+def _exceptions(record: Mapping[str, Any]) -> list[str]:
+    """What was not tried, or judged less strictly."""
+    lines = ["| exception | entries | kinds of trial | element types | reason |", "|---|---|---|---|---|"]
+    for of in record["exceptions"]:
+        entries = of["entries"].replace("|", "\\|")
+        lines.append(
+            f"| {of['rule']} | `{entries}` | {' '.join(of['kinds']) or 'all'} "
+            f"| {' '.join(of['dtypes']) or 'all'} | {of['reason']} |"
         )
     return lines
 
 
 def _table(listed: Sequence[Row], records: Sequence[Mapping[str, Any]]) -> list[str]:
     chips = [record["chip"] for record in records]
-    heads = ["operator", "overloads", "element types", "differentiable", *chips]
+    heads = ["operator", "overloads", "element types", "differentiable"]
+    heads += [head for chip in chips for head in (chip, "passed in")]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in listed:
         cells = [
@@ -163,7 +214,7 @@ def _table(listed: Sequence[Row], records: Sequence[Mapping[str, Any]]) -> list[
             ", ".join(f"`{name}`" for name in row.overloads),
             _types(row.dtypes),
             "yes" if row.differentiable else "no",
-            *(row.evidence[chip] for chip in chips),
+            *(cell for record in records for cell in (row.evidence[record["chip"]], tried(record, row.name))),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
@@ -171,7 +222,7 @@ def _table(listed: Sequence[Row], records: Sequence[Mapping[str, Any]]) -> list[
 
 ABBREVIATED = {
     "float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16",
-    "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8", "uint8": "u8",
+    "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8", "uint8": "u8", "complex64": "c64",
 }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from .errors import EvidenceError
 from .outcome import Proof
 from .trial import Trial, judge, observe
 
-BATCH = 24
+BATCH = 16
 """Trials that are told by PyTorch before our operators are enabled for them."""
 
 RECORD = "record:"
@@ -43,11 +43,18 @@ def dtypes_of(subject: str) -> tuple[torch.dtype, ...]:
     return opinfo.dtypes_of(subject)
 
 
-def prove(subject: str, dtype: torch.dtype, limit: int | None = None, kinds: Iterable[str] = ()) -> Proof:
+def prove(
+    subject: str,
+    dtype: torch.dtype,
+    limit: int | None = None,
+    kinds: Iterable[str] = (),
+    seconds: float | None = None,
+) -> Proof:
     """Run the trials of a subject in one dtype. `limit` bounds the samples of each maker, `kinds` selects
-    among `outcome.KINDS`. Any policy in force is set aside meanwhile."""
-    proof = Proof(subject, str(dtype).removeprefix("torch."))
-    start = time.perf_counter()
+    among `outcome.KINDS`, and after `seconds` of processor time no more trials are begun. Any policy in
+    force is set aside meanwhile."""
+    proof = Proof(subject, str(dtype).removeprefix("torch."), limit=limit, budget=seconds)
+    start = time.process_time()
     if subject.startswith(RECORD):
         made = records.trials(subject.removeprefix(RECORD), dtype, limit)
     else:
@@ -55,11 +62,14 @@ def prove(subject: str, dtype: torch.dtype, limit: int | None = None, kinds: Ite
     with _pytorch_on_its_own(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for batch in _batches(made):
+            if seconds is not None and time.process_time() - start > seconds:
+                proof.cut = True
+                break
             with using("strict"):
                 observed = [observe(trial) for trial in batch]
             for trial, observation in zip(batch, observed, strict=True):
                 judge(trial, observation, proof)
-    proof.seconds = round(time.perf_counter() - start, 3)
+    proof.seconds = round(time.process_time() - start, 3)
     return proof
 
 

@@ -10,24 +10,27 @@ import platform
 import re
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ..chips import detect_host
 from ..ops.registry import operators
 from ..pytorch.dispatch import served_variants
 from . import opinfo
 from .errors import EvidenceError
-from .outcome import Proof
+from .exceptions import EXEMPTIONS
+from .outcome import KINDS, Proof, Verdict
 from .proof import RECORD
 
 REPOSITORY = Path(__file__).parents[3]
 FOLDER = (REPOSITORY if (REPOSITORY / "pyproject.toml").exists() else Path()) / "evidence" / "operators"
 """In the repository that these sources are in, else below the current folder."""
 TIER = "native"
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 PACKAGES = ("anychip", "torch", "triton", "llvmlite")
 
 
@@ -54,7 +57,7 @@ def commit() -> str:
     """The commit of the sources, with "+" if they differ from it; empty outside of a repository."""
 
     def git(*words: str) -> str:
-        folder = Path(__file__).parent
+        folder = Path(__file__).parents[1]
         done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
 
@@ -101,24 +104,27 @@ def blamed(proof: Proof, ran: Iterable[str]) -> set[str]:
 
 
 def per_operator(proofs: Iterable[Proof]) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """For each operator: trials passed and failed per overload and dtype, failures, refusals. And the
-    failures of subjects that are about no operator of the library (composites of several)."""
+    """For each operator: trials passed and failed per overload and dtype, and per dtype and kind of trial
+    where the subject was about it; failures, refusals. And the failures of subjects that are about no
+    operator of the library (composites of several)."""
     trials: dict[str, dict[str, dict[str, Counter[str]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(Counter))
     )
+    kinds: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     failures: dict[str, list[dict[str, Any]]] = defaultdict(list)
     others: list[dict[str, Any]] = []
     refused: dict[str, Counter[str]] = defaultdict(Counter)
     owner = owners()
     for proof in proofs:
-        failed = blamed(proof, (name for name, tally in proof.overloads.items() if tally.failed))
+        own = blamed(proof, proof.overloads)
         for name, tally in proof.overloads.items():
             if name in owner:
                 counts = trials[owner[name]][name][proof.dtype]
                 counts["passed"] += tally.passed
                 counts["launches"] += tally.launches
-                if name in failed:
+                if name in own:
                     counts["failed"] += tally.failed
+                    kinds[owner[name]][proof.dtype] += tally.kinds
         for failure in _failures(proof):
             names = {owner[n] for n in blamed(proof, failure["overloads"]) if n in owner} or _about(proof)
             for name in names:
@@ -131,13 +137,22 @@ def per_operator(proofs: Iterable[Proof]) -> tuple[dict[str, dict[str, Any]], li
                 refused[owner[overload]][f"{proof.dtype}: {reason}"] += number
     found = {
         name: {
-            "overloads": {o: {d: dict(c) for d, c in by.items()} for o, by in sorted(trials[name].items())},
+            "overloads": {
+                o: {d: {word: n for word, n in c.items() if n} for d, c in by.items()}
+                for o, by in sorted(trials[name].items())
+            },
+            "kinds": {dtype: ordered(counts) for dtype, counts in kinds[name].items() if counts.total()},
             "failures": failures[name],
             "refused": dict(refused[name]),
         }
         for name in operators()
     }
     return found, others
+
+
+def ordered(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts of trials by kind, in the order of `KINDS`; without those that are none."""
+    return {kind: counts[kind] for kind in KINDS if counts.get(kind)}
 
 
 def _failures(proof: Proof) -> list[dict[str, Any]]:
@@ -171,28 +186,31 @@ def verdict(found: Mapping[str, Any]) -> str:
 # ---- the file -------------------------------------------------------------------------------------
 
 
-def compose(proofs: Iterable[Proof], command: str, limit: int | None) -> dict[str, Any]:
+def compose(proofs: Iterable[Proof]) -> dict[str, Any]:
     """A record as plain data."""
     proofs = list(proofs)
     found, others = per_operator(proofs)
     verdicts = Counter(verdict(row) for row in found.values())
     subjects: dict[str, dict[str, Any]] = defaultdict(dict)
     for proof in proofs:
-        totals = {word: proof.total(word) for word in ("passed", "failed", "unserved", "views")}
+        totals = {word: proof.total(word) for word in VERDICTS}
         subjects[proof.subject][proof.dtype] = {
             "verdict": proof.verdict,
             **{word: number for word, number in totals.items() if number},
+            "samples": proof.samples,
             **({"unserved_because": sorted(proof.unserved)} if proof.unserved else {}),
         }
     return {
         "chip": chip_identifier(),
         "tier": TIER,
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit(),
+        "commits": dict(Counter(proof.commit for proof in proofs)),
         "versions": versions(),
-        "command": command,
-        "samples": "all" if limit is None else f"the first {limit} of each kind",
-        "dtypes": sorted({proof.dtype for proof in proofs}),
+        "samples": dict(Counter(proof.samples for proof in proofs)),
+        "dtypes": {
+            dtype: _tried([proof for proof in proofs if proof.dtype == dtype])
+            for dtype in dict.fromkeys(proof.dtype for proof in proofs)
+        },
         "operators": {
             "passed": verdicts["passed"],
             "tried": verdicts["passed"] + verdicts["failed"],
@@ -202,16 +220,26 @@ def compose(proofs: Iterable[Proof], command: str, limit: int | None) -> dict[st
             "passed": sum(_overload_passed(row, o) for row in found.values() for o in row["overloads"]),
             "total": len(owners()),
         },
-        "trials": {
-            word: sum(proof.total(word) for proof in proofs)
-            for word in ("passed", "failed", "unserved", "views")
-        },
+        "trials": {word: sum(proof.total(word) for proof in proofs) for word in VERDICTS},
+        "kinds": ordered(
+            {kind: sum(proof.verdicts.get(kind, {}).get("passed", 0) for proof in proofs) for kind in KINDS}
+        ),
+        "exceptions": [asdict(exemption) for exemption in EXEMPTIONS],
         "results": {
             name: {"verdict": verdict(row), **{k: v for k, v in row.items() if v}}
             for name, row in sorted(found.items())
         },
         "other_failures": others,
         "subjects": dict(sorted(subjects.items())),
+    }
+
+
+def _tried(proofs: Sequence[Proof]) -> dict[str, int]:
+    """How much was tried in a dtype: subjects, those of them with all samples, and trials by verdict."""
+    return {
+        "subjects": len(proofs),
+        "all_samples": sum(proof.limit is None and not proof.cut for proof in proofs),
+        **{word: sum(proof.total(word) for proof in proofs) for word in VERDICTS},
     }
 
 
@@ -224,8 +252,24 @@ def write(record: Mapping[str, Any], folder: Path = FOLDER) -> Path:
     """Write a record under its chip's name; returns the file."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{record['chip']}.json"
-    file.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    file.write_text(_lines(record) + "\n")
     return file
+
+
+def _lines(record: Mapping[str, Any]) -> str:
+    """JSON with a line for each operator and each subject, so that two records can be compared."""
+
+    def text(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False)
+
+    parts = []
+    for key, value in record.items():
+        if key in ("results", "subjects") and value:
+            rows = ",\n".join(f"  {text(name)}: {text(row)}" for name, row in value.items())
+            parts.append(f" {text(key)}: {{\n{rows}\n }}")
+        else:
+            parts.append(f" {text(key)}: {text(value)}")
+    return "{\n" + ",\n".join(parts) + "\n}"
 
 
 def read_all(folder: Path = FOLDER) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map
 
 from ..ops.registry import Overload, Sample, operators
 from ..ops.schemas import overload_of
-from .opinfo import copied, in_float64, summary
+from .inputs import copied, in_float64, summary
 from .trial import SEED, Trial, length_of, scale_of
 
 

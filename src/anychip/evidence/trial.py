@@ -84,6 +84,7 @@ def judge(trial: Trial, observed: Observation, proof: Proof) -> None:
         tally.passed += fault is None
         tally.failed += fault is not None
         tally.launches += launched
+        tally.kinds[trial.kind] += fault is None
     if fault is None:
         proof.count(trial.kind, "passed")
     else:

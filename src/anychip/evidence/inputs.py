@@ -1,0 +1,79 @@
+"""Inputs of trials: how they are drawn, copied, converted to double precision and put into words. Flows in:
+samples and nested arguments. Flows out: the same in memory of their own."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy
+import torch
+
+from .trial import SEED
+
+EXACT = {torch.float64: torch.float64, torch.complex64: torch.complex128, torch.complex128: torch.complex128}
+"""Types of references, but for floating ones, which are judged by float64."""
+
+
+def seed(number: int = 0) -> None:
+    """The state from which sample `number` is drawn: whatever is tried between two samples, they stay."""
+    torch.manual_seed(SEED + number)
+    numpy.random.seed(SEED + number)
+    random.seed(SEED + number)
+
+
+def copied(value: Any) -> Any:
+    """A tensor in the same layout, in memory of its own, that wants a gradient if `value` does; any
+    other value as it is."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    x = value.detach()
+    if x.layout != torch.strided or x.device.type != "cpu" or x.is_conj() or x.is_neg() or not x.numel():
+        return x.clone().requires_grad_(value.requires_grad)
+    storage = x.untyped_storage().clone()
+    alike = torch.empty(0, dtype=x.dtype).set_(storage, x.storage_offset(), x.shape, x.stride())
+    return alike.requires_grad_(value.requires_grad)
+
+
+def in_float64(value: Any) -> Any:
+    """`copied` in double precision where it is floating or complex; dtypes likewise."""
+    if isinstance(value, torch.Tensor):
+        if not (value.is_floating_point() or value.is_complex()):
+            return copied(value)
+        exact = EXACT.get(value.dtype, torch.float64)
+        return value.detach().to(exact, copy=True).requires_grad_(value.requires_grad)
+    if isinstance(value, torch.dtype) and (value.is_floating_point or value.is_complex):
+        return EXACT.get(value, torch.float64)
+    return value
+
+
+def detached(value: Any) -> Any:
+    """Without the wish for a gradient."""
+    return value.detach() if isinstance(value, torch.Tensor) else value
+
+
+def weights_like(result: torch.Tensor) -> torch.Tensor:
+    """Fixed weights in [-1, 1) for the elements of a result, the same in every type, without an operator
+    that computes."""
+    drawn = numpy.random.default_rng(SEED).integers(-64, 64, tuple(result.shape)) / 64
+    if result.dtype == torch.bfloat16:
+        halves = numpy.asarray(drawn, numpy.float32).view(numpy.uint32) >> 16
+        return torch.from_numpy(numpy.asarray(halves, numpy.uint16)).view(torch.bfloat16)
+    return torch.from_numpy(numpy.asarray(drawn, str(result.dtype).removeprefix("torch.")))
+
+
+def summary(arguments: Any) -> str:
+    """Inputs in words: shapes and types of tensors, other values as they are."""
+
+    def word(x: Any) -> str:
+        if isinstance(x, torch.Tensor):
+            strided = "" if x.layout != torch.strided or x.is_contiguous() else f" strides {list(x.stride())}"
+            return f"{str(x.dtype)[6:]}{list(x.shape)}{strided}"
+        if isinstance(x, (list, tuple)):
+            return "(" + ", ".join(word(y) for y in x) + ")"
+        if isinstance(x, dict):
+            return ", ".join(f"{k}={word(v)}" for k, v in x.items())
+        return repr(x) if not callable(x) else "function"
+
+    text = word(arguments)
+    return text if len(text) <= 300 else text[:297] + "..."
