@@ -43,7 +43,10 @@ def _binomial(dtype: torch.dtype) -> Callable[[], Any]:
 
 def _gamma(dtype: torch.dtype) -> Callable[[], Any]:
     shape = _between(0.5, 4.0, dtype)
-    return lambda: (torch._standard_gamma(shape), torch._sample_dirichlet(shape))
+    return lambda: (
+        torch.ops.aten._standard_gamma(shape),
+        torch.ops.aten._sample_dirichlet(shape),
+    )
 
 
 def _multinomial(dtype: torch.dtype) -> Callable[[], Any]:
