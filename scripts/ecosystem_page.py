@@ -1,0 +1,98 @@
+"""The page of other people's Triton, from the records of runs. In: the records of `evidence/ecosystem/`. Out:
+Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ecosystem_suites import SUITES
+
+COLUMNS = ("passed", "xpassed", "failed", "xfailed", "skipped", "left out")
+
+INTRODUCTION = (
+    "# Other people's Triton",
+    "Written by `python scripts/ecosystem.py page` from `evidence/ecosystem/`; do not edit. Libraries and "
+    "compilers that generate Triton run on a CPU as they are: with Anychip installed, Triton has a CPU.",
+    '- PyTorch models: `torch.compile(model, backend="anychip")`, or plain Inductor with '
+    '`torch._inductor.config.cpu_backend = "triton"`.\n'
+    "- Libraries of kernels: give them tensors on the CPU.\n"
+    "- `triton.autotune`: configurations that differ only in a GPU's options (warps, stages, registers, ...) "
+    "count as one; of those that differ, the likeliest two are compiled and timed. "
+    "`ANYCHIP_AUTOTUNE_TRIALS=N` tries N, `all` tries all.",
+    "The suites below are the projects' own tests, run from their sources by "
+    "`python scripts/ecosystem.py SUITE TREE`.",
+)
+
+LEGEND = (
+    "`xpassed` are cases that the suite itself expects to fail on this kind of back end and that passed; "
+    "they count as passed. `xfailed` failed as the suite expects, and count as failed. `left out` are cases "
+    "that a CPU cannot be asked, each with its reason below; those and `skipped`, which the suite left "
+    "out by itself, are not counted."
+)
+
+
+def share(outcomes: dict[str, int]) -> tuple[int, int]:
+    """Cases that passed, and cases that count."""
+    passed = outcomes.get("passed", 0) + outcomes.get("xpassed", 0)
+    return passed, passed + outcomes.get("failed", 0) + outcomes.get("xfailed", 0)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *([c.replace("|", "\\|") for c in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def extent(record: dict[str, Any]) -> str:
+    """Which of the suite's cases were run."""
+    ran = sum(record["outcomes"].values())
+    if record["every"] == 1 and not record["only"]:
+        return f"all {ran} cases"
+    what = f"every {record['every']}th case" if record["every"] > 1 else "cases"
+    which = f" of `{record['only']}`" if record["only"] else ""
+    return f"{what}{which}: {ran} of {record['collected']}"
+
+
+def section(record: dict[str, Any]) -> str:
+    """What one run came to."""
+    suite = SUITES[record["suite"]]
+    passed, counted = share(record["outcomes"])
+    versions = ", ".join(f"{name} {value}" for name, value in record["versions"].items())
+    parts = [
+        f"## {suite.title}",
+        f"**{100 * passed / max(1, counted):.1f} %** ({passed} of {counted}) pass; {extent(record)}. "
+        f"Promised: {100 * suite.goal:.0f} %.",
+        *([f"Source: {record['source']}."] if record["source"] else []),
+        f"{versions}; {record['date']}. A case may take {record['seconds_for_a_case']:g} s.",
+        table(
+            ["file", *COLUMNS],
+            [
+                [f"`{file}`", *(str(counts.get(column, 0)) for column in COLUMNS)]
+                for file, counts in [*record["files"].items(), ("all", record["outcomes"])]
+            ],
+        ),
+    ]
+    titles = {"failed": "fails", "xfailed": "is expected to fail", "left out": "is left out"}
+    for outcome, title in titles.items():
+        if record["reasons"].get(outcome):
+            rows = [[reason, f"`{name}`", str(n)] for reason, name, n in record["reasons"][outcome]]
+            parts += [f"### What {title}", table(["reason", "test", "cases"], rows)]
+    if record["reasons"].get("skipped"):
+        rows = [[reason, str(n)] for reason, _, n in record["reasons"]["skipped"]]
+        parts += ["### What the suite skips", table(["reason", "cases"], rows)]
+    return "\n\n".join(parts)
+
+
+def page(records: Sequence[dict[str, Any]]) -> str:
+    """The page in Markdown."""
+    rows = [
+        [
+            SUITES[record["suite"]].title,
+            "{} of {}".format(*share(record["outcomes"])),
+            extent(record),
+            record["date"],
+        ]
+        for record in records
+    ]
+    overview = table(["suite", "pass", "run", "date"], rows)
+    return "\n\n".join([*INTRODUCTION, overview, LEGEND, *map(section, records)]) + "\n"

@@ -1,0 +1,116 @@
+"""The third-party suites that are run on our back end, and why a case of one may fall outside what a CPU can
+be asked. In: nothing. Out: a table of suites, each with its files, its environment and its rules.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A reason, and the patterns that a record's name and message must show."""
+
+    reason: str
+    message: str = ""
+    case: str = ""
+    cuda: bool = False
+
+    def matches(self, record: Record) -> bool:
+        return (
+            (record["cuda"] or not self.cuda)
+            and re.search(self.case, record["case"]) is not None
+            and re.search(self.message, record["reason"]) is not None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """`folder` is where pytest starts, `paths` what it is given, `sources` what is put on Python's path, all
+    relative to the tree. `left_out` are cases that are not counted, `known` failures with a known reason."""
+
+    title: str
+    package: str
+    marker: str
+    folder: str
+    paths: tuple[str, ...]
+    goal: float
+    sources: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[Rule, ...] = ()
+    known: tuple[Rule, ...] = ()
+
+
+SUITES: dict[str, Suite] = {
+    "inductor": Suite(
+        title="PyTorch's Inductor tests for the Triton CPU back end",
+        package="torch",
+        marker="test/inductor/test_triton_cpu_backend.py",
+        folder="test/inductor",
+        paths=("test_triton_cpu_backend.py",),
+        goal=0.95,
+        environment={"TORCHINDUCTOR_COMPILE_THREADS": "1", "ECOSYSTEM_RENAMED": "1"},
+    ),
+    "liger": Suite(
+        title="Liger-Kernel's tests of its operators",
+        package="liger_kernel",
+        marker="test/transformers",
+        folder=".",
+        paths=("test/transformers",),
+        goal=0.98,
+        sources=("src",),
+        environment={"HF_HUB_OFFLINE": "1"},
+        left_out=(
+            Rule(
+                "the library's own code chooses among CUDA, XPU and NPU, and sets nothing for another device",
+                message=r"UnboundLocalError: .*'NUM_SMS'",
+            ),
+            Rule(
+                "asks the device for its memory as `torch.cuda` has it, before any test runs",
+                message=r"module 'torch\.cpu' has no attribute 'get_device_properties'",
+            ),
+            Rule("names CUDA literally", message=r"CUDA|cuda", cuda=True),
+        ),
+        known=(
+            Rule(
+                "the reference, in float32 by PyTorch's CPU kernels, is further from float64 than our result",
+                case=r"z_loss",
+                message=r"mismatched elements",
+            ),
+        ),
+    ),
+    "fla": Suite(
+        title="flash-linear-attention's tests of its operators",
+        package="fla",
+        marker="tests/ops",
+        folder=".",
+        paths=("tests/ops",),
+        goal=0.95,
+        sources=(".",),
+        left_out=(Rule("names CUDA literally", message=r"CUDA|cuda", cuda=True),),
+    ),
+}
+"""Name on the command line -> suite."""
+
+
+def verdict(suite: Suite, record: Record) -> tuple[str, str]:
+    """How a record counts (its outcome, or `left out`), and the reason where it did not pass."""
+    outcome = record["outcome"]
+    if outcome in ("passed", "xpassed"):
+        return outcome, ""
+    message = record["reason"]
+    if outcome != "failed":
+        return outcome, " ".join(message.removeprefix("Skipped: ").split())[:110] or "no reason given"
+    for rule in suite.left_out:
+        if rule.matches(record):
+            return "left out", rule.reason
+    for rule in suite.known:
+        if rule.matches(record):
+            return outcome, rule.reason
+    lines = [line[1:].strip() for line in message.splitlines() if line.startswith("E ")]
+    return outcome, " ".join((lines[0] if lines else message).split())[:140]
