@@ -242,7 +242,7 @@ def _reference(
     return torch.einsum("bhmn,bnhd->bmhd", weight, value)
 
 
-def _packed_reference(
+def packed_reference(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, query_starts: torch.Tensor,
     key_starts: torch.Tensor, longest_query: int, longest_key: int, *arguments: Any, **keywords: Any,
 ) -> torch.Tensor:  # fmt: skip
@@ -294,7 +294,7 @@ register(
 )
 register(
     Fused(
-        "flash_attention_packed", "attention", flash_attention_packed, _packed_reference, _packed_samples,
+        "flash_attention_packed", "attention", flash_attention_packed, packed_reference, _packed_samples,
         _KERNELS, differentiable=True,
     )
 )  # fmt: skip
