@@ -34,5 +34,9 @@ class UnsupportedDtype(ArgumentError, NotImplementedError):
         super().__init__(f'"{operator}" not implemented for {dtype}; convert the argument first')
 
 
+class ArgumentValueError(AnychipError, ValueError):
+    """An argument's value is outside of what is allowed, where PyTorch raises a ValueError, too."""
+
+
 class DimensionError(AnychipError, IndexError):
     """A dimension or an index lies outside of its range; PyTorch raises an IndexError there, too."""

@@ -272,14 +272,11 @@ class Pointwise:
     def _plan(self, operands: Sequence[Any], out: torch.Tensor | None) -> tuple[Plan, torch.Tensor]:
         """The plan for these operands, and the output that it was made for."""
         tensors = [x for x in (*operands, out) if isinstance(x, torch.Tensor)]
-        device = next((x.device for x in tensors if x.ndim), tensors[0].device)
+        devices = [x.device for x in tensors if x.ndim] or [x.device for x in tensors]
+        device = devices[0] if devices else torch.device("cpu")
         compute, result = self._types(operands, out)
         shapes = [x.shape for x in operands if isinstance(x, torch.Tensor)]
-        if shapes:
-            shape = tuple(torch.broadcast_shapes(*shapes))
-        else:
-            assert out is not None
-            shape = tuple(out.shape)
+        shape = tuple(torch.broadcast_shapes(*shapes) if shapes or out is None else out.shape)
         if out is None:
             out = self._allocate(operands, shape, result, device)
         else:

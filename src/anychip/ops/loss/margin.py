@@ -143,10 +143,10 @@ def _rows(name: str, self: torch.Tensor, target: torch.Tensor, per_class: bool) 
 
 
 def _reduced(
-    losses: torch.Tensor, reduction: int, self: torch.Tensor, out: torch.Tensor | None
+    losses: torch.Tensor, reduction: int, self: torch.Tensor, listed: bool, out: torch.Tensor | None
 ) -> torch.Tensor:
-    """The rows' losses as PyTorch returns them."""
-    if reduction == NONE and self.ndim == 2:
+    """The rows' losses as PyTorch returns them; `listed`: one each, even of a single row."""
+    if reduction == NONE and listed:
         target = torch.empty(losses.shape, dtype=self.dtype, device=self.device) if out is None else out
         if target.shape != losses.shape:
             target.resize_(losses.shape)
@@ -181,7 +181,7 @@ def multi_margin_loss(
         BLOCK=min(power_of_two(classes), TILES.on(self.device)["block"]), debug=True,
         sanitize_overflow=False,
     )  # fmt: skip
-    return _reduced(losses, reduction, self, out)
+    return _reduced(losses, reduction, self, target.ndim > 0, out)
 
 
 def multi_margin_loss_backward(
@@ -218,7 +218,7 @@ def multilabel_margin_loss_forward(
         multilabel_kernel, rows, losses, marks, source, labels, classes,
         COMPUTE=TRITON_DTYPES[compute], BLOCK=power_of_two(classes), debug=True, sanitize_overflow=False,
     )  # fmt: skip
-    return _reduced(losses, reduction, self, None), marks
+    return _reduced(losses, reduction, self, self.ndim == 2, None), marks
 
 
 def multilabel_margin_loss_backward(

@@ -9,7 +9,7 @@ import torch
 import triton
 import triton.language as tl
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ArgumentValueError
 from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
 
@@ -42,6 +42,10 @@ def arange_kernel(
 
 def arange_out(start: float, end: float, step: float = 1, *, out: torch.Tensor) -> torch.Tensor:
     """[start, start + step, ...) below `end`, written to `out`, which is resized to the count."""
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise ArgumentError(f"unsupported range: {start} -> {end}")
+    if step != 0 and int(step) == 0 and not out.dtype.is_floating_point:
+        raise ArgumentValueError(f"step must be nonzero, and {step} is zero in {out.dtype}")
     if step == 0 or (end - start) * step < 0:
         raise ArgumentError(
             f"upper bound and lower bound inconsistent with step sign ({start}, {end}, {step})"

@@ -89,7 +89,7 @@ def window_kernel(
             part = tl.minimum(tl.maximum(real - first.to(COMPUTE), 0.0), 1.0)
             last = first == size - 1
             tl.store(weight_out + o * TAPS, tl.where(last, 1.0, 1.0 - part), mask=inside)
-            tl.store(weight_out + o * TAPS + 1, part, mask=inside & (last == 0))
+            tl.store(weight_out + o * TAPS + 1, tl.where(last, 0.0, part), mask=inside)
             number = tl.where(last, 1, 2)
         else:
             start = tl.floor(real).to(tl.int32) - 1
