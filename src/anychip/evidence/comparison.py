@@ -37,13 +37,14 @@ FOREIGN = 4.0
 @dataclass(frozen=True, slots=True)
 class Bound:
     """What the tolerance is made of: `calls` of operators on the way, `length` terms of the longest sum,
-    whether an element depends on the elements at its own place alone, and a record's `factor` for
-    operators that amplify rounding."""
+    whether an element depends on the elements at its own place alone, a record's `factor` for operators
+    that amplify rounding, and whether any value may stand where PyTorch gives NaN."""
 
     calls: int = 1
     length: int = 1
     pointwise: bool = False
     factor: float = 1.0
+    undefined: bool = False
 
     def relative(self, dtype: torch.dtype) -> float:
         """Error relative to a result's own size."""
@@ -161,6 +162,8 @@ def _near(
     same = (x == y) | (x.isnan() & y.isnan())
     near = (x - y).abs() <= absolute + relative * y.abs()
     right = same | (near & x.isfinite() & y.isfinite())
+    if bound.undefined:
+        right |= y.isnan()
     if reference is None or not reference.is_floating_point():
         return right
     z = reference.to(ours.dtype).double()

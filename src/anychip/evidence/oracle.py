@@ -92,6 +92,7 @@ def told(entry: Any, kind: str, dtype: torch.dtype, inputs: Any, call: Call) -> 
         pointwise=pointwise,
         scale=1.0 if pointwise else scale_of(inputs),
         source=first if ties else None,
+        undefined=exemption("undefined", entry.name, kind, dtype) is not None,
         unsigned=exemption("magnitudes", entry.name, kind, dtype) is not None,
     )
 

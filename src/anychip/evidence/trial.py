@@ -38,6 +38,8 @@ class Trial:
     """What the results (values, indices) are picked from, where equal elements may be named at will."""
     unsigned: bool = False
     """Vectors are determined but for their sign."""
+    undefined: bool = False
+    """Where PyTorch gives NaN, any value may stand."""
 
 
 class Observation(NamedTuple):
@@ -108,7 +110,8 @@ def _fault(trial: Trial, observed: Observation) -> str | None:
         first, second = observed.results[:2]
         return _random_difference(first, second, trial.native)
     calls = sum(calls for calls, _ in observed.served.values())
-    bound = Bound(calls, trial.length, trial.pointwise, _factor(tuple(observed.served)))
+    factor = _factor(tuple(observed.served))
+    bound = Bound(calls, trial.length, trial.pointwise, factor, undefined=trial.undefined)
     result, native, reference = observed.results, (trial.native,), (trial.reference,)
     if trial.unsigned:
         result, native, reference = tree_map(_magnitude, (result, native, reference))
