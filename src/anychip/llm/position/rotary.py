@@ -196,7 +196,7 @@ def multi_section_rotary_embedding(
 # ---- records --------------------------------------------------------------------------------------
 
 
-def _turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, interleaved: bool) -> torch.Tensor:
+def rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, interleaved: bool) -> torch.Tensor:
     pairs = cos.shape[-1]
     part, rest = x[..., : 2 * pairs], x[..., 2 * pairs :]
     cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
@@ -217,8 +217,8 @@ def _reference(
     if positions is None:
         positions = torch.arange(query.shape[-3])
     cos, sin = cos[positions], sin[positions]
-    turned = None if key is None else _turned(key, cos, sin, interleaved)
-    return _turned(query, cos, sin, interleaved), turned
+    turned = None if key is None else rotated(key, cos, sin, interleaved)
+    return rotated(query, cos, sin, interleaved), turned
 
 
 def _sections_reference(
@@ -229,31 +229,31 @@ def _sections_reference(
     at = positions[row].movedim(0, -1)
     pair = torch.arange(cos.shape[-1])
     cos, sin = cos.detach()[at, pair], sin.detach()[at, pair]
-    turned = None if key is None else _turned(key, cos, sin, interleaved)
-    return _turned(query, cos, sin, interleaved), turned
+    turned = None if key is None else rotated(key, cos, sin, interleaved)
+    return rotated(query, cos, sin, interleaved), turned
 
 
-def _tables(positions: int, pairs: int) -> tuple[torch.Tensor, torch.Tensor]:
+def tables(positions: int, pairs: int) -> tuple[torch.Tensor, torch.Tensor]:
     angle = torch.arange(positions)[:, None] * 100.0 ** (-torch.arange(pairs) / max(pairs, 1))
     return angle.cos(), angle.sin()
 
 
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
     q, k = tensor((2, 5, 3, 8), dtype), tensor((2, 5, 1, 8), dtype, seed=1)
-    yield Sample((q, k, *_tables(6, 4)))
+    yield Sample((q, k, *tables(6, 4)))
     at = torch.tensor([[0, 3, 9, 1, 1], [7, 6, 5, 4, 2]])
-    yield Sample((q, None, *_tables(10, 4), at, True))
+    yield Sample((q, None, *tables(10, 4), at, True))
     q, k = (tensor((h, 7, 20), dtype, seed=h).transpose(0, 1) for h in (6, 2))
     for interleaved in (False, True):
-        yield Sample((q, k, *_tables(9, 6), torch.arange(7).flip(0).int(), interleaved))
-    yield Sample((tensor((2, 17, 33, 64), dtype), tensor((2, 17, 4, 64), dtype, seed=1), *_tables(17, 32)))
+        yield Sample((q, k, *tables(9, 6), torch.arange(7).flip(0).int(), interleaved))
+    yield Sample((tensor((2, 17, 33, 64), dtype), tensor((2, 17, 4, 64), dtype, seed=1), *tables(17, 32)))
 
 
 def _sections_samples(dtype: torch.dtype) -> Iterable[Sample]:
     q, k = tensor((2, 5, 3, 18), dtype), tensor((2, 5, 2, 18), dtype, seed=1)
     at = torch.arange(30).reshape(5, 2, 3).permute(2, 1, 0) % 11
-    yield Sample((q, k, *_tables(11, 8), at, (2, 3, 3)))
-    yield Sample((q, k, *_tables(11, 9), at, [4, 0, 5], True))
+    yield Sample((q, k, *tables(11, 8), at, (2, 3, 3)))
+    yield Sample((q, k, *tables(11, 9), at, [4, 0, 5], True))
 
 
 register(

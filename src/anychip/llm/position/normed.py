@@ -1,0 +1,323 @@
+"""RMS norm of heads, rotation and quantisation in one launch: of queries and keys with weights (Qwen3), of
+queries and latents without (DeepSeek-V4), of an index's queries into 8-bit floats, and the rotation back of
+attention's result. Flows in: heads, tables of cosines and sines, positions. Flows out: rotated heads, or
+8-bit floats with scales."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import triton
+import triton.language as tl
+
+from ...ops.errors import ArgumentError
+from ...ops.iteration import power_of_two
+from ...ops.launch import launch
+from ...ops.registry import Sample
+from ...ops.samples import tensor
+from ..registry import Fused, register
+from .rotary import rotated
+from .rotary import tables as drawn_tables
+
+LARGEST = 448.0
+"""Of float8_e4m3fn."""
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def partner_of(lane, start, half, INTERLEAVED: tl.constexpr):
+    """Of each lane: whether it turns, its pair, whether it is the pair's first, where the other one is."""
+    place = lane - start
+    turns = (place >= 0) & (place < 2 * half)
+    if INTERLEAVED:
+        pair = place // 2
+        is_first = place % 2 == 0
+        other = tl.where(is_first, lane + 1, lane - 1)
+    else:
+        is_first = place < half
+        pair = tl.where(is_first, place, place - half)
+        other = tl.where(is_first, lane + half, lane - half)
+    return turns, pair, is_first, tl.where(turns, other, lane)
+
+
+@triton.jit
+def turned_head(
+    x, at, weight, cosines, sines, position, width, start, half, eps, direction,
+    NORM: tl.constexpr, INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One head, normalised with NORM and rotated from element `start` on, in float32."""
+    lane = tl.arange(0, BLOCK)
+    mask = lane < width
+    turns, pair, is_first, other = partner_of(lane, start, half, INTERLEAVED)
+    value = tl.load(x + at + lane, mask=mask, other=0.0).to(tl.float32)
+    partner = tl.load(x + at + other, mask=mask, other=0.0).to(tl.float32)
+    if NORM:
+        rstd = tl.rsqrt(tl.sum(value * value, 0) / width + eps)
+        value *= rstd
+        partner *= rstd
+        if weight is not None:
+            value *= tl.load(weight + lane, mask=mask, other=0.0).to(tl.float32)
+            partner *= tl.load(weight + other, mask=mask, other=0.0).to(tl.float32)
+    inside = mask & turns
+    cosine = tl.load(cosines + position * half + pair, mask=inside, other=1.0).to(tl.float32)
+    sine = tl.load(sines + position * half + pair, mask=inside, other=0.0).to(tl.float32) * direction
+    return value * cosine + tl.where(is_first, -partner, partner) * sine
+
+
+@triton.jit
+def norm_rotary_kernel(
+    query_out, key_out, query, key, query_weight, key_weight, cosines, sines, positions, slots, capacity,
+    query_heads, key_heads, width, start, half, eps,
+    QUERY_NORM: tl.constexpr, KEY_NORM: tl.constexpr, INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One head of one token: of queries, or, beyond their heads, of keys, which go to their slot where there
+    are slots."""
+    token = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1)
+    lane = tl.arange(0, BLOCK)
+    mask = lane < width
+    position = tl.load(positions + token).to(tl.int64)
+    if head < query_heads:
+        at = (token * query_heads + head) * width
+        value = turned_head(
+            query, at, query_weight, cosines, sines, position, width, start, half, eps, 1.0, QUERY_NORM,
+            INTERLEAVED, BLOCK,
+        )  # fmt: skip
+        tl.store(query_out + at + lane, value.to(query_out.dtype.element_ty), mask=mask)
+    else:
+        head -= query_heads
+        value = turned_head(
+            key, (token * key_heads + head) * width, key_weight, cosines, sines, position, width, start, half,
+            eps, 1.0, KEY_NORM, INTERLEAVED, BLOCK,
+        )  # fmt: skip
+        slot = token
+        if slots is not None:
+            slot = tl.load(slots + token).to(tl.int64)
+        if (slot >= 0) & (slot < capacity):
+            to = key_out + (slot * key_heads + head) * width + lane
+            tl.store(to, value.to(key_out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def rotary_fp8_kernel(
+    out, scales, x, cosines, sines, positions, heads, width, start, half, group, groups, direction,
+    LARGEST: tl.constexpr, INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr, GROUPS: tl.constexpr,
+):  # fmt: skip
+    """One head of one token, rotated, as 8-bit floats with a scale for each group of its elements."""
+    row = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
+    position = tl.load(positions + row // heads).to(tl.int64)
+    value = turned_head(
+        x, row * width, None, cosines, sines, position, width, start, half, 0.0, direction, False,
+        INTERLEAVED, BLOCK,
+    )  # fmt: skip
+    mine = lane // group
+    largest = tl.zeros((BLOCK,), tl.float32)
+    part = tl.arange(0, GROUPS)
+    factors = tl.zeros((GROUPS,), tl.float32)
+    for one in range(groups):
+        most = tl.max(tl.where((mine == one) & (lane < width), tl.abs(value), 0.0), 0)
+        most = tl.where(most == 0.0, 1.0, most)
+        largest = tl.where(mine == one, most, largest)
+        factors = tl.where(part == one, most / LARGEST, factors)
+    scaled = tl.div_rn(value * LARGEST, tl.where(lane < width, largest, 1.0))
+    scaled = tl.minimum(tl.maximum(scaled, -LARGEST), LARGEST)
+    tl.store(out + row * width + lane, scaled.to(out.dtype.element_ty), mask=lane < width)
+    tl.store(scales + row * groups + part, factors, mask=part < groups)
+
+
+# ---- functions ------------------------------------------------------------------------------------
+
+
+def _checked(
+    name: str, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, start: int
+) -> None:
+    if (
+        x.ndim != 3
+        or cos.ndim != 2
+        or cos.shape != sin.shape
+        or start < 0
+        or start + 2 * cos.shape[1] > x.shape[2]
+        or positions.shape != x.shape[:1]
+    ):
+        raise ArgumentError(
+            f"{name}: heads {tuple(x.shape)} [tokens, heads, width] with positions {tuple(positions.shape)} "
+            f"do not fit tables {tuple(cos.shape)} and {tuple(sin.shape)} from element {start} on"
+        )
+
+
+def norm_rotary(
+    query: torch.Tensor, key: torch.Tensor, query_weight: torch.Tensor, key_weight: torch.Tensor,
+    cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, eps: float = 1e-6,
+    interleaved: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """RMS norm of every head of queries and keys, then rotary embedding, as Qwen3 begins its attention.
+
+    query [tokens, heads, width], key [tokens, key heads, width], weights [width], tables [positions, pairs],
+    positions [tokens]; pairs as in `rotary_embedding`. Raises ArgumentError.
+    """
+    for x, weight in ((query, query_weight), (key, key_weight)):
+        _checked("norm_rotary", x, cos, sin, positions, 0)
+        if weight.shape != x.shape[2:]:
+            raise ArgumentError(f"norm_rotary: a weight {tuple(weight.shape)} for heads {tuple(x.shape)}")
+    query, key = query.contiguous(), key.contiguous()
+    outs = torch.empty_like(query), torch.empty_like(key)
+    tokens, heads, width = query.shape
+    launch(
+        norm_rotary_kernel, (tokens, heads + key.shape[1]), *outs, query, key, query_weight.contiguous(),
+        key_weight.contiguous(), cos.contiguous(), sin.contiguous(), positions.contiguous(), None, tokens,
+        heads, key.shape[1], width, 0, cos.shape[1], eps, QUERY_NORM=True, KEY_NORM=True,
+        INTERLEAVED=interleaved, BLOCK=power_of_two(width),
+    )  # fmt: skip
+    return outs
+
+
+def norm_rotary_cache_write(
+    query: torch.Tensor, latent: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor,
+    cache: torch.Tensor, slots: torch.Tensor, eps: float = 1e-6, interleaved: bool = True,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Queries normalised head by head (no weight) and rotated; latents rotated and written to their slots.
+
+    query [tokens, heads, width], latent [tokens, width], whose last 2 pairs elements turn; tables
+    [positions, pairs], positions [tokens]; cache [pages, page size, width] contiguous, slots [tokens] as in
+    `latent_cache_write`. Gives the queries and the cache. Raises ArgumentError.
+    """
+    width = query.shape[-1]
+    start = width - 2 * cos.shape[-1]
+    _checked("norm_rotary_cache_write", query, cos, sin, positions, start)
+    fits = latent.shape == (query.shape[0], width) and slots.shape == positions.shape
+    if not fits or cache.shape[2:] != (width,) or not cache.is_contiguous():
+        raise ArgumentError(
+            f"norm_rotary_cache_write: latents {tuple(latent.shape)} and slots {tuple(slots.shape)} do not "
+            f"fit queries {tuple(query.shape)} and a contiguous cache, {tuple(cache.shape)}"
+        )
+    query = query.contiguous()
+    out = torch.empty_like(query)
+    tokens, heads, _ = query.shape
+    launch(
+        norm_rotary_kernel, (tokens, heads + 1), out, cache, query, latent.contiguous(), None, None,
+        cos.contiguous(), sin.contiguous(), positions.contiguous(), slots.contiguous(),
+        cache.shape[0] * cache.shape[1], heads, 1, width, start, cos.shape[1], eps, QUERY_NORM=True,
+        KEY_NORM=False, INTERLEAVED=interleaved, BLOCK=power_of_two(width),
+    )  # fmt: skip
+    return out, cache
+
+
+def rotary_quantize_fp8(
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, group: int = 128,
+    start: int = 0, inverse: bool = False, interleaved: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Heads rotated from element `start` on (back with `inverse`) as float8_e4m3fn with scales of groups.
+
+    x [tokens, heads, width], tables [positions, pairs], positions [tokens]. Gives [tokens, heads, width] and
+    scales [tokens, heads, groups] float32, max / 448 of each `group` elements (1/448 for zeros).
+    Raises ArgumentError.
+    """
+    _checked("rotary_quantize_fp8", x, cos, sin, positions, start)
+    if group < 1:
+        raise ArgumentError(f"rotary_quantize_fp8: groups have at least one element, not {group}")
+    tokens, heads, width = x.shape
+    groups = -(-width // group)
+    out = torch.empty(x.shape, dtype=torch.float8_e4m3fn, device=x.device)
+    scales = torch.empty((tokens, heads, groups), dtype=torch.float32, device=x.device)
+    launch(
+        rotary_fp8_kernel, tokens * heads, out, scales, x.contiguous(), cos.contiguous(), sin.contiguous(),
+        positions.contiguous(), heads, width, start, cos.shape[1], group, groups, -1.0 if inverse else 1.0,
+        LARGEST=LARGEST, INTERLEAVED=interleaved, BLOCK=power_of_two(width), GROUPS=power_of_two(groups),
+    )  # fmt: skip
+    return out, scales
+
+
+# ---- records --------------------------------------------------------------------------------------
+
+
+def _normed(x: torch.Tensor, eps: float) -> torch.Tensor:
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
+
+
+def _turned_from(
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, start: int, interleaved: bool
+) -> torch.Tensor:
+    return torch.cat([x[..., :start], rotated(x[..., start:], cos, sin, interleaved)], -1)
+
+
+def _reference(
+    query: torch.Tensor, key: torch.Tensor, query_weight: torch.Tensor, key_weight: torch.Tensor,
+    cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, eps: float = 1e-6,
+    interleaved: bool = False,
+) -> tuple[torch.Tensor, ...]:  # fmt: skip
+    return tuple(
+        rotated(_normed(x, eps) * weight, cos[positions], sin[positions], interleaved)
+        for x, weight in ((query, query_weight), (key, key_weight))
+    )
+
+
+def _write_reference(
+    query: torch.Tensor, latent: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor,
+    cache: torch.Tensor, slots: torch.Tensor, eps: float = 1e-6, interleaved: bool = True,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    start = query.shape[-1] - 2 * cos.shape[-1]
+    cos, sin = cos[positions], sin[positions]
+    kept = slots >= 0
+    rows = _turned_from(latent[:, None], cos, sin, start, interleaved)[:, 0]
+    cache.flatten(0, 1)[slots[kept].long()] = rows[kept].to(cache.dtype)
+    return _turned_from(_normed(query, eps), cos, sin, start, interleaved), cache
+
+
+def _fp8_reference(
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, group: int = 128,
+    start: int = 0, inverse: bool = False, interleaved: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    x = _turned_from(x, cos[positions], sin[positions] * (-1 if inverse else 1), start, interleaved)
+    largest = torch.stack([part.abs().amax(-1) for part in x.split(group, -1)], -1)
+    largest = torch.where(largest == 0, 1.0, largest)
+    wide = largest.repeat_interleave(group, -1)[..., : x.shape[-1]]
+    return (x * LARGEST / wide).float().to(torch.float8_e4m3fn), largest / LARGEST
+
+
+POSITIONS = torch.tensor([0, 7, 3, 3, 9])
+
+
+def _samples(dtype: torch.dtype) -> Iterable[Sample]:
+    weights = tensor((8,), dtype, seed=1), tensor((8,), dtype, seed=2)
+    yield Sample(
+        (tensor((5, 3, 8), dtype), tensor((5, 1, 8), dtype), *weights, *drawn_tables(10, 4), POSITIONS)
+    )
+    query, key = tensor((4, 5, 24), dtype).transpose(0, 1), tensor((5, 2, 24), dtype)
+    weights = tensor((24,), dtype, seed=1), tensor((24,), dtype, seed=2)
+    yield Sample((query, key, *weights, *drawn_tables(10, 8), POSITIONS.int(), 1e-5, True))
+
+
+def _write_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    slots = torch.tensor([3, 17, -1, 8, 0])
+    for width, pairs, interleaved in ((14, 4, True), (64, 8, False)):
+        query, latent = tensor((5, 3, width), dtype), tensor((5, width), dtype, seed=1)
+        cache = tensor((3, 8, width), dtype, seed=2)
+        given = query, latent, *drawn_tables(10, pairs), POSITIONS, cache, slots
+        yield Sample(given, {"interleaved": interleaved})
+
+
+def _fp8_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    """Angles of a quarter turn: products are exact, so that the nearest 8-bit float is one and the same."""
+    turn = torch.arange(10)[:, None] + torch.arange(4)
+    cos, sin = torch.tensor([1.0, 0.0, -1.0, 0.0])[turn % 4], torch.tensor([0.0, 1.0, 0.0, -1.0])[turn % 4]
+    yield Sample((tensor((5, 3, 8), dtype), cos, sin, POSITIONS, 8))
+    x = tensor((5, 2, 64), dtype)
+    yield Sample((x, cos, sin, POSITIONS, 16), {"start": 56, "inverse": True, "interleaved": True})
+
+
+register(Fused("norm_rotary", "position", norm_rotary, _reference, _samples, (norm_rotary_kernel,)))
+register(
+    Fused(
+        "norm_rotary_cache_write", "position", norm_rotary_cache_write, _write_reference, _write_samples,
+        (norm_rotary_kernel,),
+    )
+)  # fmt: skip
+register(
+    Fused(
+        "rotary_quantize_fp8", "position", rotary_quantize_fp8, _fp8_reference, _fp8_samples,
+        (rotary_fp8_kernel,),
+    )
+)  # fmt: skip
