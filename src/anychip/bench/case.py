@@ -45,6 +45,10 @@ class Work:
     jax: Callable[..., Any] | None = None
     random: bool = False
     terms: int = 1
+    agreeing: bool = False
+    """An answer that PyTorch's agrees with, but for roundings, is right; another is judged by float64."""
+    tolerance: float = 0.0
+    """Relative difference that is right besides: PyTorch's own answer is no better."""
     exportable: bool = True
     """Whether the PyTorch call is one that ONNX and Inductor are asked for as well."""
 

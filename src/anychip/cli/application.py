@@ -13,7 +13,19 @@ import typer
 
 from .. import __version__
 from ..errors import AnychipError
-from . import bench, chips, conform, demo, doctor, explain, export, operators, overhead, proof
+from . import (
+    bench,
+    bench_operators,
+    chips,
+    conform,
+    demo,
+    doctor,
+    explain,
+    export,
+    operators,
+    overhead,
+    proof,
+)
 
 application = typer.Typer(
     name="anychip",
@@ -56,6 +68,7 @@ application.add_typer(chips.application, name="chips")
 application.command("conform")(conform.conform)
 application.command("export")(export.export)
 bench.application.command("overhead")(overhead.overhead)
+bench.application.command("ops")(bench_operators.ops)
 application.add_typer(bench.application, name="bench")
 
 

@@ -53,8 +53,8 @@ def kernels(
     save: Annotated[Path | None, typer.Option(help="Also write the run as JSON, for `bench report`.")] = None,
 ) -> None:
     """Run the suite of kernels, or those that match."""
-    _checked_format(output_format)
-    _prepare(threads)
+    checked_format(output_format)
+    prepare(threads)
     from ..bench import peers, report, roofs, suite
     from ..bench.measure import Plan
     from ..bench.row import run
@@ -65,11 +65,11 @@ def kernels(
     rows: list[Row] = []
     with progress(quiet=output_format != "table" and not messages.is_terminal) as display:
         task = display.add_task("measuring the machine's limits", total=len(chosen) + 1)
-        limits = roofs.measure(_threads())
+        limits = roofs.measure(thread_count())
         for case in chosen:
             display.update(task, description=case.label, advance=1)
             rows.append(run(case, others, limits, plan))
-    where = report.circumstances(_command())
+    where = report.circumstances(command())
     if save is not None:
         import json
 
@@ -90,16 +90,16 @@ def op(
     output_format: Output = "table",
 ) -> None:
     """Time one operator of the library against PyTorch's on its benchmark shapes or samples."""
-    _checked_format(output_format)
-    _prepare(threads)
+    checked_format(output_format)
+    prepare(threads)
     from ..bench import operators, report, roofs
     from ..bench.measure import Plan
     from ..bench.row import run
 
     cases = operators.cases(name)
-    limits = roofs.measure(_threads())
+    limits = roofs.measure(thread_count())
     rows = [run(case, (), limits, Plan(seconds=seconds)) for case in cases]
-    _write(rows, report.circumstances(_command()), limits, output_format)
+    _write(rows, report.circumstances(command()), limits, output_format)
     _exit_if_wrong(rows)
 
 
@@ -111,7 +111,7 @@ def model(
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Time MiniLM by PyTorch eager and by portable kernels under the strict policy."""
-    _prepare(threads)
+    prepare(threads)
     from ..bench import models
 
     found = models.measure(*_model(batch), rounds)
@@ -130,7 +130,7 @@ def compare(
     output_format: Output = "table",
 ) -> None:
     """Compare two saved runs row by row, each against its own eager run so that machines' moods cancel."""
-    _checked_format(output_format)
+    checked_format(output_format)
     _require_torch()
     from ..bench import comparison
 
@@ -153,7 +153,7 @@ def report_verb(
     plot: Annotated[Path | None, typer.Option(help="Also write a chart (.png, .svg, .pdf).")] = None,
 ) -> None:
     """Write a saved run again in another format."""
-    _checked_format(output_format)
+    checked_format(output_format)
     _require_torch()
     rows, where, limits = _load(run)
     if plot is not None:
@@ -171,17 +171,17 @@ def tutorials_verb(
     output_format: Output = "table",
 ) -> None:
     """Time Triton's tutorials 02, 03, 05 and 06 as published against PyTorch."""
-    _checked_format(output_format)
-    _prepare(threads)
+    checked_format(output_format)
+    prepare(threads)
     from ..bench import report, roofs, tutorials
     from ..bench.measure import Plan
     from ..bench.row import run
     from .kernel_file import load_name
 
-    limits = roofs.measure(_threads())
+    limits = roofs.measure(thread_count())
     cases = tutorials.cases(lambda file, name: load_name(folder / file, name))
     rows = [run(case, (), limits, Plan(seconds=seconds)) for case in cases]
-    _write(rows, report.circumstances(_command()), limits, output_format)
+    _write(rows, report.circumstances(command()), limits, output_format)
     _exit_if_wrong(rows)
 
 
@@ -193,8 +193,8 @@ def scaling_verb(
     output_format: Output = "table",
 ) -> None:
     """Time our kernels with one thread and with all, in turns; the largest sizes of each kernel."""
-    _checked_format(output_format)
-    _prepare(threads)
+    checked_format(output_format)
+    prepare(threads)
     from dataclasses import asdict
 
     from ..bench import report, scaling, suite
@@ -206,18 +206,18 @@ def scaling_verb(
         task = display.add_task("", total=len(cases))
         for case in cases:
             display.update(task, description=case.label, advance=1)
-            rows.append(scaling.measure(case, _threads(), Plan(seconds=seconds)))
+            rows.append(scaling.measure(case, thread_count(), Plan(seconds=seconds)))
     lines = [row.cells() for row in rows]
     means = [(family, str(n), f"{mean:.2f}") for family, n, mean in scaling.summary(rows)]
     if output_format == "json":
-        where = report.circumstances(_command())
+        where = report.circumstances(command())
         write_json({"circumstances": asdict(where), "rows": [asdict(row) for row in rows]})
     elif output_format == "csv":
         sys.stdout.write(report.table_csv(scaling.HEADINGS, lines))
     elif output_format == "markdown":
         from .bench_page import scaling_text
 
-        typer.echo(report.circumstances(_command()).sentence() + "\n\n" + scaling_text(rows))
+        typer.echo(report.circumstances(command()).sentence() + "\n\n" + scaling_text(rows))
     else:
         output.print(table(scaling.HEADINGS, lines))
         output.print(table(("geometric means", ("rows", "right"), ("ratio", "right")), means))
@@ -229,8 +229,8 @@ def compile_verb(
     output_format: Output = "table",
 ) -> None:
     """Time the compilation of the suite's kernels, from TTIR text to object code, in a new process."""
-    _checked_format(output_format)
-    _prepare(0)
+    checked_format(output_format)
+    prepare(0)
     from dataclasses import asdict
 
     from ..bench import compiling, report, suite
@@ -252,7 +252,7 @@ def compile_verb(
     elif output_format == "markdown":
         from .bench_page import compiling_text
 
-        typer.echo(report.circumstances(_command()).sentence() + "\n\n" + compiling_text(found))
+        typer.echo(report.circumstances(command()).sentence() + "\n\n" + compiling_text(found))
     else:
         first, *others = compiling.HEADINGS
         output.print(table([first, *((heading, "right") for heading in others)], lines))
@@ -273,7 +273,7 @@ def page_verb(
     skip_model: Annotated[bool, typer.Option("--skip-model", help="Leave the model out.")] = False,
 ) -> None:
     """Measure all that a performance page shows and write its tables: some minutes."""
-    _prepare(threads)
+    prepare(threads)
     from ..bench import page
     from . import bench_page
 
@@ -291,8 +291,8 @@ def page_verb(
             section or known,
             seconds,
             tutorials,
-            _threads(),
-            _command(),
+            thread_count(),
+            command(),
             None if skip_model else _model_run,
             lambda what: display.update(task, description=what),
         ):
@@ -310,8 +310,8 @@ def figures(
     output_format: Output = "table",
 ) -> None:
     """Measure the promised figures: compiling, cache, launch, model, tutorial matmul, wheel, import."""
-    _checked_format(output_format)
-    _prepare(2)
+    checked_format(output_format)
+    prepare(2)
     from dataclasses import asdict
 
     from ..bench import figures, report
@@ -331,7 +331,7 @@ def figures(
     if output_format == "json":
         write_json(
             {
-                "circumstances": asdict(report.circumstances(_command())),
+                "circumstances": asdict(report.circumstances(command())),
                 "figures": [asdict(figure) for figure in found],
             }
         )
@@ -339,7 +339,7 @@ def figures(
     titles = ("what", "measured", "goal", "reached", "how")
     rows = [figure.cells() for figure in found]
     if output_format == "markdown":
-        typer.echo(report.circumstances(_command()).sentence() + "\n")
+        typer.echo(report.circumstances(command()).sentence() + "\n")
         typer.echo(report.table_markdown(titles, rows))
     elif output_format == "csv":
         typer.echo("\n".join(",".join(f'"{cell}"' for cell in row) for row in (titles, *rows)))
@@ -443,14 +443,14 @@ def _exit_if_wrong(rows: Sequence[Row]) -> None:
         raise CommandError("results are not right: " + "; ".join(wrong))
 
 
-def _checked_format(output_format: str) -> None:
+def checked_format(output_format: str) -> None:
     if output_format not in FORMATS:
         raise CommandError(
             f"-o {output_format}: the formats are {', '.join(FORMATS)}.", did_you_mean(output_format, FORMATS)
         )
 
 
-def _prepare(threads: int) -> None:
+def prepare(threads: int) -> None:
     _require_torch()
     import torch
 
@@ -468,13 +468,13 @@ def _require_torch() -> None:
         raise MissingExtra("bench", "PyTorch", "pip install 'anychip[torch]'") from None
 
 
-def _threads() -> int:
+def thread_count() -> int:
     import torch
 
     return torch.get_num_threads()
 
 
-def _command() -> str:
+def command() -> str:
     """The command line, without the files that it writes and without this machine's folders."""
     words = iter(sys.argv[1:])
     kept = ["anychip"]

@@ -1,0 +1,120 @@
+"""The page of the operators' speed.
+
+Flows in: the rows of a record and where it was made. Flows out: geometric means by domain, what is slow
+and why, and every operator.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from .arguments import SIZES
+from .explanations import explanation
+from .operator_speed import SLOW, Speed
+from .report import Circumstances, duration, table_markdown
+
+COMMAND = "anychip bench ops --record --page docs/operator-speed.md"
+HEADINGS = ("overload", "size", "inputs", "ours", "PyTorch", "PyTorch/ours", "quartiles", "remark")
+MEANS = ("domain", "operators", "overloads", *(f"{name} inputs" for name in SIZES))
+
+
+def geometric_mean(values: Iterable[float]) -> float | None:
+    """None for no values."""
+    logs = [math.log(value) for value in values if value > 0]
+    return math.exp(statistics.fmean(logs)) if logs else None
+
+
+def by_operator(speeds: Iterable[Speed], size: str) -> list[float]:
+    """One ratio for each operator: the geometric mean over its overloads, so that many overloads of one
+    operator count once."""
+    found: dict[str, list[float]] = {}
+    for speed in speeds:
+        if speed.size == size and speed.timed:
+            found.setdefault(speed.operator, []).append(speed.ratio)
+    return [mean for ratios in found.values() if (mean := geometric_mean(ratios)) is not None]
+
+
+def means(speeds: Sequence[Speed]) -> list[tuple[str, ...]]:
+    """Cells of `MEANS`: a line for each domain, and one for all operators."""
+    domains = sorted({speed.domain for speed in speeds})
+    chosen: list[tuple[str, Callable[[Speed], bool]]] = [
+        (domain, lambda speed, domain=domain: speed.domain == domain) for domain in domains
+    ]
+    if len(domains) > 1:
+        chosen.append(("all", lambda speed: True))
+    lines = []
+    for name, belongs in chosen:
+        rows = [speed for speed in speeds if belongs(speed)]
+        counts = (len({row.operator for row in rows}), len({row.overload for row in rows}))
+        ratios = (_ratio(geometric_mean(by_operator(rows, size))) for size in SIZES)
+        lines.append((name, *map(str, counts), *ratios))
+    return lines
+
+
+def unexplained(speeds: Iterable[Speed]) -> list[Speed]:
+    """The rows under `SLOW` that nothing explains, the worst first."""
+    found = [s for s in speeds if s.timed and s.ratio < SLOW and not explanation(s)]
+    return sorted(found, key=lambda speed: speed.ratio)
+
+
+def cells(speed: Speed) -> tuple[str, ...]:
+    """Cells of `HEADINGS`."""
+    if speed.refused or (speed.wrong and not speed.ours):
+        remark = speed.wrong or f"not served: {speed.refused}"
+        return (speed.overload, speed.size, speed.inputs, "", "", "", "", remark)
+    slow = speed.timed and speed.ratio < SLOW
+    reason = explanation(speed) or ("unexplained" if slow else "")
+    disturbed = f"busy: {speed.disturbed}" if speed.disturbed else ""
+    return (
+        speed.overload,
+        speed.size,
+        speed.inputs,
+        duration(speed.ours),
+        duration(speed.native),
+        f"{speed.ratio:.2f}",
+        f"{speed.low:.2f} to {speed.high:.2f}",
+        "; ".join(filter(None, (speed.wrong, reason, disturbed))),
+    )
+
+
+def page(speeds: Sequence[Speed], where: Circumstances, terms: Mapping[str, Any]) -> str:
+    """The whole page."""
+    slow = [s for s in speeds if s.timed and s.ratio < SLOW]
+    open_rows = unexplained(speeds)
+    faults = [s for s in speeds if s.wrong]
+    sentences = [
+        f"Of {len(speeds)} rows ({len({s.overload for s in speeds})} overloads of "
+        f"{len({s.operator for s in speeds})} operators), {len(slow)} are under {SLOW}, "
+        f"{len(open_rows)} of them unexplained; {len(faults)} gave another answer than PyTorch."
+    ]
+    lines = [
+        "# Speed of the operators",
+        "",
+        "Every operator of the library against PyTorch's own kernel in one run, call by call in turns, each "
+        "answer checked. A ratio is PyTorch's time over ours: above one, ours is faster. *Small* inputs stay "
+        "in a core's caches; *large* ones leave them, or take some milliseconds where an operator is dear. "
+        f"This page is written by `{COMMAND}` from the record in `evidence/speed/`.",
+        "",
+        where.sentence() + f"; {terms.get('clock', '')}.",
+        "",
+        *sentences,
+        "",
+        "## Geometric means over operators",
+        "",
+        table_markdown(MEANS, means(speeds)),
+    ]
+    if slow:
+        lines += [f"## Under {SLOW}", ""]
+        ordered = sorted(slow, key=lambda speed: speed.ratio)
+        lines.append(table_markdown(HEADINGS, map(cells, ordered)))
+    for domain in sorted({speed.domain for speed in speeds}):
+        lines += [f"## {domain}", ""]
+        lines.append(table_markdown(HEADINGS, (cells(s) for s in speeds if s.domain == domain)))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
