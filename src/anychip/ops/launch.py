@@ -18,6 +18,7 @@ from triton.runtime.driver import driver as triton_driver
 
 from .. import triton_backend
 from ..triton_backend import drivers
+from .errors import NotServed
 
 launches: Counter[str] = Counter()
 """Launches since the start, by kernel name; `flat_kernel[tanh]` where a machinery runs a function."""
@@ -34,21 +35,30 @@ class Attribution(threading.local):
 attribution = Attribution()
 
 
-TRITON_DTYPES: dict[torch.dtype, tl.dtype] = {
-    torch.bool: tl.int1,
-    torch.int8: tl.int8,
-    torch.int16: tl.int16,
-    torch.int32: tl.int32,
-    torch.int64: tl.int64,
-    torch.uint8: tl.uint8,
-    torch.uint16: tl.uint16,
-    torch.uint32: tl.uint32,
-    torch.uint64: tl.uint64,
-    torch.float16: tl.float16,
-    torch.bfloat16: tl.bfloat16,
-    torch.float32: tl.float32,
-    torch.float64: tl.float64,
-}
+class TritonDtypes(dict[torch.dtype, tl.dtype]):
+    """Triton's type of each of PyTorch's that kernels take; NotServed for another."""
+
+    def __missing__(self, dtype: torch.dtype) -> tl.dtype:
+        raise NotServed("a kernel", f"dtype {dtype} is not served")
+
+
+TRITON_DTYPES = TritonDtypes(
+    {
+        torch.bool: tl.int1,
+        torch.int8: tl.int8,
+        torch.int16: tl.int16,
+        torch.int32: tl.int32,
+        torch.int64: tl.int64,
+        torch.uint8: tl.uint8,
+        torch.uint16: tl.uint16,
+        torch.uint32: tl.uint32,
+        torch.uint64: tl.uint64,
+        torch.float16: tl.float16,
+        torch.bfloat16: tl.bfloat16,
+        torch.float32: tl.float32,
+        torch.float64: tl.float64,
+    }
+)
 
 COMPUTE_DTYPES: dict[torch.dtype, torch.dtype] = {
     torch.bool: torch.int8,
@@ -111,6 +121,13 @@ def active_on(device: torch.device) -> Iterator[None]:
             yield
         finally:
             triton_driver.set_active(before)  # pyright: ignore[reportArgumentType] (None: not chosen yet)
+
+
+def _refuse_complex(kernel: str, arguments: tuple[Any, ...]) -> None:
+    """Raise NotServed for a complex tensor: kernels take its real view."""
+    for x in arguments:
+        if isinstance(x, torch.Tensor) and x.is_complex():
+            raise NotServed(kernel, f"dtype {x.dtype} is not served")
 
 
 PLANS_KEPT = 4096
@@ -191,6 +208,7 @@ class Plan:
 
     def _first(self, unaligned: int, tensors: tuple[Any, ...], numbers: tuple[int, ...]) -> None:
         """Launch by way of Triton, which compiles, and keep what it compiled."""
+        _refuse_complex(self.name, tensors)
         with active_on(next(x.device for x in tensors if x is not None)):
             compiled = self.kernel[self.grid](*tensors, *self.sizes, *numbers, **self.constants)
         if not hasattr(compiled, "packed_metadata"):
@@ -229,6 +247,7 @@ def launch(
     if 0 in grid:
         return
     name = f"{kernel.__name__}[{label}]" if label else kernel.__name__
+    _refuse_complex(name, arguments)
     launches[name] += 1
     counter = attribution.counter
     if counter is not None:

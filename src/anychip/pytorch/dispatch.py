@@ -5,6 +5,7 @@ The function of each overload is made once: PyTorch never lets a registered func
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import warnings
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ..ops import complex_forms
 from ..ops.registry import Operator, Overload, overloads
 from ..ops.schemas import Variant, overload_of, variants
 from . import devices, statistics
@@ -167,7 +169,7 @@ class Registrations:
 
 
 @functools.cache
-def _variants_served() -> dict[str, tuple[Operator, Overload, Variant]]:
+def variants_served() -> dict[str, tuple[Operator, Overload, Variant]]:
     """Every overload of PyTorch's that is registered, with the record and the overload it comes from."""
     return {
         variant.name: (operator, overload, variant)
@@ -179,31 +181,53 @@ def _variants_served() -> dict[str, tuple[Operator, Overload, Variant]]:
 @functools.cache
 def _served(name: str, key: str) -> Function:
     """The function registered for a variant: ours, and PyTorch's own where ours does not serve."""
-    operator, overload, variant = _variants_served()[name]
+    return serving(name, key, _fallen(name, key))
+
+
+def serving(name: str, key: str, fall: Function) -> Function:
+    """Ours for a variant, counted; `fall` takes the calls that it refuses, and the reason as `reason_`."""
+    operator, overload, variant = variants_served()[name]
     function = devices.guarded(derived(overload, variant), operator.name, key)
-    fall = _fallen(name, key)
-    return statistics.counted(function, statistics.entry(operator.name, name), fall)
+    totals = statistics.entry(operator.name, name)
+    form = complex_forms.form_of(overload.name, overload.implementation)
+    if form is not None:
+        of_complex = derived(dataclasses.replace(overload, implementation=form), variant)
+        fall = _complex_or_fall(devices.guarded(of_complex, operator.name, key), totals, fall)
+    return statistics.counted(function, totals, fall)
+
+
+def _complex_or_fall(of_complex: Function, totals: statistics.Served, fall: Function) -> Function:
+    """What takes a refused call: `of_complex` where an argument is complex, else (and where that refuses,
+    too) `fall`."""
+    tried = statistics.counted(of_complex, totals, fall)
+
+    def take(*arguments: Any, reason_: str, **keywords: Any) -> Any:
+        if complex_forms.is_complex(arguments) or complex_forms.is_complex(tuple(keywords.values())):
+            return tried(*arguments, **keywords)
+        return fall(*arguments, reason_=reason_, **keywords)
+
+    return take
 
 
 @functools.cache
 def _fallen(name: str, key: str) -> Function:
     """The function that counts and calls PyTorch's kernel, or raises under the strict policy."""
     keyset = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, key))
-    native = _native(name, key)
+    kernel = native(name, key)
     expected = [str(argument.type) for argument in overload_of(name)._schema.arguments]
 
     def fall(*arguments: Any, reason_: str = NO_KERNEL, **keywords: Any) -> Any:
         if _fall_through.raises:
             raise FallThroughError(name, reason_)
-        if native is None:
+        if kernel is None:
             raise MissingKernelError(name, key, reason_)
         statistics.fallen[name, reason_] += 1
-        return native.call_boxed(keyset, *_as_tensors(arguments, expected), **keywords)
+        return kernel.call_boxed(keyset, *as_tensors(arguments, expected), **keywords)
 
     return fall
 
 
-def _native(name: str, key: str) -> Any:
+def native(name: str, key: str) -> Any:
     """PyTorch's kernel of an overload for a dispatch key, its composite one where there is no other;
     None where this PyTorch has none (a chip maker's may lack some)."""
     if not torch._C._dispatch_has_computed_kernel_for_dispatch_key(f"aten::{name}", key):
@@ -211,7 +235,7 @@ def _native(name: str, key: str) -> Any:
     return torch.library.get_kernel(f"aten::{name}", key)
 
 
-_NUMBER_DTYPES: dict[type, torch.dtype] = {
+NUMBER_DTYPES: dict[type, torch.dtype] = {
     bool: torch.bool,
     int: torch.int64,
     float: torch.float64,
@@ -219,21 +243,33 @@ _NUMBER_DTYPES: dict[type, torch.dtype] = {
 }
 
 
-def _as_tensors(arguments: tuple[Any, ...], expected: list[str]) -> list[Any]:
+def as_tensors(arguments: tuple[Any, ...], expected: list[str]) -> list[Any]:
     """Arguments with numbers turned to tensors where the schema has a tensor: PyTorch hands a number
     to a Python kernel as it was written, but takes it only as a tensor."""
-    first = next((x for x in arguments if isinstance(x, torch.Tensor)), None)
+    given = [x for x in arguments if isinstance(x, torch.Tensor)]
     return [
-        torch.scalar_tensor(
-            x,
-            dtype=torch.result_type(first, x)
-            if first is not None and not first.ndim
-            else _NUMBER_DTYPES[type(x)],
-        )
-        if kind == "Tensor" and type(x) in _NUMBER_DTYPES
+        torch.scalar_tensor(x, dtype=_number_dtype(x, given))
+        if kind == "Tensor" and type(x) in NUMBER_DTYPES
         else x
         for x, kind in zip(arguments, expected, strict=False)
     ]
+
+
+def _number_dtype(number: Any, tensors: list[torch.Tensor]) -> torch.dtype:
+    """The dtype with which a 0-d tensor has the part in type promotion that a number has: its own, widest
+    one beside a tensor with dimensions and of its category or a higher one, else that of the promotion."""
+    wide = NUMBER_DTYPES[type(number)]
+    ranks = [x for x in tensors if _category(x.dtype) >= _category(wide)]
+    if not tensors or any(x.ndim for x in ranks):
+        return wide
+    return torch.result_type((ranks or tensors)[0], number)
+
+
+def _category(dtype: torch.dtype) -> int:
+    """Truth values, integers, floats and complex numbers in the order of type promotion."""
+    if dtype == torch.bool:
+        return 0
+    return 3 if dtype.is_complex else 2 if dtype.is_floating_point else 1
 
 
 # ---- selection ------------------------------------------------------------------------------------

@@ -1,53 +1,41 @@
-"""Arithmetic of complex numbers, for the pointwise operators add, sub, mul, div, neg, abs and sgn: real
-and imaginary parts are computed by kernels of real numbers, through the real views of the tensors."""
+"""Arithmetic and comparisons of complex numbers: what the pointwise operators add, sub, mul, div, neg, abs,
+sgn and their relatives do where an operand is complex."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
+from triton.language.extra import libdevice
 
-from ..errors import ArgumentError, NotServed
-from ..memory.copy import copy_
-from ..pointwise import Pointwise
-from . import arithmetic
-
-PARTS = {torch.complex64: torch.float32, torch.complex128: torch.float64}
+from ..complex_pointwise import REAL, ComplexPointwise
+from . import arithmetic, comparison, logical, representation
 
 # ---- kernels --------------------------------------------------------------------------------------
 
 
 @triton.jit
-def difference_of_products(a, b, c, d):
-    """The real part of a product."""
-    return a * b - c * d
+def product(a, b, c, d):
+    """(a + bi) (c + di)."""
+    return a * c - b * d, a * d + b * c
 
 
 @triton.jit
-def sum_of_products(a, b, c, d):
-    """The imaginary part of a product."""
-    return a * b + c * d
-
-
-@triton.jit
-def quotient_real(a, b, c, d):
-    """The real part of (a + bi) / (c + di); the divisor is scaled so that its square stays finite."""
+def quotient(a, b, c, d):
+    """(a + bi) / (c + di); the divisor is scaled so that its square stays finite."""
     scale = 1.0 / tl.maximum(tl.abs(c), tl.abs(d))
     x = c * scale
     y = d * scale
-    return (a * x + b * y) * scale / (x * x + y * y)
+    size = scale / (x * x + y * y)
+    return (a * x + b * y) * size, (b * x - a * y) * size
 
 
 @triton.jit
-def quotient_imaginary(a, b, c, d):
-    """The imaginary part of (a + bi) / (c + di)."""
-    scale = 1.0 / tl.maximum(tl.abs(c), tl.abs(d))
-    x = c * scale
-    y = d * scale
-    return (b * x - a * y) * scale / (x * x + y * y)
+def inverse(a, b):
+    """1 / (a + bi)."""
+    return quotient(1.0, 0.0, a, b)
 
 
 @triton.jit
@@ -63,143 +51,137 @@ def length(a, b):
 
 
 @triton.jit
-def share(a, size):
-    """A part of a complex number divided by its absolute value; zero for zero."""
-    return tl.where(size == 0, 0.0, a / tl.where(size == 0, 1.0, size))
+def total(a, b, c, d, e, f):
+    """x + alpha y."""
+    real, imaginary = product(c, d, e, f)
+    return a + real, b + imaginary
 
 
-REAL_OF_PRODUCT = Pointwise(difference_of_products)
-IMAGINARY_OF_PRODUCT = Pointwise(sum_of_products)
-REAL_OF_QUOTIENT = Pointwise(quotient_real)
-IMAGINARY_OF_QUOTIENT = Pointwise(quotient_imaginary)
-LENGTH = Pointwise(length)
-SHARE = Pointwise(share)
+@triton.jit
+def difference(a, b, c, d, e, f):
+    """x - alpha y."""
+    real, imaginary = product(c, d, e, f)
+    return a - real, b - imaginary
+
+
+@triton.jit
+def negative(a, b):
+    return -a, -b
+
+
+@triton.jit
+def direction(a, b):
+    """A number divided by its absolute value; zero for zero."""
+    size = length(a, b)
+    divisor = tl.where(size == 0, 1.0, size)
+    return tl.where(size == 0, 0.0, a / divisor), tl.where(size == 0, 0.0, b / divisor)
+
+
+@triton.jit
+def argument(a, b):
+    """The angle, from -pi to pi."""
+    return libdevice.atan2(b, a)
+
+
+@triton.jit
+def plus_product(a, b, c, d, e, f, g, h):
+    """x + value first second."""
+    real, imaginary = product(c, d, e, f)
+    return total(a, b, real, imaginary, g, h)
+
+
+@triton.jit
+def plus_quotient(a, b, c, d, e, f, g, h):
+    """x + value first / second."""
+    real, imaginary = quotient(c, d, e, f)
+    return total(a, b, real, imaginary, g, h)
+
+
+@triton.jit
+def between(a, b, c, d, e, f):
+    """start + weight (end - start), from the nearer end."""
+    real, imaginary = product(c - a, d - b, e, f)
+    far_real, far_imaginary = product(c - a, d - b, 1.0 - e, -f)
+    near = e * e + f * f < 0.25
+    return tl.where(near, a + real, c - far_real), tl.where(near, b + imaginary, d - far_imaginary)
+
+
+@triton.jit
+def equal(a, b, c, d):
+    return (a == c) & (b == d)
+
+
+@triton.jit
+def unequal(a, b, c, d):
+    return (a != c) | (b != d)
+
+
+@triton.jit
+def unknown(a, b):
+    return (a != a) | (b != b)
+
+
+@triton.jit
+def both(a, b, c, d):
+    return ((a != 0) | (b != 0)) & ((c != 0) | (d != 0))
+
+
+@triton.jit
+def either(a, b, c, d):
+    return (a != 0) | (b != 0) | (c != 0) | (d != 0)
+
+
+@triton.jit
+def one_alone(a, b, c, d):
+    return ((a != 0) | (b != 0)) ^ ((c != 0) | (d != 0))
+
+
+@triton.jit
+def nothing(a, b):
+    return (a == 0) & (b == 0)
+
 
 # ---- forward --------------------------------------------------------------------------------------
 
-
-class Number(NamedTuple):
-    """Real and imaginary part, each a tensor or a number; the imaginary part of a real number is None."""
-
-    real: Any
-    imaginary: Any
+PRODUCT = ComplexPointwise(product)
+PLUS_PRODUCT = ComplexPointwise(plus_product)
+TRUE = ComplexPointwise(either, torch.bool)
+"""Whether a number, or another, is anything but zero."""
 
 
-def _parts(x: Any) -> Number:
-    if isinstance(x, complex):
-        return Number(x.real, x.imag)
-    if not isinstance(x, torch.Tensor) or not x.is_complex():
-        return Number(x, None)
-    if x.dtype not in PARTS:
-        raise NotServed("complex arithmetic", f"dtype {x.dtype} is not served")
-    parts = torch.view_as_real(x.resolve_conj())
-    return Number(parts[..., 0], parts[..., 1])
+def update(
+    x: Any, first: Any, second: Any, beta: Any, alpha: Any, *, out: torch.Tensor | None = None
+) -> torch.Tensor:
+    """beta x + alpha first second."""
+    return PLUS_PRODUCT(x if beta == 1 else PRODUCT(x, beta), first, second, alpha, out=out)
 
 
-def _result(operands: tuple[Any, ...]) -> tuple[torch.Tensor, Number]:
-    """A new tensor for the result of two operands, and its parts."""
-    tensors = [x for x in operands if isinstance(x, torch.Tensor)]
-    dtype = torch.result_type(operands[0], operands[-1])
-    if dtype not in PARTS:
-        raise NotServed("complex arithmetic", f"dtype {dtype} is not served")
-    shape = torch.broadcast_shapes(*(x.shape for x in tensors))
-    whole = torch.empty(shape, dtype=dtype, device=tensors[0].device)
-    return whole, _parts(whole)
-
-
-def _delivered(result: torch.Tensor, out: torch.Tensor | None) -> torch.Tensor:
-    if out is None:
-        return result
-    if not torch.can_cast(result.dtype, out.dtype):
-        raise ArgumentError(
-            f"result type {result.dtype} can't be cast to the desired output type {out.dtype}"
-        )
-    if out.shape != result.shape:
-        out.resize_(result.shape)
-    return copy_(out, result)
-
-
-def _zero(x: Any) -> Any:
-    return 0.0 if x is None else x
-
-
-def _sum(kind: Pointwise) -> Callable[..., torch.Tensor]:
-    """x + alpha y, or x - alpha y, part by part."""
-
-    def total(x: Any, y: Any, alpha: Any = 1, *, out: torch.Tensor | None = None) -> torch.Tensor:
-        if isinstance(alpha, complex):
-            y, alpha = product(y, alpha), 1
-        result, target = _result((x, y))
-        a, b = _parts(x), _parts(y)
-        kind(a.real, b.real, alpha, out=target.real)
-        kind(_zero(a.imaginary), _zero(b.imaginary), alpha, out=target.imaginary)
-        return _delivered(result, out)
-
-    return total
-
-
-def product(x: Any, y: Any, *, out: torch.Tensor | None = None) -> torch.Tensor:
-    """x y."""
-    result, target = _result((x, y))
-    a, b = _parts(x), _parts(y)
-    if b.imaginary is None:
-        a, b = b, a
-    if a.imaginary is None:
-        arithmetic.mul(a.real, b.real, out=target.real)
-        arithmetic.mul(a.real, b.imaginary, out=target.imaginary)
-    else:
-        REAL_OF_PRODUCT(a.real, b.real, a.imaginary, b.imaginary, out=target.real)
-        IMAGINARY_OF_PRODUCT(a.real, b.imaginary, a.imaginary, b.real, out=target.imaginary)
-    return _delivered(result, out)
-
-
-def quotient(x: Any, y: Any, *, out: torch.Tensor | None = None) -> torch.Tensor:
-    """x / y."""
-    result, target = _result((x, y))
-    a, b = _parts(x), _parts(y)
-    if b.imaginary is None:
-        arithmetic.div(a.real, b.real, out=target.real)
-        arithmetic.div(_zero(a.imaginary), b.real, out=target.imaginary)
-    else:
-        operands = (a.real, _zero(a.imaginary), b.real, b.imaginary)
-        REAL_OF_QUOTIENT(*operands, out=target.real)
-        IMAGINARY_OF_QUOTIENT(*operands, out=target.imaginary)
-    return _delivered(result, out)
-
-
-def negative(x: torch.Tensor, *, out: torch.Tensor | None = None) -> torch.Tensor:
-    """-x."""
-    result, target = _result((x,))
-    a = _parts(x)
-    arithmetic.neg(a.real, out=target.real)
-    arithmetic.neg(a.imaginary, out=target.imaginary)
-    return _delivered(result, out)
-
-
-def absolute(x: torch.Tensor, *, out: torch.Tensor | None = None) -> torch.Tensor:
-    """The absolute value, a real number."""
-    a = _parts(x)
-    result = LENGTH(a.real, a.imaginary)
-    return result if out is None else _delivered(result, out)
-
-
-def direction(x: torch.Tensor, *, out: torch.Tensor | None = None) -> torch.Tensor:
-    """x divided by its absolute value; zero for zero."""
-    result, target = _result((x,))
-    a = _parts(x)
-    size = LENGTH(a.real, a.imaginary)
-    SHARE(a.real, size, out=target.real)
-    SHARE(a.imaginary, size, out=target.imaginary)
-    return _delivered(result, out)
+def outer(first: Any, second: Any, alpha: Any, *, out: torch.Tensor | None = None) -> torch.Tensor:
+    """alpha first second."""
+    return PRODUCT(PRODUCT(first, second), alpha, out=out)
 
 
 for _pointwise, _served in (
-    (arithmetic.add, _sum(arithmetic.add)),
-    (arithmetic.sub, _sum(arithmetic.sub)),
-    (arithmetic.mul, product),
-    (arithmetic.QUOTIENTS[None], quotient),
-    (arithmetic.neg, negative),
-    (arithmetic.absolute, absolute),
-    (arithmetic.sgn, direction),
+    (arithmetic.add, ComplexPointwise(total)),
+    (arithmetic.sub, ComplexPointwise(difference)),
+    (arithmetic.mul, PRODUCT),
+    (arithmetic.QUOTIENTS[None], ComplexPointwise(quotient)),
+    (arithmetic.reciprocal, ComplexPointwise(inverse)),
+    (arithmetic.neg, ComplexPointwise(negative)),
+    (arithmetic.absolute, ComplexPointwise(length, REAL)),
+    (arithmetic.sgn, ComplexPointwise(direction)),
+    (arithmetic.addcmul, PLUS_PRODUCT),
+    (arithmetic.addcdiv, ComplexPointwise(plus_quotient)),
+    (arithmetic.lerp, ComplexPointwise(between)),
+    (arithmetic.UPDATES[False], update),
+    (arithmetic.PRODUCTS[False], outer),
+    (representation.angle, ComplexPointwise(argument, REAL)),
+    (comparison.eq, ComplexPointwise(equal, torch.bool)),
+    (comparison.ne, ComplexPointwise(unequal, torch.bool)),
+    (comparison.isnan, ComplexPointwise(unknown, torch.bool)),
+    (logical.logical_and, ComplexPointwise(both, torch.bool)),
+    (logical.logical_or, TRUE),
+    (logical.logical_xor, ComplexPointwise(one_alone, torch.bool)),
+    (logical.logical_not, ComplexPointwise(nothing, torch.bool)),
 ):
     _pointwise.of_complex = _served

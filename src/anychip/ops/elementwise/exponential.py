@@ -158,6 +158,8 @@ SMALL_EXPONENT = 64
 
 def pow_scalar(self: torch.Tensor, exponent: Number, *, out: Any = None) -> torch.Tensor:
     """self ** exponent, with the common exponents by multiplication and square root."""
+    if self.is_complex() or isinstance(exponent, complex):
+        return POWER(self, exponent, out=out)
     machine = FIXED_POWERS.get(exponent, POWER)
     if self.dtype.is_floating_point or isinstance(exponent, float):
         machine = FIXED_FLOATING_POWERS.get(exponent, machine)

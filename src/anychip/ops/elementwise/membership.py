@@ -10,6 +10,7 @@ import torch
 import triton
 import triton.language as tl
 
+from ..complex_pointwise import PARTS
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
@@ -87,7 +88,7 @@ def equal(self: torch.Tensor, other: torch.Tensor) -> bool:
     """Whether both have one shape and the same elements (NaN is not the same as itself)."""
     if self.dtype != other.dtype:
         raise ArgumentError(f"equal: expected the dtypes to be the same, got {self.dtype} and {other.dtype}")
-    if self.dtype not in TRITON_DTYPES:
+    if self.dtype not in TRITON_DTYPES and self.dtype not in PARTS:
         raise NotServed("equal", f"dtype {self.dtype} is not served")
     if self.shape != other.shape:
         return False

@@ -10,6 +10,8 @@ import torch
 import triton
 import triton.language as tl
 
+from ..complex_forms import delivered, parts_of, plain, whole
+from ..elementwise.arithmetic import add, mul
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, scalar_bits, signature
@@ -118,12 +120,36 @@ def product(
     key = (signature(a, b, addend), None if out is None else out.stride(), scaled, operator)
     plan = PLANS.get(key)
     if plan is None:
+        if a.is_complex():
+            return _complex_product(a, b, addend, alpha, beta, out, operator)
         plan = PLANS.remember(key, _plan(a, b, addend, out, scaled, operator))
     if out is None:
         out = torch.empty(plan.result, dtype=a.dtype, device=a.device)
     floating = a.dtype.is_floating_point
     plan.launch(out, a, b, addend, numbers=(scalar_bits(alpha, floating), scalar_bits(beta, floating)))
     return out
+
+
+def _complex_product(
+    a: torch.Tensor, b: torch.Tensor, addend: torch.Tensor | None, alpha: Any, beta: Any,
+    out: torch.Tensor | None, operator: str,
+) -> torch.Tensor:  # fmt: skip
+    """`product` of complex matrices, by four products of their real and imaginary parts."""
+    if b.dtype != a.dtype or (addend is not None and addend.dtype != a.dtype):
+        raise ArgumentError(f"{operator}: expected operands of one dtype, but got {a.dtype} and {b.dtype}")
+    shape = (*a.shape[:2], b.shape[2])
+    made = torch.empty(shape, dtype=a.dtype, device=a.device)
+    (a_real, a_imaginary), (b_real, b_imaginary) = parts_of(plain(a)), parts_of(plain(b))
+    real, imaginary = parts_of(made)
+    product(a_real, b_real, out=real, operator=operator)
+    product(a_imaginary, b_imaginary, real, -1, out=real, operator=operator)
+    product(a_real, b_imaginary, out=imaginary, operator=operator)
+    product(a_imaginary, b_real, imaginary, out=imaginary, operator=operator)
+    if alpha != 1:
+        made = mul(made, alpha)
+    if addend is not None:
+        made = add(made, plain(addend).expand(shape), beta)
+    return made if out is None else delivered(made, out)
 
 
 def _plan(
@@ -249,8 +275,6 @@ def addmv(
 
 def dot(self: torch.Tensor, tensor: torch.Tensor, *, out: Any = None) -> torch.Tensor:
     """Sum of products of two vectors, 0-d."""
-    from ..elementwise.arithmetic import mul
-
     _matrix("dot", self, 1)
     _matrix("dot", tensor, 1)
     if self.dtype != tensor.dtype or self.shape != tensor.shape:
@@ -258,6 +282,9 @@ def dot(self: torch.Tensor, tensor: torch.Tensor, *, out: Any = None) -> torch.T
             "dot: expected vectors of one dtype and length, but got "
             f"{self.dtype} {list(self.shape)} and {tensor.dtype} {list(tensor.shape)}"
         )
+    if self.is_complex():
+        products = parts_of(mul(plain(self), plain(tensor)))
+        return whole(*(SUM(x, None, False, compute=x.dtype, result=x.dtype) for x in products), out=out)
     compute = accumulator(self.dtype)
     wide = torch.empty(self.shape, dtype=compute, device=self.device)
     return SUM(mul(self, tensor, out=wide), None, False, compute=compute, result=self.dtype, out=out)

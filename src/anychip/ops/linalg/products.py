@@ -11,6 +11,8 @@ import triton
 
 from ..activation.gelu import gelu
 from ..activation.rectifier import relu
+from ..complex_pointwise import PARTS, ComplexPointwise
+from ..elementwise.complex_arithmetic import product
 from ..errors import ArgumentError, DimensionError, NotServed
 from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
@@ -27,7 +29,15 @@ def area(a, b, c, d):
     return a * b - c * d
 
 
-AREA = Pointwise(area)
+@triton.jit
+def complex_area(a, b, c, d, e, f, g, h):
+    """The same of four complex numbers."""
+    real, imaginary = product(a, b, c, d)
+    other_real, other_imaginary = product(e, f, g, h)
+    return real - other_real, imaginary - other_imaginary
+
+
+AREA = Pointwise(area, of_complex=ComplexPointwise(complex_area))
 
 # ---- forward --------------------------------------------------------------------------------------
 
@@ -57,15 +67,13 @@ def addbmm(
 
 
 def vdot(self: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Sum of products of two real vectors."""
-    if self.is_complex() or other.is_complex():
-        raise NotServed("vdot", f"dtype {self.dtype} is not served")
+    """Sum of products of two vectors, the first one conjugate."""
     if self.dtype != other.dtype or self.shape != other.shape or self.ndim != 1:
         raise ArgumentError(
             "vdot : expected both vectors to be 1D tensors of same dtype and size, but found "
             f"{self.dtype} {list(self.shape)} and {other.dtype} {list(other.shape)}"
         )
-    return dot(self, other)
+    return dot(self.conj(), other)
 
 
 def linalg_cross(self: torch.Tensor, other: torch.Tensor, *, dim: int = -1, out: Any = None) -> torch.Tensor:
@@ -84,7 +92,7 @@ def linalg_cross(self: torch.Tensor, other: torch.Tensor, *, dim: int = -1, out:
         )
     shape = torch.broadcast_shapes(self.shape, other.shape)
     dtype = torch.promote_types(self.dtype, other.dtype)
-    if dtype not in (*FLOATING, *INTEGRAL):
+    if dtype not in (*FLOATING, *INTEGRAL, *PARTS):
         raise NotServed("linalg_cross", f"dtype {dtype} is not served")
     result = torch.empty(shape, dtype=dtype, device=self.device)
     a, b = self.expand(shape), other.expand(shape)

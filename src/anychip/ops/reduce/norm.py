@@ -11,6 +11,8 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
+from ..complex_pointwise import PARTS
+from ..elementwise.arithmetic import absolute
 from ..errors import ArgumentError
 from ..reduction import TILES, Reduction, accumulator
 from ..registry import FLOATING, Operator, Overload, Sample, register
@@ -73,7 +75,9 @@ def linalg_vector_norm(
     out: Any = None,
 ) -> torch.Tensor:
     """(sum |x|^ord)^(1/ord) over `dim` (None: all); orders 0, inf and -inf as in NumPy."""
-    result = dtype or self.dtype
+    if self.is_complex():
+        self = absolute(self)
+    result = PARTS.get(dtype, dtype) if dtype else self.dtype
     if not result.is_floating_point:
         raise ArgumentError(f"linalg.vector_norm: Expected a floating point tensor as input. Got {result}")
     order = float(ord)

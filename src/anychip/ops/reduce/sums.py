@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import triton
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, NotServed
 from ..reduction import TILES, Reduction, accumulator
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import reduction_samples, tensor
@@ -64,6 +64,8 @@ def mean_over(
 ) -> torch.Tensor:
     """Mean over `dim` (None: all) in a floating type."""
     result = dtype or self.dtype
+    if result.is_complex:
+        raise NotServed("mean", f"dtype {result} is not served")
     if not result.is_floating_point:
         raise ArgumentError(
             f"mean(): could not infer output dtype. Input dtype must be a floating point type, got {result}"

@@ -212,6 +212,8 @@ def cumprod(self: torch.Tensor, dim: int, *, dtype: Any = None, out: Any = None)
 
 def logcumsumexp(self: torch.Tensor, dim: int, *, out: Any = None) -> torch.Tensor:
     """Logarithm of the running sum of exponentials along `dim`."""
+    if self.is_complex():
+        raise NotServed("logcumsumexp", f"dtype {self.dtype} is not served")
     if not self.dtype.is_floating_point:
         raise ArgumentError(f'"logcumsumexp_out_cpu" not implemented for {self.dtype}')
     return LOGARITHM(self, dim, accumulator(self.dtype), self.dtype, out)
