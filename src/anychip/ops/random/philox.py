@@ -97,8 +97,14 @@ def random_kernel(
             angle = 3.141592653589793 * (share - 0.5)
             value = bottom + top * tl.sin(angle) / tl.cos(angle)
         elif KIND == "uniform":
+            # As many steps as the type tells apart below one, so that none is rounded up to the end.
+            OUT: tl.constexpr = out.dtype.element_ty
+            if tl.float16 == OUT:
+                share = tl.floor(share * 2048) / 2048
+            elif tl.bfloat16 == OUT:
+                share = tl.floor(share * 256) / 256
             value = share * (top - bottom) + bottom
-            value = tl.where(value >= top, bottom, value)
+            value = tl.where(value.to(OUT).to(TYPE) >= top, bottom, value)
         elif KIND == "exponential":
             value = -tl.log(share) / bottom
         elif KIND == "geometric":
