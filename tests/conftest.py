@@ -16,6 +16,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from anychip.ops import launch
+
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(
     "ci", parent=settings.get_profile("local"), derandomize=True, print_blob=True, database=None
@@ -25,6 +27,12 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+    parser.addoption("--tiles", choices=("simt", "simd"), help="run operators with this class of tiles")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--tiles"):
+        launch.tile_class = config.getoption("--tiles")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
