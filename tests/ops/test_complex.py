@@ -16,8 +16,8 @@ from anychip.ops.registry import overloads
 QUICK = (
     "mul", "div", "abs", "eq", "logical_and", "pow", "nn.functional.silu", "addcmul", "lerp", "sum", "mean",
     "cumsum", "prod", "cumprod", "var_mean", "linalg.vector_norm", "nonzero", "cat", "index_select",
-    "index_add", "gather", "masked_fill", "where", "nn.functional.pad", "baddbmm", "mv", "vdot", "linalg.cross",
-    "equal", "index_put", "scatter",
+    "index_add", "gather", "masked_fill", "where", "nn.functional.pad", "baddbmm", "mv", "vdot",
+    "linalg.cross", "equal", "index_put", "scatter",
 )  # fmt: skip
 SLOW = (
     "add", "sub", "reciprocal", "sgn", "angle", "neg", "exp", "log", "log1p", "sqrt", "sin", "tan", "acos",

@@ -104,18 +104,18 @@ def test_strict_names_the_operator_that_falls_through() -> None:
 def test_strict_refuses_a_dtype_that_is_not_served() -> None:
     z = torch.ones(3, dtype=torch.complex64)
     with anychip.using("strict"), pytest.raises(FallThroughError, match="complex"):
-        torch.atanh(z)
+        torch.logcumsumexp(z, 0)
 
 
 def test_portable_counts_fall_throughs_with_their_reason() -> None:
     z, x = torch.ones(3, dtype=torch.complex64), torch.eye(3)
     with anychip.using("portable"):
-        torch.atanh(z)
-        torch.atanh(z)
+        torch.logcumsumexp(z, 0)
+        torch.logcumsumexp(z, 0)
         torch.linalg.eig(x)
     fallen = {row.overload: row for row in anychip.report().fallen}
-    assert fallen["atanh"].calls == 2
-    assert "complex" in fallen["atanh"].reason
+    assert fallen["_logcumsumexp"].calls == 2
+    assert "complex" in fallen["_logcumsumexp"].reason
     assert fallen["linalg_eig"].calls == 1
 
 
@@ -200,8 +200,8 @@ def test_registered_functions_are_made_once() -> None:
 
 def test_a_call_that_is_refused_is_not_counted_as_served() -> None:
     with anychip.using("portable"):
-        torch.atanh(torch.zeros(3, dtype=torch.complex64))
-        torch.atanh(torch.zeros(3))
-    (served,) = [row for row in anychip.report().served if row.overload == "atanh"]
-    (fallen,) = [row for row in anychip.report().fallen if row.overload == "atanh"]
+        torch.logcumsumexp(torch.zeros(3, dtype=torch.complex64), 0)
+        torch.logcumsumexp(torch.zeros(3), 0)
+    (served,) = [row for row in anychip.report().served if row.overload == "_logcumsumexp"]
+    (fallen,) = [row for row in anychip.report().fallen if row.overload == "_logcumsumexp"]
     assert (served.calls, fallen.calls) == (1, 1)
