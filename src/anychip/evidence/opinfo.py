@@ -60,7 +60,7 @@ def dtypes_of(name: str) -> tuple[torch.dtype, ...]:
     return tuple(
         dtype
         for dtype in DTYPES
-        if dtype in supported and exemption("skipped", entry.name, "sample", dtype) is None
+        if dtype in supported and exemption("skipped", entry.full_name, "sample", dtype) is None
     )
 
 
@@ -80,7 +80,7 @@ def trials(
     short has some of each. `limit` bounds the samples of each (None: all of them); `kinds` selects among
     `outcome.KINDS` (empty: all)."""
     entry = entry_of(name)
-    wanted = [kind for kind in (kinds or KINDS) if exemption("skipped", entry.name, kind, dtype) is None]
+    wanted = [kind for kind in (kinds or KINDS) if exemption("skipped", entry.full_name, kind, dtype) is None]
     makers = [maker(entry, dtype, limit, wanted) for maker in (_errors, _samples, _references)]
     while makers:
         for maker in list(makers):

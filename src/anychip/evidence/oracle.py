@@ -81,7 +81,7 @@ def told(entry: Any, kind: str, dtype: torch.dtype, inputs: Any, call: Call) -> 
         exact = _independent(entry, kind, inputs)
     pointwise = is_pointwise(entry) and kind != "gradient"
     first = inputs[0][0]
-    ties = exemption("ties", entry.name, kind, dtype) is not None and isinstance(first, torch.Tensor)
+    ties = exemption("ties", entry.full_name, kind, dtype) is not None and isinstance(first, torch.Tensor)
     return Trial(
         kind,
         summary(inputs),
@@ -92,8 +92,8 @@ def told(entry: Any, kind: str, dtype: torch.dtype, inputs: Any, call: Call) -> 
         pointwise=pointwise,
         scale=1.0 if pointwise else scale_of(inputs),
         source=first if ties else None,
-        undefined=exemption("undefined", entry.name, kind, dtype) is not None,
-        unsigned=exemption("magnitudes", entry.name, kind, dtype) is not None,
+        undefined=exemption("undefined", entry.full_name, kind, dtype) is not None,
+        unsigned=exemption("magnitudes", entry.full_name, kind, dtype) is not None,
     )
 
 
