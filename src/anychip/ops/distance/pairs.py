@@ -31,7 +31,8 @@ ZERO, ONE, TWO, LARGEST, BELOW, ABOVE = 0, 1, 2, 3, 4, 5
 def joined(total, difference, order, ORDER: tl.constexpr):
     """`total` with one more coordinate's difference."""
     if ORDER == 0:
-        result = total + (difference != 0).to(total.dtype)
+        unlike = tl.where(difference != 0, 1.0, 0.0).to(total.dtype)
+        result = total + tl.where(difference != difference, difference, unlike)
     elif ORDER == 1:
         result = total + tl.abs(difference)
     elif ORDER == 2:
