@@ -15,6 +15,15 @@ from .llvm_types import LLType, Val
 I1, I8, I16, I32, I64, PTR = (LLType(n) for n in ("i1", "i8", "i16", "i32", "i64", "ptr"))
 F16, F32, F64 = LLType("half"), LLType("float"), LLType("double")
 
+_INFINITY = {"half": (0x7FFF, 0x7C00), "float": (0x7FFF_FFFF, 0x7F80_0000)}
+"""Element type -> the bits without the sign, and those of infinity: above it are the NaNs."""
+
+_OF_ONESELF = {"une": "uno", "oeq": "ord", "ueq": "true", "one": "false"}
+"""What a comparison of a value with itself asks."""
+
+_WITH_NAN_TEST = ("uno", "ord", "one", "ueq")
+"""Comparisons that no single instruction makes without a test for NaN."""
+
 _FOLD = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
@@ -59,6 +68,8 @@ class LLModule:
         self.functions: dict[str, str] = {}
         self.metadata: list[str] = []
         self._strings: dict[bytes, str] = {}
+        self.nan_tests_of_integers = False
+        """Whether vectors are tested for NaN by their bits."""
 
     def declare(self, name: str, result: LLType | str, args: Sequence[LLType | str], attrs: str = "") -> None:
         """Declare external function `name` (without the `@`) unless it was already."""
@@ -344,7 +355,30 @@ class Builder:
 
     def fcmp(self, predicate: str, a: Val, b: Val) -> Val:
         a, b = self.unify(a, b)
+        if self.module.nan_tests_of_integers and a.lanes > 1 and a.type.element in _INFINITY:
+            predicate = _OF_ONESELF.get(predicate, predicate) if a.ref == b.ref else predicate
+            if predicate in _WITH_NAN_TEST:
+                return self._compare_after_nan_test(predicate, a, b)
         return self.raw(LLType("i1", a.lanes), f"fcmp {predicate} {a.type} {a.ref}, {b.ref}")
+
+    def _compare_after_nan_test(self, predicate: str, a: Val, b: Val) -> Val:
+        """`ord`, `uno`, `one` or `ueq`, with the tests for NaN made on the bits."""
+        nan = self._is_nan(a) if a.ref == b.ref else self.binary("or", self._is_nan(a), self._is_nan(b))
+        if predicate == "uno":
+            return nan
+        if predicate == "ueq":
+            return self.binary("or", self.raw(nan.type, f"fcmp oeq {a}, {b.ref}"), nan)
+        number = self.binary("xor", nan, self.int(1, nan.type))
+        if predicate == "ord":
+            return number
+        return self.binary("and", self.raw(nan.type, f"fcmp une {a}, {b.ref}"), number)
+
+    def _is_nan(self, a: Val) -> Val:
+        magnitude, infinity = _INFINITY[a.type.element]
+        bits = self.cast("bitcast", a, f"i{a.type.bits}")
+        return self.icmp(
+            "ugt", self.binary("and", bits, self.int(magnitude, bits.type)), self.int(infinity, bits.type)
+        )
 
     def select(self, cond: Val, a: Val, b: Val) -> Val:
         if cond.ref == "true":

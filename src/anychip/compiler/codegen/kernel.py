@@ -38,6 +38,7 @@ class KernelCode:
 def generate(func: Func, schedule: Schedule, target: Target, data_layout: str = "") -> KernelCode:
     """LLVM IR for one scheduled kernel."""
     module = LLModule(target.triple, data_layout)
+    module.nan_tests_of_integers = target.wrong_nan_tests
     b = Builder(module)
     arena = Val("%arena", PTR)
     context = Context(module, b, target, schedule.buffers, arena)

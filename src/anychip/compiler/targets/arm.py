@@ -45,6 +45,7 @@ def _microcontroller(cpu: str, *, triple: str = _BARE, vector_bits: int = 0, f64
         vector_registers=8 if vector_bits else 0,
         fma=True,
         f16_conversion=True,
+        wrong_nan_tests=vector_bits > 0,
         f64=f64,
         cache_bytes=MICROCONTROLLER_CACHE,
     )

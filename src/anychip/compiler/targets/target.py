@@ -12,9 +12,11 @@ class Target:
     `vector_bits` is the width of one vector register (0: no vector unit, scalars are used);
     `vector_registers` their number. The flags say whether the instruction exists, so that LLVM
     does not have to take it apart lane by lane. `truncating_masked_stores`: LLVM fuses a truncation into a
-    masked store, which LLVM 22 gets wrong for a constant mask of one lane. `scalable_bits`: the length that
-    scalable vector registers (SVE) are taken to have (0: they are not used). `f64`: double precision is in
-    hardware. `cache_bytes`: the cache of one core that what is used over and over should fit into.
+    masked store, which LLVM 22 gets wrong for a constant mask of one lane. `wrong_nan_tests`: LLVM 22 inverts
+    comparisons of floating vectors as if there were no NaN, so that tests for NaN must be of integers.
+    `scalable_bits`: the length that scalable vector registers (SVE) are taken to have (0: they are not
+    used). `f64`: double precision is in hardware. `cache_bytes`: the cache of one core that what is used
+    over and over should fit into.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Target:
     scale_by_power: bool = False
     table_lookup: bool = False
     truncating_masked_stores: bool = False
+    wrong_nan_tests: bool = False
     scalable_bits: int = 0
     f64: bool = True
     cache_bytes: int = 1 << 20
