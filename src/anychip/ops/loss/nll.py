@@ -10,10 +10,8 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
-from ..launch import Tiles, cdiv, compute_dtype, launch
+from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
 from ..memory.copy import COPY, fill_
-from ..pointwise import Pointwise
-from ..reduce.sums import SUM
 from ..registry import FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor
 
@@ -24,21 +22,47 @@ NONE, MEAN, TOTAL = 0, 1, 2
 
 
 @triton.jit
-def nll_kernel(losses, weights, source, target, weight, rows, classes, ignored, BLOCK: tl.constexpr):
-    """losses[r] = -w source[r, target[r]] and weights[r] = w, with w = weight[target[r]], 0 if ignored."""
-    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+def nll_kernel(
+    losses, weights, source, target, weight, rows, classes, ignored, SUMMED: tl.constexpr,
+    COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """losses[r] = -w source[r, target[r]] with w = weight[target[r]], 0 if ignored. SUMMED: losses and
+    weights get the sums over the rows of each program instead, and weights those of w."""
+    program = tl.program_id(0)
+    row = program.to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = row < rows
     label = tl.load(target + row, mask=inside, other=0).to(tl.int64)
     counted = inside & (label != ignored)
     known = (label >= 0) & (label < classes)
     tl.device_assert(known | (label == ignored), "target label out of range")
     mask = counted & known
-    value = tl.load(source + row * classes + label, mask=mask, other=0.0)
-    factor = tl.where(mask, 1.0, 0.0).to(losses.dtype.element_ty)
+    value = tl.load(source + row * classes + label, mask=mask, other=0.0).to(COMPUTE)
+    factor = tl.where(mask, 1.0, 0.0).to(COMPUTE)
     if weight is not None:
-        factor = tl.load(weight + label, mask=mask, other=0.0).to(losses.dtype.element_ty)
-    tl.store(losses + row, -factor * value.to(losses.dtype.element_ty), mask=inside)
-    tl.store(weights + row, factor, mask=inside)
+        factor = tl.load(weight + label, mask=mask, other=0.0).to(COMPUTE)
+    loss = tl.where(mask, -factor * value, 0.0)
+    if SUMMED:
+        tl.store(losses + program, tl.sum(loss, 0))
+        tl.store(weights + program, tl.sum(factor, 0))
+    else:
+        tl.store(losses + row, loss.to(losses.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def nll_total_kernel(result, total, losses, weights, count, MEAN: tl.constexpr, BLOCK: tl.constexpr):
+    """result = the sum of `losses`, for a mean divided by that of `weights`, which is `total`."""
+    lane = tl.arange(0, BLOCK)
+    loss = tl.zeros((BLOCK,), losses.dtype.element_ty)
+    weight = tl.zeros((BLOCK,), losses.dtype.element_ty)
+    for start in range(0, count, BLOCK):
+        loss += tl.load(losses + start + lane, mask=start + lane < count, other=0.0)
+        weight += tl.load(weights + start + lane, mask=start + lane < count, other=0.0)
+    summed = tl.sum(loss, 0)
+    whole = tl.sum(weight, 0)
+    if MEAN:
+        summed = summed / whole
+    tl.store(result, summed.to(result.dtype.element_ty))
+    tl.store(total, whole.to(total.dtype.element_ty))
 
 
 @triton.jit
@@ -58,13 +82,6 @@ def nll_backward_kernel(
         value = value / tl.load(total)
     tl.store(out + row * classes + label, value.to(out.dtype.element_ty), mask=mask)
 
-
-@triton.jit
-def quotient(x, y):
-    return x / y
-
-
-QUOTIENT = Pointwise(quotient)
 
 # ---- forward, backward ----------------------------------------------------------------------------
 
@@ -87,26 +104,25 @@ def nll_loss_forward(
     source, labels = _checked(self, target)
     rows, classes = source.shape
     compute = compute_dtype(self.dtype)
-    losses = torch.empty((rows,), dtype=compute, device=self.device)
-    weights = torch.empty((rows,), dtype=compute, device=self.device)
+    like = {"dtype": self.dtype, "device": self.device}
     block = TILES.on(self.device)["block"]
+    programs = cdiv(rows, block)
     factor = None if weight is None else weight.contiguous()
+    summed = reduction != NONE
+    if summed:
+        losses, weights = torch.empty((2, max(1, programs)), dtype=compute, device=self.device).unbind()
+    else:
+        losses, weights = torch.empty(target.shape, **like), None
     launch(
-        nll_kernel, cdiv(rows, block), losses, weights, source, labels, factor, rows, classes, ignore_index,
-        BLOCK=block, debug=True, sanitize_overflow=False,
+        nll_kernel, programs, losses, weights, source, labels, factor, rows, classes, ignore_index,
+        SUMMED=summed, COMPUTE=TRITON_DTYPES[compute], BLOCK=block, debug=True, sanitize_overflow=False,
     )  # fmt: skip
-    if reduction == NONE:
-        loss = COPY(
-            losses.view(target.shape), out=torch.empty(target.shape, dtype=self.dtype, device=self.device)
-        )
-        return loss, fill_(torch.empty((), dtype=self.dtype, device=self.device), 0)
-    result = torch.empty((), dtype=self.dtype, device=self.device)
-    sums = SUM(losses, None, False, compute=compute, result=compute)
-    total = SUM(weights, None, False, compute=compute, result=compute)
-    if reduction == MEAN:
-        sums = QUOTIENT(sums, total)
-    total_weight = COPY(total, out=torch.empty((), dtype=self.dtype, device=self.device))
-    return COPY(sums, out=result), total_weight
+    total = torch.empty((), **like)
+    if not summed:
+        return losses, fill_(total, 0)
+    result = torch.empty((), **like)
+    launch(nll_total_kernel, 1, result, total, losses, weights, programs, MEAN=reduction == MEAN, BLOCK=block)
+    return result, total
 
 
 def nll_loss_backward(
@@ -162,7 +178,7 @@ register(
             Overload("nll_loss_forward", nll_loss_forward, _samples, takes_out=False),
             Overload("nll_loss_backward", nll_loss_backward, _gradients),
         ),
-        kernels=(nll_kernel, nll_backward_kernel),
+        kernels=(nll_kernel, nll_total_kernel, nll_backward_kernel),
         dtypes=FLOATING,
         tiles=TILES,
         tolerance=2.0,

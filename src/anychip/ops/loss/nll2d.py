@@ -12,10 +12,9 @@ import triton.language as tl
 from ..errors import ArgumentError, NotServed
 from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
 from ..memory.copy import COPY, fill_
-from ..reduce.sums import SUM
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
-from .nll import QUOTIENT
+from .nll import nll_total_kernel
 from .pairs import MEAN, NONE, TOTAL
 
 TILES = Tiles(simt={"block": 256}, simd={"block": 1024})
@@ -25,10 +24,11 @@ TILES = Tiles(simt={"block": 256}, simd={"block": 1024})
 
 @triton.jit
 def nll2d_kernel(
-    losses, weights, source, target, weight, classes, positions, ignored, COMPUTE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    losses, weights, source, target, weight, classes, positions, ignored, SUMMED: tl.constexpr,
+    COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """losses[n, p] = -w source[n, target[n, p], p], weights[n, p] = w; both zero where ignored."""
+    """losses[n, p] = -w source[n, target[n, p], p], zero where ignored. SUMMED: losses and weights get the
+    sums over the positions of each program instead, and weights those of w."""
     image = tl.program_id(1).to(tl.int64)
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < positions
@@ -40,8 +40,13 @@ def nll2d_kernel(
     factor = tl.where(mask, 1.0, 0.0).to(COMPUTE)
     if weight is not None:
         factor = tl.load(weight + label, mask=mask, other=0.0).to(COMPUTE)
-    tl.store(losses + image * positions + at, -factor * value, mask=inside)
-    tl.store(weights + image * positions + at, factor, mask=inside)
+    loss = tl.where(mask, -factor * value, 0.0)
+    if SUMMED:
+        program = image * tl.num_programs(0) + tl.program_id(0)
+        tl.store(losses + program, tl.sum(loss, 0))
+        tl.store(weights + program, tl.sum(factor, 0))
+    else:
+        tl.store(losses + image * positions + at, loss.to(losses.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -95,23 +100,29 @@ def nll_loss2d_forward(
     """(loss, total weight) from log probabilities [images, classes, height, width]."""
     source, labels, images, classes, positions = _checked(self, target, weight)
     compute = compute_dtype(self.dtype)
-    losses = torch.empty(target.shape, dtype=compute, device=self.device)
-    weights = torch.empty(target.shape, dtype=compute, device=self.device)
+    like = {"dtype": self.dtype, "device": self.device}
     block = TILES.on(self.device)["block"]
+    blocks = cdiv(positions, block)
+    summed = reduction != NONE
+    if summed:
+        shares = torch.empty((2, max(1, blocks * images)), dtype=compute, device=self.device)
+        losses, weights = shares.unbind()
+    else:
+        losses, weights = torch.empty(target.shape, **like), None
     launch(
-        nll2d_kernel, (cdiv(positions, block), images), losses, weights, source, labels,
+        nll2d_kernel, (blocks, images), losses, weights, source, labels,
         None if weight is None else weight.contiguous(), classes, positions, ignore_index,
-        COMPUTE=TRITON_DTYPES[compute], BLOCK=block, debug=True, sanitize_overflow=False,
+        SUMMED=summed, COMPUTE=TRITON_DTYPES[compute], BLOCK=block, debug=True, sanitize_overflow=False,
     )  # fmt: skip
-    total_weight = torch.empty((), dtype=self.dtype, device=self.device)
-    if reduction == NONE:
-        loss = COPY(losses, out=torch.empty(target.shape, dtype=self.dtype, device=self.device))
-        return loss, fill_(total_weight, 0)
-    loss = SUM(losses, None, False, compute=compute, result=compute)
-    total = SUM(weights, None, False, compute=compute, result=compute)
-    if reduction == MEAN:
-        loss = QUOTIENT(loss, total)
-    return COPY(loss, out=torch.empty_like(total_weight)), COPY(total, out=total_weight)
+    total = torch.empty((), **like)
+    if not summed:
+        return losses, fill_(total, 0)
+    result = torch.empty((), **like)
+    launch(
+        nll_total_kernel, 1, result, total, losses, weights, blocks * images, MEAN=reduction == MEAN,
+        BLOCK=block,
+    )  # fmt: skip
+    return result, total
 
 
 def nll_loss2d_backward(
@@ -170,7 +181,7 @@ register(
             Overload("nll_loss2d_forward", nll_loss2d_forward, _samples, takes_out=False),
             Overload("nll_loss2d_backward", nll_loss2d_backward, _gradients),
         ),
-        kernels=(nll2d_kernel, nll2d_backward_kernel),
+        kernels=(nll2d_kernel, nll_total_kernel, nll2d_backward_kernel),
         dtypes=FLOATING,
         tiles=TILES,
         benchmarks=(Benchmark("nll_loss2d_forward", _large),),
