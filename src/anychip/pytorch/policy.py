@@ -13,12 +13,12 @@ from .errors import PolicyError
 
 logger = logging.getLogger(__name__)
 
-POLICIES = ("portable", "strict")
+POLICIES = ("portable", "strict", "auto")
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`name` is "portable" or "strict"; `only` and `exclude` hold operators, domains or overloads."""
+    """`name` is one of POLICIES; `only` and `exclude` hold operators, domains or overloads."""
 
     name: str
     only: frozenset[str] | None = None
@@ -34,14 +34,21 @@ def policy() -> Policy | None:
     return _current
 
 
+def registrations() -> Any:
+    """What is under PyTorch's overloads now, or None."""
+    return _registrations
+
+
 def enable(
     policy: str = "portable", *, only: Iterable[str] | None = None, exclude: Iterable[str] = ()
 ) -> None:
     """Let portable kernels serve PyTorch's operators, in place of any earlier policy.
 
     "portable": ours wherever there is one, the rest falls through to PyTorch and is counted with the
-    reason. "strict": a fall-through raises FallThroughError. `only` and `exclude` name operators,
-    domains or ATen overloads. Raises PolicyError for a name that is not known.
+    reason. "strict": a fall-through raises FallThroughError. "auto": ours where it is faster than
+    PyTorch's own on this chip for that dtype and class of sizes; what the tuning database does not know
+    is measured on the program's own first calls, for the number of threads that is set now. `only` and
+    `exclude` name operators, domains or ATen overloads. Raises PolicyError for a name that is not known.
     """
     if policy not in POLICIES:
         raise PolicyError(
@@ -84,6 +91,7 @@ def _apply(wanted: Policy | None) -> None:
     global _current, _registrations
     if wanted == _current:
         return
+    from .automatic.registration import AutomaticRegistrations
     from .dispatch import Registrations, selection, set_strict, unknown_names
 
     if wanted is None:
@@ -98,10 +106,11 @@ def _apply(wanted: Policy | None) -> None:
                 "`anychip ops` lists those that exist"
             )
         selected = selection(wanted.only, wanted.exclude)
-        if _registrations is None or _registrations.selected != selected:
+        kind = AutomaticRegistrations if wanted.name == "auto" else Registrations
+        if type(_registrations) is not kind or _registrations.selected != selected:
             if _registrations is not None:
                 _registrations.remove()
-            _registrations = Registrations(selected)
+            _registrations = kind(selected)
         set_strict(wanted.name == "strict")
     _current = wanted
     logger.info("policy: %s", wanted.name if wanted else "PyTorch's own operators")

@@ -1,11 +1,14 @@
-"""What ran since the start, or since the last reset: operators with calls, time and kernels, and what
-fell through to PyTorch. The dispatcher's statistics flow in, a printable report flows out."""
+"""What ran since the start, or since the last reset: operators with calls, time and kernels, what fell
+through to PyTorch, and what the policy "auto" chose. The dispatcher's statistics and the choices in force
+flow in, a printable report flows out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from . import statistics
+from .automatic.registration import AutomaticRegistrations
+from .policy import registrations
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,24 @@ class FallThroughRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceRow:
+    """Who serves a class of calls of an overload under "auto", and why: "native", "ours", or "open" while it
+    is being measured. `signature` is the class, empty where the whole overload is left to PyTorch."""
+
+    overload: str
+    signature: str
+    choice: str
+    reason: str
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """Rows by time, largest first, and fall-throughs by calls."""
+    """Rows by time, largest first, fall-throughs by calls, and the choices of the policy "auto"."""
 
     served: tuple[ServedRow, ...]
     fallen: tuple[FallThroughRow, ...]
+    choices: tuple[ChoiceRow, ...] = ()
 
     @property
     def calls(self) -> int:
@@ -55,6 +71,14 @@ class Report:
             lines.append(f"fell through: {fallen.overload} x{fallen.calls} ({fallen.reason})")
         if not self.fallen:
             lines.append("fell through: nothing")
+        for row in self.choices:
+            if row.signature:
+                lines.append(
+                    f"auto: {row.overload} {row.signature}: {row.choice} x{row.calls} ({row.reason})"
+                )
+        left = sum(not row.signature for row in self.choices)
+        if left:
+            lines.append(f"auto: {left} overloads are PyTorch's own throughout")
         return "\n".join(lines)
 
 
@@ -77,4 +101,18 @@ def report(*, reset: bool = False) -> Report:
     )
     if reset:
         statistics.reset()
-    return Report(served, fallen)
+    return Report(served, fallen, _choices())
+
+
+def _choices() -> tuple[ChoiceRow, ...]:
+    """What "auto" chose since it was enabled; nothing under another policy."""
+    current = registrations()
+    if not isinstance(current, AutomaticRegistrations):
+        return ()
+    rows = [
+        ChoiceRow(chooser.name, c.signature, c.verdict or "open", c.reason or "being measured", c.calls)
+        for chooser in current.choosers
+        for c in list(chooser.classes.values())
+    ]
+    rows += [ChoiceRow(name, "", "native", reason, 0) for name, reason in current.left.items()]
+    return tuple(sorted(rows, key=lambda row: (-row.calls, row.overload)))

@@ -1,0 +1,270 @@
+"""The choice between PyTorch's kernel and ours for the calls of one overload. Flows in: calls. Flows out:
+results of one of the two; choices are found in the database, or measured on the calls themselves.
+
+A functional overload and its in-place and `out=` variants share one `Chooser`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ...ops.registry import Operator
+from ...ops.schemas import overload_of
+from ..observation import draws_random_numbers
+from .judge import Judge, times
+from .signature import class_of, dtype_name, exact, tensors_of
+from .trial import NATIVE, OURS, Trial
+
+_log = logging.getLogger(__name__)
+
+Function = Callable[..., Any]
+
+KEPT = 4096
+"""Exact signatures that one overload remembers; beyond, it forgets them all and begins anew."""
+PATIENCE = 128
+"""Calls in a row that went to PyTorch after which an overload that never ran ours is given back."""
+AGAIN = 200
+"""Calls after which a choice that was measured on a crowded machine is measured once more."""
+WATCHFUL = frozenset({"linalg", "convolution", "attention"})
+"""Domains that are never given back: their calls tell when a program begins to work on other sizes."""
+
+
+@dataclass(slots=True)
+class Choice:
+    """Who serves a class of calls, and why. `verdict` is empty while `trial` is under way."""
+
+    signature: str
+    elements: int
+    verdict: str = ""
+    reason: str = ""
+    trial: Trial = field(default_factory=Trial)
+    calls: int = 0
+    again: int = -1
+    """The number of calls after which a verdict found on a crowded machine is looked into once more."""
+
+
+class Chooser:
+    """State of one functional overload on one device. `limit`: tensors smaller than this go to PyTorch
+    without a look; `left`: such calls in a row until the overload is given back."""
+
+    __slots__ = (
+        "classes", "clock", "crowded", "judge", "left", "limit", "name", "operator", "reason", "rest",
+        "table", "wake",
+    )  # fmt: skip
+
+    def __init__(self, name: str, operator: Operator):
+        self.name = name
+        self.operator = operator
+        self.table: dict[Any, Choice] = {}
+        self.classes: dict[str, Choice] = {}
+        self.judge: Judge | None = None
+        self.limit = 0
+        self.left = PATIENCE
+        self.reason = ""
+        self.clock: Callable[[], float] = time.perf_counter
+        self.crowded: Callable[[], bool] = _never
+        self.rest: Callable[[Chooser], None] = _nothing
+        self.wake: Callable[[], None] = _nothing
+
+    def begin(self, judge: Judge, clock: Callable[[], float]) -> str:
+        """Forget all choices and take what `judge` knows. Returns why the overload is left to PyTorch
+        altogether, "" if it is not."""
+        self.judge, self.clock = judge, clock
+        self.table.clear()
+        self.classes.clear()
+        self.left = PATIENCE
+        self.limit = judge.limit(self.name)
+        self.reason = judge.hopeless(self.name)
+        if always_random(self.name) and not judge.has_ours(self.name):
+            self.reason = "draws random numbers: a trial would mix two streams"
+        return self.reason
+
+    def idle(self) -> None:
+        """Many calls in a row went to PyTorch: give the overload back, if ours is no choice of it."""
+        self.left = PATIENCE
+        if self.operator.domain not in WATCHFUL and not any(
+            choice.verdict == OURS for choice in self.classes.values()
+        ):
+            self.rest(self)
+
+    def settle(self, key: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Choice:
+        """The choice for a call whose exact signature is new."""
+        judge = self.judge
+        assert judge is not None
+        if torch.are_deterministic_algorithms_enabled():
+            return Choice("", 0, NATIVE, "deterministic algorithms are asked for: nothing is tried")
+        signature = class_of(arguments, keywords, written(self.name))
+        choice = self.classes.get(signature)
+        if choice is None:
+            choice = self._first(judge, signature, arguments, keywords)
+            self.classes[signature] = choice
+            self.wake()
+        if len(self.table) >= KEPT:
+            self.table.clear()
+        self.table[key] = choice
+        return choice
+
+    def _first(
+        self, judge: Judge, signature: str, arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> Choice:
+        tensors = tensors_of(arguments)
+        largest = max(tensors, key=torch.Tensor.numel, default=None)
+        elements = 0 if largest is None else largest.numel()
+        verdict, reason = judge.known(self.name, self.operator, signature)
+        if not verdict and draws_random_numbers(overload_of(self.name), arguments, keywords):
+            verdict, reason = NATIVE, "draws random numbers: a trial would mix two streams"
+        if not verdict and largest is not None:
+            reason = judge.presumed(self.name, dtype_name(largest.dtype), elements)
+            verdict = NATIVE if reason else ""
+        return Choice(signature, elements, verdict, reason)
+
+    def decide(self, choice: Choice) -> None:
+        """A trial has ended: take its verdict and keep it."""
+        assert self.judge is not None
+        seconds = choice.trial.seconds()
+        choice.verdict = choice.trial.verdict
+        choice.reason = f"measured: {times(seconds)}"
+        if choice.trial.disturbed:
+            choice.reason += ", on a crowded machine"
+            choice.again = choice.calls + AGAIN
+            return
+        self.judge.keep(self.name, self.operator, choice.signature, choice.verdict, choice.elements, seconds)
+        _log.debug("%s %s: %s (%s)", self.name, choice.signature, choice.verdict, choice.reason)
+
+    def refuse(self, arguments: tuple[Any, ...], keywords: dict[str, Any], reason: str) -> None:
+        """Ours does not serve a call: PyTorch's own takes all of its class."""
+        out = written(self.name)
+        choice = self.table.get(exact(arguments, keywords, out))
+        if choice is None:
+            return
+        choice.verdict = choice.trial.verdict = NATIVE
+        choice.reason = f"not served: {reason}"
+
+
+@functools.cache
+def always_random(name: str) -> bool:
+    """Whether every call of an overload draws from PyTorch's generator."""
+    return draws_random_numbers(overload_of(name), (), {})
+
+
+@functools.cache
+def written(name: str) -> frozenset[str]:
+    """Keywords of an overload's `out=` variants that name results."""
+    packet = getattr(torch.ops.aten, name.partition(".")[0])
+    return frozenset(
+        argument.name
+        for overload in packet.overloads()
+        for argument in getattr(packet, overload)._schema.arguments
+        if argument.is_out
+    )
+
+
+def _never() -> bool:
+    """Nobody looks whether the machine is crowded."""
+    return False
+
+
+def _nothing(*_: Any) -> None:
+    """Nobody listens."""
+
+
+# ---- the registered function ----------------------------------------------------------------------
+
+
+def choosing(
+    chooser: Chooser, ours: Function, native: Function, tensors: tuple[int, ...] | None, arity: int
+) -> Function:
+    """The function to register for a variant. `tensors` are the positions of its tensor arguments, None
+    where it takes lists of them; `arity` is the number of its arguments. `native` takes the arguments as
+    they come."""
+    table, out = chooser.table, written(chooser.name)
+
+    def chosen(*arguments: Any, **keywords: Any) -> Any:
+        key = exact(arguments, keywords, out)
+        try:
+            choice = table.get(key) or chooser.settle(key, arguments, keywords)
+        except TypeError:  # an argument that cannot be looked up
+            return native(*arguments, **keywords)
+        choice.calls += 1
+        if choice.calls == choice.again:
+            choice.trial, choice.verdict = Trial(), ""
+        verdict = choice.verdict
+        if verdict == OURS:
+            chooser.left = PATIENCE
+            return ours(*arguments, **keywords)
+        if verdict == NATIVE:
+            chooser.left -= 1
+            if chooser.left <= 0:
+                chooser.idle()
+            return native(*arguments, **keywords)
+        return tried(choice, arguments, keywords)
+
+    def tried(choice: Choice, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        trial, clock = choice.trial, chooser.clock
+        chooser.left = PATIENCE
+        candidate = trial.turn()
+        function = ours if candidate == OURS else native
+        start = clock()
+        result = function(*arguments, **keywords)
+        if trial.add(candidate, clock() - start, chooser.crowded()):
+            chooser.decide(choice)
+        return result
+
+    return _for_small(chooser, native, chosen, tensors, arity)
+
+
+def _for_small(
+    chooser: Chooser, native: Function, chosen: Function, tensors: tuple[int, ...] | None, arity: int
+) -> Function:
+    """`chosen`, passed by where all tensors are small. The commonest signatures have a form of their own:
+    this is all that a small call pays."""
+    if tensors == (0,):
+
+        def one(*arguments: Any, **keywords: Any) -> Any:
+            if arguments[0].numel() < chooser.limit:
+                chooser.left -= 1
+                if chooser.left <= 0:
+                    chooser.idle()
+                return native(*arguments, **keywords)
+            return chosen(*arguments, **keywords)
+
+        return one
+    if tensors and arity <= 3:
+
+        def few(*arguments: Any, **keywords: Any) -> Any:
+            limit = chooser.limit
+            for x in arguments:  # a number may stand for a tensor
+                if isinstance(x, torch.Tensor) and x.numel() >= limit:
+                    return chosen(*arguments, **keywords)
+            chooser.left -= 1
+            if chooser.left <= 0:
+                chooser.idle()
+            return native(*arguments, **keywords)
+
+        return few
+
+    def several(*arguments: Any, **keywords: Any) -> Any:
+        limit = chooser.limit
+        given = (
+            tensors_of(arguments)
+            if tensors is None
+            else [arguments[k] for k in tensors if k < len(arguments)]
+        )
+        for x in given:
+            if isinstance(x, torch.Tensor) and x.numel() >= limit:
+                return chosen(*arguments, **keywords)
+        if not given:
+            return chosen(*arguments, **keywords)
+        chooser.left -= 1
+        if chooser.left <= 0:
+            chooser.idle()
+        return native(*arguments, **keywords)
+
+    return several

@@ -1,0 +1,112 @@
+"""What is known of overloads before a program runs: the tuning database of the chip, and the defaults of
+its level of instruction sets. Flows in: an overload and a class of arguments. Flows out: a choice with its
+reason, or none."""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import torch
+
+from ...ops.registry import Operator
+from ...tuning import chip, defaults
+from ...tuning.database import Database
+from ...tuning.defaults import HOPELESS, Defaults
+from ...tuning.entry import CHOICE, Entry
+from ...tuning.size_class import exponent
+from . import sources
+from .trial import NATIVE, OURS
+
+SMALL = 2048
+"""Elements below which a launch costs more than PyTorch's kernel takes: nothing is tried, unless the
+database has an entry of that size."""
+
+
+@dataclass(slots=True)
+class Judge:
+    """`database` and `defaults` of one device."""
+
+    database: Database
+    defaults: Defaults
+    _smallest: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        smallest: dict[str, int] = defaultdict(lambda: 1 << 62)
+        for entry in self.database.entries(CHOICE):
+            elements = entry.values.get("elements")
+            if entry.values.get("choice") == OURS and type(elements) is int:
+                smallest[entry.subject] = min(smallest[entry.subject], elements)
+        self._smallest = dict(smallest)
+
+    def known(self, overload: str, operator: Operator, signature: str) -> tuple[str, str]:
+        """The choice that the database holds, and what was measured; ("", "") where it holds none."""
+        entry = self.database.find(CHOICE, overload, signature, sources.digest(operator))
+        choice = entry.values.get("choice") if entry else None
+        if entry is None or choice not in (NATIVE, OURS):
+            return "", ""
+        return str(choice), f"tuning database: {times(entry.seconds)}"
+
+    def presumed(self, overload: str, dtype: str, elements: int) -> str:
+        """Why ours is not worth a try, by the shipped defaults; "" if it is."""
+        ratio = self.defaults.ratio(overload, dtype, exponent(elements))
+        if ratio is None or ratio >= HOPELESS:
+            return ""
+        return f"defaults of {self.defaults.level}: ours takes {1 / ratio:.1f} times as long"
+
+    def hopeless(self, overload: str) -> str:
+        """Why an overload is left to PyTorch altogether, by the shipped defaults; "" if it is not."""
+        if overload in self._smallest or not self.defaults.hopeless(overload):
+            return ""
+        return f"defaults of {self.defaults.level}: ours was slower at every size"
+
+    def has_ours(self, overload: str) -> bool:
+        """Whether ours was ever found faster on this chip."""
+        return overload in self._smallest
+
+    def limit(self, overload: str) -> int:
+        """Elements below which PyTorch's own is taken without a look."""
+        measured = self.defaults.ratios.get(overload, {})
+        worth = [e for sizes in measured.values() for e, ratio in sizes.items() if ratio >= HOPELESS]
+        limit = max(SMALL, 1 << max(0, min(worth) - 2)) if worth else SMALL
+        return min(limit, self._smallest.get(overload, limit))
+
+    def keep(
+        self, overload: str, operator: Operator, signature: str, choice: str, elements: int,
+        seconds: dict[str, float],
+    ) -> None:  # fmt: skip
+        """Write a choice that was measured into the database."""
+        self.database.put(self.entry(overload, operator, signature, choice, elements, seconds))
+
+    def entry(
+        self, overload: str, operator: Operator, signature: str, choice: str, elements: int,
+        seconds: dict[str, float],
+    ) -> Entry:  # fmt: skip
+        """A choice as an entry of the database."""
+        return Entry(
+            kind=CHOICE,
+            subject=overload,
+            signature=signature,
+            source=sources.digest(operator),
+            chip=self.database.chip,
+            values={"choice": choice, "elements": elements},
+            seconds={name: float(f"{value:.4g}") for name, value in seconds.items()},
+            made=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        )
+
+
+def times(seconds: dict[str, float] | object) -> str:
+    """Two times as text, in microseconds."""
+    if not isinstance(seconds, dict) or NATIVE not in seconds or OURS not in seconds:
+        return "measured"
+    return f"{seconds[OURS] * 1e6:.1f} us ours, {seconds[NATIVE] * 1e6:.1f} us PyTorch's"
+
+
+def judge(device_type: str = "cpu") -> Judge:
+    """What is known of this machine's processor, or of its accelerator."""
+    if device_type == "cpu":
+        return Judge(Database(chip.identify(torch.get_num_threads()).key), defaults.load(chip.level()))
+    module = torch.get_device_module(device_type)
+    named = getattr(module, "get_device_name", lambda index: device_type)(0)
+    return Judge(Database(chip.ChipIdentity(str(named), device_type, 1).key), Defaults())

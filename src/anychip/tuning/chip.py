@@ -1,0 +1,58 @@
+"""Whose measurements these are: processor, its features, and how many threads ran. Flows in: the host as
+the system and LLVM describe it. Flows out: an identity that another machine does not share."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from dataclasses import dataclass
+
+from .. import chips
+from ..compiler.targets.host import host
+
+LEVELS: tuple[tuple[str, str, int], ...] = (
+    ("x86-64-v4", "x86_64", 512),
+    ("x86-64-v3", "x86_64", 256),
+    ("aarch64", "aarch64", 128),
+)
+"""Levels of instruction sets, the highest first: name, instruction set, bits of a vector at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChipIdentity:
+    """`model` is the processor's name, `digest` one of its instructions and caches, `threads` how many
+    threads kernels run on."""
+
+    model: str
+    digest: str
+    threads: int
+
+    @property
+    def key(self) -> str:
+        """The identity as one word, fit for a file's name."""
+        name = re.sub(r"[^a-z0-9]+", "-", self.model.lower()).strip("-") or "unknown"
+        return f"{name[:40]}-{self.digest}-t{self.threads}"
+
+
+def identify(threads: int) -> ChipIdentity:
+    """The identity of this machine when kernels run on `threads` threads."""
+    target = host()
+    model, caches = _described()
+    facts = f"{target.triple};{target.cpu};{target.features};{caches}"
+    return ChipIdentity(model or target.cpu, hashlib.sha256(facts.encode()).hexdigest()[:12], threads)
+
+
+def level() -> str:
+    """The highest level of `LEVELS` that this machine reaches; empty where it reaches none."""
+    target = host()
+    for name, isa, bits in LEVELS:
+        if target.isa == isa and target.vector_bits >= bits:
+            return name
+    return ""
+
+
+@functools.cache
+def _described() -> tuple[str, tuple[int, ...]]:
+    described = chips.detect_host()
+    return described.model, tuple(cache.size_bytes for cache in described.caches)

@@ -1,0 +1,9 @@
+"""Errors of the tuning database."""
+
+from __future__ import annotations
+
+from ..errors import AnychipError
+
+
+class TuningError(AnychipError):
+    """A file of measurements that was to be read or written cannot be."""

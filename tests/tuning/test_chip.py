@@ -1,0 +1,71 @@
+"""Whose measurements are whose: processors, threads and instruction sets are told apart; shipped defaults."""
+
+from __future__ import annotations
+
+import json
+import logging
+from importlib import resources
+
+import pytest
+
+from anychip.compiler.targets.host import host
+from anychip.tuning import chip, crowd, defaults
+from anychip.tuning.defaults import Defaults
+
+
+def test_threads_and_features_make_other_chips(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = chip.identify(2)
+    assert two.key != chip.identify(1).key
+    assert two == chip.identify(2)
+    if host().isa == "x86_64" and host().vector_bits > 128:
+        before = chip.level()
+        monkeypatch.setenv("ANYCHIP_TARGET_FEATURES", "-avx2")
+        assert chip.identify(2).key != two.key
+        assert chip.level() == "" != before
+
+
+def test_levels_are_told_by_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    if host().isa != "x86_64" or host().vector_bits < 512:
+        pytest.skip("the machine has no AVX-512")
+    assert chip.level() == "x86-64-v4"
+    monkeypatch.setenv("ANYCHIP_TARGET_FEATURES", "-avx512f")
+    assert chip.level() == "x86-64-v3"
+
+
+def test_a_key_is_fit_for_a_file_name() -> None:
+    assert chip.ChipIdentity("A/B (R) 3 GHz", "12ab", 4).key == "a-b-r-3-ghz-12ab-t4"
+
+
+def test_runnable_threads_are_read() -> None:
+    assert crowd.runnable(b"0.20 0.18 0.12 13/80 11206\n") == 13
+    assert crowd.crowded() in (True, False)
+
+
+def test_defaults_only_ever_rule_out() -> None:
+    known = Defaults(
+        "level", "machine", {"exp": {"float32": {10: 0.5, 20: 0.8}}, "sin": {"float32": {20: 2.0}}}
+    )
+    assert known.hopeless("exp")
+    assert not known.hopeless("sin")
+    assert not known.hopeless("log")
+    assert known.ratio("exp", "float32", 11) == 0.5
+    assert known.ratio("exp", "float32", 15) is None
+    assert known.ratio("exp", "float64", 10) is None
+
+
+@pytest.mark.parametrize("level", [name for name, *_ in chip.LEVELS])
+def test_shipped_defaults_can_be_read(level: str) -> None:
+    file = resources.files("anychip.tuning") / "levels" / f"{level}.json"
+    document = json.loads(file.read_text(encoding="utf-8"))
+    loaded = defaults.load(level)
+    assert loaded.level == level
+    assert set(loaded.ratios) == set(document["ratios"])
+    assert bool(loaded.machine) == bool(loaded.ratios)
+
+
+def test_defaults_of_another_format_are_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ValueError, match="format"):
+        defaults._checked("level", {"format": 99, "level": "level"})
+    with caplog.at_level(logging.WARNING):
+        assert defaults.load("no-such-level").ratios == {}
+    assert not caplog.records
