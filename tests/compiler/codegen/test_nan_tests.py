@@ -1,4 +1,4 @@
-"""Comparisons whose tests for NaN are made on the bits, for targets where LLVM gets those of vectors wrong."""
+"""Comparisons whose tests for NaN are made on the bits, where LLVM gets those of vectors wrong."""
 
 from __future__ import annotations
 
