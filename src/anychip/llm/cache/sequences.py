@@ -5,6 +5,7 @@ the other."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -130,7 +131,7 @@ def unpad_sequences(padded: torch.Tensor, starts: torch.Tensor, rows: int) -> to
 
 def _pad_reference(rows: torch.Tensor, starts: torch.Tensor, longest: int, fill: float = 0.0) -> torch.Tensor:
     bounds = starts.tolist()
-    parts = [rows[a:b][:longest] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    parts = [rows[a:b][:longest] for a, b in pairwise(bounds)]
     return torch.stack(
         [torch.cat([part, part.new_full((longest - len(part), rows.shape[1]), fill)]) for part in parts]
     )

@@ -79,13 +79,16 @@ def gather_rows_kernel(out, x, order, width, sharing, BLOCK: tl.constexpr):
 
 @triton.jit
 def combine_rows_kernel(out, rows, places, weights, width, k, BLOCK: tl.constexpr):
-    """out[token] = sum over slots of weights[token, slot] rows[places[token, slot]]; weights None are 1."""
+    """out[token] = sum over slots of weights[token, slot] rows[places[token, slot]]; weights None are 1, and
+    places None the order of tokens and slots."""
     token = tl.program_id(1).to(tl.int64)
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mask = lane < width
     total = tl.zeros((BLOCK,), tl.float32)
     for slot in range(k):
-        source = tl.load(places + token * k + slot).to(tl.int64)
+        source = token * k + slot
+        if places is not None:
+            source = tl.load(places + source).to(tl.int64)
         value = tl.load(rows + source * width + lane, mask=mask, other=0.0).to(tl.float32)
         if weights is not None:
             value *= tl.load(weights + token * k + slot).to(tl.float32)
@@ -239,6 +242,19 @@ def moe_unpermute(rows: torch.Tensor, places: torch.Tensor, weights: torch.Tenso
     return Unpermute.apply(rows, places, weights)
 
 
+def moe_sum(rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """The sum over a token's experts of [tokens, k, width], times weights [tokens, k] where there are any,
+    added in float32. Gives [tokens, width]. Raises ArgumentError."""
+    if rows.ndim != 3 or (weights is not None and weights.shape != rows.shape[:2]):
+        raise ArgumentError(f"moe_sum: expected rows [tokens, k, width], got {tuple(rows.shape)}")
+    tokens, k, width = rows.shape
+    out = torch.empty((tokens, width), dtype=rows.dtype, device=rows.device)
+    grid, block = _grid(width, tokens, rows.device)
+    given = None if weights is None else weights.contiguous()
+    launch(combine_rows_kernel, grid, out, rows.contiguous(), None, given, width, k, BLOCK=block)
+    return out
+
+
 # ---- records --------------------------------------------------------------------------------------
 
 
@@ -280,6 +296,15 @@ def _unpermute_reference(rows: torch.Tensor, places: torch.Tensor, weights: torc
     return (rows[places.long()] * weights[..., None]).sum(1)
 
 
+def _sum_reference(rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    return (rows if weights is None else rows * weights[..., None]).sum(1)
+
+
+def _sum_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    yield Sample((tensor((5, 2, 7), dtype),))
+    yield Sample((tensor((3, 20, 150), dtype).transpose(0, 1), tensor((20, 3), dtype, 0, 1)))
+
+
 def _align_samples(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((routes(5, 2, 4), 4, 4))
     yield Sample((routes(300, 2, 9, torch.int64), 9, 16))
@@ -303,6 +328,7 @@ register(
         (count_kernel, place_kernel), dtypes=(torch.float32,),
     )
 )  # fmt: skip
+register(Fused("moe_sum", "moe", moe_sum, _sum_reference, _sum_samples, (combine_rows_kernel,)))
 register(
     Fused(
         "moe_permute", "moe", moe_permute, _permute_reference, _permute_samples,

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
 
@@ -50,6 +53,47 @@ def topk_softmax_kernel(
     if RENORMALIZE:
         total = tl.sum(chosen, 0)
     tl.store(weights + token * k + slot, chosen / total, mask=slot < k)
+    tl.store(ids + token * k + slot, numbers, mask=slot < k)
+
+
+@triton.jit
+def sigmoid(x):
+    """1 / (1 + exp(-x))."""
+    return 1.0 / (1.0 + tl.exp(-x))
+
+
+@triton.jit
+def softplus_sqrt(x):
+    """The root of log(1 + exp(x)), without overflow."""
+    return tl.sqrt(tl.maximum(x, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(x))))
+
+
+@triton.jit
+def topk_scores_kernel(
+    weights, ids, logits, bias, experts, k, factor,
+    SCORE: tl.constexpr, RENORMALIZE: tl.constexpr, BLOCK: tl.constexpr, SLOTS: tl.constexpr,
+):  # fmt: skip
+    """The k largest SCOREs of one token, chosen after adding the bias."""
+    token = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
+    slot = tl.arange(0, SLOTS)
+    inside = lane < experts
+    score = SCORE(tl.load(logits + token * experts + lane, mask=inside, other=0.0).to(tl.float32))
+    left = score
+    if bias is not None:
+        left += tl.load(bias + lane, mask=inside, other=0.0).to(tl.float32)
+    left = tl.where(inside, left, -float("inf"))
+    chosen = tl.zeros((SLOTS,), tl.float32)
+    numbers = tl.zeros((SLOTS,), tl.int32)
+    for turn in range(k):
+        _, place = first_largest(left, lane, BLOCK)
+        value = tl.sum(tl.where(lane == place, score, 0.0), 0)
+        chosen = tl.where(slot == turn, value, chosen)
+        numbers = tl.where(slot == turn, place, numbers)
+        left = tl.where(lane == place, -float("inf"), left)
+    if RENORMALIZE:
+        chosen = chosen / (tl.sum(chosen, 0) + 1e-20)
+    tl.store(weights + token * k + slot, chosen * factor, mask=slot < k)
     tl.store(ids + token * k + slot, numbers, mask=slot < k)
 
 
@@ -126,6 +170,44 @@ def topk_softmax(logits: torch.Tensor, k: int, renormalize: bool = True) -> tupl
     return weights, ids
 
 
+def _topk_scores(
+    score: Any, logits: torch.Tensor, k: int, bias: torch.Tensor | None, renormalize: bool, factor: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    name = f"topk_{score.__name__}"
+    fits = logits.ndim == 2 and 1 <= k <= logits.shape[1]
+    if not fits or (bias is not None and bias.shape != logits.shape[1:]):
+        raise ArgumentError(
+            f"{name}: expected logits [tokens, experts], k up to the experts and a bias [experts], got "
+            f"{tuple(logits.shape)} and {k}"
+        )
+    weights, ids = _results(logits, k)
+    experts = logits.shape[1]
+    launch(
+        topk_scores_kernel, logits.shape[0], weights, ids, logits.contiguous(),
+        None if bias is None else bias.contiguous(), experts, k, factor, label=score.__name__,
+        SCORE=score, RENORMALIZE=renormalize, BLOCK=power_of_two(experts), SLOTS=power_of_two(k),
+    )  # fmt: skip
+    return weights, ids
+
+
+def topk_sigmoid(
+    logits: torch.Tensor, k: int, bias: torch.Tensor | None = None, renormalize: bool = True,
+    factor: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """The k best experts by sigmoid(logits) + bias; weights are the sigmoids alone, which sum to one with
+    `renormalize`, times `factor`. logits [tokens, experts], bias [experts]; gives float32 and int32
+    [tokens, k]. Raises ArgumentError."""
+    return _topk_scores(sigmoid, logits, k, bias, renormalize, factor)
+
+
+def topk_softplus_sqrt(
+    logits: torch.Tensor, k: int, bias: torch.Tensor | None = None, renormalize: bool = True,
+    factor: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """`topk_sigmoid` with the root of softplus as score (DeepSeek-V4). Raises ArgumentError."""
+    return _topk_scores(softplus_sqrt, logits, k, bias, renormalize, factor)
+
+
 def grouped_topk(
     logits: torch.Tensor, k: int, groups: int, groups_kept: int, bias: torch.Tensor | None = None,
     renormalize: bool = True, factor: float = 1.0,
@@ -182,6 +264,22 @@ def _grouped_reference(
     return factor * (weights / weights.sum(-1, keepdim=True) if renormalize else weights), ids
 
 
+def _scores_reference(
+    score: Callable[[torch.Tensor], torch.Tensor], logits: torch.Tensor, k: int,
+    bias: torch.Tensor | None = None, renormalize: bool = True, factor: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    scores = score(logits)
+    ranked = scores if bias is None else scores + bias
+    ids = ranked.sort(dim=-1, descending=True, stable=True).indices[:, :k]
+    weights = scores.gather(-1, ids)
+    return factor * (weights / weights.sum(-1, keepdim=True) if renormalize else weights), ids
+
+
+def _scores_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    yield Sample((tensor((5, 7), dtype), 3))
+    yield Sample((tensor((64, 9), dtype).t(), 6, tensor((64,), torch.float32, -0.3, 0.3), False, 2.5))
+
+
 def _softmax_samples(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((5, 7), dtype), 3))
     yield Sample((tensor((128, 9), dtype).t(), 8, False))
@@ -197,6 +295,16 @@ def _grouped_samples(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Fused("topk_softmax", "moe", topk_softmax, _softmax_reference, _softmax_samples, (topk_softmax_kernel,))
 )
+for _function, _score in (
+    (topk_sigmoid, torch.sigmoid),
+    (topk_softplus_sqrt, lambda x: F.softplus(x).sqrt()),
+):
+    register(
+        Fused(
+            _function.__name__, "moe", _function, functools.partial(_scores_reference, _score),
+            _scores_samples, (topk_scores_kernel,),
+        )
+    )  # fmt: skip
 register(
     Fused("grouped_topk", "moe", grouped_topk, _grouped_reference, _grouped_samples, (grouped_topk_kernel,))
 )

@@ -103,14 +103,15 @@ def norm_rotary_kernel(
 @triton.jit
 def rotary_fp8_kernel(
     out, scales, x, cosines, sines, positions, heads, width, start, half, group, groups, direction,
-    LARGEST: tl.constexpr, INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr, GROUPS: tl.constexpr,
+    LARGEST: tl.constexpr, NORM: tl.constexpr, INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
+    GROUPS: tl.constexpr,
 ):  # fmt: skip
     """One head of one token, rotated, as 8-bit floats with a scale for each group of its elements."""
     row = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, BLOCK)
     position = tl.load(positions + row // heads).to(tl.int64)
     value = turned_head(
-        x, row * width, None, cosines, sines, position, width, start, half, 0.0, direction, False,
+        x, row * width, None, cosines, sines, position, width, start, half, 0.0, direction, NORM,
         INTERLEAVED, BLOCK,
     )  # fmt: skip
     mine = lane // group
@@ -225,7 +226,8 @@ def rotary_quantize_fp8(
     launch(
         rotary_fp8_kernel, tokens * heads, out, scales, x.contiguous(), cos.contiguous(), sin.contiguous(),
         positions.contiguous(), heads, width, start, cos.shape[1], group, groups, -1.0 if inverse else 1.0,
-        LARGEST=LARGEST, INTERLEAVED=interleaved, BLOCK=power_of_two(width), GROUPS=power_of_two(groups),
+        LARGEST=LARGEST, NORM=False, INTERLEAVED=interleaved, BLOCK=power_of_two(width),
+        GROUPS=power_of_two(groups),
     )  # fmt: skip
     return out, scales
 

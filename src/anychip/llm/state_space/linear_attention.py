@@ -1,7 +1,7 @@
 """Attention without a softmax, whose memory is one matrix a head: linear attention (Katharopoulos et al.,
 2020), retention (Sun et al., 2023) and Mamba-2's scan (Dao and Gu, 2024) as one recurrence
-S_t = exp(g_t) S_{t-1} + k_t v_t^T, o_t = S_t^T q_t, token by token or in chunks. Flows in: queries, keys,
-values [batch, tokens, heads, width], decays. Flows out: values, and the last state."""
+S_t = exp(g_t) S_{t-1} + k_t v_t^T, o_t = S_t^T q_t, token by token or in chunks, with gradients. Flows in:
+queries, keys, values [batch, tokens, heads, width], decays. Flows out: values, and the last state."""
 
 from __future__ import annotations
 
@@ -9,91 +9,121 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-import triton
-import triton.language as tl
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
 from ...ops.launch import Tiles, cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
+from ..normalization.rms_norm import group_sum_kernel
 from ..registry import Fused, register
+from .linear_kernels import (
+    chunk_kernel,
+    decay_gradient_kernel,
+    faded_kernel,
+    recurrent_kernel,
+    shared_gradient_kernel,
+)
 
 TILES = Tiles(simt={"chunk": 32, "values": 64}, simd={"chunk": 64, "values": 64})
 
-# ---- kernels --------------------------------------------------------------------------------------
+# ---- forward, backward ----------------------------------------------------------------------------
 
 
-@triton.jit
-def recurrent_kernel(
-    out, last, query, key, value, decay, initial, tokens, heads, sharing, width, value_width, decay_token,
-    decay_head, scale, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
-    """One block of values of one head of one sequence, token by token."""
-    sequence = tl.program_id(2).to(tl.int64)
-    head = tl.program_id(1)
-    d = tl.arange(0, BLOCK_D)
-    v = tl.program_id(0) * BLOCK_V + tl.arange(0, BLOCK_V)
-    in_d, in_v = d < width, v < value_width
-    inside = in_d[:, None] & in_v[None, :]
-    at_state = ((sequence * heads + head) * width + d[:, None]) * value_width + v[None, :]
-    state = tl.zeros((BLOCK_D, BLOCK_V), tl.float32)
-    if initial is not None:
-        state = tl.load(initial + at_state, mask=inside, other=0.0).to(tl.float32)
-    for token in range(tokens):
-        row = sequence * tokens + token
-        at_q = (row * (heads // sharing) + head // sharing) * width + d
-        at_v = (row * heads + head) * value_width + v
-        k = tl.load(key + at_q, mask=in_d, other=0.0).to(tl.float32)
-        q = tl.load(query + at_q, mask=in_d, other=0.0).to(tl.float32)
-        x = tl.load(value + at_v, mask=in_v, other=0.0).to(tl.float32)
-        if decay is not None:
-            state *= tl.exp(tl.load(decay + row * decay_token + head * decay_head).to(tl.float32))
-        state += k[:, None] * x[None, :]
-        result = tl.sum(state * q[:, None], 0) * scale
-        tl.store(out + at_v, result.to(out.dtype.element_ty), mask=in_v)
-    tl.store(last + at_state, state, mask=inside)
+def _steps(decay: torch.Tensor | None) -> tuple[int, int]:
+    """Elements from one token's decay to the next one's, and from one head's to the next one's."""
+    return (0, 0) if decay is None else (decay.shape[-1] if decay.ndim == 3 else 0, 1)
 
 
-@triton.jit
-def chunk_kernel(
-    out, last, query, key, value, decay, initial, tokens, heads, sharing, width, value_width, decay_token,
-    decay_head, scale, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr, CHUNK: tl.constexpr,
-):  # fmt: skip
-    """The same in chunks: within one by products of scores, between them by the state."""
-    sequence = tl.program_id(2).to(tl.int64)
-    head = tl.program_id(1)
-    d = tl.arange(0, BLOCK_D)
-    v = tl.program_id(0) * BLOCK_V + tl.arange(0, BLOCK_V)
-    c = tl.arange(0, CHUNK)
-    in_d, in_v = d < width, v < value_width
-    inside = in_d[:, None] & in_v[None, :]
-    at_state = ((sequence * heads + head) * width + d[:, None]) * value_width + v[None, :]
-    state = tl.zeros((BLOCK_D, BLOCK_V), tl.float32)
-    if initial is not None:
-        state = tl.load(initial + at_state, mask=inside, other=0.0).to(tl.float32)
-    for first in range(0, tokens, CHUNK):
-        in_c = first + c < tokens
-        row = sequence * tokens + first + c
-        at_q = (row * (heads // sharing) + head // sharing)[:, None] * width + d[None, :]
-        at_v = (row * heads + head)[:, None] * value_width + v[None, :]
-        q = tl.load(query + at_q, mask=in_c[:, None] & in_d[None, :], other=0.0).to(tl.float32)
-        k = tl.load(key + at_q, mask=in_c[:, None] & in_d[None, :], other=0.0).to(tl.float32)
-        x = tl.load(value + at_v, mask=in_c[:, None] & in_v[None, :], other=0.0).to(tl.float32)
-        g = tl.zeros((CHUNK,), tl.float32)
-        if decay is not None:
-            g = tl.load(decay + row * decay_token + head * decay_head, mask=in_c, other=0.0).to(tl.float32)
-        so_far = tl.cumsum(g, 0)
-        whole = tl.sum(g, 0)
-        causal = c[:, None] >= c[None, :]
-        fading = tl.where(causal, tl.exp(tl.where(causal, so_far[:, None] - so_far[None, :], 0.0)), 0.0)
-        score = tl.dot(q, tl.trans(k), input_precision="ieee") * fading
-        result = tl.dot(q * tl.exp(so_far)[:, None], state, input_precision="ieee")
-        result = tl.dot(score, x, result, input_precision="ieee") * scale
-        tl.store(out + at_v, result.to(out.dtype.element_ty), mask=in_c[:, None] & in_v[None, :])
-        faded = tl.trans(k * tl.exp(whole - so_far)[:, None])
-        state = tl.dot(faded, x, state * tl.exp(whole), input_precision="ieee")
-    tl.store(last + at_state, state, mask=inside)
+def _chunked(
+    out: torch.Tensor, last: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
+    decay: torch.Tensor | None, initial: torch.Tensor | None, scale: float, initial_factor: float = 1.0,
+    reverse: bool = False,
+) -> None:  # fmt: skip
+    """One launch of the scan; `last` [batch, heads, width, value width] may be transposed, as `initial`."""
+    batch, tokens, heads, value_width = out.shape
+    width = query.shape[3]
+    tiles = TILES.on(out.device)
+    block_v = max(16, min(tiles["values"], power_of_two(value_width)))
+    launch(
+        chunk_kernel, (cdiv(value_width, block_v), heads, batch), out, last, query, key, value, decay,
+        initial, tokens, heads, heads // query.shape[2], heads // value.shape[2], width, value_width,
+        *_steps(decay), last.stride(2), last.stride(3), scale, initial_factor, REVERSE=reverse,
+        BLOCK_D=max(16, power_of_two(width)), BLOCK_V=block_v,
+        CHUNK=max(16, min(tiles["chunk"], power_of_two(tokens))),
+    )  # fmt: skip
+
+
+class LinearAttention(torch.autograd.Function):
+    """The gradients are scans, too: that of queries over values times keys, those of keys and values back in
+    time."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, decay: torch.Tensor | None,
+        initial: torch.Tensor | None, scale: float, chunked: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+        query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
+        decay = None if decay is None else decay.contiguous()
+        initial = None if initial is None else initial.contiguous()
+        batch, tokens, heads, value_width = value.shape
+        width = query.shape[3]
+        out = torch.empty(value.shape, dtype=value.dtype, device=value.device)
+        last = torch.empty((batch, heads, width, value_width), dtype=torch.float32, device=value.device)
+        if chunked:
+            _chunked(out, last, query, key, value, decay, initial, scale)
+        else:
+            block_v = max(16, min(TILES.on(value.device)["values"], power_of_two(value_width)))
+            launch(
+                recurrent_kernel, (cdiv(value_width, block_v), heads, batch), out, last, query, key, value,
+                decay, initial, tokens, heads, heads // query.shape[2], width, value_width, *_steps(decay),
+                scale, BLOCK_D=max(16, power_of_two(width)), BLOCK_V=block_v,
+            )  # fmt: skip
+        ctx.save_for_backward(query, key, value, decay, initial, last)
+        ctx.scale = scale
+        ctx.set_materialize_grads(False)
+        return out, last
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        dout, dlast = grad_outputs
+        query, key, value, decay, initial, last = ctx.saved_tensors
+        dout = torch.zeros_like(value) if dout is None else dout.contiguous()
+        dlast = None if dlast is None else dlast.contiguous()
+        (batch, tokens, heads, value_width), width = value.shape, query.shape[3]
+        single: dict[str, Any] = {"dtype": torch.float32, "device": value.device}
+        sharing, size = heads // query.shape[2], width * value_width
+        dq, dk = (torch.empty((batch, tokens, heads, width), **single) for _ in range(2))
+        dvalue, state = torch.empty_like(value), torch.empty_like(last)
+        turned = torch.empty_like(last).transpose(2, 3)
+        backwards: dict[str, Any] = {"initial_factor": 1.0 / ctx.scale, "reverse": True}
+        _chunked(dq, turned, dout, value, key, decay, initial, ctx.scale)
+        _chunked(dk, turned, value, dout, query, decay, dlast, ctx.scale, **backwards)
+        _chunked(dvalue, state, key, query, dout, decay, dlast, ctx.scale, **backwards)
+        dquery, dkey = torch.empty_like(query), torch.empty_like(key)
+        balance = torch.empty((batch, tokens, heads), **single)
+        launch(
+            shared_gradient_kernel, (batch * tokens, query.shape[2]), dquery, dkey, balance, dq, dk, query,
+            key, heads, sharing, width, BLOCK=power_of_two(width),
+        )  # fmt: skip
+        ddecay = dinitial = None
+        if decay is not None and ctx.needs_input_grad[3]:
+            each = torch.empty((batch, tokens, heads), **single)
+            launch(
+                decay_gradient_kernel, (heads, batch), each, balance, last, dlast, tokens, heads, size,
+                BLOCK=256,
+            )  # fmt: skip
+            ddecay = torch.empty_like(decay)
+            whole = decay.numel()
+            groups = batch * tokens * heads // max(1, whole)
+            launch(group_sum_kernel, cdiv(whole, 256), ddecay, each, groups, whole, BLOCK=256)
+        if initial is not None and ctx.needs_input_grad[4]:
+            dinitial = torch.empty_like(initial)
+            launch(
+                faded_kernel, (cdiv(size, 1024), heads, batch), dinitial, state, decay, tokens, heads, size,
+                *_steps(decay), ctx.scale, BLOCK=1024,
+            )  # fmt: skip
+        return dquery, dkey, dvalue, ddecay, dinitial, None, None
 
 
 # ---- functions ------------------------------------------------------------------------------------
@@ -110,35 +140,19 @@ def _scan(
         or value.shape[:2] != query.shape[:2]
         or not query.shape[2]
         or value.shape[2] % query.shape[2]
+        or scale == 0.0
     ):
         raise ArgumentError(
             f"{name}: queries {tuple(query.shape)}, keys {tuple(key.shape)} and values {tuple(value.shape)} "
-            f"must be [batch, tokens, heads, width], the values' heads a multiple of the others'"
+            f"must be [batch, tokens, heads, width], the values' heads a multiple of the others', and the "
+            f"scale not 0"
         )
     batch, tokens, heads, value_width = value.shape
-    width = query.shape[3]
-    steps = (0, 0)
-    if decay is not None:
-        if decay.shape not in ((heads,), (batch, tokens, heads)):
-            raise ArgumentError(f"{name}: decay {tuple(decay.shape)} is neither a head's nor a token's")
-        decay = decay.contiguous()
-        steps = (heads if decay.ndim == 3 else 0, 1)
-    if initial is not None and initial.shape != (batch, heads, width, value_width):
-        raise ArgumentError(f"{name}: the state must be {(batch, heads, width, value_width)}")
-    out = torch.empty(value.shape, dtype=value.dtype, device=value.device)
-    last = torch.empty((batch, heads, width, value_width), dtype=torch.float32, device=value.device)
-    tiles = TILES.on(value.device)
-    block_v = max(16, min(tiles["values"], power_of_two(value_width)))
-    constants: dict[str, Any] = {"BLOCK_D": max(16, power_of_two(width)), "BLOCK_V": block_v}
-    if chunked:
-        constants["CHUNK"] = max(16, min(tiles["chunk"], power_of_two(tokens)))
-    launch(
-        chunk_kernel if chunked else recurrent_kernel, (cdiv(value_width, block_v), heads, batch), out, last,
-        query.contiguous(), key.contiguous(), value.contiguous(), decay,
-        None if initial is None else initial.contiguous(), tokens, heads, heads // query.shape[2], width,
-        value_width, *steps, scale, **constants,
-    )  # fmt: skip
-    return out, last
+    if decay is not None and decay.shape not in ((heads,), (batch, tokens, heads)):
+        raise ArgumentError(f"{name}: decay {tuple(decay.shape)} is neither a head's nor a token's")
+    if initial is not None and initial.shape != (batch, heads, query.shape[3], value_width):
+        raise ArgumentError(f"{name}: the state must be {(batch, heads, query.shape[3], value_width)}")
+    return LinearAttention.apply(query, key, value, decay, initial, scale, chunked)
 
 
 def linear_attention(
@@ -150,7 +164,7 @@ def linear_attention(
     query and key [batch, tokens, key heads, width], value [batch, tokens, heads, value width], heads a
     multiple of key heads; decay [batch, tokens, heads] or [heads], not above 0, None for none; initial
     [batch, heads, width, value width]. Gives the result like value and the last state in float32.
-    Raises ArgumentError.
+    Differentiable in all tensors. Raises ArgumentError.
     """
     return _scan("linear_attention", query, key, value, decay, initial, scale, True)
 
@@ -200,20 +214,29 @@ def _operands(
 
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample(_operands(dtype, 2, 5, 3, 3, 7, 5), {"scale": 0.5})
-    decay = tensor((1, 80, 4), torch.float32, -0.5, 0)
-    state = tensor((1, 4, 16, 70), torch.float32)
-    yield Sample((*_operands(dtype, 1, 80, 2, 4, 16, 70), decay, state))
+    decay = tensor((1, 70, 4), dtype, -0.5, 0)
+    state = tensor((1, 4, 16, 70), dtype)
+    yield Sample((*_operands(dtype, 1, 70, 2, 4, 16, 70), decay, state), {"scale": 0.5})
 
 
 def _retention_samples(dtype: torch.dtype) -> Iterable[Sample]:
-    for tokens, heads in ((5, 1), (80, 2)):
-        decay = torch.tensor([-0.05, -0.3])[:heads]
+    for tokens, heads in ((5, 1), (70, 2)):
+        decay = torch.tensor([-0.05, -0.3])[:heads].to(dtype)
         yield Sample((*_operands(dtype, 2, tokens, heads, heads, 12, 20), decay), {"scale": 0.3})
 
 
-for _name, _function, _draw, _kernel in (
-    ("linear_attention", linear_attention, _samples, chunk_kernel),
-    ("linear_attention_recurrent", linear_attention_recurrent, _samples, recurrent_kernel),
-    ("retention", retention, _retention_samples, chunk_kernel),
+_GRADIENTS = (
+    chunk_kernel, shared_gradient_kernel, decay_gradient_kernel, faded_kernel, group_sum_kernel,
+)  # fmt: skip
+for _function, _draw, _kernels in (
+    (linear_attention, _samples, _GRADIENTS),
+    (linear_attention_recurrent, _samples, (recurrent_kernel, *_GRADIENTS)),
+    (retention, _retention_samples, _GRADIENTS),
 ):
-    register(Fused(_name, "state_space", _function, _reference, _draw, (_kernel,)))
+    # Gradients of decays are sums over all tokens that follow.
+    register(
+        Fused(
+            _function.__name__, "state_space", _function, _reference, _draw, _kernels, differentiable=True,
+            tolerance=2.0,
+        )
+    )  # fmt: skip

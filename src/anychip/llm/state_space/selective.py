@@ -5,6 +5,7 @@ head, and the state."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +17,10 @@ from ...ops.iteration import power_of_two
 from ...ops.launch import Tiles, cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
+from ..normalization.rms_norm import group_sum_kernel
 from ..registry import Fused, register
-from .linear_attention import chunk_kernel, linear_attention
+from .linear_attention import linear_attention
+from .linear_kernels import chunk_kernel, decay_gradient_kernel, faded_kernel, shared_gradient_kernel
 
 TILES = Tiles(simt={"channels": 32}, simd={"channels": 64})
 
@@ -59,6 +62,29 @@ def discretize_kernel(
 
 
 @triton.jit
+def discretize_backward_kernel(
+    dx, ddt, each_rate, each_bias, dscaled, ddecay, x, dt, rate, bias, heads, width,
+    SOFTPLUS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Of one head of one token; the shares of rate and bias are still to be summed over tokens."""
+    row = tl.program_id(0).to(tl.int64)
+    head = row % heads
+    lane = tl.arange(0, BLOCK)
+    mask = lane < width
+    size = step_size(dt + row, bias, head, SOFTPLUS)
+    value = tl.load(x + row * width + lane, mask=mask, other=0.0).to(tl.float32)
+    d = tl.load(dscaled + row * width + lane, mask=mask, other=0.0).to(tl.float32)
+    g = tl.load(ddecay + row).to(tl.float32)
+    dsize = tl.sum(d * value, 0) + g * tl.load(rate + head).to(tl.float32)
+    if SOFTPLUS:
+        dsize *= 1.0 - tl.exp(-size)
+    tl.store(dx + row * width + lane, (d * size).to(dx.dtype.element_ty), mask=mask)
+    tl.store(ddt + row, dsize.to(ddt.dtype.element_ty))
+    tl.store(each_rate + row, g * size)
+    tl.store(each_bias + row, dsize)
+
+
+@triton.jit
 def skip_kernel(out, scanned, x, skip, heads, width, BLOCK: tl.constexpr):
     """out = scanned + skip x of one head of one token."""
     row = tl.program_id(0).to(tl.int64)
@@ -69,6 +95,22 @@ def skip_kernel(out, scanned, x, skip, heads, width, BLOCK: tl.constexpr):
         factor = tl.load(skip + row % heads).to(tl.float32)
         value += factor * tl.load(x + row * width + lane, mask=mask, other=0.0).to(tl.float32)
     tl.store(out + row * width + lane, value.to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def skip_backward_kernel(dscanned, dx, each_skip, dout, x, skip, heads, width, BLOCK: tl.constexpr):
+    """dscanned = dout, dx = skip dout, and x . dout, to be summed over tokens; skip None is 0."""
+    row = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
+    mask = lane < width
+    d = tl.load(dout + row * width + lane, mask=mask, other=0.0).to(tl.float32)
+    factor = 0.0
+    if skip is not None:
+        factor = tl.load(skip + row % heads).to(tl.float32)
+    value = tl.load(x + row * width + lane, mask=mask, other=0.0).to(tl.float32)
+    tl.store(dscanned + row * width + lane, d, mask=mask)
+    tl.store(dx + row * width + lane, (d * factor).to(dx.dtype.element_ty), mask=mask)
+    tl.store(each_skip + row, tl.sum(d * value, 0))
 
 
 @triton.jit
@@ -102,6 +144,80 @@ def selective_update_kernel(
     tl.store(out + row * width + w, result.to(out.dtype.element_ty), mask=in_w)
 
 
+# ---- forward, backward ----------------------------------------------------------------------------
+
+
+def _over_tokens(each: torch.Tensor, heads: int, like: torch.Tensor | None) -> torch.Tensor | None:
+    """The sum over all tokens of [tokens, heads], in the dtype of a parameter; None without one."""
+    if like is None:
+        return None
+    out = torch.empty_like(like)
+    launch(group_sum_kernel, cdiv(heads, 256), out, each, each.numel() // heads, heads, BLOCK=256)
+    return out
+
+
+class Discretize(torch.autograd.Function):
+    """dt x and dt rate, in float32."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, dt: torch.Tensor, rate: torch.Tensor, bias: torch.Tensor | None,
+        softplus: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+        x, dt, rate = x.contiguous(), dt.contiguous(), rate.contiguous()
+        heads, width = x.shape[2:]
+        scaled = torch.empty(x.shape, dtype=torch.float32, device=x.device)
+        decay = torch.empty(dt.shape, dtype=torch.float32, device=x.device)
+        launch(
+            discretize_kernel, dt.numel(), scaled, decay, x, dt, rate, bias, heads, width, SOFTPLUS=softplus,
+            BLOCK=power_of_two(width),
+        )  # fmt: skip
+        ctx.save_for_backward(x, dt, rate, bias)
+        ctx.softplus = softplus
+        return scaled, decay
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        x, dt, rate, bias = ctx.saved_tensors
+        heads, width = x.shape[2:]
+        dx, ddt = torch.empty_like(x), torch.empty_like(dt)
+        each_rate, each_bias = (torch.empty(dt.shape, dtype=torch.float32, device=x.device) for _ in "rb")
+        launch(
+            discretize_backward_kernel, dt.numel(), dx, ddt, each_rate, each_bias,
+            *(g.contiguous() for g in grad_outputs), x, dt, rate, bias, heads, width, SOFTPLUS=ctx.softplus,
+            BLOCK=power_of_two(width),
+        )  # fmt: skip
+        return dx, ddt, _over_tokens(each_rate, heads, rate), _over_tokens(each_bias, heads, bias), None
+
+
+class Skip(torch.autograd.Function):
+    """scanned + skip x, in x's dtype."""
+
+    @staticmethod
+    def forward(ctx: Any, scanned: torch.Tensor, x: torch.Tensor, skip: torch.Tensor | None) -> torch.Tensor:
+        x = x.contiguous()
+        out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        heads, width = x.shape[2:]
+        rows = x.numel() // max(1, width)
+        launch(skip_kernel, rows, out, scanned, x, skip, heads, width, BLOCK=power_of_two(width))
+        ctx.save_for_backward(x, skip)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        x, skip = ctx.saved_tensors
+        heads, width = x.shape[2:]
+        rows = x.numel() // max(1, width)
+        dscanned = torch.empty(x.shape, dtype=torch.float32, device=x.device)
+        dx = torch.empty_like(x)
+        each = torch.empty(rows, dtype=torch.float32, device=x.device)
+        launch(
+            skip_backward_kernel, rows, dscanned, dx, each, grad_outputs[0].contiguous(), x, skip, heads,
+            width, BLOCK=power_of_two(width),
+        )  # fmt: skip
+        return dscanned, dx, _over_tokens(each, heads, skip)
+
+
 # ---- functions ------------------------------------------------------------------------------------
 
 
@@ -114,25 +230,17 @@ def ssd_scan(
 
     x [batch, tokens, heads, width], dt [batch, tokens, heads] (plus bias [heads], through softplus where
     asked), rate [heads] not above 0, into (B) and outof (C) [batch, tokens, groups, size], skip [heads];
-    initial [batch, heads, size, width]. Gives y like x and the last state in float32. Raises ArgumentError.
+    initial [batch, heads, size, width]. Gives y like x and the last state in float32.
+    Differentiable in all tensors. Raises ArgumentError.
     """
     if x.ndim != 4 or dt.shape != x.shape[:3] or rate.shape != x.shape[2:3]:
         raise ArgumentError(
             f"ssd_scan: x {tuple(x.shape)}, dt {tuple(dt.shape)} and rate {tuple(rate.shape)} must be "
             f"[batch, tokens, heads, width], [batch, tokens, heads] and [heads]"
         )
-    x, heads, width = x.contiguous(), x.shape[2], x.shape[3]
-    scaled = torch.empty(x.shape, dtype=torch.float32, device=x.device)
-    decay = torch.empty(dt.shape, dtype=torch.float32, device=x.device)
-    block = power_of_two(width)
-    launch(
-        discretize_kernel, dt.numel(), scaled, decay, x, dt.contiguous(), rate.contiguous(), bias, heads,
-        width, SOFTPLUS=softplus, BLOCK=block,
-    )  # fmt: skip
+    scaled, decay = Discretize.apply(x, dt, rate, bias, softplus)
     scanned, last = linear_attention(outof, into, scaled, decay, initial)
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    launch(skip_kernel, dt.numel(), out, scanned, x, skip, heads, width, BLOCK=block)
-    return out, last
+    return Skip.apply(scanned, x, skip), last
 
 
 def selective_state_update(
@@ -201,17 +309,16 @@ def _scan_reference(
 
 
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
-    single = torch.float32
     for batch, tokens, groups, heads, width, size, full in (
         (2, 5, 1, 3, 7, 5, False),
-        (1, 80, 2, 4, 20, 16, True),
+        (1, 70, 2, 4, 20, 16, True),
     ):
         x, dt = tensor((batch, tokens, heads, width), dtype), tensor((batch, tokens, heads), dtype, 0.1, 1)
         into, outof = (tensor((batch, tokens, groups, size), dtype, -1, 1, seed=s) for s in (1, 2))
-        given = (x, dt, tensor((heads,), single, -1, 0), into, outof)
+        given = (x, dt, tensor((heads,), dtype, -1, 0), into, outof)
         if full:
-            state = tensor((batch, heads, size, width), single)
-            yield Sample((*given, tensor((heads,), single), tensor((heads,), single, seed=3), True, state))
+            state = tensor((batch, heads, size, width), dtype)
+            yield Sample((*given, tensor((heads,), dtype), tensor((heads,), dtype, seed=3), True, state))
         else:
             yield Sample(given)
 
@@ -237,10 +344,15 @@ def _update_samples(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((*given, *extra, True) if full else given)
 
 
+# Gradients of rates and biases are sums over all tokens.
 register(
     Fused(
         "ssd_scan", "state_space", ssd_scan, _scan_reference, _samples,
-        (discretize_kernel, chunk_kernel, skip_kernel),
+        (
+            discretize_kernel, discretize_backward_kernel, chunk_kernel, shared_gradient_kernel,
+            decay_gradient_kernel, faded_kernel, skip_kernel, skip_backward_kernel, group_sum_kernel,
+        ),
+        differentiable=True, tolerance=4.0,
     )
 )  # fmt: skip
 register(

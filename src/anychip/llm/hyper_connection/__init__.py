@@ -1,0 +1,1 @@
+"""Several residual streams, mixed before and after a layer."""

@@ -1,0 +1,389 @@
+"""Hyper-connections (Zhu et al., arXiv:2409.19606): a layer reads a weighted sum of several residual streams,
+and its result is spread over them while they are mixed, with gradients; and the weights of both from a
+projection. Flows in: streams [tokens, n, width], weights, a layer's result. Flows out: the layer's input, the
+new streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+from ...ops.errors import ArgumentError
+from ...ops.iteration import power_of_two
+from ...ops.launch import Tiles, cdiv, launch
+from ...ops.registry import Sample
+from ...ops.samples import tensor
+from ..registry import Fused, register
+from .sinkhorn import sinkhorn_reference, sinkhorn_steps
+
+TILES = Tiles(simt={"block": 512}, simd={"block": 1024})
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def sigmoid(x):
+    """1 / (1 + exp(-x))."""
+    return 1.0 / (1.0 + tl.exp(-x))
+
+
+@triton.jit
+def weights_kernel(
+    pre, post, mixing, mixes, scale, base, tokens, streams, eps, iterations,
+    TOKENS: tl.constexpr, STREAMS: tl.constexpr,
+):  # fmt: skip
+    """Of some tokens: sigmoid + eps, twice the sigmoid, and Sinkhorn's matrix, of three parts of a row."""
+    token = tl.program_id(0).to(tl.int64) * TOKENS + tl.arange(0, TOKENS)
+    lane = tl.arange(0, STREAMS)
+    inside = (token < tokens)[:, None] & (lane < streams)[None, :]
+    row = token * (streams * (streams + 2))
+    at = row[:, None] + lane[None, :]
+    shift = tl.load(base + lane, mask=lane < streams, other=0.0).to(tl.float32)[None, :]
+    x = tl.load(mixes + at, mask=inside, other=0.0).to(tl.float32)
+    result = sigmoid(x * tl.load(scale).to(tl.float32) + shift) + eps
+    to = token[:, None] * streams + lane[None, :]
+    tl.store(pre + to, result.to(pre.dtype.element_ty), mask=inside)
+    shift = tl.load(base + streams + lane, mask=lane < streams, other=0.0).to(tl.float32)[None, :]
+    x = tl.load(mixes + at + streams, mask=inside, other=0.0).to(tl.float32)
+    result = 2.0 * sigmoid(x * tl.load(scale + 1).to(tl.float32) + shift)
+    tl.store(post + to, result.to(post.dtype.element_ty), mask=inside)
+    place = lane[:, None] * streams + lane[None, :]
+    small = (lane < streams)[:, None] & (lane < streams)[None, :]
+    whole = (token < tokens)[:, None, None] & small[None, :, :]
+    shift = tl.load(base + 2 * streams + place, mask=small, other=0.0).to(tl.float32)[None, :, :]
+    at_square = (row + 2 * streams)[:, None, None] + place[None, :, :]
+    x = tl.load(mixes + at_square, mask=whole, other=0.0).to(tl.float32)
+    x = tl.where(whole, x * tl.load(scale + 2).to(tl.float32) + shift, -1e30)
+    value = sinkhorn_steps(x, whole, None, at_square, 0, eps, iterations)
+    to_square = (token * streams * streams)[:, None, None] + place[None, :, :]
+    tl.store(mixing + to_square, value.to(mixing.dtype.element_ty), mask=whole)
+
+
+@triton.jit
+def read_streams_kernel(
+    out, x, weights, scale, base, streams, width, eps, SQUASHED: tl.constexpr, BLOCK: tl.constexpr
+):
+    """out = sum over streams of weight x, for one block of one token; with SQUASHED the weights are
+    sigmoid(weight scale + base) + eps."""
+    token = tl.program_id(1).to(tl.int64)
+    lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = lane < width
+    total = tl.zeros((BLOCK,), tl.float32)
+    for one in range(streams):
+        share = tl.load(weights + token * streams + one).to(tl.float32)
+        if SQUASHED:
+            share = sigmoid(share * tl.load(scale).to(tl.float32) + tl.load(base + one).to(tl.float32)) + eps
+        total += share * tl.load(x + (token * streams + one) * width + lane, mask=mask, other=0.0).to(
+            tl.float32
+        )
+    tl.store(out + token * width + lane, total.to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def read_streams_backward_kernel(dx, dweights, dout, x, weights, streams, width, BLOCK: tl.constexpr):
+    """One stream of one token: dx = weight dout, dweight = dout . x."""
+    row = tl.program_id(0).to(tl.int64)
+    token = row // streams
+    share = tl.load(weights + row).to(tl.float32)
+    inner = tl.zeros((BLOCK,), tl.float32)
+    for first in range(0, width, BLOCK):
+        lane = first + tl.arange(0, BLOCK)
+        mask = lane < width
+        d = tl.load(dout + token * width + lane, mask=mask, other=0.0).to(tl.float32)
+        inner += d * tl.load(x + row * width + lane, mask=mask, other=0.0).to(tl.float32)
+        tl.store(dx + row * width + lane, (d * share).to(dx.dtype.element_ty), mask=mask)
+    tl.store(dweights + row, tl.sum(inner, 0).to(dweights.dtype.element_ty))
+
+
+@triton.jit
+def write_streams_kernel(out, layer, x, post, mixing, streams, width, BLOCK: tl.constexpr):
+    """One block of one new stream j of one token: post_j layer + sum over i of mixing_ij x_i."""
+    row = tl.program_id(1).to(tl.int64)
+    token, stream = row // streams, row % streams
+    lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = lane < width
+    total = tl.load(post + row).to(tl.float32) * tl.load(
+        layer + token * width + lane, mask=mask, other=0.0
+    ).to(tl.float32)
+    for one in range(streams):
+        share = tl.load(mixing + (token * streams + one) * streams + stream).to(tl.float32)
+        total += share * tl.load(x + (token * streams + one) * width + lane, mask=mask, other=0.0).to(
+            tl.float32
+        )
+    tl.store(out + row * width + lane, total.to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def write_streams_backward_kernel(dx, dlayer, dout, post, mixing, streams, width, BLOCK: tl.constexpr):
+    """One block of one token: dx_i = sum over j of mixing_ij dout_j, dlayer = sum over j of post_j dout_j."""
+    token = tl.program_id(1).to(tl.int64)
+    lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = lane < width
+    for one in range(streams + 1):
+        total = tl.zeros((BLOCK,), tl.float32)
+        for stream in range(streams):
+            at = token * streams + stream
+            d = tl.load(dout + at * width + lane, mask=mask, other=0.0).to(tl.float32)
+            if one < streams:
+                share = tl.load(mixing + (token * streams + one) * streams + stream).to(tl.float32)
+            else:
+                share = tl.load(post + at).to(tl.float32)
+            total += share * d
+        if one < streams:
+            to = dx + (token * streams + one) * width + lane
+            tl.store(to, total.to(dx.dtype.element_ty), mask=mask)
+        else:
+            tl.store(dlayer + token * width + lane, total.to(dlayer.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def write_weights_backward_kernel(dpost, dmixing, dout, layer, x, streams, width, BLOCK: tl.constexpr):
+    """One pair (i, j) of one token: dmixing_ij = x_i . dout_j; past the streams, dpost_j = layer . dout_j."""
+    token = tl.program_id(0).to(tl.int64)
+    one, stream = tl.program_id(1), tl.program_id(2)
+    inner = tl.zeros((BLOCK,), tl.float32)
+    for first in range(0, width, BLOCK):
+        lane = first + tl.arange(0, BLOCK)
+        mask = lane < width
+        d = tl.load(dout + (token * streams + stream) * width + lane, mask=mask, other=0.0).to(tl.float32)
+        if one < streams:
+            other = tl.load(x + (token * streams + one) * width + lane, mask=mask, other=0.0).to(tl.float32)
+        else:
+            other = tl.load(layer + token * width + lane, mask=mask, other=0.0).to(tl.float32)
+        inner += d * other
+    if one < streams:
+        at = (token * streams + one) * streams + stream
+        tl.store(dmixing + at, tl.sum(inner, 0).to(dmixing.dtype.element_ty))
+    else:
+        tl.store(dpost + token * streams + stream, tl.sum(inner, 0).to(dpost.dtype.element_ty))
+
+
+# ---- forward, backward ----------------------------------------------------------------------------
+
+
+def _block(width: int, device: torch.device) -> int:
+    return min(TILES.on(device)["block"], power_of_two(width))
+
+
+class ReadStreams(torch.autograd.Function):
+    """x [tokens, n, width], weights [tokens, n]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        x, weights = x.contiguous(), weights.contiguous()
+        ctx.save_for_backward(x, weights)
+        return _read(x, weights, None, None, 0.0)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        x, weights = ctx.saved_tensors
+        dx, dweights = torch.empty_like(x), torch.empty_like(weights)
+        streams, width = x.shape[1:]
+        launch(
+            read_streams_backward_kernel, weights.numel(), dx, dweights, grad_outputs[0].contiguous(), x,
+            weights, streams, width, BLOCK=_block(width, x.device),
+        )  # fmt: skip
+        return dx, dweights
+
+
+def _read(
+    x: torch.Tensor, weights: torch.Tensor, scale: torch.Tensor | None, base: torch.Tensor | None, eps: float
+) -> torch.Tensor:
+    tokens, streams, width = x.shape
+    out = torch.empty((tokens, width), dtype=x.dtype, device=x.device)
+    block = _block(width, x.device)
+    launch(
+        read_streams_kernel, (cdiv(width, block), tokens), out, x, weights, scale, base, streams, width, eps,
+        SQUASHED=scale is not None, BLOCK=block,
+    )  # fmt: skip
+    return out
+
+
+class WriteStreams(torch.autograd.Function):
+    """layer [tokens, width], x [tokens, n, width], post [tokens, n], mixing [tokens, n, n]."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, layer: torch.Tensor, x: torch.Tensor, post: torch.Tensor, mixing: torch.Tensor
+    ) -> torch.Tensor:
+        layer, x, post, mixing = (y.contiguous() for y in (layer, x, post, mixing))
+        tokens, streams, width = x.shape
+        out = torch.empty_like(x)
+        block = _block(width, x.device)
+        launch(
+            write_streams_kernel, (cdiv(width, block), tokens * streams), out, layer, x, post, mixing,
+            streams, width, BLOCK=block,
+        )  # fmt: skip
+        ctx.save_for_backward(layer, x, post, mixing)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        layer, x, post, mixing = ctx.saved_tensors
+        gradient = grad_outputs[0].contiguous()
+        tokens, streams, width = x.shape
+        dlayer, dx = torch.empty_like(layer), torch.empty_like(x)
+        dpost, dmixing = torch.empty_like(post), torch.empty_like(mixing)
+        block = _block(width, x.device)
+        launch(
+            write_streams_backward_kernel, (cdiv(width, block), tokens), dx, dlayer, gradient, post, mixing,
+            streams, width, BLOCK=block,
+        )  # fmt: skip
+        launch(
+            write_weights_backward_kernel, (tokens, streams + 1, streams), dpost, dmixing, gradient, layer,
+            x, streams, width, BLOCK=block,
+        )  # fmt: skip
+        return dlayer, dx, dpost, dmixing
+
+
+def hyper_connection_weights(
+    mixes: torch.Tensor, scale: torch.Tensor, base: torch.Tensor, streams: int, iterations: int = 10,
+    eps: float = 1e-6,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """The weights of one layer's hyper-connection from a projection of its streams.
+
+    mixes [tokens, n (n + 2)] for n `streams`: of its parts, times scale [3] each plus base [n (n + 2)], gives
+    sigmoid + eps [tokens, n] for reading, twice the sigmoid [tokens, n] for writing, and `sinkhorn`'s matrix
+    [tokens, n, n], all float32. Raises ArgumentError.
+    """
+    count = streams * (streams + 2)
+    if mixes.ndim != 2 or mixes.shape[1] != count or base.shape != (count,) or scale.shape != (3,):
+        raise ArgumentError(
+            f"hyper_connection_weights: mixes {tuple(mixes.shape)}, base {tuple(base.shape)} and scale "
+            f"{tuple(scale.shape)} must be [tokens, {count}], [{count}] and [3] for {streams} streams"
+        )
+    tokens, single = mixes.shape[0], {"dtype": torch.float32, "device": mixes.device}
+    pre, post = (torch.empty((tokens, streams), **single) for _ in range(2))
+    mixing = torch.empty((tokens, streams, streams), **single)
+    launch(
+        weights_kernel, cdiv(tokens, 16), pre, post, mixing, mixes.contiguous(), scale.contiguous(),
+        base.contiguous(), tokens, streams, eps, iterations, TOKENS=16, STREAMS=power_of_two(streams),
+    )  # fmt: skip
+    return pre, post, mixing
+
+
+def hyper_connection_read(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """What a layer is given: the sum over streams of weights x. x [tokens, n, width], weights [tokens, n];
+    gives [tokens, width]. Differentiable in both. Raises ArgumentError."""
+    if x.ndim != 3 or weights.shape != x.shape[:2]:
+        raise ArgumentError(
+            f"hyper_connection_read: x {tuple(x.shape)} and weights {tuple(weights.shape)} must be [tokens, "
+            f"n, width] and [tokens, n]"
+        )
+    return ReadStreams.apply(x, weights)
+
+
+def hyper_connection_head(
+    x: torch.Tensor, mixes: torch.Tensor, scale: torch.Tensor, base: torch.Tensor, eps: float = 1e-6
+) -> torch.Tensor:
+    """The streams' sum at a model's end, with weights sigmoid(mixes scale + base) + eps. x [tokens, n,
+    width], mixes [tokens, n], scale [1], base [n]; gives [tokens, width]. Raises ArgumentError."""
+    if x.ndim != 3 or mixes.shape != x.shape[:2] or base.shape != x.shape[1:2] or scale.numel() != 1:
+        raise ArgumentError(
+            f"hyper_connection_head: x {tuple(x.shape)}, mixes {tuple(mixes.shape)}, base "
+            f"{tuple(base.shape)} must be [tokens, n, width], [tokens, n] and [n], with one scale"
+        )
+    return _read(x.contiguous(), mixes.contiguous(), scale.contiguous(), base.contiguous(), eps)
+
+
+def hyper_connection_write(
+    layer: torch.Tensor, x: torch.Tensor, post: torch.Tensor, mixing: torch.Tensor
+) -> torch.Tensor:
+    """The new streams: stream j is post_j layer + sum over i of mixing_ij x_i.
+
+    layer [tokens, width], x [tokens, n, width], post [tokens, n], mixing [tokens, n, n]. Differentiable in
+    all. Raises ArgumentError.
+    """
+    fits = x.ndim == 3 and layer.shape == (x.shape[0], x.shape[2]) and post.shape == x.shape[:2]
+    if not fits or mixing.shape != (*x.shape[:2], x.shape[1]):
+        raise ArgumentError(
+            f"hyper_connection_write: layer {tuple(layer.shape)}, x {tuple(x.shape)}, post "
+            f"{tuple(post.shape)} and mixing {tuple(mixing.shape)} do not belong together"
+        )
+    return WriteStreams.apply(layer, x, post, mixing)
+
+
+# ---- records --------------------------------------------------------------------------------------
+
+
+def _weights_reference(
+    mixes: torch.Tensor, scale: torch.Tensor, base: torch.Tensor, streams: int, iterations: int = 10,
+    eps: float = 1e-6,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    parts = [streams, streams, streams * streams]
+    x, y, z = (
+        m * scale[i] + b
+        for i, (m, b) in enumerate(zip(mixes.split(parts, -1), base.split(parts), strict=True))
+    )
+    square = z.unflatten(-1, (streams, streams))
+    return x.sigmoid() + eps, 2 * y.sigmoid(), sinkhorn_reference(square, iterations, eps)
+
+
+def _write_reference(
+    layer: torch.Tensor, x: torch.Tensor, post: torch.Tensor, mixing: torch.Tensor
+) -> torch.Tensor:
+    return post[..., None] * layer[:, None] + torch.einsum("tij,tiw->tjw", mixing, x)
+
+
+def _weights_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    for tokens, streams in ((5, 3), (20, 4)):
+        count = streams * (streams + 2)
+        given = tensor((tokens, count), dtype), tensor((3,), torch.float32, 0.1, 1)
+        yield Sample((*given, tensor((count,), torch.float32), streams, 3))
+
+
+def _streams(dtype: torch.dtype) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    yield tensor((5, 3, 7), dtype), tensor((5, 3), dtype)
+    yield tensor((300, 4, 6), dtype).transpose(0, 2), tensor((6, 4), dtype)
+
+
+def _read_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    for x, weights in _streams(dtype):
+        yield Sample((x, weights))
+
+
+def _head_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    for x, mixes in _streams(dtype):
+        yield Sample((x, mixes, torch.tensor([0.5]), tensor(x.shape[1:2], torch.float32)))
+
+
+def _write_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    for x, post in _streams(dtype):
+        tokens, streams, width = x.shape
+        yield Sample(
+            (tensor((tokens, width), dtype), x, post, tensor((tokens, streams, streams), dtype, 0, 1))
+        )
+
+
+register(
+    Fused(
+        "hyper_connection_weights", "hyper_connection", hyper_connection_weights, _weights_reference,
+        _weights_samples, (weights_kernel,),
+    )
+)  # fmt: skip
+register(
+    Fused(
+        "hyper_connection_read", "hyper_connection", hyper_connection_read,
+        lambda x, weights: torch.einsum("tnw,tn->tw", x, weights), _read_samples,
+        (read_streams_kernel, read_streams_backward_kernel), differentiable=True,
+    )
+)  # fmt: skip
+register(
+    Fused(
+        "hyper_connection_head", "hyper_connection", hyper_connection_head,
+        lambda x, m, scale, base, eps=1e-6: torch.einsum("tnw,tn->tw", x, (m * scale + base).sigmoid() + eps),
+        _head_samples, (read_streams_kernel,),
+    )
+)  # fmt: skip
+register(
+    Fused(
+        "hyper_connection_write", "hyper_connection", hyper_connection_write, _write_reference,
+        _write_samples,
+        (write_streams_kernel, write_streams_backward_kernel, write_weights_backward_kernel),
+        differentiable=True,
+    )
+)  # fmt: skip

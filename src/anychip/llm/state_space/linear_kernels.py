@@ -1,0 +1,148 @@
+"""The kernels of linear attention: the recurrence token by token, the same in chunks and in either direction
+of time, and what its gradients need besides. Flows in: queries, keys, values, decays. Flows out: values,
+states."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from .chunks import dot, fading_of, first_state, load_tile, store_tile
+
+
+@triton.jit
+def recurrent_kernel(
+    out, last, query, key, value, decay, initial, tokens, heads, sharing, width, value_width, decay_token,
+    decay_head, scale, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
+):  # fmt: skip
+    """One block of values of one head of one sequence, token by token."""
+    sequence = tl.program_id(2).to(tl.int64)
+    head = tl.program_id(1)
+    d = tl.arange(0, BLOCK_D)
+    v = tl.program_id(0) * BLOCK_V + tl.arange(0, BLOCK_V)
+    in_d, in_v = d < width, v < value_width
+    inside = in_d[:, None] & in_v[None, :]
+    at_state = ((sequence * heads + head) * width + d[:, None]) * value_width + v[None, :]
+    state = first_state(initial, at_state, inside, 1.0, BLOCK_D, BLOCK_V)
+    for token in range(tokens):
+        row = sequence * tokens + token
+        at_q = (row * (heads // sharing) + head // sharing) * width + d
+        at_v = (row * heads + head) * value_width + v
+        k = tl.load(key + at_q, mask=in_d, other=0.0).to(tl.float32)
+        q = tl.load(query + at_q, mask=in_d, other=0.0).to(tl.float32)
+        x = tl.load(value + at_v, mask=in_v, other=0.0).to(tl.float32)
+        if decay is not None:
+            state *= tl.exp(tl.load(decay + row * decay_token + head * decay_head).to(tl.float32))
+        state += k[:, None] * x[None, :]
+        result = tl.sum(state * q[:, None], 0) * scale
+        tl.store(out + at_v, result.to(out.dtype.element_ty), mask=in_v)
+    tl.store(last + at_state, state, mask=inside)
+
+
+@triton.jit
+def chunk_kernel(
+    out, last, query, key, value, decay, initial, tokens, heads, sharing, value_sharing, width, value_width,
+    decay_token, decay_head, state_d, state_v, scale, initial_factor,
+    REVERSE: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr, CHUNK: tl.constexpr,
+):  # fmt: skip
+    """The same in chunks: within one by products of scores, between them by the state. Heads of queries and
+    keys, and of values, may be shared; the result's are not. With REVERSE time runs backwards, and a token
+    fades by the decay of the token after it: what gradients of keys and values are."""
+    sequence = tl.program_id(2).to(tl.int64)
+    head = tl.program_id(1)
+    d = tl.arange(0, BLOCK_D)
+    v = tl.program_id(0) * BLOCK_V + tl.arange(0, BLOCK_V)
+    c = tl.arange(0, CHUNK)
+    inside = (d < width)[:, None] & (v < value_width)[None, :]
+    at_state = (sequence * heads + head) * width * value_width + d[:, None] * state_d + v[None, :] * state_v
+    state = first_state(initial, at_state, inside, initial_factor, BLOCK_D, BLOCK_V)
+    for first in range(0, tokens, CHUNK):
+        place = first + c
+        in_c = place < tokens
+        token = place
+        if REVERSE:
+            token = tokens - 1 - place
+        row = sequence * tokens + token
+        row_q = row * (heads // sharing) + head // sharing
+        q = load_tile(query, row_q, d, width, in_c)
+        k = load_tile(key, row_q, d, width, in_c)
+        x = load_tile(value, row * (heads // value_sharing) + head // value_sharing, v, value_width, in_c)
+        g = tl.zeros((CHUNK,), tl.float32)
+        if decay is not None:
+            fades = row
+            known = in_c
+            if REVERSE:
+                fades = row + 1
+                known = in_c & (token + 1 < tokens)
+            g = tl.load(decay + fades * decay_token + head * decay_head, mask=known, other=0.0)
+            g = g.to(tl.float32)
+        so_far, whole, fading = fading_of(g, c)
+        score = dot(q, tl.trans(k)) * fading
+        result = dot(q * tl.exp(so_far)[:, None], state)
+        result = tl.dot(score, x, result, input_precision="ieee") * scale
+        store_tile(out, row * heads + head, v, value_width, in_c, result)
+        faded = tl.trans(k * tl.exp(whole - so_far)[:, None])
+        state = tl.dot(faded, x, state * tl.exp(whole), input_precision="ieee")
+    tl.store(last + at_state, state, mask=inside)
+
+
+@triton.jit
+def shared_gradient_kernel(
+    dquery, dkey, balance, dq, dk, query, key, heads, sharing, width, BLOCK: tl.constexpr
+):
+    """One shared head of one token: the sums of its heads' gradients, and of each head q . dq - k . dk, of
+    which the gradients of log-decays are made."""
+    row = tl.program_id(0).to(tl.int64)
+    shared = tl.program_id(1)
+    lane = tl.arange(0, BLOCK)
+    mask = lane < width
+    at = (row * (heads // sharing) + shared) * width + lane
+    q = tl.load(query + at, mask=mask, other=0.0).to(tl.float32)
+    k = tl.load(key + at, mask=mask, other=0.0).to(tl.float32)
+    total_q = tl.zeros((BLOCK,), tl.float32)
+    total_k = tl.zeros((BLOCK,), tl.float32)
+    for one in range(sharing):
+        head = row * heads + shared * sharing + one
+        a = tl.load(dq + head * width + lane, mask=mask, other=0.0)
+        b = tl.load(dk + head * width + lane, mask=mask, other=0.0)
+        total_q += a
+        total_k += b
+        tl.store(balance + head, tl.sum(q * a - k * b, 0))
+    tl.store(dquery + at, total_q.to(dquery.dtype.element_ty), mask=mask)
+    tl.store(dkey + at, total_k.to(dkey.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def decay_gradient_kernel(ddecay, balance, last, dlast, tokens, heads, size, BLOCK: tl.constexpr):
+    """One head of one sequence: the sum of what follows each token, and of the last state times its own."""
+    head = tl.program_id(0)
+    sequence = tl.program_id(1).to(tl.int64)
+    carry = 0.0
+    if dlast is not None:
+        total = tl.zeros((BLOCK,), tl.float32)
+        for first in range(0, size, BLOCK):
+            lane = first + tl.arange(0, BLOCK)
+            at = (sequence * heads + head) * size + lane
+            a = tl.load(last + at, mask=lane < size, other=0.0)
+            total += a * tl.load(dlast + at, mask=lane < size, other=0.0).to(tl.float32)
+        carry = tl.sum(total, 0)
+    for first in range(0, tokens, BLOCK):
+        place = first + tl.arange(0, BLOCK)
+        at = (sequence * tokens + tokens - 1 - place) * heads + head
+        x = tl.load(balance + at, mask=place < tokens, other=0.0)
+        tl.store(ddecay + at, carry + tl.cumsum(x, 0), mask=place < tokens)
+        carry += tl.sum(x, 0)
+
+
+@triton.jit
+def faded_kernel(out, x, decay, tokens, heads, size, decay_token, decay_head, factor, BLOCK: tl.constexpr):
+    """out = x times factor and exp of the first token's log-decay: the gradient of the state before it."""
+    head = tl.program_id(1)
+    sequence = tl.program_id(2).to(tl.int64)
+    lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    at = (sequence * heads + head) * size + lane
+    if decay is not None:
+        g = tl.load(decay + sequence * tokens * decay_token + head * decay_head).to(tl.float32)
+        factor *= tl.exp(g)
+    value = tl.load(x + at, mask=lane < size, other=0.0) * factor
+    tl.store(out + at, value.to(out.dtype.element_ty), mask=lane < size)
