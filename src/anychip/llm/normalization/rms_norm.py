@@ -72,7 +72,7 @@ def rms_norm_backward_kernel(
 @triton.jit
 def group_sum_kernel(out, partial, groups, length, BLOCK: tl.constexpr):
     """out[k] = sum over groups of partial[g, k]."""
-    column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    column = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = column < length
     total = tl.zeros((BLOCK,), tl.float32)
     for group in range(groups):
