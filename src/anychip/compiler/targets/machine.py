@@ -26,11 +26,17 @@ from .target import Target
 
 _initialisation = threading.Lock()
 
+_OPTIONS = ("-enable-arm-maskedgatscat=false",)
+"""LLVM's own settings. Its pass that forms gathers for Cortex-M55 scales the counter of a loop and leaves
+the loop's last comparison as it was, so that the loop does not end (LLVM 22)."""
+
 
 @functools.cache
 def _initialise_llvm() -> None:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
+    for option in _OPTIONS:
+        llvm.set_option("anychip", option)
 
 
 @functools.cache
