@@ -17,6 +17,9 @@ from ..pointwise import TILES, Pointwise, Promotion, flat_kernel, tiled_kernel
 from ..registry import Benchmark, Operator, Overload, Sample, register
 from ..samples import layouts, tensor
 
+STEPS = tl.constexpr(8)
+"""Steps between two looks at what is left to do."""
+
 # ---- recurrences: from the polynomials q of degree k and p of degree k - 1 to the next ---------------------
 
 
@@ -46,15 +49,27 @@ def legendre_step(x, q, p, k):
 
 
 @triton.jit
+def whole(x, n):
+    """The degree of each element as an integer; negative where 64 bits do not hold it, as for NaN."""
+    held = tl.abs(n) < 9.0e18
+    return tl.where(held, n, -1.0).to(tl.int64) + tl.where(x == x, 0, 0)
+
+
+@triton.jit
 def recurred(x, degree, first, skipped, STEP):
-    """The polynomial of `degree` where not `skipped`: 1 for 0, `first` for 1, then step by step."""
-    largest = tl.max(tl.where(skipped, 0, degree)).to(tl.int32)
+    """The polynomial of `degree` where not `skipped`: 1 for 0, `first` for 1, then step by step until all
+    are done, or NaN, which no further step changes."""
     below = tl.where(x == x, 1, 1).to(x.dtype)
     value = first
-    for k in range(1, largest):
-        above = STEP(x, value, below, (k + degree * 0).to(x.dtype))
-        below = value
-        value = tl.where(k < degree, above, value)
+    k = tl.max(degree * 0) + 1
+    last = tl.max(tl.where(skipped, 0, degree))
+    while k < last:
+        for _ in range(STEPS):
+            above = STEP(x, value, below, (k + degree * 0).to(x.dtype))
+            below = value
+            value = tl.where(k < degree, above, value)
+            k += 1
+        last = tl.max(tl.where(skipped | (value != value), 0, degree))
     value = tl.where(degree == 0, 1.0, value)
     return tl.where(degree < 0, 0.0, value)
 
@@ -64,7 +79,7 @@ def recurred(x, degree, first, skipped, STEP):
 
 @triton.jit
 def chebyshev_t(x, n):
-    degree = n.to(tl.int64) + tl.where(x == x, 0, 0)
+    degree = whole(x, n)
     x = x + (degree * 0).to(x.dtype)
     end = tl.abs(x) == 1
     inside = (tl.abs(x) < 1) & (degree > 6)
@@ -76,7 +91,7 @@ def chebyshev_t(x, n):
 
 @triton.jit
 def chebyshev_u(x, n):
-    degree = n.to(tl.int64) + tl.where(x == x, 0, 0)
+    degree = whole(x, n)
     x = x + (degree * 0).to(x.dtype)
     end = tl.abs(x) == 1
     inside = (tl.abs(x) < 1) & (degree > 8)
@@ -90,7 +105,7 @@ def chebyshev_u(x, n):
 
 @triton.jit
 def chebyshev_v(x, n):
-    degree = n.to(tl.int64) + tl.where(x == x, 0, 0)
+    degree = whole(x, n)
     x = x + (degree * 0).to(x.dtype)
     end = tl.abs(x) == 1
     inside = (tl.abs(x) < 1) & (degree > 8)
@@ -104,7 +119,7 @@ def chebyshev_v(x, n):
 
 @triton.jit
 def chebyshev_w(x, n):
-    degree = n.to(tl.int64) + tl.where(x == x, 0, 0)
+    degree = whole(x, n)
     x = x + (degree * 0).to(x.dtype)
     end = tl.abs(x) == 1
     inside = (tl.abs(x) < 1) & (degree > 8)
@@ -148,7 +163,7 @@ def beyond_range(x, degree):
 
 @triton.jit
 def hermite_h(x, n):
-    degree = n.to(tl.int64) + tl.where(x == x, 0, 0)
+    degree = whole(x, n)
     x = x + (degree * 0).to(x.dtype)
     beyond = beyond_range(x, degree)
     return tl.where(beyond, float("nan"), recurred(x, degree, 2 * x, beyond, hermite_h_step))
@@ -156,7 +171,7 @@ def hermite_h(x, n):
 
 @triton.jit
 def hermite_he(x, n):
-    degree = n.to(tl.int64) + tl.where(x == x, 0, 0)
+    degree = whole(x, n)
     x = x + (degree * 0).to(x.dtype)
     beyond = beyond_range(x, degree)
     return tl.where(beyond, float("nan"), recurred(x, degree, x, beyond, hermite_he_step))
@@ -164,7 +179,7 @@ def hermite_he(x, n):
 
 @triton.jit
 def laguerre_l(x, n):
-    degree = n.to(tl.int64) + tl.where(x == x, 0, 0)
+    degree = whole(x, n)
     x = x + (degree * 0).to(x.dtype)
     zero = x == 0
     value = recurred(x, degree, 1 - x, zero, laguerre_step)
@@ -173,7 +188,7 @@ def laguerre_l(x, n):
 
 @triton.jit
 def legendre_p(x, n):
-    degree = n.to(tl.int64) + tl.where(x == x, 0, 0)
+    degree = whole(x, n)
     x = x + (degree * 0).to(x.dtype)
     end = tl.abs(x) == 1
     value = recurred(x, degree, x, end, legendre_step)
