@@ -59,7 +59,7 @@ def run(suite: Suite, arguments: argparse.Namespace, records: Path) -> None:
             *(["-k", arguments.only] if arguments.only else []), *suite.paths,
         ]  # fmt: skip
         while True:
-            before = len(read(records)[1]) if records.exists() else 0
+            before = len(read(records)[1])
             done = subprocess.run(command, cwd=tree / suite.folder, env=environment, check=False)
             if done.returncode >= 0 or len(read(records)[1]) == before:
                 return
@@ -69,6 +69,8 @@ def read(path: Path) -> tuple[int, list[Record]]:
     """The number of cases in the suite, and the record of each case that was run: a failure before anything
     else, and a failure for a case that was begun and ended its process."""
     collected = 0
+    if not path.exists():
+        return collected, []
     cases: dict[str, Record] = {}
     begun: set[str] = set()
     for line in path.read_text(encoding="utf-8").splitlines():

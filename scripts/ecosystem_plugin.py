@@ -1,8 +1,9 @@
 """A pytest plugin that runs a third party's suite, unmodified, and writes one line of JSON for each case.
 
-It supplies names that a suite imports and the installed version has renamed, keeps every Nth case where
-`ECOSYSTEM_EVERY` says so, ends a case after `ECOSYSTEM_SECONDS`, and appends to the file that
-`ECOSYSTEM_RECORDS` names. A case that was begun and has no record ended its process.
+It supplies names that a suite imports and the installed version has renamed, keeps the cases of no more than
+`ECOSYSTEM_ELEMENTS` elements and every Nth of them where `ECOSYSTEM_EVERY` says so, ends a case after
+`ECOSYSTEM_SECONDS`, and appends to the file that `ECOSYSTEM_RECORDS` names. A case that was begun and has no
+record ended its process.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import math
 import os
 import re
 import signal
@@ -20,6 +22,8 @@ from typing import Any
 import pytest
 
 CUDA = re.compile(r"(?<![a-zA-Z])cuda(?![a-zA-Z])", re.IGNORECASE)
+SIDES = re.compile(r"(?<![A-Za-z0-9])[BTHD](\d+)")
+PACKED = re.compile(r"cu_seqlens\[([\d, ]+)\]")
 SKIP_CALLS = re.compile(r"(pytest\.skip|skipif|skipIf)\([^)]*\)")
 
 RENAMED: tuple[tuple[str, str, str], ...] = (
@@ -38,6 +42,22 @@ def supply_missing_names() -> None:
         if not hasattr(module, name):
             package, _, attribute = substitute.rpartition(".")
             setattr(module, name, getattr(importlib.import_module(package), attribute, None))
+
+
+def name_the_cpu(module_name: str) -> None:
+    """Tell a suite that its tensors are on the CPU, where it knows that only by a variable of its own."""
+    import torch
+
+    for name in (module_name, f"{module_name}._device"):
+        module = importlib.import_module(name)
+        vars(module).update(device="cpu", device_torch_lib=torch.cpu)
+
+
+def elements(case: str) -> int:
+    """How many elements the tensors of a case have, as far as its name tells: batch, length, heads, size."""
+    sides = (int(side) for side in SIDES.findall(case))
+    packed = PACKED.search(case)
+    return math.prod(sides) * (int(packed[1].split(",")[-1]) if packed else 1)
 
 
 class CaseTimeout(BaseException):
@@ -71,12 +91,16 @@ def names_cuda(item: pytest.Item) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("ECOSYSTEM_RENAMED"):
         supply_missing_names()
+    if module := os.environ.get("ECOSYSTEM_DEVICE"):
+        name_the_cpu(module)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     write({"collected": len(items)})
-    kept = items[:: int(os.environ.get("ECOSYSTEM_EVERY", "1"))]
+    largest = float(os.environ.get("ECOSYSTEM_ELEMENTS", "inf"))
+    kept = [item for item in items if elements(item.nodeid) <= largest]
+    kept = kept[:: int(os.environ.get("ECOSYSTEM_EVERY", "1"))]
     done = finished()
     items[:] = [item for item in kept if item.nodeid not in done]
 
