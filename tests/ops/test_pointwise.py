@@ -93,6 +93,17 @@ def test_contiguous_operands_take_the_flat_kernel() -> None:
     assert launches["tiled_kernel[add]"] == before + 1
 
 
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (37, 1), (2, 1, 1), (1, 37, 1), (2, 37, 1)], ids=str)
+def test_one_value_for_a_row_or_for_all(shape: tuple[int, ...]) -> None:
+    x = torch.linspace(-1, 1, 2 * 37 * 70).reshape(2, 37, 70)
+    y = torch.linspace(1, 2, torch.Size(shape).numel()).reshape(shape)
+    before = launches["flat_kernel[mul]"] + launches["tiled_kernel[mul]"]
+    assert torch.equal(mul(x, y), x * y)
+    assert torch.equal(mul(y, x), x * y)
+    assert torch.equal(mul(y.expand(x.shape), y), (y * y).expand(x.shape))
+    assert launches["flat_kernel[mul]"] + launches["tiled_kernel[mul]"] == before + 3
+
+
 def test_nothing_is_launched_for_no_elements() -> None:
     before = sum(launches.values())
     assert add(torch.empty(0, 3), torch.ones(3), 1).shape == (0, 3)

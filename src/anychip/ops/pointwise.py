@@ -5,7 +5,7 @@ and 0-d tensors; two kernels serve them all: `flat_kernel` (contiguous) and `til
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,24 +80,49 @@ def apply(a, b, c, d, e, FUNCTION: tl.constexpr, ARITY: tl.constexpr):
     return value
 
 
+@triton.jit
+def flat_operand(
+    pointer, start, lane, n, bits, UNIFORM: tl.constexpr, RAW: tl.constexpr, COMPUTE: tl.constexpr,
+    FLOAT: tl.constexpr,
+):  # fmt: skip
+    """An operand's values in a contiguous block; a UNIFORM one is a single value in memory."""
+    if UNIFORM:
+        value = operand(pointer, start * 0, bits, start < n, RAW, COMPUTE, FLOAT)
+    else:
+        value = operand(pointer, start + lane, bits, lane < n - start, RAW, COMPUTE, FLOAT)
+    return value
+
+
+@triton.jit
+def tiled_operand(
+    pointer, base, along_m, along_n, rows, mask, bits, UNIFORM: tl.constexpr, RAW: tl.constexpr,
+    COMPUTE: tl.constexpr, FLOAT: tl.constexpr,
+):  # fmt: skip
+    """An operand's values in a tile; of a UNIFORM one each row is a single value in memory, read once."""
+    if UNIFORM:
+        value = operand(pointer, base + along_m, bits, rows, RAW, COMPUTE, FLOAT)
+    else:
+        value = operand(pointer, base + along_m + along_n, bits, mask, RAW, COMPUTE, FLOAT)
+    return value
+
+
 @triton.jit(do_not_specialize=["s0", "s1", "s2", "s3", "s4"])
 def flat_kernel(
     out, p0, p1, p2, p3, p4, n,
     s0: tl.int64, s1: tl.int64, s2: tl.int64, s3: tl.int64, s4: tl.int64,
     FUNCTION: tl.constexpr, ARITY: tl.constexpr, RAW: tl.constexpr,
-    COMPUTE: tl.constexpr, FLOAT: tl.constexpr, BLOCK: tl.constexpr,
+    UNIFORM: tl.constexpr, COMPUTE: tl.constexpr, FLOAT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """out[i] = FUNCTION(p0[i], ...) for 0 <= i < n; an operand whose pointer is None is the number s."""
+    """out[i] = FUNCTION(p0[i], ...) for 0 <= i < n; an operand whose pointer is None is the number s,
+    and one whose bit is in UNIFORM is a single value in memory."""
     start = tl.program_id(0).to(tl.int64) * BLOCK
     lane = tl.arange(0, BLOCK)
-    mask = lane < n - start
-    offset = start + lane
-    a = operand(p0, offset, s0, mask, RAW & 1, COMPUTE, FLOAT)
-    b = operand(p1, offset, s1, mask, RAW & 2, COMPUTE, FLOAT)
-    c = operand(p2, offset, s2, mask, RAW & 4, COMPUTE, FLOAT)
-    d = operand(p3, offset, s3, mask, RAW & 8, COMPUTE, FLOAT)
-    e = operand(p4, offset, s4, mask, RAW & 16, COMPUTE, FLOAT)
-    store_as(out + offset, apply(a, b, c, d, e, FUNCTION, ARITY), mask)
+    a = flat_operand(p0, start, lane, n, s0, UNIFORM & 1, RAW & 1, COMPUTE, FLOAT)
+    b = flat_operand(p1, start, lane, n, s1, UNIFORM & 2, RAW & 2, COMPUTE, FLOAT)
+    c = flat_operand(p2, start, lane, n, s2, UNIFORM & 4, RAW & 4, COMPUTE, FLOAT)
+    d = flat_operand(p3, start, lane, n, s3, UNIFORM & 8, RAW & 8, COMPUTE, FLOAT)
+    e = flat_operand(p4, start, lane, n, s4, UNIFORM & 16, RAW & 16, COMPUTE, FLOAT)
+    store_as(out + start + lane, apply(a, b, c, d, e, FUNCTION, ARITY), lane < n - start)
 
 
 @triton.jit(do_not_specialize=["s0", "s1", "s2", "s3", "s4"])
@@ -105,11 +130,13 @@ def tiled_kernel(
     out, p0, p1, p2, p3, p4, table, M, N,
     out_m, out_n, m0, n0, m1, n1, m2, n2, m3, n3, m4, n4,
     s0: tl.int64, s1: tl.int64, s2: tl.int64, s3: tl.int64, s4: tl.int64,
-    FUNCTION: tl.constexpr, ARITY: tl.constexpr, RAW: tl.constexpr, OUTER: tl.constexpr,
-    COMPUTE: tl.constexpr, FLOAT: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    FUNCTION: tl.constexpr, ARITY: tl.constexpr, RAW: tl.constexpr, UNIFORM: tl.constexpr,
+    OUTER: tl.constexpr, COMPUTE: tl.constexpr, FLOAT: tl.constexpr, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     """The same over any strides: a program covers one BLOCK_M x BLOCK_N tile of the two innermost
-    dimensions; `table` holds size and strides of each of the OUTER dimensions, 7 numbers a row."""
+    dimensions; `table` holds size and strides of each of the OUTER dimensions, 7 numbers a row. Operands
+    whose bits are in UNIFORM have one value in each row of the tile."""
     tiles_n = tl.cdiv(N, BLOCK_N)
     tiles = tl.cdiv(M, BLOCK_M) * tiles_n
     program = tl.program_id(0)
@@ -140,12 +167,23 @@ def tiled_kernel(
             base4 += index * tl.load(row + 6)
     lane_m = tl.arange(0, BLOCK_M)[:, None].to(tl.int64)
     lane_n = tl.arange(0, BLOCK_N)[None, :].to(tl.int64)
-    mask = (lane_m < M - first_m) & (lane_n < N - first_n)
-    a = operand(p0, base0 + lane_m * m0 + lane_n * n0, s0, mask, RAW & 1, COMPUTE, FLOAT)
-    b = operand(p1, base1 + lane_m * m1 + lane_n * n1, s1, mask, RAW & 2, COMPUTE, FLOAT)
-    c = operand(p2, base2 + lane_m * m2 + lane_n * n2, s2, mask, RAW & 4, COMPUTE, FLOAT)
-    d = operand(p3, base3 + lane_m * m3 + lane_n * n3, s3, mask, RAW & 8, COMPUTE, FLOAT)
-    e = operand(p4, base4 + lane_m * m4 + lane_n * n4, s4, mask, RAW & 16, COMPUTE, FLOAT)
+    rows = lane_m < M - first_m
+    mask = rows & (lane_n < N - first_n)
+    a = tiled_operand(
+        p0, base0, lane_m * m0, lane_n * n0, rows, mask, s0, UNIFORM & 1, RAW & 1, COMPUTE, FLOAT
+    )
+    b = tiled_operand(
+        p1, base1, lane_m * m1, lane_n * n1, rows, mask, s1, UNIFORM & 2, RAW & 2, COMPUTE, FLOAT
+    )
+    c = tiled_operand(
+        p2, base2, lane_m * m2, lane_n * n2, rows, mask, s2, UNIFORM & 4, RAW & 4, COMPUTE, FLOAT
+    )
+    d = tiled_operand(
+        p3, base3, lane_m * m3, lane_n * n3, rows, mask, s3, UNIFORM & 8, RAW & 8, COMPUTE, FLOAT
+    )
+    e = tiled_operand(
+        p4, base4, lane_m * m4, lane_n * n4, rows, mask, s4, UNIFORM & 16, RAW & 16, COMPUTE, FLOAT
+    )
     store_as(out + lane_m * out_m + lane_n * out_n, apply(a, b, c, d, e, FUNCTION, ARITY), mask)
 
 
@@ -316,9 +354,15 @@ class Pointwise:
         ]
         of_tensors = [0] + [k + 1 for k, x in enumerate(operands) if isinstance(x, torch.Tensor)]
         space = coalesce(shape, [strides[k] for k in of_tensors]) if count else None
-        if space is None or (len(space.sizes) == 1 and (count == 1 or all(s == (1,) for s in space.strides))):
+        if space is None or (
+            len(space.sizes) == 1
+            and (count == 1 or (space.strides[0] == (1,) and all(s in ((0,), (1,)) for s in space.strides)))
+        ):
             block = budget["flat"]
-            return flat_kernel, cdiv(count, block), (count,), {"BLOCK": block}
+            uniform = 0
+            if space is not None and count > 1:
+                uniform = _bits(k - 1 for k, s in zip(of_tensors, space.strides, strict=True) if s == (0,))
+            return flat_kernel, cdiv(count, block), (count,), {"UNIFORM": uniform, "BLOCK": block}
         space = second_innermost(space)
         sizes = (1,) * (2 - len(space.sizes)) + space.sizes
         by_operand = [(0,) * len(sizes)] * (MAX_OPERANDS + 1)
@@ -339,8 +383,14 @@ class Pointwise:
             table = torch.tensor(listed, dtype=torch.int64).to(device)
         programs = math.prod(sizes[:-2]) * cdiv(rows, block_m) * cdiv(columns, block_n)
         flat_strides = [number for s in by_operand for number in s[-2:]]
-        blocks = {"OUTER": outer, "BLOCK_M": block_m, "BLOCK_N": block_n}
+        uniform = _bits(k - 1 for k in of_tensors if k and columns > 1 and by_operand[k][-1] == 0)
+        blocks = {"UNIFORM": uniform, "OUTER": outer, "BLOCK_M": block_m, "BLOCK_N": block_n}
         return tiled_kernel, programs, (table, rows, columns, *flat_strides), blocks
+
+
+def _bits(numbers: Iterable[int]) -> int:
+    """The number whose set bits are listed."""
+    return sum(1 << k for k in numbers)
 
 
 # ---- record ---------------------------------------------------------------------------------------
