@@ -209,7 +209,7 @@ def _expand_reference(
     return shrunk @ up.t() + (0 if base is None else base)
 
 
-def _grouped_product(x: torch.Tensor, matrices: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+def grouped_product(x: torch.Tensor, matrices: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     has = (indices >= 0) & (indices < len(matrices))
     chosen = matrices[torch.where(has, indices, 0).long()]
     return torch.einsum("...k,...rk->...r", x, chosen) * has[..., None]
@@ -218,13 +218,13 @@ def _grouped_product(x: torch.Tensor, matrices: torch.Tensor, indices: torch.Ten
 def _grouped_shrink_reference(
     x: torch.Tensor, down: torch.Tensor, indices: torch.Tensor, scale: float = 1.0
 ) -> torch.Tensor:
-    return _grouped_product(x, down, indices) * scale
+    return grouped_product(x, down, indices) * scale
 
 
 def _grouped_expand_reference(
     shrunk: torch.Tensor, up: torch.Tensor, indices: torch.Tensor, base: torch.Tensor | None = None
 ) -> torch.Tensor:
-    return _grouped_product(shrunk, up, indices) + (0 if base is None else base)
+    return grouped_product(shrunk, up, indices) + (0 if base is None else base)
 
 
 def _indices(*shape: int) -> torch.Tensor:
