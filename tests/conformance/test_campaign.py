@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from anychip.compiler import targets
-from anychip.conformance import campaign as campaigns
 from anychip.conformance import batch, chip_record, recording, trials
+from anychip.conformance import campaign as campaigns
 from anychip.conformance.errors import ConformanceError
 from anychip.emulation.cores import core_for
 from anychip.emulation.execution import program_of

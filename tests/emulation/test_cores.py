@@ -20,7 +20,7 @@ int main(void) { printf("%d\\n", (int)sizeof(void *) * 8); return 3; }
 
 
 def test_every_row_names_a_target():
-    named = {*cores._MODELS, *cores._REDUCED, *cores._BOARDS}
+    named = {*cores._MODELS, *cores._REDUCED, *cores._BOARDS, *cores._X86_MODELS, *cores._REMARKS}
     assert named <= set(targets.names())
 
 
@@ -33,7 +33,7 @@ def test_what_runs_has_the_same_architecture(name: str):
         return
     core = core_for(target)
     assert core.runs.isa == target.isa
-    assert (core.runs != target) == bool(core.remark)
+    assert core.remark or core.runs == target
 
 
 def test_the_length_of_scalable_vectors_is_the_core_model_s():
@@ -42,6 +42,20 @@ def test_the_length_of_scalable_vectors_is_the_core_model_s():
         assert f"sve{bits}=on" in core_for(targets.get(name)).model
     for name in ("rv64gcv", "rv64gcv-256"):
         assert f"vlen={targets.get(name).vector_bits}" in core_for(targets.get(name)).model
+
+
+def test_models_of_every_feature_are_remarked():
+    for name in ("cortex-a78", "z14", "cortex-a32"):
+        assert "every feature" in core_for(targets.get(name)).remark
+    assert not core_for(targets.get("cortex-a72")).remark
+
+
+def test_x86_cores_are_emulated_where_asked_and_known():
+    core = core_for(targets.get("znver2"), emulate_x86=True)
+    assert (core.kind, core.model, core.runs.name) == ("qemu-user", "EPYC-Rome", "znver2")
+    assert "AVX-VNNI" in core_for(targets.get("gracemont"), emulate_x86=True).remark
+    assert core_for(targets.get("znver2")).kind == "native"
+    assert core_for(targets.get("cascadelake"), emulate_x86=True).kind == "native"
 
 
 def test_a_program_for_this_machine_runs(tmp_path: Path):

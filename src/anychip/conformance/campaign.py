@@ -20,12 +20,13 @@ from typing import Any
 
 import torch
 
+from .. import chips
 from ..compiler.foreign.records import StockTarget
 from ..compiler.foreign.routes import resolve
 from ..compiler.targets import Target
 from ..emulation.cores import Core, core_for
 from ..emulation.errors import EmulationError, MissingEmulator
-from ..emulation.execution import require_emulator
+from ..emulation.execution import host_name, require_emulator
 from ..emulation.linking import require_linker
 from ..emulation.replay import Answer, KernelCode
 from ..evidence.outcome import Failure, Proof
@@ -78,9 +79,22 @@ class Campaign:
 
     @property
     def tier(self) -> str:
+        """A run on another product or core than the one named is no native run of it, though this machine
+        has every instruction of it."""
         if self.core is None:
             return "compiled"
-        return "native" if self.core.kind == "native" else "emulated"
+        if self.core.kind != "native":
+            return "emulated"
+        return "native" if _is_here(self.chip, self.target) else "compiled"
+
+    @property
+    def remark(self) -> str:
+        """What a record says beside the tier."""
+        if self.core is None:
+            return self.reason
+        if self.core.kind == "native" and self.tier == "compiled":
+            return f"the code ran on {host_name()}, which has every instruction of {self.target.name}"
+        return self.core.remark
 
 
 def begin(chip: str, ledger: Path | None = None, *, compile_only: bool = False) -> Campaign:
@@ -95,7 +109,7 @@ def begin(chip: str, ledger: Path | None = None, *, compile_only: bool = False) 
             raise EmulationError(
                 f"{chip} is a GPU; run `anychip test --record` on it, or compile for it with --compile-only"
             )
-        core = core_for(target)
+        core = core_for(target, emulate_x86=not _is_here(chip, target))
         require_emulator(core)
         require_linker()
         campaign.core = core
@@ -104,6 +118,15 @@ def begin(chip: str, ledger: Path | None = None, *, compile_only: bool = False) 
     if ledger is not None and ledger.exists():
         _read(campaign, ledger)
     return campaign
+
+
+def _is_here(chip: str, target: Target | StockTarget) -> bool:
+    """Whether this machine is the chip, by the system's or LLVM's name; a level of the architecture is
+    wherever its features are."""
+    if chip in chips.identifiers():
+        here = chips.detect_host().chip
+        return here is not None and here.identifier == chip
+    return target.name.startswith("x86-64") or (isinstance(target, Target) and target.cpu == host_name())
 
 
 def run(

@@ -41,7 +41,7 @@ def record(campaign: Campaign) -> dict[str, Any]:
         "emulator_version": "" if core is None or core.kind == "native" else version_of(core),
         "machine": version_of(core) if core is not None and core.kind == "native" else "",
         "code_that_ran": "" if core is None else core.runs.name,
-        "remark": campaign.reason if core is None else core.remark,
+        "remark": campaign.remark,
         "operators": {
             "passed": sum(verdict == "passed" for verdict in verdicts.values()),
             "tried": sum(verdict in ("passed", "failed") for verdict in verdicts.values()),
