@@ -34,7 +34,13 @@ ROCK = "rockchip-rk3588"
         ([], "huawei-ascend-910b", "plugin"),
         ([record("cortex-a76", "cortex-a76", "emulated")], PI, "emulated 5 of 6"),
         ([record(PI, "cortex-a76", "native")], PI, "native 5 of 6"),
-        ([record(PI, "cortex-a76", "native")], ROCK, "none"),
+        ([record(PI, "cortex-a76", "native")], ROCK, "compiled 5 of 6"),
+        ([record("a", "cortex-a55", "emulated")], ROCK, "emulated 5 of 6 (Cortex-A55)"),
+        (
+            [record("a", "cortex-a76", "compiled", 3), record("b", "cortex-a55", "emulated")],
+            ROCK,
+            "compiled 3 of 6",
+        ),
         (
             [record("a", "cortex-a76", "compiled"), record("b", "cortex-a76", "emulated")],
             ROCK,

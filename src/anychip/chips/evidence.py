@@ -7,11 +7,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .chip import Chip
+from .chip import Chip, Unit
 
 TIERS = ("native", "emulated", "compiled", "plugin", "none")
 """From most to least: ran on that chip; ran under an emulator set up as that core; machine code was made
@@ -25,7 +25,8 @@ FOLDERS = (_PACKAGE.parents[1] / "evidence" / "chips", _PACKAGE / "evidence_reco
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Tier of a chip, operators passed, tried and in all, and what was set up to run them."""
+    """Tier of a chip, operators passed, tried and in all, and what was set up to run them. `unit` names
+    the unit that was shown, where it is not the chip's first."""
 
     tier: str
     passed: int = 0
@@ -34,11 +35,15 @@ class Standing:
     setting: str = ""
     date: str = ""
     commit: str = ""
+    unit: str = ""
 
     @property
     def text(self) -> str:
         """For tables: "emulated 312 of 320"."""
-        return self.tier if not self.tried else f"{self.tier} {self.passed} of {self.tried}"
+        if not self.tried:
+            return self.tier
+        unit = f" ({self.unit})" if self.unit else ""
+        return f"{self.tier} {self.passed} of {self.tried}{unit}"
 
 
 def records(folders: tuple[Path, ...] = FOLDERS) -> Iterator[dict[str, Any]]:
@@ -63,23 +68,31 @@ def _check(record: dict[str, Any]) -> None:
 
 
 def standing(chip: Chip, known: list[dict[str, Any]]) -> Standing:
-    """The best that the records say of a chip: its own record, or one of the core that is its first
-    unit. A run on another product with that core is not a native run of this one."""
-    best = Standing("plugin" if chip.plugin is not None else "none")
-    targets = [unit.target for unit in chip.units]
+    """The best that the records say of a chip's first unit; of another one, by name, where they say
+    nothing of the first. A record of another product with the same core counts, but as compiled code
+    where it is of a native run: the run was not on this chip."""
+    for unit in chip.units:
+        found = _of_unit(chip, unit, known)
+        if found.tier != "none":
+            return found if unit == chip.units[0] else replace(found, unit=unit.name)
+    return Standing("plugin" if chip.plugin is not None else "none")
+
+
+def _of_unit(chip: Chip, unit: Unit, known: list[dict[str, Any]]) -> Standing:
+    best = Standing("none")
     for record in known:
-        if record["chip"] != chip.identifier and record["target"] not in targets:
+        if record["target"] != unit.target:
             continue
-        tier = record["tier"]
+        tier, setting = record["tier"], record.get("emulator", "")
         if tier == "native" and record["chip"] != chip.identifier:
-            continue
+            tier, setting = "compiled", f"ran on {record.get('machine') or record['chip']}"
         operators = record["operators"]
         found = Standing(
             tier,
             operators["passed"],
             operators["tried"],
             operators["total"],
-            record.get("emulator", ""),
+            setting,
             record.get("date", ""),
             record.get("commit", ""),
         )
