@@ -25,11 +25,11 @@ TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})
 
 
 @triton.jit
-def beam_scores_kernel(out, logits, scores, finished, end, length, BLOCK: tl.constexpr):
+def beam_scores_kernel(out, logits, scores, finished, end, length, CAPPED: tl.constexpr, BLOCK: tl.constexpr):
     """score + log softmax(logits) of one beam; a finished one goes on with `end` alone, at no cost."""
     row = tl.program_id(0).to(tl.int64)
     line = logits + row * length
-    total, _ = log_sum_exp(line, length, 1.0, 0.0, False, BLOCK)
+    total, _ = log_sum_exp(line, length, 1.0, 0.0, CAPPED, BLOCK)
     score = tl.load(scores + row).to(tl.float32)
     done = False
     if finished is not None:
@@ -71,14 +71,16 @@ def best_beams_kernel(values, beams, tokens, scores, width, length, k, BLOCK: tl
 
 
 @triton.jit
-def typical_kernel(accepted, logits, draft, count, length, epsilon, alpha, BLOCK: tl.constexpr):
+def typical_kernel(
+    accepted, logits, draft, count, length, epsilon, alpha, CAPPED: tl.constexpr, BLOCK: tl.constexpr
+):
     """How many drafted tokens of one row, from the first on, have p > min(epsilon, alpha exp(-entropy))."""
     row = tl.program_id(0).to(tl.int64)
     going = 1
     kept = 0
     for one in range(count):
         line = logits + (row * (count + 1) + one) * length
-        total, _ = log_sum_exp(line, length, 1.0, 0.0, False, BLOCK)
+        total, _ = log_sum_exp(line, length, 1.0, 0.0, CAPPED, BLOCK)
         inner = tl.zeros((BLOCK,), tl.float32)
         for first in range(0, length, BLOCK):
             lane = first + tl.arange(0, BLOCK)
@@ -135,7 +137,7 @@ def beam_search_scores(
     rows, length = logits.shape
     launch(
         beam_scores_kernel, rows, out, logits.contiguous(), scores.contiguous(), finished, end, length,
-        BLOCK=min(TILES.on(logits.device)["block"], power_of_two(length)),
+        CAPPED=False, BLOCK=min(TILES.on(logits.device)["block"], power_of_two(length)),
     )  # fmt: skip
     return out
 
@@ -165,10 +167,10 @@ def best_beams(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor
 def verify_typical(
     draft: torch.Tensor, logits: torch.Tensor, epsilon: float = 0.09, alpha: float = 0.3
 ) -> torch.Tensor:
-    """How many drafted tokens a model finds typical, from the first on: p > min(epsilon, alpha exp(-entropy)).
+    """How many drafted tokens a model finds typical, from the first on: p > min(epsilon, alpha exp(-H)).
 
-    draft [rows, count] integers, logits [rows, count + 1, vocabulary]; gives [rows] int32. Raises
-    ArgumentError.
+    draft [rows, count] integers, logits [rows, count + 1, vocabulary]; gives [rows] int32. H is the
+    entropy. Raises ArgumentError.
     """
     if draft.ndim != 2 or logits.shape[:-1] != (draft.shape[0], draft.shape[1] + 1):
         raise ArgumentError(
@@ -180,7 +182,7 @@ def verify_typical(
     length = logits.shape[-1]
     launch(
         typical_kernel, rows, accepted, logits.contiguous(), draft.contiguous(), count, length, epsilon,
-        alpha, BLOCK=min(TILES.on(draft.device)["block"], power_of_two(length)),
+        alpha, CAPPED=False, BLOCK=min(TILES.on(draft.device)["block"], power_of_two(length)),
     )  # fmt: skip
     return accepted
 
