@@ -60,8 +60,6 @@ _X86 = _user("x86_64", "x86_64-linux-musl")
 _ALL_FEATURES = "this emulator has no model of the core: its model with every feature is set up"
 _SISTER = "this emulator has no model of the core: its {model}, of the same instruction set, is set up"
 _NO_AVX_VNNI = "this emulator has no AVX-VNNI: code for Haswell, which has the rest, is run"
-    "this emulator has no AVX-VNNI: code for Haswell, which lacks no other instruction used, is run"
-)
 
 _MODELS: dict[str, tuple[Callable[[Target, str], Core], str]] = {
     "aarch64": (_AARCH64, "cortex-a53"),
