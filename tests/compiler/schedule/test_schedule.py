@@ -200,3 +200,33 @@ def test_tiles_that_change_places_are_read_before_either_is_written() -> None:
     assert nests(loop)[0] == ["write -> [4096xf32]", "write -> [4096xf32]"]
     places = re.findall(r"carries (\S+), (\S+)", loop)
     assert len(places) == 1
+
+
+# --- what the kernel says of its memory ----------------------------------------------------------------
+@triton.jit
+def pairs(x, out, APART: tl.constexpr, B: tl.constexpr):
+    if APART:
+        tl.assume(out.to(tl.int64) != x.to(tl.int64))
+    i = tl.arange(0, B)
+    tl.store(out + i, tl.load(x + 2 * i) + tl.load(x + 2 * i + 1))
+
+
+def test_loads_wait_in_buffers_for_a_store_that_may_overwrite_what_they_read() -> None:
+    assert nests(scheduled(pairs, "*fp32 *fp32", APART=False, B=64)) == [["write -> [64xf32]"] * 2, ["store"]]
+    assert nests(scheduled(pairs, "*fp32 *fp32", APART=True, B=64)) == [["store"]]
+
+
+@triton.jit
+def repeated(x, row, out, step, B: tl.constexpr):
+    """Each element of a row of `x` twice, scaled by a number that is dear to compute for each row."""
+    tl.assume(out.to(tl.int64) != x.to(tl.int64))
+    half = tl.reshape(tl.broadcast_to(tl.arange(0, B // 2)[:, None], (B // 2, 2)), (B,))
+    r = tl.arange(0, B)
+    factor = tl.exp(tl.load(row + r))
+    value = tl.load(x + (r * step)[:, None] + half[None, :])
+    tl.store(out + (r * step)[:, None] + tl.arange(0, B)[None, :], value * factor[:, None])
+
+
+def test_lanes_go_along_the_axis_of_memory_not_of_what_is_kept_for_rows() -> None:
+    text = scheduled(repeated, "*fp32 *fp32 *fp32 i32", B=32)
+    assert "nest [axis 0: 32 by 1, axis 1: 32 by 16]" in text

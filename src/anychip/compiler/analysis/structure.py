@@ -22,13 +22,15 @@ class Linear:
     """`base + sum(strides[a] * index[a])` over the nest's axes.
 
     A `None` stride: the dependence on that axis is not linear. `base` is None when it is not a
-    polynomial of scalars. `wrapped` marks axes where the value is linear up to a modulus. The hash is
-    computed once: the forms of an address are looked up far more often than they are made.
+    polynomial of scalars. `wrapped` marks axes where the value is linear up to a modulus, `gentle` axes of
+    no stride along which neighbours are equal or next to each other. The hash is computed once: the forms of
+    an address are looked up far more often than they are made.
     """
 
     base: Polynomial | None
     strides: Strides
     wrapped: frozenset[int] = frozenset()
+    gentle: frozenset[int] = frozenset()
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -137,10 +139,22 @@ def _map_reshape(op: Op, result: Value, point: Point) -> list[Point]:
         index = Linear(ZERO, (ZERO,) * rank)
         for axis, low, count in fields:
             whole = low == 0 and 1 << count == target[axis]
-            part = point[axis] if whole else opaque((point[axis],), rank)
+            part = (
+                point[axis]
+                if whole
+                else _high_bits(point[axis], rank)
+                if low
+                else opaque((point[axis],), rank)
+            )
             index = _add(_scale(index, Polynomial.constant(1 << count)), part)
         mapped.append(index)
     return [tuple(mapped)]
+
+
+def _high_bits(index: Linear, rank: int) -> Linear:
+    """An index without its lowest bits: where the index takes single steps, this one does now and then."""
+    gentle = frozenset(a for a, stride in enumerate(index.strides) if stride == ONE)
+    return Linear(None, opaque((index,), rank).strides, frozenset(), gentle)
 
 
 def _map_broadcast(op: Op, result: Value, point: Point) -> list[Point]:
@@ -198,12 +212,19 @@ def _add(a: Linear, b: Linear, sign: int = 1) -> Linear:
         return x + y if sign > 0 else x - y
 
     strides = tuple(plus(x, y) for x, y in zip(a.strides, b.strides, strict=True))
-    return Linear(plus(a.base, b.base), strides, a.wrapped | b.wrapped)
+    gentle = frozenset(
+        axis
+        for axis in a.gentle | b.gentle
+        if all(axis in x.gentle or x.strides[axis] == ZERO for x in (a, b))
+        and not (axis in a.gentle and axis in b.gentle)
+    )
+    return Linear(plus(a.base, b.base), strides, a.wrapped | b.wrapped, gentle)
 
 
 def _scale(a: Linear, factor: Polynomial) -> Linear:
     strides = tuple(None if s is None else s * factor for s in a.strides)
-    return Linear(None if a.base is None else a.base * factor, strides, a.wrapped)
+    gentle = a.gentle if factor == ONE else frozenset[int]()
+    return Linear(None if a.base is None else a.base * factor, strides, a.wrapped, gentle)
 
 
 def _rule_range(self: Structure, op: Op, point: Point, rank: int) -> Linear:

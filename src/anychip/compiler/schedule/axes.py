@@ -13,8 +13,12 @@ from .cost import compute_bits
 from .placement import is_inline_op
 from .steps import Buffer, Each, Nest, Reduce, Store, Write
 
-CONTIGUOUS, UNIFORM, WRAPPED, SCATTERED = 4.0, 1.0, 3.0, -3.0
+CONTIGUOUS, UNIFORM, WRAPPED, NEAR, SCATTERED = 4.0, 1.0, 3.0, 2.0, -3.0
 """How much an access gains or loses by making an axis innermost."""
+REPEATED = 0.25
+"""The weight of reading a buffer that is the same all along another axis: it is small, and read often."""
+NEAR_STRIDES = (-1, 2, 3, 4)
+"""Distances between the lanes of a load that is done as loads of all that lies between."""
 
 
 def root_values(root: Store | Write | Reduce | Each) -> list[Value]:
@@ -81,6 +85,7 @@ def choose_axes(nest: Nest, structure: Structure, buffers: dict[Value, Buffer], 
     for root in nest.roots:
         if isinstance(root, Store):
             accesses.append(structure.of(root.op.operands[0], identity_point(rank), rank))
+            _score(accesses[-1], score, is_store=True)
             bits = max(bits, root.op.operands[1].element.bits)
         elif isinstance(root, Write):
             bits = max(bits, root.buffer.element.bits)
@@ -91,15 +96,16 @@ def choose_axes(nest: Nest, structure: Structure, buffers: dict[Value, Buffer], 
         if leaf and value in buffers:
             if buffers[value].any_order:
                 continue
-            _score(_buffer_linear(buffers[value], point, rank), score)
+            linear = _buffer_linear(buffers[value], point, rank)
+            repeated = any(s == ZERO and n > 1 for s, n in zip(linear.strides, nest.domain, strict=True))
+            _score(linear, score, weight=REPEATED if repeated else 1.0)
         elif op is not None and op.name == "tt.load":
             accesses.append(structure.of(op.operands[0], point, rank))
+            _score(accesses[-1], score)
             if not isinstance(value.element, PointerType):
                 bits = max(bits, value.element.bits)
         elif _computes_float(op):
             bits = max(bits, compute_bits(value))
-    for linear in accesses:
-        _score(linear, score)
     lanes = target.lanes(min(bits, 64))
     weight = [s * min(1.0, size / lanes) if s > 0 else s for s, size in zip(score, nest.domain, strict=True)]
     candidates = [a for a in range(rank) if nest.domain[a] > 1] or [rank - 1]
@@ -186,11 +192,18 @@ def _buffer_linear(buffer: Buffer, point: Point, rank: int) -> Linear:
     return Linear(None, tuple(strides))
 
 
-def _score(linear: Linear, score: list[float]) -> None:
+def _is_near(linear: Linear, axis: int) -> bool:
+    stride = linear.strides[axis]
+    return axis in linear.gentle if stride is None else stride.as_int in NEAR_STRIDES
+
+
+def _score(linear: Linear, score: list[float], is_store: bool = False, weight: float = 1.0) -> None:
     for axis, stride in enumerate(linear.strides):
         if stride == ONE:
-            score[axis] += WRAPPED if axis in linear.wrapped else CONTIGUOUS
+            score[axis] += weight * (WRAPPED if axis in linear.wrapped else CONTIGUOUS)
         elif stride == ZERO:
-            score[axis] += UNIFORM
+            score[axis] += weight * UNIFORM
+        elif not is_store and _is_near(linear, axis):
+            score[axis] += weight * NEAR
         else:
-            score[axis] += SCATTERED
+            score[axis] += weight * SCATTERED

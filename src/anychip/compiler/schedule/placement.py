@@ -90,6 +90,7 @@ class Placement:
     def __init__(self, body: Region, order: ProgramOrder, structure: Structure):
         self.order = order
         self.structure = structure
+        self.distinct = distinct_arguments(body)
         self.kept: set[Value] = set()
         self.sites: dict[Value, set[Site]] = {}
         self.weight: dict[Value, int] = {}
@@ -264,12 +265,30 @@ class Placement:
     def _mix(self, one: Value, first: Linear, other: Value, second: Linear) -> bool:
         """Whether accesses of these forms take turns without changing what they read and leave.
 
-        Different arguments of a kernel are the same tensor, or do not overlap.
+        Different arguments of a kernel are the same tensor, or do not overlap; which of the two, the
+        kernel may say.
         """
         roots = [root_pointer(pointer) for pointer in (one, other)]
         if None not in roots and roots[0] is not roots[1]:
-            return same_strides(first, second, other.shape)
+            return frozenset(roots) in self.distinct or same_strides(first, second, other.shape)
         return same_or_apart(first, second, other.shape)
+
+
+def distinct_arguments(body: Region) -> set[frozenset[Value | None]]:
+    """Pairs of pointers among the kernel's arguments of which it assumes, by `tl.assume`, that they are
+    not equal."""
+    found: set[frozenset[Value | None]] = set()
+    pending = [op.operands[0] for op in body.entry.ops if op.name == "llvm.intr.assume"]
+    while pending:
+        op = pending.pop().defining_op
+        if op is not None and op.name == "arith.andi":
+            pending += op.operands
+        if op is None or op.name != "arith.cmpi" or op.attrs["predicate"] != "ne":
+            continue
+        casts = [value.defining_op for value in op.operands]
+        if all(cast is not None and cast.name == "tt.ptr_to_int" for cast in casts):
+            found.add(frozenset(root_pointer(cast.operands[0]) for cast in casts if cast is not None))
+    return {pair for pair in found if len(pair) == 2 and None not in pair}
 
 
 def root_pointer(pointer: Value) -> Value | None:
