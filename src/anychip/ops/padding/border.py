@@ -11,14 +11,18 @@ import torch
 import triton
 import triton.language as tl
 
+from ..distinct import distinct
 from ..errors import ArgumentError, NotServed
+from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, signature
-from ..memory.copy import copy_
-from ..pooling.window import TILES, UNROLLED_TAPS, blocks, channels, result_for, strides, tile_place
+from ..pooling.geometry import TILES, blocks, channels, deliver, result_for, strides
+from ..pooling.window import in_tile, plane_start, tile_place
 from ..reduction import accumulator
 from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, Samples, register
 from ..samples import tensor
 
+UNROLLED_ROWS = 9
+WIDEST_EDGE = 16
 PLANS: Plans[Plan] = Plans()
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -38,10 +42,10 @@ def copied_from(o, before, size, REFLECT: tl.constexpr):
 
 @triton.jit
 def copied_to(i, k, before, size, count, REFLECT: tl.constexpr):
-    """The k-th output position that repeats input position i, or -1."""
+    """The k-th output position that repeats input position i, and whether there is one."""
     if REFLECT:
         o = i + before
-        known = k == 0
+        known = i >= 0
         if k == 1:
             o = before - i
             known = i >= 1
@@ -53,67 +57,130 @@ def copied_to(i, k, before, size, count, REFLECT: tl.constexpr):
         stop = tl.where(i == size - 1, count, i + before + 1)
         o = first + k
         known = o < stop
-    return tl.where(known & (o >= 0) & (o < count), o, -1)
+    return o, known & (o >= 0) & (o < count)
+
+
+@triton.jit
+def edges(before, size, count, BLOCK_W: tl.constexpr):
+    """Of this program: how many output columns lie before the input's first (none, unless its tile of the
+    input begins there), where those behind the last begin, and where they end."""
+    tiles_w = tl.cdiv(size, BLOCK_W)
+    tile = tl.program_id(0) % tiles_w
+    left = tl.where(tile == 0, tl.minimum(before, count), 0)
+    right = tl.maximum(before + size, 0)
+    return left, right, tl.where(tile == tiles_w - 1, count, right)
+
+
+@triton.jit
+def copy_edge(
+    out, source, inside, start, stop, before, size, step, step_out, REFLECT: tl.constexpr, EDGE: tl.constexpr
+):
+    """Output columns from start to stop of the rows that `out` and `source` point to."""
+    for first in range(start, stop, EDGE):
+        w = first + tl.arange(0, EDGE)
+        keep = inside & (w < stop)[None, :]
+        read = copied_from(tl.minimum(w, stop - 1), before, size, REFLECT)
+        tl.store(
+            out + (w * step_out)[None, :], tl.load(source + (read * step)[None, :], mask=keep), mask=keep
+        )
+
+
+@triton.jit
+def edge_sum(
+    gradient, known, start, stop, step, COMPUTE: tl.constexpr, EDGE: tl.constexpr, BLOCK_H: tl.constexpr
+):
+    """Sums of the columns from start to stop of the rows that `gradient` points to."""
+    total = tl.zeros((BLOCK_H,), COMPUTE)
+    for first in range(start, stop, EDGE):
+        w = first + tl.arange(0, EDGE)
+        part = tl.load(gradient + (w * step)[None, :], mask=known & (w < stop)[None, :], other=0)
+        total += tl.sum(part.to(COMPUTE), 1)
+    return total
 
 
 @triton.jit
 def border_kernel(
     out, source, channels, D, H, W, count_d, count_h, count_w, before_d, before_h, before_w,
     s_n: tl.int64, s_c: tl.int64, s_d, s_h, s_w, o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
-    REFLECT: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
+    REFLECT: tl.constexpr, EDGE: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
 ):  # fmt: skip
-    """out[plane, o] = source[plane, the position that o repeats]."""
-    plane, d, h, w, keep = tile_place(count_d, count_h, count_w, BLOCK_H, BLOCK_W)
-    source += (plane // channels).to(tl.int64) * s_n + (plane % channels).to(tl.int64) * s_c
-    out += (plane // channels).to(tl.int64) * o_n + (plane % channels).to(tl.int64) * o_c
-    source += copied_from(d, before_d, D, REFLECT) * s_d
-    row = copied_from(tl.minimum(h, count_h - 1), before_h, H, REFLECT) * s_h
-    column = copied_from(tl.minimum(w, count_w - 1), before_w, W, REFLECT) * s_w
-    value = tl.load(source + row[:, None] + column[None, :])
-    at = d * o_d + (h * o_h)[:, None] + (w * o_w)[None, :]
-    tl.store(out + at, value, mask=keep)
+    """out[plane, o] = source[plane, the position that o repeats]: of some output rows a tile of the columns
+    that are copied as they are, and, from the tile at the input's end, those beyond it."""
+    distinct(out, source)
+    plane, d, h, column, _ = tile_place(count_d, count_h, W, BLOCK_H, BLOCK_W)
+    source += plane_start(plane, channels, s_n, s_c) + copied_from(d, before_d, D, REFLECT) * s_d
+    out += plane_start(plane, channels, o_n, o_c) + d * o_d
+    inside_h = (h < count_h)[:, None]
+    source_row = (copied_from(tl.minimum(h, count_h - 1), before_h, H, REFLECT) * s_h)[:, None]
+    row = (h * o_h)[:, None]
+    w = column + before_w
+    kept = tl.minimum(W, count_w - before_w)
+    keep = inside_h & ((column >= -before_w) & (column < kept))[None, :]
+    value = tl.load(source + source_row + (column * s_w)[None, :], mask=keep)
+    tl.store(out + row + (w * o_w)[None, :], value, mask=keep)
+    left, right, stop = edges(before_w, W, count_w, BLOCK_W)
+    copy_edge(out + row, source + source_row, inside_h, 0, left, before_w, W, s_w, o_w, REFLECT, EDGE)
+    copy_edge(out + row, source + source_row, inside_h, right, stop, before_w, W, s_w, o_w, REFLECT, EDGE)
 
 
 @triton.jit
-def gathered(gradient, d, h, w, g_d, g_h, g_w, keep, COMPUTE: tl.constexpr):
-    """gradient[d, h, w], zero where a position is -1."""
-    mask = ((h >= 0) & (d >= 0))[:, None] & (w >= 0)[None, :] & keep
-    at = d * g_d + (h * g_h)[:, None] + (w * g_w)[None, :]
-    return tl.load(gradient + at, mask=mask, other=0).to(COMPUTE)
+def gathered_rows(
+    k, gradient, d, h, column, D, H, W, count_d, count_h, count_w, before_d, before_h, before_w,
+    g_d, g_h, g_w,
+    MOST_H: tl.constexpr, REFLECT: tl.constexpr, EDGE: tl.constexpr, COMPUTE: tl.constexpr,
+    BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
+):  # fmt: skip
+    """The sums, over columns, of the gradients in the k-th rows that repeat input rows."""
+    o_d, known_d = copied_to(d, k // MOST_H, before_d, D, count_d, REFLECT)
+    o_h, known_h = copied_to(h, k % MOST_H, before_h, H, count_h, REFLECT)
+    known = (known_h & (h < H) & known_d)[:, None]
+    gradient += o_d * g_d
+    row = (o_h * g_h)[:, None]
+    o = column + before_w
+    inside = (column >= -before_w) & (column < tl.minimum(W, count_w - before_w))
+    total = tl.load(gradient + row + (o * g_w)[None, :], mask=known & inside[None, :], other=0).to(COMPUTE)
+    if REFLECT:
+        mirrored = before_w - column
+        mask = known & ((column >= 1) & (column < tl.minimum(W, before_w + 1)))[None, :]
+        total += tl.load(gradient + row + (mirrored * g_w)[None, :], mask=mask, other=0).to(COMPUTE)
+        mirrored = before_w + 2 * (W - 1) - column
+        mask = known & ((column > before_w + 2 * (W - 1) - count_w) & (column <= W - 2))[None, :]
+        total += tl.load(gradient + row + (mirrored * g_w)[None, :], mask=mask, other=0).to(COMPUTE)
+    else:
+        left, right, stop = edges(before_w, W, count_w, BLOCK_W)
+        first_column = edge_sum(gradient + row, known, 0, left, g_w, COMPUTE, EDGE, BLOCK_H)
+        last_column = edge_sum(gradient + row, known, right, stop, g_w, COMPUTE, EDGE, BLOCK_H)
+        total += tl.where((column == 0)[None, :], first_column[:, None], 0)
+        total += tl.where((column == W - 1)[None, :], last_column[:, None], 0)
+    return total
 
 
 @triton.jit
 def border_gradient_kernel(
     out, gradient, channels, D, H, W, count_d, count_h, count_w, before_d, before_h, before_w,
     g_n: tl.int64, g_c: tl.int64, g_d, g_h, g_w, o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
-    MOST_D: tl.constexpr, MOST_H: tl.constexpr, MOST_W: tl.constexpr, UNROLL: tl.constexpr,
-    REFLECT: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
+    MOST_D: tl.constexpr, MOST_H: tl.constexpr, UNROLL: tl.constexpr, REFLECT: tl.constexpr,
+    EDGE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
 ):  # fmt: skip
     """out[plane, i] = sum of the gradients of the positions that repeat i."""
+    distinct(out, gradient)
     plane, d, h, w, keep = tile_place(D, H, W, BLOCK_H, BLOCK_W)
-    gradient += (plane // channels).to(tl.int64) * g_n + (plane % channels).to(tl.int64) * g_c
-    out += (plane // channels).to(tl.int64) * o_n + (plane % channels).to(tl.int64) * o_c
+    gradient += plane_start(plane, channels, g_n, g_c)
+    out += plane_start(plane, channels, o_n, o_c)
     total = tl.zeros((BLOCK_H, BLOCK_W), COMPUTE)
     if UNROLL:
-        for k_d in tl.static_range(MOST_D):
-            for k_h in tl.static_range(MOST_H):
-                for k_w in tl.static_range(MOST_W):
-                    total += gathered(
-                        gradient, copied_to(d, k_d, before_d, D, count_d, REFLECT),
-                        copied_to(h, k_h, before_h, H, count_h, REFLECT),
-                        copied_to(w, k_w, before_w, W, count_w, REFLECT), g_d, g_h, g_w, keep, COMPUTE,
-                    )  # fmt: skip
+        for k in tl.static_range(MOST_D * MOST_H):
+            total += gathered_rows(
+                k, gradient, d, h, w, D, H, W, count_d, count_h, count_w, before_d, before_h, before_w,
+                g_d, g_h, g_w, MOST_H, REFLECT, EDGE, COMPUTE, BLOCK_H, BLOCK_W,
+            )  # fmt: skip
     else:
-        for k_d in range(MOST_D):
-            for k_h in range(MOST_H):
-                for k_w in range(MOST_W):
-                    total += gathered(
-                        gradient, copied_to(d, k_d, before_d, D, count_d, REFLECT),
-                        copied_to(h, k_h, before_h, H, count_h, REFLECT),
-                        copied_to(w, k_w, before_w, W, count_w, REFLECT), g_d, g_h, g_w, keep, COMPUTE,
-                    )  # fmt: skip
-    at = d * o_d + (h * o_h)[:, None] + (w * o_w)[None, :]
-    tl.store(out + at, total.to(out.dtype.element_ty), mask=keep)
+        for k in range(MOST_D * MOST_H):
+            total += gathered_rows(
+                k, gradient, d, h, w, D, H, W, count_d, count_h, count_w, before_d, before_h, before_w,
+                g_d, g_h, g_w, MOST_H, REFLECT, EDGE, COMPUTE, BLOCK_H, BLOCK_W,
+            )  # fmt: skip
+    tl.store(out + in_tile(d, h, w, o_d, o_h, o_w), total.to(out.dtype.element_ty), mask=keep)
 
 
 # ---- forward, backward ----------------------------------------------------------------------------
@@ -148,34 +215,26 @@ def _margins(
     return size, count, before, after
 
 
-def _deliver(result: torch.Tensor, out: torch.Tensor | None) -> torch.Tensor:
-    if out is None:
-        return result
-    if out.shape != result.shape:
-        out.resize_(result.shape)
-    return copy_(out, result)
-
-
 def forward(name: str, rank: int, reflect: bool) -> Any:
     """The operator of `rank` dimensions."""
 
     def pad(self: torch.Tensor, padding: Sequence[int], *, out: Any = None) -> torch.Tensor:
         if self.dtype not in ALL:
             raise NotServed(name, f"dtype {self.dtype} is not served")
-        size, count, before, _ = _margins(name, self, padding, rank, reflect)
+        size, count, before, after = _margins(name, self, padding, rank, reflect)
         result = result_for(self, rank, count, self.dtype)
         key = (signature(self), tuple(padding), name)
         plan = PLANS.get(key)
         if plan is None:
-            programs, tile = blocks(result, rank, count)
+            programs, tile = blocks(result, rank, (count[0], count[1], size[2]))
             sizes = (channels(self, rank), *size, *count, *before)
             plan = Plan(
                 border_kernel, programs, (*sizes, *strides(self, rank), *strides(result, rank)),
-                {"REFLECT": reflect, **tile}, label=name,
+                {"REFLECT": reflect, "EDGE": _edge(before, after), **tile}, label=name,
             )  # fmt: skip
             PLANS.remember(key, plan)
         plan.launch(result, self)
-        return _deliver(result, out)
+        return deliver(result, out)
 
     return pad
 
@@ -206,27 +265,30 @@ def backward(name: str, rank: int, reflect: bool) -> Any:
                 programs,
                 (*sizes, *strides(grad_output, rank), *strides(result, rank)),
                 {
-                    **dict(zip(("MOST_D", "MOST_H", "MOST_W"), most, strict=True)),
-                    "UNROLL": reflect or math.prod(most) <= UNROLLED_TAPS, "REFLECT": reflect,
+                    "MOST_D": most[0], "MOST_H": most[1], "UNROLL": math.prod(most) <= UNROLLED_ROWS,
+                    "REFLECT": reflect, "EDGE": _edge(before, after),
                     "COMPUTE": TRITON_DTYPES[accumulator(self.dtype)], **tile,
                 },
                 label=name,
             )  # fmt: skip
             PLANS.remember(key, plan)
         plan.launch(result, grad_output)
-        return _deliver(result, out)
+        return deliver(result, out)
 
     return pad_backward
 
 
+def _edge(before: Sequence[int], after: Sequence[int]) -> int:
+    """The columns beyond an end of the input that are handled together."""
+    return min(WIDEST_EDGE, power_of_two(max(before[2], after[2], 1)))
+
+
 def _most(size: Sequence[int], before: Sequence[int], after: Sequence[int], reflect: bool) -> tuple[int, ...]:
-    """The largest number of places that one element is copied to, along each dimension."""
+    """The largest number of places that one element is copied to, along depth and height."""
+    along = list(zip(size, before, after, strict=True))[:2]
     if reflect:
-        return tuple(3 if b or a else 1 for b, a in zip(before, after, strict=True))
-    return tuple(
-        1 + max(0, b) + max(0, a) if n == 1 else 1 + max(0, b, a)
-        for n, b, a in zip(size, before, after, strict=True)
-    )
+        return tuple(3 if b or a else 1 for _, b, a in along)
+    return tuple(1 + max(0, b) + max(0, a) if n == 1 else 1 + max(0, b, a) for n, b, a in along)
 
 
 # ---- record ---------------------------------------------------------------------------------------
@@ -266,6 +328,11 @@ def _image(dtype: torch.dtype) -> Sample:
     return Sample((tensor((8, 64, 112, 112), dtype), [1, 1, 1, 1]))
 
 
+def _image_gradient(dtype: torch.dtype) -> Sample:
+    x, padding = _image(dtype).arguments
+    return Sample((tensor((8, 64, 114, 114), dtype, seed=1), x, padding))
+
+
 for _kind, _reflects in (("reflection_pad", True), ("replication_pad", False)):
     register(
         Operator(
@@ -286,6 +353,6 @@ for _kind, _reflects in (("reflection_pad", True), ("replication_pad", False)):
             kernels=(border_kernel, border_gradient_kernel),
             dtypes=FLOATING,
             tiles=TILES,
-            benchmarks=(Benchmark(f"{_kind}2d", _image),),
+            benchmarks=(Benchmark(f"{_kind}2d", _image), Benchmark(f"{_kind}2d_backward", _image_gradient)),
         )
     )

@@ -11,24 +11,34 @@ import torch
 import triton
 import triton.language as tl
 
+from ..distinct import distinct
 from ..errors import ArgumentError, NotServed
 from ..launch import TRITON_DTYPES, Plan, Plans, compute_dtype, signature
-from ..memory.copy import copy_
 from ..reduce.sums import MEAN
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, Samples, register
 from ..samples import tensor
-from .window import (
+from .adaptive import adaptive_average, adaptive_average_kernel, rows_fit
+from .geometry import (
     TILES,
     UNROLLED_TAPS,
     Windows,
     adaptive,
     blocks,
     channels,
-    first_window,
-    last_window,
+    deliver,
     regular,
     result_for,
     strides,
+)
+from .window import (
+    column_window,
+    first_window,
+    gradient_tile,
+    in_tile,
+    last_window,
+    plane_start,
+    tap_inside,
+    tap_place,
     tile_place,
     window_start,
     window_stop,
@@ -52,27 +62,31 @@ def divisor(o, size, count, kernel, stride, padding, ADAPTIVE: tl.constexpr, PAD
 
 
 @triton.jit
-def taken(source, d, h, w, D, H, W, stop_d, stop_h, stop_w, s_d, s_h, s_w, keep, COMPUTE: tl.constexpr):
-    """source[d, h, w] for a row of h and a row of w, zero beyond the windows' ends and the input's."""
-    inside_h = (h >= 0) & (h < H) & (h < stop_h) & (d >= 0) & (d < D) & (d < stop_d)
-    inside_w = (w >= 0) & (w < W) & (w < stop_w)
-    at = d * s_d + (h * s_h)[:, None] + (w * s_w)[None, :]
-    return tl.load(source + at, mask=inside_h[:, None] & inside_w[None, :] & keep, other=0).to(COMPUTE)
+def taken(
+    k, source, start_d, start_h, start_w, D, H, W, stop_d, stop_h, stop_w, s_d, s_h, s_w,
+    LONGEST_H: tl.constexpr, LONGEST_W: tl.constexpr, ADAPTIVE: tl.constexpr, COMPUTE: tl.constexpr,
+):  # fmt: skip
+    """The k-th elements of windows, zero beyond the windows' ends and the input's."""
+    k_d, k_h, k_w = tap_place(k, LONGEST_H, LONGEST_W)
+    d, h, w = start_d + k_d, start_h + k_h, start_w + k_w
+    mask = tap_inside(d, h, w, D, H, W, stop_d, stop_h, stop_w, ADAPTIVE)
+    return tl.load(source + in_tile(d, h, w, s_d, s_h, s_w), mask=mask, other=0).to(COMPUTE)
 
 
 @triton.jit
 def average_kernel(
     out, source, channels, D, H, W, count_d, count_h, count_w, kernel_d, kernel_h, kernel_w,
-    stride_d, stride_h, stride_w, pad_d, pad_h, pad_w, override,
+    stride_d, pad_d, pad_h, pad_w, override,
     s_n: tl.int64, s_c: tl.int64, s_d, s_h, s_w, o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
     LONGEST_D: tl.constexpr, LONGEST_H: tl.constexpr, LONGEST_W: tl.constexpr, UNROLL: tl.constexpr,
-    ADAPTIVE: tl.constexpr, PADDED: tl.constexpr, OVERRIDE: tl.constexpr, COMPUTE: tl.constexpr,
-    BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
+    stride_h: tl.constexpr, stride_w: tl.constexpr, ADAPTIVE: tl.constexpr, PADDED: tl.constexpr,
+    OVERRIDE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
 ):  # fmt: skip
     """out[plane, o] = sum of source over window o / number of positions (or `override`, if OVERRIDE)."""
+    distinct(out, source)
     plane, d, h, w, keep = tile_place(count_d, count_h, count_w, BLOCK_H, BLOCK_W)
-    source += (plane // channels).to(tl.int64) * s_n + (plane % channels).to(tl.int64) * s_c
-    out += (plane // channels).to(tl.int64) * o_n + (plane % channels).to(tl.int64) * o_c
+    source += plane_start(plane, channels, s_n, s_c)
+    out += plane_start(plane, channels, o_n, o_c)
     start_d = window_start(d, D, count_d, stride_d, pad_d, ADAPTIVE)
     start_h = window_start(h, H, count_h, stride_h, pad_h, ADAPTIVE)
     start_w = window_start(w, W, count_w, stride_w, pad_w, ADAPTIVE)
@@ -81,21 +95,17 @@ def average_kernel(
     stop_w = window_stop(w, W, count_w, kernel_w, stride_w, pad_w, ADAPTIVE)
     total = tl.zeros((BLOCK_H, BLOCK_W), COMPUTE)
     if UNROLL:
-        for k_d in tl.static_range(LONGEST_D):
-            for k_h in tl.static_range(LONGEST_H):
-                for k_w in tl.static_range(LONGEST_W):
-                    total += taken(
-                        source, start_d + k_d, start_h + k_h, start_w + k_w, D, H, W,
-                        stop_d, stop_h, stop_w, s_d, s_h, s_w, keep, COMPUTE,
-                    )  # fmt: skip
+        for k in tl.static_range(LONGEST_D * LONGEST_H * LONGEST_W):
+            total += taken(
+                k, source, start_d, start_h, start_w, D, H, W, stop_d, stop_h, stop_w, s_d, s_h, s_w,
+                LONGEST_H, LONGEST_W, ADAPTIVE, COMPUTE,
+            )  # fmt: skip
     else:
-        for k_d in range(LONGEST_D):
-            for k_h in range(LONGEST_H):
-                for k_w in range(LONGEST_W):
-                    total += taken(
-                        source, start_d + k_d, start_h + k_h, start_w + k_w, D, H, W,
-                        stop_d, stop_h, stop_w, s_d, s_h, s_w, keep, COMPUTE,
-                    )  # fmt: skip
+        for k in range(LONGEST_D * LONGEST_H * LONGEST_W):
+            total += taken(
+                k, source, start_d, start_h, start_w, D, H, W, stop_d, stop_h, stop_w, s_d, s_h, s_w,
+                LONGEST_H, LONGEST_W, ADAPTIVE, COMPUTE,
+            )  # fmt: skip
     if OVERRIDE:
         count = tl.zeros((BLOCK_H, BLOCK_W), tl.int32) + override
     else:
@@ -107,21 +117,23 @@ def average_kernel(
         total = total / count.to(COMPUTE)
     else:
         total = total // tl.where(keep, count, 1).to(COMPUTE)
-    at = d * o_d + (h * o_h)[:, None] + (w * o_w)[None, :]
-    tl.store(out + at, total.to(out.dtype.element_ty), mask=keep)
+    tl.store(out + in_tile(d, h, w, o_d, o_h, o_w), total.to(out.dtype.element_ty), mask=keep)
 
 
 @triton.jit
 def share(
-    gradient, o_d, o_h, o_w, D, H, W, count_d, count_h, count_w, kernel_d, kernel_h, kernel_w,
-    stride_d, stride_h, stride_w, pad_d, pad_h, pad_w, override, stop_d, stop_h, stop_w, g_d, g_h, g_w, keep,
-    ADAPTIVE: tl.constexpr, PADDED: tl.constexpr, OVERRIDE: tl.constexpr, COMPUTE: tl.constexpr,
+    k, gradient, first_d, first_h, first_w, stop_d, stop_h, stop_w, phase, D, H, W, count_d, count_h, count_w,
+    kernel_d, kernel_h, kernel_w, stride_d, pad_d, pad_h, pad_w, override, g_d, g_h, g_w,
+    MOST_H: tl.constexpr, MOST_W: tl.constexpr, stride_h: tl.constexpr, stride_w: tl.constexpr,
+    ADAPTIVE: tl.constexpr, PHASES: tl.constexpr, PADDED: tl.constexpr, OVERRIDE: tl.constexpr,
+    COMPUTE: tl.constexpr,
 ):  # fmt: skip
-    """gradient[o] / divisor(o) for the windows o that are before the stops, else zero."""
-    inside_h = (o_h < stop_h) & (o_d < stop_d)
-    mask = inside_h[:, None] & (o_w < stop_w)[None, :] & keep
-    at = o_d * g_d + (o_h * g_h)[:, None] + (o_w * g_w)[None, :]
-    value = tl.load(gradient + at, mask=mask, other=0).to(COMPUTE)
+    """Of the k-th windows that elements are in, gradient / divisor (a float's gradient, if OVERRIDE)."""
+    k_d, k_h, k_w = tap_place(k, MOST_H, MOST_W)
+    o_d, o_h = first_d + k_d, first_h + k_h
+    o_w, inside_w, member = column_window(k_w, first_w, stop_w, phase, kernel_w, stride_w, PHASES)
+    inside = ((o_h < stop_h) & (o_d < stop_d))[:, None] & inside_w[None, :]
+    value = tl.load(gradient + in_tile(o_d, o_h, o_w, g_d, g_h, g_w), mask=inside, other=0).to(COMPUTE)
     if OVERRIDE:
         count = override
     else:
@@ -129,55 +141,55 @@ def share(
         height = divisor(o_h, H, count_h, kernel_h, stride_h, pad_h, ADAPTIVE, PADDED)
         width = divisor(o_w, W, count_w, kernel_w, stride_w, pad_w, ADAPTIVE, PADDED)
         count = (depth * height)[:, None] * width[None, :]
-    if COMPUTE.is_floating():
-        part = tl.where(mask, value / count.to(COMPUTE), 0)
-    else:
-        part = value // tl.where(mask, count, 1).to(COMPUTE)
-    return part
+        count = tl.where(inside, count, 1)
+    if not COMPUTE.is_floating():
+        value = value // count.to(COMPUTE)
+    elif not OVERRIDE:
+        value = value / count.to(COMPUTE)
+    return tl.where(member[None, :], value, 0)
 
 
 @triton.jit
 def average_gradient_kernel(
     out, gradient, channels, D, H, W, count_d, count_h, count_w, kernel_d, kernel_h, kernel_w,
-    stride_d, stride_h, stride_w, pad_d, pad_h, pad_w, override,
+    stride_d, pad_d, pad_h, pad_w, override,
     g_n: tl.int64, g_c: tl.int64, g_d, g_h, g_w, o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
     MOST_D: tl.constexpr, MOST_H: tl.constexpr, MOST_W: tl.constexpr, UNROLL: tl.constexpr,
-    ADAPTIVE: tl.constexpr, PADDED: tl.constexpr, OVERRIDE: tl.constexpr, COMPUTE: tl.constexpr,
+    stride_h: tl.constexpr, stride_w: tl.constexpr, ADAPTIVE: tl.constexpr, PHASES: tl.constexpr,
+    PADDED: tl.constexpr, OVERRIDE: tl.constexpr, COMPUTE: tl.constexpr,
     BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
 ):  # fmt: skip
     """out[plane, i] = sum over the windows that i is in of their gradient / number of positions."""
-    plane, d, h, w, keep = tile_place(D, H, W, BLOCK_H, BLOCK_W)
-    gradient += (plane // channels).to(tl.int64) * g_n + (plane % channels).to(tl.int64) * g_c
-    out += (plane // channels).to(tl.int64) * o_n + (plane % channels).to(tl.int64) * o_c
+    distinct(out, gradient)
+    plane, d, h, w, keep, first_w, stop_w, phase = gradient_tile(
+        D, H, W, count_w, kernel_w, pad_w, stride_w, ADAPTIVE, PHASES, BLOCK_H, BLOCK_W
+    )
+    gradient += plane_start(plane, channels, g_n, g_c)
+    out += plane_start(plane, channels, o_n, o_c)
     first_d = first_window(d, D, count_d, kernel_d, stride_d, pad_d, ADAPTIVE)
     first_h = first_window(h, H, count_h, kernel_h, stride_h, pad_h, ADAPTIVE)
-    first_w = first_window(w, W, count_w, kernel_w, stride_w, pad_w, ADAPTIVE)
     stop_d = last_window(d, D, count_d, stride_d, pad_d, ADAPTIVE)
     stop_h = last_window(h, H, count_h, stride_h, pad_h, ADAPTIVE)
-    stop_w = last_window(w, W, count_w, stride_w, pad_w, ADAPTIVE)
     total = tl.zeros((BLOCK_H, BLOCK_W), COMPUTE)
     if UNROLL:
-        for k_d in tl.static_range(MOST_D):
-            for k_h in tl.static_range(MOST_H):
-                for k_w in tl.static_range(MOST_W):
-                    total += share(
-                        gradient, first_d + k_d, first_h + k_h, first_w + k_w, D, H, W,
-                        count_d, count_h, count_w, kernel_d, kernel_h, kernel_w, stride_d, stride_h, stride_w,
-                        pad_d, pad_h, pad_w, override, stop_d, stop_h, stop_w, g_d, g_h, g_w, keep,
-                        ADAPTIVE, PADDED, OVERRIDE, COMPUTE,
-                    )  # fmt: skip
+        for k in tl.static_range(MOST_D * MOST_H * MOST_W):
+            total += share(
+                k, gradient, first_d, first_h, first_w, stop_d, stop_h, stop_w, phase, D, H, W,
+                count_d, count_h, count_w, kernel_d, kernel_h, kernel_w, stride_d, pad_d, pad_h, pad_w,
+                override, g_d, g_h, g_w, MOST_H, MOST_W, stride_h, stride_w,
+                ADAPTIVE, PHASES, PADDED, OVERRIDE, COMPUTE,
+            )  # fmt: skip
     else:
-        for k_d in range(MOST_D):
-            for k_h in range(MOST_H):
-                for k_w in range(MOST_W):
-                    total += share(
-                        gradient, first_d + k_d, first_h + k_h, first_w + k_w, D, H, W,
-                        count_d, count_h, count_w, kernel_d, kernel_h, kernel_w, stride_d, stride_h, stride_w,
-                        pad_d, pad_h, pad_w, override, stop_d, stop_h, stop_w, g_d, g_h, g_w, keep,
-                        ADAPTIVE, PADDED, OVERRIDE, COMPUTE,
-                    )  # fmt: skip
-    at = d * o_d + (h * o_h)[:, None] + (w * o_w)[None, :]
-    tl.store(out + at, total.to(out.dtype.element_ty), mask=keep)
+        for k in range(MOST_D * MOST_H * MOST_W):
+            total += share(
+                k, gradient, first_d, first_h, first_w, stop_d, stop_h, stop_w, phase, D, H, W,
+                count_d, count_h, count_w, kernel_d, kernel_h, kernel_w, stride_d, pad_d, pad_h, pad_w,
+                override, g_d, g_h, g_w, MOST_H, MOST_W, stride_h, stride_w,
+                ADAPTIVE, PHASES, PADDED, OVERRIDE, COMPUTE,
+            )  # fmt: skip
+    if OVERRIDE and COMPUTE.is_floating():
+        total = total / override
+    tl.store(out + in_tile(d, h, w, o_d, o_h, o_w), total.to(out.dtype.element_ty), mask=keep)
 
 
 # ---- launch ---------------------------------------------------------------------------------------
@@ -191,20 +203,27 @@ def _run(
     key = (backward, signature(source, out), windows, padded, override)
     plan = PLANS.get(key)
     if plan is None:
-        programs, tile = blocks(out, rank, windows.size if backward else windows.count)
+        if override is None:
+            override = windows.volume(padded)
+        constants: dict[str, Any] = {}
+        margin = 0
+        if backward:
+            constants["PHASES"] = windows.has_phases
+            margin = windows.padding[2] if windows.has_phases else 0
+        programs, tile = blocks(out, rank, windows.size if backward else windows.count, margin)
         taps = windows.most() if backward else windows.longest()
         names = ("MOST_D", "MOST_H", "MOST_W") if backward else ("LONGEST_D", "LONGEST_H", "LONGEST_W")
         plan = Plan(
             average_gradient_kernel if backward else average_kernel,
             programs,
             (
-                channels(out, rank), *windows.size, *windows.count, *windows.kernel, *windows.stride,
+                channels(out, rank), *windows.size, *windows.count, *windows.kernel, windows.stride[0],
                 *windows.padding, override or 0, *strides(source, rank), *strides(out, rank),
             ),
             {
-                **dict(zip(names, taps, strict=True)), "UNROLL": math.prod(taps) <= UNROLLED_TAPS,
-                "ADAPTIVE": windows.adaptive, "PADDED": padded, "OVERRIDE": override is not None,
-                "COMPUTE": TRITON_DTYPES[compute_dtype(out.dtype)], **tile,
+                **constants, **dict(zip(names, taps, strict=True)), **windows.steps,
+                "UNROLL": math.prod(taps) <= UNROLLED_TAPS, "PADDED": padded,
+                "OVERRIDE": override is not None, "COMPUTE": TRITON_DTYPES[compute_dtype(out.dtype)], **tile,
             },
             label=label,
         )  # fmt: skip
@@ -220,14 +239,6 @@ def _check(name: str, x: torch.Tensor, override: int | None = None) -> None:
         raise ArgumentError("divisor must be not zero")
 
 
-def _deliver(result: torch.Tensor, out: torch.Tensor | None) -> torch.Tensor:
-    if out is None:
-        return result
-    if out.shape != result.shape:
-        out.resize_(result.shape)
-    return copy_(out, result)
-
-
 def _forward(rank: int) -> Any:
     name = f"avg_pool{rank}d"
 
@@ -238,7 +249,7 @@ def _forward(rank: int) -> Any:
         _check(name, self, divisor_override)
         windows = regular(name, self, rank, kernel_size, stride, padding, 1, ceil_mode)
         result = result_for(self, rank, windows.count, self.dtype)
-        return _deliver(
+        return deliver(
             _run(False, result, self, rank, windows, count_include_pad, divisor_override, name), out
         )
 
@@ -256,7 +267,7 @@ def _backward(rank: int) -> Any:
         windows = regular(name, self, rank, kernel_size, stride, padding, 1, ceil_mode)
         _same_shape(name, grad_output, self, rank, windows)
         result = result_for(self, rank, windows.size, self.dtype)
-        return _deliver(
+        return deliver(
             _run(True, result, grad_output, rank, windows, count_include_pad, divisor_override, name), out
         )
 
@@ -277,10 +288,13 @@ def _adaptive_forward(rank: int) -> Any:
     def adaptive_average_pool(self: torch.Tensor, output_size: Any, *, out: Any = None) -> torch.Tensor:
         _check(name, self)
         windows = adaptive(name, self, rank, output_size)
-        if _divides(windows) and self.is_contiguous() and self.dtype in FLOATING:
-            return _deliver(_mean_of_parts(self, rank, windows), out)
+        equal = windows.dividing
+        if equal is not None and self.is_contiguous() and self.dtype in FLOATING:
+            return deliver(_mean_of_parts(self, rank, windows), out)
         result = result_for(self, rank, windows.count, self.dtype)
-        return _deliver(_run(False, result, self, rank, windows, False, None, name), out)
+        if self.dtype in FLOATING and rows_fit(windows):
+            return deliver(adaptive_average(result, self, rank, windows, name), out)
+        return deliver(_run(False, result, self, rank, equal or windows, False, None, name), out)
 
     return adaptive_average_pool
 
@@ -290,11 +304,6 @@ def adaptive_average_pool3d_backward_into(
 ) -> torch.Tensor:
     """The backward operator of three dimensions, into a given tensor."""
     return _adaptive_backward(3)(grad_output, self, out=grad_input)
-
-
-def _divides(windows: Windows) -> bool:
-    """Whether all windows of adaptive pooling are equally large and do not overlap."""
-    return all(c and n % c == 0 for n, c in zip(windows.size, windows.count, strict=True))
 
 
 def _mean_of_parts(x: torch.Tensor, rank: int, windows: Windows) -> torch.Tensor:
@@ -318,7 +327,8 @@ def _adaptive_backward(rank: int) -> Any:
         windows = adaptive(name, self, rank, grad_output.shape[-rank:])
         _same_shape(name, grad_output, self, rank, windows)
         result = result_for(self, rank, windows.size, self.dtype)
-        return _deliver(_run(True, result, grad_output, rank, windows, False, None, name), out)
+        windows = windows.dividing or windows
+        return deliver(_run(True, result, grad_output, rank, windows, False, None, name), out)
 
     return adaptive_average_pool_backward
 
@@ -440,11 +450,12 @@ register(
                 )
             ),
         ),
-        kernels=(average_kernel, average_gradient_kernel),
+        kernels=(average_kernel, average_gradient_kernel, adaptive_average_kernel),
         dtypes=FLOATING,
         tiles=TILES,
         benchmarks=(
             Benchmark("_adaptive_avg_pool2d", lambda dtype: Sample((tensor((8, 64, 56, 56), dtype), [7, 7]))),
+            Benchmark("_adaptive_avg_pool2d", lambda dtype: Sample((tensor((8, 64, 56, 56), dtype), [5, 5]))),
         ),
     )
 )

@@ -11,23 +11,33 @@ import torch
 import triton
 import triton.language as tl
 
+from ..distinct import distinct
 from ..errors import ArgumentError, NotServed
 from ..launch import TRITON_DTYPES, Plan, Plans, compute_dtype, signature
-from ..memory.copy import copy_
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, Samples, register
 from ..samples import tensor
-from .window import (
+from .adaptive import adaptive_maximum, adaptive_maximum_kernel, rows_fit
+from .geometry import (
     TILES,
     UNROLLED_TAPS,
     Windows,
     adaptive,
     blocks,
     channels,
-    first_window,
-    last_window,
+    deliver,
     regular,
     result_for,
     strides,
+)
+from .window import (
+    column_window,
+    first_window,
+    gradient_tile,
+    in_tile,
+    last_window,
+    plane_start,
+    tap_inside,
+    tap_place,
     tile_place,
     window_start,
     window_stop,
@@ -40,15 +50,15 @@ PLANS: Plans[Plan] = Plans()
 
 @triton.jit
 def larger_at(
-    best, place, source, d, h, w, D, H, W, stop_d, stop_h, stop_w, s_d, s_h, s_w, keep,
+    k, best, place, source, start_d, start_h, start_w, gap_d, gap_h, gap_w, D, H, W, stop_d, stop_h, stop_w,
+    s_d, s_h, s_w, LONGEST_H: tl.constexpr, LONGEST_W: tl.constexpr, ADAPTIVE: tl.constexpr,
     FLOATING: tl.constexpr,
 ):  # fmt: skip
-    """The maximum so far and its place, after source[d, h, w]; a NaN is larger than anything."""
-    inside_h = (h >= 0) & (h < H) & (h < stop_h) & (d >= 0) & (d < D) & (d < stop_d)
-    inside_w = (w >= 0) & (w < W) & (w < stop_w)
-    mask = inside_h[:, None] & inside_w[None, :] & keep
-    at = d * s_d + (h * s_h)[:, None] + (w * s_w)[None, :]
-    value = tl.load(source + at, mask=mask, other=0).to(best.dtype)
+    """The maxima so far and their places, after the k-th elements; a NaN is larger than anything."""
+    k_d, k_h, k_w = tap_place(k, LONGEST_H, LONGEST_W)
+    d, h, w = start_d + k_d * gap_d, start_h + k_h * gap_h, start_w + k_w * gap_w
+    mask = tap_inside(d, h, w, D, H, W, stop_d, stop_h, stop_w, ADAPTIVE)
+    value = tl.load(source + in_tile(d, h, w, s_d, s_h, s_w), mask=mask, other=0).to(best.dtype)
     better = value > best
     if FLOATING:
         better = better | (value != value)
@@ -60,14 +70,17 @@ def larger_at(
 @triton.jit
 def maximum_kernel(
     out, place_out, source, channels, D, H, W, count_d, count_h, count_w, reach_d, reach_h, reach_w,
-    stride_d, stride_h, stride_w, pad_d, pad_h, pad_w, gap_d, gap_h, gap_w,
+    stride_d, pad_d, pad_h, pad_w, gap_d, gap_h, gap_w,
     s_n: tl.int64, s_c: tl.int64, s_d, s_h, s_w, o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
     LONGEST_D: tl.constexpr, LONGEST_H: tl.constexpr, LONGEST_W: tl.constexpr, UNROLL: tl.constexpr,
-    ADAPTIVE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
+    stride_h: tl.constexpr, stride_w: tl.constexpr, ADAPTIVE: tl.constexpr, COMPUTE: tl.constexpr,
+    BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
 ):  # fmt: skip
     """The first maximum over each window, and its place in its plane."""
+    distinct(out, source)
+    distinct(place_out, source)
     plane, d, h, w, keep = tile_place(count_d, count_h, count_w, BLOCK_H, BLOCK_W)
-    source += (plane // channels).to(tl.int64) * s_n + (plane % channels).to(tl.int64) * s_c
+    source += plane_start(plane, channels, s_n, s_c)
     start_d = window_start(d, D, count_d, stride_d, pad_d, ADAPTIVE)
     start_h = window_start(h, H, count_h, stride_h, pad_h, ADAPTIVE)
     start_w = window_start(w, W, count_w, stride_w, pad_w, ADAPTIVE)
@@ -77,83 +90,76 @@ def maximum_kernel(
     best = tl.zeros((BLOCK_H, BLOCK_W), COMPUTE)
     place = tl.full((BLOCK_H, BLOCK_W), -1, tl.int32)
     if UNROLL:
-        for k_d in tl.static_range(LONGEST_D):
-            for k_h in tl.static_range(LONGEST_H):
-                for k_w in tl.static_range(LONGEST_W):
-                    best, place = larger_at(
-                        best, place, source, start_d + k_d * gap_d, start_h + k_h * gap_h,
-                        start_w + k_w * gap_w, D, H, W, stop_d, stop_h, stop_w, s_d, s_h, s_w, keep,
-                        COMPUTE.is_floating(),
-                    )  # fmt: skip
+        for k in tl.static_range(LONGEST_D * LONGEST_H * LONGEST_W):
+            best, place = larger_at(
+                k, best, place, source, start_d, start_h, start_w, gap_d, gap_h, gap_w, D, H, W,
+                stop_d, stop_h, stop_w, s_d, s_h, s_w, LONGEST_H, LONGEST_W, ADAPTIVE, COMPUTE.is_floating(),
+            )  # fmt: skip
     else:
-        for k_d in range(LONGEST_D):
-            for k_h in range(LONGEST_H):
-                for k_w in range(LONGEST_W):
-                    best, place = larger_at(
-                        best, place, source, start_d + k_d * gap_d, start_h + k_h * gap_h,
-                        start_w + k_w * gap_w, D, H, W, stop_d, stop_h, stop_w, s_d, s_h, s_w, keep,
-                        COMPUTE.is_floating(),
-                    )  # fmt: skip
-    start = (plane // channels).to(tl.int64) * o_n + (plane % channels).to(tl.int64) * o_c
-    at = d * o_d + (h * o_h)[:, None] + (w * o_w)[None, :]
-    tl.store(out + start + at, best.to(out.dtype.element_ty), mask=keep)
-    tl.store(place_out + start + at, place.to(tl.int64), mask=keep)
+        for k in range(LONGEST_D * LONGEST_H * LONGEST_W):
+            best, place = larger_at(
+                k, best, place, source, start_d, start_h, start_w, gap_d, gap_h, gap_w, D, H, W,
+                stop_d, stop_h, stop_w, s_d, s_h, s_w, LONGEST_H, LONGEST_W, ADAPTIVE, COMPUTE.is_floating(),
+            )  # fmt: skip
+    at = plane_start(plane, channels, o_n, o_c) + in_tile(d, h, w, o_d, o_h, o_w)
+    tl.store(out + at, best.to(out.dtype.element_ty), mask=keep)
+    tl.store(place_out + at, place.to(tl.int64), mask=keep)
 
 
 @triton.jit
 def of_maximum(
-    gradient, places, here, o_d, o_h, o_w, stop_d, stop_h, stop_w, g_d, g_h, g_w, i_d, i_h, i_w, keep,
-    COMPUTE: tl.constexpr,
+    k, gradient, places, here, first_d, first_h, first_w, stop_d, stop_h, stop_w, phase, reach_w,
+    g_d, g_h, g_w, i_d, i_h, i_w, MOST_H: tl.constexpr, MOST_W: tl.constexpr, stride_w: tl.constexpr,
+    PHASES: tl.constexpr, COMPUTE: tl.constexpr,
 ):  # fmt: skip
-    """gradient[o] where the maximum of window o is at `here`, else zero."""
-    inside_h = (o_h < stop_h) & (o_d < stop_d)
-    mask = inside_h[:, None] & (o_w < stop_w)[None, :] & keep
-    place = tl.load(places + (o_d * i_d + (o_h * i_h)[:, None] + (o_w * i_w)[None, :]), mask=mask, other=-1)
-    at = o_d * g_d + (o_h * g_h)[:, None] + (o_w * g_w)[None, :]
-    return tl.load(gradient + at, mask=mask & (place.to(tl.int32) == here), other=0).to(COMPUTE)
+    """Of the k-th windows that elements are in, the gradient where the maximum is `here`, else zero."""
+    k_d, k_h, k_w = tap_place(k, MOST_H, MOST_W)
+    o_d, o_h = first_d + k_d, first_h + k_h
+    o_w, inside_w, _ = column_window(k_w, first_w, stop_w, phase, reach_w, stride_w, PHASES)
+    mask = ((o_h < stop_h) & (o_d < stop_d))[:, None] & inside_w[None, :]
+    place = tl.load(places + in_tile(o_d, o_h, o_w, i_d, i_h, i_w), mask=mask, other=-1).to(tl.int32)
+    value = tl.load(gradient + in_tile(o_d, o_h, o_w, g_d, g_h, g_w), mask=mask, other=0).to(COMPUTE)
+    return tl.where(place == here, value, 0)
 
 
 @triton.jit
 def maximum_gradient_kernel(
     out, gradient, places, channels, D, H, W, count_d, count_h, count_w, reach_d, reach_h, reach_w,
-    stride_d, stride_h, stride_w, pad_d, pad_h, pad_w,
+    stride_d, pad_d, pad_h, pad_w,
     g_n: tl.int64, g_c: tl.int64, g_d, g_h, g_w, i_n: tl.int64, i_c: tl.int64, i_d, i_h, i_w,
     o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
     MOST_D: tl.constexpr, MOST_H: tl.constexpr, MOST_W: tl.constexpr, UNROLL: tl.constexpr,
-    ADAPTIVE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
+    stride_h: tl.constexpr, stride_w: tl.constexpr, ADAPTIVE: tl.constexpr, PHASES: tl.constexpr,
+    COMPUTE: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
 ):  # fmt: skip
     """out[plane, i] = sum of the gradients of the windows whose maximum is i."""
-    plane, d, h, w, keep = tile_place(D, H, W, BLOCK_H, BLOCK_W)
-    image, channel = (plane // channels).to(tl.int64), (plane % channels).to(tl.int64)
-    gradient += image * g_n + channel * g_c
-    places += image * i_n + channel * i_c
+    distinct(out, gradient)
+    distinct(out, places)
+    plane, d, h, w, keep, first_w, stop_w, phase = gradient_tile(
+        D, H, W, count_w, reach_w, pad_w, stride_w, ADAPTIVE, PHASES, BLOCK_H, BLOCK_W
+    )
+    gradient += plane_start(plane, channels, g_n, g_c)
+    places += plane_start(plane, channels, i_n, i_c)
     first_d = first_window(d, D, count_d, reach_d, stride_d, pad_d, ADAPTIVE)
     first_h = first_window(h, H, count_h, reach_h, stride_h, pad_h, ADAPTIVE)
-    first_w = first_window(w, W, count_w, reach_w, stride_w, pad_w, ADAPTIVE)
     stop_d = last_window(d, D, count_d, stride_d, pad_d, ADAPTIVE)
     stop_h = last_window(h, H, count_h, stride_h, pad_h, ADAPTIVE)
-    stop_w = last_window(w, W, count_w, stride_w, pad_w, ADAPTIVE)
     here = (d * H + h)[:, None] * W + w[None, :]
     total = tl.zeros((BLOCK_H, BLOCK_W), COMPUTE)
     if UNROLL:
-        for k_d in tl.static_range(MOST_D):
-            for k_h in tl.static_range(MOST_H):
-                for k_w in tl.static_range(MOST_W):
-                    total += of_maximum(
-                        gradient, places, here, first_d + k_d, first_h + k_h, first_w + k_w,
-                        stop_d, stop_h, stop_w, g_d, g_h, g_w, i_d, i_h, i_w, keep, COMPUTE,
-                    )  # fmt: skip
+        for k in tl.static_range(MOST_D * MOST_H * MOST_W):
+            total += of_maximum(
+                k, gradient, places, here, first_d, first_h, first_w, stop_d, stop_h, stop_w, phase, reach_w,
+                g_d, g_h, g_w, i_d, i_h, i_w, MOST_H, MOST_W, stride_w, PHASES, COMPUTE,
+            )  # fmt: skip
     else:
-        for k_d in range(MOST_D):
-            for k_h in range(MOST_H):
-                for k_w in range(MOST_W):
-                    total += of_maximum(
-                        gradient, places, here, first_d + k_d, first_h + k_h, first_w + k_w,
-                        stop_d, stop_h, stop_w, g_d, g_h, g_w, i_d, i_h, i_w, keep, COMPUTE,
-                    )  # fmt: skip
-    out += image * o_n + channel * o_c
-    at = d * o_d + (h * o_h)[:, None] + (w * o_w)[None, :]
-    tl.store(out + at, total.to(out.dtype.element_ty), mask=keep)
+        for k in range(MOST_D * MOST_H * MOST_W):
+            total += of_maximum(
+                k, gradient, places, here, first_d, first_h, first_w, stop_d, stop_h, stop_w, phase, reach_w,
+                g_d, g_h, g_w, i_d, i_h, i_w, MOST_H, MOST_W, stride_w, PHASES, COMPUTE,
+            )  # fmt: skip
+    out += plane_start(plane, channels, o_n, o_c)
+    tl.store(out + in_tile(d, h, w, o_d, o_h, o_w), total.to(out.dtype.element_ty), mask=keep)
 
 
 # ---- launch ---------------------------------------------------------------------------------------
@@ -174,12 +180,13 @@ def _forward(x: torch.Tensor, rank: int, windows: Windows, label: str) -> tuple[
             maximum_kernel,
             programs,
             (
-                channels(x, rank), *windows.size, *windows.count, *windows.reach(), *windows.stride,
-                *windows.padding, *windows.dilation, *strides(x, rank), *strides(out, rank),
+                channels(x, rank), *windows.size, *windows.count, *windows.reach(),
+                windows.stride[0], *windows.padding, *windows.dilation,
+                *strides(x, rank), *strides(out, rank),
             ),
             {
                 **dict(zip(("LONGEST_D", "LONGEST_H", "LONGEST_W"), taps, strict=True)),
-                "UNROLL": math.prod(taps) <= UNROLLED_TAPS, "ADAPTIVE": windows.adaptive,
+                "UNROLL": math.prod(taps) <= UNROLLED_TAPS, **windows.steps,
                 "COMPUTE": TRITON_DTYPES[compute_dtype(x.dtype)], **tile,
             },
             label=label,
@@ -207,18 +214,20 @@ def _backward(
     key = (signature(gradient, places, out), windows)
     plan = PLANS.get(key)
     if plan is None:
-        programs, tile = blocks(out, rank, windows.size)
+        margin = windows.padding[2] if windows.has_phases else 0
+        programs, tile = blocks(out, rank, windows.size, margin)
         taps = windows.most()
         plan = Plan(
             maximum_gradient_kernel,
             programs,
             (
-                channels(x, rank), *windows.size, *windows.count, *windows.reach(), *windows.stride,
-                *windows.padding, *strides(gradient, rank), *strides(places, rank), *strides(out, rank),
+                channels(x, rank), *windows.size, *windows.count, *windows.reach(),
+                windows.stride[0], *windows.padding,
+                *strides(gradient, rank), *strides(places, rank), *strides(out, rank),
             ),
             {
-                **dict(zip(("MOST_D", "MOST_H", "MOST_W"), taps, strict=True)),
-                "UNROLL": math.prod(taps) <= UNROLLED_TAPS, "ADAPTIVE": windows.adaptive,
+                "PHASES": windows.has_phases, **dict(zip(("MOST_D", "MOST_H", "MOST_W"), taps, strict=True)),
+                "UNROLL": math.prod(taps) <= UNROLLED_TAPS, **windows.steps,
                 "COMPUTE": TRITON_DTYPES[compute_dtype(x.dtype)], **tile,
             },
             label=label,
@@ -229,14 +238,6 @@ def _backward(
 
 
 # ---- operators ------------------------------------------------------------------------------------
-
-
-def _deliver(result: torch.Tensor, out: torch.Tensor | None) -> torch.Tensor:
-    if out is None:
-        return result
-    if out.shape != result.shape:
-        out.resize_(result.shape)
-    return copy_(out, result)
 
 
 def maximum_pool(rank: int) -> Any:
@@ -262,7 +263,7 @@ def maximum_pool_backward(rank: int) -> Any:
         dilation: Any, ceil_mode: bool, indices: torch.Tensor, *, out: Any = None,
     ) -> torch.Tensor:  # fmt: skip
         windows = regular(name, self, rank, kernel_size, stride, padding, dilation, ceil_mode)
-        return _deliver(_backward(grad_output, self, indices, rank, windows, name), out)
+        return deliver(_backward(grad_output, self, indices, rank, windows, name), out)
 
     return pool_backward
 
@@ -272,7 +273,12 @@ def adaptive_maximum_pool(rank: int) -> Any:
     name = f"adaptive_max_pool{rank}d"
 
     def pool(self: torch.Tensor, output_size: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        return _forward(self, rank, adaptive(name, self, rank, output_size), name)
+        windows = adaptive(name, self, rank, output_size)
+        if self.dtype in FLOATING and rows_fit(windows):
+            values = result_for(self, rank, windows.count, self.dtype)
+            places = result_for(self, rank, windows.count, torch.int64)
+            return adaptive_maximum(values, places, self, rank, windows, name)
+        return _forward(self, rank, windows.dividing or windows, name)
 
     return pool
 
@@ -285,7 +291,8 @@ def adaptive_maximum_pool_backward(rank: int) -> Any:
         grad_output: torch.Tensor, self: torch.Tensor, indices: torch.Tensor, *, out: Any = None
     ) -> torch.Tensor:
         windows = adaptive(name, self, rank, grad_output.shape[-rank:])
-        return _deliver(_backward(grad_output, self, indices, rank, windows, name), out)
+        windows = windows.dividing or windows
+        return deliver(_backward(grad_output, self, indices, rank, windows, name), out)
 
     return pool_backward
 
@@ -399,8 +406,11 @@ register(
                 ),
             )
         ),
-        kernels=(maximum_kernel, maximum_gradient_kernel),
+        kernels=(maximum_kernel, maximum_gradient_kernel, adaptive_maximum_kernel),
         dtypes=FLOATING,
         tiles=TILES,
+        benchmarks=(
+            Benchmark("adaptive_max_pool2d", lambda dtype: Sample((tensor((8, 64, 56, 56), dtype), [7, 7]))),
+        ),
     )
 )  # fmt: skip
