@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ..ops import complex_forms
+from ..ops.errors import ArgumentError
 from ..ops.registry import Operator, Overload, overloads
 from ..ops.schemas import Variant, overload_of, variants
 from . import devices, statistics
@@ -87,6 +88,11 @@ def into_out(overload: Overload, variant: Variant) -> Function:
         targets = tuple(keywords.pop(name) for name in names)
         results = function(*arguments, **keywords)
         results = results if isinstance(results, tuple) else (results,)
+        for result, target in zip(results, targets, strict=True):
+            if len(names) > 1 and target.dtype != result.dtype:
+                raise ArgumentError(
+                    f"Expected out tensor to have dtype {result.dtype}, but got {target.dtype} instead"
+                )
         for result, target in zip(results, targets, strict=True):
             _deliver(result, target)
         return targets if len(names) > 1 else next(iter(targets))
