@@ -15,6 +15,7 @@ from triton.language.extra import libdevice
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import Plan, Plans, Tiles, cdiv, launch, scalar_bits
+from ..memory.copy import COPY
 from ..registry import Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 
@@ -130,19 +131,21 @@ def cdist_backward_kernel(
 
 @triton.jit(do_not_specialize=["order"])
 def pdist_kernel(out, x, rows, width, order: tl.int64, ORDER: tl.constexpr, BLOCK: tl.constexpr):
-    """Distances of row i to the rows after it; pairs are listed row after row."""
-    tiles = tl.cdiv(rows, BLOCK)
-    i = (tl.program_id(0) // tiles).to(tl.int64)
-    j = ((tl.program_id(0) % tiles) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
-    inside = (j > i) & (j < rows)
+    """Distances of row i to the rows after it; pairs are listed row after row. x is [width, rows]: the same
+    coordinate of all rows is contiguous."""
+    i = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
     power = order.to(tl.int64).to(tl.float64, bitcast=True).to(x.dtype.element_ty)
-    total = tl.zeros((BLOCK,), x.dtype.element_ty)
-    for k in range(width):
-        mine = tl.load(x + i * width + k)
-        theirs = tl.load(x + j * width + k, mask=inside, other=0)
-        total = joined(total, mine - theirs, power, ORDER)
-    place = i * rows - i * (i + 1) // 2 + j - i - 1
-    tl.store(out + place, finished(total, power, ORDER), mask=inside)
+    place = i * rows - i * (i + 1) // 2 - i - 1
+    for first in range(i + 1, rows, BLOCK):
+        j = first + lane
+        inside = j < rows
+        total = tl.zeros((BLOCK,), x.dtype.element_ty)
+        for k in range(width):
+            line = x + k.to(tl.int64) * rows
+            theirs = tl.load(line + j, mask=inside, other=0)
+            total = joined(total, tl.load(line + i) - theirs, power, ORDER)
+        tl.store(out + place + j, finished(total, power, ORDER), mask=inside)
 
 
 @triton.jit(do_not_specialize=["order"])
@@ -239,10 +242,11 @@ def pdist_forward(self: torch.Tensor, p: float = 2.0) -> torch.Tensor:
     _checked("pdist", p, self)
     rows, width = self.shape
     out = torch.empty((rows * (rows - 1) // 2,), dtype=self.dtype, device=self.device)
-    block = min(power_of_two(rows), 4 * TILES.on(self.device)["columns"])
+    block = min(power_of_two(rows), TILES.on(self.device)["columns"])
+    turned = COPY(self.t(), out=torch.empty((width, rows), dtype=self.dtype, device=self.device))
     launch(
-        pdist_kernel, rows * cdiv(rows, block) if rows > 1 else 0, out, self.contiguous(), rows, width,
-        scalar_bits(p, True), ORDER=_order(p), BLOCK=block,
+        pdist_kernel, max(0, rows - 1), out, turned, rows, width, scalar_bits(p, True), ORDER=_order(p),
+        BLOCK=block,
     )  # fmt: skip
     return out
 

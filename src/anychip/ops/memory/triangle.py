@@ -72,24 +72,24 @@ def row_start(row, columns, offset, UPPER: tl.constexpr):
 
 
 @triton.jit
-def coordinates_kernel(out, n, rows, columns, offset, UPPER: tl.constexpr, BLOCK: tl.constexpr):
-    """out[0, i] and out[1, i]: row and column of the i-th element of a triangle, found by halving."""
-    lane = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    mask = lane < n
-    low = tl.zeros((BLOCK,), tl.int64)
-    high = low + rows
-    wide = low + columns
-    shift = low + offset
-    for _ in range(32):
-        middle = (low + high) // 2
-        before = row_start(middle, wide, shift, UPPER) <= lane
-        low = tl.where(before, middle, low)
-        high = tl.where(before, high, middle)
-    column = lane - row_start(low, wide, shift, UPPER)
+def coordinates_kernel(out, n, columns, offset, UPPER: tl.constexpr, BLOCK: tl.constexpr):
+    """out[0, i] and out[1, i]: row and column of the i-th element of a triangle; a program writes those of
+    one row."""
+    row = tl.program_id(0).to(tl.int64)
+    wide = row * 0 + columns
+    shift = row * 0 + offset
+    first = row_start(row, wide, shift, UPPER)
+    count = row_start(row + 1, wide, shift, UPPER) - first
+    column = row * 0
     if UPPER:
-        column += tl.maximum(low + offset, 0)
-    tl.store(out + lane, low.to(out.dtype.element_ty), mask=mask)
-    tl.store(out + n + lane, column.to(out.dtype.element_ty), mask=mask)
+        column = tl.maximum(row + offset, 0)
+    lane = tl.arange(0, BLOCK)
+    for start in range(0, count, BLOCK):
+        mask = start + lane < count
+        at = first + start + lane
+        rows = tl.zeros((BLOCK,), tl.int64) + row
+        tl.store(out + at, rows.to(out.dtype.element_ty), mask=mask)
+        tl.store(out + n + at, (column + start + lane).to(out.dtype.element_ty), mask=mask)
 
 
 # ---- forward --------------------------------------------------------------------------------------
@@ -137,19 +137,25 @@ def triu(self: torch.Tensor, diagonal: int = 0, *, out: Any = None) -> torch.Ten
     return _triangle(self, diagonal, True, out)
 
 
+def _below(rows: int, columns: int, offset: int) -> int:
+    """How many elements the lower triangle has: rows without any, rows that grow by one, full rows."""
+    first = min(max(-offset, 0), rows)
+    last = min(max(columns - offset - 1, first), rows)
+    sloped = last - first
+    return sloped * (offset + 1) + (first + last - 1) * sloped // 2 + (rows - last) * columns
+
+
 def _coordinates(
     row: int, col: int, offset: int, dtype: torch.dtype | None, device: Any, upper: bool
 ) -> torch.Tensor:
     name = "triu_indices" if upper else "tril_indices"
     if row < 0 or col < 0:
         raise ArgumentError(f"row and col must be non-negative, got {row} and {col} ({name})")
-    if upper:
-        count = sum(col - min(max(r + offset, 0), col) for r in range(row))
-    else:
-        count = sum(min(max(r + offset + 1, 0), col) for r in range(row))
+    count = row * col - _below(row, col, offset - 1) if upper else _below(row, col, offset)
     out = torch.empty((2, count), dtype=dtype or torch.int64, device=device)
     block = TILES.on(out.device)["block"]
-    launch(coordinates_kernel, cdiv(count, block), out, count, row, col, offset, UPPER=upper, BLOCK=block)
+    if count:
+        launch(coordinates_kernel, row, out, count, col, offset, UPPER=upper, BLOCK=block)
     return out
 
 

@@ -4,17 +4,22 @@ is g, and the gradients of both. Salimans and Kingma, arXiv:1602.07868."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
+from ..iteration import power_of_two
+from ..launch import TRITON_DTYPES, Tiles, launch
 from ..pointwise import Pointwise, flat_kernel, tiled_kernel
 from ..reduce.sums import plus
 from ..reduction import TILES, Reduction, accumulator
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
+
+ROW_TILES = Tiles(simt={"row": 1024}, simd={"row": 1024})
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -49,6 +54,49 @@ def quotient(a, b):
     return a / b
 
 
+@triton.jit
+def rows_kernel(out, norms, v, g, width, COMPUTE: tl.constexpr, BLOCK: tl.constexpr):
+    """Row r of [rows, width]: norms[r], and out[r] = v[r] g[r] / norms[r]."""
+    row = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
+    total = tl.zeros((BLOCK,), COMPUTE)
+    for start in range(0, width, BLOCK):
+        x = tl.load(v + row * width + start + lane, mask=start + lane < width, other=0).to(COMPUTE)
+        total += x * x
+    norm = tl.sqrt(tl.sum(total, 0)).to(norms.dtype.element_ty)
+    tl.store(norms + row, norm)
+    factor = tl.load(g + row).to(COMPUTE) / norm.to(COMPUTE)
+    for start in range(0, width, BLOCK):
+        mask = start + lane < width
+        x = tl.load(v + row * width + start + lane, mask=mask, other=0).to(COMPUTE)
+        tl.store(out + row * width + start + lane, (x * factor).to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def rows_backward_kernel(
+    of_v, of_g, gradient, v, g, norms, width, COMPUTE: tl.constexpr, BLOCK: tl.constexpr
+):
+    """Gradients of a row of v and of its g."""
+    row = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
+    total = tl.zeros((BLOCK,), COMPUTE)
+    for start in range(0, width, BLOCK):
+        mask = start + lane < width
+        x = tl.load(v + row * width + start + lane, mask=mask, other=0).to(COMPUTE)
+        total += x * tl.load(gradient + row * width + start + lane, mask=mask, other=0).to(COMPUTE)
+    along = tl.sum(total, 0)
+    norm = tl.load(norms + row).to(COMPUTE)
+    tl.store(of_g + row, (along / norm).to(of_g.dtype.element_ty))
+    factor = tl.load(g + row).to(COMPUTE) / norm
+    share = along / (norm * norm)
+    for start in range(0, width, BLOCK):
+        mask = start + lane < width
+        at = row * width + start + lane
+        x = tl.load(v + at, mask=mask, other=0).to(COMPUTE)
+        slope = factor * (tl.load(gradient + at, mask=mask, other=0).to(COMPUTE) - x * share)
+        tl.store(of_v + at, slope.to(of_v.dtype.element_ty), mask=mask)
+
+
 NORM = Reduction("norm", plus, 0, map=square_of, finish=root_of)
 TOTAL = Reduction("sum", plus, 0)
 SCALED, PRODUCT, QUOTIENT = Pointwise(scaled), Pointwise(product), Pointwise(quotient)
@@ -66,11 +114,28 @@ def _others(v: torch.Tensor, dim: int) -> list[int]:
     return [d for d in range(v.ndim) if d != dim]
 
 
+def _by_rows(v: torch.Tensor, g: torch.Tensor, dim: int) -> bool:
+    """Whether each row of the first dimension has a norm, as is usual."""
+    return dim == 0 and v.ndim > 1 and v.numel() > 0 and g.numel() == v.shape[0]
+
+
+def _row(v: torch.Tensor) -> dict[str, Any]:
+    """The arguments of a row kernel after its tensors."""
+    width = v[0].numel()
+    block = min(power_of_two(width), ROW_TILES.on(v.device)["row"])
+    return {"width": width, "COMPUTE": TRITON_DTYPES[accumulator(v.dtype)], "BLOCK": block}
+
+
 def weight_norm(v: torch.Tensor, g: torch.Tensor, dim: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """(v g / norm, norm), the norm being that of v over all dimensions but `dim`."""
     others = _others(v, dim)
     compute = accumulator(v.dtype)
-    kept = torch.float32 if g.dtype == torch.bfloat16 else g.dtype
+    kept = torch.float32 if g.dtype.itemsize == 2 else g.dtype
+    if _by_rows(v, g, dim):
+        out = torch.empty(v.shape, dtype=v.dtype, device=v.device)
+        norm = torch.empty(g.shape, dtype=kept, device=v.device)
+        launch(rows_kernel, v.shape[0], out, norm, v.contiguous(), g.contiguous(), **_row(v))
+        return out, norm
     if others:
         norm = NORM(v, others, True, compute=compute, result=kept)
     else:
@@ -84,6 +149,14 @@ def weight_norm_backward(
     """Gradients of v and g."""
     others = _others(saved_v, dim)
     compute = accumulator(saved_v.dtype)
+    if _by_rows(saved_v, saved_g, dim):
+        of_v = torch.empty(saved_v.shape, dtype=saved_v.dtype, device=saved_v.device)
+        of_g = torch.empty(saved_g.shape, dtype=saved_g.dtype, device=saved_g.device)
+        launch(
+            rows_backward_kernel, saved_v.shape[0], of_v, of_g, grad_w.contiguous(), saved_v.contiguous(),
+            saved_g.contiguous(), saved_norms.contiguous(), **_row(saved_v),
+        )  # fmt: skip
+        return of_v, of_g
     along = PRODUCT(grad_w, saved_v, out=torch.empty(saved_v.shape, dtype=compute, device=saved_v.device))
     if others:
         along = TOTAL(along, others, True, compute=compute, result=compute)
@@ -107,7 +180,7 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
 def _gradients(dtype: torch.dtype) -> Iterable[Sample]:
     for v, g, dim in _cases(dtype):
         norm = v.double().square().sum([d for d in range(v.ndim) if d != dim], keepdim=True).sqrt()
-        kept = torch.float32 if dtype == torch.bfloat16 else dtype
+        kept = torch.float32 if dtype.itemsize == 2 else dtype
         yield Sample((tensor(v.shape, dtype, seed=2), v, g, norm.to(kept), dim))
 
 
@@ -119,7 +192,7 @@ register(
             Overload("_weight_norm_interface", weight_norm, _samples, takes_out=False),
             Overload("_weight_norm_interface_backward", weight_norm_backward, _gradients, takes_out=False),
         ),
-        kernels=(NORM.kernel, TOTAL.kernel, flat_kernel, tiled_kernel),
+        kernels=(rows_kernel, rows_backward_kernel, NORM.kernel, TOTAL.kernel, flat_kernel, tiled_kernel),
         dtypes=FLOATING,
         tiles=TILES,
         benchmarks=(

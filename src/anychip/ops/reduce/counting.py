@@ -19,7 +19,7 @@ from ..reduction import TILES, Reduction, accumulator
 from ..registry import ALL, FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import reduction_samples, sparingly, special, tensor
 from .extremes import LARGEST, SMALLEST, amax, amin
-from .norm import ANY_NORM, NORMS, linalg_vector_norm, powered
+from .norm import ANY_NORM, NORMS, is_nonzero, linalg_vector_norm, magnitude, powered, squared
 from .sums import SUM, plus
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -49,7 +49,12 @@ def hashed_bits(x):
 # ---- forward --------------------------------------------------------------------------------------
 
 NANSUM = Reduction("nansum", plus, 0, map=number_or_zero)
-POWERS = Reduction("powsum", plus, 0, map=powered)
+POWERS = {
+    0.0: Reduction("powsum_0", plus, 0, map=is_nonzero),
+    1.0: Reduction("powsum_1", plus, 0, map=magnitude),
+    2.0: Reduction("powsum_2", plus, 0, map=squared),
+}
+ANY_POWERS = Reduction("powsum", plus, 0, map=powered)
 HASH = Reduction("hash_tensor", exclusive_or, 0)
 BITS = Pointwise(hashed_bits, raw=1, result=torch.int64)
 
@@ -127,7 +132,9 @@ def powsum(
         raise ArgumentError(f"linalg._powsum: Expected a floating point tensor as input. Got {result}")
     if math.isinf(ord):
         raise NotServed("linalg__powsum", f"order {ord} is not served")
-    return POWERS(self, dim, keepdim, compute=accumulator(result), result=result, parameter=float(ord))
+    order = float(ord)
+    reduction = POWERS.get(order, ANY_POWERS)
+    return reduction(self, dim, keepdim, compute=accumulator(result), result=result, parameter=order)
 
 
 def hash_tensor(
@@ -255,7 +262,7 @@ for _name, _overloads, _kernels, _dtypes in (
     (
         "linalg__powsum",
         (Overload("linalg__powsum", powsum, _powers, takes_out=False),),
-        (POWERS.kernel,),
+        tuple(powers.kernel for powers in (*POWERS.values(), ANY_POWERS)),
         FLOATING,
     ),
     (

@@ -1,5 +1,5 @@
 """searchsorted and bucketize: where values belong in sorted sequences, by halving; and repeat_interleave,
-which asks at which repeat each place of the result is."""
+which marks where each repeated index begins and takes the latest one at every place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..memory.copy import fill_
 from ..reduce.extremes import max_all, min_all
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, tensor
-from ..scan.running import SUM
+from ..scan.running import SUM, Scan
 
 TILES = Tiles(simt={"block": 512}, simd={"block": 512})
 
@@ -30,15 +30,11 @@ def search_kernel(
     RIGHT: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """out[i] = how many elements of the sequence of row i // each are below values[i] (or not above it,
-    if RIGHT); the places themselves where `values` is None. Comparisons with NaN are
-    false, as in PyTorch."""
+    if RIGHT). Comparisons with NaN are false, as in PyTorch."""
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = place < n
     row = place // each * row_step
-    if values is None:
-        value = place.to(COMPUTE)
-    else:
-        value = tl.load(values + place, mask=mask, other=0).to(COMPUTE)
+    value = tl.load(values + place, mask=mask, other=0).to(COMPUTE)
     low = tl.zeros((BLOCK,), tl.int64)
     high = low + length
     for _ in range(steps):
@@ -57,18 +53,31 @@ def search_kernel(
     tl.store(out + place, low.to(out.dtype.element_ty), mask=mask)
 
 
+@triton.jit
+def repeat_kernel(out, repeats, ends, n, CHUNK: tl.constexpr, BLOCK: tl.constexpr):
+    """Each of CHUNK indices as often as `repeats` says, up to its place in `ends`."""
+    first = tl.program_id(0).to(tl.int64) * CHUNK
+    lane = tl.arange(0, BLOCK)
+    for index in range(first, tl.minimum(first + CHUNK, n)):
+        end = tl.load(ends + index)
+        start = end - tl.load(repeats + index).to(tl.int64)
+        value = tl.zeros((BLOCK,), out.dtype.element_ty) + index.to(out.dtype.element_ty)
+        for at in range(start, end, BLOCK):
+            tl.store(out + at + lane, value, mask=lane < end - at)
+
+
 # ---- forward --------------------------------------------------------------------------------------
 
 
 def search(
-    sequence: torch.Tensor, sorter: torch.Tensor | None, values: torch.Tensor | None, count: int,
+    sequence: torch.Tensor, sorter: torch.Tensor | None, values: torch.Tensor, count: int,
     out: torch.Tensor, right: bool,
 ) -> None:  # fmt: skip
-    """Places of `count` contiguous values (the numbers from 0 on, if None) in the last dimension of a
-    contiguous `sequence`, one sequence for all or one for each row of values."""
+    """Places of `count` contiguous values in the last dimension of a contiguous `sequence`, one sequence for
+    all or one for each row of values."""
     length = sequence.shape[-1] if sequence.ndim else 1
     rows = sequence.numel() // length if length else 1
-    compute = sequence.dtype if values is None else torch.promote_types(sequence.dtype, values.dtype)
+    compute = torch.promote_types(sequence.dtype, values.dtype)
     if compute not in TRITON_DTYPES or sequence.dtype not in TRITON_DTYPES:
         raise NotServed("searchsorted", f"dtype {compute} is not served")
     block = TILES.on(out.device)["block"]
@@ -181,7 +190,11 @@ def repeat_interleave(repeats: torch.Tensor, *, output_size: int | None = None) 
     if output_size is not None and output_size != total:
         raise ArgumentError(f"allocated size {output_size} does not match required size {total}")
     out = torch.empty((total,), dtype=repeats.dtype, device=repeats.device)
-    search(ends, None, None, total, out, True)
+    if total:
+        n = repeats.numel()
+        chunk = TILES.on(repeats.device)["chunk"]
+        block = min(power_of_two(cdiv(total, n)), TILES.on(repeats.device)["block"])
+        launch(repeat_kernel, cdiv(n, chunk), out, repeats.contiguous(), ends, n, CHUNK=chunk, BLOCK=block)
     return out
 
 
@@ -231,13 +244,18 @@ def _many(dtype: torch.dtype) -> Sample:
     return Sample((_ordered((1024,), dtype), tensor((1024, 1024), dtype, seed=1)))
 
 
-for _name, _overloads, _dtypes, _benchmarks in (
+def _eightfold(dtype: torch.dtype) -> Sample:
+    return Sample((torch.full((1 << 16,), 8, dtype=dtype),))
+
+
+for _name, _overloads, _kernels, _dtypes, _benchmarks in (
     (
         "searchsorted",
         (
             Overload("searchsorted.Tensor", searchsorted, _searches),
             Overload("searchsorted.Scalar", searchsorted_number, _numbers),
         ),
+        (search_kernel,),
         (*FLOATING, *INTEGRAL),
         (Benchmark("searchsorted.Tensor", _many),),
     ),
@@ -247,14 +265,16 @@ for _name, _overloads, _dtypes, _benchmarks in (
             Overload("bucketize.Tensor", bucketize, _buckets),
             Overload("bucketize.Scalar", bucketize_number, _number_buckets, takes_out=False),
         ),
+        (search_kernel,),
         (*FLOATING, *INTEGRAL),
         (),
     ),
     (
         "repeat_interleave",
         (Overload("repeat_interleave.Tensor", repeat_interleave, _repeats, takes_out=False),),
+        (repeat_kernel, *SUM.kernels),
         (torch.int64, torch.int32),
-        (),
+        (Benchmark("repeat_interleave.Tensor", _eightfold),),
     ),
 ):
     register(
@@ -262,7 +282,9 @@ for _name, _overloads, _dtypes, _benchmarks in (
             name=_name,
             domain="sorting",
             overloads=_overloads,
-            kernels=(search_kernel,),
+            kernels=(repeat_kernel, *SUM.kernels)
+            if _name == "repeat_interleave"
+            else (search_kernel,),
             dtypes=_dtypes,
             differentiable=False,
             tiles=TILES,
