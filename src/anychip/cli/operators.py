@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import fused
 from .console import messages, output, table, write_json
 from .errors import CommandError, MissingExtra, did_you_mean
 
@@ -27,6 +28,10 @@ def ops(
     verdict: Annotated[
         str, typer.Option(help="List only operators that a run found so: passed, failed or untried.")
     ] = "",
+    llm: Annotated[
+        bool,
+        typer.Option("--llm", help="List fused operators for language models; --domain is a family."),
+    ] = False,
     page: Annotated[Path | None, typer.Option(help="Write the page of operators into this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
@@ -40,6 +45,9 @@ def ops(
             raise
         raise MissingExtra("ops", "PyTorch", "pip install 'anychip[torch]'") from None
 
+    if llm:
+        fused.listed(" ".join(words or []), domain, page, as_json)
+        return
     records = record.read_all()
     if page is not None:
         page.write_text(pages.page(records), encoding="utf-8")

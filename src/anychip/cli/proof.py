@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import fused
 from .console import messages, output, progress, table, write_json
 from .errors import CommandError, MissingExtra, did_you_mean
 
@@ -40,9 +41,15 @@ def prove(
         float | None,
         typer.Option(min=0, help="Begin no trial of a subject and type after this processor time."),
     ] = None,
+    llm: Annotated[
+        bool,
+        typer.Option(
+            "--llm", help="Prove fused operators for language models instead, all where none is named."
+        ),
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     record: Annotated[
-        bool, typer.Option("--record", help="With --all: write evidence/operators/<chip>.json.")
+        bool, typer.Option("--record", help="With --all or --llm: write this chip's record into evidence/.")
     ] = False,
     resume: Annotated[
         bool,
@@ -65,6 +72,9 @@ def prove(
         if error.name not in ("torch", "numpy"):
             raise
         raise MissingExtra("test", "PyTorch", "pip install 'anychip[test]'") from None
+    if llm:
+        fused.prove(operators or [], record, as_json)
+        return
     limit = None if all_samples else samples
     wanted = campaign.tasks(_subjects(operators or [], everything), _dtypes(dtype or []))
     if not wanted:

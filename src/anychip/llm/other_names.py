@@ -85,5 +85,5 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "unpack_seq_triton": ("unpad_sequences",),
     "weight_norm": ("aten::_weight_norm_interface",),
 }
-"""Another library's name -> ours: operators of this room, or with `aten::` PyTorch's overloads. A name with several
-is their composition, or a choice between them. Gradients and `out` forms belong to the operator."""
+"""Another library's name -> ours: operators of this room, or with `aten::` PyTorch's overloads. A name with
+several is their composition, or a choice between them. Gradients and `out` forms belong to the operator."""

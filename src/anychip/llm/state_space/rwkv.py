@@ -77,7 +77,8 @@ def rwkv_key_strength(
     if key.ndim < 2 or strength.shape != key.shape or mix.shape != shape or strength_mix.shape != shape:
         raise ArgumentError(
             f"rwkv_key_strength: key {tuple(key.shape)}, strength {tuple(strength.shape)} and the mixes "
-            f"{tuple(mix.shape)} and {tuple(strength_mix.shape)} must be [..., heads, width] and [heads, width]"
+            f"{tuple(mix.shape)} and {tuple(strength_mix.shape)} must be [..., heads, width] and [heads, "
+            f"width]"
         )
     key = key.contiguous()
     outs = torch.empty_like(key), torch.empty_like(key), torch.empty_like(key)
@@ -89,14 +90,14 @@ def rwkv_key_strength(
 
 
 def sparse_row_matmul(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """x weight of rows most of whose elements are zero (a squared ReLU's), reading no weight that a zero meets.
+    """x weight of rows most of whose elements are zero (as squared ReLU's); weights that zeros meet stay unread.
 
     x [..., inner], weight [inner, out] of the same dtype. Gives [..., out]. Raises ArgumentError.
     """
     if not x.ndim or weight.ndim != 2 or x.shape[-1] != weight.shape[0] or x.dtype != weight.dtype:
         raise ArgumentError(
-            f"sparse_row_matmul: x {tuple(x.shape)} {x.dtype} and weight {tuple(weight.shape)} {weight.dtype} "
-            f"must be [..., inner] and [inner, out]"
+            f"sparse_row_matmul: x {tuple(x.shape)} {x.dtype} and weight {tuple(weight.shape)} "
+            f"{weight.dtype} must be [..., inner] and [inner, out]"
         )
     inner, columns = weight.shape
     out = torch.empty((*x.shape[:-1], columns), dtype=x.dtype, device=x.device)

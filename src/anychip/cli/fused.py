@@ -1,0 +1,93 @@
+"""The fused operators of `anychip.llm` on the command line: `anychip ops --llm` lists them, `anychip test
+--llm` proves them on the machine at hand. Flows in: names, words. Flows out: tables, JSON, docs/llm.md, the
+record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from .console import messages, output, progress, table, write_json
+from .errors import CommandError, did_you_mean
+
+
+def listed(sought: str, family: str, page: Path | None, as_json: bool) -> None:
+    """What `anychip ops --llm` shows or writes."""
+    from ..evidence import fused_page, fused_record
+
+    records = fused_record.read_all()
+    if page is not None:
+        page.write_text(fused_page.page(records), encoding="utf-8")
+        messages.print(f"wrote {page}")
+        return
+    known = fused_page.rows(records)
+    families = {row.family for row in known}
+    if family and family not in families:
+        raise CommandError(
+            f"there is no family {family!r} of fused operators.", did_you_mean(family, families)
+        )
+    shown = [row for row in known if family in ("", row.family) and row.matches(sought)]
+    if as_json:
+        write_json([asdict(row) | {"evidence": dict(row.evidence)} for row in shown])
+        return
+    columns = (("operator", "left"), "family", "what", "element types", "differentiable", "evidence")
+    lines = (
+        (
+            row.name,
+            row.family,
+            row.what,
+            " ".join(row.dtypes),
+            "yes" if row.differentiable else "no",
+            "; ".join(f"{chip}: {text}" for chip, text in row.evidence.items()) or "none",
+        )
+        for row in shown
+    )
+    output.print(table(columns, lines))
+    output.print(fused_page.sentence(shown), highlight=False)
+
+
+def prove(names: Sequence[str], write_record: bool, as_json: bool) -> None:
+    """What `anychip test --llm` does: every sample in every dtype. Exit status 1 if one failed."""
+    from ..evidence import fused, fused_record
+    from ..llm.registry import operators
+
+    known = operators()
+    for name in names:
+        if name not in known:
+            raise CommandError(f"there is no fused operator {name!r}.", did_you_mean(name, known))
+    if write_record and names:
+        raise CommandError("--record is for all fused operators.", "Leave the names out.")
+    tasks = [(known[name], dtype) for name in names or known for dtype in known[name].dtypes]
+    findings = []
+    with progress(quiet=as_json) as display:
+        bar = display.add_task("fused operators", total=len(tasks))
+        for operator, dtype in tasks:
+            findings.append(fused.prove(operator, dtype))
+            display.update(bar, advance=1, description=f"{operator.name} {str(dtype).removeprefix('torch.')}")
+    if write_record:
+        messages.print(f"wrote {fused_record.write(fused_record.compose(findings))}")
+    if as_json:
+        write_json([asdict(finding) | {"passed": finding.passed} for finding in findings])
+    else:
+        columns = (
+            "operator", "dtype", "verdict", ("samples", "right"), ("gradients", "right"),
+            ("launches", "right"), "failures",
+        )  # fmt: skip
+        lines = (
+            (
+                finding.name,
+                finding.dtype,
+                "passed" if finding.passed else "failed",
+                str(finding.samples),
+                str(finding.gradients),
+                str(finding.launches),
+                "; ".join(finding.failures),
+            )
+            for finding in findings
+        )
+        output.print(table(columns, lines))
+    if not all(finding.passed for finding in findings):
+        raise typer.Exit(1)
