@@ -9,13 +9,15 @@ import torch
 import triton
 import triton.language as tl
 
+from ..distinct import distinct
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
 from ..reduction import accumulator
 from .geometry import Phase
+from .margin import with_margins
 
-TILES = Tiles(simt={"elements": 512, "row": 64}, simd={"elements": 1024, "row": 64})
-UNROLLED_TAPS = 32
+TILES = Tiles(simt={"elements": 512, "row": 64}, simd={"elements": 2048, "row": 128})
+UNROLLED_TAPS = 64
 PLANS: Plans[Plan] = Plans()
 GRADIENT_PLANS: Plans[Plan] = Plans()
 
@@ -23,27 +25,42 @@ GRADIENT_PLANS: Plans[Plan] = Plans()
 
 
 @triton.jit
-def shifted_plane(source, table, t, d, h, w, D, H, W, keep):
+def shifted_plane(source, table, t, d, h, w, D, H, W, keep, INSIDE: tl.constexpr):
     """The pixels that tap t reads for output rows h and columns w, zero outside the plane."""
-    shift_d = d + tl.load(table + t * 4 + 1)
+    shift_d = tl.load(table + t * 4 + 1)
     shift_h = tl.load(table + t * 4 + 2)
     shift_w = tl.load(table + t * 4 + 3)
-    inside_d = (shift_d >= 0) & (shift_d < D)
-    inside_h = (h + shift_h >= 0) & (h + shift_h < H) & inside_d
-    inside_w = (w + shift_w >= 0) & (w + shift_w < W)
-    at = (shift_d * H + h + shift_h)[:, None] * W + (w + shift_w)[None, :]
-    return tl.load(source + at, mask=inside_h[:, None] & inside_w[None, :] & keep, other=0)
+    mask = keep
+    if not INSIDE:
+        inside_d = (d + shift_d >= 0) & (d + shift_d < D)
+        inside_h = (h + shift_h >= 0) & (h + shift_h < H) & inside_d
+        inside_w = (w + shift_w >= 0) & (w + shift_w < W)
+        mask = inside_h[:, None] & inside_w[None, :] & keep
+    start = source + (((d + shift_d) * H + shift_h) * W + shift_w)
+    return tl.load(start + (h * W)[:, None] + w[None, :], mask=mask, other=0)
+
+
+@triton.jit
+def add_product(total, pixels, factor):
+    """total + pixels * factor, rounded once where that is one instruction."""
+    if total.dtype.is_floating():
+        total = tl.fma(pixels, tl.broadcast_to(factor, pixels.shape), total)
+    else:
+        total += pixels * factor
+    return total
 
 
 @triton.jit
 def depthwise_kernel(
     out, source, weight, bias, table, K, multiplier, D, H, W, count_d, count_h, count_w,
-    stride_d, stride_h, stride_w, out_n: tl.int64, out_k: tl.int64, out_d, out_h, out_w, weight_k,
-    TAPS: tl.constexpr, UNROLL: tl.constexpr, ACCUMULATE: tl.constexpr,
+    stride_d, stride_h, out_n: tl.int64, out_k: tl.int64, out_d, out_h, out_w, weight_k,
+    stride_w: tl.constexpr, TAPS: tl.constexpr, UNROLL: tl.constexpr, INSIDE: tl.constexpr,
+    ACCUMULATE: tl.constexpr,
     BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
 ):  # fmt: skip
     """out[n, k, pixel] = bias[k] + sum over t of weight[k, tap t] source[n, k / multiplier, pixel + shift t]:
     one tile of one plane of the output."""
+    distinct(out, source)
     tiles_w = tl.cdiv(count_w, BLOCK_W)
     tiles_h = tl.cdiv(count_h, BLOCK_H)
     program = tl.program_id(0)
@@ -63,16 +80,16 @@ def depthwise_kernel(
         for t in tl.static_range(TAPS):
             factor = tl.load(weight + tl.load(table + t * 4)).to(ACCUMULATE)
             pixels = shifted_plane(
-                source, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep
+                source, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep, INSIDE,
             ).to(ACCUMULATE)  # fmt: skip
-            total += pixels * factor
+            total = add_product(total, pixels, factor)
     else:
         for t in range(TAPS):
             factor = tl.load(weight + tl.load(table + t * 4)).to(ACCUMULATE)
             pixels = shifted_plane(
-                source, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep
+                source, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep, INSIDE,
             ).to(ACCUMULATE)  # fmt: skip
-            total += pixels * factor
+            total = add_product(total, pixels, factor)
     if bias is not None:
         total += tl.load(bias + k).to(ACCUMULATE)
     at = image * out_n + k * out_k + d.to(tl.int64) * out_d + (h * out_h)[:, None] + (w * out_w)[None, :]
@@ -82,8 +99,9 @@ def depthwise_kernel(
 @triton.jit
 def depthwise_weight_gradient_kernel(
     out, gradient, source, table, N, K, multiplier, D, H, W, count_d, count_h, count_w,
-    stride_d, stride_h, stride_w, taps,
-    ACCUMULATE: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
+    stride_d, stride_h, taps,
+    stride_w: tl.constexpr, INSIDE: tl.constexpr, ACCUMULATE: tl.constexpr,
+    BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
 ):  # fmt: skip
     """out[k, t] = sum over n and pixels of gradient[n, k, pixel] source[n, k / multiplier, pixel + shift t]
     for one filter and one tap."""
@@ -103,7 +121,7 @@ def depthwise_weight_gradient_kernel(
                     w = first_w + lane_w
                     keep = (h < count_h)[:, None] & (w < count_w)[None, :]
                     pixels = shifted_plane(
-                        plane, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep
+                        plane, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep, INSIDE,
                     )  # fmt: skip
                     value = tl.load(ours + h[:, None] * count_w + w[None, :], mask=keep, other=0)
                     total += pixels.to(ACCUMULATE) * value.to(ACCUMULATE)
@@ -127,6 +145,7 @@ def depthwise(
     """One phase of a convolution of `source` [n, groups, depth, height, width] (contiguous) with `weight`
     [groups, K, 1, taps] into `out` [n, groups K, ...] (any strides)."""
     groups, multiplier, _, count = weight.shape
+    source, phase, inside = with_margins(source, phase)
     key = (signature(source, weight, bias), out.shape, out.stride(), phase)
     plan = PLANS.get(key)
     if plan is None:
@@ -139,11 +158,12 @@ def depthwise(
             depthwise_kernel,
             source.shape[0] * channels * phase.counts[0] * tiles,
             (
-                channels, multiplier, *source.shape[2:], *phase.counts, *phase.stride,
+                channels, multiplier, *source.shape[2:], *phase.counts, *phase.stride[:2],
                 out.stride(0), out.stride(1), *strides, count,
             ),
             {
-                "TAPS": len(phase.taps), "UNROLL": len(phase.taps) <= UNROLLED_TAPS,
+                "stride_w": phase.stride[2], "TAPS": len(phase.taps),
+                "UNROLL": len(phase.taps) <= UNROLLED_TAPS, "INSIDE": inside,
                 "ACCUMULATE": TRITON_DTYPES[accumulator(source.dtype)], **blocks,
             },
             label=label,
@@ -160,6 +180,7 @@ def depthwise_weight_gradient(
 ) -> None:
     """`out` [channels, taps] from `gradient` [n, channels, ...] and `source` [n, groups, ...], all
     contiguous."""
+    source, phase, inside = with_margins(source, phase)
     key = (signature(gradient, source, out), phase)
     plan = GRADIENT_PLANS.get(key)
     if plan is None:
@@ -170,9 +191,10 @@ def depthwise_weight_gradient(
             channels * taps,
             (
                 source.shape[0], channels, channels // source.shape[1], *source.shape[2:], *phase.counts,
-                *phase.stride, taps,
+                *phase.stride[:2], taps,
             ),
             {
+                "stride_w": phase.stride[2], "INSIDE": inside,
                 "ACCUMULATE": TRITON_DTYPES[accumulator(source.dtype)],
                 **_blocks(phase.counts, source.device),
             },

@@ -12,12 +12,18 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
+from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, launch, signature
 from ..memory.copy import COPY, zero_
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 
-TILES = Tiles(simt={"block": 256}, simd={"block": 1024})
+TILES = Tiles(
+    simt={"block": 256, "places": 256, "in_turn": 0}, simd={"block": 1024, "places": 128, "in_turn": 1}
+)
+"""`in_turn`: rows are added one after the other by the one program that owns their destination, where an
+atomic addition costs more than that."""
+PROGRAMS_PER_THREAD = 4
+PLANS: Plans[Plan] = Plans()
 SUM, MEAN, MAX = 0, 1, 2
 CHECKED: dict[str, Any] = {"debug": True, "sanitize_overflow": False}
 
@@ -25,24 +31,39 @@ CHECKED: dict[str, Any] = {"debug": True, "sanitize_overflow": False}
 
 
 @triton.jit
-def bag_places_kernel(bag_of, sizes, indices, offsets, bags, listed, count, padding):
-    """bag_of[i] for the indices of one bag, and its size without `padding`."""
-    bag = tl.program_id(0)
+def bag_bounds(offsets, bag, listed, count):
+    """Where the indices of a bag begin and end."""
     start = tl.load(offsets + bag).to(tl.int64)
     stop = tl.zeros((), tl.int64) + count
     if bag + 1 < listed:
         stop = tl.load(offsets + bag + 1).to(tl.int64)
+    return start, stop
+
+
+@triton.jit
+def bag_places_kernel(
+    bag_of, sizes, indices, offsets, listed, count, rows, padding, CHECK: tl.constexpr, BLOCK: tl.constexpr
+):
+    """bag_of[i] for the indices of one bag, and its size without `padding`; if CHECK, every index has to be
+    in [0, rows)."""
+    bag = tl.program_id(0)
+    start, stop = bag_bounds(offsets, bag, listed, count)
     size = tl.zeros((), tl.int64)
-    for i in range(start, stop):
-        tl.store(bag_of + i, bag.to(bag_of.dtype.element_ty))
-        size += (tl.load(indices + i).to(tl.int64) != padding).to(tl.int64)
+    for first in range(start, stop, BLOCK):
+        i = first + tl.arange(0, BLOCK)
+        inside = i < stop
+        row = tl.load(indices + i, mask=inside, other=0).to(tl.int64)
+        if CHECK:
+            tl.device_assert((row >= 0) & (row < rows), "index out of range in self")
+        tl.store(bag_of + i, tl.zeros((BLOCK,), bag_of.dtype.element_ty) + bag, mask=inside)
+        size += tl.sum((inside & (row != padding)).to(tl.int64), 0)
     tl.store(sizes + bag, size.to(sizes.dtype.element_ty))
 
 
 @triton.jit
 def bag_kernel(
-    out, largest, weight, indices, offsets, factors, bags, listed, count, rows, width,
-    row_stride: tl.int64, column_stride: tl.int64, padding,
+    out, largest, weight, indices, offsets, factors, listed, count, rows, width,
+    row_stride: tl.int64, column_stride, padding,
     MODE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One block of columns of one bag's result; for a maximum also the rows that it came from."""
@@ -50,20 +71,17 @@ def bag_kernel(
     bag = (tl.program_id(0) // blocks).to(tl.int64)
     lane = (tl.program_id(0) % blocks) * BLOCK + tl.arange(0, BLOCK)
     inside = lane < width
-    start = tl.load(offsets + bag).to(tl.int64)
-    stop = tl.zeros((), tl.int64) + count
-    if bag + 1 < listed:
-        stop = tl.load(offsets + bag + 1).to(tl.int64)
+    start, stop = bag_bounds(offsets, bag, listed, count)
+    column = lane.to(tl.int64) * column_stride
     total = tl.zeros((BLOCK,), COMPUTE)
     source = tl.zeros((BLOCK,), tl.int64)
     size = tl.zeros((), tl.int64)
     for i in range(start, stop):
         row = tl.load(indices + i).to(tl.int64)
-        known = (row >= 0) & (row < rows)
-        tl.device_assert(known, "index out of range in self")
-        taken = known & (row != padding)
-        at = row * row_stride + lane.to(tl.int64) * column_stride
-        value = tl.load(weight + at, mask=inside & taken, other=0).to(COMPUTE)
+        taken = (row >= 0) & (row < rows) & (row != padding)
+        mask = lane < tl.where(taken, width, 0)
+        value = tl.load(weight + tl.where(taken, row, 0) * row_stride + column, mask=mask, other=0)
+        value = value.to(COMPUTE)
         if MODE == 2:
             better = taken & ((size == 0) | (value > total))
             total = tl.where(better, value, total)
@@ -112,6 +130,33 @@ def bag_gradient_kernel(
 
 
 @triton.jit
+def bag_gradient_in_turn_kernel(
+    out, gradient, indices, bag_of, sizes, counts, factors, width, padding, count,
+    MEAN: tl.constexpr, COMPUTE: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """The sums of `bag_gradient_kernel` without atomics, in the order of the indices: a program owns one
+    block of columns of the rows whose number is `part` modulo PARTS, a power of two."""
+    blocks = tl.cdiv(width, BLOCK)
+    part = tl.program_id(0) // blocks
+    lane = (tl.program_id(0) % blocks) * BLOCK + tl.arange(0, BLOCK)
+    mask = lane < width
+    for i in range(count):
+        row = tl.load(indices + i).to(tl.int64)
+        if (row % PARTS == part) & (row != padding):
+            bag = tl.load(bag_of + i).to(tl.int64)
+            value = tl.load(gradient + bag * width + lane, mask=mask, other=0).to(COMPUTE)
+            if factors is not None:
+                value *= tl.load(factors + i).to(COMPUTE)
+            if MEAN:
+                value = value / tl.maximum(tl.load(sizes + bag), 1).to(COMPUTE)
+            if counts is not None:
+                value = value / tl.load(counts + row).to(COMPUTE)
+            at = out + row * width + lane
+            tl.store(at, tl.load(at, mask=mask, other=0) + value, mask=mask)
+        tl.debug_barrier()
+
+
+@triton.jit
 def bag_maximum_gradient_kernel(
     out, gradient, largest, sizes, width, COMPUTE: tl.constexpr, BLOCK: tl.constexpr
 ):
@@ -127,7 +172,7 @@ def bag_maximum_gradient_kernel(
 
 @triton.jit
 def bag_factor_gradient_kernel(
-    out, gradient, weight, indices, bag_of, width, row_stride: tl.int64, column_stride: tl.int64, padding,
+    out, gradient, weight, indices, bag_of, width, row_stride: tl.int64, column_stride, padding,
     COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """out[i] = the product of the row that index i names with its bag's gradient; zero for `padding`."""
@@ -196,15 +241,23 @@ def _bags(offsets: torch.Tensor, include_last_offset: bool) -> int:
 
 
 def _places(
-    indices: torch.Tensor, offsets: torch.Tensor, bags: int, padding: int
+    indices: torch.Tensor, offsets: torch.Tensor, bags: int, padding: int, rows: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """For each index its bag, and the sizes of bags."""
-    bag_of = zero_(torch.empty(indices.shape, dtype=offsets.dtype, device=indices.device))
+    """For each index its bag, and the sizes of bags; with `rows`, indices are checked against it."""
+    bag_of = torch.empty(indices.shape, dtype=offsets.dtype, device=indices.device)
     sizes = torch.empty((bags,), dtype=offsets.dtype, device=indices.device)
-    launch(
-        bag_places_kernel, bags, bag_of, sizes, indices, offsets, bags, offsets.shape[0], indices.shape[0],
-        padding,
-    )  # fmt: skip
+    key = ("places", signature(indices, offsets), bags, padding, rows)
+    plan = PLANS.get(key)
+    if plan is None:
+        count = indices.shape[0]
+        numbers = (offsets.shape[0], count, rows or 0, padding)
+        share = TILES.on(indices.device)["places"]
+        block = min(power_of_two(cdiv(count, max(bags, 1))), share)
+        constants = {"CHECK": rows is not None, "BLOCK": block, **CHECKED}
+        plan = PLANS.remember(key, Plan(bag_places_kernel, bags, numbers, constants))
+    if indices.shape[0] and not bags:
+        zero_(bag_of)
+    plan.launch(bag_of, sizes, indices, offsets)
     return bag_of, sizes
 
 
@@ -220,17 +273,19 @@ def embedding_bag(
     factors = None if per_sample_weights is None else per_sample_weights.contiguous()
     bags, width = _bags(offsets, include_last_offset), weight.shape[1]
     out = torch.empty((bags, width), dtype=weight.dtype, device=weight.device)
-    bag_of, sizes = _places(listed, starts, bags, padding_idx)
-    largest = sizes
+    bag_of, sizes = _places(listed, starts, bags, padding_idx, weight.shape[0])
+    largest = torch.empty_like(sizes)
     if mode == MAX:
         largest = torch.empty((bags, width), dtype=indices.dtype, device=weight.device)
-    block = min(power_of_two(width), TILES.on(weight.device)["block"])
-    launch(
-        bag_kernel, bags * cdiv(width, block), out, largest, weight, listed, starts, factors, bags,
-        starts.shape[0], listed.shape[0], weight.shape[0], width, *weight.stride(), padding_idx,
-        MODE=mode, COMPUTE=TRITON_DTYPES[compute_dtype(weight.dtype)], BLOCK=block, **CHECKED,
-    )  # fmt: skip
-    return out, bag_of, sizes, largest if mode == MAX else COPY(sizes, out=torch.empty_like(sizes))
+    key = (signature(weight, listed, starts, factors), bags, mode, padding_idx)
+    plan = PLANS.get(key)
+    if plan is None:
+        block = min(power_of_two(width), TILES.on(weight.device)["block"])
+        numbers = (starts.shape[0], listed.shape[0], weight.shape[0], width, *weight.stride(), padding_idx)
+        constants = {"MODE": mode, "COMPUTE": TRITON_DTYPES[compute_dtype(weight.dtype)], "BLOCK": block}
+        plan = PLANS.remember(key, Plan(bag_kernel, bags * cdiv(width, block), numbers, constants))
+    plan.launch(out, largest, weight, listed, starts, factors)
+    return out, bag_of, sizes, largest
 
 
 # ---- backward -------------------------------------------------------------------------------------
@@ -244,6 +299,11 @@ def embedding_bag_dense_backward(
     """Gradient of the table [num_weights, width]."""
     if grad.dtype not in FLOATING:
         raise NotServed("embedding_bag_dense_backward", f"dtype {grad.dtype} is not served")
+    if mode != MAX and offset2bag.shape[0] != indices.shape[0]:
+        raise ArgumentError(
+            f"embedding_bag_dense_backward: expected the bag of each of {indices.shape[0]} indices, but got "
+            f"{offset2bag.shape[0]}"
+        )
     gradient, listed = grad.contiguous(), indices.contiguous()
     width = grad.shape[1]
     compute = compute_dtype(grad.dtype)
@@ -263,11 +323,19 @@ def embedding_bag_dense_backward(
                 index_count_kernel, cdiv(listed.shape[0], block), counts, listed, listed.shape[0], BLOCK=block
             )
         factors = None if per_sample_weights is None else per_sample_weights.contiguous()
-        launch(
-            bag_gradient_kernel, listed.shape[0] * cdiv(width, block), wide, gradient, listed,
-            offset2bag.contiguous(), bag_size.contiguous(), counts, factors, width, padding_idx,
-            MEAN=mode == MEAN, **constants,
-        )  # fmt: skip
+        operands = (wide, gradient, listed, offset2bag.contiguous(), bag_size.contiguous(), counts, factors)
+        blocks = cdiv(width, block)
+        if TILES.on(grad.device)["in_turn"]:
+            parts = power_of_two(cdiv(PROGRAMS_PER_THREAD * torch.get_num_threads(), max(blocks, 1)))
+            launch(
+                bag_gradient_in_turn_kernel, blocks * parts, *operands, width, padding_idx, listed.shape[0],
+                MEAN=mode == MEAN, PARTS=parts, **constants,
+            )  # fmt: skip
+        else:
+            launch(
+                bag_gradient_kernel, listed.shape[0] * blocks, *operands, width, padding_idx,
+                MEAN=mode == MEAN, **constants,
+            )  # fmt: skip
     if wide.dtype == grad.dtype:
         return wide
     return COPY(wide, out=torch.empty(wide.shape, dtype=grad.dtype, device=grad.device))
@@ -372,6 +440,13 @@ def _sentences(dtype: torch.dtype) -> Sample:
     return Sample((table, indices, torch.arange(0, 64 * 128, 128), False, MEAN))
 
 
+def _sentence_gradients(dtype: torch.dtype) -> Sample:
+    table, indices, offsets, *_ = _sentences(dtype).arguments
+    bag_of, sizes = torch.arange(64).repeat_interleave(128), torch.full((64,), 128)
+    rest = (offsets, bag_of, sizes, sizes, table.shape[0], False, MEAN, False, None)
+    return Sample((tensor((64, table.shape[1]), dtype, seed=1), indices, *rest))
+
+
 register(
     Operator(
         name="embedding_bag",
@@ -393,12 +468,15 @@ register(
             ),
         ),
         kernels=(
-            bag_kernel, bag_places_kernel, bag_gradient_kernel, bag_maximum_gradient_kernel,
-            bag_factor_gradient_kernel, index_count_kernel,
+            bag_kernel, bag_places_kernel, bag_gradient_kernel, bag_gradient_in_turn_kernel,
+            bag_maximum_gradient_kernel, bag_factor_gradient_kernel, index_count_kernel,
         ),
         dtypes=FLOATING,
         tiles=TILES,
-        benchmarks=(Benchmark("_embedding_bag", _sentences),),
+        benchmarks=(
+            Benchmark("_embedding_bag", _sentences),
+            Benchmark("_embedding_bag_backward", _sentence_gradients),
+        ),
         tolerance=2.0,
     )
 )  # fmt: skip

@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 
 from ..axis import delivered, normal_dim
+from ..distinct import distinct
 from ..errors import ArgumentError, DimensionError, NotServed
 from ..iteration import Space, coalesce, power_of_two, second_innermost
 from ..launch import TRITON_DTYPES, Plan, Plans, cdiv, signature
@@ -32,6 +33,7 @@ def reversed_rows_kernel(
 ):  # fmt: skip
     """out[r, -c] = source[r, c]: contiguous rows are written from their end. `table` holds size, stride
     of out and stride of source of each of the OUTER further dimensions."""
+    distinct(out, source)
     tiles_n = tl.cdiv(columns, BLOCK_N)
     tiles = tl.cdiv(rows, BLOCK_M) * tiles_n
     program = tl.program_id(0)
@@ -80,7 +82,8 @@ def _reversed_plan(out: torch.Tensor, source: torch.Tensor, dims: frozenset[int]
     numbers = [number for s in (*strides, *unused) for number in s[-2:]]
     element = TRITON_DTYPES[source.dtype]
     constants = {
-        "FUNCTION": same, "ARITY": 1, "RAW": 1, "COMPUTE": element, "FLOAT": element.is_floating(),
+        "FUNCTION": same, "ARITY": 1, "RAW": 1, "UNIFORM": 0, "COMPUTE": element,
+        "FLOAT": element.is_floating(),
         "OUTER": outer, "BLOCK_M": block_m, "BLOCK_N": block_n,
     }  # fmt: skip
     return Plan(tiled_kernel, programs, (table, rows, columns, *numbers), constants, label="flip")

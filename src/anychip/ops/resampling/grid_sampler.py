@@ -12,6 +12,7 @@ import torch
 import triton
 import triton.language as tl
 
+from ..distinct import distinct
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, signature
@@ -143,6 +144,8 @@ def grid_sampler_kernel(
     DEPTH_TAPS: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr,
 ):  # fmt: skip
     """out[n, :, pixel] = source[n, :, grid[n, pixel]], interpolated; a block of pixels, all channels."""
+    distinct(out, source)
+    distinct(out, grid)
     pixels = out_d * out_h * out_w
     tiles = tl.cdiv(pixels, BLOCK_P)
     image = (tl.program_id(0) // tiles).to(tl.int64)

@@ -13,6 +13,7 @@ import torch
 import triton
 import triton.language as tl
 
+from ..distinct import distinct
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, launch, scalar_bits, signature
@@ -174,6 +175,7 @@ def axis_kernel(
 ):  # fmt: skip
     """out[b, o, a] = sum over k of weight[o, k] source[b, first[o] + k, a] for k below number[o]; the
     taps are unrolled if TAPS is not zero."""
+    distinct(out, source)
     tiles_a = tl.cdiv(after, BLOCK_A)
     tiles_o = tl.cdiv(count, BLOCK_O)
     program = tl.program_id(0)
