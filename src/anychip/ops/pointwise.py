@@ -114,7 +114,8 @@ def flat_kernel(
     UNIFORM: tl.constexpr, COMPUTE: tl.constexpr, FLOAT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """out[i] = FUNCTION(p0[i], ...) for 0 <= i < n; an operand whose pointer is None is the number s,
-    and one whose bit is in UNIFORM is a single value in memory."""
+    and one whose bit is in UNIFORM is a single value in memory. Bit 5 says that all of them are; a
+    function may ask for the largest of a block, so it gets one."""
     start = tl.program_id(0).to(tl.int64) * BLOCK
     lane = tl.arange(0, BLOCK)
     a = flat_operand(p0, start, lane, n, s0, UNIFORM & 1, RAW & 1, COMPUTE, FLOAT)
@@ -122,6 +123,8 @@ def flat_kernel(
     c = flat_operand(p2, start, lane, n, s2, UNIFORM & 4, RAW & 4, COMPUTE, FLOAT)
     d = flat_operand(p3, start, lane, n, s3, UNIFORM & 8, RAW & 8, COMPUTE, FLOAT)
     e = flat_operand(p4, start, lane, n, s4, UNIFORM & 16, RAW & 16, COMPUTE, FLOAT)
+    if UNIFORM & 32:
+        a = tl.broadcast_to(a, (BLOCK,))
     store_as(out + start + lane, apply(a, b, c, d, e, FUNCTION, ARITY), lane < n - start)
 
 
@@ -362,6 +365,7 @@ class Pointwise:
             uniform = 0
             if space is not None and count > 1:
                 uniform = _bits(k - 1 for k, s in zip(of_tensors, space.strides, strict=True) if s == (0,))
+                uniform |= (uniform.bit_count() == len(of_tensors) - 1) << MAX_OPERANDS
             return flat_kernel, cdiv(count, block), (count,), {"UNIFORM": uniform, "BLOCK": block}
         space = second_innermost(space)
         sizes = (1,) * (2 - len(space.sizes)) + space.sizes
