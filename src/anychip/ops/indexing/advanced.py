@@ -12,9 +12,10 @@ import triton
 import triton.language as tl
 
 from ..axis import delivered
+from ..distinct import distinct
 from ..errors import ArgumentError, DimensionError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
+from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
 from ..pointwise import Pointwise, apart
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, tensor
@@ -24,21 +25,29 @@ from .selection import nonzero
 
 TILES = Tiles(simt={"elements": 512, "short": 16}, simd={"elements": 1024, "short": 16})
 """Rows shorter than `short` are gathered many at a time."""
+PLANS: Plans[Plan] = Plans()
 MASKS = (torch.bool, torch.uint8)
 
 # ---- kernels --------------------------------------------------------------------------------------
 
 
 @triton.jit
-def gather_short_kernel(out, source, index, rows, length, size, BLOCK_P: tl.constexpr, BLOCK_A: tl.constexpr):
-    """out[b, p, :] = source[b, index[p], :] for rows of a few elements, BLOCK_P of them a program."""
+def gather_short_kernel(
+    out, source, index, rows, length, size, WRAP: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_A: tl.constexpr
+):
+    """out[b, p, :] = source[b, index[p], :] for rows of a few elements, BLOCK_P of them a program; if WRAP,
+    a negative index counts from the end."""
+    distinct(out, source)
+    distinct(out, index)
     blocks = tl.cdiv(rows, BLOCK_P)
     program = tl.program_id(0)
     before = (program // blocks).to(tl.int64)
     row = (program % blocks) * BLOCK_P + tl.arange(0, BLOCK_P)
     lane = tl.arange(0, BLOCK_A)
     inside = row < rows
-    position = tl.load(index + row, mask=inside, other=0)
+    position = tl.load(index + row, mask=inside, other=0).to(tl.int64)
+    if WRAP:
+        position = tl.where(position < 0, position + size, position)
     known = (position >= 0) & (position < size)
     tl.device_assert(known | (not inside), "index is out of bounds")
     mask = (inside & known)[:, None] & (lane < length)[None, :]
@@ -62,7 +71,8 @@ LINEAR = Pointwise(linear_position)
 
 class Places(NamedTuple):
     """Where advanced indexing reads or writes: dimensions in order (indexed ones adjacent), linear
-    positions over those, the first of them, and the sizes before, at and after."""
+    positions over those (from the end where negative, if they `wrap`), the first of them, and the sizes
+    before, at and after."""
 
     order: tuple[int, ...]
     linear: torch.Tensor
@@ -70,6 +80,7 @@ class Places(NamedTuple):
     before: int
     size: int
     after: int
+    wrap: bool
 
 
 def _expanded(self: torch.Tensor, indices: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None]:
@@ -105,7 +116,8 @@ def _places(self: torch.Tensor, indices: Sequence[torch.Tensor | None]) -> tuple
     indexed = [d for d, x in enumerate(expanded) if x is not None]
     chosen = [x for x in expanded if x is not None]
     try:
-        shape = tuple(torch.broadcast_shapes(*(x.shape for x in chosen)))
+        shapes = [x.shape for x in chosen]
+        shape = tuple(shapes[0] if len(shapes) == 1 else torch.broadcast_shapes(*shapes))
     except RuntimeError as mismatch:
         raise DimensionError(
             "shape mismatch: indexing tensors could not be broadcast together with shapes "
@@ -116,18 +128,24 @@ def _places(self: torch.Tensor, indices: Sequence[torch.Tensor | None]) -> tuple
     order = tuple(range(self.ndim)) if adjacent else (*indexed, *rest)
     first = indexed[0] if adjacent else 0
     linear: Any = 0
-    for x, d in zip(chosen, indexed, strict=True):
-        linear = LINEAR(linear, x.to(torch.int64), self.shape[d])
+    if len(chosen) == 1:
+        linear = chosen[0]
+    else:
+        for x, d in zip(chosen, indexed, strict=True):
+            linear = LINEAR(linear, x.to(torch.int64), self.shape[d])
     sizes = [self.shape[d] for d in order]
     stop = first + len(indexed)
     spans = (math.prod(sizes[:first]), math.prod(sizes[first:stop]), math.prod(sizes[stop:]))
-    return Places(order, linear.expand(shape).contiguous().view(-1), first, *spans), shape
+    if linear.shape != shape:
+        linear = linear.expand(shape)
+    flat = linear.contiguous().view(-1)
+    return Places(order, flat, first, *spans, len(chosen) == 1), shape
 
 
 def index(self: torch.Tensor, indices: Sequence[torch.Tensor | None], *, out: Any = None) -> torch.Tensor:
     """self[indices] with integer tensors (broadcast together) and masks; None stands for a dimension."""
     places, shape = _places(self, indices)
-    source = self.permute(places.order).contiguous()
+    source = _ordered(self, places.order).contiguous()
     result_shape = (*source.shape[: places.first], *shape, *source.shape[places.first + _width(indices) :])
     result = torch.empty(result_shape, dtype=self.dtype, device=self.device)
     rows = places.linear.numel()
@@ -135,14 +153,23 @@ def index(self: torch.Tensor, indices: Sequence[torch.Tensor | None], *, out: An
     if result.numel() and not self.numel():
         raise DimensionError(f"index is out of bounds for dimension with size 0, shape {list(self.shape)}")
     if places.after >= sizes["short"]:
-        take_rows(source, places.linear, places.before, places.size, places.after, result)
-    elif result.numel():
-        block_a = power_of_two(places.after)
-        block_p = min(power_of_two(rows), sizes["elements"] // block_a)
-        launch(
-            gather_short_kernel, places.before * cdiv(rows, block_p), result, source, places.linear, rows,
-            places.after, places.size, BLOCK_P=block_p, BLOCK_A=block_a, debug=True, sanitize_overflow=False,
+        take_rows(
+            source, places.linear, places.before, places.size, places.after, result, places.wrap
         )  # fmt: skip
+    elif result.numel():
+        key = (signature(source, places.linear), *places[3:])
+        plan = PLANS.get(key)
+        if plan is None:
+            block_a = power_of_two(places.after)
+            block_p = min(power_of_two(rows), sizes["elements"] // block_a)
+            constants = {
+                "WRAP": places.wrap, "BLOCK_P": block_p, "BLOCK_A": block_a, "debug": True,
+                "sanitize_overflow": False,
+            }  # fmt: skip
+            numbers = (rows, places.after, places.size)
+            programs = places.before * cdiv(rows, block_p)
+            plan = PLANS.remember(key, Plan(gather_short_kernel, programs, numbers, constants))
+        plan.launch(result, source, places.linear)
     return delivered(result, out)
 
 
@@ -164,12 +191,13 @@ def index_put_(
     places, shape = _places(self, indices)
     kind: Kind = "add" if accumulate else "replace"
     merged = (places.before, places.size, places.after)
-    ordered = self.permute(places.order)
+    ordered = _ordered(self, places.order)
     spread_shape = (
         *ordered.shape[: places.first], *shape, *ordered.shape[places.first + _width(indices) :]
     )  # fmt: skip
     try:
-        spread = apart(values, self).expand(spread_shape)
+        spread = apart(values, self)
+        spread = spread if spread.shape == spread_shape else spread.expand(spread_shape)
     except RuntimeError as mismatch:
         raise ArgumentError(
             f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing "
@@ -189,10 +217,15 @@ def index_put_(
     written = _viewed(spread, (places.before, rows, places.after))
     if written is None:
         written = spread.contiguous().view(places.before, rows, places.after)
-    combine(target, 1, places.linear.view(1, rows, 1).expand(written.shape), written, kind)
+    index = places.linear.view(1, rows, 1).expand(written.shape)
+    combine(target, 1, index, written, kind, wrap=places.wrap)
     if not direct:
         ordered.copy_(target.view(ordered.shape))
     return self
+
+
+def _ordered(self: torch.Tensor, order: tuple[int, ...]) -> torch.Tensor:
+    return self if order == tuple(range(self.ndim)) else self.permute(order)
 
 
 def _viewed(x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor | None:

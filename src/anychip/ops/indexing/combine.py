@@ -14,12 +14,13 @@ import triton.language as tl
 from ..axis import normal_dim
 from ..errors import ArgumentError, DimensionError, NotServed
 from ..iteration import coalesce, power_of_two
-from ..launch import COMPUTE_DTYPES, TRITON_DTYPES, Tiles, cdiv, launch, scalar_bits
+from ..launch import COMPUTE_DTYPES, TRITON_DTYPES, Plan, Plans, Tiles, cdiv, scalar_bits, signature
 from ..pointwise import store_as
 from ..reduce.extremes import larger, smaller
 
 TILES = Tiles(simt={"columns": 128, "strided": 32}, simd={"columns": 256, "strided": 1})
 """Columns of a program where they are next to each other in memory, and where they are not."""
+PLANS: Plans[Plan] = Plans()
 Kind = Literal["replace", "add", "multiply", "largest", "smallest"]
 INDEX_DTYPES = (torch.int64, torch.int32)
 
@@ -102,6 +103,17 @@ def combine(
     """
     if not index.numel():
         return
+    key = (signature(out, index, source), dim, kind, wrap, skip)
+    plan = PLANS.get(key)
+    if plan is None:
+        plan = PLANS.remember(key, _plan(out, dim, index, source, kind, wrap, skip))
+    plan.launch(out, source, index, plan.result, numbers=(scalar_bits(value, out.dtype.is_floating_point),))
+
+
+def _plan(
+    out: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor | None, kind: Kind, wrap: bool,
+    skip: bool,
+) -> Plan:  # fmt: skip
     if index.dtype not in INDEX_DTYPES:
         raise NotServed("scatter", f"an index of dtype {index.dtype} is not served")
     if out.dtype not in TRITON_DTYPES:
@@ -128,16 +140,16 @@ def combine(
     if outer:
         listed = [[space.sizes[d], *(strides[d] for strides in space.strides)] for d in range(outer)]
         table = torch.tensor(listed, dtype=torch.int64).to(out.device)
-    floating = out.dtype.is_floating_point
-    shared = space.strides[2][-1] == 0
-    launch(
-        combine_kernel, math.prod(space.sizes[:-1]) * cdiv(columns, block), out, source, index, table,
+    sizes = (
         columns, index.shape[dim], out.shape[dim], space.strides[0][-1], out.stride(dim),
         space.strides[1][-1], read[dim], space.strides[2][-1], index.stride(dim),
-        scalar_bits(value, floating), label=kind,
-        OUTER=outer, KIND=kind, FLOAT=floating, WRAP=wrap, SKIP=skip, SHARED=shared, BLOCK=block,
-        debug=True, sanitize_overflow=False,
     )  # fmt: skip
+    constants = {
+        "OUTER": outer, "KIND": kind, "FLOAT": out.dtype.is_floating_point, "WRAP": wrap, "SKIP": skip,
+        "SHARED": space.strides[2][-1] == 0, "BLOCK": block, "debug": True, "sanitize_overflow": False,
+    }  # fmt: skip
+    programs = math.prod(space.sizes[:-1]) * cdiv(columns, block)
+    return Plan(combine_kernel, programs, sizes, constants, label=kind, result=table)
 
 
 def working_copy(self: torch.Tensor, kind: Kind) -> torch.Tensor:

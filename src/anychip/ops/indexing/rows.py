@@ -33,10 +33,10 @@ INDEX_DTYPES = (torch.int64, torch.int32)
 @triton.jit
 def gather_rows_kernel(
     out, source, index, pairs, rows, length: tl.int64, size, step, source_before,
-    ROWS: tl.constexpr, BLOCK: tl.constexpr,
+    WRAP: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """out[b, r, :] = source[b, index[r] * step + :], with every index in [0, size); ROWS of the `pairs`
-    of b and r for one block of columns."""
+    """out[b, r, :] = source[b, index[r] * step + :], with every index in [0, size), or in [-size, size) if
+    WRAP; ROWS of the `pairs` of b and r for one block of columns."""
     blocks = tl.cdiv(length, BLOCK)
     program = tl.program_id(0)
     lane = program % blocks * BLOCK + tl.arange(0, BLOCK)
@@ -45,6 +45,8 @@ def gather_rows_kernel(
     source += first // rows * source_before
     for pair in range(first, tl.minimum(first + ROWS, pairs)):
         position = tl.load(index + row).to(tl.int64)
+        if WRAP:
+            position = tl.where(position < 0, position + size, position)
         known = (position >= 0) & (position < size)
         tl.device_assert(known, "index out of range in self")
         mask = lane < tl.where(known, length, 0)
@@ -123,16 +125,18 @@ def take_rows(
     size: int,
     after: int,
     out: torch.Tensor,
+    wrap: bool = False,
 ) -> None:
-    """Rows of a contiguous [before, size, after] into a contiguous [before, index, after]."""
-    key = (signature(source, index), before, size, after)
+    """Rows of a contiguous [before, size, after] into a contiguous [before, index, after]; with `wrap`,
+    negative indices count from the end."""
+    key = (signature(source, index), before, size, after, wrap)
     plan = PLANS.get(key)
     if plan is None:
         block = min(power_of_two(after), TILES.on(source.device)["block"])
         rows = index.numel()
         pairs, blocks = before * rows, cdiv(after, block)
         each = min(TILES.on(source.device)["rows"], power_of_two(pairs * blocks // _wanted_programs() + 1))
-        constants = {"ROWS": each, "BLOCK": block, "debug": True, "sanitize_overflow": False}
+        constants = {"WRAP": wrap, "ROWS": each, "BLOCK": block, "debug": True, "sanitize_overflow": False}
         sizes = (pairs, rows, after, size, after, size * after)
         plan = PLANS.remember(key, Plan(gather_rows_kernel, cdiv(pairs, each) * blocks, sizes, constants))
     plan.launch(out, source, index)

@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 
 from ..axis import delivered, normal_dim
+from ..distinct import distinct
 from ..elementwise.arithmetic import div
 from ..errors import ArgumentError, DimensionError, NotServed
 from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
@@ -40,6 +41,8 @@ KINDS: dict[str, Kind] = {
 @triton.jit
 def take_kernel(out, source, index, n, size, BLOCK: tl.constexpr):
     """out[i] = source[index[i]] of a flat source; a negative index counts from the end."""
+    distinct(out, source)
+    distinct(out, index)
     lane = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = lane < n
     position = tl.load(index + lane, mask=inside, other=0).to(tl.int64)

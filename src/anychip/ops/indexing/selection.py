@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 
 from ..axis import delivered
+from ..distinct import distinct
 from ..errors import ArgumentError, NotServed
 from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import fill_
@@ -78,6 +79,8 @@ def coordinates_kernel(out, places, table, n, RANK: tl.constexpr, BLOCK: tl.cons
 @triton.jit
 def pick_kernel(out, source, places, n, BLOCK: tl.constexpr):
     """out[j] = source[places[j]]."""
+    distinct(out, source)
+    distinct(out, places)
     lane = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = lane < n
     place = tl.load(places + lane, mask=mask, other=0)

@@ -12,14 +12,16 @@ import triton.language as tl
 
 from ..axis import delivered
 from ..errors import ArgumentError, NotServed
+from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import fill_
 from ..reduce.extremes import max_all, min_all
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, tensor
-from ..scan.running import SUM, Scan
+from ..scan.running import SUM
 
-TILES = Tiles(simt={"block": 512}, simd={"block": 512})
+TILES = Tiles(simt={"block": 512, "chunk": 1}, simd={"block": 512, "chunk": 256})
+"""`chunk`: how many numbers a program repeats."""
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -282,9 +284,7 @@ for _name, _overloads, _kernels, _dtypes, _benchmarks in (
             name=_name,
             domain="sorting",
             overloads=_overloads,
-            kernels=(repeat_kernel, *SUM.kernels)
-            if _name == "repeat_interleave"
-            else (search_kernel,),
+            kernels=_kernels,
             dtypes=_dtypes,
             differentiable=False,
             tiles=TILES,
