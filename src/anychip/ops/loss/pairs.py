@@ -14,7 +14,8 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits, signature
+from ..iteration import power_of_two
+from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, launch, scalar_bits, signature
 from ..memory.copy import COPY
 from ..pointwise import Pointwise, apply
 from ..reduce.sums import SUM
@@ -51,6 +52,19 @@ def pair_sum_kernel(
             value = apply(x, y, number, number, number, FUNCTION, ARITY)
         total += tl.where(mask, value, 0.0)
     tl.store(partial + program, tl.sum(total, 0))
+
+
+@triton.jit(do_not_specialize=["divisor"])
+def pair_total_kernel(result, partial, shares, divisor, MEAN: tl.constexpr, BLOCK: tl.constexpr):
+    """result = the sum of the shares, for a mean divided by `divisor`."""
+    lane = tl.arange(0, BLOCK)
+    total = tl.zeros((BLOCK,), partial.dtype.element_ty)
+    for start in range(0, shares, BLOCK):
+        total += tl.load(partial + start + lane, mask=start + lane < shares, other=0)
+    value = tl.sum(total, 0)
+    if MEAN:
+        value = value / divisor.to(partial.dtype.element_ty)
+    tl.store(result, value.to(result.dtype.element_ty))
 
 
 # ---- forward --------------------------------------------------------------------------------------
@@ -95,6 +109,12 @@ class PairLoss:
             partial = self._value(*operands, *numbers, out=losses)
         else:
             partial = self._partial(operands, count, compute, parameter)
+            shares = partial.numel()
+            launch(
+                pair_total_kernel, 1, result, partial, shares, count, MEAN=reduction == MEAN,
+                BLOCK=power_of_two(min(shares, TILES.on(result.device)["shares"])),
+            )  # fmt: skip
+            return result
         total = SUM(partial, None, False, compute=compute, result=compute)
         if reduction == MEAN:
             return AVERAGE(total, count, out=result)

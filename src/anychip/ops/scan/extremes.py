@@ -32,35 +32,53 @@ def later_smallest(value, index, other, place):
 
 
 @triton.jit
+def largest_so_far(value, other):
+    return tl.maximum(value, other, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def smallest_so_far(value, other):
+    return tl.minimum(value, other, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def later_place(a, b):
+    return tl.maximum(a, b)
+
+
+@triton.jit
 def row_extremes_kernel(
     values, indices, source, rows, length, LARGEST: tl.constexpr, COMPUTE: tl.constexpr,
-    BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr,
+    PLACE: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr,
 ):  # fmt: skip
-    """Along the rows of a contiguous source [rows, length]."""
+    """Along the rows of a contiguous source [rows, length]: the running extreme, then the latest place where
+    an element is it. PLACE is the type that places are counted in."""
     row = tl.program_id(0).to(tl.int64) * BLOCK_K + tl.arange(0, BLOCK_K)
     lane = tl.arange(0, BLOCK_R)
     inside = row < rows
     best = tl.load(source + row * length, mask=inside, other=0).to(COMPUTE)
-    at_best = tl.zeros((BLOCK_K,), tl.int64)
+    at_best = tl.zeros((BLOCK_K,), PLACE)
     for block in range(0, length, BLOCK_R):
-        place = tl.minimum(block + lane, length - 1)
-        mask = inside[:, None] & (block + lane < length)[None, :]
-        value = tl.load(source + row[:, None] * length + place[None, :], mask=inside[:, None], other=0)
-        value = value.to(COMPUTE)
-        index = tl.broadcast_to(place.to(tl.int64)[None, :], (BLOCK_K, BLOCK_R))
+        place = block + lane
+        mask = inside[:, None] & (place < length)[None, :]
+        at = row[:, None] * length + place[None, :]
+        value = tl.load(source + at, mask=mask, other=0).to(COMPUTE)
         if LARGEST:
-            running, where = tl.associative_scan((value, index), 1, later_largest)
-            running, where = later_largest(best[:, None], at_best[:, None], running, where)
+            running = tl.associative_scan(value, 1, largest_so_far)
+            running = largest_so_far(best[:, None], running)
         else:
-            running, where = tl.associative_scan((value, index), 1, later_smallest)
-            running, where = later_smallest(best[:, None], at_best[:, None], running, where)
-        at = row[:, None] * length + (block + lane)[None, :]
+            running = tl.associative_scan(value, 1, smallest_so_far)
+            running = smallest_so_far(best[:, None], running)
+        # An element is the extreme so far where it equals it, and every NaN is.
+        taken = (value == running) | (value != value)
+        where = tl.where(taken, place[None, :].to(PLACE), 0)
+        where = tl.maximum(at_best[:, None], tl.associative_scan(where, 1, later_place))
         tl.store(values + at, running.to(values.dtype.element_ty), mask=mask)
-        tl.store(indices + at, where, mask=mask)
+        tl.store(indices + at, where.to(tl.int64), mask=mask)
         tl.debug_barrier()
         end = row * length + tl.minimum(block + BLOCK_R, length) - 1
         best = tl.load(values + end, mask=inside, other=0).to(COMPUTE)
-        at_best = tl.load(indices + end, mask=inside, other=0)
+        at_best = tl.load(indices + end, mask=inside, other=0).to(PLACE)
 
 
 @triton.jit
@@ -110,7 +128,8 @@ def _extremes(
         block_k = max(1, min(power_of_two(outer), sizes["elements"] // block_r))
         launch(
             row_extremes_kernel, cdiv(outer, block_k), *targets, source, outer, length,
-            LARGEST=largest, COMPUTE=compute, BLOCK_K=block_k, BLOCK_R=block_r,
+            LARGEST=largest, COMPUTE=compute, PLACE=tl.int32 if length < 1 << 31 else tl.int64,
+            BLOCK_K=block_k, BLOCK_R=block_r,
         )  # fmt: skip
     else:
         block = min(power_of_two(inner), sizes["columns"])
