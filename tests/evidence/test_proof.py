@@ -15,7 +15,7 @@ from anychip.evidence import opinfo, record
 from anychip.evidence.outcome import Failure, Proof
 from anychip.evidence.proof import dtypes_of, prove
 from anychip.evidence.trial import Trial, judge, observe
-from anychip.ops.registry import operators
+from anychip.ops.registry import operators, overloads
 from anychip.pytorch import dispatch
 
 pytest.importorskip("expecttest", reason="PyTorch's OpInfo needs the package expecttest")
@@ -63,6 +63,31 @@ def test_a_wrong_operator_fails() -> None:
         proof = prove("exp", torch.float32, 1, kinds=["sample"])
     assert proof.verdict == "failed"
     assert "12345" in proof.failures[0].reason
+
+
+def test_a_wrong_derivative_fails_against_differences() -> None:
+    right = overloads()["sigmoid_backward"][1].implementation
+
+    def wrong(grad: torch.Tensor, result: torch.Tensor) -> torch.Tensor:
+        return right(grad, result).mul_(1.01)
+
+    assert prove("sigmoid", torch.float64, 1, kinds=["gradcheck"]).total("passed") == 1
+    with replaced("sigmoid_backward", wrong):
+        proof = prove("sigmoid", torch.float64, 1, kinds=["gradcheck"])
+    assert proof.total("failed") == 1
+    assert "Jacobian mismatch" in proof.failures[0].reason
+
+
+def test_complex_samples_are_tried_where_they_are_served() -> None:
+    proof = prove("mul", torch.complex64, 1, kinds=["sample", "layout"])
+    assert proof.verdict == "passed", proof.failures
+    assert torch.complex64 in dtypes_of("mul")
+
+
+def test_a_proof_that_is_given_no_time_is_cut() -> None:
+    proof = prove("neg", torch.float32, kinds=["sample"], seconds=-1.0)
+    assert proof.cut
+    assert not proof.verdicts
 
 
 def test_an_operator_that_launches_nothing_fails() -> None:
