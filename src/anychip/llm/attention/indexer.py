@@ -87,7 +87,7 @@ def indexer_logits(
     query: torch.Tensor, key: torch.Tensor, weights: torch.Tensor, ends: torch.Tensor,
     starts: torch.Tensor | None = None, key_scales: torch.Tensor | None = None,
 ) -> torch.Tensor:  # fmt: skip
-    """sum over heads h of weights[i, h] max(q[i, h] . k[j], 0) key_scales[j], -inf for keys j outside of
+    """sum over heads h of weights[i, h] max(q[i, h] k[j]^T, 0) key_scales[j], -inf for keys j outside of
     starts[i] to ends[i] - 1.
 
     query [rows, heads, width] and key [keys, width], floating or float8_e4m3fn; weights [rows, heads], starts

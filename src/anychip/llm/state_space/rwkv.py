@@ -90,7 +90,7 @@ def rwkv_key_strength(
 
 
 def sparse_row_matmul(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """x weight of rows most of whose elements are zero (as squared ReLU's); weights that zeros meet stay unread.
+    """x weight of rows most of whose elements are zero (squared ReLU); weights that zeros meet stay unread.
 
     x [..., inner], weight [inner, out] of the same dtype. Gives [..., out]. Raises ArgumentError.
     """
