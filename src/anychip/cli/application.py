@@ -25,6 +25,7 @@ from . import (
     operators,
     overhead,
     proof,
+    tune,
 )
 
 application = typer.Typer(
@@ -70,6 +71,7 @@ application.command("export")(export.export)
 bench.application.command("overhead")(overhead.overhead)
 bench.application.command("ops")(bench_operators.ops)
 application.add_typer(bench.application, name="bench")
+application.add_typer(tune.application, name="tune")
 
 
 def run() -> None:

@@ -31,7 +31,7 @@ _FLOAT_NAME = re.compile(
     r"(^|_)(eps|epsilon|scale|alpha|beta|gamma|p|prob|rate|lr|momentum|slope|smoothing|softcap|temperature)$",
     re.IGNORECASE,
 )
-_TILE_NAME = re.compile(r"^(BLOCK|TILE|HEAD_DIM|B[MNKD]?$|XBLOCK|YBLOCK|RBLOCK)", re.IGNORECASE)
+TILE_NAME = re.compile(r"^(BLOCK|TILE|HEAD_DIM|B[MNKD]?$|XBLOCK|YBLOCK|RBLOCK)", re.IGNORECASE)
 _SWITCH_NAME = re.compile(r"^(IS|HAS|USE|ENABLE|RETURN|STORE|APPLY|WITH|DO)_")
 _GROUP_NAME = re.compile(r"^GROUP")
 _MEMORY_CALL = re.compile(r"^(load|store)$|^atomic_|block_ptr|descriptor")
@@ -70,7 +70,7 @@ def settle(kernel: Any, said_types: dict[str, str], said_constants: dict[str, st
     defaults, options = _autotuned(kernel)
     pointers = _pointer_parameters(function)
     tiles = sum(
-        bool(_TILE_NAME.search(p.name)) and p.name not in defaults for p in function.params if p.is_constexpr
+        bool(TILE_NAME.search(p.name)) and p.name not in defaults for p in function.params if p.is_constexpr
     )
     types: dict[str, str] = {}
     constants: dict[str, Any] = {}
@@ -158,7 +158,7 @@ def _constant_of(
     if parameter.has_default:
         return getattr(parameter.default, "value", parameter.default)
     assumed.append(name)
-    if _TILE_NAME.search(name):
+    if TILE_NAME.search(name):
         return TILE_OF_HIGHER_RANK if tiles >= _SEVERAL else TILE_OF_RANK_ONE
     if _SWITCH_NAME.search(name):
         return False

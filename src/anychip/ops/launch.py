@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -78,9 +79,10 @@ tile_class = ""
 for a chip that is not here."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Tiles:
-    """Tile sizes for the two classes of chip: `simt` (GPUs) and `simd` (CPUs, vector cores)."""
+    """Tile sizes for the two classes of chip: `simt` (GPUs) and `simd` (CPUs, vector cores). Sizes that
+    were tuned for the CPU at hand take the place of the latter (see `tuned`)."""
 
     simt: Mapping[str, int] = field(default_factory=dict)
     simd: Mapping[str, int] = field(default_factory=dict)
@@ -88,7 +90,18 @@ class Tiles:
     def on(self, device: torch.device) -> Mapping[str, int]:
         """The sizes for the class of chip that `device` is."""
         simd = tile_class == "simd" or (not tile_class and device.type == "cpu")
-        return self.simd if simd else self.simt
+        if not simd:
+            return self.simt
+        if readers is not None:
+            readers.append(self)
+        return tuned_sizes.get(self, self.simd)
+
+
+tuned_sizes: dict[Tiles, Mapping[str, int]] = {}
+"""Sizes that were measured to be faster on this CPU; written by `tuned`."""
+
+readers: list[Tiles] | None = None
+"""Gets the tiles whose sizes are asked for, while somebody wants to know."""
 
 
 def scalar_bits(value: float | int | bool, floating: bool) -> int:
@@ -226,9 +239,23 @@ class Plan:
 
 Kept = TypeVar("Kept")
 
+_all_plans: list[weakref.ref[Plans[Any]]] = []
+
+
+def forget_plans() -> None:
+    """Let every operator plan anew: sizes of tiles have changed."""
+    for reference in _all_plans:
+        plans = reference()
+        if plans is not None:
+            plans.clear()
+
 
 class Plans(dict[Any, Kept]):
     """The plans of one operator by signature."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        _all_plans.append(weakref.ref(self))
 
     def remember(self, key: Any, plan: Kept) -> Kept:
         """Keep a plan; returns it."""

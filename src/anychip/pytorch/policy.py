@@ -3,12 +3,19 @@ for the process: PyTorch's dispatch table is one for all threads."""
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from ..ops import tuned
+from ..tuning import chip
+from ..tuning.database import Database
+from ..tuning.entry import TILES
 from .errors import PolicyError
 
 logger = logging.getLogger(__name__)
@@ -87,6 +94,14 @@ def disabled() -> Iterator[None]:
         _apply(before)
 
 
+@functools.cache
+def _tune_tiles(threads: int) -> None:
+    """Put in force the tile sizes that were tuned for this machine and number of threads."""
+    entries = Database(chip.identify(threads).key).entries(TILES)
+    if entries:
+        logger.info("tuned sizes for %d sets of tiles", tuned.apply(entries))
+
+
 def _apply(wanted: Policy | None) -> None:
     global _current, _registrations
     if wanted == _current:
@@ -112,5 +127,6 @@ def _apply(wanted: Policy | None) -> None:
                 _registrations.remove()
             _registrations = kind(selected)
         set_strict(wanted.name == "strict")
+        _tune_tiles(torch.get_num_threads())
     _current = wanted
     logger.info("policy: %s", wanted.name if wanted else "PyTorch's own operators")

@@ -154,7 +154,7 @@ def test_an_entry_of_changed_kernels_is_measured_again(bench: Bench, monkeypatch
     x = torch.randn(64, 100)
     with anychip.using("auto", only=["exp"]):
         times(10, lambda: torch.exp(x))
-    monkeypatch.setattr(judges.sources, "digest", lambda operator: "changed")
+    monkeypatch.setattr(judges.sources, "digest", lambda domain: "changed")
     bench.clock.ours = 1.0
     with anychip.using("auto", only=["exp"]):
         torch.exp(x)

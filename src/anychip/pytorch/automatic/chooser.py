@@ -52,11 +52,11 @@ class Choice:
 
 class Chooser:
     """State of one functional overload on one device. `limit`: tensors smaller than this go to PyTorch
-    without a look; `left`: such calls in a row until the overload is given back."""
+    without a look; `left`: such calls in a row until the overload is given back. `trials` makes a trial."""
 
     __slots__ = (
         "classes", "clock", "crowded", "judge", "left", "limit", "name", "operator", "reason", "rest",
-        "table", "wake",
+        "table", "trials", "wake",
     )  # fmt: skip
 
     def __init__(self, name: str, operator: Operator):
@@ -69,6 +69,7 @@ class Chooser:
         self.left = PATIENCE
         self.reason = ""
         self.clock: Callable[[], float] = time.perf_counter
+        self.trials: Callable[[], Trial] = Trial
         self.crowded: Callable[[], bool] = _never
         self.rest: Callable[[Chooser], None] = _nothing
         self.wake: Callable[[], None] = _nothing
@@ -82,7 +83,7 @@ class Chooser:
         self.left = PATIENCE
         self.limit = judge.limit(self.name)
         self.reason = judge.hopeless(self.name)
-        if always_random(self.name) and not judge.has_ours(self.name):
+        if always_random(self.name) and not (judge.tries_random or judge.has_ours(self.name)):
             self.reason = "draws random numbers: a trial would mix two streams"
         return self.reason
 
@@ -118,12 +119,13 @@ class Chooser:
         largest = max(tensors, key=torch.Tensor.numel, default=None)
         elements = 0 if largest is None else largest.numel()
         verdict, reason = judge.known(self.name, self.operator, signature)
-        if not verdict and draws_random_numbers(overload_of(self.name), arguments, keywords):
+        draws = draws_random_numbers(overload_of(self.name), arguments, keywords)
+        if not verdict and draws and not judge.tries_random:
             verdict, reason = NATIVE, "draws random numbers: a trial would mix two streams"
         if not verdict and largest is not None:
             reason = judge.presumed(self.name, dtype_name(largest.dtype), elements)
             verdict = NATIVE if reason else ""
-        return Choice(signature, elements, verdict, reason)
+        return Choice(signature, elements, verdict, reason, self.trials())
 
     def decide(self, choice: Choice) -> None:
         """A trial has ended: take its verdict and keep it."""

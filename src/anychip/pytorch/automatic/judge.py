@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ...ops import sources
 from ...ops.registry import Operator
 from ...tuning import chip, defaults
 from ...tuning.database import Database
 from ...tuning.defaults import HOPELESS, Defaults
 from ...tuning.entry import CHOICE, Entry
 from ...tuning.size_class import exponent
-from . import sources
 from .trial import NATIVE, OURS
 
 SMALL = 2048
@@ -26,10 +26,12 @@ database has an entry of that size."""
 
 @dataclass(slots=True)
 class Judge:
-    """`database` and `defaults` of one device."""
+    """The measurements of one device."""
 
     database: Database
     defaults: Defaults
+    tries_random: bool = False
+    """Whether overloads that draw random numbers are measured, too: not on a program's own calls."""
     _smallest: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -42,7 +44,7 @@ class Judge:
 
     def known(self, overload: str, operator: Operator, signature: str) -> tuple[str, str]:
         """The choice that the database holds, and what was measured; ("", "") where it holds none."""
-        entry = self.database.find(CHOICE, overload, signature, sources.digest(operator))
+        entry = self.database.find(CHOICE, overload, signature, sources.digest(operator.domain))
         choice = entry.values.get("choice") if entry else None
         if entry is None or choice not in (NATIVE, OURS):
             return "", ""
@@ -88,7 +90,7 @@ class Judge:
             kind=CHOICE,
             subject=overload,
             signature=signature,
-            source=sources.digest(operator),
+            source=sources.digest(operator.domain),
             chip=self.database.chip,
             values={"choice": choice, "elements": elements},
             seconds={name: float(f"{value:.4g}") for name, value in seconds.items()},

@@ -34,6 +34,8 @@ class Trial:
     """Times of one overload and class of arguments so far; `verdict` is empty while it is open.
     `disturbed`: samples of a crowded machine had to be taken, so the verdict is not worth keeping."""
 
+    clear_samples: int = CLEAR_SAMPLES
+    all_samples: int = ALL_SAMPLES
     verdict: str = ""
     calls: int = 0
     discarded: int = 0
@@ -70,9 +72,9 @@ class Trial:
 
     def _decided(self) -> str:
         fewest = min(map(len, self.samples.values())) - WARM_UP
-        if fewest < CLEAR_SAMPLES:
+        if fewest < self.clear_samples:
             return ""
-        return verdict(self.seconds(), clear=CLEAR if fewest < ALL_SAMPLES else 1.0)
+        return verdict(self.seconds(), clear=CLEAR if fewest < self.all_samples else 1.0)
 
 
 def verdict(seconds: dict[str, float], clear: float = 1.0) -> str:

@@ -1,0 +1,156 @@
+"""`anychip tune`: each verb end to end, on small work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from anychip.cli.application import application
+from anychip.cli.errors import CommandError
+from anychip.cli.tune_subject import kernel_subject
+from anychip.tune.errors import TuneError
+from anychip.tune.kernels import search
+from anychip.tuning.entry import CHOICE, Entry
+from anychip.tuning.errors import TuningError
+
+KERNEL = """
+import triton
+import triton.language as tl
+
+@triton.jit
+def scale(x_ptr, y_ptr, n, factor, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(y_ptr + i, tl.load(x_ptr + i, mask=i < n) * factor, mask=i < n)
+
+@triton.jit
+def tell(y_ptr, BLOCK: tl.constexpr):
+    tl.store(y_ptr + tl.arange(0, BLOCK), BLOCK)
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYCHIP_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("anychip.tuning.crowd.crowded", lambda: False)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "kernels.py"
+    path.write_text(KERNEL)
+    return path
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(application, ["tune", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_operators_are_measured_and_shown(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    try:
+        found = json.loads(
+            run("ops", "exp", "--size", "tiny", "--no-tiles", "--cpu-time", "--budget", "30", "--json")
+        )
+    finally:
+        torch.set_num_threads(threads)
+    (row,) = found["operators"]
+    assert row["overload"] == "exp"
+    assert row["native"] > 0
+    assert row["ours"] > 0
+    (entry,) = json.loads(run("show", "--threads", "1", "--json"))
+    torch.set_num_threads(threads)
+    assert entry["subject"] == "exp"
+    assert entry["seconds"] == pytest.approx({"native": row["native"], "ours": row["ours"]}, rel=1e-3)
+
+
+def test_a_database_is_exported_and_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "exported.json"
+    from anychip.pytorch.automatic.judge import judge
+
+    database = judge().database
+    database.put(Entry(CHOICE, "exp", "float32[4]c", "source", database.chip, {"choice": "ours"}))
+    run("export", str(file))
+    assert json.loads(file.read_text())["chip"] == database.chip
+    monkeypatch.setenv("ANYCHIP_CACHE_DIR", str(tmp_path / "other"))
+    assert json.loads(run("show", "--json")) == []
+    run("import", str(file))
+    assert [entry["subject"] for entry in json.loads(run("show", "--json"))] == ["exp"]
+    file.write_text("something else")
+    with pytest.raises(TuningError):
+        run("import", str(file))
+
+
+def test_a_script_is_run_until_its_choices_are_made(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, torch\n"
+        "assert sys.argv[1:] == ['--size', '4096']\n"
+        "x = torch.linspace(0, 1, int(sys.argv[2]))\n"
+        "for _ in range(20):\n    torch.exp(x)\n"
+    )
+    rows = json.loads(run("model", str(script), "--size", "4096", "--json"))
+    assert {row["choice"] for row in rows if row["overload"] == "exp"} <= {"native", "ours"}
+    script.write_text("raise SystemExit(3)")
+    with pytest.raises(TuneError, match="status 3"):
+        run("model", str(script))
+
+
+def test_a_kernel_is_searched_and_kept(file: Path) -> None:
+    found = json.loads(
+        run(
+            "kernel",
+            f"{file}:scale",
+            "--arg",
+            "n=5000",
+            "--arg",
+            "factor=2.0",
+            "--elements",
+            "8192",
+            "--grid",
+            "cdiv(n, BLOCK)",
+            "--budget",
+            "3",
+            "--json",
+        )
+    )
+    assert found["start"] == {"BLOCK": 1024}
+    assert {step["sizes"]["BLOCK"] for step in found["tried"]} > {512, 2048}
+    (entry,) = json.loads(run("show", "--kind", "kernel", "--json"))
+    assert entry["values"] == found["best"]
+    assert "factor:fp32" in entry["signature"]
+
+
+def test_sizes_that_write_something_else_are_no_candidates(file: Path) -> None:
+    from anychip.triton_backend import activate
+    from anychip.tune.budget import Budget
+
+    activate()
+    subject = kernel_subject(f"{file}:tell", [], [], [], "1", 1 << 17)
+    assert list(search(subject, Budget(5.0))) == []
+
+
+def test_what_is_not_said_of_a_kernel_is_asked_for(file: Path) -> None:
+    with pytest.raises(CommandError, match="values are needed of n, factor"):
+        kernel_subject(f"{file}:scale", [], [], [], "", 64)
+    with pytest.raises(CommandError, match="grid is needed"):
+        kernel_subject(f"{file}:scale", ["n=3", "factor=1.0"], [], [], "", 64)
+    with pytest.raises(CommandError, match="no constant"):
+        kernel_subject(f"{file}:scale", ["n=3", "factor=1.0"], [], ["BLOCK=64"], "n", 64)
+    with pytest.raises(CommandError, match="no such number"):
+        kernel_subject(f"{file}:scale", ["m=3"], [], [], "", 64)
+    with pytest.raises(CommandError, match="names no kernel"):
+        kernel_subject("scale", [], [], [], "", 64)
+
+
+def test_a_grid_without_a_value_is_refused(file: Path) -> None:
+    from anychip.tune.budget import Budget
+
+    subject = kernel_subject(f"{file}:scale", ["n=3", "factor=1.0"], [], [], "cdiv(n, NO_SUCH)", 64)
+    with pytest.raises(TuneError, match="NO_SUCH"):
+        list(search(subject, Budget(5.0)))
