@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError
+from ..launch import cdiv, launch
 from ..memory.copy import COPY
 from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
 from ..registry import Operator, Overload, Sample, register
@@ -37,6 +38,19 @@ def along_imaginary(length, angle):
 
 
 ALONG_REAL, ALONG_IMAGINARY = Pointwise(along_real), Pointwise(along_imaginary)
+
+
+@triton.jit
+def pairs_kernel(out, real, imaginary, n, BLOCK: tl.constexpr):
+    """out[2 i] = real[i] and out[2 i + 1] = imaginary[i], all contiguous."""
+    start = tl.program_id(0).to(tl.int64) * BLOCK
+    lane = tl.arange(0, BLOCK)
+    mask = lane < n - start
+    first = tl.load(real + start + lane, mask=mask, other=0)
+    second = tl.load(imaginary + start + lane, mask=mask, other=0)
+    both = tl.arange(0, 2 * BLOCK)
+    tl.store(out + 2 * start + both, tl.interleave(first, second), mask=both < 2 * (n - start))
+
 
 # ---- forward --------------------------------------------------------------------------------------
 
@@ -68,6 +82,10 @@ def _target(
 def complex_(real: torch.Tensor, imag: torch.Tensor, *, out: torch.Tensor | None = None) -> torch.Tensor:
     """real + i imag."""
     result, parts = _target("complex", real, imag, out)
+    if all(x.shape == result.shape and x.is_contiguous() for x in (real, imag, result)) and out is None:
+        block = TILES.on(result.device)["tile"]
+        launch(pairs_kernel, cdiv(result.numel(), block), parts, real, imag, result.numel(), BLOCK=block)
+        return result
     COPY(real.expand(result.shape), out=parts[..., 0])
     COPY(imag.expand(result.shape), out=parts[..., 1])
     return result
@@ -96,7 +114,7 @@ def _record(name: str, function: Callable[..., Any], *, differentiable: bool) ->
             name=name,
             domain="elementwise",
             overloads=(Overload(name, function, _pairs, compared=torch.view_as_real),),
-            kernels=(flat_kernel, tiled_kernel),
+            kernels=(pairs_kernel, flat_kernel, tiled_kernel),
             dtypes=(torch.float32, torch.float64),
             differentiable=differentiable,
             tiles=TILES,
