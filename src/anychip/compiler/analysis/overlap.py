@@ -6,8 +6,6 @@ answer is yes, chunks of the one may be done between chunks of the other.
 
 from __future__ import annotations
 
-import math
-
 from .polynomial import Polynomial
 from .structure import Linear
 
@@ -41,11 +39,21 @@ def same_strides(first: Linear, second: Linear, shape: tuple[int, ...]) -> bool:
 
 def _apart(strides: tuple[Polynomial | None, ...], distance: int, shape: tuple[int, ...]) -> bool:
     """Whether two lattices of equal constant strides, `distance` elements from one another, are disjoint:
-    one lies behind the other, or no sum of strides makes up the distance."""
+    no sum of whole steps makes up the distance."""
     steps = [None if s is None else s.as_int for s in strides]
     if any(s is None for s in steps):
         return False
-    known = [abs(s) for s in steps if s is not None]
-    reach = sum(s * (size - 1) for s, size in zip(known, shape, strict=True))
-    spacing = math.gcd(*(s for s, size in zip(known, shape, strict=True) if size > 1))
-    return abs(distance) > reach or (spacing > 0 and distance % spacing != 0)
+    known = [(abs(s), size) for s, size in zip(steps, shape, strict=True) if s is not None and size > 1]
+    return not _steps_make(abs(distance), sorted(known, reverse=True))
+
+
+def _steps_make(distance: int, steps: list[tuple[int, int]]) -> bool:
+    """Whether `distance` is a sum of multiples, each less than its size either way, of steps, largest first.
+    Each step passes all that the smaller ones reach, so that at most two multiples of it come near."""
+    if not steps:
+        return distance == 0
+    (step, size), *smaller = steps
+    reach = sum(s * (n - 1) for s, n in smaller)
+    first = max(-(-(distance - reach) // step), 1 - size)
+    last = min((distance + reach) // step, size - 1)
+    return any(_steps_make(distance - k * step, smaller) for k in range(first, last + 1))
