@@ -12,7 +12,8 @@ import triton.language as tl
 from ..iteration import power_of_two
 from ..launch import Tiles, cdiv, launch, scalar_bits
 from . import roots
-from .stages import Signal, planar, transform
+from .signals import Signal, planar
+from .stages import transform
 
 TILES = Tiles(simt={"block": 1024}, simd={"block": 1024})
 

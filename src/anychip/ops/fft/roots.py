@@ -58,6 +58,16 @@ def _table(
     return real, imaginary
 
 
+def fill(
+    real: torch.Tensor, imaginary: torch.Tensor, rows: int, columns: int, modulus: int, direction: int
+) -> None:
+    """Write e to the power of direction 2 pi i j k / modulus as [rows, columns] into contiguous tensors."""
+    launch(
+        roots_kernel, cdiv(real.numel(), BLOCK), real, imaginary, rows, columns, columns, real.numel(),
+        modulus, direction, SQUARES=False, BLOCK=BLOCK,
+    )  # fmt: skip
+
+
 @lru_cache(maxsize=256)
 def matrix(radix: int, direction: int, dtype: torch.dtype, device: torch.device) -> Table:
     """The matrix of a transform of length `radix`, padded with zeros to a power of two."""
@@ -75,3 +85,21 @@ def twiddles(rest: int, radix: int, direction: int, dtype: torch.dtype, device: 
 def chirp(length: int, direction: int, dtype: torch.dtype, device: torch.device) -> Table:
     """e to the power of direction pi i j^2 / length for 0 <= j < length."""
     return _table(1, length, (1, length), 2 * length, direction, True, dtype, device)
+
+
+@lru_cache(maxsize=64)
+def line(modulus: int, count: int, dtype: torch.dtype, device: torch.device) -> Table:
+    """e to the power of -2 pi i j / modulus for 0 <= j < count."""
+    real = torch.empty(2 * count, dtype=dtype, device=device)
+    imaginary = torch.empty(2 * count, dtype=dtype, device=device)
+    fill(real, imaginary, 2, count, modulus, -1)
+    return real[count:], imaginary[count:]
+
+
+@lru_cache(maxsize=4)
+def turns(rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> Table:
+    """Factors [rows, columns] between the two halves of a transform of length rows * columns."""
+    real = torch.empty(rows * columns, dtype=dtype, device=device)
+    imaginary = torch.empty(rows * columns, dtype=dtype, device=device)
+    fill(real, imaginary, rows, columns, rows * columns, -1)
+    return real, imaginary

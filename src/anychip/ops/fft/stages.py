@@ -4,17 +4,16 @@ in: real and imaginary parts with strides. Flows out: the same of the transform.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import torch
 import triton
 import triton.language as tl
 
 from ..iteration import power_of_two
 from ..launch import Tiles, cdiv, launch, scalar_bits
 from . import roots
+from .signals import Signal, planar
 
 TILES = Tiles(simt={"columns": 32}, simd={"columns": 64})
 LARGEST_RADIX = 64
@@ -112,31 +111,7 @@ def stage_kernel(
         tl.store(out_imaginary + target, z, mask=mask)
 
 
-# ---- layout ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """Real and imaginary parts (None: zeros, or not wanted) of [outer, length, inner]; element (o, i, s)
-    is at o * outer_stride + i * step + s * inner_stride of both."""
-
-    real: torch.Tensor
-    imaginary: torch.Tensor | None
-    inner: int
-    outer_stride: int
-    inner_stride: int
-    step: int
-
-    @property
-    def strides(self) -> tuple[int, int, int]:
-        """Strides in the order in which kernels take them."""
-        return self.outer_stride, self.inner_stride, self.step
-
-
-def planar(batch: int, length: int, like: Signal) -> Signal:
-    """New memory for `batch` transforms one after the other."""
-    parts = torch.empty((2, batch, length), dtype=like.real.dtype, device=like.real.device)
-    return Signal(parts[0], parts[1], 1, length, 0, 1)
+# ---- factors --------------------------------------------------------------------------------------
 
 
 def _cost(radix: int) -> int:

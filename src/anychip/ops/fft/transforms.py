@@ -13,7 +13,10 @@ from ..errors import ArgumentError, NotServed
 from ..registry import Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 from .bluestein import gather_kernel, multiply_kernel, spread_kernel, transform_by_chirp
-from .stages import TILES, Signal, radices, stage_kernel, transform
+from .halves import halves, pairs_kernel, signal, spectrum, spectrum_kernel
+from .lines import divided, lines_kernel, transform_divided, transform_lines, worthwhile
+from .signals import Signal
+from .stages import TILES, radices, stage_kernel, transform
 
 REAL = {torch.complex64: torch.float32, torch.complex128: torch.float64}
 COMPLEX = {real: made for made, real in REAL.items()}
@@ -38,10 +41,21 @@ def _along(
     batch = math.prod(out.shape) // max(out.shape[dim], 1)
     if not out.numel():
         return out
-    hermitian = not out.is_complex()
     stop = out.shape[dim]
-    arguments = (_signal(out, dim), _signal(source, dim), batch, length, direction, scale, hermitian, stop)
-    (transform_by_chirp if radices(length) is None else transform)(*arguments)
+    target, given = _signal(out, dim), _signal(source, dim)
+    inner = target.inner
+    if not out.is_complex() and halves(length, batch):
+        signal(out, given, batch, length, scale)
+    elif not source.is_complex() and halves(length, batch):
+        spectrum(target, source, batch, length, scale, stop)
+    elif out.is_complex() and stop == length and worthwhile(length, batch):
+        transform_lines(target, given, batch, length, direction, scale)
+    elif out.is_complex() and stop == length and inner == 1 and divided(length) is not None:
+        transform_divided(target, given, batch, length, direction, scale)
+    else:
+        hermitian = not out.is_complex()
+        by_stages = transform_by_chirp if radices(length) is None else transform
+        by_stages(target, given, batch, length, direction, scale, hermitian, stop)
     return out
 
 
@@ -178,7 +192,15 @@ register(
             Overload("_fft_r2c", fft_r2c, _real_samples, compared=_parts),
             Overload("_fft_c2r", fft_c2r, _half_samples, reference=_c2r),
         ),
-        kernels=(stage_kernel, spread_kernel, multiply_kernel, gather_kernel),
+        kernels=(
+            lines_kernel,
+            spectrum_kernel,
+            pairs_kernel,
+            stage_kernel,
+            spread_kernel,
+            multiply_kernel,
+            gather_kernel,
+        ),
         dtypes=(torch.float32, torch.float64),
         tiles=TILES,
         benchmarks=(

@@ -1,0 +1,427 @@
+"""Transforms of whole lines in one launch: a program takes line after line through all stages of the
+self-sorting method (Stockham, "High-speed convolution and correlation", 1966), between two work areas
+that stay in its cache. Lines next to each other in memory are taken in groups. Flows in and out: as in
+`stages`. Each length is a kernel of its own, so that what is small goes through `stages`."""
+
+# ruff: noqa: RUF005 (Triton has no unpacking within a tuple)
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+from ..distinct import distinct
+from ..iteration import power_of_two
+from ..launch import Plan, Plans, Tiles, cdiv, scalar_bits
+from . import roots
+from .butterflies import RADICES, butterfly, woven
+from .signals import Signal
+
+TILES = Tiles(
+    simt={"block": 128, "width": 8, "programs": 1024}, simd={"block": 16, "width": 16, "programs": 4}
+)
+"""`programs` on a vector machine is for each thread."""
+APART = 144
+"""Numbers between parts of a work area, so that addresses that are used together differ in their last bits:
+a processor takes equal ones for the same address while a store is on its way."""
+SMALLEST_WORK = 1 << 13
+"""Elements from which on a kernel for one length alone is worth the seconds that it takes to compile."""
+SHORTEST, LONGEST = 20, 1 << 14
+DIGIT = tl.constexpr(5)
+"""Bits for each factor in the code of a length."""
+
+# ---- kernels --------------------------------------------------------------------------------------
+
+
+@triton.constexpr_function
+def radix_of(code: Any, stage: Any) -> Any:
+    """The factor of a stage."""
+    return (int(code) >> (5 * int(stage))) & 31
+
+
+@triton.constexpr_function
+def before_of(code: Any, stage: Any) -> Any:
+    """The product of the factors before a stage."""
+    product = 1
+    for k in range(int(stage)):
+        product *= (int(code) >> (5 * k)) & 31
+    return product
+
+
+@triton.constexpr_function
+def table_of(code: Any, stage: Any, length: Any) -> Any:
+    """Where a stage's twiddle factors begin: after `length` / before of each stage ahead of it."""
+    start, before = 0, 1
+    for k in range(int(stage)):
+        start += int(length) // before
+        before *= (int(code) >> (5 * k)) & 31
+    return start
+
+
+@triton.constexpr_function
+def reach(size: Any, limit: Any) -> Any:
+    """The power of two that holds `size` elements, at most `limit`."""
+    return min(1 << max(0, int(size) - 1).bit_length(), int(limit))
+
+
+@triton.jit
+def first_stage(
+    real, imaginary, in_inner, in_step, inside_b, to_real, to_imaginary, t_real, t_imaginary,
+    RADIX: tl.constexpr, REST: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Element (k, p) of a line, [RADIX, REST], becomes (p, j) of the work area, times a twiddle factor."""
+    SIZE: tl.constexpr = reach(REST, BLOCK)
+    for start in range(0, REST, SIZE):
+        p = start + tl.arange(0, SIZE)
+        if WIDTH == 1:
+            mask = p < REST
+            offset = p * in_step
+            place = p
+            target = p * RADIX
+        else:
+            b = tl.arange(0, WIDTH)[None, :]
+            mask = (p < REST)[:, None] & inside_b[None, :]
+            offset = p[:, None] * in_step + b * in_inner
+            place = p[:, None]
+            target = place * (RADIX * WIDTH) + b
+        x = ()
+        y = ()
+        for k in tl.static_range(RADIX):
+            a = tl.load(real + offset + (k * REST) * in_step, mask=mask, other=0)
+            x = x + (a,)
+            if imaginary is None:
+                y = y + (tl.zeros_like(a),)
+            else:
+                y = y + (tl.load(imaginary + offset + (k * REST) * in_step, mask=mask, other=0),)
+        u, v = butterfly(x, y, RADIX)
+        x = (u[0],)
+        y = (v[0],)
+        for j in tl.static_range(1, RADIX):
+            c = tl.load(t_real + j * REST + place, mask=place < REST, other=0)
+            s = tl.load(t_imaginary + j * REST + place, mask=place < REST, other=0)
+            x = x + (u[j] * c - v[j] * s,)
+            y = y + (u[j] * s + v[j] * c,)
+        if WIDTH == 1 and RADIX & (RADIX - 1) == 0:
+            at = start * RADIX + tl.arange(0, SIZE * RADIX)
+            tl.store(to_real + at, woven(x, RADIX), mask=at < REST * RADIX)
+            tl.store(to_imaginary + at, woven(y, RADIX), mask=at < REST * RADIX)
+        else:
+            for j in tl.static_range(RADIX):
+                tl.store(to_real + target + j * WIDTH, x[j], mask=mask)
+                tl.store(to_imaginary + target + j * WIDTH, y[j], mask=mask)
+
+
+@triton.jit
+def middle_stage(
+    real, imaginary, to_real, to_imaginary, t_real, t_imaginary,
+    RADIX: tl.constexpr, REST: tl.constexpr, RUN: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Element (k, p, q) of a work area, [RADIX, REST, RUN], becomes (p, j, q) of the other one."""
+    SIZE_Q: tl.constexpr = reach(RUN, BLOCK)
+    SIZE_P: tl.constexpr = reach(REST, BLOCK // SIZE_Q)
+    for start in range(0, REST, SIZE_P):
+        p = (start + tl.arange(0, SIZE_P))[:, None]
+        for run in range(0, RUN, SIZE_Q):
+            q = (run + tl.arange(0, SIZE_Q))[None, :]
+            mask = (p < REST) & (q < RUN)
+            offset = p * RUN + q
+            x = ()
+            y = ()
+            for k in tl.static_range(RADIX):
+                x = x + (tl.load(real + offset + k * (REST * RUN), mask=mask, other=0),)
+                y = y + (tl.load(imaginary + offset + k * (REST * RUN), mask=mask, other=0),)
+            u, v = butterfly(x, y, RADIX)
+            x = (u[0],)
+            y = (v[0],)
+            for j in tl.static_range(1, RADIX):
+                c = tl.load(t_real + j * REST + p, mask=p < REST, other=0)
+                s = tl.load(t_imaginary + j * REST + p, mask=p < REST, other=0)
+                x = x + (u[j] * c - v[j] * s,)
+                y = y + (u[j] * s + v[j] * c,)
+            target = p * (RADIX * RUN) + q
+            for j in tl.static_range(RADIX):
+                tl.store(to_real + target + j * RUN, x[j], mask=mask)
+                tl.store(to_imaginary + target + j * RUN, y[j], mask=mask)
+
+
+@triton.jit
+def last_stage(
+    real, imaginary, out_real, out_imaginary, out_inner, out_step, inside_b, f_real, f_imaginary, f_inner,
+    factor, RADIX: tl.constexpr, BEFORE: tl.constexpr, WIDTH: tl.constexpr, PAIRED: tl.constexpr,
+    TURNED: tl.constexpr, SCALED: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Element (k, q) of a work area, [RADIX, BEFORE], becomes (j, q) of a line. TURNED: times f[j, q] of
+    [LENGTH, lines]. PAIRED: the two parts of an element lie side by side, the real (1) or the imaginary
+    one (2) first, and so do elements."""
+    SIZE: tl.constexpr = reach(BEFORE, BLOCK if WIDTH == 1 else BLOCK // WIDTH)
+    for start in range(0, BEFORE, SIZE):
+        q = start + tl.arange(0, SIZE)
+        if WIDTH == 1:
+            mask = q < BEFORE
+            offset = q
+            target = q * out_step
+            turn = q * f_inner
+        else:
+            b = tl.arange(0, WIDTH)[None, :]
+            mask = (q < BEFORE)[:, None] & inside_b[None, :]
+            offset = q[:, None] * WIDTH + b
+            target = q[:, None] * out_step + b * out_inner
+            turn = q[:, None] * f_inner + b
+        x = ()
+        y = ()
+        for k in tl.static_range(RADIX):
+            x = x + (tl.load(real + offset + k * (BEFORE * WIDTH), mask=mask, other=0),)
+            y = y + (tl.load(imaginary + offset + k * (BEFORE * WIDTH), mask=mask, other=0),)
+        x, y = butterfly(x, y, RADIX)
+        for j in tl.static_range(RADIX):
+            u = x[j]
+            v = y[j]
+            if TURNED:
+                c = tl.load(f_real + turn + (j * BEFORE) * f_inner, mask=mask, other=0)
+                s = tl.load(f_imaginary + turn + (j * BEFORE) * f_inner, mask=mask, other=0)
+                w = u * c - v * s
+                v = u * s + v * c
+                u = w
+            if SCALED:
+                u = u * factor
+                v = v * factor
+            if PAIRED == 0:
+                tl.store(out_real + target + (j * BEFORE) * out_step, u, mask=mask)
+                tl.store(out_imaginary + target + (j * BEFORE) * out_step, v, mask=mask)
+            else:
+                if PAIRED == 1:
+                    pairs = tl.interleave(u, v)
+                    base = out_real
+                else:
+                    pairs = tl.interleave(v, u)
+                    base = out_imaginary
+                if WIDTH == 1:
+                    part = 2 * start + tl.arange(0, 2 * SIZE)
+                    tl.store(base + (2 * j * BEFORE) + part, pairs, mask=part < 2 * BEFORE)
+                else:
+                    part = tl.arange(0, 2 * WIDTH)[None, :]
+                    inside = tl.interleave(inside_b.to(tl.int8), inside_b.to(tl.int8)) != 0
+                    tl.store(
+                        base + (q + j * BEFORE)[:, None] * out_step + part, pairs,
+                        mask=(q < BEFORE)[:, None] & inside[None, :],
+                    )  # fmt: skip
+
+
+@triton.jit(do_not_specialize=["scale", "groups", "share"])
+def lines_kernel(
+    out_real, out_imaginary, real, imaginary, first, second, t_real, t_imaginary, f_real, f_imaginary,
+    groups, share, inner, in_outer, in_inner, in_step, out_outer, out_inner, out_step, f_inner,
+    scale: tl.int64,
+    LENGTH: tl.constexpr, CODE: tl.constexpr, STAGES: tl.constexpr, WIDTH: tl.constexpr,
+    PAIRED: tl.constexpr, TURNED: tl.constexpr, SCALED: tl.constexpr, APART: tl.constexpr,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Transform `share` of the `groups` of WIDTH lines each, by the STAGES factors in CODE. Lines o * inner +
+    i begin at o * outer + i * inner stride; `first` and `second` are the programs' work areas."""
+    distinct(first, second)
+    distinct(first, real)
+    distinct(first, t_real)
+    distinct(first, t_imaginary)
+    distinct(second, t_real)
+    distinct(second, t_imaginary)
+    distinct(first, out_real)
+    distinct(first, out_imaginary)
+    distinct(second, out_real)
+    distinct(second, out_imaginary)
+    if imaginary is not None:
+        distinct(first, imaginary)
+    program = tl.program_id(0).to(tl.int64)
+    factor = scale.to(tl.int64).to(tl.float64, bitcast=True).to(first.dtype.element_ty)
+    HALF: tl.constexpr = LENGTH * WIDTH + APART
+    area = 2 * HALF
+    first += program * area
+    second += program * area
+    blocks = tl.cdiv(inner, WIDTH)
+    for group in range(program * share, tl.minimum((program + 1) * share, groups)):
+        outer = (group // blocks).to(tl.int64)
+        line = (group % blocks).to(tl.int64) * WIDTH
+        inside_b = tl.arange(0, WIDTH) < inner - line
+        source = outer * in_outer + line * in_inner
+        target = outer * out_outer + line * out_inner
+        if imaginary is None:
+            other = None
+        else:
+            other = imaginary + source
+        first_stage(
+            real + source, other, in_inner, in_step, inside_b, first, first + HALF, t_real,
+            t_imaginary, radix_of(CODE, 0), LENGTH // radix_of(CODE, 0), WIDTH, BLOCK,
+        )  # fmt: skip
+        tl.debug_barrier()
+        for stage in tl.static_range(1, STAGES - 1):
+            if stage % 2 == 1:
+                middle_stage(
+                    first, first + HALF, second, second + HALF,
+                    t_real + table_of(CODE, stage, LENGTH), t_imaginary + table_of(CODE, stage, LENGTH),
+                    radix_of(CODE, stage), LENGTH // before_of(CODE, stage + 1),
+                    before_of(CODE, stage) * WIDTH, BLOCK,
+                )  # fmt: skip
+            else:
+                middle_stage(
+                    second, second + HALF, first, first + HALF,
+                    t_real + table_of(CODE, stage, LENGTH), t_imaginary + table_of(CODE, stage, LENGTH),
+                    radix_of(CODE, stage), LENGTH // before_of(CODE, stage + 1),
+                    before_of(CODE, stage) * WIDTH, BLOCK,
+                )  # fmt: skip
+            tl.debug_barrier()
+        if STAGES % 2 == 0:
+            work = first
+        else:
+            work = second
+        last_stage(
+            work, work + HALF, out_real + target, out_imaginary + target, out_inner, out_step,
+            inside_b, f_real + line, f_imaginary + line, f_inner, factor, radix_of(CODE, STAGES - 1),
+            LENGTH // radix_of(CODE, STAGES - 1), WIDTH, PAIRED, TURNED, SCALED, BLOCK,
+        )  # fmt: skip
+        tl.debug_barrier()
+
+
+# ---- factors and tables ------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1024)
+def factors(length: int) -> tuple[int, ...] | None:
+    """The stages of a length that `transform_lines` serves, in two or more; None for others. A four is first,
+    as what it leaves is put in order by shuffles."""
+    if not SHORTEST <= length <= LONGEST:
+        return None
+    found, rest = [], length
+    for radix in RADICES:
+        while rest % radix == 0:
+            found.append(radix)
+            rest //= radix
+    if rest > 1 or len(found) < 2:
+        return None
+    return tuple(sorted(found, key=lambda radix: (radix != 4, radix)))
+
+
+@lru_cache(maxsize=256)
+def _tables(length: int, dtype: torch.dtype, device: torch.device) -> roots.Table:
+    """Twiddle factors of all stages but the last, [radix, rest] each, one after the other."""
+    listed = factors(length)
+    assert listed is not None
+    rest, tables = length, []
+    for radix in listed[:-1]:
+        rest //= radix
+        tables.append((radix, rest))
+    total = sum(radix * rest for radix, rest in tables)
+    real = torch.empty(total, dtype=dtype, device=device)
+    imaginary = torch.empty(total, dtype=dtype, device=device)
+    start = 0
+    for radix, rest in tables:
+        stop = start + radix * rest
+        roots.fill(real[start:stop], imaginary[start:stop], radix, rest, radix * rest, -1)
+        start = stop
+    return real, imaginary
+
+
+# ---- transform ------------------------------------------------------------------------------------
+
+PLANS: Plans[Plan] = Plans()
+
+
+def transform_lines(
+    out: Signal, source: Signal, batch: int, length: int, direction: int, scale: float = 1.0,
+    turns: roots.Table | None = None,
+) -> None:  # fmt: skip
+    """out = scale times the transforms of `batch` lines of a `length` that `factors` serves, with the kernel
+    exp(direction 2 pi i j k / length), times `turns` [length, out.inner] if given. A transform forward of
+    parts that changed places is one backward."""
+    listed = factors(length)
+    assert listed is not None, length
+    dtype, device = source.real.dtype, source.real.device
+    parts = [out.real, out.imaginary, source.real, source.imaginary]
+    forward = direction < 0
+    if direction > 0:
+        parts = [out.imaginary, out.real, source.imaginary, source.real]
+    key = (length, batch, out.inner, source.strides, out.strides, turns is None, scale == 1, forward, dtype,
+           device, parts[2] is None, parts[3] is None, torch.get_num_threads())  # fmt: skip
+    plan = PLANS.get(key)
+    if plan is None:
+        plan = PLANS.remember(key, _plan(out, source, batch, length, direction, scale, turns is not None))
+    areas = torch.empty((2, *plan.result), dtype=dtype, device=device)
+    first, second = areas[0], areas[1]
+    table: tuple[Any, Any] = turns if turns is not None else (first, first)
+    plan.launch(
+        *parts, first, second, *_tables(length, dtype, device), *table, numbers=(scalar_bits(scale, True),)
+    )
+
+
+def worthwhile(length: int, batch: int) -> bool:
+    """Whether `batch` lines of a length are served here, and enough for a kernel of their own."""
+    return batch * length >= SMALLEST_WORK and factors(length) is not None
+
+
+@lru_cache(maxsize=1024)
+def divided(length: int) -> tuple[int, int] | None:
+    """Two factors of a length that is too long for one work area, as near to each other as may be."""
+    if length <= LONGEST:
+        return None
+    for rows in range(math.isqrt(length), 1, -1):
+        if length % rows == 0 and factors(rows) is not None and factors(length // rows) is not None:
+            return rows, length // rows
+    return None
+
+
+def transform_divided(
+    out: Signal, source: Signal, batch: int, length: int, direction: int, scale: float = 1.0
+) -> None:
+    """The same for lengths that are `divided`, of lines that do not lie next to each other: columns of a
+    matrix, then its rows, which are written as columns (Bailey, "FFTs in external or hierarchical memory",
+    1990)."""
+    sizes = divided(length)
+    assert sizes is not None, length
+    rows, columns = sizes
+    assert source.inner == 1, source
+    dtype, device = source.real.dtype, source.real.device
+    parts = torch.empty((2, batch * length), dtype=dtype, device=device)
+    between = Signal(parts[0], parts[1], columns, length, 1, columns)
+    across = Signal(
+        source.real, source.imaginary, columns, source.outer_stride, source.step, source.step * columns
+    )
+    table = roots.turns(rows, columns, dtype, device)
+    transform_lines(between, across, batch * columns, rows, direction, turns=table)
+    along = Signal(parts[0], parts[1], rows, length, columns, 1)
+    target = Signal(out.real, out.imaginary, rows, out.outer_stride, out.step, out.step * rows)
+    transform_lines(target, along, batch * rows, columns, direction, scale)
+
+
+def _plan(
+    out: Signal, source: Signal, batch: int, length: int, direction: int, scale: float, turned: bool
+) -> Plan:
+    """The launch for these strides."""
+    listed = factors(length)
+    assert listed is not None
+    device = source.real.device
+    tiles = TILES.on(device)
+    width = 1 if out.inner == 1 else min(tiles["width"], power_of_two(out.inner))
+    groups = batch // out.inner * cdiv(out.inner, width)
+    programs = tiles["programs"] * (torch.get_num_threads() if device.type == "cpu" else 1)
+    programs = min(groups, programs)
+    share = cdiv(groups, programs)
+    programs = cdiv(groups, share)
+    paired = 0
+    nearest = out.step if width == 1 else out.inner_stride
+    if nearest == 2 and out.imaginary is not None and _side_by_side(out):
+        paired = 1 if direction < 0 else 2
+    code = sum(radix << (5 * k) for k, radix in enumerate(listed))
+    sizes = (groups, share, out.inner, *source.strides, *out.strides, out.inner)
+    constants = {
+        "LENGTH": length, "CODE": code, "STAGES": len(listed), "WIDTH": width, "PAIRED": paired,
+        "TURNED": turned, "SCALED": scale != 1, "APART": APART, "BLOCK": tiles["block"],
+    }  # fmt: skip
+    return Plan(lines_kernel, programs, sizes, constants, result=(programs * 2 * (length * width + APART),))
+
+
+def _side_by_side(x: Signal) -> bool:
+    assert x.imaginary is not None
+    return x.imaginary.data_ptr() - x.real.data_ptr() == x.real.element_size()
