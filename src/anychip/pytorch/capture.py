@@ -68,13 +68,13 @@ def capture(function: Callable[..., Any], *inputs: Any, **keywords: Any) -> Prog
         _one_at_a_time.acquire()
     capturing.add(threading.get_ident())
     try:
-        return _Recorder(name, function).run(inputs, keywords)
+        return Recorder(name, function).run(inputs, keywords)
     finally:
         capturing.discard(threading.get_ident())
         _one_at_a_time.release()
 
 
-class _From(Enum):
+class Source(Enum):
     """Where memory comes from."""
 
     INPUT = "input"
@@ -83,12 +83,12 @@ class _From(Enum):
 
 
 @dataclass(eq=False, slots=True)
-class _Memory:
+class Memory:
     """A storage that was seen, held so that its address stays its own. `host_filled`: Python values were
     put there; `written`: a recorded launch writes it; `number`: the input's place, the buffer's number."""
 
     storage: torch.UntypedStorage
-    source: _From
+    source: Source
     host_filled: bool = False
     written: bool = False
     input: int = -1
@@ -97,7 +97,7 @@ class _Memory:
     @property
     def is_constant(self) -> bool:
         """Whether the content is the same at each replay because nothing writes it."""
-        return self.source is _From.BEFORE or (self.source is _From.CAPTURE and self.host_filled)
+        return self.source is Source.BEFORE or (self.source is Source.CAPTURE and self.host_filled)
 
 
 @dataclass(eq=False, slots=True)
@@ -105,7 +105,7 @@ class _Place:
     """A pointer argument: its slot, the memory, the byte offset, the bytes that its tensor covers."""
 
     slot: int
-    memory: _Memory
+    memory: Memory
     offset: int
     extent: int
 
@@ -121,13 +121,13 @@ class _Seen:
 
 
 @dataclass(eq=False, slots=True)
-class _Recorder:
+class Recorder:
     """All that one capture learns."""
 
     name: str
     function: Callable[..., Any]
     thread: int = field(default_factory=threading.get_ident)
-    memories: dict[tuple[int, int], _Memory] = field(default_factory=dict)
+    memories: dict[tuple[int, int], Memory] = field(default_factory=dict)
     hollow: dict[int, torch.UntypedStorage] = field(default_factory=dict)
     """Storages without memory that were made during the capture, by identity."""
     seen: list[_Seen] = field(default_factory=list)
@@ -179,7 +179,7 @@ class _Recorder:
         expected = InputTensor(name, tuple(value.shape), value.stride(), value.dtype)
         self.inputs.append(expected)
         copy = copied(value.detach())
-        memory = self._memory(copy, _From.INPUT)
+        memory = self._memory(copy, Source.INPUT)
         if memory is not None:
             memory.input = len(self.copies)
         self.copies.append(copy)
@@ -201,7 +201,7 @@ class _Recorder:
         if threading.get_ident() == self.thread:
             storage = tensor.untyped_storage()
             if storage.data_ptr():
-                self.memories[memory_key(storage)] = _Memory(storage, _From.CAPTURE)
+                self.memories[memory_key(storage)] = Memory(storage, Source.CAPTURE)
             else:
                 self.hollow[storage._cdata] = storage
 
@@ -212,21 +212,21 @@ class _Recorder:
         if threading.get_ident() != self.thread or key == before:
             return
         previous = self.memories.get(before)
-        own = key[0] in self.hollow if previous is None else previous.source is _From.CAPTURE
-        self.memories[key] = _Memory(storage, _From.CAPTURE if own else _From.BEFORE)
+        own = key[0] in self.hollow if previous is None else previous.source is Source.CAPTURE
+        self.memories[key] = Memory(storage, Source.CAPTURE if own else Source.BEFORE)
 
     def filled_by_host(self, tensor: torch.Tensor) -> None:
         """A tensor was made of Python values."""
         if threading.get_ident() == self.thread and tensor.layout == torch.strided:
-            memory = self._memory(tensor, _From.CAPTURE)
-            if memory is not None and memory.source is _From.CAPTURE:
+            memory = self._memory(tensor, Source.CAPTURE)
+            if memory is not None and memory.source is Source.CAPTURE:
                 memory.host_filled = True
 
     def read_by_host(self, tensor: torch.Tensor, reader: str) -> None:
         """Python or C++ asks for a tensor's values. Raises unless they are the same at each replay."""
         if threading.get_ident() != self.thread:
             return
-        memory = self._memory(tensor, _From.BEFORE)
+        memory = self._memory(tensor, Source.BEFORE)
         if memory is None or memory.is_constant:
             return
         raise CaptureError(
@@ -304,13 +304,13 @@ class _Recorder:
                 "so "
                 "that the Program knows which memory it is"
             )
-        memory = self._memory(argument, _From.BEFORE)
+        memory = self._memory(argument, Source.BEFORE)
         assert memory is not None
         offset = launch.slots[slot] - memory.storage.data_ptr()
         return _Place(slot, memory, offset, min(span_of(argument), memory.storage.nbytes() - offset))
 
-    def _refuse_write(self, memory: _Memory, launch: launches.Launch) -> None:
-        if memory.source is _From.CAPTURE and not memory.host_filled:
+    def _refuse_write(self, memory: Memory, launch: launches.Launch) -> None:
+        if memory.source is Source.CAPTURE and not memory.host_filled:
             return
         raise CaptureError(
             f"{self.name}: kernel {launch.kernel}{self._within()} writes {self._describe(memory)}; a "
@@ -319,8 +319,8 @@ class _Recorder:
             "  Clone the tensor inside the function and write the clone; return what the caller shall have."
         )
 
-    def _refuse_unknown(self, memory: _Memory, launch: launches.Launch) -> None:
-        if memory.source is not _From.CAPTURE or memory.written or memory.host_filled:
+    def _refuse_unknown(self, memory: Memory, launch: launches.Launch) -> None:
+        if memory.source is not Source.CAPTURE or memory.written or memory.host_filled:
             return
         raise CaptureError(
             f"{self.name}: kernel {launch.kernel}{self._within()} reads memory that was allocated during "
@@ -330,11 +330,11 @@ class _Recorder:
             "  Fill it with an operator or a kernel (torch.zeros, copy_), or make it outside of the function."
         )
 
-    def _describe(self, memory: _Memory) -> str:
-        if memory.source is _From.INPUT:
+    def _describe(self, memory: Memory) -> str:
+        if memory.source is Source.INPUT:
             names = [expected.name for expected in self.inputs if isinstance(expected, InputTensor)]
             return f"the input {names[memory.input]}"
-        if memory.source is _From.BEFORE:
+        if memory.source is Source.BEFORE:
             return "a tensor that existed before the capture"
         if memory.host_filled:
             return "a tensor made of Python values"
@@ -343,14 +343,14 @@ class _Recorder:
     def _within(self) -> str:
         return f" (in {self.operators[0]})" if self.operators else ""
 
-    def _memory(self, tensor: torch.Tensor, source: _From) -> _Memory | None:
+    def _memory(self, tensor: torch.Tensor, source: Source) -> Memory | None:
         """The memory of a tensor, noted with `source` if it is new; None for tensors without memory."""
         storage = tensor.untyped_storage()
         key = memory_key(storage)
         if not key[1]:
             return None
         if key not in self.memories:
-            self.memories[key] = _Memory(storage, source)
+            self.memories[key] = Memory(storage, source)
         return self.memories[key]
 
     # ---- the Program ------------------------------------------------------------------------------
@@ -359,7 +359,7 @@ class _Recorder:
         leaves, output_tree = tree_flatten(result)
         buffers: list[Buffer] = []
         for copy in self.copies:
-            memory = self._memory(copy, _From.INPUT)
+            memory = self._memory(copy, Source.INPUT)
             if memory is not None:
                 memory.buffer = len(buffers)
             buffers.append(Buffer(BufferKind.INPUT, span_of(copy)))
@@ -382,16 +382,16 @@ class _Recorder:
             self.name, LaunchList(recorded, buffers), interface, constants, self.function, self.copies
         )
 
-    def _is_used_constant(self, memory: _Memory) -> bool:
+    def _is_used_constant(self, memory: Memory) -> bool:
         return memory.buffer >= 0 and memory.is_constant
 
-    def _output_memory(self, leaf: Any) -> _Memory | None:
+    def _output_memory(self, leaf: Any) -> Memory | None:
         """The memory of an output tensor that launches write, or None for other outputs."""
         if not isinstance(leaf, torch.Tensor):
             return None
         self._require_plain(leaf, "a result")
-        memory = self._memory(leaf, _From.BEFORE)
-        if memory is None or memory.is_constant or memory.source is _From.INPUT:
+        memory = self._memory(leaf, Source.BEFORE)
+        if memory is None or memory.is_constant or memory.source is Source.INPUT:
             return None
         if not memory.written and leaf.numel():
             raise CaptureError(
@@ -400,10 +400,10 @@ class _Recorder:
             )
         return memory
 
-    def _output(self, leaf: Any, written: _Memory | None, first_output: int) -> Output:
+    def _output(self, leaf: Any, written: Memory | None, first_output: int) -> Output:
         if not isinstance(leaf, torch.Tensor):
             return Constant(leaf)
-        memory = self._memory(leaf, _From.BEFORE)
+        memory = self._memory(leaf, Source.BEFORE)
         if memory is None or memory.is_constant:
             return Constant(leaf)
         offset = leaf.data_ptr() - memory.storage.data_ptr()
@@ -432,7 +432,7 @@ class _Recorder:
         )
 
 
-def _whole(leaves: Sequence[torch.Tensor], memory: _Memory) -> Any:
+def _whole(leaves: Sequence[torch.Tensor], memory: Memory) -> Any:
     """The layout of the only tensor in a storage if it covers all of it, else None."""
     if len(leaves) != 1 or leaves[0].data_ptr() != memory.storage.data_ptr():
         return None

@@ -251,6 +251,17 @@ class Program:
                 results[k] = target
         return results[0] if self._is_single else tree_unflatten(results, self.interface.output_tree)
 
+    def replay(self, addresses: Sequence[int], inputs: Sequence[torch.Tensor]) -> list[Any]:
+        """The results for inputs that are known to match the capture and to be aligned, given with their
+        addresses: the call of those who have checked."""
+        memories = [_fresh(storage) for storage in self.interface.storages]
+        self.launches.replay([*addresses, *(memory.data_ptr() for memory in memories)])
+        return [self._result(output, inputs, memories) for output in self.interface.outputs]
+
+    def forget_examples(self) -> None:
+        """Let go of the tensors of the call that was captured, which only an export needs."""
+        self._examples = ()
+
     def _leaves(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Sequence[Any]:
         """The leaves of a call's arguments, in the order of the capture's."""
         names = self.interface.keywords

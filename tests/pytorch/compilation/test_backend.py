@@ -101,11 +101,42 @@ def test_a_graph_that_breaks_in_the_middle() -> None:
         close(run(x), function(x))
 
 
-def test_small_products_are_left_to_pytorch() -> None:
-    x, y = torch.randn(4, 8), torch.randn(8, 4)
+@pytest.mark.parametrize(("function", "ours"), [(lambda x: torch.linalg.inv(x @ x), 0), (lambda x: x @ x, 1)])
+def test_small_products_are_ours_only_where_calls_are_replayed(function: Any, ours: int) -> None:
+    x = torch.eye(8) + torch.rand(8, 8) / 8
     before = sum(operators_launched.values())
-    close(compiled(torch.mm)(x, y), x @ y)
-    assert sum(operators_launched.values()) == before
+    close(compiled(function)(x), function(x))
+    assert sum(operators_launched.values()) == before + ours
+
+
+@pytest.mark.parametrize("layout", ["heads first", "length first"])
+def test_attention_is_ours_forward_and_backward(layout: str) -> None:
+    def function(*inputs: torch.Tensor) -> torch.Tensor:
+        q, k, v = inputs if layout == "heads first" else (x.transpose(1, 2) for x in inputs)
+        result = nn.functional.scaled_dot_product_attention(q, k, v)
+        return result.transpose(1, 2).reshape(2, -1).tanh()
+
+    inputs = [torch.randn(2, 3, 20, 16, requires_grad=True) for _ in range(3)]
+    expected = function(*inputs)
+    gradients = torch.autograd.grad(expected.square().sum(), inputs)
+    before = Counter(operators_launched)
+    result = compiled(function)(*inputs)
+    close(result, expected)
+    for ours, theirs in zip(torch.autograd.grad(result.square().sum(), inputs), gradients, strict=True):
+        close(ours, theirs)
+    made = {name.split("[")[0] for name in Counter(operators_launched) - before}
+    assert any("attention" in name and "backward" not in name for name in made), made
+    assert len([name for name in made if "attention" in name]) >= 2, made
+
+
+def test_attention_with_dropout_is_pytorchs() -> None:
+    def function(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=0.5)
+
+    inputs = torch.randn(3, 1, 2, 5, 8)
+    before = Counter(operators_launched)
+    assert compiled(function)(*inputs).shape == (1, 2, 5, 8)
+    assert not [name for name in Counter(operators_launched) - before if "attention" in name]
 
 
 SECOND = """

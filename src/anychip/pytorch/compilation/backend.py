@@ -29,4 +29,7 @@ def backend(
     """Compile `graph`; `options` are further settings of Inductor's, which come before ours."""
     from torch._inductor.compile_fx import compile_fx
 
+    from . import replay
+
+    replay.install()
     return compile_fx(graph, inputs, config_patches={**settings(), **(options or {})})  # type: ignore[return-value]

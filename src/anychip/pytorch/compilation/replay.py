@@ -1,0 +1,168 @@
+"""Compiled graphs of static shapes, replayed as lists of launches. Flows in: what Inductor made of a graph, a
+Python function that allocates and launches. Flows out: a callable that does the same in one native call.
+
+The second call of a graph is watched: where all that it does is launches over its inputs and its own memory,
+later calls replay these launches, and the wrapper's Python, which costs microseconds for each kernel, is not
+run again. A graph that does something else (an operator of PyTorch's, a change of its inputs, random numbers,
+shapes that vary) goes on as Inductor made it.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch._inductor import config
+from torch._inductor.output_code import CompiledFxGraph
+from torch.utils._pytree import tree_structure
+
+from ...runtime import launches
+from ..capture import Memory, Recorder, Source
+from ..errors import CaptureError
+from ..observation import ALLOCATIONS, observe
+from ..program import ADDRESS_ALIGNMENT, InputTensor, Program
+from .substitution import Substitution
+
+_log = logging.getLogger(__name__)
+
+ALLOCATE = "empty_strided_cpu"
+"""The name under which a module that Inductor wrote gets memory. It goes past PyTorch's dispatcher."""
+
+WARM_CALLS = 1
+"""Calls before the one that is watched: the first compiles kernels and chooses configurations."""
+
+_watching = threading.Lock()
+
+
+class GraphRecorder(Recorder):
+    """Listens to one call of a compiled graph. Inputs stay where they are: the graph's guards have settled
+    their shapes, and whoever calls it owns them."""
+
+    __slots__ = ()
+
+    def watch(self, inputs: Sequence[torch.Tensor]) -> tuple[Any, Program]:
+        """The call's result, and the Program that it comes to. Raises CaptureError."""
+        for number, value in enumerate(inputs):
+            self._add(f"input {number}", value)
+        with torch.no_grad(), observe(self), launches.listen(self._launched):
+            result = self.function(list(inputs))
+        program = self._program(result, tree_structure((tuple(inputs), {})), (), True)
+        program.forget_examples()
+        return result, program
+
+    def _add(self, name: str, value: torch.Tensor) -> None:
+        self._require_plain(value, name)
+        memory = self._memory(value, Source.INPUT)
+        if memory is not None:
+            if memory.input >= 0 or value.storage_offset():
+                raise CaptureError(
+                    f"{self.name}: {name} is a part of a tensor or shares another input's memory"
+                )
+            memory.input = len(self.copies)
+        self.inputs.append(InputTensor(name, tuple(value.shape), value.stride(), value.dtype))
+        self.copies.append(value)
+
+    def _refuse_write(self, memory: Memory, launch: launches.Launch) -> None:
+        """Inputs may be written: Inductor does so where the caller shall see it, or has given them up."""
+        if memory.source is not Source.INPUT:
+            super()._refuse_write(memory, launch)
+
+    def operator_begins(self, overload: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+        """Raises for an operator that computes by other means than launches of ours."""
+        super().operator_begins(overload, arguments, keywords)
+        name = overload.name().removeprefix("aten::")
+        if overload.namespace != "anychip" and name not in ALLOCATIONS and not overload.is_view:
+            raise CaptureError(f"{self.name}: {overload.name()} is PyTorch's own kernel")
+
+
+@contextmanager
+def _observed_allocation(module: dict[str, Any]) -> Iterator[None]:
+    """Let a module of Inductor's allocate through PyTorch's dispatcher, where allocations are observed."""
+    before = module[ALLOCATE]
+    module[ALLOCATE] = lambda shape, strides, dtype: torch.empty_strided(shape, strides, dtype=dtype)
+    try:
+        yield
+    finally:
+        module[ALLOCATE] = before
+
+
+class Replay:
+    """Calls `run`, and once it could be recorded, replays it, except where somebody listens to launches.
+    `module` holds the names of the module that Inductor wrote. Several threads may call it."""
+
+    def __init__(self, run: Callable[[list[Any]], Any], module: dict[str, Any]):
+        self.run = run
+        self.module = module
+        self.program: Program | None = None
+        self.reason = "" if ALLOCATE in module else "the module allocates by other means"
+        self.calls = 0
+
+    def __call__(self, inputs: list[Any]) -> Any:
+        """Inductor's convention: a list of inputs, which the callee empties, to a sequence of outputs."""
+        if self.reason or launches.is_recording():
+            return self.run(inputs)
+        program = self.program
+        if program is not None:
+            return self._replay(program, inputs)
+        self.calls += 1
+        if self.calls <= WARM_CALLS or not _watching.acquire(blocking=False):
+            return self.run(inputs)
+        try:
+            return self._record(inputs)
+        finally:
+            _watching.release()
+
+    def _record(self, inputs: list[Any]) -> Any:
+        try:
+            if not all(isinstance(x, torch.Tensor) and not x.data_ptr() % ADDRESS_ALIGNMENT for x in inputs):
+                raise CaptureError("graph: an input is a number, or a tensor that is not aligned")
+            with _observed_allocation(self.module):
+                result, self.program = GraphRecorder("graph", self.run).watch(inputs)
+        except CaptureError as error:
+            self.reason = str(error)
+            _log.debug("a compiled graph is not replayed: %s", error)
+            return self.run(inputs)
+        _log.debug("a compiled graph is replayed: %d launches", len(self.program.launches.launches))
+        inputs.clear()
+        return result
+
+    def _replay(self, program: Program, inputs: list[Any]) -> Any:
+        addresses = [x.data_ptr() for x in inputs]
+        for x, address, expected in zip(inputs, addresses, program.interface.inputs):
+            if address % ADDRESS_ALIGNMENT or x.shape != expected.shape:  # pyright: ignore[reportAttributeAccessIssue]
+                return self.run(inputs)
+        results = program.replay(addresses, inputs)
+        inputs.clear()
+        return results
+
+
+def _post_compile(stock: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(stock)
+    def post_compile(self: Any, example_inputs: Sequence[Any], *arguments: Any, **keywords: Any) -> None:
+        run = self.current_callable
+        module = getattr(getattr(run, "__func__", run), "__globals__", {})
+        stock(self, example_inputs, *arguments, **keywords)
+        ours = isinstance(config.post_grad_custom_post_pass, Substitution)
+        if ours and self.current_callable is not None and _is_static(example_inputs):
+            self.current_callable = Replay(self.current_callable, module)
+
+    return post_compile
+
+
+def _is_static(inputs: Sequence[Any]) -> bool:
+    return all(
+        isinstance(x, torch.Tensor) and all(isinstance(size, int) for size in (*x.shape, *x.stride()))
+        for x in inputs
+    )
+
+
+@functools.cache
+def install() -> None:
+    """Let graphs that are compiled under our settings be replayed: Inductor calls `post_compile` for new
+    graphs and for those from its caches."""
+    setattr(CompiledFxGraph, "post_compile", _post_compile(CompiledFxGraph.post_compile))  # noqa: B010
