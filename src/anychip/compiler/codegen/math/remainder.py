@@ -14,12 +14,25 @@ from .table import function
 QUOTIENT_BITS = 25
 
 
+def _rest(m: Formula, x: Num, step: Num) -> Num:
+    """x modulo step, for quotients of at most 26 bits."""
+    product, error = m.two_product(trunc(m, x / step), step)
+    rest = (x - product) - error
+    rest = m.where(rest < 0.0, rest + step, rest)
+    return m.where(rest >= step, rest - step, rest)
+
+
 def _positive_remainder(m: Formula, x: Num, y: Num) -> Num:
     """x modulo y for positive finite y and finite x >= 0, in f64."""
     b = m.b
     exponent = binary_exponent(m, y)
-    before, loop, done = b.block, b.label("divide"), b.label("divided")
-    b.cond_br(m.any(x >= y), loop, done)
+    before = b.block
+    simple, loop, done = b.label("divide_once"), b.label("divide"), b.label("divided")
+    b.cond_br(m.any(x >= y * 2.0**QUOTIENT_BITS), loop, simple)
+    b.place(simple)
+    once = _rest(m, x, y)
+    after_simple = b.block
+    b.br(done)
     b.place(loop)
     phi = b.phi(x.val.type)
     phi.add(x.val, before)
@@ -30,18 +43,14 @@ def _positive_remainder(m: Formula, x: Num, y: Num) -> Num:
     for _ in range(3):
         part = m.where(shift > 1000, 1000, shift)
         step, shift = step * m.power_of_two(part), shift - part
-    quotient = trunc(m, rest / step)
-    product, error = m.two_product(quotient, step)
-    following = (rest - product) - error
-    following = m.where(following < 0.0, following + step, following)
-    following = m.where(following >= step, following - step, following)
+    following = _rest(m, rest, step)
     following = m.where(rest >= y, following, rest)
     after = b.block
     phi.add(following.val, after)
     b.cond_br(m.any(following >= y), loop, done)
     b.place(done)
     result = b.phi(x.val.type)
-    result.add(x.val, before)
+    result.add(once.val, after_simple)
     result.add(following.val, after)
     return Num(m, result.val)
 
