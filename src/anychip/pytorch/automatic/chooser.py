@@ -75,11 +75,12 @@ class Chooser:
         self.wake: Callable[[], None] = _nothing
 
     def begin(self, judge: Judge, clock: Callable[[], float]) -> str:
-        """Forget all choices and take what `judge` knows. Returns why the overload is left to PyTorch
-        altogether, "" if it is not."""
+        """Take what `judge` knows, and forget all choices unless it is the one of before. Returns why the
+        overload is left to PyTorch altogether, "" if it is not."""
+        if judge is not self.judge:
+            self.table.clear()
+            self.classes.clear()
         self.judge, self.clock = judge, clock
-        self.table.clear()
-        self.classes.clear()
         self.left = PATIENCE
         self.limit = judge.limit(self.name)
         self.reason = judge.hopeless(self.name)

@@ -5,15 +5,18 @@ reason, or none."""
 from __future__ import annotations
 
 import datetime
+import functools
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
 from ...ops import sources
 from ...ops.registry import Operator
+from ...runtime.cache import cache_root
 from ...tuning import chip, defaults
-from ...tuning.database import Database
+from ...tuning.database import FOLDER, Database
 from ...tuning.defaults import HOPELESS, Defaults
 from ...tuning.entry import CHOICE, Entry
 from ...tuning.size_class import exponent
@@ -79,6 +82,8 @@ class Judge:
         seconds: dict[str, float],
     ) -> None:  # fmt: skip
         """Write a choice that was measured into the database."""
+        if choice == OURS:
+            self._smallest[overload] = min(elements, self._smallest.get(overload, elements))
         self.database.put(self.entry(overload, operator, signature, choice, elements, seconds))
 
     def entry(
@@ -106,9 +111,15 @@ def times(seconds: dict[str, float] | object) -> str:
 
 
 def judge(device_type: str = "cpu") -> Judge:
-    """What is known of this machine's processor, or of its accelerator."""
+    """What is known of this machine's processor, or of its accelerator; the same object each time, so that
+    a policy that is enabled again goes on where it was."""
     if device_type == "cpu":
-        return Judge(Database(chip.identify(torch.get_num_threads()).key), defaults.load(chip.level()))
+        return _kept(chip.identify(torch.get_num_threads()).key, cache_root() / FOLDER, chip.level())
     module = torch.get_device_module(device_type)
     named = getattr(module, "get_device_name", lambda index: device_type)(0)
-    return Judge(Database(chip.ChipIdentity(str(named), device_type, 1).key), Defaults())
+    return _kept(chip.ChipIdentity(str(named), device_type, 1).key, cache_root() / FOLDER, "")
+
+
+@functools.cache
+def _kept(key: str, folder: Path, level: str) -> Judge:
+    return Judge(Database(key, folder), defaults.load(level))
