@@ -40,10 +40,10 @@ def _case(kernel: str, value: int) -> Case:
     return Case([Upload(0, content, 4), Launch(kernel, (1, 1, 1), ((0, 0), (-1, 3))), Download(0, 4, 4)])
 
 
-def _replay(name: str) -> None:
+def _replay(name: str, engine: str = "wasmtime") -> None:
     pytest.importorskip("ziglang")
     target = targets.get(name)
-    core = core_for(target)
+    core = core_for(target, engine=engine)
     if program_of(core) is None:
         pytest.skip(f"what runs code for {name} is not installed")
     kernels = {
@@ -65,6 +65,11 @@ def test_on_this_machine():
 @pytest.mark.parametrize("name", ["cortex-a53", "z14", "cortex-a15", "wasm32"])
 def test_on_other_chips(name: str):
     _replay(name)
+
+
+@pytest.mark.slow
+def test_in_node() -> None:
+    _replay("wasm32", "node")
 
 
 def test_bytes_of_elements_are_reversed():

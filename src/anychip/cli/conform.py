@@ -32,6 +32,7 @@ def conform(
         float, typer.Option(help="Begin nothing after this time; the record says what was tried.")
     ] = math.inf,
     compile_only: Annotated[bool, typer.Option("--compile-only", help="Compile, and run nothing.")] = False,
+    engine: Annotated[str, typer.Option(help="What runs WebAssembly: wasmtime or node.")] = "wasmtime",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run ended.")] = False,
     write: Annotated[
         bool, typer.Option("--write/--no-write", help="Write evidence/chips/<chip>.json (all operators).")
@@ -47,10 +48,13 @@ def conform(
         from ..conformance import campaign as campaigns
         from ..conformance import chip_record
         from ..conformance.trials import DEFAULT, Sampling, chosen
+        from ..emulation.cores import ENGINES
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "numpy"):
             raise
         raise MissingExtra("conform", "PyTorch", "pip install 'anychip[torch,edge]'") from None
+    if engine not in ENGINES:
+        raise CommandError(f"{engine!r} is no engine.", did_you_mean(engine, ENGINES))
     names = chosen(ops or ())
     sampling = Sampling(_dtypes(dtype) if dtype else DEFAULT.dtypes, samples)
     ledgers = {identifier: LEDGERS / f"{identifier}.json" for identifier in chip}
@@ -58,7 +62,7 @@ def conform(
     for identifier, ledger in ledgers.items():
         if not resume:
             ledger.unlink(missing_ok=True)
-        running.append(campaigns.begin(identifier, ledger, compile_only=compile_only))
+        running.append(campaigns.begin(identifier, ledger, compile_only=compile_only, engine=engine))
         if running[-1].reason:
             messages.print(f"{identifier}: {running[-1].reason}; kernels are compiled only")
     done = set(names).intersection(*(campaign.done for campaign in running))

@@ -24,7 +24,7 @@ from .. import chips
 from ..compiler.foreign.records import StockTarget
 from ..compiler.foreign.routes import resolve
 from ..compiler.targets import Target
-from ..emulation.cores import Core, core_for
+from ..emulation.cores import ENGINES, Core, core_for
 from ..emulation.errors import EmulationError, MissingEmulator
 from ..emulation.execution import host_name, require_emulator
 from ..emulation.linking import require_linker
@@ -97,9 +97,12 @@ class Campaign:
         return self.core.remark
 
 
-def begin(chip: str, ledger: Path | None = None, *, compile_only: bool = False) -> Campaign:
+def begin(
+    chip: str, ledger: Path | None = None, *, compile_only: bool = False, engine: str = ENGINES[0]
+) -> Campaign:
     """A campaign for a chip, with what an earlier one left in `ledger`. Raises UnknownTarget, or
-    EmulationError for a GPU, which no emulator here runs, unless it is only compiled for."""
+    EmulationError for a GPU, which no emulator here runs, unless it is only compiled for. `engine`: what
+    runs WebAssembly."""
     target = resolve(chip)
     campaign = Campaign(chip, target, None)
     try:
@@ -109,7 +112,7 @@ def begin(chip: str, ledger: Path | None = None, *, compile_only: bool = False) 
             raise EmulationError(
                 f"{chip} is a GPU; run `anychip test --record` on it, or compile for it with --compile-only"
             )
-        core = core_for(target, emulate_x86=not _is_here(chip, target))
+        core = core_for(target, emulate_x86=not _is_here(chip, target), engine=engine)
         require_emulator(core)
         require_linker()
         campaign.core = core

@@ -16,7 +16,7 @@ from .errors import MissingEmulator
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """How a target is emulated. `kind`: "qemu-user", "qemu-system", "wasmtime", or "native"
+    """How a target is emulated. `kind`: "qemu-user", "qemu-system", "wasmtime", "node", or "native"
     for this machine's own architecture; `program`: QEMU's name
     for the architecture; `model`: its core model; `machine`: its board (system emulation); `system`: zig's
     target to link for, with `link_options`. `runs` is the target whose code is run in the emulator: another
@@ -151,9 +151,14 @@ _BOARDS: dict[str, tuple[str, str, str]] = {
 the core."""
 
 
-def core_for(target: Target, *, emulate_x86: bool = False) -> Core:
+ENGINES = ("wasmtime", "node")
+"""What runs WebAssembly: wasmtime's compiler, or the V8 of Node.js, which browsers have too."""
+
+
+def core_for(target: Target, *, emulate_x86: bool = False, engine: str = ENGINES[0]) -> Core:
     """The emulation of a target. x86-64 runs on this machine as it is; with `emulate_x86`, under an
-    emulator set up as that core, where there is one. Raises MissingEmulator where nothing runs its code."""
+    emulator set up as that core, where there is one. `engine`: what runs WebAssembly. Raises MissingEmulator
+    where nothing runs its code."""
     name = target.name
     if emulate_x86 and name in _X86_MODELS:
         other, model, remark = _X86_MODELS[name]
@@ -173,7 +178,7 @@ def core_for(target: Target, *, emulate_x86: bool = False) -> Core:
     if target.isa == "x86_64":
         return Core("native", "", "", "x86_64-linux-musl", target)
     if target.isa == "wasm32":
-        return Core("wasmtime", "wasm32", "", "wasm32-wasi", target)
+        return Core(engine, "wasm32", "", "wasm32-wasi", target)
     raise MissingEmulator(
         f"no emulator runs code for {name}\n  Its evidence ends at compiled code; others: "
         f"{', '.join(sorted({*_MODELS, *_REDUCED, *_BOARDS}))}, wasm32."

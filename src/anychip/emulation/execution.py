@@ -18,6 +18,7 @@ from .errors import EmulationError, MissingEmulator
 TIME_LIMIT = 900.0
 """Seconds that a program may run."""
 
+_NODE_SCRIPT = Path(__file__).with_name("webassembly.mjs")
 _NO_WINDOW = ("-nographic", "-monitor", "none", "-serial", "none")
 _SEMIHOSTING = ("-semihosting-config", "enable=on,target=native")
 
@@ -43,6 +44,8 @@ def program_of(core: Core) -> str | None:
         return sys.executable if importlib.util.find_spec("wasmtime") else None
     if core.kind == "native":
         return sys.executable if _host_runs(core) else None
+    if core.kind == "node":
+        return shutil.which("node")
     names = (
         [f"qemu-{core.program}-static", f"qemu-{core.program}"]
         if core.kind == "qemu-user"
@@ -91,7 +94,8 @@ def version_of(core: Core) -> str:
 
         return f"wasmtime {version('wasmtime')}"
     done = subprocess.run([require_emulator(core), "--version"], capture_output=True, text=True, timeout=60)
-    return done.stdout.splitlines()[0].strip()
+    first = done.stdout.splitlines()[0].strip()
+    return f"Node.js {first}" if core.kind == "node" else first
 
 
 def run(core: Core, program: Path, folder: Path, *, time_limit: float = TIME_LIMIT) -> Run:
@@ -105,6 +109,7 @@ def run(core: Core, program: Path, folder: Path, *, time_limit: float = TIME_LIM
             "-kernel", str(program),
         ],
         "wasmtime": [emulator, "-m", f"{__package__}.webassembly", str(program)],
+        "node": [emulator, "--no-warnings", str(_NODE_SCRIPT), str(program)],
     }  # fmt: skip
     try:
         done = subprocess.run(
