@@ -36,12 +36,12 @@ MIDDLE = Size("middle", 512, 1024, (4, 32, 64, 64), (4, 16, 16, 32, 16), 192)
 SIZES = {size.name: size for size in (LARGE, SMALL, MIDDLE, TINY)}
 """The largest first: what a budget leaves out is what matters least."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-CALLS = 80
+CALLS = 200
 SECONDS = 2.0
 """Calls after which a row is given up, and seconds, not counted the first calls, which compile."""
 FIRST_CALLS = 4
-SAMPLES = 4, 9
-"""Samples of each that decide a clear difference, and any."""
+SAMPLES = 8, 12, 64
+"""Samples of each that decide a clear difference, and any; and of short calls (see `Trial`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def _measured(task: Task, judge: Judge, clock: Callable[[], float], crowded: Cal
         chooser = next(c for c in made.choosers if c.name == task.overload.name)
         for one in made.choosers:
             one.limit, one.crowded = 0, crowded
-            one.trials = functools.partial(Trial, clear_samples=SAMPLES[0], all_samples=SAMPLES[1])
+            one.trials = functools.partial(Trial, *SAMPLES)
         choice = _driven(chooser, overload_of(task.overload.name), sample)
     except Exception as error:  # PyTorch's own kernel refuses the dtype, or ours fails: a row, not the end
         return row(reason=_line(error))

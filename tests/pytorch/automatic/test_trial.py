@@ -41,6 +41,14 @@ def test_a_small_difference_takes_more_calls() -> None:
     assert trial.verdict == OURS
 
 
+def test_short_calls_take_more_samples() -> None:
+    trial = Trial()
+    run(trial, {NATIVE: 9e-6, OURS: 3e-6}, 20)
+    assert not trial.verdict
+    run(trial, {NATIVE: 9e-6, OURS: 3e-6}, 20)
+    assert trial.verdict == OURS
+
+
 def test_equal_times_leave_the_call_to_pytorch() -> None:
     assert verdict({NATIVE: 1e-3, OURS: 1e-3}) == NATIVE
     assert verdict({NATIVE: 5e-6, OURS: 5e-6 - DISPATCH / 2}) == NATIVE
@@ -70,7 +78,7 @@ def test_samples_of_a_crowded_machine_are_thrown_away_for_a_while() -> None:
 @given(st.floats(1e-6, 1.0), st.floats(1e-6, 1.0))
 def test_the_loser_is_never_faster_by_much(native: float, ours: float) -> None:
     trial = Trial()
-    run(trial, {NATIVE: native, OURS: ours}, 30)
+    run(trial, {NATIVE: native, OURS: ours}, 40)
     assert trial.verdict in (NATIVE, OURS)
     if trial.verdict == OURS:
         assert ours < native

@@ -32,8 +32,10 @@ PATIENCE = 128
 """Calls in a row that went to PyTorch after which an overload that never ran ours is given back."""
 AGAIN = 200
 """Calls after which a choice that was measured on a crowded machine is measured once more."""
-WATCHFUL = frozenset({"linalg", "convolution", "attention"})
-"""Domains that are never given back: their calls tell when a program begins to work on other sizes."""
+WATCHFUL = frozenset(
+    {"mm", "addmm", "convolution", "_convolution", "_scaled_dot_product_flash_attention_for_cpu"}
+)
+"""Overloads that are never given back: their calls tell when a program begins to work on other sizes."""
 
 
 @dataclass(slots=True)
@@ -91,9 +93,7 @@ class Chooser:
     def idle(self) -> None:
         """Many calls in a row went to PyTorch: give the overload back, if ours is no choice of it."""
         self.left = PATIENCE
-        if self.operator.domain not in WATCHFUL and not any(
-            choice.verdict == OURS for choice in self.classes.values()
-        ):
+        if self.name not in WATCHFUL and not any(choice.verdict == OURS for choice in self.classes.values()):
             self.rest(self)
 
     def settle(self, key: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Choice:
