@@ -232,6 +232,15 @@ def _run(
     return out
 
 
+def sums_of_parts(out: torch.Tensor, source: torch.Tensor, rank: int, label: str) -> torch.Tensor:
+    """Into `out`, the sums of the equal parts into which it divides `source` along the last dimensions."""
+    ones = (1,) * (3 - rank)
+    size, count = (*ones, *source.shape[-rank:]), (*ones, *out.shape[-rank:])
+    part = tuple(n // c for n, c in zip(size, count, strict=True))
+    windows = Windows(size, count, part, part, (0, 0, 0), (1, 1, 1), False)
+    return _run(False, out, source, rank, windows, False, 1, label)
+
+
 def _check(name: str, x: torch.Tensor, override: int | None = None) -> None:
     if x.dtype not in (*FLOATING, torch.int64):
         raise NotServed(name, f"dtype {x.dtype} is not served")
