@@ -74,3 +74,8 @@ def test_a_program_that_cannot_be_linked_is_an_error(tmp_path: Path):
     (tmp_path / "bad.c").write_text("int main(void) { return missing(); } int missing(void);")
     with pytest.raises(LinkError, match="missing"):
         link(core_for(targets.get("x86-64-v2")), [tmp_path / "bad.c"], tmp_path / "bad")
+
+
+def test_webassembly_runs_in_the_engine_asked_for():
+    target = targets.get("wasm32")
+    assert [core_for(target, engine=name).kind for name in cores.ENGINES] == list(cores.ENGINES)
