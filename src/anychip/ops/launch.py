@@ -342,4 +342,6 @@ def launch(
         _remember(key, kernel, compiled, len(arguments), constants)
 
 
-cdiv = triton.cdiv
+def cdiv(count: int, block: int) -> int:
+    """How many blocks cover `count` elements (Triton's own goes through what unwraps constants)."""
+    return -(-count // block)
