@@ -67,7 +67,8 @@ def ops(
         "versions": versions(),
     }
     if measure:
-        unfinished = speed_record.Unfinished(file.with_suffix(".unfinished"), terms) if record else None
+        begun = (folder or REPOSITORY / "build" / "speed") / f"{file.stem}.unfinished"
+        unfinished = speed_record.Unfinished(begun, terms) if record else None
         plan = replace(
             operator_speed.PLAN, seconds=seconds, clock=time.process_time if cpu_time else time.perf_counter
         )
