@@ -103,6 +103,41 @@ def op(
     _exit_if_wrong(rows)
 
 
+@application.command("llm")
+def llm(
+    patterns: Annotated[
+        list[str] | None, typer.Argument(help="Names of fused operators, or shell patterns.")
+    ] = None,
+    threads: Threads = 0,
+    seconds: Seconds = 1.0,
+    output_format: Output = "table",
+    cpu_time: Annotated[
+        bool,
+        typer.Option("--cpu-time", help="Count the processor's time for this process: for busy machines."),
+    ] = False,
+) -> None:
+    """Time the fused operators for language models against plain PyTorch compositions."""
+    checked_format(output_format)
+    prepare(threads)
+    from ..bench import llm as fused
+    from ..bench import report, roofs
+    from ..bench.measure import Plan
+    from ..bench.row import run
+
+    chosen = fused.cases(patterns or [])
+    limits = roofs.measure(thread_count())
+    plan = Plan(seconds=seconds, clock=time.process_time if cpu_time else time.perf_counter)
+    rows: list[Row] = []
+    with progress(quiet=output_format != "table" and not messages.is_terminal) as display:
+        task = display.add_task("fused operators", total=len(chosen))
+        for case in chosen:
+            display.update(task, description=case.label)
+            rows.append(run(case, (), limits, plan))
+            display.update(task, advance=1)
+    _write(rows, report.circumstances(command()), limits, output_format)
+    _exit_if_wrong(rows)
+
+
 @application.command("model")
 def model(
     batch: Annotated[int, typer.Option(min=1, help="Sentences in a batch.")] = 32,

@@ -23,7 +23,7 @@ from .gated import gelu, gelu_tanh, relu, silu
 
 TILES = Tiles(
     simt={"rows": 64, "columns": 64, "inner": 32, "few": 16, "wide": 64, "part": 512},
-    simd={"rows": 64, "columns": 64, "inner": 64, "few": 4, "wide": 16, "part": 1 << 20},
+    simd={"rows": 64, "columns": 64, "inner": 64, "few": 4, "wide": 1, "part": 1 << 20},
 )
 MOST_PARTS = 32
 
@@ -93,11 +93,11 @@ def column_total_kernel(out, partial, groups, columns, BLOCK: tl.constexpr):
 
 @triton.jit
 def few_rows_kernel(
-    partial, x, weight, rows, columns, inner, inner_of_part,
+    partial, x, weight, bias, rows, columns, inner, inner_of_part,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """x weight^T of a few rows and some columns over one part of the inner dimension, without tl.dot: rows
-    one by one, while the weights of the columns are near."""
+    one by one, while the weights of the columns are near. A bias is for a whole that has one part."""
     column = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
     part = tl.program_id(1)
     first_row = tl.program_id(2) * BLOCK_M
@@ -117,7 +117,10 @@ def few_rows_kernel(
                 value = tl.load(x + row * inner + k, mask=in_k, other=0.0).to(tl.float32)
                 total += w.to(tl.float32) * value[None, :]
             at = (part.to(tl.int64) * rows + row) * columns + column
-            tl.store(partial + at, tl.sum(total, 1), mask=column < columns)
+            result = tl.sum(total, 1)
+            if bias is not None:
+                result += tl.load(bias + column, mask=column < columns, other=0.0).to(tl.float32)
+            tl.store(partial + at, result.to(partial.dtype.element_ty), mask=column < columns)
 
 
 @triton.jit
@@ -237,17 +240,18 @@ def decode_linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | No
     parts = max(1, min(MOST_PARTS, cdiv(inner, tiles["part"])))
     block_k = min(128, power_of_two(inner))
     block_m = min(tiles["few"], power_of_two(rows))
+    bias = None if bias is None else bias.contiguous()
     out = torch.empty((*x.shape[:-1], columns), dtype=x.dtype, device=device)
-    partial = torch.empty((parts, rows, columns), dtype=torch.float32, device=device)
+    partial = out if parts == 1 else torch.empty((parts, rows, columns), dtype=torch.float32, device=device)
     wide = tiles["wide"]
     launch(
-        few_rows_kernel, (cdiv(columns, wide), parts, cdiv(rows, block_m)), partial, x, weight, rows, columns,
-        inner, cdiv(cdiv(inner, parts), block_k) * block_k, BLOCK_M=block_m, BLOCK_N=wide, BLOCK_K=block_k,
+        few_rows_kernel, (cdiv(columns, wide), parts, cdiv(rows, block_m)), partial, x, weight,
+        bias if parts == 1 else None, rows, columns, inner, cdiv(cdiv(inner, parts), block_k) * block_k,
+        BLOCK_M=block_m, BLOCK_N=wide, BLOCK_K=block_k,
     )  # fmt: skip
-    launch(
-        join_few_kernel, cdiv(rows * columns, 1024), out, partial,
-        None if bias is None else bias.contiguous(), parts, rows * columns, columns, BLOCK=1024,
-    )  # fmt: skip
+    if parts > 1:
+        count = rows * columns
+        launch(join_few_kernel, cdiv(count, 1024), out, partial, bias, parts, count, columns, BLOCK=1024)
     return out
 
 

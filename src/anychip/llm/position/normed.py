@@ -13,13 +13,14 @@ import triton.language as tl
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
-from ...ops.launch import launch
+from ...ops.launch import Tiles, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..registry import Fused, register
 from .rotary import rotated
 from .rotary import tables as drawn_tables
 
+TILES = Tiles(simt={"elements": 2048}, simd={"elements": 1024})
 LARGEST = 448.0
 """Of float8_e4m3fn."""
 
@@ -44,22 +45,15 @@ def partner_of(lane, start, half, INTERLEAVED: tl.constexpr):
 
 @triton.jit
 def turned_head(
-    x, at, weight, cosines, sines, position, width, start, half, eps, direction,
-    NORM: tl.constexpr, INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
+    x, at, cosines, sines, position, width, start, half, direction,
+    INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One head, normalised with NORM and rotated from element `start` on, in float32."""
+    """One head, rotated from element `start` on, in float32."""
     lane = tl.arange(0, BLOCK)
     mask = lane < width
     turns, pair, is_first, other = partner_of(lane, start, half, INTERLEAVED)
     value = tl.load(x + at + lane, mask=mask, other=0.0).to(tl.float32)
     partner = tl.load(x + at + other, mask=mask, other=0.0).to(tl.float32)
-    if NORM:
-        rstd = tl.rsqrt(tl.sum(value * value, 0) / width + eps)
-        value *= rstd
-        partner *= rstd
-        if weight is not None:
-            value *= tl.load(weight + lane, mask=mask, other=0.0).to(tl.float32)
-            partner *= tl.load(weight + other, mask=mask, other=0.0).to(tl.float32)
     inside = mask & turns
     cosine = tl.load(cosines + position * half + pair, mask=inside, other=1.0).to(tl.float32)
     sine = tl.load(sines + position * half + pair, mask=inside, other=0.0).to(tl.float32) * direction
@@ -67,43 +61,89 @@ def turned_head(
 
 
 @triton.jit
+def normed_heads(
+    out, to, x, row, heads, width, start, half, rest, weight, cosine, sine, eps,
+    NORM: tl.constexpr, INTERLEAVED: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_P: tl.constexpr,
+    BLOCK_REST: tl.constexpr,
+):  # fmt: skip
+    """All heads of one token, normalised with NORM and rotated from element `start` on, to row `to`; elements
+    from `rest` on do not turn."""
+    pair = tl.arange(0, BLOCK_P)
+    first = start + pair
+    second = first + half
+    if INTERLEAVED:
+        first = start + 2 * pair
+        second = first + 1
+    turning = pair < half
+    for begin in range(0, heads, BLOCK_H):
+        head = begin + tl.arange(0, BLOCK_H)
+        inside = (head < heads)[:, None]
+        at = (row * heads + head)[:, None] * width
+        mask = inside & turning[None, :]
+        a = tl.load(x + at + first[None, :], mask=mask, other=0.0).to(tl.float32)
+        b = tl.load(x + at + second[None, :], mask=mask, other=0.0).to(tl.float32)
+        rstd = tl.full((BLOCK_H,), 1.0, tl.float32)
+        if NORM:
+            squares = tl.sum(a * a + b * b, 1)
+            if BLOCK_REST > 0:
+                lane = tl.arange(0, BLOCK_REST)
+                still = inside & (lane < width - 2 * half)[None, :]
+                c = tl.load(x + at + (rest + lane)[None, :], mask=still, other=0.0).to(tl.float32)
+                squares += tl.sum(c * c, 1)
+            rstd = tl.rsqrt(squares / width + eps)
+            if weight is not None:
+                a *= tl.load(weight + first, mask=turning, other=0.0).to(tl.float32)[None, :]
+                b *= tl.load(weight + second, mask=turning, other=0.0).to(tl.float32)[None, :]
+            a *= rstd[:, None]
+            b *= rstd[:, None]
+        to_at = out + (to * heads + head)[:, None] * width
+        turned = a * cosine[None, :] - b * sine[None, :]
+        tl.store(to_at + first[None, :], turned.to(out.dtype.element_ty), mask=mask)
+        turned = b * cosine[None, :] + a * sine[None, :]
+        tl.store(to_at + second[None, :], turned.to(out.dtype.element_ty), mask=mask)
+        if BLOCK_REST > 0:
+            lane = tl.arange(0, BLOCK_REST)
+            still = inside & (lane < width - 2 * half)[None, :]
+            c = tl.load(x + at + (rest + lane)[None, :], mask=still, other=0.0).to(tl.float32)
+            if NORM:
+                c *= rstd[:, None]
+                if weight is not None:
+                    factor = tl.load(weight + rest + lane, mask=lane < width - 2 * half, other=0.0)
+                    c *= factor.to(tl.float32)[None, :]
+            tl.store(to_at + (rest + lane)[None, :], c.to(out.dtype.element_ty), mask=still)
+
+
+@triton.jit
 def norm_rotary_kernel(
     query_out, key_out, query, key, query_weight, key_weight, cosines, sines, positions, slots, capacity,
-    query_heads, key_heads, width, start, half, eps,
-    QUERY_NORM: tl.constexpr, KEY_NORM: tl.constexpr, INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
+    query_heads, key_heads, width, start, half, rest, eps,
+    QUERY_NORM: tl.constexpr, KEY_NORM: tl.constexpr, INTERLEAVED: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_P: tl.constexpr,
+    BLOCK_REST: tl.constexpr,
 ):  # fmt: skip
-    """One head of one token: of queries, or, beyond their heads, of keys, which go to their slot where there
-    are slots."""
+    """One token: its queries, normalised, and its keys, which go to their slot where there are slots."""
     token = tl.program_id(0).to(tl.int64)
-    head = tl.program_id(1)
-    lane = tl.arange(0, BLOCK)
-    mask = lane < width
+    pair = tl.arange(0, BLOCK_P)
     position = tl.load(positions + token).to(tl.int64)
-    if head < query_heads:
-        at = (token * query_heads + head) * width
-        value = turned_head(
-            query, at, query_weight, cosines, sines, position, width, start, half, eps, 1.0, QUERY_NORM,
-            INTERLEAVED, BLOCK,
+    cosine = tl.load(cosines + position * half + pair, mask=pair < half, other=1.0).to(tl.float32)
+    sine = tl.load(sines + position * half + pair, mask=pair < half, other=0.0).to(tl.float32)
+    normed_heads(
+        query_out, token, query, token, query_heads, width, start, half, rest, query_weight, cosine, sine,
+        eps, QUERY_NORM, INTERLEAVED, BLOCK_H, BLOCK_P, BLOCK_REST,
+    )  # fmt: skip
+    slot = token
+    if slots is not None:
+        slot = tl.load(slots + token).to(tl.int64)
+    if (slot >= 0) & (slot < capacity):
+        normed_heads(
+            key_out, slot, key, token, key_heads, width, start, half, rest, key_weight, cosine, sine, eps,
+            KEY_NORM, INTERLEAVED, BLOCK_H, BLOCK_P, BLOCK_REST,
         )  # fmt: skip
-        tl.store(query_out + at + lane, value.to(query_out.dtype.element_ty), mask=mask)
-    else:
-        head -= query_heads
-        value = turned_head(
-            key, (token * key_heads + head) * width, key_weight, cosines, sines, position, width, start, half,
-            eps, 1.0, KEY_NORM, INTERLEAVED, BLOCK,
-        )  # fmt: skip
-        slot = token
-        if slots is not None:
-            slot = tl.load(slots + token).to(tl.int64)
-        if (slot >= 0) & (slot < capacity):
-            to = key_out + (slot * key_heads + head) * width + lane
-            tl.store(to, value.to(key_out.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def rotary_fp8_kernel(
     out, scales, x, cosines, sines, positions, heads, width, start, half, group, groups, direction,
-    LARGEST: tl.constexpr, NORM: tl.constexpr, INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
+    LARGEST: tl.constexpr, INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
     GROUPS: tl.constexpr,
 ):  # fmt: skip
     """One head of one token, rotated, as 8-bit floats with a scale for each group of its elements."""
@@ -111,9 +151,8 @@ def rotary_fp8_kernel(
     lane = tl.arange(0, BLOCK)
     position = tl.load(positions + row // heads).to(tl.int64)
     value = turned_head(
-        x, row * width, None, cosines, sines, position, width, start, half, 0.0, direction, NORM,
-        INTERLEAVED, BLOCK,
-    )  # fmt: skip
+        x, row * width, cosines, sines, position, width, start, half, direction, INTERLEAVED, BLOCK
+    )
     mine = lane // group
     largest = tl.zeros((BLOCK,), tl.float32)
     part = tl.arange(0, GROUPS)
@@ -149,6 +188,28 @@ def _checked(
         )
 
 
+def _launch(
+    query_out: torch.Tensor, key_out: torch.Tensor, query: torch.Tensor, key: torch.Tensor,
+    weights: tuple[torch.Tensor | None, torch.Tensor | None], tables: tuple[torch.Tensor, torch.Tensor],
+    positions: torch.Tensor, slots: torch.Tensor | None, capacity: int, start: int, eps: float,
+    interleaved: bool,
+) -> None:  # fmt: skip
+    """Queries [tokens, heads, width], normalised, and keys [tokens, key heads, width], if with a weight."""
+    tokens, heads, width = query.shape
+    half = tables[0].shape[1]
+    still = width - 2 * half
+    block = power_of_two(half)
+    launch(
+        norm_rotary_kernel, tokens, query_out, key_out, query, key,
+        *(None if weight is None else weight.contiguous() for weight in weights),
+        *(table.contiguous() for table in tables), positions.contiguous(),
+        None if slots is None else slots.contiguous(), capacity, heads, key.shape[1], width, start, half,
+        0 if start else 2 * half, eps, QUERY_NORM=True, KEY_NORM=weights[1] is not None, INTERLEAVED=interleaved,
+        BLOCK_H=max(1, min(power_of_two(heads), TILES.on(query.device)["elements"] // block)), BLOCK_P=block,
+        BLOCK_REST=power_of_two(still) if still else 0,
+    )  # fmt: skip
+
+
 def norm_rotary(
     query: torch.Tensor, key: torch.Tensor, query_weight: torch.Tensor, key_weight: torch.Tensor,
     cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, eps: float = 1e-6,
@@ -165,13 +226,8 @@ def norm_rotary(
             raise ArgumentError(f"norm_rotary: a weight {tuple(weight.shape)} for heads {tuple(x.shape)}")
     query, key = query.contiguous(), key.contiguous()
     outs = torch.empty_like(query), torch.empty_like(key)
-    tokens, heads, width = query.shape
-    launch(
-        norm_rotary_kernel, (tokens, heads + key.shape[1]), *outs, query, key, query_weight.contiguous(),
-        key_weight.contiguous(), cos.contiguous(), sin.contiguous(), positions.contiguous(), None, tokens,
-        heads, key.shape[1], width, 0, cos.shape[1], eps, QUERY_NORM=True, KEY_NORM=True,
-        INTERLEAVED=interleaved, BLOCK=power_of_two(width),
-    )  # fmt: skip
+    weights = query_weight, key_weight
+    _launch(*outs, query, key, weights, (cos, sin), positions, None, len(key), 0, eps, interleaved)
     return outs
 
 
@@ -194,15 +250,10 @@ def norm_rotary_cache_write(
             f"norm_rotary_cache_write: latents {tuple(latent.shape)} and slots {tuple(slots.shape)} do not "
             f"fit queries {tuple(query.shape)} and a contiguous cache, {tuple(cache.shape)}"
         )
-    query = query.contiguous()
-    out = torch.empty_like(query)
-    tokens, heads, _ = query.shape
-    launch(
-        norm_rotary_kernel, (tokens, heads + 1), out, cache, query, latent.contiguous(), None, None,
-        cos.contiguous(), sin.contiguous(), positions.contiguous(), slots.contiguous(),
-        cache.shape[0] * cache.shape[1], heads, 1, width, start, cos.shape[1], eps, QUERY_NORM=True,
-        KEY_NORM=False, INTERLEAVED=interleaved, BLOCK=power_of_two(width),
-    )  # fmt: skip
+    query, keys = query.contiguous(), latent.contiguous()[:, None]
+    out, slot_count = torch.empty_like(query), cache.shape[0] * cache.shape[1]
+    given = query, keys, (None, None), (cos, sin), positions, slots, slot_count, start, eps, interleaved
+    _launch(out, cache, *given)
     return out, cache
 
 
@@ -226,7 +277,7 @@ def rotary_quantize_fp8(
     launch(
         rotary_fp8_kernel, tokens * heads, out, scales, x.contiguous(), cos.contiguous(), sin.contiguous(),
         positions.contiguous(), heads, width, start, cos.shape[1], group, groups, -1.0 if inverse else 1.0,
-        LARGEST=LARGEST, NORM=False, INTERLEAVED=interleaved, BLOCK=power_of_two(width),
+        LARGEST=LARGEST, INTERLEAVED=interleaved, BLOCK=power_of_two(width),
         GROUPS=power_of_two(groups),
     )  # fmt: skip
     return out, scales
