@@ -109,7 +109,7 @@ def depthwise_weight_gradient_kernel(
     k = tl.program_id(0) // taps
     lane_h = tl.arange(0, BLOCK_H)
     lane_w = tl.arange(0, BLOCK_W)
-    total = tl.zeros((BLOCK_H, BLOCK_W), ACCUMULATE)
+    total = tl.zeros((), ACCUMULATE)
     for n in range(N):
         image = n.to(tl.int64)
         plane = source + (image * (K // multiplier) + k // multiplier) * (D * H * W)
@@ -124,9 +124,9 @@ def depthwise_weight_gradient_kernel(
                         plane, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep, INSIDE,
                     )  # fmt: skip
                     value = tl.load(ours + h[:, None] * count_w + w[None, :], mask=keep, other=0)
-                    total += pixels.to(ACCUMULATE) * value.to(ACCUMULATE)
-    result = tl.sum(tl.sum(total, 1), 0)
-    tl.store(out + k * taps + t, result.to(out.dtype.element_ty))
+                    products = pixels.to(ACCUMULATE) * value.to(ACCUMULATE)
+                    total += tl.sum(tl.reshape(products, (BLOCK_H * BLOCK_W,)), 0)
+    tl.store(out + k * taps + t, total.to(out.dtype.element_ty))
 
 
 # ---- launch ---------------------------------------------------------------------------------------

@@ -13,15 +13,19 @@ import triton.language as tl
 
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
+from ..pooling.window import column_phases
 from ..reduction import accumulator
 from .geometry import Phase, Sizes
+from .margin import with_margins
 
 TILES = Tiles(
-    simt={"channels": 64, "pixels": 64, "inner": 32},
-    simd={"channels": 64, "pixels": 128, "inner": 64},
+    simt={"channels": 64, "pixels": 64, "inner": 32, "smallest": 16},
+    simd={"channels": 64, "pixels": 128, "inner": 64, "smallest": 8},
 )
 PROGRAMS_PER_THREAD = 4
 SMALLEST_PIXELS = 32
+FEWEST_COLUMNS = 16
+SPARE = 1.15
 FEW_CHANNELS = 16
 """With fewer input channels than this, channels and taps are one inner dimension."""
 PLANS: Plans[Plan] = Plans()
@@ -32,20 +36,28 @@ PLANS: Plans[Plan] = Plans()
 @triton.jit
 def implicit_product_kernel(
     out, source, weight, bias, table, taps, K, C, groups,
-    D, H, W, rows_d, rows_h, rows_w, count_d, count_h, count_w, stride_d, stride_h, stride_w,
+    D, H, W, rows_d, rows_h, rows_w, count_d, count_h, count_w, stride_d, stride_h,
     out_n: tl.int64, out_k: tl.int64, out_d, out_h, out_w,
-    FLAT: tl.constexpr, MERGED: tl.constexpr, FLOAT: tl.constexpr, ACCUMULATE: tl.constexpr,
-    BLOCK_K: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
+    stride_w: tl.constexpr, INSIDE: tl.constexpr, FLAT: tl.constexpr, DENSE: tl.constexpr,
+    MERGED: tl.constexpr, FLOAT: tl.constexpr, ACCUMULATE: tl.constexpr,
+    BLOCK_K: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """out[n, k, pixel] = bias[k] + sum over c, t of weight[tap t, k, c] source[n, c, pixel + shift t],
     with zeros outside the source. `table` has one row for a tap: its number, and its shifts. `weight` is
-    [taps, groups K, C], or [groups K, C taps] if MERGED; K and C count the channels of one group."""
+    [taps, groups K, C], or [groups K, C taps] if MERGED; K and C count the channels of one group. Pixels are
+    numbered over `rows` if FLAT, else a program has a tile of BLOCK_W columns; if DENSE, numbers are places
+    of the output."""
     tiles_k = tl.cdiv(K, BLOCK_K)
-    tiles_p = tl.cdiv(rows_d * rows_h * rows_w, BLOCK_P)
+    tiles_w = tl.cdiv(count_w, BLOCK_W)
+    tiles_h = tl.cdiv(count_h, BLOCK_P // BLOCK_W)
+    if FLAT:
+        tiles_p = tl.cdiv(rows_d * rows_h * rows_w, BLOCK_P)
+    else:
+        tiles_p = count_d * tiles_h * tiles_w
     program = tl.program_id(0)
     first_k = (program % tiles_k) * BLOCK_K
     rest = program // tiles_k
-    first_p = (rest % tiles_p) * BLOCK_P
+    tile = rest % tiles_p
     rest = rest // tiles_p
     group = rest % groups
     image = (rest // groups).to(tl.int64)
@@ -54,16 +66,23 @@ def implicit_product_kernel(
     lane_p = tl.arange(0, BLOCK_P)
     lane_k = tl.arange(0, BLOCK_K)
     lane_c = tl.arange(0, BLOCK_C)
-    pixel = first_p + lane_p
-    u_d = pixel // (rows_h * rows_w)
-    u_h = pixel // rows_w % rows_h
-    u_w = pixel % rows_w
-    keep = (u_d < count_d) & (u_h < count_h) & (u_w < count_w)
+    pixel = tile * BLOCK_P + lane_p
+    if FLAT:
+        u_d = pixel // (rows_h * rows_w)
+        u_h = pixel // rows_w % rows_h
+        u_w = pixel % rows_w
+    else:
+        u_h, u_w = column_phases(0, BLOCK_W, BLOCK_P)
+        u_d = tl.zeros((BLOCK_P,), tl.int32) + tile // (tiles_w * tiles_h)
+        u_h += tile // tiles_w % tiles_h * (BLOCK_P // BLOCK_W)
+        u_w += tile % tiles_w * BLOCK_W
+    keep = (u_h < count_h) & (u_w < count_w)
     at_d = u_d * stride_d
     at_h = u_h * stride_h
     at_w = u_w * stride_w
     if FLAT:
-        base = first_p + lane_p
+        keep = keep & (u_d < count_d)
+        base = pixel
     else:
         base = (at_d * H + at_h) * W + at_w
     inside_k = lane_k < K - first_k
@@ -83,11 +102,12 @@ def implicit_product_kernel(
                 weight + (row_k * inner)[:, None] + index[None, :],
                 mask=inside_k[:, None] & inside[None, :], other=0,
             )  # fmt: skip
-            d = at_d[None, :] + shift_d[:, None]
-            h = at_h[None, :] + shift_h[:, None]
-            w = at_w[None, :] + shift_w[:, None]
-            known = (d >= 0) & (d < D) & (h >= 0) & (h < H) & (w >= 0) & (w < W)
-            mask = known & inside[:, None] & keep[None, :]
+            mask = inside[:, None] & keep[None, :]
+            if not INSIDE:
+                d = at_d[None, :] + shift_d[:, None]
+                h = at_h[None, :] + shift_h[:, None]
+                w = at_w[None, :] + shift_w[:, None]
+                mask = mask & (d >= 0) & (d < D) & (h >= 0) & (h < H) & (w >= 0) & (w < W)
             right = tl.load(source + offset[:, None] + base[None, :], mask=mask, other=0)
             if FLOAT:
                 total = tl.dot(left, right, total, input_precision="ieee", out_dtype=ACCUMULATE)
@@ -99,10 +119,12 @@ def implicit_product_kernel(
             shift_d = tl.load(table + t * 4 + 1)
             shift_h = tl.load(table + t * 4 + 2)
             shift_w = tl.load(table + t * 4 + 3)
-            d = at_d + shift_d
-            h = at_h + shift_h
-            w = at_w + shift_w
-            known = keep & (d >= 0) & (d < D) & (h >= 0) & (h < H) & (w >= 0) & (w < W)
+            known = keep
+            if not INSIDE:
+                d = at_d + shift_d
+                h = at_h + shift_h
+                w = at_w + shift_w
+                known = known & (d >= 0) & (d < D) & (h >= 0) & (h < H) & (w >= 0) & (w < W)
             shifted = source + ((shift_d * H + shift_h) * W + shift_w)
             row = weight + (tap * groups * K + row_k) * C
             for c in range(0, C, BLOCK_C):
@@ -120,7 +142,11 @@ def implicit_product_kernel(
                     total += tl.sum(left.to(ACCUMULATE)[:, :, None] * right.to(ACCUMULATE)[None, :, :], 1)
     if bias is not None:
         total += tl.load(bias + row_k, mask=inside_k, other=0).to(ACCUMULATE)[:, None]
-    at_out = u_d * out_d + u_h * out_h + u_w * out_w
+    if DENSE:
+        at_out = pixel * out_w
+        keep = pixel < count_d * count_h * count_w
+    else:
+        at_out = u_d * out_d + u_h * out_h + u_w * out_w
     out += image * out_n
     tl.store(
         out + (row_k * out_k)[:, None] + at_out[None, :],
@@ -147,10 +173,13 @@ def correlate(
     `weight` [groups, K, C, taps] into `out` (any strides)."""
     groups, K, C, count = weight.shape
     merged = C < FEW_CHANNELS and len(phase.taps) == count > 1
+    inside = False
+    if merged or not _is_flat(phase, source):
+        source, phase, inside = with_margins(source, phase)
     key = (signature(source, weight, bias), out.shape, out.stride(), phase)
     plan = PLANS.get(key)
     if plan is None:
-        plan = PLANS.remember(key, _plan(source, groups, K, C, out, phase, merged, label))
+        plan = PLANS.remember(key, _plan(source, groups, K, C, out, phase, merged, inside, label))
     if merged:
         filters = weight.contiguous()
     else:
@@ -160,16 +189,38 @@ def correlate(
     plan.launch(place, source, filters, bias, plan.result)
 
 
+def _is_flat(phase: Phase, source: torch.Tensor) -> bool:
+    """Whether pixels can be numbered over the rows of the source."""
+    return (
+        phase.stride == (1, 1, 1)
+        and phase.counts[2] <= source.shape[4]
+        and (phase.counts[0] == 1 or phase.counts[1] <= source.shape[3])
+    )
+
+
+def _steps(length: int, largest: int) -> int:
+    """The largest step, down to 16, that takes hardly more than the shortest way over `length`."""
+    sizes = [largest >> k for k in range(largest.bit_length()) if largest >> k >= 16]
+    least = min(cdiv(length, size) * size for size in sizes)
+    return next(size for size in sizes if cdiv(length, size) * size <= SPARE * least)
+
+
+def _columns(counts: Sizes, block: int) -> int:
+    """The columns of a tile of `block` pixels that covers the output with the fewest to spare."""
+
+    def covered(columns: int) -> int:
+        rows = block // columns
+        return cdiv(counts[1], rows) * rows * cdiv(counts[2], columns) * columns
+
+    return min((block >> k for k in range(block.bit_length()) if block >> k >= FEWEST_COLUMNS), key=covered)
+
+
 def _plan(
     source: torch.Tensor, groups: int, K: int, C: int, out: torch.Tensor, phase: Phase, merged: bool,
-    label: str,
+    inside: bool, label: str,
 ) -> Plan:  # fmt: skip
     sizes: Sizes = (source.shape[2], source.shape[3], source.shape[4])
-    flat = (
-        phase.stride == (1, 1, 1)
-        and phase.counts[2] <= sizes[2]
-        and (phase.counts[0] == 1 or phase.counts[1] <= sizes[1])
-    )
+    flat = _is_flat(phase, source)
     rows = phase.counts
     if flat:
         rows = (phase.counts[0], sizes[1] if phase.counts[0] > 1 else phase.counts[1], sizes[2])
@@ -177,28 +228,40 @@ def _plan(
     tiles = TILES.on(source.device)
     inner = C * len(phase.taps) if merged else C
     largest = {name: size if floating else 16 for name, size in tiles.items()}
-    block_k = max(16, min(largest["channels"], power_of_two(K)))
+    block_k = max(tiles["smallest"], min(largest["channels"], power_of_two(K)))
     block_p = max(16, min(largest["pixels"], power_of_two(math.prod(rows))))
-    block_c = max(16, min(largest["inner"], power_of_two(inner)))
+    block_c = _steps(inner, max(16, min(largest["inner"], power_of_two(inner))))
     fixed = source.shape[0] * groups * cdiv(K, block_k)
+
+    def tiles_of(block: int) -> int:
+        if flat:
+            return cdiv(math.prod(rows), block)
+        columns = _columns(phase.counts, block)
+        return phase.counts[0] * cdiv(phase.counts[1], block // columns) * cdiv(phase.counts[2], columns)
+
     if source.device.type == "cpu":
         wanted = PROGRAMS_PER_THREAD * torch.get_num_threads()
-        while block_p > SMALLEST_PIXELS and fixed * cdiv(math.prod(rows), block_p) < wanted:
+        while block_p > SMALLEST_PIXELS and fixed * tiles_of(block_p) < wanted:
             block_p //= 2
     strides = [stride * step for stride, step in zip(out.stride()[2:], phase.step, strict=True)]
+    shape, steps = out.shape[2:], out.stride()[2:]
+    dense = flat and rows == phase.counts == tuple(shape)
+    dense = dense and all(steps[d] == steps[d + 1] * shape[d + 1] for d in range(2) if shape[d] > 1)
     table = torch.tensor(phase.taps or ((0, 0, 0, 0),), dtype=torch.int32).to(source.device)
     arguments: tuple[Any, ...] = (
-        len(phase.taps), K, C, groups, *sizes, *rows, *phase.counts, *phase.stride,
+        len(phase.taps), K, C, groups, *sizes, *rows, *phase.counts, *phase.stride[:2],
         out.stride(0), out.stride(1), *strides,
     )  # fmt: skip
     return Plan(
         implicit_product_kernel,
-        fixed * cdiv(math.prod(rows), block_p),
+        fixed * tiles_of(block_p),
         arguments,
         {
-            "FLAT": flat, "MERGED": merged, "FLOAT": floating,
+            "stride_w": phase.stride[2], "INSIDE": inside, "FLAT": flat, "DENSE": dense, "MERGED": merged,
+            "FLOAT": floating,
             "ACCUMULATE": TRITON_DTYPES[accumulator(source.dtype)],
-            "BLOCK_K": block_k, "BLOCK_P": block_p, "BLOCK_C": block_c,
+            "BLOCK_K": block_k, "BLOCK_P": block_p,
+            "BLOCK_W": _columns(phase.counts, block_p), "BLOCK_C": block_c,
         },
         label=label,
         result=table,

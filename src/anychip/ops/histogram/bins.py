@@ -12,10 +12,11 @@ import triton
 import triton.language as tl
 
 from ..axis import delivered
+from ..distinct import distinct
 from ..elementwise.arithmetic import div, sub
 from ..errors import ArgumentError, NotServed
 from ..indexing.combine import combine, combine_kernel
-from ..launch import Tiles
+from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import COPY, fill_
 from ..memory.spaced import linspace
 from ..pointwise import Pointwise
@@ -25,7 +26,9 @@ from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample
 from ..samples import sparingly, tensor
 from ..sorting.search import search
 
-TILES = Tiles(simt={"tables": 4096, "share": 256}, simd={"tables": 16, "share": 1 << 15})
+TILES = Tiles(
+    simt={"tables": 4096, "share": 256, "block": 512}, simd={"tables": 16, "share": 1 << 15, "block": 1024}
+)
 """At most so many tables, each for at least `share` elements and as many as there are bins."""
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -49,6 +52,24 @@ def bin_between(before, value, last, bins):
 def joined_bin(total, place, bins):
     """Bins of two dimensions as one; -1 where one of them is."""
     return tl.where((total >= 0) & (place >= 0), total * bins + place, -1)
+
+
+@triton.jit
+def edge_kernel(out, values, edges, n, bins, COMPUTE: tl.constexpr, BLOCK: tl.constexpr):
+    """out[i] = the bin of values[i] between nearly even edges [bins + 1], -1 outside and for NaN: the place
+    that even bins give is off by one at most, and the edges decide."""
+    distinct(out, edges)
+    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    mask = i < n
+    value = tl.load(values + i, mask=mask, other=0).to(COMPUTE)
+    low = tl.load(edges).to(COMPUTE)
+    high = tl.load(edges + bins).to(COMPUTE)
+    inside = (value >= low) & (value <= high)
+    share = (tl.where(inside, value, low) - low) / (high - low)
+    place = tl.minimum((share * bins.to(COMPUTE)).to(tl.int32), bins - 1)
+    place -= ((value < tl.load(edges + place)) & (place > 0)).to(tl.int32)
+    place += ((value >= tl.load(edges + place + 1)) & (place < bins - 1)).to(tl.int32)
+    tl.store(out + i, tl.where(inside, place, -1).to(tl.int64), mask=mask)
 
 
 EVEN = Pointwise(even_bin, result=torch.int64)
@@ -167,18 +188,33 @@ def _edges(
     return edges
 
 
+def _places(column: torch.Tensor, edge: torch.Tensor, even: bool) -> torch.Tensor:
+    """The bin between edges of each element, -1 outside."""
+    out = torch.empty(column.shape, dtype=torch.int64, device=column.device)
+    bins = edge.numel() - 1
+    if not even or column.dtype not in (torch.float32, torch.float64):
+        search(edge, None, column, column.numel(), out, True)
+        return BETWEEN(out, column, edge[-1], bins)
+    block = TILES.on(column.device)["block"]
+    launch(
+        edge_kernel, cdiv(column.numel(), block), out, column, edge, column.numel(), bins,
+        COMPUTE=TRITON_DTYPES[column.dtype], BLOCK=block,
+    )  # fmt: skip
+    return out
+
+
 def _counts(
-    columns: Sequence[torch.Tensor], edges: Sequence[torch.Tensor], weight: torch.Tensor | None, density: bool
-) -> torch.Tensor:
-    """Counts, sums of weights, or densities in the bins between the edges of all dimensions."""
+    columns: Sequence[torch.Tensor], edges: Sequence[torch.Tensor], weight: torch.Tensor | None,
+    density: bool, even: bool,
+) -> torch.Tensor:  # fmt: skip
+    """Counts, sums of weights, or densities in the bins between the edges of all dimensions, which may be
+    `even`."""
     dtype, device = columns[0].dtype, columns[0].device
     shape = tuple(edge.numel() - 1 for edge in edges)
     total: Any = 0
     for column, edge, bins in zip(columns, edges, shape, strict=True):
-        before = torch.empty(column.shape, dtype=torch.int64, device=device)
-        search(edge, None, column, column.numel(), before, True)
-        place = BETWEEN(before, column, edge[-1], bins)
-        total = JOINED(total, place, bins)
+        place = _places(column, edge, even)
+        total = place if len(columns) == 1 else JOINED(total, place, bins)
     places = total.contiguous()
     if weight is None:
         found = counted(places, math.prod(shape), None, torch.int64)
@@ -209,7 +245,7 @@ def histogram(
     _checked(self, weight, "histogram")
     column = self.contiguous().view(-1)
     edges = _edges("histogram", [column], [bins], range)
-    return _counts([column], edges, weight, density), edges[0]
+    return _counts([column], edges, weight, density, True), edges[0]
 
 
 def histogram_between(
@@ -218,7 +254,7 @@ def histogram_between(
     """(counts, edges) of the bins between given edges."""
     _checked(self, weight, "histogram")
     edges = _flat_edges(bins, self, "histogram")
-    return _counts([self.contiguous().view(-1)], [edges], weight, density), edges
+    return _counts([self.contiguous().view(-1)], [edges], weight, density, False), edges
 
 
 def _columns(self: torch.Tensor, weight: torch.Tensor | None) -> list[torch.Tensor]:
@@ -246,7 +282,7 @@ def histogramdd_even(
 ) -> torch.Tensor:  # fmt: skip
     """Counts [*bins] of points [..., D] in even bins."""
     columns = _columns(self, weight)
-    return _counts(columns, _edges("torch.histogramdd", columns, bins, range), weight, density)
+    return _counts(columns, _edges("torch.histogramdd", columns, bins, range), weight, density, True)
 
 
 def histogramdd_between(
@@ -259,7 +295,8 @@ def histogramdd_between(
         raise ArgumentError(
             "torch.histogramdd: one tensor of bins is needed for each dimension of the points"
         )
-    return _counts(columns, [_flat_edges(x, self, "torch.histogramdd") for x in bins], weight, density)
+    edges = [_flat_edges(x, self, "torch.histogramdd") for x in bins]
+    return _counts(columns, edges, weight, density, False)
 
 
 # ---- record ---------------------------------------------------------------------------------------
@@ -311,6 +348,10 @@ def _many(dtype: torch.dtype) -> Sample:
     return Sample((tensor((4096, 1024), dtype), 100, -3, 3))
 
 
+def _many_even(dtype: torch.dtype) -> Sample:
+    return Sample((tensor((1024, 1024), dtype), 100), {"range": (-3.0, 3.0)})
+
+
 def _many_integers(dtype: torch.dtype) -> Sample:
     return Sample((tensor((1 << 22,), torch.int64, 0, 1000),))
 
@@ -335,7 +376,7 @@ for _name, _overloads, _dtypes, _benchmarks in (
             Overload("histogram.bins_tensor", histogram_between, _between, takes_out=False),
         ),
         (torch.float32, torch.float64),
-        (),
+        (Benchmark("histogram.bin_ct", _many_even),),
     ),
     (
         "histogramdd",
@@ -353,7 +394,7 @@ for _name, _overloads, _dtypes, _benchmarks in (
             name=_name,
             domain="histogram",
             overloads=_overloads,
-            kernels=(combine_kernel,),
+            kernels=(combine_kernel, edge_kernel) if _name.startswith("histogram") else (combine_kernel,),
             dtypes=_dtypes,
             differentiable=False,
             tiles=TILES,

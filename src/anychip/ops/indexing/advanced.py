@@ -12,47 +12,18 @@ import triton
 import triton.language as tl
 
 from ..axis import delivered
-from ..distinct import distinct
 from ..errors import ArgumentError, DimensionError, NotServed
-from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
+from ..launch import TRITON_DTYPES
 from ..pointwise import Pointwise, apart
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, tensor
 from .combine import INDEX_DTYPES, Kind, combine, combine_kernel, working_copy
-from .rows import gather_rows_kernel, take_rows
+from .rows import TILES, gather_rows_kernel, gather_short_kernel, take_rows
 from .selection import nonzero
 
-TILES = Tiles(simt={"elements": 512, "short": 16}, simd={"elements": 1024, "short": 16})
-"""Rows shorter than `short` are gathered many at a time."""
-PLANS: Plans[Plan] = Plans()
 MASKS = (torch.bool, torch.uint8)
 
 # ---- kernels --------------------------------------------------------------------------------------
-
-
-@triton.jit
-def gather_short_kernel(
-    out, source, index, rows, length, size, WRAP: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_A: tl.constexpr
-):
-    """out[b, p, :] = source[b, index[p], :] for rows of a few elements, BLOCK_P of them a program; if WRAP,
-    a negative index counts from the end."""
-    distinct(out, source)
-    distinct(out, index)
-    blocks = tl.cdiv(rows, BLOCK_P)
-    program = tl.program_id(0)
-    before = (program // blocks).to(tl.int64)
-    row = (program % blocks) * BLOCK_P + tl.arange(0, BLOCK_P)
-    lane = tl.arange(0, BLOCK_A)
-    inside = row < rows
-    position = tl.load(index + row, mask=inside, other=0).to(tl.int64)
-    if WRAP:
-        position = tl.where(position < 0, position + size, position)
-    known = (position >= 0) & (position < size)
-    tl.device_assert(known | (not inside), "index is out of bounds")
-    mask = (inside & known)[:, None] & (lane < length)[None, :]
-    value = tl.load(source + (before * size + position[:, None]) * length + lane[None, :], mask=mask)
-    tl.store(out + (before * rows + row[:, None]) * length + lane[None, :], value, mask=mask)
 
 
 @triton.jit
@@ -63,10 +34,17 @@ def linear_position(total, index, size):
     return tl.where(known, total * size + wrapped, -1)
 
 
+@triton.jit
+def pair_position(first, second, rows, columns):
+    """The linear position of a row and a column, negative ones counting from the end; -1 outside."""
+    return linear_position(linear_position(0, first, rows), second, columns)
+
+
 # ---- forward --------------------------------------------------------------------------------------
 
 
 LINEAR = Pointwise(linear_position)
+PAIR = Pointwise(pair_position)
 
 
 class Places(NamedTuple):
@@ -131,8 +109,10 @@ def _places(self: torch.Tensor, indices: Sequence[torch.Tensor | None]) -> tuple
     if len(chosen) == 1:
         linear = chosen[0]
     else:
-        for x, d in zip(chosen, indexed, strict=True):
-            linear = LINEAR(linear, x.to(torch.int64), self.shape[d])
+        i, j, *others = (x.to(torch.int64) for x in chosen)
+        linear = PAIR(i, j, *(self.shape[d] for d in indexed[:2]))
+        for x, d in zip(others, indexed[2:], strict=True):
+            linear = LINEAR(linear, x, self.shape[d])
     sizes = [self.shape[d] for d in order]
     stop = first + len(indexed)
     spans = (math.prod(sizes[:first]), math.prod(sizes[first:stop]), math.prod(sizes[stop:]))
@@ -148,28 +128,12 @@ def index(self: torch.Tensor, indices: Sequence[torch.Tensor | None], *, out: An
     source = _ordered(self, places.order).contiguous()
     result_shape = (*source.shape[: places.first], *shape, *source.shape[places.first + _width(indices) :])
     result = torch.empty(result_shape, dtype=self.dtype, device=self.device)
-    rows = places.linear.numel()
-    sizes = TILES.on(self.device)
     if result.numel() and not self.numel():
         raise DimensionError(f"index is out of bounds for dimension with size 0, shape {list(self.shape)}")
-    if places.after >= sizes["short"]:
+    if result.numel():
         take_rows(
             source, places.linear, places.before, places.size, places.after, result, places.wrap
         )  # fmt: skip
-    elif result.numel():
-        key = (signature(source, places.linear), *places[3:])
-        plan = PLANS.get(key)
-        if plan is None:
-            block_a = power_of_two(places.after)
-            block_p = min(power_of_two(rows), sizes["elements"] // block_a)
-            constants = {
-                "WRAP": places.wrap, "BLOCK_P": block_p, "BLOCK_A": block_a, "debug": True,
-                "sanitize_overflow": False,
-            }  # fmt: skip
-            numbers = (rows, places.after, places.size)
-            programs = places.before * cdiv(rows, block_p)
-            plan = PLANS.remember(key, Plan(gather_short_kernel, programs, numbers, constants))
-        plan.launch(result, source, places.linear)
     return delivered(result, out)
 
 

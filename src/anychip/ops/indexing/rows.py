@@ -11,6 +11,7 @@ import torch
 import triton
 import triton.language as tl
 
+from ..distinct import distinct
 from ..elementwise.arithmetic import mul
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
@@ -21,9 +22,13 @@ from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, reg
 from ..samples import tensor
 from .combine import along_checked
 
-TILES = Tiles(simt={"block": 1024, "rows": 1, "in_turn": 0}, simd={"block": 4096, "rows": 16, "in_turn": 1})
-"""`rows`: how many rows a program copies, at most. `in_turn`: rows are added one after the other by the
-one program that owns their destination, where an atomic addition costs more than that."""
+TILES = Tiles(
+    simt={"block": 1024, "rows": 1, "in_turn": 0, "elements": 512, "short": 16},
+    simd={"block": 4096, "rows": 16, "in_turn": 1, "elements": 1024, "short": 16},
+)
+"""Rows shorter than `short` are gathered many at a time, `elements` of them. `rows`: how many rows a program
+copies, at most. `in_turn`: rows are added one after the other by the one program that owns their
+destination, where an atomic addition costs more than that."""
 PLANS: Plans[Plan] = Plans()
 INDEX_DTYPES = (torch.int64, torch.int32)
 
@@ -55,6 +60,30 @@ def gather_rows_kernel(
         row += 1
         source += tl.where(row == rows, source_before, 0)
         row = tl.where(row == rows, 0, row)
+
+
+@triton.jit
+def gather_short_kernel(
+    out, source, index, rows, length, size, WRAP: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_A: tl.constexpr
+):
+    """out[b, p, :] = source[b, index[p], :] for rows of a few elements, BLOCK_P of them a program; if WRAP,
+    a negative index counts from the end."""
+    distinct(out, source)
+    distinct(out, index)
+    blocks = tl.cdiv(rows, BLOCK_P)
+    program = tl.program_id(0)
+    before = (program // blocks).to(tl.int64)
+    row = (program % blocks) * BLOCK_P + tl.arange(0, BLOCK_P)
+    lane = tl.arange(0, BLOCK_A)
+    inside = row < rows
+    position = tl.load(index + row, mask=inside, other=0).to(tl.int64)
+    if WRAP:
+        position = tl.where(position < 0, position + size, position)
+    known = (position >= 0) & (position < size)
+    tl.device_assert(known | (not inside), "index is out of bounds")
+    mask = (inside & known)[:, None] & (lane < length)[None, :]
+    value = tl.load(source + (before * size + position[:, None]) * length + lane[None, :], mask=mask)
+    tl.store(out + (before * rows + row[:, None]) * length + lane[None, :], value, mask=mask)
 
 
 @triton.jit
@@ -132,14 +161,27 @@ def take_rows(
     key = (signature(source, index), before, size, after, wrap)
     plan = PLANS.get(key)
     if plan is None:
-        block = min(power_of_two(after), TILES.on(source.device)["block"])
         rows = index.numel()
+        if after < TILES.on(source.device)["short"]:
+            plan = PLANS.remember(key, _short_plan(source, before, rows, size, after, wrap))
+            plan.launch(out, source, index)
+            return
+        block = min(power_of_two(after), TILES.on(source.device)["block"])
         pairs, blocks = before * rows, cdiv(after, block)
         each = min(TILES.on(source.device)["rows"], power_of_two(pairs * blocks // _wanted_programs() + 1))
         constants = {"WRAP": wrap, "ROWS": each, "BLOCK": block, "debug": True, "sanitize_overflow": False}
         sizes = (pairs, rows, after, size, after, size * after)
         plan = PLANS.remember(key, Plan(gather_rows_kernel, cdiv(pairs, each) * blocks, sizes, constants))
     plan.launch(out, source, index)
+
+
+def _short_plan(source: torch.Tensor, before: int, rows: int, size: int, after: int, wrap: bool) -> Plan:
+    block_a = power_of_two(after)
+    block_p = min(power_of_two(rows), TILES.on(source.device)["elements"] // block_a)
+    constants = {
+        "WRAP": wrap, "BLOCK_P": block_p, "BLOCK_A": block_a, "debug": True, "sanitize_overflow": False
+    }  # fmt: skip
+    return Plan(gather_short_kernel, before * cdiv(rows, block_p), (rows, after, size), constants)
 
 
 def _put(
@@ -302,6 +344,10 @@ def _tokens(dtype: torch.dtype) -> Sample:
     return Sample((tensor((30522, 384), dtype), tensor((32, 128), torch.int64, 0, 30522)))
 
 
+def _columns(dtype: torch.dtype) -> Sample:
+    return Sample((tensor((2048, 1024), dtype), 1, tensor((512,), torch.int64, 0, 1024)))
+
+
 register(
     Operator(
         name="embedding",
@@ -312,7 +358,7 @@ register(
                 "embedding_dense_backward", embedding_dense_backward, _embedding_gradients, takes_out=False
             ),
         ),
-        kernels=(gather_rows_kernel, add_rows_kernel, add_rows_in_turn_kernel),
+        kernels=(gather_rows_kernel, gather_short_kernel, add_rows_kernel, add_rows_in_turn_kernel),
         dtypes=FLOATING,
         tiles=TILES,
         benchmarks=(Benchmark("embedding", _tokens),),
@@ -323,7 +369,8 @@ register(
         name="index_select",
         domain="indexing",
         overloads=(Overload("index_select", index_select, _selections),),
-        kernels=(gather_rows_kernel,),
+        kernels=(gather_rows_kernel, gather_short_kernel),
+        benchmarks=(Benchmark("index_select", _columns),),
         dtypes=ALL,
         tiles=TILES,
     )
