@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anychip.evidence.comparison import ROUNDING, Bound, difference
+from anychip.evidence.comparison import ROUNDING, Bound, difference, picks_alike
 
 FLOATS = list(ROUNDING)
 POINTWISE = Bound(pointwise=True)
@@ -68,6 +68,14 @@ def test_structure_counts(ours: object, word: str) -> None:
     fault = difference(ours, torch.ones(2), None, POINTWISE)
     assert fault is not None
     assert word in fault
+
+
+def test_places_of_equal_elements_may_be_told_in_any_order() -> None:
+    source = torch.tensor([3.0, 1.0, 3.0, float("nan")])
+    expected = torch.tensor([1, 0, 2, 3])
+    assert picks_alike(torch.tensor([1, 2, 0, 3]), expected, source)
+    for wrong in ([0, 1, 2, 3], [1, 0, 0, 3], [1, 2, 0, 4]):
+        assert not picks_alike(torch.tensor(wrong), expected, source)
 
 
 def test_complex_parts_are_judged_one_by_one() -> None:

@@ -119,6 +119,21 @@ def selects(indices: torch.Tensor, values: torch.Tensor, source: torch.Tensor) -
     return False
 
 
+def picks_alike(indices: torch.Tensor, expected: torch.Tensor, source: torch.Tensor) -> bool:
+    """Whether `indices` pick the same elements in the same order out of `source` as `expected` does along
+    some dimension, none of them twice."""
+    if not (indices.shape == expected.shape == source.shape) or indices.dtype != expected.dtype:
+        return False
+    for dim in range(source.ndim):
+        if bool(((indices < 0) | (indices >= source.shape[dim])).any()):
+            continue
+        ours, theirs = torch.gather(source, dim, indices), torch.gather(source, dim, expected)
+        twice = (indices.sort(dim).values.diff(dim=dim) == 0).any()
+        if bool(((ours == theirs) | (ours.isnan() & theirs.isnan())).all()) and not bool(twice):
+            return True
+    return False
+
+
 def _tensor_difference(
     ours: torch.Tensor, native: torch.Tensor, reference: torch.Tensor | None, bound: Bound, scale: float
 ) -> str | None:

@@ -48,7 +48,7 @@ EXEMPTIONS: tuple[Exemption, ...] = (
         "poles at integers, where PyTorch gives what its rounding leaves", dtypes=("integral",),
     ),
     Exemption(
-        r"topk|sort|kthvalue|median|nanmedian|mode", "ties",
+        r"topk|sort|argsort|kthvalue|median|nanmedian|mode", "ties",
         "PyTorch leaves open which of equal elements is named",
         kinds=(
             "sample", "layout", "in-place", "out", "reference", "expanded", "transposed", "0-d", "special",
@@ -76,9 +76,6 @@ EXEMPTIONS: tuple[Exemption, ...] = (
     ),
     Exemption(
         r"resize_|resize_as_", "skipped", "what resizing adds is not initialised", kinds=("empty", "0-d"),
-    ),
-    Exemption(
-        r"argsort", "skipped", "PyTorch leaves the order of equal elements open", kinds=("special",),
     ),
     Exemption(r"_chunk_cat", "skipped", "PyTorch itself ends the process", kinds=("0-d",)),
     Exemption(

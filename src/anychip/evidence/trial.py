@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map
 from ..ops.registry import overloads
 from ..pytorch import statistics
 from ..pytorch.errors import FallThroughError
-from .comparison import Bound, difference, largest, selects, tensors_in
+from .comparison import Bound, difference, largest, picks_alike, selects, tensors_in
 from .outcome import Failure, Proof, Tally
 
 SEED = 20
@@ -119,6 +119,8 @@ def _fault(trial: Trial, observed: Observation) -> str | None:
     if fault is None or trial.source is None:
         return fault
     ours, theirs = tensors_in(observed.results), tensors_in(trial.native)
+    if len(ours) == len(theirs) == 1:
+        return None if picks_alike(ours[0], theirs[0], trial.source) else fault
     values = difference(ours[0], theirs[0], None, bound, trial.scale)
     chosen = len(ours) == len(theirs) == 2 and ours[1].shape == theirs[1].shape
     return None if values is None and chosen and selects(ours[1], ours[0], trial.source) else fault
