@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -156,7 +157,9 @@ def _end(worker: _Worker) -> None:
 
 
 def _serve(connection: Connection, limit: int | None, budget: float | None) -> None:
-    """A worker: takes tasks until its parent closes the pipe."""
+    """A worker: takes tasks until its parent closes the pipe. An interruption is for the parent, which ends
+    its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     while True:
         try:
