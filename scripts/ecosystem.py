@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120, help="how long a case may take")
     parser.add_argument("--records", type=Path, help="where to keep the raw records of the run")
     parser.add_argument("--resume", action="store_true", help="run what --records has no record of")
+    parser.add_argument("--no-run", action="store_true", help="write what --records holds, and run nothing")
     parser.add_argument("--source", default="", help="what the tree is, for the record")
     arguments = parser.parse_args()
     if arguments.suite != "page":
@@ -157,16 +158,18 @@ def main() -> None:
         check(suite, arguments.tree)
         with tempfile.TemporaryDirectory(prefix="ecosystem-") as folder:
             records = (arguments.records or Path(folder) / "records.jsonl").resolve()
-            if not arguments.resume:
+            if not (arguments.resume or arguments.no_run):
                 records.unlink(missing_ok=True)
-            run(suite, arguments, records)
+            if not arguments.no_run:
+                run(suite, arguments, records)
             kept = evidence(arguments.suite, arguments, *read(records))
         EVIDENCE.mkdir(parents=True, exist_ok=True)
         path = EVIDENCE / f"{arguments.suite}.json"
         path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
         sys.stderr.write(f"wrote {path}\n")
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(EVIDENCE.glob("*.json"))]
-    PAGE.write_text(page(found), encoding="utf-8")
+    kept = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in EVIDENCE.glob("*.json")}
+    suites = [kept[name] for name in SUITES if name in kept]
+    PAGE.write_text(page(suites, kept.get("models")), encoding="utf-8")
     sys.stderr.write(f"wrote {PAGE}\n")
 
 

@@ -60,6 +60,17 @@ def elements(case: str) -> int:
     return math.prod(sides) * (int(packed[1].split(",")[-1]) if packed else 1)
 
 
+def prepare() -> None:
+    """Before a suite's own files are imported, which take names from the modules that are changed here."""
+    if os.environ.get("ECOSYSTEM_RENAMED"):
+        supply_missing_names()
+    if module := os.environ.get("ECOSYSTEM_DEVICE"):
+        name_the_cpu(module)
+
+
+prepare()
+
+
 class CaseTimeout(BaseException):
     """A case took longer than it may. Not an Exception, so that no suite's own handler takes it."""
 
@@ -86,13 +97,6 @@ def names_cuda(item: pytest.Item) -> bool:
     except (AttributeError, OSError, TypeError):
         return False
     return CUDA.search(SKIP_CALLS.sub("", source)) is not None
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    if os.environ.get("ECOSYSTEM_RENAMED"):
-        supply_missing_names()
-    if module := os.environ.get("ECOSYSTEM_DEVICE"):
-        name_the_cpu(module)
 
 
 @pytest.hookimpl(trylast=True)
