@@ -136,13 +136,21 @@ def verdict(suite: Suite, record: Record) -> tuple[str, str]:
     if outcome in ("passed", "xpassed"):
         return outcome, ""
     message = record["reason"]
-    if outcome != "failed":
+    if outcome == "skipped":
         return outcome, " ".join(message.removeprefix("Skipped: ").split())[:110] or "no reason given"
+    if outcome != "failed":
+        return outcome, summary(message)
     for rule in suite.left_out:
         if rule.matches(record):
             return "left out", rule.reason
     for rule in suite.known:
         if rule.matches(record):
             return outcome, rule.reason
+    return outcome, summary(message)
+
+
+def summary(message: str) -> str:
+    """The first line of an error, without the folders of the machine that it came from."""
     lines = [line[1:].strip() for line in message.splitlines() if line.startswith("E ")]
-    return outcome, " ".join((lines[0] if lines else message).split())[:140]
+    text = " ".join((lines or message.strip().splitlines() or ["no reason given"])[0].split())
+    return re.sub(r"/(?:[\w.+-]+/)+", "", text)[:140]
