@@ -15,7 +15,7 @@ from ..memory.copy import COPY, fill_
 from ..registry import FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor
 
-TILES = Tiles(simt={"block": 256}, simd={"block": 256})
+TILES = Tiles(simt={"block": 256}, simd={"block": 1024})
 NONE, MEAN, TOTAL = 0, 1, 2
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -24,10 +24,11 @@ NONE, MEAN, TOTAL = 0, 1, 2
 @triton.jit
 def nll_kernel(
     losses, weights, source, target, weight, rows, classes, ignored, SUMMED: tl.constexpr,
-    COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
+    MEAN: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """losses[r] = -w source[r, target[r]] with w = weight[target[r]], 0 if ignored. SUMMED: losses and
-    weights get the sums over the rows of each program instead, and weights those of w."""
+    weights get the sums over the rows of each program instead, and weights those of w. MEAN: the first is
+    divided by the second, where one program has all rows."""
     program = tl.program_id(0)
     row = program.to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = row < rows
@@ -42,8 +43,12 @@ def nll_kernel(
         factor = tl.load(weight + label, mask=mask, other=0.0).to(COMPUTE)
     loss = tl.where(mask, -factor * value, 0.0)
     if SUMMED:
-        tl.store(losses + program, tl.sum(loss, 0))
-        tl.store(weights + program, tl.sum(factor, 0))
+        summed = tl.sum(loss, 0)
+        whole = tl.sum(factor, 0)
+        if MEAN:
+            summed = summed / whole
+        tl.store(losses + program, summed.to(losses.dtype.element_ty))
+        tl.store(weights + program, whole.to(weights.dtype.element_ty))
     else:
         tl.store(losses + row, loss.to(losses.dtype.element_ty), mask=inside)
 
@@ -108,15 +113,21 @@ def nll_loss_forward(
     block = TILES.on(self.device)["block"]
     programs = cdiv(rows, block)
     factor = None if weight is None else weight.contiguous()
-    summed = reduction != NONE
-    if summed:
+    summed, alone = reduction != NONE, programs == 1
+    if summed and alone:
+        losses, weights = torch.empty((), **like), torch.empty((), **like)
+    elif summed:
         losses, weights = torch.empty((2, max(1, programs)), dtype=compute, device=self.device).unbind()
     else:
         losses, weights = torch.empty(target.shape, **like), None
     launch(
         nll_kernel, programs, losses, weights, source, labels, factor, rows, classes, ignore_index,
-        SUMMED=summed, COMPUTE=TRITON_DTYPES[compute], BLOCK=block, debug=True, sanitize_overflow=False,
+        SUMMED=summed, MEAN=alone and reduction == MEAN, COMPUTE=TRITON_DTYPES[compute], BLOCK=block,
+        debug=True, sanitize_overflow=False,
     )  # fmt: skip
+    if summed and alone:
+        assert weights is not None
+        return losses, weights
     total = torch.empty((), **like)
     if not summed:
         return losses, fill_(total, 0)
