@@ -66,7 +66,7 @@ def edge_kernel(out, values, edges, n, bins, COMPUTE: tl.constexpr, BLOCK: tl.co
     high = tl.load(edges + bins).to(COMPUTE)
     inside = (value >= low) & (value <= high)
     share = (tl.where(inside, value, low) - low) / (high - low)
-    place = tl.minimum((share * bins.to(COMPUTE)).to(tl.int32), bins - 1)
+    place = tl.minimum((share * bins).to(tl.int32), bins - 1)
     place -= ((value < tl.load(edges + place)) & (place > 0)).to(tl.int32)
     place += ((value >= tl.load(edges + place + 1)) & (place < bins - 1)).to(tl.int32)
     tl.store(out + i, tl.where(inside, place, -1).to(tl.int64), mask=mask)
