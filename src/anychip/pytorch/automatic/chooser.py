@@ -20,7 +20,7 @@ from ...ops.schemas import overload_of
 from ..observation import draws_random_numbers
 from .judge import Judge, times
 from .signature import class_of, dtype_name, exact, tensors_of
-from .trial import NATIVE, OURS, Trial
+from .trial import DISPATCH, NATIVE, OURS, Trial, gain
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ Function = Callable[..., Any]
 KEPT = 4096
 """Exact signatures that one overload remembers; beyond, it forgets them all and begins anew."""
 PATIENCE = 128
-"""Calls in a row that went to PyTorch after which an overload that never ran ours is given back."""
+"""Calls of an overload after which it is asked whether it saved more than it cost to look at each."""
 AGAIN = 200
 """Calls after which a choice that was measured on a crowded machine is measured once more."""
 WATCHFUL = frozenset(
@@ -50,11 +50,15 @@ class Choice:
     calls: int = 0
     again: int = -1
     """The number of calls after which a verdict found on a crowded machine is looked into once more."""
+    gain: float = 0.0
+    """Seconds that a call of ours saves."""
+    counted: int = 0
+    """The calls that were taken into account."""
 
 
 class Chooser:
     """State of one functional overload on one device. `limit`: tensors smaller than this go to PyTorch
-    without a look; `left`: such calls in a row until the overload is given back. `trials` makes a trial."""
+    without a look; `left`: calls until `account` is asked for. `trials` makes a trial."""
 
     __slots__ = (
         "classes", "clock", "crowded", "judge", "left", "limit", "name", "operator", "reason", "rest",
@@ -90,10 +94,19 @@ class Chooser:
             self.reason = "draws random numbers: a trial would mix two streams"
         return self.reason
 
-    def idle(self) -> None:
-        """Many calls in a row went to PyTorch: give the overload back, if ours is no choice of it."""
-        self.left = PATIENCE
-        if self.name not in WATCHFUL and not any(choice.verdict == OURS for choice in self.classes.values()):
+    def account(self) -> None:
+        """Give the overload back if ours saved less, over the last calls, than it costs that each goes
+        through Python; not while a trial is under way."""
+        calls, self.left = PATIENCE, PATIENCE
+        saved = 0.0
+        trying = False
+        for choice in self.classes.values():
+            since, choice.counted = choice.calls - choice.counted, choice.calls
+            trying = trying or (since > 0 and not choice.verdict)
+            if choice.verdict == OURS:
+                calls -= since
+                saved += since * choice.gain
+        if not trying and saved < calls * DISPATCH and self.name not in WATCHFUL:
             self.rest(self)
 
     def settle(self, key: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Choice:
@@ -119,20 +132,22 @@ class Chooser:
         tensors = tensors_of(arguments)
         largest = max(tensors, key=torch.Tensor.numel, default=None)
         elements = 0 if largest is None else largest.numel()
-        verdict, reason = judge.known(self.name, self.operator, signature)
+        entry = judge.known(self.name, self.operator, signature)
+        if entry is not None:
+            reason = f"tuning database: {times(entry.seconds)}"
+            return Choice(signature, elements, str(entry.values["choice"]), reason, gain=gain(entry.seconds))
         draws = draws_random_numbers(overload_of(self.name), arguments, keywords)
-        if not verdict and draws and not judge.tries_random:
-            verdict, reason = NATIVE, "draws random numbers: a trial would mix two streams"
-        if not verdict and largest is not None:
-            reason = judge.presumed(self.name, dtype_name(largest.dtype), elements)
-            verdict = NATIVE if reason else ""
-        return Choice(signature, elements, verdict, reason, self.trials())
+        if draws and not judge.tries_random:
+            return Choice(signature, elements, NATIVE, "draws random numbers: a trial would mix two streams")
+        dtype = "" if largest is None else dtype_name(largest.dtype)
+        reason = judge.presumed(self.name, dtype, elements)
+        return Choice(signature, elements, NATIVE if reason else "", reason, self.trials())
 
     def decide(self, choice: Choice) -> None:
         """A trial has ended: take its verdict and keep it."""
         assert self.judge is not None
         seconds = choice.trial.seconds()
-        choice.verdict = choice.trial.verdict
+        choice.verdict, choice.gain = choice.trial.verdict, gain(seconds)
         choice.reason = f"measured: {times(seconds)}"
         if choice.trial.disturbed:
             choice.reason += ", on a crowded machine"
@@ -192,26 +207,26 @@ def choosing(
     def chosen(*arguments: Any, **keywords: Any) -> Any:
         key = exact(arguments, keywords, out)
         try:
-            choice = table.get(key) or chooser.settle(key, arguments, keywords)
+            choice = table.get(key)
         except TypeError:  # an argument that cannot be looked up
             return native(*arguments, **keywords)
+        if choice is None:
+            choice = chooser.settle(key, arguments, keywords)
         choice.calls += 1
         if choice.calls == choice.again:
             choice.trial, choice.verdict = Trial(), ""
+        chooser.left -= 1
+        if chooser.left <= 0:
+            chooser.account()
         verdict = choice.verdict
         if verdict == OURS:
-            chooser.left = PATIENCE
             return ours(*arguments, **keywords)
         if verdict == NATIVE:
-            chooser.left -= 1
-            if chooser.left <= 0:
-                chooser.idle()
             return native(*arguments, **keywords)
         return tried(choice, arguments, keywords)
 
     def tried(choice: Choice, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         trial, clock = choice.trial, chooser.clock
-        chooser.left = PATIENCE
         candidate = trial.turn()
         function = ours if candidate == OURS else native
         start = clock()
@@ -234,7 +249,7 @@ def _for_small(
             if arguments[0].numel() < chooser.limit:
                 chooser.left -= 1
                 if chooser.left <= 0:
-                    chooser.idle()
+                    chooser.account()
                 return native(*arguments, **keywords)
             return chosen(*arguments, **keywords)
 
@@ -248,7 +263,7 @@ def _for_small(
                     return chosen(*arguments, **keywords)
             chooser.left -= 1
             if chooser.left <= 0:
-                chooser.idle()
+                chooser.account()
             return native(*arguments, **keywords)
 
         return few
@@ -267,7 +282,7 @@ def _for_small(
             return chosen(*arguments, **keywords)
         chooser.left -= 1
         if chooser.left <= 0:
-            chooser.idle()
+            chooser.account()
         return native(*arguments, **keywords)
 
     return several

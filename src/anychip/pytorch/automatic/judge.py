@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime
 import functools
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,13 +46,11 @@ class Judge:
                 smallest[entry.subject] = min(smallest[entry.subject], elements)
         self._smallest = dict(smallest)
 
-    def known(self, overload: str, operator: Operator, signature: str) -> tuple[str, str]:
-        """The choice that the database holds, and what was measured; ("", "") where it holds none."""
-        entry = self.database.find(CHOICE, overload, signature, sources.digest(operator.domain))
-        choice = entry.values.get("choice") if entry else None
-        if entry is None or choice not in (NATIVE, OURS):
-            return "", ""
-        return str(choice), f"tuning database: {times(entry.seconds)}"
+    def known(self, overload: str, operator: Operator, signature: str) -> Entry | None:
+        """What the database holds of a class of calls; None where that is no choice."""
+        source = sources.digest(operator.domain)
+        entry = self.database.find(CHOICE, overload, signature, source)
+        return entry if entry and entry.values.get("choice") in (NATIVE, OURS) else None
 
     def presumed(self, overload: str, dtype: str, elements: int) -> str:
         """Why ours is not worth a try, by the shipped defaults; "" if it is."""
@@ -103,9 +102,9 @@ class Judge:
         )
 
 
-def times(seconds: dict[str, float] | object) -> str:
+def times(seconds: Mapping[str, float]) -> str:
     """Two times as text, in microseconds."""
-    if not isinstance(seconds, dict) or NATIVE not in seconds or OURS not in seconds:
+    if NATIVE not in seconds or OURS not in seconds:
         return "measured"
     return f"{seconds[OURS] * 1e6:.1f} us ours, {seconds[NATIVE] * 1e6:.1f} us PyTorch's"
 

@@ -8,6 +8,7 @@ or twice never waits for a kernel of ours to be compiled.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain, cycle, islice
 
@@ -84,10 +85,17 @@ class Trial:
         return verdict(self.seconds(), clear=CLEAR if fewest < self.all_samples else 1.0)
 
 
-def verdict(seconds: dict[str, float], clear: float = 1.0) -> str:
+def verdict(seconds: Mapping[str, float], clear: float = 1.0) -> str:
     """The faster candidate by two times, PyTorch's own where they are about equal; empty where the
     difference is below the factor `clear`."""
     ours, native = seconds[OURS] + DISPATCH, seconds[NATIVE]
     if max(ours, native) < clear * min(ours, native):
         return ""
     return OURS if ours < MARGIN * native else NATIVE
+
+
+def gain(seconds: Mapping[str, float]) -> float:
+    """Seconds that a call saves which goes to ours instead of PyTorch's own; 0 where that is not known."""
+    if NATIVE not in seconds or OURS not in seconds:
+        return 0.0
+    return seconds[NATIVE] - seconds[OURS] - DISPATCH
