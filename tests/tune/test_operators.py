@@ -60,6 +60,13 @@ def test_rows_become_entries_that_auto_uses(judge: Judge, monkeypatch: pytest.Mo
     assert launches["flat_kernel[exp]"] == before + 1
 
 
+def test_each_size_is_measured_by_itself(judge: Judge) -> None:
+    wanted = operators.tasks(["exp"], ["small", "tiny"])
+    found = list(operators.measure(wanted, judge, Budget(60.0), Clock(), never))
+    assert [row.elements for row in found] == [1 << 16, 2048]
+    assert len(judge.database.entries()) == 2
+
+
 def test_what_is_measured_on_a_crowded_machine_is_not_kept(judge: Judge) -> None:
     (row,) = rows(judge, ["exp"], crowded=True)
     assert row.choice == "ours"

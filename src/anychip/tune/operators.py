@@ -136,6 +136,7 @@ def _measured(task: Task, judge: Judge, clock: Callable[[], float], crowded: Cal
         for one in made.choosers:
             one.limit, one.crowded = 0, crowded
             one.trials = functools.partial(Trial, *SAMPLES)
+            one.forget()
         choice = _driven(chooser, overload_of(task.overload.name), sample)
     except Exception as error:  # PyTorch's own kernel refuses the dtype, or ours fails: a row, not the end
         return row(reason=_line(error))
@@ -143,6 +144,7 @@ def _measured(task: Task, judge: Judge, clock: Callable[[], float], crowded: Cal
         made.remove()
         for one in made.choosers:
             one.trials = Trial
+            one.forget()
     if choice is None:
         return row(reason="PyTorch does not reach the overload for these arguments")
     seconds = choice.trial.seconds()

@@ -84,8 +84,7 @@ class Chooser:
         """Take what `judge` knows, and forget all choices unless it is the one of before. Returns why the
         overload is left to PyTorch altogether, "" if it is not."""
         if judge is not self.judge:
-            self.table.clear()
-            self.classes.clear()
+            self.forget()
         self.judge, self.clock = judge, clock
         self.left = PATIENCE
         self.limit = judge.limit(self.name)
@@ -93,6 +92,11 @@ class Chooser:
         if always_random(self.name) and not (judge.tries_random or judge.has_ours(self.name)):
             self.reason = "draws random numbers: a trial would mix two streams"
         return self.reason
+
+    def forget(self) -> None:
+        """Forget all choices; those in the database stay."""
+        self.table.clear()
+        self.classes.clear()
 
     def account(self) -> None:
         """Give the overload back if ours saved less, over the last calls, than it costs that each goes
