@@ -11,14 +11,21 @@ import torch
 from anychip.evidence import fused
 from anychip.llm.registry import Fused, operators
 
-CASES = [
-    pytest.param(operator, dtype, id=f"{operator.name}-{str(dtype)[6:]}")
-    for operator in operators().values()
-    for dtype in operator.dtypes
+
+def named(operator: Fused, dtype: torch.dtype) -> object:
+    return pytest.param(operator, dtype, id=f"{operator.name}-{str(dtype)[6:]}")
+
+
+CASES = [named(operator, dtype) for operator in operators().values() for dtype in operator.dtypes]
+FEW = [
+    named(operator, dtype)
+    for place, operator in enumerate(operators().values())
+    for dtype in dict.fromkeys((operator.dtypes[0], operator.dtypes[(-1 - place % 2) % len(operator.dtypes)]))
 ]
+"""The first dtype, and the last or the last but one in turns: kernels differ in loads and stores alone."""
 
 
-@pytest.mark.parametrize(("operator", "dtype"), CASES)
+@pytest.mark.parametrize(("operator", "dtype"), FEW)
 def test_agrees_with_float64(operator: Fused, dtype: torch.dtype) -> None:
     finding = fused.prove(operator, dtype, fused.sparing(operator, dtype))
     assert finding.passed, finding.failures

@@ -22,8 +22,8 @@ Arguments = Callable[[], tuple[Any, ...]]
 @dataclass(frozen=True)
 class Subject:
     """One row. `pytorch` None is the record's own reference. `backward`: forward and gradients of the
-    floating arguments with those of the result given as ones. `in_place`: ours changes its arguments, and gets copies
-    of its own."""
+    floating arguments with those of the result given as ones. `in_place`: ours changes its
+    arguments, and gets copies of its own."""
 
     name: str
     arguments: Arguments

@@ -49,8 +49,9 @@ def listed(sought: str, family: str, page: Path | None, as_json: bool) -> None:
     output.print(fused_page.sentence(shown), highlight=False)
 
 
-def prove(names: Sequence[str], write_record: bool, as_json: bool) -> None:
-    """What `anychip test --llm` does: every sample in every dtype. Exit status 1 if one failed."""
+def prove(names: Sequence[str], all_samples: bool, write_record: bool, as_json: bool) -> None:
+    """What `anychip test --llm` does: every dtype, with every sample in the first one and one
+    of them in the others, or with `all_samples`. Exit status 1 if one failed."""
     from ..evidence import fused, fused_record
     from ..llm.registry import operators
 
@@ -65,7 +66,8 @@ def prove(names: Sequence[str], write_record: bool, as_json: bool) -> None:
     with progress(quiet=as_json) as display:
         bar = display.add_task("fused operators", total=len(tasks))
         for operator, dtype in tasks:
-            findings.append(fused.prove(operator, dtype))
+            samples = None if all_samples else fused.sparing(operator, dtype)
+            findings.append(fused.prove(operator, dtype, samples))
             display.update(bar, advance=1, description=f"{operator.name} {str(dtype).removeprefix('torch.')}")
     if write_record:
         messages.print(f"wrote {fused_record.write(fused_record.compose(findings))}")

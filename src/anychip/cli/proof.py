@@ -73,7 +73,7 @@ def prove(
             raise
         raise MissingExtra("test", "PyTorch", "pip install 'anychip[test]'") from None
     if llm:
-        fused.prove(operators or [], record, as_json)
+        fused.prove(operators or [], all_samples, record, as_json)
         return
     limit = None if all_samples else samples
     wanted = campaign.tasks(_subjects(operators or [], everything), _dtypes(dtype or []))

@@ -110,7 +110,7 @@ def page(records: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         INTRODUCTION,
         f"{sentence(listed)} This page is written by `{COMMAND}` from the registry and the records in "
-        f"`evidence/fused/`, which `{fused_record.COMMAND}` writes: every sample of an operator against a "
+        f"`evidence/fused/`, which `{fused_record.COMMAND}` writes: samples of an operator against a "
         "plain PyTorch composition in float64, with gradients where there are any, and with our kernels "
         "launched.",
         "",

@@ -1,5 +1,5 @@
 """Attention of one new token a sequence to keys and values in pages (Kwon et al., 2023), plain or of 8-bit
-integers with scales, and to the compressed latents of multi-head latent attention (DeepSeek-V2, 2024). The
+integers with scales. The
 keys of a sequence are divided among programs, and a second kernel joins the parts (Dao et al.,
 "Flash-Decoding", 2023). Flows in: queries, caches, tables of pages, lengths. Flows out: weighted values."""
 
@@ -99,50 +99,6 @@ def paged_attention_kernel(
 
 
 @triton.jit
-def latent_attention_kernel(
-    partial, sums, query, query_rope, cache, tables, lengths, rows, heads, latent, rope, page_size,
-    most_pages, keys_of_part, scale,
-    BLOCK_H: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_R: tl.constexpr,
-):  # fmt: skip
-    """A tile of heads of one sequence over one part of its tokens. A row of the cache is a latent, which is
-    key and value of all heads, and the rotated part of the key."""
-    sequence = tl.program_id(0).to(tl.int64)
-    part = tl.program_id(2)
-    lane_h = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
-    lane_d = tl.arange(0, BLOCK_D)
-    lane_r = tl.arange(0, BLOCK_R)
-    in_h, in_d, in_r = lane_h < heads, lane_d < latent, lane_r < rope
-    row = sequence * heads + lane_h
-    q = tl.load(
-        query + row[:, None] * latent + lane_d[None, :], mask=in_h[:, None] & in_d[None, :], other=0.0
-    )
-    turned = tl.load(
-        query_rope + row[:, None] * rope + lane_r[None, :], mask=in_h[:, None] & in_r[None, :], other=0.0
-    )
-    length = tl.load(lengths + sequence).to(tl.int32)
-    largest = tl.full((BLOCK_H,), float("-inf"), tl.float32)
-    total = tl.zeros((BLOCK_H,), tl.float32)
-    result = tl.zeros((BLOCK_H, BLOCK_D), tl.float32)
-    for start in range(part * keys_of_part, tl.minimum(length, (part + 1) * keys_of_part), BLOCK_N):
-        column = start + tl.arange(0, BLOCK_N)
-        in_n = column < length
-        page = tl.load(tables + sequence * most_pages + column // page_size, mask=in_n, other=0).to(tl.int64)
-        at = ((page * page_size + column % page_size) * (latent + rope))[:, None]
-        c = tl.load(cache + at + lane_d[None, :], mask=in_n[:, None] & in_d[None, :], other=0.0).to(q.dtype)
-        r = tl.load(
-            cache + at + latent + lane_r[None, :], mask=in_n[:, None] & in_r[None, :], other=0.0
-        ).to(q.dtype)  # fmt: skip
-        score = tl.dot(q, tl.trans(c), input_precision="ieee")
-        score = tl.dot(turned, tl.trans(r), score, input_precision="ieee") * scale
-        score = tl.where(in_n[None, :], score, float("-inf"))
-        probability, decay, largest, total = weigh(score, largest, total)
-        result = tl.dot(probability.to(q.dtype), c, result * decay[:, None], input_precision="ieee")
-    keep_part(
-        partial, sums, row, in_h, lane_d, latent, result, largest, total, rows, part, BLOCK_D,
-    )  # fmt: skip
-
-
-@triton.jit
 def join_parts_kernel(out, partial, sums, rows, parts, width, PARTS: tl.constexpr, BLOCK: tl.constexpr):
     """One head of one sequence: its parts, weighted by their shares of the whole sum."""
     row = tl.program_id(0).to(tl.int64)
@@ -164,12 +120,12 @@ def join_parts_kernel(out, partial, sums, rows, parts, width, PARTS: tl.constexp
 # ---- functions ------------------------------------------------------------------------------------
 
 
-def _keys(query: torch.Tensor, width: int) -> int:
+def keys_at_a_time(query: torch.Tensor, width: int) -> int:
     tiles = TILES.on(query.device)
     return max(16, min(tiles["keys"], tiles["bytes"] // (width * query.element_size())))
 
 
-def _parts(most_keys: int, device: torch.device) -> tuple[int, int]:
+def parts_of(most_keys: int, device: torch.device) -> tuple[int, int]:
     """How many parts, and how many keys each has: from the tables' capacity, not from lengths, which only
     the device knows."""
     tiles = TILES.on(device)
@@ -177,7 +133,7 @@ def _parts(most_keys: int, device: torch.device) -> tuple[int, int]:
     return parts, cdiv(cdiv(most_keys, parts), tiles["keys"]) * tiles["keys"]
 
 
-def _join(query: torch.Tensor, width: int, partial: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
+def joined(query: torch.Tensor, width: int, partial: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
     sequences, heads = query.shape[:2]
     out = torch.empty((sequences, heads, width), dtype=query.dtype, device=query.device)
     block = min(power_of_two(width), 128)
@@ -188,7 +144,7 @@ def _join(query: torch.Tensor, width: int, partial: torch.Tensor, sums: torch.Te
     return out
 
 
-def _check_tables(name: str, sequences: int, tables: torch.Tensor, lengths: torch.Tensor) -> None:
+def check_tables(name: str, sequences: int, tables: torch.Tensor, lengths: torch.Tensor) -> None:
     if tables.ndim != 2 or tables.shape[0] != sequences or lengths.shape != (sequences,):
         raise ArgumentError(
             f"{name}: {sequences} sequences need tables [sequences, pages] and lengths [sequences], got "
@@ -234,10 +190,10 @@ def paged_attention(
                 f"{name}: scales of shape {tuple(scales.shape)} must be contiguous and of shape "
                 f"{tuple(cache.shape[:-1])}"
             )
-    _check_tables(name, sequences, tables, lengths)
+    check_tables(name, sequences, tables, lengths)
     value_width = value_cache.shape[-1]
     block_d, block_v = max(16, power_of_two(width)), max(16, power_of_two(value_width))
-    parts, keys_of_part = _parts(tables.shape[1] * page_size, query.device)
+    parts, keys_of_part = parts_of(tables.shape[1] * page_size, query.device)
     partial = torch.empty((parts, sequences, heads, value_width), dtype=torch.float32, device=query.device)
     sums = torch.empty((parts, sequences, heads), dtype=torch.float32, device=query.device)
     launch(
@@ -246,57 +202,16 @@ def paged_attention(
         sequences * heads, heads, width, value_width, page_size, tables.shape[1], keys_of_part,
         1 << 29 if window < 0 else window, 1.0 / math.sqrt(width) if scale is None else scale, soft_cap,
         SHARING=heads // shared, CAPPED=soft_cap > 0.0, BIASED=slopes is not None,
-        BLOCK_H=max(16, power_of_two(heads // shared)), BLOCK_N=_keys(query, max(block_d, block_v)),
+        BLOCK_H=max(16, power_of_two(heads // shared)), BLOCK_N=keys_at_a_time(query, max(block_d, block_v)),
         BLOCK_D=block_d, BLOCK_V=block_v,
     )  # fmt: skip
-    return _join(query, value_width, partial, sums)
-
-
-def latent_attention(
-    query: torch.Tensor, query_rope: torch.Tensor, cache: torch.Tensor, tables: torch.Tensor,
-    lengths: torch.Tensor, scale: float,
-) -> torch.Tensor:  # fmt: skip
-    """Multi-head latent attention of each sequence's newest token, with the projections absorbed.
-
-    query [sequences, heads, latent] (already times the up-projection of keys), query_rope [sequences, heads,
-    rope], cache [pages, page size, latent + rope] contiguous, tables and lengths as in `paged_attention`.
-    The score of token t is scale (query . latent_t + query_rope . rope_t), its value latent_t; gives
-    [sequences, heads, latent]. Raises ArgumentError.
-    """
-    name = "latent_attention"
-    if query.ndim != 3 or query_rope.shape[:-1] != query.shape[:-1] or cache.ndim != 3:
-        raise ArgumentError(
-            f"{name}: expected queries [sequences, heads, latent] and [sequences, heads, rope] and a cache "
-            f"[pages, page size, latent + rope], got {tuple(query.shape)}, {tuple(query_rope.shape)}, "
-            f"{tuple(cache.shape)}"
-        )
-    sequences, heads, latent = query.shape
-    rope = query_rope.shape[-1]
-    if cache.shape[-1] != latent + rope or not cache.is_contiguous():
-        raise ArgumentError(
-            f"{name}: the cache's rows have {cache.shape[-1]} elements (strides {cache.stride()}); "
-            f"{latent + rope} contiguous ones are needed"
-        )
-    _check_tables(name, sequences, tables, lengths)
-    tiles = TILES.on(query.device)
-    block_d = max(16, power_of_two(latent))
-    parts, keys_of_part = _parts(tables.shape[1] * cache.shape[1], query.device)
-    partial = torch.empty((parts, sequences, heads, latent), dtype=torch.float32, device=query.device)
-    sums = torch.empty((parts, sequences, heads), dtype=torch.float32, device=query.device)
-    launch(
-        latent_attention_kernel, (sequences, cdiv(heads, tiles["heads"]), parts), partial, sums,
-        query.contiguous(), query_rope.contiguous(), cache, tables.contiguous(), lengths.contiguous(),
-        sequences * heads, heads, latent, rope, cache.shape[1], tables.shape[1], keys_of_part, scale,
-        BLOCK_H=tiles["heads"], BLOCK_N=_keys(query, block_d), BLOCK_D=block_d,
-        BLOCK_R=max(16, power_of_two(rope)),
-    )  # fmt: skip
-    return _join(query, latent, partial, sums)
+    return joined(query, value_width, partial, sums)
 
 
 # ---- records --------------------------------------------------------------------------------------
 
 
-def _reference(
+def paged_reference(
     query: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor, tables: torch.Tensor,
     lengths: torch.Tensor, scale: float | None = None, window: int = -1, soft_cap: float = 0.0,
     slopes: torch.Tensor | None = None, key_scales: torch.Tensor | None = None,
@@ -323,24 +238,14 @@ def _reference(
     return torch.stack(out)
 
 
-def _latent_reference(
-    query: torch.Tensor, query_rope: torch.Tensor, cache: torch.Tensor, tables: torch.Tensor,
-    lengths: torch.Tensor, scale: float,
-) -> torch.Tensor:  # fmt: skip
-    latent = query.shape[-1]
-    key = cache[:, :, None]
-    joined = torch.cat([query, query_rope], -1)
-    return _reference(joined, key, key[..., :latent], tables, lengths, scale)
-
-
-def _pages(sequences: int, pages: int, most: int) -> torch.Tensor:
+def pages_of(sequences: int, pages: int, most: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(3)
     return torch.randperm(pages, generator=generator)[: sequences * most].view(sequences, most).int()
 
 
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
     caches = tensor((9, 4, 2, 8), dtype, seed=1), tensor((9, 4, 2, 5), dtype, seed=2)
-    tables, lengths = _pages(2, 9, 3), torch.tensor([5, 0])
+    tables, lengths = pages_of(2, 9, 3), torch.tensor([5, 0])
     yield Sample((tensor((2, 6, 8), dtype), *caches, tables, lengths))
     slopes = torch.tensor([0.5, 0.3, 0.2, 0.1, 0.01, 0.0])
     query = tensor((6, 2, 8), dtype).transpose(0, 1)
@@ -348,27 +253,13 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((query, *caches, tables, torch.tensor([12, 1]).int()), keywords)
     integers = tuple(tensor((90, 16, 1, 32), torch.int8, -127, 127, seed=k) for k in range(2))
     scales = tuple(tensor((90, 16, 1), torch.float32, 0.001, 0.01, seed=k) for k in range(2))
-    given = (tensor((1, 4, 32), dtype), *integers, _pages(1, 90, 80), torch.tensor([1271]))
+    given = (tensor((1, 4, 32), dtype), *integers, pages_of(1, 90, 80), torch.tensor([1271]))
     yield Sample(given, {"key_scales": scales[0], "value_scales": scales[1]})
 
 
-def _latent_samples(dtype: torch.dtype) -> Iterable[Sample]:
-    for sequences, heads, latent, rope, page, most in ((2, 3, 24, 8, 4, 3), (1, 20, 64, 16, 16, 80)):
-        query = tensor((sequences, heads, latent), dtype), tensor((sequences, heads, rope), dtype, seed=1)
-        cache = tensor((sequences * most + 1, page, latent + rope), dtype, -1, 1, seed=2)
-        lengths = torch.tensor([most * page - 3, 1])[:sequences]
-        yield Sample((*query, cache, _pages(sequences, len(cache), most), lengths, 0.1))
-
-
 register(
     Fused(
-        "paged_attention", "attention", paged_attention, _reference, _samples,
+        "paged_attention", "attention", paged_attention, paged_reference, _samples,
         (paged_attention_kernel, join_parts_kernel),
-    )
-)  # fmt: skip
-register(
-    Fused(
-        "latent_attention", "attention", latent_attention, _latent_reference, _latent_samples,
-        (latent_attention_kernel, join_parts_kernel),
     )
 )  # fmt: skip

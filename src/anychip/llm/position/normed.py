@@ -1,7 +1,6 @@
-"""RMS norm of heads, rotation and quantisation in one launch: of queries and keys with weights (Qwen3), of
-queries and latents without (DeepSeek-V4), of an index's queries into 8-bit floats, and the rotation back of
-attention's result. Flows in: heads, tables of cosines and sines, positions. Flows out: rotated heads, or
-8-bit floats with scales."""
+"""RMS norm of heads and rotation in one launch: of queries and keys with weights (Qwen3), and of queries and
+latents without (DeepSeek-V4), the latents into their cache. Flows in: heads, tables of cosines and sines,
+positions. Flows out: rotated heads, the cache."""
 
 from __future__ import annotations
 
@@ -21,43 +20,7 @@ from .rotary import rotated
 from .rotary import tables as drawn_tables
 
 TILES = Tiles(simt={"elements": 2048}, simd={"elements": 1024})
-LARGEST = 448.0
-"""Of float8_e4m3fn."""
-
 # ---- kernels --------------------------------------------------------------------------------------
-
-
-@triton.jit
-def partner_of(lane, start, half, INTERLEAVED: tl.constexpr):
-    """Of each lane: whether it turns, its pair, whether it is the pair's first, where the other one is."""
-    place = lane - start
-    turns = (place >= 0) & (place < 2 * half)
-    if INTERLEAVED:
-        pair = place // 2
-        is_first = place % 2 == 0
-        other = tl.where(is_first, lane + 1, lane - 1)
-    else:
-        is_first = place < half
-        pair = tl.where(is_first, place, place - half)
-        other = tl.where(is_first, lane + half, lane - half)
-    return turns, pair, is_first, tl.where(turns, other, lane)
-
-
-@triton.jit
-def turned_head(
-    x, at, cosines, sines, position, width, start, half, direction,
-    INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """One head, rotated from element `start` on, in float32."""
-    lane = tl.arange(0, BLOCK)
-    mask = lane < width
-    turns, pair, is_first, other = partner_of(lane, start, half, INTERLEAVED)
-    value = tl.load(x + at + lane, mask=mask, other=0.0).to(tl.float32)
-    partner = tl.load(x + at + other, mask=mask, other=0.0).to(tl.float32)
-    inside = mask & turns
-    cosine = tl.load(cosines + position * half + pair, mask=inside, other=1.0).to(tl.float32)
-    sine = tl.load(sines + position * half + pair, mask=inside, other=0.0).to(tl.float32) * direction
-    return value * cosine + tl.where(is_first, -partner, partner) * sine
 
 
 @triton.jit
@@ -117,8 +80,8 @@ def normed_heads(
 def norm_rotary_kernel(
     query_out, key_out, query, key, query_weight, key_weight, cosines, sines, positions, slots, capacity,
     query_heads, key_heads, width, start, half, rest, eps,
-    QUERY_NORM: tl.constexpr, KEY_NORM: tl.constexpr, INTERLEAVED: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_P: tl.constexpr,
-    BLOCK_REST: tl.constexpr,
+    QUERY_NORM: tl.constexpr, KEY_NORM: tl.constexpr, INTERLEAVED: tl.constexpr,
+    BLOCK_H: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_REST: tl.constexpr,
 ):  # fmt: skip
     """One token: its queries, normalised, and its keys, which go to their slot where there are slots."""
     token = tl.program_id(0).to(tl.int64)
@@ -140,38 +103,10 @@ def norm_rotary_kernel(
         )  # fmt: skip
 
 
-@triton.jit
-def rotary_fp8_kernel(
-    out, scales, x, cosines, sines, positions, heads, width, start, half, group, groups, direction,
-    LARGEST: tl.constexpr, INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
-    GROUPS: tl.constexpr,
-):  # fmt: skip
-    """One head of one token, rotated, as 8-bit floats with a scale for each group of its elements."""
-    row = tl.program_id(0).to(tl.int64)
-    lane = tl.arange(0, BLOCK)
-    position = tl.load(positions + row // heads).to(tl.int64)
-    value = turned_head(
-        x, row * width, cosines, sines, position, width, start, half, direction, INTERLEAVED, BLOCK
-    )
-    mine = lane // group
-    largest = tl.zeros((BLOCK,), tl.float32)
-    part = tl.arange(0, GROUPS)
-    factors = tl.zeros((GROUPS,), tl.float32)
-    for one in range(groups):
-        most = tl.max(tl.where((mine == one) & (lane < width), tl.abs(value), 0.0), 0)
-        most = tl.where(most == 0.0, 1.0, most)
-        largest = tl.where(mine == one, most, largest)
-        factors = tl.where(part == one, most / LARGEST, factors)
-    scaled = tl.div_rn(value * LARGEST, tl.where(lane < width, largest, 1.0))
-    scaled = tl.minimum(tl.maximum(scaled, -LARGEST), LARGEST)
-    tl.store(out + row * width + lane, scaled.to(out.dtype.element_ty), mask=lane < width)
-    tl.store(scales + row * groups + part, factors, mask=part < groups)
-
-
 # ---- functions ------------------------------------------------------------------------------------
 
 
-def _checked(
+def check_tables(
     name: str, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, start: int
 ) -> None:
     if (
@@ -204,7 +139,8 @@ def _launch(
         *(None if weight is None else weight.contiguous() for weight in weights),
         *(table.contiguous() for table in tables), positions.contiguous(),
         None if slots is None else slots.contiguous(), capacity, heads, key.shape[1], width, start, half,
-        0 if start else 2 * half, eps, QUERY_NORM=True, KEY_NORM=weights[1] is not None, INTERLEAVED=interleaved,
+        0 if start else 2 * half, eps, QUERY_NORM=True, KEY_NORM=weights[1] is not None,
+        INTERLEAVED=interleaved,
         BLOCK_H=max(1, min(power_of_two(heads), TILES.on(query.device)["elements"] // block)), BLOCK_P=block,
         BLOCK_REST=power_of_two(still) if still else 0,
     )  # fmt: skip
@@ -221,7 +157,7 @@ def norm_rotary(
     positions [tokens]; pairs as in `rotary_embedding`. Raises ArgumentError.
     """
     for x, weight in ((query, query_weight), (key, key_weight)):
-        _checked("norm_rotary", x, cos, sin, positions, 0)
+        check_tables("norm_rotary", x, cos, sin, positions, 0)
         if weight.shape != x.shape[2:]:
             raise ArgumentError(f"norm_rotary: a weight {tuple(weight.shape)} for heads {tuple(x.shape)}")
     query, key = query.contiguous(), key.contiguous()
@@ -243,7 +179,7 @@ def norm_rotary_cache_write(
     """
     width = query.shape[-1]
     start = width - 2 * cos.shape[-1]
-    _checked("norm_rotary_cache_write", query, cos, sin, positions, start)
+    check_tables("norm_rotary_cache_write", query, cos, sin, positions, start)
     fits = latent.shape == (query.shape[0], width) and slots.shape == positions.shape
     if not fits or cache.shape[2:] != (width,) or not cache.is_contiguous():
         raise ArgumentError(
@@ -257,32 +193,6 @@ def norm_rotary_cache_write(
     return out, cache
 
 
-def rotary_quantize_fp8(
-    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, group: int = 128,
-    start: int = 0, inverse: bool = False, interleaved: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Heads rotated from element `start` on (back with `inverse`) as float8_e4m3fn with scales of groups.
-
-    x [tokens, heads, width], tables [positions, pairs], positions [tokens]. Gives [tokens, heads, width] and
-    scales [tokens, heads, groups] float32, max / 448 of each `group` elements (1/448 for zeros).
-    Raises ArgumentError.
-    """
-    _checked("rotary_quantize_fp8", x, cos, sin, positions, start)
-    if group < 1:
-        raise ArgumentError(f"rotary_quantize_fp8: groups have at least one element, not {group}")
-    tokens, heads, width = x.shape
-    groups = -(-width // group)
-    out = torch.empty(x.shape, dtype=torch.float8_e4m3fn, device=x.device)
-    scales = torch.empty((tokens, heads, groups), dtype=torch.float32, device=x.device)
-    launch(
-        rotary_fp8_kernel, tokens * heads, out, scales, x.contiguous(), cos.contiguous(), sin.contiguous(),
-        positions.contiguous(), heads, width, start, cos.shape[1], group, groups, -1.0 if inverse else 1.0,
-        LARGEST=LARGEST, INTERLEAVED=interleaved, BLOCK=power_of_two(width),
-        GROUPS=power_of_two(groups),
-    )  # fmt: skip
-    return out, scales
-
-
 # ---- records --------------------------------------------------------------------------------------
 
 
@@ -290,7 +200,7 @@ def _normed(x: torch.Tensor, eps: float) -> torch.Tensor:
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
 
 
-def _turned_from(
+def rotated_from(
     x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, start: int, interleaved: bool
 ) -> torch.Tensor:
     return torch.cat([x[..., :start], rotated(x[..., start:], cos, sin, interleaved)], -1)
@@ -314,20 +224,9 @@ def _write_reference(
     start = query.shape[-1] - 2 * cos.shape[-1]
     cos, sin = cos[positions], sin[positions]
     kept = slots >= 0
-    rows = _turned_from(latent[:, None], cos, sin, start, interleaved)[:, 0]
+    rows = rotated_from(latent[:, None], cos, sin, start, interleaved)[:, 0]
     cache.flatten(0, 1)[slots[kept].long()] = rows[kept].to(cache.dtype)
-    return _turned_from(_normed(query, eps), cos, sin, start, interleaved), cache
-
-
-def _fp8_reference(
-    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, group: int = 128,
-    start: int = 0, inverse: bool = False, interleaved: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    x = _turned_from(x, cos[positions], sin[positions] * (-1 if inverse else 1), start, interleaved)
-    largest = torch.stack([part.abs().amax(-1) for part in x.split(group, -1)], -1)
-    largest = torch.where(largest == 0, 1.0, largest)
-    wide = largest.repeat_interleave(group, -1)[..., : x.shape[-1]]
-    return (x * LARGEST / wide).float().to(torch.float8_e4m3fn), largest / LARGEST
+    return rotated_from(_normed(query, eps), cos, sin, start, interleaved), cache
 
 
 POSITIONS = torch.tensor([0, 7, 3, 3, 9])
@@ -352,25 +251,10 @@ def _write_samples(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample(given, {"interleaved": interleaved})
 
 
-def _fp8_samples(dtype: torch.dtype) -> Iterable[Sample]:
-    """Angles of a quarter turn: products are exact, so that the nearest 8-bit float is one and the same."""
-    turn = torch.arange(10)[:, None] + torch.arange(4)
-    cos, sin = torch.tensor([1.0, 0.0, -1.0, 0.0])[turn % 4], torch.tensor([0.0, 1.0, 0.0, -1.0])[turn % 4]
-    yield Sample((tensor((5, 3, 8), dtype), cos, sin, POSITIONS, 8))
-    x = tensor((5, 2, 64), dtype)
-    yield Sample((x, cos, sin, POSITIONS, 16), {"start": 56, "inverse": True, "interleaved": True})
-
-
 register(Fused("norm_rotary", "position", norm_rotary, _reference, _samples, (norm_rotary_kernel,)))
 register(
     Fused(
         "norm_rotary_cache_write", "position", norm_rotary_cache_write, _write_reference, _write_samples,
         (norm_rotary_kernel,),
-    )
-)  # fmt: skip
-register(
-    Fused(
-        "rotary_quantize_fp8", "position", rotary_quantize_fp8, _fp8_reference, _fp8_samples,
-        (rotary_fp8_kernel,),
     )
 )  # fmt: skip
