@@ -67,7 +67,6 @@ def cells(speed: Speed) -> tuple[str, ...]:
         return (speed.overload, speed.size, speed.inputs, "", "", "", "", remark)
     slow = speed.timed and speed.ratio < SLOW
     reason = explanation(speed) or ("unexplained" if slow else "")
-    disturbed = f"busy: {speed.disturbed}" if speed.disturbed else ""
     return (
         speed.overload,
         speed.size,
@@ -76,7 +75,7 @@ def cells(speed: Speed) -> tuple[str, ...]:
         duration(speed.native),
         f"{speed.ratio:.2f}",
         f"{speed.low:.2f} to {speed.high:.2f}",
-        "; ".join(filter(None, (speed.wrong, reason, disturbed))),
+        "; ".join(filter(None, (speed.wrong, reason))),
     )
 
 
@@ -90,6 +89,12 @@ def page(speeds: Sequence[Speed], where: Circumstances, terms: Mapping[str, Any]
         f"{len({s.operator for s in speeds})} operators), {len(slow)} are under {SLOW}, "
         f"{len(open_rows)} of them unexplained; {len(faults)} gave another answer than PyTorch."
     ]
+    disturbed = sum(1 for s in speeds if s.disturbed)
+    if disturbed:
+        sentences.append(
+            f"While {disturbed} of the rows were measured, the machine did other work, too: their ratios "
+            "hold, since both sides are timed in turns, but their times are too long."
+        )
     lines = [
         "# Speed of the operators",
         "",
