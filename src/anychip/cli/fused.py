@@ -50,8 +50,8 @@ def listed(sought: str, family: str, page: Path | None, as_json: bool) -> None:
 
 
 def prove(names: Sequence[str], all_samples: bool, write_record: bool, as_json: bool) -> None:
-    """What `anychip test --llm` does: every dtype, with every sample in the first one and one
-    of them in the others, or with `all_samples`. Exit status 1 if one failed."""
+    """What `anychip test --llm` does: every dtype, with two samples in the first one and one
+    in the others, or with all of them. Exit status 1 if one failed."""
     from ..evidence import fused, fused_record
     from ..llm.registry import operators
 
