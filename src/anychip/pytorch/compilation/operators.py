@@ -46,7 +46,7 @@ _library = torch.library.Library("anychip", "FRAGMENT")
 
 def _define(name: str, implementation: Callable[..., Any]) -> None:
     like = getattr(torch.ops.aten, name).default
-    shaped: Callable[..., Any] = SHAPES.get(name, like)
+    shaped = SHAPES.get(name) or like
 
     def compute(*arguments: Any, **keywords: Any) -> Any:
         return implementation(*arguments, **keywords)

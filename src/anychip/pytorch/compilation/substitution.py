@@ -72,12 +72,9 @@ def _has_generated_code(target: torch._ops.OpOverload) -> bool:
     from torch._inductor import lowering
 
     name = target._schema.name.removeprefix("aten::")
-    return (
-        target in lowering.lowerings
-        and target not in lowering.fallbacks
-        and name not in operators.FUNCTIONS
-        and name not in EXTERN
-    )
+    lowered = lowering.lowerings.get(target)
+    is_call = lowered is None or getattr(lowered, "_is_fallback_handler", False)
+    return not is_call and name not in operators.FUNCTIONS and name not in EXTERN
 
 
 def _is_ours(node: torch.fx.Node, smallest: int) -> bool:
