@@ -3,7 +3,7 @@
     python scripts/ecosystem_models.py [--mode infer|train|both] [--model NAME ...] [--runs N]
 
 Each model is run by all three in turn, on one thread, after their results were compared; the figure is the
-median of the thread's processor time, which other programs disturb less than a clock. What was measured is
+least of the thread's processor times, which other programs disturb less than a clock. What was measured is
 added to `evidence/ecosystem/models.json`, from which `ecosystem.py page` makes a table.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -90,7 +89,7 @@ def measure(name: str, mode: str, runs: int) -> dict[str, Any]:
             start = time.thread_time_ns()
             step(module, run, words, mode)
             times[way].append(time.thread_time_ns() - start)
-    milliseconds = {way: round(statistics.median(t[WARM:]) / 1e6, 4) for way, t in times.items()}
+    milliseconds = {way: round(min(t[WARM:]) / 1e6, 4) for way, t in times.items()}
     return {"model": name, "mode": mode, "milliseconds": milliseconds, "first_seconds": first}
 
 

@@ -49,7 +49,7 @@ def extent(record: dict[str, Any]) -> str:
     ran = sum(record["outcomes"].values())
     if record["every"] == 1 and not record["only"]:
         return f"all {ran} cases"
-    what = f"every {record['every']}th case" if record["every"] > 1 else "cases"
+    what = f"one case in {record['every']}" if record["every"] > 1 else "cases"
     which = f" of `{record['only']}`" if record["only"] else ""
     return f"{what}{which}: {ran} of {record['collected']}"
 
@@ -111,7 +111,7 @@ def models(record: dict[str, Any]) -> str:
             "## Compiled models",
             'Small forms of models of `transformers`, compiled with `backend="anychip"`, by '
             "`python scripts/ecosystem_models.py`. " + "; ".join(means) + " (geometric means).",
-            "Median processor time of the calling thread, one thread, the three in turn; 32 tokens, "
+            "Least processor time of the calling thread, one thread, the three in turn; 32 tokens, "
             f"hidden size 64, two layers. {record['machine']}; {versions}; {record['date']}.",
             table(heads, rows),
             "Graphs of static shapes that hold nothing but our launches are replayed as a list of launches "

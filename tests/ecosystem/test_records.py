@@ -1,0 +1,79 @@
+"""How runs of other projects' suites are counted: which records pass, fail or are left out, and what the page
+says of them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Imports a module of `scripts/`, which forgets it after the test."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if name.startswith("ecosystem"):
+            del sys.modules[name]
+
+
+def record(case: str, outcome: str, reason: str = "", cuda: bool = False) -> dict[str, Any]:
+    return {"case": case, "outcome": outcome, "reason": reason, "cuda": cuda, "seconds": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (record("t.py::a", "passed"), ("passed", "")),
+        (record("t.py::a", "xpassed", "Unexpected success"), ("xpassed", "")),
+        (record("t.py::a", "skipped", "Skipped: needs 8 GPUs"), ("skipped", "needs 8 GPUs")),
+        (record("t.py::a", "failed", "x\nE   ValueError: 3\nE   more"), ("failed", "ValueError: 3")),
+        (record("t.py::a", "failed", "E   no file /home/me/tree/a.py"), ("failed", "no file a.py")),
+        (record("t.py::a", "failed", "E   CUDA is missing", cuda=True), ("left out", "names CUDA literally")),
+        (record("t.py::a", "failed", "E   CUDA is missing"), ("failed", "CUDA is missing")),
+    ],
+)
+def test_how_a_record_counts(scripts: Any, given: dict[str, Any], expected: tuple[str, str]) -> None:
+    suites = scripts("ecosystem_suites")
+    assert suites.verdict(suites.SUITES["fla"], given) == expected
+
+
+def test_a_case_that_ended_its_process_is_a_failure(scripts: Any, tmp_path: Path) -> None:
+    lines = [
+        {"collected": 3}, {"begun": "a"}, record("a", "passed"), {"begun": "b"},
+        {"collected": 3}, {"begun": "c"}, record("c", "failed"), record("c", "passed"),
+    ]  # fmt: skip
+    path = tmp_path / "records.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    collected, records = scripts("ecosystem").read(path)
+    assert collected == 3
+    assert {r["case"]: r["outcome"] for r in records} == {"a": "passed", "b": "failed", "c": "failed"}
+
+
+def test_the_page_counts_what_counts(scripts: Any) -> None:
+    page = scripts("ecosystem_page")
+    outcomes = {"passed": 6, "xpassed": 2, "failed": 2, "xfailed": 5, "skipped": 7, "left out": 3}
+    kept = {
+        "suite": "fla", "source": "a tree", "date": "2026-01-01", "versions": {"torch": "2"}, "collected": 50,
+        "every": 2, "only": "", "seconds_for_a_case": 9, "outcomes": outcomes, "files": {"t.py": outcomes},
+        "reasons": {"failed": [["a | b", "test_a", 2]]},
+    }  # fmt: skip
+    text = page.page([kept])
+    assert "**80.0 %** (8 of 10) pass; one case in 2: 25 of 50." in text
+    assert "| a \\| b | `test_a` | 2 |" in text
+
+
+def test_the_page_in_the_repository_is_that_of_its_records(scripts: Any) -> None:
+    folder = SCRIPTS.parent / "evidence" / "ecosystem"
+    kept = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
+    suites = [kept[name] for name in scripts("ecosystem_suites").SUITES if name in kept]
+    expected = scripts("ecosystem_page").page(suites, kept.get("models"))
+    assert (SCRIPTS.parent / "docs" / "ecosystem.md").read_text(encoding="utf-8") == expected
