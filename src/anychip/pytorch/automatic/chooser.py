@@ -32,9 +32,7 @@ PATIENCE = 128
 """Calls of an overload after which it is asked whether it saved more than it cost to look at each."""
 AGAIN = 200
 """Calls after which a choice that was measured on a crowded machine is measured once more."""
-WATCHFUL = frozenset(
-    {"mm", "addmm", "convolution", "_convolution", "_scaled_dot_product_flash_attention_for_cpu"}
-)
+WATCHFUL = frozenset({"mm", "convolution", "_scaled_dot_product_flash_attention_for_cpu"})
 """Overloads that are never given back: their calls tell when a program begins to work on other sizes."""
 
 
