@@ -19,9 +19,11 @@ from .matmul import product
 from .matrices import SERVED, broadcast_batch, copied, delivered, flat, matrices, served
 
 TILES = Tiles(
-    simt={"elements": 1024, "columns": 32, "diagonal": 64},
-    simd={"elements": 512, "columns": 64, "diagonal": 64},
+    simt={"elements": 1024, "columns": 32, "diagonal": 64, "few": 64},
+    simd={"elements": 512, "columns": 64, "diagonal": 64, "few": 512},
 )
+"""`diagonal` is the side of the blocks that the kernel solves, `few` that with no more columns than FEW."""
+FEW = 16
 PLANS: Plans[Plan] = Plans()
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -76,7 +78,7 @@ def _solve_block(x: torch.Tensor, a: torch.Tensor, upper: bool, unit: bool) -> N
     if plan is None:
         batch, n, columns = x.shape
         tiles = TILES.on(x.device)
-        block_k = min(power_of_two(columns), tiles["columns"])
+        block_k = 1 if columns == 1 else max(FEW, min(power_of_two(columns), tiles["columns"]))
         block_j = min(power_of_two(n), tiles["elements"] // block_k)
         constants = {"UPPER": upper, "UNIT": unit, "BLOCK_J": block_j, "BLOCK_K": block_k}
         sizes = (n, columns, *x.stride(), *a.stride())
@@ -87,7 +89,7 @@ def _solve_block(x: torch.Tensor, a: torch.Tensor, upper: bool, unit: bool) -> N
 def solve_in_place(x: torch.Tensor, a: torch.Tensor, upper: bool, unit: bool = False) -> torch.Tensor:
     """x [batch, n, columns] becomes inverse(a) x for triangular a [batch, n, n]; any strides."""
     n = x.shape[1]
-    size = TILES.on(x.device)["diagonal"]
+    size = TILES.on(x.device)["few" if x.shape[2] <= FEW else "diagonal"]
     if not x.numel():
         return x
     starts = list(range(0, n, size))
