@@ -78,6 +78,15 @@ def test_where_pytorch_is_undefined_its_nan_alone_is_no_answer() -> None:
     assert difference(torch.tensor([5.0, 1.0]), native, None, Bound(pointwise=True)) is not None
 
 
+def test_where_terms_cancel_the_worst_element_of_pytorch_counts() -> None:
+    exact = torch.tensor([2.0, 4.0], dtype=torch.float64)
+    native, ours = torch.tensor([2.002, 4.0]), torch.tensor([2.0, 4.01])
+    assert difference(ours, native, exact, Bound(pointwise=True)) is not None
+    bound = Bound(pointwise=True, cancelling=True)
+    assert difference(ours, native, exact, bound) is None
+    assert difference(torch.tensor([2.0, 4.1]), native, exact, bound) is not None
+
+
 def test_a_sample_does_not_depend_on_what_was_tried_before() -> None:
     alone = [trial.inputs for trial in opinfo.trials("nn.functional.dropout", torch.float32, 3, ["sample"])]
     among = [trial for trial in opinfo.trials("clamp", torch.float32, 2) if trial.kind == "sample"]

@@ -38,13 +38,15 @@ FOREIGN = 4.0
 class Bound:
     """What the tolerance is made of: `calls` of operators on the way, `length` terms of the longest sum,
     whether an element depends on the elements at its own place alone, a record's `factor` for operators
-    that amplify rounding, and whether any value may stand where PyTorch gives NaN."""
+    that amplify rounding, whether any value may stand where PyTorch gives NaN, and whether PyTorch's
+    largest relative error is granted everywhere."""
 
     calls: int = 1
     length: int = 1
     pointwise: bool = False
     factor: float = 1.0
     undefined: bool = False
+    cancelling: bool = False
 
     def relative(self, dtype: torch.dtype) -> float:
         """Error relative to a result's own size."""
@@ -185,6 +187,9 @@ def _near(
     exact = reference.double()
     right |= (x == z) | (x.isnan() & z.isnan())
     foreign = torch.where(y.isfinite() & exact.isfinite(), (y - exact).abs(), 0.0)
+    if bound.cancelling and foreign.numel():
+        size = exact.abs().clamp(min=1.0)
+        foreign = (foreign / size).nan_to_num().max() * size
     close = (x - exact).abs() <= absolute + relative * exact.abs() + FOREIGN * foreign
     return right | (close & x.isfinite() & exact.isfinite())
 

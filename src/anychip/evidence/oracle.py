@@ -92,6 +92,7 @@ def told(entry: Any, kind: str, dtype: torch.dtype, inputs: Any, call: Call) -> 
         pointwise=pointwise,
         scale=1.0 if pointwise else scale_of(inputs),
         source=first if ties else None,
+        cancelling=exemption("cancelling", entry.full_name, kind, dtype) is not None,
         undefined=exemption("undefined", entry.full_name, kind, dtype) is not None,
         unsigned=exemption("magnitudes", entry.full_name, kind, dtype) is not None,
     )

@@ -40,6 +40,8 @@ class Trial:
     """Vectors are determined but for their sign."""
     undefined: bool = False
     """Where PyTorch gives NaN, any value may stand."""
+    cancelling: bool = False
+    """PyTorch's largest relative error is granted at every element."""
 
 
 class Observation(NamedTuple):
@@ -111,7 +113,7 @@ def _fault(trial: Trial, observed: Observation) -> str | None:
         return _random_difference(first, second, trial.native)
     calls = sum(calls for calls, _ in observed.served.values())
     factor = _factor(tuple(observed.served))
-    bound = Bound(calls, trial.length, trial.pointwise, factor, undefined=trial.undefined)
+    bound = Bound(calls, trial.length, trial.pointwise, factor, trial.undefined, trial.cancelling)
     result, native, reference = observed.results, (trial.native,), (trial.reference,)
     if trial.unsigned:
         result, native, reference = tree_map(_magnitude, (result, native, reference))
