@@ -14,12 +14,14 @@ from ..complex_forms import delivered, parts_of, plain, whole
 from ..elementwise.arithmetic import add, mul
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, scalar_bits, signature
+from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, launch, scalar_bits, signature
 from ..reduce.sums import SUM
 from ..reduction import accumulator
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 
+DOT_TILES = Tiles(simt={"block": 1024, "shares": 1024}, simd={"block": 2048, "shares": 16})
+"""Block of a product of two vectors, and among how many programs the vectors are shared at most."""
 TILES = Tiles(
     simt={"m": 64, "n": 64, "k": 32, "group": 8},
     simd={"m": 128, "n": 64, "k": 64, "group": 8},
@@ -103,6 +105,21 @@ def matmul_kernel(
     at = batch * out_batch + first_m * out_m + first_n * out_n
     at = at + (lane_m.to(tl.int64) * out_m)[:, None] + (lane_n.to(tl.int64) * out_n)[None, :]
     tl.store(out + at, total.to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def dot_kernel(partial, first, second, n, share, COMPUTE: tl.constexpr, BLOCK: tl.constexpr):
+    """partial[p] = sum of first[i] second[i] over the p-th `share` elements."""
+    program = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
+    start = program * share
+    stop = tl.minimum(start + share, n)
+    total = tl.zeros((BLOCK,), COMPUTE)
+    for block in range(start, stop, BLOCK):
+        mask = lane < stop - block
+        x = tl.load(first + block + lane, mask=mask, other=0).to(COMPUTE)
+        total += x * tl.load(second + block + lane, mask=mask, other=0).to(COMPUTE)
+    tl.store(partial + program, tl.sum(total, 0))
 
 
 # ---- forward --------------------------------------------------------------------------------------
@@ -286,8 +303,17 @@ def dot(self: torch.Tensor, tensor: torch.Tensor, *, out: Any = None) -> torch.T
         products = parts_of(mul(plain(self), plain(tensor)))
         return whole(*(SUM(x, None, False, compute=x.dtype, result=x.dtype) for x in products), out=out)
     compute = accumulator(self.dtype)
-    wide = torch.empty(self.shape, dtype=compute, device=self.device)
-    return SUM(mul(self, tensor, out=wide), None, False, compute=compute, result=self.dtype, out=out)
+    if self.dtype not in TRITON_DTYPES:
+        raise NotServed("dot", f"dtype {self.dtype} is not served")
+    n, tiles = self.numel(), DOT_TILES.on(self.device)
+    shares = max(1, min(tiles["shares"], cdiv(n, tiles["block"])))
+    share = cdiv(cdiv(n, shares), tiles["block"]) * tiles["block"]
+    partial = torch.empty((shares,), dtype=compute, device=self.device)
+    launch(
+        dot_kernel, shares, partial, self.contiguous(), tensor.contiguous(), n, share,
+        COMPUTE=TRITON_DTYPES[compute], BLOCK=tiles["block"],
+    )  # fmt: skip
+    return SUM(partial, None, False, compute=compute, result=self.dtype, out=out)
 
 
 # ---- record ---------------------------------------------------------------------------------------
@@ -353,7 +379,7 @@ register(
             Overload("addmv", addmv, _addmv),
             Overload("dot", dot, _dot),
         ),
-        kernels=(matmul_kernel,),
+        kernels=(matmul_kernel, dot_kernel),
         benchmarks=(
             Benchmark("mm", lambda dtype: Sample((tensor((1024, 1024), dtype), tensor((1024, 1024), dtype)))),
             Benchmark("addmm", _layer),
