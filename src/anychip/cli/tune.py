@@ -176,11 +176,10 @@ def _add_defaults(file: Path, rows: Sequence[Row], cpu_time: bool) -> None:
         for name, sizes in dtypes.items():
             merged.setdefault(overload, {}).setdefault(name, {}).update(sizes)
     clock = "processor time, one thread" if cpu_time else "wall time"
-    document = {
-        "format": FORMAT, "level": level, "machine": f"{chip.identify(1).model}; {clock}",
-        "ratios": {name: merged[name] for name in sorted(merged)},
-    }  # fmt: skip
-    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    head = {"format": FORMAT, "level": level, "machine": f"{chip.identify(1).model}; {clock}"}
+    lines = [f" {json.dumps(name)}: {json.dumps(merged[name])}" for name in sorted(merged)]
+    text = json.dumps(head)[:-1] + ', "ratios": {\n' + ",\n".join(lines) + "\n}}\n"
+    file.write_text(text, encoding="utf-8")
     messages.print(f"wrote {file}")
 
 

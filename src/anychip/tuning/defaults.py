@@ -34,9 +34,9 @@ class Defaults:
     ratios: Mapping[str, Ratios] = field(default_factory=dict)
 
     def hopeless(self, overload: str) -> bool:
-        """Whether ours was measured and was slower everywhere."""
+        """Whether ours was measured at several sizes and was slower at all of them."""
         measured = [ratio for sizes in self.ratios.get(overload, {}).values() for ratio in sizes.values()]
-        return bool(measured) and max(measured) < HOPELESS
+        return len(measured) > 1 and max(measured) < HOPELESS
 
     def ratio(self, overload: str, dtype: str, exponent: int) -> float | None:
         """The ratio at the nearest measured size, at most one power of four away; None: not measured."""

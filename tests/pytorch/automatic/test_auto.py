@@ -200,7 +200,7 @@ def test_what_is_not_served_is_pytorchs(bench: Bench) -> None:
 
 def test_defaults_spare_trials_and_registrations(bench: Bench) -> None:
     bench.defaults = Defaults(
-        "level", "machine", {"exp": {"float32": {13: 0.2}}, "sin": {"float32": {13: 0.2, 20: 3.0}}}
+        "level", "machine", {"exp": {"float32": {13: 0.2, 20: 0.5}}, "sin": {"float32": {13: 0.2, 20: 3.0}}}
     )
     x = torch.rand(64, 100)
     with anychip.using("auto", only=["exp", "sin"]):
