@@ -106,13 +106,32 @@ EXEMPTIONS: tuple[Exemption, ...] = (
         kinds=("gradient",), dtypes=("float64",),
     ),
     Exemption(
-        r"polygamma.*|special\.hermite_polynomial_h", "cancelling",
+        r"polygamma.*", "cancelling",
         "near the roots large terms cancel, and chance says whose rounding is the worse at an element",
         kinds=("reference",),
     ),
     Exemption(
         r"fft\.ihfft[2n]", "skipped",
         "PyTorch leaves `out` as it was where there is one dimension", kinds=("out",),
+    ),
+    Exemption(
+        r"special\.hermite_polynomial_h", "skipped",
+        "near the roots of a high degree terms of a million cancel, and only their rounding is left",
+        kinds=("reference",),
+    ),
+    Exemption(
+        r"byte|char|short|int|long", "skipped",
+        "C++ leaves open what NaN and numbers out of range become as integers; ours saturate",
+        kinds=("reference", "special"), dtypes=("floating",),
+    ),
+    Exemption(
+        r"histogramdd", "skipped",
+        "samples have edges out of order, for which PyTorch defines nothing; the library's record is tried",
+    ),
+    Exemption(
+        r"signal\.windows\.kaiser", "undefined",
+        "PyTorch's Bessel function overflows before the function itself does",
+        kinds=("reference",),
     ),
     Exemption(
         r"mode", "undefined", "PyTorch's order of NaN depends on the place of it", kinds=("special",),
