@@ -94,6 +94,20 @@ def test_what_a_graph_writes_into_its_inputs_is_written(replays: list[Program]) 
         close(ours, theirs)
 
 
+def test_a_graph_that_turns_out_not_to_be_replayed_runs_once(replays: list[Program]) -> None:
+    def function(x: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+        total.add_(x.sum(0))
+        return torch.linalg.inv(total.diag() + 1.5 * torch.eye(8))
+
+    run = compiled(function)
+    totals = [torch.ones(8), torch.ones(8)]
+    for _ in range(4):
+        x = torch.rand(3, 8)
+        close(run(x, totals[0]), function(x, totals[1]))
+        close(*totals)
+    assert replays == []
+
+
 def inverse(x: torch.Tensor) -> torch.Tensor:
     return torch.linalg.inv(x * 2) + 1
 

@@ -14,6 +14,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -39,19 +40,29 @@ WARM_CALLS = 1
 _watching = threading.Lock()
 
 
+@dataclass(eq=False, slots=True)
 class GraphRecorder(Recorder):
     """Listens to one call of a compiled graph. Inputs stay where they are: the graph's guards have settled
-    their shapes, and whoever calls it owns them."""
+    their shapes, and whoever calls it owns them. The call goes through whatever is seen, because half a call
+    may have changed inputs already; `refusal` is the first reason for which it cannot be replayed."""
 
-    __slots__ = ()
+    refusal: str = ""
 
-    def watch(self, inputs: Sequence[torch.Tensor]) -> tuple[Any, Program]:
-        """The call's result, and the Program that it comes to. Raises CaptureError."""
+    def watch(self, inputs: list[torch.Tensor]) -> tuple[Any, Program | None]:
+        """The call's result, and the Program that it comes to, None where there is a `refusal`. Raises
+        CaptureError before the call for inputs that cannot be told apart."""
         for number, value in enumerate(inputs):
             self._add(f"input {number}", value)
-        with torch.no_grad(), observe(self), launches.listen(self._launched):
-            result = self.function(list(inputs))
-        program = self._program(result, tree_structure((tuple(inputs), {})), (), True)
+        kept = list(inputs)
+        with torch.no_grad(), observe(self), launches.listen(self._heard):
+            result = self.function(inputs)
+        if self.refusal:
+            return result, None
+        try:
+            program = self._program(result, tree_structure((tuple(kept), {})), (), True)
+        except CaptureError as error:
+            self.refusal = str(error)
+            return result, None
         program.forget_examples()
         return result, program
 
@@ -60,24 +71,40 @@ class GraphRecorder(Recorder):
         memory = self._memory(value, Source.INPUT)
         if memory is not None:
             if memory.input >= 0 or value.storage_offset():
-                raise CaptureError(
-                    f"{self.name}: {name} is a part of a tensor or shares another input's memory"
-                )
+                raise CaptureError(f"{self.name}: {name} is part of a tensor, or shares another's memory")
             memory.input = len(self.copies)
         self.inputs.append(InputTensor(name, tuple(value.shape), value.stride(), value.dtype))
         self.copies.append(value)
 
+    def _heard(self, launch: launches.Launch) -> None:
+        with self._noting():
+            self._launched(launch)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """What is refused in the block is noted, and does not end the call."""
+        try:
+            yield
+        except CaptureError as error:
+            self.refusal = self.refusal or str(error)
+
     def _refuse_write(self, memory: Memory, launch: launches.Launch) -> None:
         """Inputs may be written: Inductor does so where the caller shall see it, or has given them up."""
         if memory.source is not Source.INPUT:
-            super()._refuse_write(memory, launch)
+            Recorder._refuse_write(self, memory, launch)
+
+    def read_by_host(self, tensor: torch.Tensor, reader: str) -> None:
+        """A value that Python asks for is a reason not to replay."""
+        with self._noting():
+            Recorder.read_by_host(self, tensor, reader)
 
     def operator_begins(self, overload: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
-        """Raises for an operator that computes by other means than launches of ours."""
-        super().operator_begins(overload, arguments, keywords)
-        name = overload.name().removeprefix("aten::")
-        if overload.namespace != "anychip" and name not in ALLOCATIONS and not overload.is_view:
-            raise CaptureError(f"{self.name}: {overload.name()} is PyTorch's own kernel")
+        """So is an operator that computes by other means than launches of ours."""
+        with self._noting():
+            Recorder.operator_begins(self, overload, arguments, keywords)
+            name = overload.name().removeprefix("aten::")
+            if overload.namespace != "anychip" and name not in ALLOCATIONS and not overload.is_view:
+                raise CaptureError(f"{self.name}: {overload.name()} is PyTorch's own kernel")
 
 
 @contextmanager
@@ -118,17 +145,17 @@ class Replay:
             _watching.release()
 
     def _record(self, inputs: list[Any]) -> Any:
+        recorder = GraphRecorder("graph", self.run)
         try:
-            if not all(isinstance(x, torch.Tensor) and not x.data_ptr() % ADDRESS_ALIGNMENT for x in inputs):
-                raise CaptureError("graph: an input is a number, or a tensor that is not aligned")
+            if not all(map(_is_plain, inputs)):
+                raise CaptureError("graph: an input is no plain tensor on the CPU, or not aligned")
             with _observed_allocation(self.module):
-                result, self.program = GraphRecorder("graph", self.run).watch(inputs)
-        except CaptureError as error:
+                result, self.program = recorder.watch(inputs)
+        except CaptureError as error:  # before anything ran
             self.reason = str(error)
-            _log.debug("a compiled graph is not replayed: %s", error)
             return self.run(inputs)
-        _log.debug("a compiled graph is replayed: %d launches", len(self.program.launches.launches))
-        inputs.clear()
+        self.reason = recorder.refusal
+        _log.debug("a compiled graph is%s replayed %s", " not" if self.reason else "", self.reason)
         return result
 
     def _replay(self, program: Program, inputs: list[Any]) -> Any:
@@ -139,6 +166,12 @@ class Replay:
         results = program.replay(addresses, inputs)
         inputs.clear()
         return results
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether an input is a dense tensor on the CPU whose address kernels may rely on."""
+    plain = isinstance(value, torch.Tensor) and value.is_cpu and value.layout == torch.strided
+    return plain and value.data_ptr() % ADDRESS_ALIGNMENT == 0
 
 
 def _post_compile(stock: Callable[..., None]) -> Callable[..., None]:
