@@ -75,7 +75,11 @@ def ops(
         rows = _measured(wanted, plan, unfinished, quiet=output_format != "table")
         where = report.circumstances(command())
         if unfinished is not None:
-            old = speed_record.load(file)[0] if file.exists() else []
+            old: list[Speed] = []
+            if file.exists():
+                old, before, _ = speed_record.load(file)
+                if len(wanted) < len(operator_speed.subjects()):  # Some rows of a run of all.
+                    where = replace(where, command=before.command)
             known = {subject.key for subject in operator_speed.subjects()}
             kept = [speed for speed in old if speed.key in known]
             speed_record.save(file, speed_record.to_data(speed_record.merged(kept, rows), where, terms))

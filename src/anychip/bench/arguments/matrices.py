@@ -248,7 +248,15 @@ def _by_row(s: Size) -> tuple[torch.Tensor, torch.Tensor]:
     return uniform(0.02, 0.05, s.rows), torch.zeros(s.rows)
 
 
+def _observed(s: Size) -> Sample:
+    """A grid that follows the data."""
+    switches = torch.tensor([1]), torch.tensor([1])
+    grid = torch.tensor([-3.0]), torch.tensor([3.0]), torch.tensor([0.05])
+    return call(s.normal(), *switches, *grid, torch.tensor([3], dtype=torch.int32), 0.01, 0, 255, 0)
+
+
 QUANTIZATION: Table = {
+    "_fused_moving_avg_obs_fq_helper": _observed,
     "fake_quantize_per_tensor_affine_cachemask": lambda s: call(s.normal(), 0.05, 3, *_RANGE),
     "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams": lambda s: call(
         s.normal(), torch.tensor([0.05]), torch.tensor([3], dtype=torch.int32), torch.tensor([1]), *_RANGE
