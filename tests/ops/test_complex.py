@@ -115,7 +115,7 @@ def test_gradients():
     x = torch.randn(1, 2, dtype=torch.complex128, requires_grad=True)
     w = torch.randn(2, 1, dtype=torch.complex128, requires_grad=True)
     with anychip.using("strict"):
-        assert torch.autograd.gradcheck(lambda x, w: (torch.tanh(x @ w).abs() ** 2).mean(), (x, w))
+        assert torch.autograd.gradcheck(lambda x, w: torch.tanh(x @ w).abs(), (x, w))
 
 
 def test_what_is_not_served_falls_through():
