@@ -193,11 +193,11 @@ def _breakdown(record: Mapping[str, Any]) -> list[str]:
 
 def _exceptions(record: Mapping[str, Any]) -> list[str]:
     """What was not tried, or judged less strictly."""
-    lines = ["| exception | entries | kinds of trial | element types | reason |", "|---|---|---|---|---|"]
+    lines = ["| entries | exception | kinds of trial | element types | reason |", "|---|---|---|---|---|"]
     for of in record["exceptions"]:
         entries = of["entries"].replace("|", "\\|")
         lines.append(
-            f"| {of['rule']} | `{entries}` | {' '.join(of['kinds']) or 'all'} "
+            f"| `{entries}` | {of['rule']} | {' '.join(of['kinds']) or 'all'} "
             f"| {' '.join(of['dtypes']) or 'all'} | {of['reason']} |"
         )
     return lines
