@@ -26,17 +26,20 @@ GRADIENT_PLANS: Plans[Plan] = Plans()
 
 @triton.jit
 def shifted_plane(source, table, t, d, h, w, D, H, W, keep, INSIDE: tl.constexpr):
-    """The pixels that tap t reads for output rows h and columns w, zero outside the plane."""
+    """The pixels that tap t reads for output rows h and columns w, zero outside the plane. Where every tap
+    is INSIDE, the table holds its offset in place of its shift along depth."""
     shift_d = tl.load(table + t * 4 + 1)
-    shift_h = tl.load(table + t * 4 + 2)
-    shift_w = tl.load(table + t * 4 + 3)
-    mask = keep
-    if not INSIDE:
+    if INSIDE:
+        start = source + (d * (H * W) + shift_d)
+        mask = keep
+    else:
+        shift_h = tl.load(table + t * 4 + 2)
+        shift_w = tl.load(table + t * 4 + 3)
         inside_d = (d + shift_d >= 0) & (d + shift_d < D)
         inside_h = (h + shift_h >= 0) & (h + shift_h < H) & inside_d
         inside_w = (w + shift_w >= 0) & (w + shift_w < W)
         mask = inside_h[:, None] & inside_w[None, :] & keep
-    start = source + (((d + shift_d) * H + shift_h) * W + shift_w)
+        start = source + (((d + shift_d) * H + shift_h) * W + shift_w)
     return tl.load(start + (h * W)[:, None] + w[None, :], mask=mask, other=0)
 
 
@@ -138,6 +141,15 @@ def _blocks(counts: tuple[int, int, int], device: torch.device) -> dict[str, int
     return {"BLOCK_H": min(power_of_two(counts[1]), tiles["elements"] // row), "BLOCK_W": row}
 
 
+def _table(phase: Phase, source: torch.Tensor, inside: bool) -> torch.Tensor:
+    """Number and shifts of each tap; number and offset if all are inside."""
+    _, _, _, height, width = source.shape
+    taps = phase.taps or ((0, 0, 0, 0),)
+    if inside:
+        taps = tuple((tap, (d * height + h) * width + w, 0, 0) for tap, d, h, w in taps)
+    return torch.tensor(taps, dtype=torch.int32).to(source.device)
+
+
 def depthwise(
     source: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor, phase: Phase,
     label: str,
@@ -152,7 +164,6 @@ def depthwise(
         blocks = _blocks(phase.counts, source.device)
         tiles = cdiv(phase.counts[1], blocks["BLOCK_H"]) * cdiv(phase.counts[2], blocks["BLOCK_W"])
         strides = [stride * step for stride, step in zip(out.stride()[2:], phase.step, strict=True)]
-        table = torch.tensor(phase.taps or ((0, 0, 0, 0),), dtype=torch.int32).to(source.device)
         channels = groups * multiplier
         plan = Plan(
             depthwise_kernel,
@@ -167,7 +178,7 @@ def depthwise(
                 "ACCUMULATE": TRITON_DTYPES[accumulator(source.dtype)], **blocks,
             },
             label=label,
-            result=table,
+            result=_table(phase, source, inside),
         )  # fmt: skip
         PLANS.remember(key, plan)
     d, h, w = phase.first
@@ -199,7 +210,7 @@ def depthwise_weight_gradient(
                 **_blocks(phase.counts, source.device),
             },
             label=label,
-            result=torch.tensor(phase.taps, dtype=torch.int32).to(source.device),
+            result=_table(phase, source, inside),
         )  # fmt: skip
         GRADIENT_PLANS.remember(key, plan)
     assert math.prod(out.shape) == plan.grid[0]
