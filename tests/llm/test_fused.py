@@ -3,6 +3,7 @@ must have launched kernels of ours."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -16,16 +17,21 @@ def named(operator: Fused, dtype: torch.dtype) -> object:
     return pytest.param(operator, dtype, id=f"{operator.name}-{str(dtype)[6:]}")
 
 
+def few() -> Iterator[object]:
+    """Each operator in its first dtype; with kernels that no operator before it has, in one other, too: the
+    last or the last but one in turns."""
+    seen: set[object] = set()
+    for place, operator in enumerate(operators().values()):
+        yield named(operator, operator.dtypes[0])
+        if len(operator.dtypes) > 1 and not seen.issuperset(operator.kernels):
+            yield named(operator, operator.dtypes[-1 - place % 2])
+        seen.update(operator.kernels)
+
+
 CASES = [named(operator, dtype) for operator in operators().values() for dtype in operator.dtypes]
-FEW = [
-    named(operator, dtype)
-    for place, operator in enumerate(operators().values())
-    for dtype in dict.fromkeys((operator.dtypes[0], operator.dtypes[(-1 - place % 2) % len(operator.dtypes)]))
-]
-"""The first dtype, and the last or the last but one in turns: kernels differ in loads and stores alone."""
 
 
-@pytest.mark.parametrize(("operator", "dtype"), FEW)
+@pytest.mark.parametrize(("operator", "dtype"), list(few()))
 def test_agrees_with_float64(operator: Fused, dtype: torch.dtype) -> None:
     finding = fused.prove(operator, dtype, fused.sparing(operator, dtype))
     assert finding.passed, finding.failures

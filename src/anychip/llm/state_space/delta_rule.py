@@ -173,15 +173,20 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((q.to(dtype), k.to(dtype), x, decay, strength, state, 0.5))
 
 
+def _recurrent_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    """The last of them: gradients go through the same kernels."""
+    yield list(_samples(dtype))[-1]
+
+
 _GRADIENTS = (delta_chunk_kernel, delta_backward_kernel, group_sum_kernel)
-for _function, _kernels in (
-    (gated_delta_rule, _GRADIENTS),
-    (gated_delta_rule_recurrent, (delta_recurrent_kernel, *_GRADIENTS)),
+for _function, _draw, _kernels in (
+    (gated_delta_rule, _samples, _GRADIENTS),
+    (gated_delta_rule_recurrent, _recurrent_samples, (delta_recurrent_kernel, *_GRADIENTS)),
 ):
     # Gradients of decays are sums over all tokens that follow.
     register(
         Fused(
-            _function.__name__, "state_space", _function, _reference, _samples, _kernels, differentiable=True,
+            _function.__name__, "state_space", _function, _reference, _draw, _kernels, differentiable=True,
             tolerance=2.0,
         )
     )  # fmt: skip
