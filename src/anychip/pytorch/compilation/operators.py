@@ -12,6 +12,19 @@ import torch
 from ...ops.attention.flash import attention, attention_backward
 from ...ops.launch import compute_dtype
 from ...ops.linalg.matmul import addmm, baddbmm, bmm, mm
+from ...ops.memory.copy import copy_
+
+
+def _dense(x: torch.Tensor) -> torch.Tensor:
+    """`x` contiguous, copied by our launch where it is not: a copy by PyTorch could not be replayed."""
+    return x if x.is_contiguous() else copy_(torch.empty(x.shape, dtype=x.dtype, device=x.device), x)
+
+
+def _dense_attention_backward(*tensors: Any, **keywords: Any) -> Any:
+    """`attention_backward` of tensors in any layout."""
+    dense: list[Any] = [_dense(x) if isinstance(x, torch.Tensor) else x for x in tensors]
+    return attention_backward(*dense, **keywords)
+
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "mm": mm,
@@ -19,7 +32,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "addmm": addmm,
     "baddbmm": baddbmm,
     "_scaled_dot_product_flash_attention_for_cpu": attention,
-    "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward,
+    "_scaled_dot_product_flash_attention_for_cpu_backward": _dense_attention_backward,
 }
 """ATen's name -> the library's function, which takes the same arguments."""
 
