@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from anychip.compiler import targets
-from anychip.emulation import cores
+from anychip.emulation import cores, execution
 from anychip.emulation.cores import core_for, is_emulated
 from anychip.emulation.errors import LinkError, MissingEmulator
 from anychip.emulation.execution import program_of, run
@@ -79,3 +79,9 @@ def test_a_program_that_cannot_be_linked_is_an_error(tmp_path: Path):
 def test_webassembly_runs_in_the_engine_asked_for():
     target = targets.get("wasm32")
     assert [core_for(target, engine=name).kind for name in cores.ENGINES] == list(cores.ENGINES)
+
+
+def test_a_core_with_instructions_that_this_machine_lacks_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(execution, "_host_runs", lambda core: False)
+    with pytest.raises(MissingEmulator, match="no emulator runs graniterapids"):
+        execution.require_emulator(core_for(targets.get("graniterapids")))

@@ -57,6 +57,10 @@ def program_of(core: Core) -> str | None:
 def require_emulator(core: Core) -> str:
     """The emulator's executable. Raises MissingEmulator."""
     found = program_of(core)
+    if found is None and core.kind == "native":
+        raise MissingEmulator(
+            f"no emulator runs {core.runs.name}, and this machine lacks some of its instructions"
+        )
     if found is None:
         raise MissingEmulator(
             f"{core.setting} is not installed\n  On Debian: make emulators. WebAssembly: "
