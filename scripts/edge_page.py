@@ -146,7 +146,8 @@ def page(record: dict[str, dict[str, Any]]) -> str:
         lines += ["| --- | --: | --: | --: | --: | --: | --- | --: | --- |"]
         for target in (target for target in example.targets if target in rows):
             row = rows[target]
-            difference = f"{row['difference']:.0e}" if "difference" in row else ""
+                known = row.get("difference")
+            difference = "" if known is None else f"{known:.0e}" if known else "below 1e-9"
             lines.append(
                 f"| `{target}` | {row['code_bytes']} | {row['constant_bytes']} | {row['weight_bytes']} "
                 f"| {row['arena_bytes']} | {row['stack_bytes']} | {', '.join(row['needs']) or 'nothing'} "
