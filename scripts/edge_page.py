@@ -146,7 +146,7 @@ def page(record: dict[str, dict[str, Any]]) -> str:
         lines += ["| --- | --: | --: | --: | --: | --: | --- | --: | --- |"]
         for target in (target for target in example.targets if target in rows):
             row = rows[target]
-                known = row.get("difference")
+            known = row.get("difference")
             difference = "" if known is None else f"{known:.0e}" if known else "below 1e-9"
             lines.append(
                 f"| `{target}` | {row['code_bytes']} | {row['constant_bytes']} | {row['weight_bytes']} "
