@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+import anychip
 from anychip.ops.elementwise.arithmetic import add, div, mul
 from anychip.ops.elementwise.comparison import lt
 from anychip.ops.errors import ArgumentError, NotServed
@@ -26,6 +27,38 @@ def test_promotion_is_pytorchs(first: torch.dtype, second: torch.dtype) -> None:
         for ours, theirs in ((mul(x, other), x * other), (lt(x, other), x < other)):
             assert ours.dtype == theirs.dtype
             assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("alpha", [2, 2.5, True])
+@pytest.mark.parametrize("second", [torch.float32, torch.int32, torch.bool], ids=str)
+@pytest.mark.parametrize("first", [torch.int8, torch.bool], ids=str)
+def test_factors_have_no_part_in_promotion(first: torch.dtype, second: torch.dtype, alpha: float) -> None:
+    x, y = torch.tensor([0, 1, 1, 1]).to(first), torch.tensor([1, 1, 0, 3]).to(second)
+    assert add(x, y, 1).dtype == (x + y).dtype
+    assert torch.equal(add(x, y, 1), x + y)
+    try:
+        theirs = torch.add(x, y, alpha=alpha)
+    except RuntimeError:
+        with pytest.raises(ArgumentError, match="alpha"):
+            add(x, y, alpha)
+    else:
+        assert add(x, y, alpha).dtype == theirs.dtype
+        assert torch.equal(add(x, y, alpha), theirs)
+
+
+@pytest.mark.parametrize("name", ["addmm_", "addmv_", "baddbmm_", "addr_"])
+def test_in_place_never_changes_a_shape(name: str) -> None:
+    operands = {
+        "addmm_": (torch.ones(1, 1), torch.ones(5, 3), torch.ones(3, 4)),
+        "addmv_": (torch.ones(()), torch.ones(5, 3), torch.ones(3)),
+        "baddbmm_": (torch.ones(1, 1, 1), torch.ones(2, 5, 3), torch.ones(2, 3, 4)),
+        "addr_": (torch.ones(()), torch.ones(5), torch.ones(4)),
+    }
+    target, *others = operands[name]
+    shape = target.shape
+    with anychip.using("strict"), pytest.raises(ArgumentError, match="in place"):
+        getattr(target, name)(*others)
+    assert target.shape == shape
 
 
 @pytest.mark.parametrize("number", [2, 2.5, True, -1])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .errors import DimensionError
+from .errors import ArgumentError, DimensionError
 
 
 class Around(NamedTuple):
@@ -47,6 +47,14 @@ def without(shape: Sequence[int], dim: int, keepdim: bool) -> tuple[int, ...]:
     if not shape:
         return ()
     return (*shape[:dim], *((1,) if keepdim else ()), *shape[dim + 1 :])
+
+
+def check_in_place(name: str, self: Any, out: Any, shape: Sequence[int]) -> None:
+    """An operation in place never gives its tensor another shape. Raises ArgumentError."""
+    if out is self and out is not None and tuple(self.shape) != tuple(shape):
+        raise ArgumentError(
+            f"{name}: a tensor of shape {list(self.shape)} cannot hold a result of {list(shape)} in place"
+        )
 
 
 def delivered(result: torch.Tensor, out: Any) -> torch.Tensor:

@@ -239,6 +239,8 @@ class Pointwise:
     """The result may go into an `out` of any dtype (a copy), not only where PyTorch's rules cast."""
     accepts: tuple[torch.dtype, ...] | None = None
     """The promoted types that PyTorch computes in; any other is UnsupportedDtype (None: any)."""
+    factor: int | None = None
+    """The operand that has no part in promotion: a number by which another is multiplied."""
     tiles: Tiles = TILES
     of_complex: Callable[..., torch.Tensor] | None = None
     """What serves complex operands, in terms of real ones."""
@@ -283,7 +285,7 @@ class Pointwise:
 
     def _types(self, operands: Sequence[Any], out: torch.Tensor | None) -> tuple[torch.dtype, torch.dtype]:
         """The computing type and the result's type, by PyTorch's rules."""
-        promoted = [x for k, x in enumerate(operands) if not self.raw >> k & 1]
+        promoted = [x for k, x in enumerate(operands) if not self.raw >> k & 1 and k != self.factor]
         for x in (*operands, out):
             dtype = x.dtype if isinstance(x, torch.Tensor) else None
             if isinstance(x, complex) or (dtype is not None and dtype not in TRITON_DTYPES):
@@ -296,6 +298,8 @@ class Pointwise:
             compute = result
         if self.accepts is not None and result not in self.accepts:
             raise UnsupportedDtype(self.name, result)
+        if self.factor is not None and self.factor < len(operands):
+            _check_factor(self.name, operands[self.factor], result)
         result = self.result or result
         if result not in TRITON_DTYPES or compute not in TRITON_DTYPES:
             raise NotServed(self.name, f"dtype {result} is not served")
@@ -392,6 +396,17 @@ class Pointwise:
         return tiled_kernel, programs, (table, rows, columns, *flat_strides), blocks
 
 
+def _check_factor(name: str, factor: Any, result: torch.dtype) -> None:
+    """Raises ArgumentError for a number that a result of this type cannot be multiplied by."""
+    if isinstance(factor, float) and not result.is_floating_point:
+        raise ArgumentError(
+            f"{name}: For integral input tensors, argument alpha must not be a floating point number; "
+            f"got {factor!r} for {result}"
+        )
+    if isinstance(factor, bool) and result != torch.bool:
+        raise ArgumentError(f"{name}: Boolean alpha only supported for Boolean results, not for {result}")
+
+
 def _bits(numbers: Iterable[int]) -> int:
     """The number whose set bits are listed."""
     return sum(1 << k for k in numbers)
@@ -414,18 +429,19 @@ def pointwise(
     name: str | None = None,
     tolerance: float = 1.0,
     accepts: tuple[torch.dtype, ...] | None = None,
+    factor: int | None = None,
     reference: Callable[..., Any] | None = None,
 ) -> Callable[[Any], Pointwise]:
     """Decorate a scalar `@triton.jit` function to make and register an operator.
 
     Each of `overloads` is an ATen overload, by default with the schema's arguments in the function's
     order, else as `"rsub.Tensor(other, self, alpha)"`. Test samples are drawn from [low, high].
-    `accepts` lists the promoted types that PyTorch computes in (None: any); `reference` is what tests
-    compare with (None: PyTorch in float64).
+    `accepts` lists the promoted types that PyTorch computes in (None: any); `factor` is the operand that
+    has no part in promotion; `reference` is what tests compare with (None: PyTorch in float64).
     """
 
     def decorate(function: Any) -> Pointwise:
-        machine = Pointwise(function, promotion, raw, result, accepts=accepts)
+        machine = Pointwise(function, promotion, raw, result, accepts=accepts, factor=factor)
         served = []
         benchmarks: tuple[Benchmark, ...] = ()
         for text in overloads:

@@ -43,3 +43,8 @@ class DeviceAssertion(RuntimeFault, RuntimeError):
 
     def __reduce__(self) -> tuple[type, tuple[str, str, tuple[int, int, int]]]:
         return (type(self), (self.kernel, self.message, self.program_id))
+
+
+class IndexAssertion(DeviceAssertion, IndexError):
+    """A `device_assert` of a kernel whose message begins with "index" failed: in PyTorch's words, and in
+    Python's, an IndexError."""

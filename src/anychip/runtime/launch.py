@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from . import function, launches, native
-from .errors import ArgumentError, DeviceAssertion
+from .errors import ArgumentError, DeviceAssertion, IndexAssertion
 from .native.grid import GRID_TOO_LARGE, OUT_OF_MEMORY
 from .slots import Node, Slot, count, descriptors, pack, pointers
 
@@ -116,7 +116,8 @@ def fail(address: int, code: int, x: int, y: int, z: int) -> NoReturn:
     if code == GRID_TOO_LARGE:
         raise ArgumentError(f"{failed.name}: the grid has 2^63 program instances or more")
     message = failed.messages[code - 1] if code <= len(failed.messages) else f"assertion {code}"
-    raise DeviceAssertion(failed.name, message, (x, y, z))
+    kind = IndexAssertion if message.startswith("index ") else DeviceAssertion
+    raise kind(failed.name, message, (x, y, z))
 
 
 def _is_set(hook: Any) -> bool:

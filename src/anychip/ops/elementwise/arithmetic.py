@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
+from ..axis import check_in_place
 from ..errors import ArgumentError, NotServed
 from ..pointwise import TILES, Pointwise, Promotion, flat_kernel, pointwise, tiled_kernel
 from ..registry import ALL, FLOATING, INTEGRAL, Operator, Overload, Sample, register
@@ -17,13 +18,20 @@ from ..samples import pointwise_samples, tensor
 NUMERIC = (*FLOATING, *INTEGRAL)
 
 
-@pointwise("add.Tensor", domain="elementwise", dtypes=ALL)
+@pointwise("add.Tensor", domain="elementwise", dtypes=ALL, factor=2)
 @triton.jit
 def add(x, y, alpha):
     return x + y * alpha
 
 
-@pointwise("sub.Tensor", "rsub.Tensor(other, self, alpha)", domain="elementwise", dtypes=NUMERIC)
+@pointwise(
+    "sub.Tensor",
+    "rsub.Tensor(other, self, alpha)",
+    domain="elementwise",
+    dtypes=NUMERIC,
+    accepts=NUMERIC,
+    factor=2,
+)
 @triton.jit
 def sub(x, y, alpha):
     return x - y * alpha
@@ -248,6 +256,7 @@ def addr(
     shape = (vec1.shape[0], vec2.shape[0])
     if self.ndim > 2 or torch.broadcast_shapes(self.shape, shape) != shape:
         raise ArgumentError(f"addr: self of shape {list(self.shape)} does not broadcast to {list(shape)}")
+    check_in_place("addr", self, out, shape)
     bits = dtype == torch.bool
     if beta == 0:
         return PRODUCTS[bits](vec1.unsqueeze(1), vec2, alpha, out=out)

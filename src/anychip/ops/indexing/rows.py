@@ -80,7 +80,7 @@ def gather_short_kernel(
     if WRAP:
         position = tl.where(position < 0, position + size, position)
     known = (position >= 0) & (position < size)
-    tl.device_assert(known | (not inside), "index is out of bounds")
+    tl.device_assert(known | (not inside), "index out of range in self")
     mask = (inside & known)[:, None] & (lane < length)[None, :]
     value = tl.load(source + (before * size + position[:, None]) * length + lane[None, :], mask=mask)
     tl.store(out + (before * rows + row[:, None]) * length + lane[None, :], value, mask=mask)

@@ -48,7 +48,7 @@ def take_kernel(out, source, index, n, size, BLOCK: tl.constexpr):
     position = tl.load(index + lane, mask=inside, other=0).to(tl.int64)
     position = tl.where(position < 0, position + size, position)
     known = (position >= 0) & (position < size)
-    tl.device_assert(known | (not inside), "out of range: tried to access an index beyond the tensor")
+    tl.device_assert(known | (not inside), "index out of range: tried to access an element beyond the tensor")
     tl.store(out + lane, tl.load(source + position, mask=inside & known), mask=inside)
 
 

@@ -10,6 +10,7 @@ import torch
 import triton
 import triton.language as tl
 
+from ..axis import check_in_place
 from ..complex_forms import delivered, parts_of, plain, whole
 from ..elementwise.arithmetic import add, mul
 from ..errors import ArgumentError, NotServed
@@ -244,6 +245,7 @@ def addmm(
     _matrix(operator, mat1, 2)
     _matrix(operator, mat2, 2)
     shape = (mat1.shape[0], mat2.shape[1])
+    check_in_place(operator, self, out, shape)
     target = _target(out, shape, mat1, mat2, self)
     result = product(
         mat1[None], mat2[None], self, alpha, beta, None if target is None else target[None], operator
@@ -264,6 +266,7 @@ def baddbmm(
     _matrix(operator, batch1, 3)
     _matrix(operator, batch2, 3)
     shape = (batch1.shape[0], batch1.shape[1], batch2.shape[2])
+    check_in_place(operator, self, out, shape)
     target = _target(out, shape, batch1, batch2, self)
     return _deliver(product(batch1, batch2, self, alpha, beta, target, operator), out, target)
 
@@ -285,6 +288,7 @@ def addmv(
     """beta self + alpha mat @ vec."""
     _matrix("addmv", mat, 2)
     _matrix("addmv", vec, 1)
+    check_in_place("addmv", self, out, mat.shape[:1])
     addend = self.expand(mat.shape[0])[:, None]
     result = addmm(addend, mat, vec[:, None], beta=beta, alpha=alpha, operator="addmv")[:, 0]
     return _deliver(result, out, None)

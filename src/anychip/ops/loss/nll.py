@@ -35,7 +35,7 @@ def nll_kernel(
     label = tl.load(target + row, mask=inside, other=0).to(tl.int64)
     counted = inside & (label != ignored)
     known = (label >= 0) & (label < classes)
-    tl.device_assert(known | (label == ignored), "target label out of range")
+    tl.device_assert(known | (label == ignored), "index of a class out of range")
     mask = counted & known
     value = tl.load(source + row * classes + label, mask=mask, other=0.0).to(COMPUTE)
     factor = tl.where(mask, 1.0, 0.0).to(COMPUTE)

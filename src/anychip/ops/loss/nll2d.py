@@ -34,7 +34,7 @@ def nll2d_kernel(
     inside = at < positions
     label = tl.load(target + image * positions + at, mask=inside, other=0).to(tl.int64)
     known = (label >= 0) & (label < classes)
-    tl.device_assert(known | (label == ignored), "target label out of range")
+    tl.device_assert(known | (label == ignored), "index of a class out of range")
     mask = inside & known & (label != ignored)
     value = tl.load(source + (image * classes + label) * positions + at, mask=mask, other=0.0).to(COMPUTE)
     factor = tl.where(mask, 1.0, 0.0).to(COMPUTE)
