@@ -88,7 +88,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "random": (lambda x: torch.rand(N), r"rand.*draws random numbers"),
     "dropout": (dropout_in_training, "draws random numbers"),
     "PyTorch computes": (
-        lambda x: torch.linalg.eigvals(x[:100].view(10, 10)),
+        lambda x: torch.logcumsumexp(torch.complex(x, x), 0).real,
         r"PyTorch itself would compute aten::\w+",
     ),
     "sparse": (lambda x: x.to_sparse(), "PyTorch itself would compute|sparse|hands values"),

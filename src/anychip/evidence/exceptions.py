@@ -56,7 +56,7 @@ EXEMPTIONS: tuple[Exemption, ...] = (
         ),
     ),
     Exemption(
-        r"linalg\.eigh?|linalg\.svd|linalg\.qr|qr|svd", "magnitudes",
+        r"linalg\.eigh|linalg\.svd|linalg\.qr|qr|svd", "magnitudes",
         "vectors are determined but for their sign",
         kinds=("sample", "layout", "in-place", "out", "reference", "transposed", "0-d"),
     ),
@@ -66,6 +66,12 @@ EXEMPTIONS: tuple[Exemption, ...] = (
         "skipped",
         "a matrix of equal rows or with infinities has no factorisation to compare with",
         kinds=("expanded", "special"),
+    ),
+    Exemption(
+        r"linalg\.eig", "skipped",
+        "eigenvalues of a general matrix come in no order, and vectors are determined but for a factor; the "
+        "library's own tests look at A v = w v",
+        kinds=("sample", "layout", "out", "reference", "transposed"),
     ),
     Exemption(
         r"cholesky", "skipped",

@@ -151,3 +151,22 @@ def test_gradients(name: str) -> None:
     a = (drawn(2, 4, 4) + 3 * torch.eye(4, dtype=torch.float64)).requires_grad_()
     with anychip.using("strict"):
         assert torch.autograd.gradcheck(GRADIENTS[name], a, fast_mode=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (2, 3, 16, 16)], ids=str)
+def test_eigenvectors_of_general_matrices(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    a = torch.randn(shape, dtype=dtype)
+    before = sum(launches.values())
+    with anychip.using("strict"):
+        values, vectors = torch.linalg.eig(a)
+    assert sum(launches.values()) > before
+    a, values, vectors = a.to(torch.complex128), values.to(torch.complex128), vectors.to(torch.complex128)
+    epsilon = torch.finfo(dtype).eps
+    bound = 100 * shape[-1] * epsilon * torch.linalg.matrix_norm(a, 2).max().item()
+    assert (a @ vectors - vectors * values[..., None, :]).abs().max() < bound
+    assert (torch.linalg.vector_norm(vectors, dim=-2) - 1).abs().max() < 100 * epsilon
+    expected = np.linalg.eigvals(a.numpy())
+    distance = np.abs(values.numpy()[..., :, None] - expected[..., None, :])
+    assert distance.min(-1).max() < 100 * bound
+    assert distance.min(-2).max() < 100 * bound

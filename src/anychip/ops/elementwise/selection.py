@@ -42,6 +42,8 @@ def masked_fill(self: torch.Tensor, mask: torch.Tensor, value: Any, *, out: Any 
     """`value` (a number or a 0-d tensor) where `mask`, else self; the result has self's dtype."""
     if isinstance(value, torch.Tensor) and value.ndim:
         raise ArgumentError(f"masked_fill needs a 0-dimensional value, not {value.ndim} dimensions")
+    if not self.is_complex() and (value.is_complex() if isinstance(value, torch.Tensor) else value.imag):
+        raise ArgumentError(f"masked_fill: {value} cannot be converted to {self.dtype} without overflow")
     if out is None:
         shape = torch.broadcast_shapes(self.shape, mask.shape)
         out = torch.empty(shape, dtype=self.dtype, device=self.device)
