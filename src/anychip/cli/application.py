@@ -15,7 +15,9 @@ from .. import __version__
 from ..errors import AnychipError
 from . import (
     bench,
+    bench_compiling,
     bench_operators,
+    bench_scaling,
     chips,
     conform,
     demo,
@@ -70,6 +72,8 @@ application.command("conform")(conform.conform)
 application.command("export")(export.export)
 bench.application.command("overhead")(overhead.overhead)
 bench.application.command("ops")(bench_operators.ops)
+bench.application.command("scaling")(bench_scaling.scaling)
+bench.application.command("compile")(bench_compiling.compilation)
 application.add_typer(bench.application, name="bench")
 application.add_typer(tune.application, name="tune")
 
