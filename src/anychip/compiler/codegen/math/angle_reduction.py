@@ -3,19 +3,24 @@
 Small arguments subtract a multiple of pi/2 held in parts (Cody and Waite). Larger ones multiply
 by the bits of 2/pi that matter (Payne and Hanek, Radian reduction for trigonometric functions,
 SIGNUM Newsletter 18, 1983), in integer arithmetic, one lane at a time in a function of its own:
-a branch that no lane takes costs almost nothing.
+a branch that no lane takes costs almost nothing. Each element type keeps to its own arithmetic, for
+machines that have no f64.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
-from ..builder import F64, I64, PTR, Builder
-from ..llvm_types import Val
+from ..builder import I64, PTR, Builder
+from ..llvm_types import LLType, Val
 from .expression import Formula, Num
 
 TWO_OVER_PI = 0.6366197723675814
-PIO2 = (1.5707963267948966, 6.123233995736766e-17)
+PIO2 = {
+    "float": (1.5707963705062866, -4.371138828673793e-08),
+    "double": (1.5707963267948966, 6.123233995736766e-17),
+}
 
 PARTS = {
     ("float", True): (60_000.0, (1.5707963705062866, -4.371138828673793e-08, -1.7151245100058819e-15)),
@@ -28,6 +33,7 @@ PARTS = {
 """(element, fused multiply-add) -> the largest argument, and pi/2 in parts whose products with
 the multiple are exact."""
 
+_LOW = 0xFFFFFFFF
 _PADDING = 64
 _BITS = (
     "a2f9836e4e441529fc2757d1f534ddc0db6295993c439041fe5163abdebbc561b7246e3a424dd2e006492eea09d1921c"
@@ -37,14 +43,24 @@ _BITS = (
 )
 """The first 1216 bits of 2/pi."""
 
-_LIMBS = 6
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How many 32-bit words of 2/pi one product takes, and how many the table of an element type holds."""
+
+    limbs: int
+    words: int
 
 
-def _pairs() -> list[str]:
-    """The bits of 2/pi, zeros before them, as overlapping pairs of 32-bit words."""
+WINDOWS = {"float": Window(3, 9), "double": Window(6, 39)}
+"""The products reach 2^-70 and 2^-137 of a quadrant. No f32 comes closer to a multiple of pi/2 than 2^-30,
+no f64 closer than 2^-61 (Muller, Elementary Functions, 2016, chapter 11)."""
+
+
+def _words(count: int) -> list[str]:
+    """The first words of 2/pi, with zeros before them."""
     number = "0" * (_PADDING // 4) + _BITS
-    words = [int(number[i : i + 8], 16) for i in range(0, len(number), 8)]
-    return [str(high << 32 | low) for high, low in pairwise(words)]
+    return [str(int(number[8 * k : 8 * k + 8], 16)) for k in range(count)]
 
 
 def reduce_angle(m: Formula, x: Num) -> tuple[Num, Num, Num]:
@@ -93,80 +109,100 @@ def _reduce_small(m: Formula, x: Num, parts: tuple[float, ...]) -> tuple[Num, Nu
 
 def _reduce_large(m: Formula, x: Num) -> tuple[Num, Num, Num]:
     """The reduction of every lane, by calls of the scalar function."""
-    b, lanes = m.b, m.lanes
-    symbol = "anychip.reduce_angle"
+    b, lanes, layout = m.b, m.lanes, x.layout
+    symbol = f"anychip.reduce_angle.{layout.element}"
     if symbol not in b.module.functions:
-        b.module.add_function(symbol, _scalar_function(m, symbol))
-    wide = x.cast("fpext", "double")
-    size = 8 * lanes
-    input_, output = (b.alloca(F64.with_lanes(lanes * k), 8) for k in (1, 3))
-    b.store(wide.val, input_, 8)
+        b.module.add_function(symbol, _scalar_function(m, symbol, layout.element))
+    scalar, integer = LLType(layout.element), LLType(layout.integer)
+    bytes_ = layout.bits // 8
+    size = bytes_ * lanes
+    input_, output = (b.alloca(scalar.with_lanes(lanes * k), bytes_) for k in (1, 3))
+    b.store(x.val, input_, bytes_)
     start, loop, end = b.block, b.label("lane"), b.label("lanes")
     b.place(loop)
     index = b.phi(I64)
     index.add(b.int(0, I64), start)
-    offset = b.mul(index.val, b.int(8, I64))
-    angle = b.load(F64, b.gep(input_, offset), 8)
+    offset = b.mul(index.val, b.int(bytes_, I64))
+    angle = b.load(scalar, b.gep(input_, offset), bytes_)
     place = b.gep(output, offset)
     b.call(symbol, "void", [angle, place, b.gep(place, size), b.gep(place, 2 * size)])
     following = b.add(index.val, b.int(1, I64))
     index.add(following, b.block)
     b.cond_br(b.icmp("ult", following, b.int(lanes, I64)), loop, end)
     b.place(end)
-    high, low = (Num(m, b.load(F64.with_lanes(lanes), b.gep(output, k * size), 8)) for k in (0, 1))
-    n = Num(m, b.load(I64.with_lanes(lanes), b.gep(output, 2 * size), 8))
-    if x.layout.bits == 64:
-        return high, low, n
-    return high.cast("fptrunc", "float"), m.constant(0.0, x.val.type), n.cast("trunc", "i32")
+    high, low = (Num(m, b.load(scalar.with_lanes(lanes), b.gep(output, k * size), bytes_)) for k in (0, 1))
+    return high, low, Num(m, b.load(integer.with_lanes(lanes), b.gep(output, 2 * size), bytes_))
 
 
-def _scalar_function(m: Formula, symbol: str) -> str:
-    """`void f(double x, ptr high, ptr low, ptr n)` for 2^13 <= |x| < infinity."""
+def _scalar_function(m: Formula, symbol: str, element: str) -> str:
+    """`void f(x, ptr high, ptr low, ptr n)` for 2^13 <= |x| < infinity; n is an integer of x's width."""
     b = Builder(m.b.module)
-    s = Formula(b, m.target, "double", 1)
-    x = Num(s, Val("%x", F64))
-    bits = x.bits()
-    exponent = ((bits.logical_shift(52)) & 0x7FF) - (1023 + 52)
-    mantissa = (bits & ((1 << 52) - 1)) | (1 << 52)
-    position = exponent + (_PADDING - 2)
-    index, shift = position.logical_shift(5), position & 31
-    low32 = 0xFFFFFFFF
-    window = [
-        (s.gather("anychip.two_over_pi", "i64", _pairs(), index + i) << shift).logical_shift(32)
-        for i in range(_LIMBS)
-    ]
-
-    # The product of the mantissa and the window, modulo 2^192, limb by limb from the lowest.
-    m0, m1 = mantissa & low32, mantissa.logical_shift(32)
-    limbs: list[Num] = []
-    carry = s.integer(0)
-    for i in reversed(range(_LIMBS)):
-        products = [m0 * window[i]] + ([m1 * window[i + 1]] if i + 1 < _LIMBS else [])
-        total = carry
-        for product in products:
-            total = total + (product & low32)
-        carry = total.logical_shift(32)
-        for product in products:
-            carry = carry + product.logical_shift(32)
-        limbs.insert(0, total & low32)
+    s = Formula(b, m.target, element, 1)
+    x = Num(s, Val("%x", s.type()))
+    product = _times_two_over_pi(s, x)
 
     # Two bits of quadrant, then the fraction; rounding to nearest makes the fraction signed.
-    top = (limbs[0] << 32) | limbs[1]
+    top = (product[0] << 32) | product[1]
     quadrant = (top + (1 << 61)).logical_shift(62)
-    first = (top << 2) | limbs[2].logical_shift(30)
-    second = (limbs[2] << 34) | (limbs[3] << 2) | limbs[4].logical_shift(30)
-    leading = (first & ~0x7FF).to_float() * 2.0**-64
-    following = (first & 0x7FF).to_float() * 2.0**-64
-    trailing = second.logical_shift(11).to_float() * 2.0 ** (11 - 128)
-    fraction = s.fast_two_sum(leading, following + trailing)
-    high, low = s.pair_times(fraction, s.pair_constant(*PIO2))
+    fraction = _fraction(s, (top << 2) | product[2].logical_shift(30), product)
+    high, low = s.pair_times(fraction, s.pair_constant(*PIO2[element]))
 
     # (-x) reduces to the negative of all three.
     negative = x < 0.0
-    for value, name in ((high, "%high"), (low, "%low")):
-        b.store(s.where(negative, -value, value).val, Val(name, PTR), 8)
-    b.store(s.where(negative, -quadrant, quadrant).val, Val("%n", PTR), 8)
+    n = quadrant if element == "double" else quadrant.cast("trunc", "i32")
+    for value, name in ((high, "%high"), (low, "%low"), (n, "%n")):
+        b.store(s.where(negative, -value, value).val, Val(name, PTR), x.layout.bits // 8)
     b.effect("ret void")
     return b.text(
-        f"define internal void @{symbol}(double %x, ptr %high, ptr %low, ptr %n)", "noinline nounwind"
+        f"define internal void @{symbol}({element} %x, ptr %high, ptr %low, ptr %n)", "noinline nounwind"
     )
+
+
+def _times_two_over_pi(s: Formula, x: Num) -> list[Num]:
+    """|x| 2/pi modulo 4, as 32-bit words in i64 registers, the highest first."""
+    layout, window = x.layout, WINDOWS[x.layout.element]
+    bits = x.bits()
+    fields = bits & (layout.sign_mask - 1)
+    mantissa = (bits & ((1 << layout.mantissa) - 1)) | (1 << layout.mantissa)
+    position = fields.logical_shift(layout.mantissa) - (layout.bias + layout.mantissa - _PADDING + 2)
+    index, shift = position.logical_shift(5), position & 31
+    if layout.bits == 32:
+        factors = [mantissa.cast("zext", "i64")]
+    else:
+        shift = shift.cast("trunc", "i32")
+        factors = [mantissa & _LOW, mantissa.logical_shift(32)]
+    words = [
+        s.gather(f"anychip.two_over_pi.{layout.element}", "i32", _words(window.words), index + i)
+        for i in range(window.limbs + 1)
+    ]
+    shifted = [s.funnel_shift(high, low, shift).cast("zext", "i64") for high, low in pairwise(words)]
+
+    # The product of mantissa and words, modulo 2^(32 limbs), from the lowest.
+    product: list[Num] = []
+    carry = s.integer(0, "i64")
+    for i in reversed(range(window.limbs)):
+        terms = [factor * word for factor, word in zip(factors, shifted[i:])]
+        total = carry
+        for term in terms:
+            total = total + (term & _LOW)
+        carry = total.logical_shift(32)
+        for term in terms:
+            carry = carry + term.logical_shift(32)
+        product.insert(0, total & _LOW)
+    return product
+
+
+def _fraction(s: Formula, first: Num, product: list[Num]) -> tuple[Num, Num]:
+    """The signed fraction whose upper 64 bits are `first`, as a pair."""
+    if s.layout.bits == 32:
+        pieces = (first >> 40, (first >> 16) & 0xFFFFFF, first & 0xFFFF)
+        high, middle, least = (
+            piece.cast("trunc", "i32").to_float() * 2.0**-place for piece, place in zip(pieces, (24, 48, 64))
+        )
+        value, rest = s.fast_two_sum(high, middle)
+        return value, rest + least
+    second = (product[2] << 34) | (product[3] << 2) | product[4].logical_shift(30)
+    high = (first & ~0x7FF).to_float() * 2.0**-64
+    middle = (first & 0x7FF).to_float() * 2.0**-64
+    least = second.logical_shift(11).to_float() * 2.0 ** (11 - 128)
+    return s.fast_two_sum(high, middle + least)

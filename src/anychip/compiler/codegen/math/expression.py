@@ -320,6 +320,10 @@ class Formula:
     def pair_constant(self, high: float, low: float) -> tuple[Num, Num]:
         return self.constant(high), self.constant(low)
 
+    def funnel_shift(self, high: Num, low: Num, count: Num) -> Num:
+        """The upper half of high:low shifted to the left by less than the width of either."""
+        return Num(self, self.b.intrinsic("llvm.fshl", high.val, low.val, count.val))
+
     # --- integers of floats ----------------------------------------------------------------
     def nearest_integer(self, x: Num) -> tuple[Num, Num]:
         """The integer nearest to a small x (|x| < 2^21), as a float and as an integer."""
