@@ -11,7 +11,7 @@ from hypothesis import given, settings
 import anychip
 from anychip.ops.elementwise.arithmetic import add, div, mul
 from anychip.ops.elementwise.comparison import lt
-from anychip.ops.errors import ArgumentError, NotServed
+from anychip.ops.errors import ArgumentError, NotServed, UnsupportedDtype
 from anychip.ops.launch import launches
 from anychip.ops.memory.copy import copy_
 
@@ -69,6 +69,16 @@ def test_numbers_promote_as_in_pytorch(dtype: torch.dtype, number: float) -> Non
         ours, theirs = mul(operand, number), operand * number
         assert ours.dtype == theirs.dtype
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("operands", [(1.5, [True]), (True, [1.5]), (1, [True]), ([1.5], [True])], ids=str)
+def test_truth_values_are_not_subtracted(operands: tuple) -> None:
+    x, y = (torch.tensor(value) if isinstance(value, list) else value for value in operands)
+    for first, second in ((x, y), (y, x)):
+        with pytest.raises(RuntimeError):
+            first - second
+        with anychip.using("strict"), pytest.raises(UnsupportedDtype, match="sub"):
+            first - second
 
 
 def test_double_numbers_keep_their_precision() -> None:

@@ -152,7 +152,10 @@ def test_only_and_exclude_choose_operators() -> None:
         torch.exp(x)
     report = anychip.report()
     assert [(row.overload, row.calls) for row in report.served] == [("exp", 1)]
-    assert {(row.overload, row.calls) for row in report.fallen} == {("sin", 1), ("exp", 1)}
+    assert {(row.overload, row.calls, row.reason) for row in report.fallen} == {
+        ("sin", 1, dispatch.LEFT_OUT),
+        ("exp", 1, dispatch.LEFT_OUT),
+    }
 
 
 def test_unknown_names_are_refused() -> None:

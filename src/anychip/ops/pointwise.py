@@ -239,6 +239,8 @@ class Pointwise:
     """The result may go into an `out` of any dtype (a copy), not only where PyTorch's rules cast."""
     accepts: tuple[torch.dtype, ...] | None = None
     """The promoted types that PyTorch computes in; any other is UnsupportedDtype (None: any)."""
+    refuses: tuple[torch.dtype, ...] = ()
+    """Types of operands that are UnsupportedDtype whatever the promoted type."""
     factor: int | None = None
     """The operand that has no part in promotion: a number by which another is multiplied."""
     tiles: Tiles = TILES
@@ -298,6 +300,10 @@ class Pointwise:
             compute = result
         if self.accepts is not None and result not in self.accepts:
             raise UnsupportedDtype(self.name, result)
+        for x in promoted if self.refuses else ():
+            dtype = x.dtype if isinstance(x, torch.Tensor) else torch.bool if isinstance(x, bool) else None
+            if dtype in self.refuses:
+                raise UnsupportedDtype(self.name, dtype)
         if self.factor is not None and self.factor < len(operands):
             _check_factor(self.name, operands[self.factor], result)
         result = self.result or result
@@ -429,6 +435,7 @@ def pointwise(
     name: str | None = None,
     tolerance: float = 1.0,
     accepts: tuple[torch.dtype, ...] | None = None,
+    refuses: tuple[torch.dtype, ...] = (),
     factor: int | None = None,
     reference: Callable[..., Any] | None = None,
 ) -> Callable[[Any], Pointwise]:
@@ -436,12 +443,13 @@ def pointwise(
 
     Each of `overloads` is an ATen overload, by default with the schema's arguments in the function's
     order, else as `"rsub.Tensor(other, self, alpha)"`. Test samples are drawn from [low, high].
-    `accepts` lists the promoted types that PyTorch computes in (None: any); `factor` is the operand that
-    has no part in promotion; `reference` is what tests compare with (None: PyTorch in float64).
+    `accepts` lists the promoted types that PyTorch computes in (None: any), `refuses` the types of operands
+    that it does not take; `factor` is the operand that has no part in promotion; `reference` is what tests
+    compare with (None: PyTorch in float64).
     """
 
     def decorate(function: Any) -> Pointwise:
-        machine = Pointwise(function, promotion, raw, result, accepts=accepts, factor=factor)
+        machine = Pointwise(function, promotion, raw, result, accepts=accepts, refuses=refuses, factor=factor)
         served = []
         benchmarks: tuple[Benchmark, ...] = ()
         for text in overloads:

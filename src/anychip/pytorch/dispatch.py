@@ -22,6 +22,7 @@ from .errors import FallThroughError, MissingKernelError
 from .passthrough import PASSED
 
 NO_KERNEL = "no operator of the library serves it"
+LEFT_OUT = "`only` or `exclude` leaves it to PyTorch"
 
 Function = Callable[..., Any]
 
@@ -158,7 +159,7 @@ class Registrations:
                     planned[variant.name] = _served(variant.name, key)
         for name in names:
             if name not in planned and name not in PASSED:
-                planned[name] = _fallen(name, key)
+                planned[name] = _left_out(name, key) if name in variants_served() else _fallen(name, key)
         library = torch.library.Library("aten", "IMPL")
         self.libraries.append(library)
         with warnings.catch_warnings():
@@ -231,6 +232,12 @@ def _fallen(name: str, key: str) -> Function:
         return kernel.call_boxed(keyset, *as_tensors(arguments, expected), **keywords)
 
     return fall
+
+
+@functools.cache
+def _left_out(name: str, key: str) -> Function:
+    """`_fallen` for an overload that the library serves and the policy does not."""
+    return functools.partial(_fallen(name, key), reason_=LEFT_OUT)
 
 
 def native(name: str, key: str) -> Any:

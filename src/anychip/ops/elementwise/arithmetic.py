@@ -30,6 +30,7 @@ def add(x, y, alpha):
     domain="elementwise",
     dtypes=NUMERIC,
     accepts=NUMERIC,
+    refuses=(torch.bool,),
     factor=2,
 )
 @triton.jit
@@ -49,7 +50,7 @@ def neg(x):
     return -x
 
 
-@pointwise("abs", domain="elementwise", dtypes=NUMERIC)
+@pointwise("abs", domain="elementwise", dtypes=NUMERIC, accepts=NUMERIC)
 @triton.jit
 def absolute(x):
     return tl.abs(x)
