@@ -15,8 +15,8 @@ import typer
 
 from .console import messages, output, table, write_json
 from .errors import CommandError, did_you_mean
+from .kernel_gpu import GPU_STAGES, gpu_stages
 from .kernel_subject import Subject, in_file, of_operator
-from .kernel_text import GPU_STAGES, gpu_stages
 
 if TYPE_CHECKING:
     from ..compiler.foreign.records import StockTarget
