@@ -51,12 +51,21 @@ def tally():
     return run
 
 
-@given(grid=st.tuples(*[st.integers(1, 40)] * 3), estimate=st.sampled_from([0, 1, 10**6, 10**9]))
+@given(
+    grid=st.tuples(*[st.integers(1, 40)] * 3),
+    estimate=st.sampled_from([0, 1, 10**6, 10**9]),
+    grain=st.sampled_from([0, 1, 7, 4096]),
+)
 @settings(max_examples=60, deadline=None)
-def test_every_program_runs_once_whatever_time_was_expected(visit, grid, estimate):
-    visit.record.picoseconds = estimate
-    counts, _ = visit(*grid)
+def test_every_program_runs_once_whatever_time_was_expected(visit, grid, estimate, grain):
+    visit.record.picoseconds, visit.record.grain = estimate, grain
+    try:
+        counts, threads = visit(*grid)
+    finally:
+        visit.record.grain = 0
     assert counts.eq(1).all()
+    if grain > counts.numel() // 2:
+        assert len(threads.unique()) == 1, "a thread takes a grain at least"
 
 
 def test_program_ids_are_64_bits_wide(tally):

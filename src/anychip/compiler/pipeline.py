@@ -15,6 +15,7 @@ from .ir.inline import inline_calls
 from .ir.parser import parse
 from .ir.printer import print_module
 from .ir.verifier import verify
+from .schedule.choices import BY_RULES, Choices
 from .schedule.decompose import decompose
 from .schedule.printer import print_schedule
 from .schedule.scheduler import schedule
@@ -78,14 +79,16 @@ class Explanation:
     accesses: tuple[Access, ...]
 
 
-def compile_ttir(text: str, target: Target, *, keep_stages: bool = False) -> CompiledKernel:
-    """Compile the kernel of a TTIR module for `target`.
+def compile_ttir(
+    text: str, target: Target, *, keep_stages: bool = False, choices: Choices = BY_RULES
+) -> CompiledKernel:
+    """Compile the kernel of a TTIR module for `target`, by the scheduler's rules or by other `choices`.
 
     Raises `CompileError` (`ParseError`, `VerifyError`, `UnsupportedOperation`, `CodegenError`) with
     the user's source line where it is known.
     """
     clock = _Clock()
-    func, planned, code, stages = _generate(text, target, keep_stages, clock)
+    func, planned, code, stages = _generate(text, target, keep_stages, clock, choices)
     object_code = machine.emit_object(code.llvm_ir, target)
     clock.mark("llvm")
     if keep_stages:
@@ -124,7 +127,7 @@ def explain(text: str, target: Target) -> Explanation:
 
 
 def _generate(
-    text: str, target: Target, keep: bool, clock: _Clock
+    text: str, target: Target, keep: bool, clock: _Clock, choices: Choices = BY_RULES
 ) -> tuple[Func, Schedule, KernelCode, dict[str, str]]:
     module = parse(text)
     clock.mark("parse")
@@ -137,7 +140,7 @@ def _generate(
         stages["tile"] = print_module(module)
     func = module.kernel
     decompose(func)
-    planned = schedule(func, target)
+    planned = schedule(func, target, choices)
     clock.mark("schedule")
     if keep:
         stages["nests"] = print_schedule(planned)

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from .errors import CorruptBinary
 
 MAGIC = b"ANYCHIP\0"
-FORMAT = 1
+FORMAT = 2
 _START = struct.Struct("<8sII")
 """Magic, format version, length of the JSON header."""
 
@@ -27,7 +27,8 @@ _PREFIX_BYTES = _START.size + _DIGEST_BYTES
 class KernelBinary:
     """Object code of one kernel. `arg_types` are TTIR type texts, one for each 8-byte slot;
     `messages[k]` is the text of device assertion k; `target` says what it was compiled for;
-    `arena_bytes` is the scratch memory each thread needs, status block included."""
+    `arena_bytes` is the scratch memory each thread needs, status block included; `grain` the program
+    instances that a thread takes at once (0: by the runtime's rules)."""
 
     name: str
     symbol: str
@@ -36,6 +37,7 @@ class KernelBinary:
     messages: tuple[str, ...]
     target: str
     object_code: bytes
+    grain: int = 0
 
 
 def pack(binary: KernelBinary) -> bytes:
@@ -69,6 +71,7 @@ def unpack(data: bytes, target: str | None = None) -> KernelBinary:
         messages=tuple(fields["messages"]),
         target=fields["target"],
         object_code=body[length:],
+        grain=fields["grain"],
     )
     if target is not None and binary.target != target:
         raise CorruptBinary(f"compiled for {binary.target}, this process needs {target}")

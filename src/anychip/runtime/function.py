@@ -1,7 +1,7 @@
 """A kernel that is loaded and ready to launch.
 
 A `KernelBinary` goes in; its machine code is linked and a record made that native code reads:
-entry point, arena size, running estimate of a program instance's time, count of launches.
+entry point, arena size, running estimate of a program instance's time, count of launches, grain of threads.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Function:
         self.record = FunctionRecord(
             entry=self._code[binary.symbol],
             arena_bytes=(arena + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE,
+            grain=binary.grain,
         )
         self.address = ctypes.addressof(self.record)
         _loaded[self.address] = self

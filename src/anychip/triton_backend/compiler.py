@@ -86,8 +86,9 @@ class CPUBackend(BaseBackend):
 
     def __init__(self, target: GPUTarget) -> None:
         super().__init__(target)
-        from . import kernel_cache, parsing
+        from . import choosing, kernel_cache, parsing
 
+        choosing.install()
         kernel_cache.install()
         parsing.install()
         self.binary_ext = BINARY_ONLY_EXTENSION if knobs.compilation.store_binary_only else BINARY_EXTENSION
@@ -130,8 +131,9 @@ class CPUBackend(BaseBackend):
                 "launch the kernel's Triton form"
             )
         stages["ttir"] = lambda module, metadata: make_ttir(module, metadata)
+        chosen = getattr(options, "anychip_schedule", "")
         stages[self.binary_ext] = lambda module, metadata: make_binary(
-            module, metadata, str(self.target.arch)
+            module, metadata, str(self.target.arch), chosen
         )
 
 
@@ -147,13 +149,15 @@ def make_ttir(module: Any, metadata: dict[str, Any]) -> Any:
     return module
 
 
-def make_binary(module: Any, metadata: dict[str, Any], arch: str) -> bytes:
-    """Compile TTIR for `arch` and describe the result in `metadata`."""
+def make_binary(module: Any, metadata: dict[str, Any], arch: str, schedule: str = "") -> bytes:
+    """Compile TTIR for `arch` and describe the result in `metadata`; `schedule` is the text of choices."""
     from ..compiler import pipeline
+    from ..compiler.schedule import choices
     from ..runtime.binary import KernelBinary, pack
 
     target = resolve_target(arch)
-    kernel = pipeline.compile_ttir(str(module), target)
+    chosen = choices.parse(schedule)
+    kernel = pipeline.compile_ttir(str(module), target, choices=chosen)
     metadata["name"] = kernel.name
     metadata["shared"] = max(1, kernel.arena_bytes)
     metadata["arg_types"] = list(kernel.arg_types)
@@ -166,5 +170,6 @@ def make_binary(module: Any, metadata: dict[str, Any], arch: str) -> bytes:
             messages=tuple(kernel.messages),
             target=target_identity(target),
             object_code=kernel.object_code,
+            grain=chosen.grain,
         )
     )

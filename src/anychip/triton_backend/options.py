@@ -27,7 +27,8 @@ WITHOUT_EFFECT = frozenset(
 
 @dataclass(frozen=True)
 class KernelOptions:
-    """Options of one compilation. Fields that Triton's front end reads come first."""
+    """Options of one compilation. Fields that Triton's front end reads come first. `anychip_schedule` is what
+    the scheduler is told (see `compiler.schedule.choices`): a text such as "unroll=4 grid=y"."""
 
     supported_fp8_dtypes: tuple[str, ...] = FP8_DTYPES
     deprecated_fp8_dot_operand_dtypes: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class KernelOptions:
     enable_fp_fusion: bool = True
     allow_flush_denorm: bool = False
     arch: str = ""
+    anychip_schedule: str = ""
     backend_name: str = "cpu"
     warp_size: int = 32
     extern_libs: Any = None

@@ -1,8 +1,9 @@
-"""Ratios that were measured on one machine of each level of instruction sets, shipped with the package.
+"""What ships for each level of instruction sets: found on one machine of the level, or by the cost model.
 
-Flows in: a level (see `chip.LEVELS`). Flows out: how much faster ours was than PyTorch's own, by overload,
-dtype and number of elements. They only ever spare measurements: where ours was clearly slower nothing is
-tried, and a choice for ours is always measured on the machine at hand.
+Flows in: a level (see `chip.LEVELS`). Flows out: sizes of tiles and schedules of kernels that suit the level
+better than those in the source, and how much faster ours was than PyTorch's own, by overload, dtype and
+number of elements. The latter only spare measurements: where ours was clearly slower nothing is tried, and a
+choice for ours is always measured on the machine at hand.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from typing import Any
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
+MEASURED, MODEL = "measured", "model"
+SOURCES = (MEASURED, MODEL)
+"""Where defaults come from: from runs on a machine of the level, or from the cost model alone."""
 HOPELESS = 0.9
 """Where the ratio PyTorch's time over ours was below this, ours is not tried."""
 
@@ -27,11 +31,19 @@ Ratios = Mapping[str, Mapping[int, float]]
 @dataclass(frozen=True, slots=True)
 class Defaults:
     """`ratios[overload][dtype][exponent]`: PyTorch's time over ours, for 2**exponent elements at most.
-    `machine` says where they come from; empty where nothing was measured for the level."""
+    `tiles[name]`: sizes that differ from those in the source. `schedules["kernel#source"][class]`: the
+    scheduler's choices. `machine` says where they come from, `source` whether they were measured there."""
 
     level: str = ""
     machine: str = ""
     ratios: Mapping[str, Ratios] = field(default_factory=dict)
+    source: str = MEASURED
+    tiles: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    schedules: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+
+    def schedule(self, kernel: str, kind: str, code: str) -> Mapping[str, Any]:
+        """What the scheduler is told for a kernel of this source and this class of compilations."""
+        return self.schedules.get(f"{kernel}#{code}", {}).get(kind, {})
 
     def hopeless(self, overload: str) -> bool:
         """Whether ours was measured at several sizes and was slower at all of them."""
@@ -54,7 +66,7 @@ def load(level: str) -> Defaults:
     try:
         document = json.loads(file.read_text(encoding="utf-8")) if level and file.is_file() else {}
         return _checked(level, document)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         _log.warning("shipped defaults %s are ignored (%s)", file, error)
         return Defaults(level)
 
@@ -62,8 +74,10 @@ def load(level: str) -> Defaults:
 def _checked(level: str, document: dict[str, Any]) -> Defaults:
     if not document:
         return Defaults(level)
-    if document["format"] != FORMAT or document["level"] != level:
+    if document["format"] != FORMAT or document["level"] != level or document["source"] not in SOURCES:
         raise ValueError("another format or level")
+    if document["source"] == MODEL and document["ratios"]:
+        raise ValueError("a model measures nothing")
     ratios = {
         overload: {
             dtype: {int(exponent): float(ratio) for exponent, ratio in sizes.items()}
@@ -71,4 +85,11 @@ def _checked(level: str, document: dict[str, Any]) -> Defaults:
         }
         for overload, dtypes in document["ratios"].items()
     }
-    return Defaults(level, str(document["machine"]), ratios)
+    tiles = {
+        name: {size: int(value) for size, value in sizes.items()} for name, sizes in document["tiles"].items()
+    }
+    schedules = {
+        kernel: {kind: dict(values) for kind, values in kinds.items()}
+        for kernel, kinds in document["schedules"].items()
+    }
+    return Defaults(level, str(document["machine"]), ratios, document["source"], tiles, schedules)

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 FORMAT = 1
-CHOICE, TILES, KERNEL = "choice", "tiles", "kernel"
-KINDS = (CHOICE, TILES, KERNEL)
-"""Which of PyTorch's kernel and ours; tile sizes of the library; constants of a user's kernel."""
+CHOICE, TILES, KERNEL, SCHEDULE = "choice", "tiles", "kernel", "schedule"
+KINDS = (CHOICE, TILES, KERNEL, SCHEDULE)
+"""Which of PyTorch's kernel and ours; tile sizes of the library; constants of a user's kernel; what the
+scheduler is told for a kernel."""
 
 
 class Unusable(ValueError):

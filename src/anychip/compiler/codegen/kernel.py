@@ -2,7 +2,8 @@
 
 The symbol follows the kernel ABI: `void symbol(const uint64_t *args, int64_t first, int64_t last,
 int32_t gx, int32_t gy, int32_t gz, void *arena)` runs the program instances first <= p < last,
-p = x + gx * (y + gy * z). Each argument fills one slot of 8 bytes.
+p = x + gx * (y + gy * z), or p = y + gy * (x + gx * z) where the schedule says so. Each argument fills one
+slot of 8 bytes.
 """
 
 from __future__ import annotations
@@ -91,9 +92,10 @@ def _argument(context: Context, number: int, arg: Value) -> Val:
 
 
 def _programs(context: Context, schedule: Schedule) -> None:
-    """The loop over program ids, with x, y and z counted along."""
+    """The loop over program ids, with x, y and z counted along (y, x and z if the schedule is turned)."""
     b = context.b
-    gx, gy, _ = context.grid
+    turned = schedule.along_y
+    gx, gy = (context.grid[axis] for axis in ((1, 0) if turned else (0, 1)))
     first, last = Val("%first", I64), Val("%last", I64)
     some, header, following, done = (b.label(n) for n in ("some", "program", "next", "finished"))
     b.cond_br(b.icmp("slt", first, last), some, done)
@@ -112,7 +114,8 @@ def _programs(context: Context, schedule: Schedule) -> None:
     ids = [b.phi(I32) for _ in range(3)]
     for phi, value in zip(ids, start, strict=True):
         phi.add(value, before)
-    x, y, z = context.program = tuple(p.val for p in ids)  # type: ignore[assignment]
+    x, y, z = (p.val for p in ids)
+    context.program = (y, x, z) if turned else (x, y, z)
     StepEmitter(context, following).graph(schedule.body)
     b.place(following)
     one = b.int(1)

@@ -9,6 +9,7 @@ from ..analysis.structure import Linear, Point, Structure, identity_point, opera
 from ..ir.core import Op, Value
 from ..ir.types import PointerType
 from ..targets.target import Target
+from .choices import Choices
 from .cost import compute_bits
 from .placement import is_inline_op
 from .steps import Buffer, Each, Nest, Reduce, Store, Write
@@ -69,7 +70,9 @@ _MOVES_ONLY = frozenset(
 """Operations that compute nothing with a float, so that it may stay as narrow as it is in memory."""
 
 
-def choose_axes(nest: Nest, structure: Structure, buffers: dict[Value, Buffer], target: Target) -> None:
+def choose_axes(
+    nest: Nest, structure: Structure, buffers: dict[Value, Buffer], target: Target, choices: Choices
+) -> None:
     """Fill in `nest.axes`, `nest.lanes` and `nest.lane_extents`."""
     rank = len(nest.domain)
     if any(isinstance(root, Each) and not root.whole_chunks for root in nest.roots):
@@ -109,12 +112,15 @@ def choose_axes(nest: Nest, structure: Structure, buffers: dict[Value, Buffer], 
     lanes = target.lanes(min(bits, 64))
     weight = [s * min(1.0, size / lanes) if s > 0 else s for s, size in zip(score, nest.domain, strict=True)]
     candidates = [a for a in range(rank) if nest.domain[a] > 1] or [rank - 1]
-    vector_axis = max(candidates, key=lambda a: (weight[a], nest.domain[a] >= lanes, a))
+    best_last = sorted(candidates, key=lambda a: (weight[a], nest.domain[a] >= lanes, a))
+    vector_axis = best_last[-2 if choices.vector and len(best_last) > 1 else -1]
     group = max((r.buffer.group for r in nest.roots if isinstance(r, Write)), default=1)
     if group > 1:
         _set_groups(nest, vector_axis, group, target)
     else:
         _set_lanes(nest, vector_axis, lanes, accesses)
+        if choices.loops and nest.reduce_axis != vector_axis:
+            nest.axes = (vector_axis, *(a for a in nest.axes if a != vector_axis))
 
 
 def _set_groups(nest: Nest, vector_axis: int, group: int, target: Target) -> None:

@@ -13,16 +13,19 @@ from ..analysis.structure import Structure
 from ..ir.core import Value
 from ..targets.target import Target
 from .axes import choose_axes, nest_values, walk_inline
+from .choices import Choices
 from .steps import Buffer, Each, For, Graph, If, Nest, Reduce, Step, Sweep, While, Write
 from .units import choose_units
 
 
-def lay_out(body: Graph, structure: Structure, buffers: dict[Value, Buffer], target: Target) -> None:
+def lay_out(
+    body: Graph, structure: Structure, buffers: dict[Value, Buffer], target: Target, choices: Choices
+) -> None:
     """Fill in the axes of every nest below `body`, and decide the order of every buffer."""
     nests = list(_nests([body], 0))
     for _, nest in sorted(nests, key=lambda item: -item[0]):
-        choose_axes(nest, structure, buffers, target)
-        choose_units(nest, buffers, target)
+        choose_axes(nest, structure, buffers, target, choices)
+        choose_units(nest, buffers, target, choices)
         _orient(nest, buffers)
 
 

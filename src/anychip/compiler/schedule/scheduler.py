@@ -15,6 +15,7 @@ from ..targets.target import Target
 from . import arena, control_flow
 from .buffers import Buffers
 from .carry import rewrite_carried
+from .choices import BY_RULES, Choices
 from .dots import schedule_dot
 from .layout import lay_out
 from .nests import NestBuilder
@@ -23,18 +24,19 @@ from .steps import Buffer, Each, Histogram, Reduce, Scalar, Scan, Schedule, Stor
 from .sweep import SweepFinder, settle
 
 
-def schedule(func: Func, target: Target) -> Schedule:
+def schedule(func: Func, target: Target, choices: Choices = BY_RULES) -> Schedule:
     """Schedule one kernel for `target`. Raises `UnsupportedOperation` for what it cannot place."""
     rewrite_carried(func.body)
-    return Scheduler(func, target).run()
+    return Scheduler(func, target, choices).run()
 
 
 class Scheduler:
     """Builds the steps of one function; see `schedule`."""
 
-    def __init__(self, func: Func, target: Target):
+    def __init__(self, func: Func, target: Target, choices: Choices):
         self.func = func
         self.target = target
+        self.choices = choices
         self.order = ProgramOrder.of(func.body)
         self.structure = Structure()
         self.placement = Placement(func.body, self.order, self.structure)
@@ -46,9 +48,9 @@ class Scheduler:
         """The schedule of the whole function."""
         body = control_flow.graph(self, None, self.func.body, [])
         SweepFinder(self.buffers, self.placement, self.order, self.buffers.touch).turn([body])
-        lay_out(body, self.structure, self.buffers, self.target)
-        settle([body], self.target)
-        return Schedule(body, self.buffers, arena.plan(self.buffers.lifetimes))
+        lay_out(body, self.structure, self.buffers, self.target, self.choices)
+        settle([body], self.target, self.choices)
+        return Schedule(body, self.buffers, arena.plan(self.buffers.lifetimes), self.choices.grid == "y")
 
     def visit(self, op: Op) -> None:
         """Add what `op` needs to the steps: nothing if it is evaluated on demand."""

@@ -292,8 +292,10 @@ Step = Nest | Scalar | Dot | Scan | Histogram | For | Sweep | If | While | Jump 
 @dataclass(eq=False, slots=True)
 class Schedule:
     """The steps of one program instance. `buffers` holds the place of every tile value that has
-    one; `arena_bytes` is the size of the arena they share, including the status block."""
+    one; `arena_bytes` is the size of the arena they share, including the status block. `along_y`: program
+    instances follow each other along y, not along x."""
 
     body: Graph
     buffers: dict[Value, Buffer]
     arena_bytes: int = 64
+    along_y: bool = False

@@ -15,6 +15,7 @@ from ..analysis.structure import identity_point
 from ..ir.core import Op, Value
 from ..targets.target import Target
 from .axes import root_values, walk_inline
+from .choices import Choices
 from .placement import Placement
 from .steps import (
     Buffer,
@@ -198,26 +199,28 @@ class SweepFinder:
                 nest.roots.append(Write(result, buffer))
 
 
-def settle(steps: list[Step], target: Target) -> list[Step]:
+def settle(steps: list[Step], target: Target, choices: Choices) -> list[Step]:
     """Decide, once axes and units are known, which way every sweep goes."""
     done: list[Step] = []
     for step in steps:
         if isinstance(step, Sweep):
-            step.otherwise = settle(step.otherwise, target)
-            if not step.nest.roots or not _pays(step.nest):
+            step.otherwise = settle(step.otherwise, target, choices)
+            if not step.nest.roots or not _pays(step.nest, choices):
                 done += step.otherwise
                 continue
-            step.limit = None if _fits(step.nest) else FEW_ITERATIONS
+            step.limit = None if choices.carried or _fits(step.nest) else FEW_ITERATIONS
             if step.limit is None:
                 step.otherwise = []
         elif isinstance(step, For):
-            step.body = settle(step.body, target)
+            step.body = settle(step.body, target, choices)
         elif isinstance(step, If):
-            step.then, step.otherwise = settle(step.then, target), settle(step.otherwise, target)
+            step.then = settle(step.then, target, choices)
+            step.otherwise = settle(step.otherwise, target, choices)
         elif isinstance(step, While):
-            step.before, step.after = settle(step.before, target), settle(step.after, target)
+            step.before = settle(step.before, target, choices)
+            step.after = settle(step.after, target, choices)
         elif isinstance(step, Graph):
-            step.blocks = [(block, settle(inner, target)) for block, inner in step.blocks]
+            step.blocks = [(block, settle(inner, target, choices)) for block, inner in step.blocks]
         done.append(step)
     return done
 
@@ -234,6 +237,9 @@ def _fits(nest: Nest) -> bool:
     return _chunks(nest) <= nest.units
 
 
-def _pays(nest: Nest) -> bool:
-    """Whether a unit has enough independent chunks for the loop to keep the machine busy."""
+def _pays(nest: Nest, choices: Choices) -> bool:
+    """Whether the loop goes into the nest: by choice, or because a unit has enough independent chunks to
+    keep the machine busy."""
+    if choices.carried:
+        return choices.carried == "registers"
     return nest.units >= min(REDUCING, _chunks(nest))

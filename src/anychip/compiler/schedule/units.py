@@ -9,6 +9,7 @@ from ..ir.core import Value
 from ..ir.types import PointerType
 from ..targets.target import Target
 from .axes import nest_values, walk_inline
+from .choices import Choices
 from .cost import compute_bits
 from .steps import Buffer, Each, Nest, Reduce
 
@@ -22,11 +23,13 @@ UNIT_OPERATIONS = 128
 """A unit that carries tiles in registers has at most about so many operations."""
 
 
-def choose_units(nest: Nest, buffers: dict[Value, Buffer], target: Target) -> None:
+def choose_units(nest: Nest, buffers: dict[Value, Buffer], target: Target, choices: Choices) -> None:
     """Fill in `nest.units`."""
     chunks = chunks_of(nest)
     if any(isinstance(root, Each) for root in nest.roots):
         nest.units = 1
+    elif choices.unroll:
+        nest.units = min(choices.unroll, chunks)
     elif nest.loop is not None:
         wanted = max(1, target.vector_registers // 2 // registers_of(nest, target))
         operations = operations_of(nest, buffers)

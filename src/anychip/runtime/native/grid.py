@@ -36,6 +36,7 @@ declare {{ i64, i1 }} @llvm.umul.with.overflow.i64(i64, i64)
 declare i64 @llvm.smin.i64(i64, i64)
 declare i64 @llvm.smax.i64(i64, i64)
 declare i64 @llvm.umin.i64(i64, i64)
+declare i64 @llvm.umax.i64(i64, i64)
 
 define internal i64 @anychip.now() {{
   %t = alloca %timespec
@@ -287,9 +288,12 @@ define internal void @anychip.member(ptr %job) {{
   ret void
 }}
 
-; How many threads are worth waking for %total programs of %each picoseconds (0: unknown).
-define internal i64 @anychip.team_size(ptr %state, i64 %total, i64 %each) {{
-  %several = icmp ugt i64 %total, 1
+; How many threads are worth waking for %total programs of %each picoseconds (0: unknown), of which a
+; thread takes %grain at least (0: one).
+define internal i64 @anychip.team_size(ptr %state, i64 %total, i64 %each, i64 %grain) {{
+  %least = call i64 @llvm.umax.i64(i64 %grain, i64 1)
+  %grains = udiv i64 %total, %least
+  %several = icmp ugt i64 %grains, 1
   br i1 %several, label %estimate, label %serial
 estimate:
   %product = call {{ i64, i1 }} @llvm.umul.with.overflow.i64(i64 %total, i64 %each)
@@ -325,7 +329,7 @@ bound:
   %shares = udiv i64 %work, {SHARE_PICOSECONDS}
   %useful = select i1 %unbounded, i64 %threads, i64 %shares
   %a = call i64 @llvm.smin.i64(i64 %threads, i64 %useful)
-  %b = call i64 @llvm.umin.i64(i64 %a, i64 %total)
+  %b = call i64 @llvm.umin.i64(i64 %a, i64 %grains)
   %c1 = call i64 @llvm.smax.i64(i64 %b, i64 1)
   ret i64 %c1
 serial:
@@ -358,7 +362,9 @@ refuse:
 plan:
   %each_p = call ptr @function.picoseconds(ptr %function)
   %each = load atomic i64, ptr %each_p monotonic, align 8
-  %members = call i64 @anychip.team_size(ptr %state, i64 %total, i64 %each)
+  %grain_p = call ptr @function.grain(ptr %function)
+  %grain = load i64, ptr %grain_p
+  %members = call i64 @anychip.team_size(ptr %state, i64 %total, i64 %each, i64 %grain)
   %stride_p = call ptr @function.arena_bytes(ptr %function)
   %stride = load i64, ptr %stride_p
   %per_member = add i64 %stride, {CACHE_LINE}
@@ -422,7 +428,9 @@ divide:
   store i64 0, ptr %j_nanoseconds
   %part_size = udiv i64 %total, %members
   %pieces = udiv i64 %part_size, {CHUNKS_PER_MEMBER}
-  %chunk = call i64 @llvm.smax.i64(i64 %pieces, i64 1)
+  %ruled = call i64 @llvm.smax.i64(i64 %pieces, i64 1)
+  %chosen = icmp ne i64 %grain, 0
+  %chunk = select i1 %chosen, i64 %grain, i64 %ruled
   %j_chunk = call ptr @job.chunk(ptr %job)
   store i64 %chunk, ptr %j_chunk
   br label %mark

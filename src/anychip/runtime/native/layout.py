@@ -30,13 +30,15 @@ class State(ctypes.Structure):
 
 
 class FunctionRecord(ctypes.Structure):
-    """What native code knows of a loaded kernel."""
+    """What native code knows of a loaded kernel. `grain`: program instances that a thread takes at once
+    (0: by the rules of `grid`)."""
 
     _fields_ = (
         ("entry", ctypes.c_void_p),
         ("arena_bytes", ctypes.c_int64),
         ("launches", ctypes.c_int64),
         ("picoseconds", ctypes.c_int64),
+        ("grain", ctypes.c_int64),
     )
 
 

@@ -1,0 +1,119 @@
+"""Which schedule a kernel gets that is about to be compiled: what the tuning database holds for it, else
+what is shipped for the level of instruction sets, else nothing, and the scheduler's rules decide.
+
+Flows in: a kernel with the types and constants that it is compiled for. Flows out: the text of its choices,
+in the options of the compilation and so in the key of Triton's cache. `install` wraps the one method of
+Triton's `JITFunction` in which a kernel is compiled: a launch of what is compiled already costs nothing more.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..compiler.schedule.choices import UnknownChoice, of
+from ..runtime import native
+from ..runtime.cache import cache_root
+from ..tuning import chip, defaults
+from ..tuning.database import FOLDER, Database
+from ..tuning.entry import SCHEDULE
+from ..tuning.size_class import parameter
+from .options import KernelOptions
+
+_log = logging.getLogger(__name__)
+
+_searching = False
+
+
+@contextmanager
+def by_rules() -> Iterator[None]:
+    """Kernels that are compiled in the block get the choices that their launch names, and no others."""
+    global _searching
+    before, _searching = _searching, True
+    try:
+        yield
+    finally:
+        _searching = before
+
+
+def source(kernel: Any) -> str:
+    """The digest of a kernel's source and of all that it depends on."""
+    return hashlib.sha256(kernel.cache_key.encode()).hexdigest()[:16]
+
+
+def kind(kernel: Any, signature: Mapping[str, Any], constants: Mapping[Any, Any]) -> str:
+    """The class of compilations that one choice is for: types of the parameters, and constants, large
+    integers by their class of sizes. `constants` are by name, or by Triton's path of numbers."""
+    words = []
+    for number, (name, type) in enumerate(signature.items()):
+        value = constants.get(name, constants.get((number,), type))
+        words.append(f"{name}:{type}" if type != "constexpr" else f"{name}={_constant(value)}")
+    return " ".join(words)
+
+
+def chosen(kernel: Any, signature: Mapping[str, Any], constants: Mapping[Any, Any]) -> str:
+    """The choices for a compilation as text; "" where the rules decide."""
+    if _searching:
+        return ""
+    database, level = _known(threads(), cache_root() / FOLDER)
+    subject, code = kernel.__name__, source(kernel)
+    class_ = kind(kernel, signature, constants)
+    entry = database.find(SCHEDULE, subject, class_, code)
+    values = entry.values if entry is not None else level.schedule(subject, class_, code)
+    try:
+        return str(of(values))
+    except (UnknownChoice, TypeError) as error:
+        _log.warning("tuned schedule of %s is ignored: %s", subject, error)
+        return ""
+
+
+def threads() -> int:
+    """How many threads kernels run on: as many as PyTorch would use, where it is loaded."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch is not None else int(native.state().state.thread_limit)
+
+
+@functools.cache
+def _known(count: int, folder: Path) -> tuple[Database, defaults.Defaults]:
+    return Database(chip.identify(count).key, folder), defaults.load(chip.level())
+
+
+def forget() -> None:
+    """Read the database anew before the next compilation: a search has written into it."""
+    _known.cache_clear()
+
+
+def _constant(value: Any) -> str:
+    if type(value) is int:
+        return parameter(value)
+    if hasattr(value, "cache_key"):
+        return f"{value.__name__}#{source(value)[:8]}"
+    return str(value)
+
+
+def _choosing(stock: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(stock)
+    def do_compile(
+        self: Any, key: Any, signature: Any, device: Any, constexprs: Any, options: Any, *rest: Any
+    ) -> Any:
+        if isinstance(options, KernelOptions) and not options.anychip_schedule and not options.arch:
+            text = chosen(self, signature, constexprs)
+            options = replace(options, anychip_schedule=text) if text else options
+        return stock(self, key, signature, device, constexprs, options, *rest)
+
+    return do_compile
+
+
+@functools.cache
+def install() -> None:
+    """Have kernels compiled with what was found best for them."""
+    from triton.runtime.jit import JITFunction
+
+    JITFunction._do_compile = _choosing(JITFunction._do_compile)
