@@ -25,9 +25,7 @@ from ..runtime import function as functions
 from ..runtime import launches
 from ..runtime.program import Buffer, BufferKind, LaunchList, Pointer, RecordedLaunch
 from .errors import CaptureError, FallThroughError
-from .observation import draws_random_numbers, memory_key, observe
-from .policy import using
-from .program import (
+from .interface import (
     Constant,
     InputTensor,
     InputValue,
@@ -36,12 +34,11 @@ from .program import (
     Output,
     OutputStorage,
     OutputView,
-    Program,
-    capturing,
-    copied,
-    layout_of,
-    span_of,
 )
+from .layouts import copied, layout_of, span_of
+from .observation import draws_random_numbers, memory_key, observe
+from .policy import using
+from .program import Program, capturing
 
 _one_at_a_time = threading.Lock()
 _effects: dict[bytes, ArgumentEffects] = {}
@@ -370,7 +367,7 @@ class Recorder:
                 memory.buffer = len(buffers)
                 buffers.append(Buffer(BufferKind.OUTPUT, memory.storage.nbytes()))
                 own = [leaf for leaf, other in zip(leaves, written) if other is memory]
-                storages.append(OutputStorage(memory.storage.nbytes(), _whole(own, memory)))
+                storages.append(_output_storage(own, memory))
         first_output = len(self.copies)
         outputs = tuple(self._output(leaf, memory, first_output) for leaf, memory in zip(leaves, written))
         recorded = [self._recorded(seen, buffers) for seen in self.seen]
@@ -432,11 +429,14 @@ class Recorder:
         )
 
 
-def _whole(leaves: Sequence[torch.Tensor], memory: Memory) -> Any:
-    """The layout of the only tensor in a storage if it covers all of it, else None."""
-    if len(leaves) != 1 or leaves[0].data_ptr() != memory.storage.data_ptr():
-        return None
-    return layout_of(leaves[0]) if span_of(leaves[0]) == memory.storage.nbytes() else None
+def _output_storage(leaves: Sequence[torch.Tensor], memory: Memory) -> OutputStorage:
+    """How memory of these results is allocated: as the only one of them if that covers it all, else flat."""
+    size, first = memory.storage.nbytes(), leaves[0]
+    begins = first.data_ptr() == memory.storage.data_ptr()
+    if len(leaves) == 1 and begins and span_of(first) == size:
+        return OutputStorage(size, layout_of(first), True)
+    dtype = first.dtype if size % first.itemsize == 0 else torch.uint8
+    return OutputStorage(size, ((size // dtype.itemsize,), (1,), dtype), False)
 
 
 def _argument_name(path: Sequence[Any]) -> str:

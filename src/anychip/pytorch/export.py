@@ -14,8 +14,10 @@ from torch.utils._pytree import tree_flatten
 
 from ..edge.errors import ExportError
 from ..edge.subject import Argument, Subject, TensorPlace, identifier, unique
+from .interface import Constant, InputTensor, InputView, OutputView
+from .layouts import span
 from .policy import disabled
-from .program import Constant, InputTensor, InputView, OutputView, Program, span
+from .program import Program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

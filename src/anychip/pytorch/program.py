@@ -7,187 +7,25 @@ runs again.
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ..runtime.program import LaunchList
 from .counting import flops
 from .errors import CaptureError, ProgramInputError
+from .interface import Constant, InputTensor, InputView, Interface, Output, OutputView
+from .layouts import ADDRESS_ALIGNMENT, Layout, copied, fresh, layout_of, span_of, view_of
 
 if TYPE_CHECKING:
     from ..edge.export import Library
 
-ADDRESS_ALIGNMENT = 16
-"""Kernels may rely on pointers being multiples of this, as Triton's specialisation does."""
-
 capturing: set[int] = set()
 """Threads in which a function is being captured now."""
-
-Layout = tuple[tuple[int, ...], tuple[int, ...], torch.dtype]
-"""Shape, strides in elements, dtype."""
-
-
-def layout_of(tensor: torch.Tensor) -> Layout:
-    """The layout of a tensor."""
-    return tuple(tensor.shape), tensor.stride(), tensor.dtype
-
-
-def span(shape: Sequence[int], strides: Sequence[int], element_bytes: int) -> int:
-    """Bytes from the first to the last element, both included; 0 without elements."""
-    if 0 in shape:
-        return 0
-    return (sum((size - 1) * stride for size, stride in zip(shape, strides)) + 1) * element_bytes
-
-
-def span_of(tensor: torch.Tensor) -> int:
-    """Bytes from a tensor's first to its last element."""
-    return span(tensor.shape, tensor.stride(), tensor.element_size())
-
-
-def copied(tensor: torch.Tensor) -> torch.Tensor:
-    """The same elements in the same layout (gaps and overlaps included) in memory of their own, aligned."""
-    size = span_of(tensor)
-    storage = torch.UntypedStorage(size)
-    if size:
-        ctypes.memmove(storage.data_ptr(), tensor.data_ptr(), size)
-    return tensor_over(storage, 0, layout_of(tensor))
-
-
-def tensor_over(storage: torch.UntypedStorage, offset: int, layout: Layout) -> torch.Tensor:
-    """A tensor of a layout whose first element is `offset` elements into a storage."""
-    shape, strides, dtype = layout
-    view: Any = torch.empty(0, dtype=dtype)
-    return view.set_(storage, offset, shape, strides)
-
-
-@dataclass(frozen=True, slots=True)
-class InputTensor:
-    """A tensor argument: its place in the call, and the layout it must have."""
-
-    name: str
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    dtype: torch.dtype
-
-    def check(self, value: Any) -> None:
-        """Raise ProgramInputError unless `value` is a CPU tensor of this layout."""
-        if not (
-            isinstance(value, torch.Tensor)
-            and value.shape == self.shape
-            and value.dtype == self.dtype
-            and value.stride() == self.strides
-            and value.is_cpu
-            and value.layout == torch.strided
-        ):
-            self._explain(value)
-
-    def _explain(self, value: Any) -> None:
-        """Raise for the first difference that matters; strides of single elements do not."""
-        if not isinstance(value, torch.Tensor):
-            raise ProgramInputError(
-                f"{self.name}: expected {self}, got {type(value).__name__}; pass a tensor"
-            )
-        if value.device.type != "cpu" or value.layout != torch.strided:
-            raise ProgramInputError(
-                f"{self.name}: expected {self} on the CPU, got a {value.layout} tensor on {value.device}; "
-                'move it first, e.g. with .to("cpu")'
-            )
-        if value.shape != self.shape:
-            raise ProgramInputError(
-                f"{self.name}: expected shape {list(self.shape)}, got {list(value.shape)}; a Program's "
-                "shapes are those of its capture: pad the input, or capture another Program for this shape"
-            )
-        if value.dtype != self.dtype:
-            raise ProgramInputError(
-                f"{self.name}: expected {self.dtype}, got {value.dtype}; convert it, or capture a Program "
-                "with an example of that dtype"
-            )
-        if value.stride() != self.strides and 0 not in self.shape:
-            for size, stride, expected in zip(self.shape, value.stride(), self.strides):
-                if size > 1 and stride != expected:
-                    raise ProgramInputError(
-                        f"{self.name}: expected strides {list(self.strides)}, got {list(value.stride())}; "
-                        "pass a tensor laid out like the example (.contiguous() where that was contiguous), "
-                        "or capture a Program with an example like this one"
-                    )
-
-    def __str__(self) -> str:
-        return f"a tensor of shape {list(self.shape)}, {self.dtype}"
-
-
-@dataclass(frozen=True, slots=True)
-class InputValue:
-    """An argument that is no tensor: its value is part of the Program."""
-
-    name: str
-    value: Any
-
-    def check(self, value: Any) -> None:
-        """Raise ProgramInputError unless `value` is the recorded one."""
-        if value is not self.value and (type(value) is not type(self.value) or value != self.value):
-            raise ProgramInputError(
-                f"{self.name}: expected {self.value!r}, got {value!r}; values that are not tensors are "
-                "fixed at capture: capture another Program, or pass the value in a tensor"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class OutputStorage:
-    """Memory that launches write and the caller gets. With `layout`, one output tensor is all of it, and
-    may lie wherever the caller wants."""
-
-    size: int
-    layout: Layout | None
-
-
-@dataclass(frozen=True, slots=True)
-class OutputView:
-    """An output tensor in an output storage."""
-
-    storage: int
-    byte_offset: int
-    layout: Layout
-
-
-@dataclass(frozen=True, slots=True)
-class InputView:
-    """An output tensor that is memory of an input."""
-
-    tensor: int
-    byte_offset: int
-    layout: Layout
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """An output that no launch writes: a value, or a tensor that existed before."""
-
-    value: Any
-
-
-Output = OutputView | InputView | Constant
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """How arguments and results relate to the launch list's buffers. The tensors among `inputs` and the
-    `storages` are its inputs and outputs, in order. `keywords` are the names given at capture; `is_flat`
-    says that each argument is one of `inputs`, without structure."""
-
-    inputs: tuple[InputTensor | InputValue, ...]
-    input_tree: TreeSpec
-    keywords: tuple[str, ...]
-    is_flat: bool
-    outputs: tuple[Output, ...]
-    output_tree: TreeSpec
-    storages: tuple[OutputStorage, ...]
 
 
 class Program:
@@ -244,7 +82,7 @@ class Program:
         targets = None if out is None else self._checked_targets(out)
         memories = self._output_memories(targets, inputs)
         self.launches.replay([*addresses, *(memory.data_ptr() for memory in memories)])
-        results = [self._result(output, inputs, memories) for output in self.interface.outputs]
+        results = self._results(inputs, memories)
         for k, target in (targets or {}).items():
             if results[k] is not target:
                 target.copy_(results[k])
@@ -254,9 +92,9 @@ class Program:
     def replay(self, addresses: Sequence[int], inputs: Sequence[torch.Tensor]) -> list[Any]:
         """The results for inputs that are known to match the capture and to be aligned, given with their
         addresses: the call of those who have checked."""
-        memories = [_fresh(storage) for storage in self.interface.storages]
+        memories = [fresh(storage.layout) for storage in self.interface.storages]
         self.launches.replay([*addresses, *(memory.data_ptr() for memory in memories)])
-        return [self._result(output, inputs, memories) for output in self.interface.outputs]
+        return self._results(inputs, memories)
 
     def forget_examples(self) -> None:
         """Let go of the tensors of the call that was captured, which only an export needs."""
@@ -401,43 +239,35 @@ class Program:
             output = self.interface.outputs[k]
             if not isinstance(output, OutputView):
                 continue
-            layout = self.interface.storages[output.storage].layout
+            storage = self.interface.storages[output.storage]
             begin, end = _range(target)
             apart = all(end <= first or last <= begin for first, last in occupied)
-            if layout == layout_of(target) and begin % ADDRESS_ALIGNMENT == 0 and apart:
+            fits = storage.is_one_tensor and storage.layout == layout_of(target)
+            if fits and begin % ADDRESS_ALIGNMENT == 0 and apart:
                 direct[output.storage] = target
             occupied.append((begin, end))
         return [
-            direct[number] if number in direct else _fresh(storage)
+            direct[number] if number in direct else fresh(storage.layout)
             for number, storage in enumerate(self.interface.storages)
         ]
 
-    def _result(
-        self, output: Output, inputs: Sequence[torch.Tensor], memories: Sequence[torch.Tensor]
-    ) -> Any:
-        if isinstance(output, Constant):
-            return output.value
-        if isinstance(output, OutputView):
-            memory = memories[output.storage]
-            if self.interface.storages[output.storage].layout is not None:
-                return memory
-        else:
-            memory = inputs[output.tensor]
-        shape, strides, dtype = output.layout
-        storage = memory.untyped_storage()
-        place = output.byte_offset + memory.data_ptr() - storage.data_ptr()
-        return tensor_over(storage, place // dtype.itemsize, (shape, strides, dtype))
+    def _results(self, inputs: Sequence[torch.Tensor], memories: Sequence[torch.Tensor]) -> list[Any]:
+        """The leaves of the result, in the order of the outputs."""
+        results: list[Any] = []
+        for output in self.interface.outputs:
+            if isinstance(output, OutputView):
+                memory = memories[output.storage]
+                is_whole = self.interface.storages[output.storage].is_one_tensor
+                results.append(memory if is_whole else view_of(memory, output.byte_offset, output.layout))
+            elif isinstance(output, InputView):
+                results.append(view_of(inputs[output.tensor], output.byte_offset, output.layout))
+            else:
+                results.append(output.value)
+        return results
 
 
 def _is_tensor_output(output: Output) -> bool:
     return not isinstance(output, Constant) or isinstance(output.value, torch.Tensor)
-
-
-def _fresh(storage: OutputStorage) -> torch.Tensor:
-    if storage.layout is None:
-        return torch.empty(storage.size, dtype=torch.uint8)
-    shape, strides, dtype = storage.layout
-    return torch.empty_strided(shape, strides, dtype=dtype)
 
 
 def _range(tensor: torch.Tensor) -> tuple[int, int]:

@@ -4,7 +4,7 @@ be."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ def fresh() -> None:
 
 
 @pytest.fixture
-def replays(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Program]]:
+def replays(monkeypatch: pytest.MonkeyPatch) -> list[Program]:
     """The Programs that were replayed, one entry for each replay."""
     seen: list[Program] = []
     replay = Program.replay
@@ -106,6 +106,59 @@ def test_a_graph_that_turns_out_not_to_be_replayed_runs_once(replays: list[Progr
         close(run(x, totals[0]), function(x, totals[1]))
         close(*totals)
     assert replays == []
+
+
+def test_inputs_that_are_parts_of_one_tensor(replays: list[Program]) -> None:
+    """Queries, keys and values of one product, which the backward graph is given as views."""
+    torch.manual_seed(2)
+    models = [nn.Linear(16, 48), nn.Linear(16, 48)]
+    models[1].load_state_dict(models[0].state_dict())
+
+    def attend(project: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (part.view(2, 6, 2, 8).transpose(1, 2) for part in project(x).split(16, -1))
+        return nn.functional.scaled_dot_product_attention(q, k, v) * torch.tanh(q)
+
+    run = compiled(attend)
+    for _ in range(4):
+        x = torch.randn(2, 6, 16)
+        for function, model in zip((run, attend), models):
+            model.zero_grad()
+            function(model, x).square().sum().backward()
+        for ours, theirs in zip(models[0].parameters(), models[1].parameters()):
+            assert ours.grad is not None
+            assert theirs.grad is not None
+            close(ours.grad, theirs.grad)
+    assert len(set(replays)) == 2
+
+
+def test_results_that_are_views_of_inputs_in_one_memory(replays: list[Program]) -> None:
+    def function(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return x.mT, y[1:], torch.exp(x + y)
+
+    run = compiled(function)
+    for _ in range(4):
+        both = torch.randn(2, 4, 8)
+        ours = run(*both)
+        for result, expected in zip(ours, function(*both), strict=True):
+            close(result, expected)
+        both.zero_()
+        assert not ours[0].any()
+        assert not ours[1].any()
+        assert ours[2].all()
+    assert replays
+
+
+def test_an_input_that_is_changed_in_memory_of_another(replays: list[Program]) -> None:
+    def function(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        y.mul_(2)
+        return torch.tanh(x + y).sum(-1)
+
+    run = compiled(function)
+    for _ in range(4):
+        memory = torch.rand(2, 4, 8)
+        other = memory.clone()
+        close(run(*memory), function(*other))
+        close(memory, other)
 
 
 def inverse(x: torch.Tensor) -> torch.Tensor:

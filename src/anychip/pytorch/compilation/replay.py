@@ -12,7 +12,8 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +26,10 @@ from torch.utils._pytree import tree_structure
 from ...runtime import launches
 from ..capture import Memory, Recorder, Source
 from ..errors import CaptureError
-from ..observation import ALLOCATIONS, observe
-from ..program import ADDRESS_ALIGNMENT, InputTensor, Program
+from ..interface import InputTensor
+from ..layouts import ADDRESS_ALIGNMENT, copied, layout_of, view_of
+from ..observation import ALLOCATIONS, memory_key, observe
+from ..program import Program
 from .substitution import Substitution
 
 _log = logging.getLogger(__name__)
@@ -43,38 +46,53 @@ _watching = threading.Lock()
 @dataclass(eq=False, slots=True)
 class GraphRecorder(Recorder):
     """Listens to one call of a compiled graph. Inputs stay where they are: the graph's guards have settled
-    their shapes, and whoever calls it owns them. The call goes through whatever is seen, because half a call
-    may have changed inputs already; `refusal` is the first reason for which it cannot be replayed."""
+    their shapes, and whoever calls it owns them. Only those that are parts of one tensor (queries, keys and
+    values of one product) are given as copies, so that each pointer tells which of them it is in. The call
+    goes through whatever is seen, because half a call may have changed inputs already; `refusal` is the first
+    reason for which it cannot be replayed. `changed` are the inputs whose new content the caller will see."""
 
+    changed: frozenset[int] = frozenset()
     refusal: str = ""
 
     def watch(self, inputs: list[torch.Tensor]) -> tuple[Any, Program | None]:
         """The call's result, and the Program that it comes to, None where there is a `refusal`. Raises
         CaptureError before the call for inputs that cannot be told apart."""
-        for number, value in enumerate(inputs):
-            self._add(f"input {number}", value)
-        kept = list(inputs)
+        given = list(inputs)
+        inputs[:] = map(self._add, range(len(given)), given, _are_parts(given))
         with torch.no_grad(), observe(self), launches.listen(self._heard):
             result = self.function(inputs)
-        if self.refusal:
-            return result, None
-        try:
-            program = self._program(result, tree_structure((tuple(kept), {})), (), True)
-        except CaptureError as error:
-            self.refusal = str(error)
-            return result, None
-        program.forget_examples()
-        return result, program
+        program = None
+        if not self.refusal:
+            with self._noting():
+                program = self._program(result, tree_structure((tuple(given), {})), (), True)
+                program.forget_examples()
+        return [self._of_caller(leaf, given) for leaf in result], program
 
-    def _add(self, name: str, value: torch.Tensor) -> None:
+    def _add(self, number: int, value: torch.Tensor, is_part: bool) -> torch.Tensor:
+        """Note an input. Returns what the graph is given for it: a copy of what `is_part` of a tensor."""
+        name = f"input {number}"
         self._require_plain(value, name)
+        if is_part and value.numel():
+            if number in self.changed:
+                raise CaptureError(f"{self.name}: {name} is part of a tensor, and is changed")
+            value = copied(value)
         memory = self._memory(value, Source.INPUT)
         if memory is not None:
-            if memory.input >= 0 or value.storage_offset():
-                raise CaptureError(f"{self.name}: {name} is part of a tensor, or shares another's memory")
-            memory.input = len(self.copies)
+            memory.input = number
         self.inputs.append(InputTensor(name, tuple(value.shape), value.stride(), value.dtype))
         self.copies.append(value)
+        return value
+
+    def _of_caller(self, leaf: Any, given: Sequence[torch.Tensor]) -> Any:
+        """A result as the caller shall have it: where it is a view of a copied input, a view of that input,
+        unless the graph, to which the input had been given up, made the result there."""
+        memory = self._memory(leaf, Source.BEFORE) if isinstance(leaf, torch.Tensor) else None
+        if memory is None or memory.source is not Source.INPUT or memory.written:
+            return leaf
+        original, copy = given[memory.input], self.copies[memory.input]
+        if original is copy:
+            return leaf
+        return view_of(original, leaf.data_ptr() - copy.data_ptr(), layout_of(leaf))
 
     def _heard(self, launch: launches.Launch) -> None:
         with self._noting():
@@ -120,11 +138,18 @@ def _observed_allocation(module: dict[str, Any]) -> Iterator[None]:
 
 class Replay:
     """Calls `run`, and once it could be recorded, replays it, except where somebody listens to launches.
-    `module` holds the names of the module that Inductor wrote. Several threads may call it."""
+    `module` holds the names of the module that Inductor wrote, `changed` the numbers of the inputs that the
+    caller sees changed. Several threads may call it."""
 
-    def __init__(self, run: Callable[[list[Any]], Any], module: dict[str, Any]):
+    def __init__(
+        self,
+        run: Callable[[list[Any]], Any],
+        module: dict[str, Any],
+        changed: Iterable[int] = (),
+    ):
         self.run = run
         self.module = module
+        self.changed = frozenset(changed)
         self.program: Program | None = None
         self.reason = "" if ALLOCATE in module else "the module allocates by other means"
         self.calls = 0
@@ -145,7 +170,7 @@ class Replay:
             _watching.release()
 
     def _record(self, inputs: list[Any]) -> Any:
-        recorder = GraphRecorder("graph", self.run)
+        recorder = GraphRecorder("graph", self.run, changed=self.changed)
         try:
             if not all(map(_is_plain, inputs)):
                 raise CaptureError("graph: an input is no plain tensor on the CPU, or not aligned")
@@ -168,6 +193,13 @@ class Replay:
         return results
 
 
+def _are_parts(inputs: Sequence[torch.Tensor]) -> list[bool]:
+    """For each input whether it is a part of a tensor, or one of several inputs in the same memory."""
+    keys = [memory_key(value.untyped_storage()) for value in inputs]
+    number = Counter(keys)
+    return [number[key] > 1 or value.storage_offset() != 0 for key, value in zip(keys, inputs)]
+
+
 def _is_plain(value: Any) -> bool:
     """Whether an input is a dense tensor on the CPU whose address kernels may rely on."""
     plain = isinstance(value, torch.Tensor) and value.is_cpu and value.layout == torch.strided
@@ -182,7 +214,7 @@ def _post_compile(stock: Callable[..., None]) -> Callable[..., None]:
         stock(self, example_inputs, *arguments, **keywords)
         ours = isinstance(config.post_grad_custom_post_pass, Substitution)
         if ours and self.current_callable is not None and _is_static(example_inputs):
-            self.current_callable = Replay(self.current_callable, module)
+            self.current_callable = Replay(self.current_callable, module, self.mutated_input_idxs)
 
     return post_compile
 
