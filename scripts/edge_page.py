@@ -20,7 +20,9 @@ from types import ModuleType
 from typing import Any
 
 import anychip
+from anychip.compiler import targets
 from anychip.edge.check import check
+from anychip.emulation.cores import ENGINES
 from anychip.errors import AnychipError
 from anychip.evidence.record import commit
 
@@ -30,8 +32,9 @@ COLUMNS = (
     "target", "code", "constants", "weights", "arena", "stack, at most", "needs", "difference", "ran in",
 )  # fmt: skip
 EVERYWHERE = (
-    "cortex-m4", "cortex-m55", "cortex-a15", "cortex-a53", "neoverse-v1-sve", "rv64gc", "rv64gcv",
-    "loongarch64", "power9", "z14", "mips64r2", "wasm32", "x86-64-v3",
+    "cortex-m4", "cortex-m7", "cortex-m55", "cortex-a7", "cortex-a15", "cortex-a53", "cortex-a72",
+    "cortex-a76", "neoverse-v1-sve", "neoverse-v2-sve", "rv64gc", "rv64gcv", "rv64gcv-256", "loongarch64",
+    "power9", "z14", "mips64r2", "wasm32", "x86-64-v2", "x86-64-v3", "x86-64-v4",
 )  # fmt: skip
 
 
@@ -114,13 +117,14 @@ def figures(program: anychip.Program, name: str, target: str, checked: bool) -> 
         row["flops"] = sum(kernel["flops"] or 0 for kernel in report["kernels"])
         row["commit"] = commit()
         if checked:
+            engines = ENGINES if targets.get(report["target"]).isa == "wasm32" else ENGINES[:1]
             try:
-                done = check(Path(folder) / name)
+                done = [check(Path(folder) / name, engine=engine) for engine in engines]
             except AnychipError as error:
                 row["problem"] = str(error).splitlines()[0]
             else:
-                row["difference"] = max(done.differences.values())
-                row["emulator"] = done.emulator
+                row["difference"] = max(value for run in done for value in run.differences.values())
+                row["emulator"] = ", ".join(run.emulator for run in done)
     return row
 
 
@@ -133,7 +137,9 @@ def page(record: dict[str, dict[str, Any]]) -> str:
         "",
         "Each row is a C library that `anychip export` made of an example of `examples/edge/`. Bytes are "
         "those of its `report.json`; *difference* is the largest one from PyTorch, relative to the largest "
-        "element, as the shipped C example printed it under the emulator. Nothing here is a time.",
+        "element, as the shipped C example printed it under the emulator. What the first table's kernels are "
+        "compared with is themselves on the machine that exported them; a test compares that with products "
+        "of matrices in PyTorch's float64. Nothing here is a time.",
     ]
     for example in EXAMPLES:
         rows = record.get(example.name, {})
@@ -165,11 +171,11 @@ def main() -> None:
     options = parser.parse_args()
     record: dict[str, dict[str, Any]] = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     for example in EXAMPLES:
-        targets = [target for target in example.targets if not options.target or target in options.target]
-        if (options.only and example.name not in options.only) or not targets:
+        chosen = [target for target in example.targets if not options.target or target in options.target]
+        if (options.only and example.name not in options.only) or not chosen:
             continue
         program = example.program(module_of(example))
-        for target in targets:
+        for target in chosen:
             row = figures(program, example.name, target, not options.no_check)
             record.setdefault(example.name, {})[target] = row
             sys.stdout.write(f"{example.name} {target}: {row}\n")

@@ -4,7 +4,9 @@ same LLVM IR (the calling convention of Arm left out)."""
 from __future__ import annotations
 
 import ctypes
+import math
 
+import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -13,7 +15,19 @@ from anychip.compiler.targets import machine
 from anychip.edge.arithmetic import kind_of, supplied
 from anychip.runtime.loader import load
 
-NAMES = ("__aeabi_uldivmod", "__aeabi_ldivmod", "__aeabi_ul2d", "__aeabi_l2d")
+SINGLE = {
+    "d2f": ("double", "float"),
+    "f2lz": ("float", "i64"),
+    "f2ulz": ("float", "i64"),
+    "l2f": ("i64", "float"),
+    "ul2f": ("i64", "float"),
+}
+"""Routine of single precision -> the types of its argument and its result."""
+
+NAMES = (
+    "__aeabi_uldivmod", "__aeabi_ldivmod", "__aeabi_ul2d", "__aeabi_l2d",
+    *(f"__aeabi_{name}" for name in SINGLE),
+)  # fmt: skip
 WRAPPERS = "\n".join(
     f"""
 define void @{kind}(i64 %n, i64 %d, ptr %out) {{
@@ -31,7 +45,12 @@ def _code():
         f"\ndefine double @{kind}(i64 %n) {{\n  %v = call double @{name}(i64 %n)\n  ret double %v\n}}"
         for kind, name in (("from_unsigned", NAMES[2]), ("from_signed", NAMES[3]))
     )
-    entries = ("unsigned", "signed", "from_unsigned", "from_signed")
+    text += "".join(
+        f"\ndefine {result} @{kind}({argument} %x) {{\n  %v = call {result} @__aeabi_{kind}({argument} %x)\n"
+        f"  ret {result} %v\n}}"
+        for kind, (argument, result) in SINGLE.items()
+    )
+    entries = ("unsigned", "signed", "from_unsigned", "from_signed", *SINGLE)
     return load(machine.emit_object(text, targets.host()), entries, {})
 
 
@@ -39,7 +58,9 @@ CODE = _code()
 U64, I64 = st.integers(0, 2**64 - 1), st.integers(-(2**63), 2**63 - 1)
 
 
-def _divide(kind: str, n: int, d: int, type_: type) -> tuple[int, int]:
+def _divide(
+    kind: str, n: int, d: int, type_: type[ctypes.c_int64] | type[ctypes.c_uint64]
+) -> tuple[int, int]:
     out = (type_ * 2)()
     ctypes.CFUNCTYPE(None, type_, type_, ctypes.c_void_p)(CODE[kind])(n, d, ctypes.addressof(out))
     return out[0], out[1]
@@ -70,6 +91,38 @@ def test_conversions_are_rounded_once(unsigned: int, signed: int):
     assert convert(unsigned) == float(unsigned)
     convert = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64)(CODE["from_signed"])
     assert convert(signed) == float(signed)
+
+
+@given(U64, I64)
+@example(2**24 + 1, -(2**24) - 1)
+@example(2**64 - 1, 2**63 - 1)
+@example(2**40 + 2**16, 2**40 + 2**16 + 1)
+def test_integers_become_f32_rounded_once(unsigned: int, signed: int):
+    convert = ctypes.CFUNCTYPE(ctypes.c_float, ctypes.c_uint64)(CODE["ul2f"])
+    assert convert(unsigned) == np.uint64(unsigned).astype(np.float32)
+    convert = ctypes.CFUNCTYPE(ctypes.c_float, ctypes.c_int64)(CODE["l2f"])
+    assert convert(signed) == np.int64(signed).astype(np.float32)
+
+
+@given(st.floats(-(2.0**63), 2.0**62, width=32))
+@example(-0.99999994)
+@example(1.9999999)
+def test_f32_becomes_an_integer_towards_zero(x: float):
+    assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_float)(CODE["f2lz"])(x) == math.trunc(x)
+    assert ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_float)(CODE["f2ulz"])(abs(x)) == math.trunc(abs(x))
+
+
+@given(st.one_of(st.floats(), st.floats(-(2.0**-125), 2.0**-125), st.floats(width=32)))
+@example(3.4028235677973366e38)
+@example(3.4028235677973362e38)
+@example(2.0**-150)
+@example(1.5 * 2.0**-149)
+@example(-(2.0**-126) * (1 - 2.0**-25))
+def test_f64_becomes_f32_rounded_once(x: float):
+    got = np.float32(ctypes.CFUNCTYPE(ctypes.c_float, ctypes.c_double)(CODE["d2f"])(x))
+    with np.errstate(over="ignore", under="ignore"):
+        want = np.float64(x).astype(np.float32)
+    assert (np.isnan(got) and np.isnan(want)) or got.tobytes() == want.tobytes()
 
 
 def test_kinds_of_symbols():

@@ -59,7 +59,7 @@ def test_kinematics_take_less_than_8_kilobytes(arm: ModuleType, target: str):
     program = anychip.capture(arm.kinematics, *arm.example_inputs())
     facts = build(subject_of(program), target).report
     assert facts["code_bytes"] + facts["constant_bytes"] + facts["weight_bytes"] < 8 * KILOBYTES
-    assert not facts["undefined_symbols"]["memory"]
+    assert not any(facts["undefined_symbols"].values())
 
 
 @pytest.mark.slow

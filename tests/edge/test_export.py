@@ -96,6 +96,17 @@ def test_double_precision_is_refused_where_there_is_none(tmp_path: Path):
     assert build(subject_of(program), "cortex-m7").report["code_bytes"] > 0
 
 
+def test_numbers_and_64_bit_integers_need_nothing_from_a_microcontroller():
+    program = anychip.capture(lambda x: (x * 100.5).long() + x.int(), torch.randn(8))
+    assert not any(build(subject_of(program, "f"), "cortex-m4").report["undefined_symbols"].values())
+
+
+def test_dtypes_that_c_has_not_are_refused():
+    program = anychip.capture(lambda x: torch.complex(x, x) * 2, torch.rand(4))
+    with pytest.raises(ExportError, match="complex64"):
+        subject_of(program, "f")
+
+
 def test_results_with_gaps_are_refused():
     program = anychip.capture(lambda x: torch.exp(x)[:, ::2], torch.rand(4, 8))
     with pytest.raises(ExportError, match="contiguous"):

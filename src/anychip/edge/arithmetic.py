@@ -1,7 +1,8 @@
 """Routines that 32-bit processors lack instructions for, in LLVM IR, so that a library brings them along.
 
 LLVM calls them by the names of the Arm run-time ABI (Run-time ABI for the Arm Architecture, IHI 0043,
-section 4.2) where it meets 64-bit division or a conversion of 64-bit integers to floating point.
+section 4.2) where it meets 64-bit division or a conversion between 64-bit integers and floating point, and
+where a number that a kernel takes as f64 becomes f32 on a core that has no f64.
 """
 
 from __future__ import annotations
@@ -58,6 +59,59 @@ done:
 }
 """
 
+_WHOLE = """
+; The whole part of an f32's magnitude, below 2^64.
+define internal i64 @whole(i32 %bits) nounwind {
+  %shifted = lshr i32 %bits, 23
+  %exponent = and i32 %shifted, 255
+  %fraction = and i32 %bits, 8388607
+  %mantissa = or i32 %fraction, 8388608
+  %wide = zext i32 %mantissa to i64
+  %place = sub i32 %exponent, 127
+  %above = call i32 @llvm.smin.i32(i32 %place, i32 63)
+  %limited = call i32 @llvm.smax.i32(i32 %above, i32 0)
+  %count = zext i32 %limited to i64
+  %high = shl i64 %wide, 40
+  %left = sub i64 63, %count
+  %moved = lshr i64 %high, %left
+  %small = icmp slt i32 %place, 0
+  %result = select i1 %small, i64 0, i64 %moved
+  ret i64 %result
+}
+declare i32 @llvm.smin.i32(i32, i32)
+declare i32 @llvm.smax.i32(i32, i32)
+"""
+
+_NEAREST = """
+; The bit pattern of the f32 nearest to an unsigned number, ties to even.
+define internal i32 @nearest(i64 %n) nounwind {
+  %zeros = call i64 @llvm.ctlz.i64(i64 %n, i1 false)
+  %is_zero = icmp eq i64 %n, 0
+  %shift = select i1 %is_zero, i64 0, i64 %zeros
+  %normal = shl i64 %n, %shift
+  %kept64 = lshr i64 %normal, 40
+  %rest = and i64 %normal, 1099511627775
+  %kept = trunc i64 %kept64 to i32
+  %odd = trunc i32 %kept to i1
+  %above = icmp ugt i64 %rest, 549755813888
+  %tie = icmp eq i64 %rest, 549755813888
+  %tie_up = and i1 %tie, %odd
+  %up = or i1 %above, %tie_up
+  %one = zext i1 %up to i32
+  %rounded = add i32 %kept, %one
+  %shift32 = trunc i64 %shift to i32
+  %exponent = sub i32 189, %shift32
+  %field = shl i32 %exponent, 23
+  %bits = add i32 %field, %rounded
+  %result = select i1 %is_zero, i32 0, i32 %bits
+  ret i32 %result
+}
+declare i64 @llvm.ctlz.i64(i64, i1)
+"""
+
+_SHARED: tuple[tuple[str, str], ...] = (("@divide(", _UNSIGNED), ("@whole(", _WHOLE), ("@nearest(", _NEAREST))
+"""What routines call, and its definition."""
+
 _ROUTINES: dict[str, str] = {
     "__aeabi_uldivmod": """
 define weak hidden arm_aapcscc { i64, i64 } @__aeabi_uldivmod(i64 %n, i64 %d) nounwind {
@@ -110,6 +164,93 @@ define weak hidden arm_aapcscc double @__aeabi_l2d(i64 %n) nounwind {
   ret double %sum
 }
 """,
+    "__aeabi_d2f": """
+; To nearest, ties to even, on the bit pattern: a carry out of the mantissa raises the exponent.
+define weak hidden arm_aapcscc float @__aeabi_d2f(double %x) nounwind {
+  %bits = bitcast double %x to i64
+  %shifted = lshr i64 %bits, 52
+  %exponent64 = and i64 %shifted, 2047
+  %exponent = trunc i64 %exponent64 to i32
+  %fraction = and i64 %bits, 4503599627370495
+  %is_denormal = icmp eq i32 %exponent, 0
+  %leading = select i1 %is_denormal, i64 0, i64 4503599627370496
+  %mantissa = or i64 %fraction, %leading
+  %single = sub i32 %exponent, 896
+  %is_normal = icmp sgt i32 %single, 0
+  %deeper = sub i32 30, %single
+  %too_deep = icmp sgt i32 %deeper, 60
+  %limited = select i1 %too_deep, i32 60, i32 %deeper
+  %drop = select i1 %is_normal, i32 29, i32 %limited
+  %drop64 = zext i32 %drop to i64
+  %kept64 = lshr i64 %mantissa, %drop64
+  %kept = trunc i64 %kept64 to i32
+  %back = shl i64 %kept64, %drop64
+  %rest = sub i64 %mantissa, %back
+  %before = sub i64 %drop64, 1
+  %half = shl i64 1, %before
+  %odd = trunc i32 %kept to i1
+  %above = icmp ugt i64 %rest, %half
+  %tie = icmp eq i64 %rest, %half
+  %tie_up = and i1 %tie, %odd
+  %up = or i1 %above, %tie_up
+  %one = zext i1 %up to i32
+  %rounded = add i32 %kept, %one
+  %below = sub i32 %single, 1
+  %field = shl i32 %below, 23
+  %base = select i1 %is_normal, i32 %field, i32 0
+  %finite = add i32 %base, %rounded
+  %large = icmp sgt i32 %single, 254
+  %magnitude = select i1 %large, i32 2139095040, i32 %finite
+  %special = icmp eq i32 %exponent, 2047
+  %some_fraction = icmp ne i64 %fraction, 0
+  %is_nan = and i1 %special, %some_fraction
+  %value = select i1 %is_nan, i32 2143289344, i32 %magnitude
+  %sign64 = lshr i64 %bits, 63
+  %sign = trunc i64 %sign64 to i32
+  %sign_bit = shl i32 %sign, 31
+  %result = or i32 %value, %sign_bit
+  %float = bitcast i32 %result to float
+  ret float %float
+}
+""",
+    "__aeabi_f2lz": """
+define weak hidden arm_aapcscc i64 @__aeabi_f2lz(float %x) nounwind {
+  %bits = bitcast float %x to i32
+  %size = call i64 @whole(i32 %bits)
+  %sign = ashr i32 %bits, 31
+  %wide_sign = sext i32 %sign to i64
+  %flipped = xor i64 %size, %wide_sign
+  %result = sub i64 %flipped, %wide_sign
+  ret i64 %result
+}
+""",
+    "__aeabi_f2ulz": """
+define weak hidden arm_aapcscc i64 @__aeabi_f2ulz(float %x) nounwind {
+  %bits = bitcast float %x to i32
+  %size = call i64 @whole(i32 %bits)
+  ret i64 %size
+}
+""",
+    "__aeabi_l2f": """
+define weak hidden arm_aapcscc float @__aeabi_l2f(i64 %n) nounwind {
+  %sign = ashr i64 %n, 63
+  %flipped = xor i64 %n, %sign
+  %size = sub i64 %flipped, %sign
+  %bits = call i32 @nearest(i64 %size)
+  %sign32 = trunc i64 %sign to i32
+  %sign_bit = shl i32 %sign32, 31
+  %result = or i32 %bits, %sign_bit
+  %float = bitcast i32 %result to float
+  ret float %float
+}
+""",
+    "__aeabi_ul2f": """
+define weak hidden arm_aapcscc float @__aeabi_ul2f(i64 %n) nounwind {
+  %bits = call i32 @nearest(i64 %n)
+  %float = bitcast i32 %bits to float
+  ret float %float
+}
+""",
 }
 """Symbol -> its definition."""
 
@@ -121,8 +262,9 @@ def supplied(undefined: Iterable[str]) -> str:
         return ""
     used = ", ".join(f"ptr @{name}" for name in wanted)
     keep = f'@llvm.compiler.used = appending global [{len(wanted)} x ptr] [{used}], section "llvm.metadata"'
-    divide = _UNSIGNED if any("divmod" in name for name in wanted) else ""
-    return "\n".join([divide, *(_ROUTINES[name] for name in wanted), keep])
+    routines = [_ROUTINES[name] for name in wanted]
+    shared = [text for call, text in _SHARED if any(call in routine for routine in routines)]
+    return "\n".join([*shared, *routines, keep])
 
 
 MEMORY = frozenset(

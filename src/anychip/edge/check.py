@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..compiler import targets
-from ..emulation.cores import Core, core_for
+from ..emulation.cores import ENGINES, Core, core_for
 from ..emulation.execution import require_emulator, run, version_of
 from ..emulation.linking import link
 from .errors import CheckError
@@ -34,8 +34,8 @@ class Check:
     remark: str = ""
 
 
-def check(directory: Path | str) -> Check:
-    """Build and run the example of an export.
+def check(directory: Path | str, *, engine: str = ENGINES[0]) -> Check:
+    """Build and run the example of an export; `engine` is what runs WebAssembly.
 
     Raises MissingEmulator where nothing runs the chip's code here, EmulationError where the example cannot
     be built, CheckError where it fails or its results differ.
@@ -46,7 +46,7 @@ def check(directory: Path | str) -> Check:
     except (OSError, ValueError) as error:
         raise CheckError(f"{folder} holds no export: {error}") from error
     target = targets.get(facts["target"])
-    core = core_for(target)
+    core = core_for(target, engine=engine)
     if core.runs != target:
         raise CheckError(
             f"code for {target.name} cannot be run: {core.remark}\n"

@@ -24,7 +24,7 @@ from .example import example, golden
 from .header import header
 from .lowering import Lowered, lower
 from .report import report
-from .subject import Subject, require_known
+from .subject import Subject
 from .symbols import Symbols, read_symbols
 from .weights import Weights, collect
 
@@ -73,9 +73,6 @@ def build(subject: Subject, chip: str, *, embed_weights: bool | None = None) -> 
             f"{chip} is a GPU, and a C library runs on processors\n"
             "  Export for the processor beside it (anychip chips --targets), or run the kernels with PyTorch."
         )
-    for argument in (*subject.inputs, *subject.outputs):
-        for tensor in argument.tensors:
-            require_known(tensor)
     if not subject.launches.launches:
         raise ExportError(f"{subject.name} launches no kernel, so there is nothing to export")
     lowered = lower(subject.launches, target, subject.name)

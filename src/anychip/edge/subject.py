@@ -54,7 +54,14 @@ class TensorPlace:
 
     @property
     def element(self) -> ElementType:
-        return ELEMENT_TYPES[self.dtype]
+        """Raises ExportError for a dtype that has no C type."""
+        try:
+            return ELEMENT_TYPES[self.dtype]
+        except KeyError:
+            raise ExportError(
+                f"{self.name} is a tensor of {self.dtype}, which the C interface has no type for\n"
+                f"  Convert it to one of {', '.join(ELEMENT_TYPES)}."
+            ) from None
 
     @property
     def bytes(self) -> int:
@@ -107,12 +114,3 @@ def unique(names: Sequence[str]) -> tuple[str, ...]:
         taken[name] = taken.get(name, 0) + 1
         made.append(name if taken[name] == 1 else f"{name}_{taken[name]}")
     return tuple(made)
-
-
-def require_known(place: TensorPlace) -> None:
-    """Raise ExportError for a dtype that has no C type."""
-    if place.dtype not in ELEMENT_TYPES:
-        raise ExportError(
-            f"{place.name} is a tensor of {place.dtype}, which the C interface has no type for\n"
-            f"  Convert it to one of {', '.join(ELEMENT_TYPES)}."
-        )
