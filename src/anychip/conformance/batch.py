@@ -1,5 +1,5 @@
-"""What the chips of a run share in a batch of operators. Flows in: recorded trials and their kernels. Flows
-out: code and results for each chip; equal code is made once, and run once on equally set up emulators.
+"""What the chips of a run share. Flows in: recorded trials and their kernels. Flows out: code and results for
+each chip; equal kernels are compiled once in a run, and equal code is run once on equally set up emulators.
 """
 
 from __future__ import annotations
@@ -13,21 +13,28 @@ from ..emulation.replay import Answer, KernelCode, replay
 from .recording import Kernels, Recording
 
 
-class Batch:
-    """The code and the results that were asked for so far."""
+class Compilations:
+    """The kernels of a run, and the code that was asked for so far."""
 
-    def __init__(self, kernels: Kernels) -> None:
-        self._kernels = kernels
+    def __init__(self) -> None:
+        self.kernels = Kernels()
         self._records: dict[str, dict[str, Record]] = {}
-        self._answers: dict[Core, dict[int, Answer]] = {}
 
     def compiled(self, target: str, names: Iterable[str]) -> list[Record]:
         """What became of these kernels for a target, in their order."""
         names = list(names)
         known = self._records.setdefault(target, {})
-        missing = [ForeignKernel(name, self._kernels.texts[name]) for name in names if name not in known]
+        missing = [ForeignKernel(name, self.kernels.texts[name]) for name in names if name not in known]
         known.update((record.kernel, record) for record in compile_for(target, missing, assembly=False))
         return [known[name] for name in names]
+
+
+class Batch:
+    """A batch of operators: the results that were asked for so far."""
+
+    def __init__(self, compilations: Compilations) -> None:
+        self._answers: dict[Core, dict[int, Answer]] = {}
+        self.compilations = compilations
 
     def replayed(
         self, core: Core, recordings: Sequence[Recording], codes: Mapping[str, KernelCode]

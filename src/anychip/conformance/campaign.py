@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from .. import chips
-from ..compiler.foreign.records import StockTarget
+from ..compiler.foreign.records import Record, StockTarget
 from ..compiler.foreign.routes import resolve
 from ..compiler.targets import Target
 from ..emulation.cores import ENGINES, Core, core_for
@@ -35,7 +35,7 @@ from ..evidence.trial import judge
 from ..ops import launch
 from ..pytorch import using
 from ..pytorch.policy import disabled
-from .batch import Batch
+from .batch import Batch, Compilations
 from .errors import ConformanceError
 from .recording import Kernels, Recording, record
 from .trials import DEFAULT, Sampling, chosen, dtypes_of, trials
@@ -53,10 +53,16 @@ MIXED = "memory is used as elements of different sizes, which this chip's byte o
 
 @dataclass(slots=True)
 class Compiled:
-    """Kernels compiled for a target: how many, and the errors of those that were not."""
+    """Kernels compiled for a target: their names, and the errors of those that were not compiled."""
 
-    kernels: int = 0
+    names: set[str] = field(default_factory=set)
     errors: dict[str, str] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        """Count what became of a kernel."""
+        self.names.add(record.kernel)
+        if not record.ok:
+            self.errors[record.kernel] = record.error
 
 
 @dataclass(slots=True)
@@ -148,16 +154,16 @@ def run(
         raise ConformanceError("GPUs have tiles of their own: prove them and other chips in separate runs")
     launch.tile_class = "simt" if kinds == {True} else ""
     rest = [name for name in chosen(names) if any(name not in campaign.done for campaign in campaigns)]
+    compilations = Compilations()
     for batch in _batches(rest):
         if time.monotonic() > end:
             return
-        kernels = Kernels()
         told = [
-            Told(name, dtype, _recorded(name, dtype, kernels, sampling))
+            Told(name, dtype, _recorded(name, dtype, compilations.kernels, sampling))
             for name in batch
             for dtype in dtypes_of(name, sampling)
         ]
-        shared = Batch(kernels)
+        shared = Batch(compilations)
         for campaign in campaigns:
             done = campaign.done
             _prove(campaign, [one for one in told if one.operator not in done], shared)
@@ -207,17 +213,13 @@ def _compile(campaign: Campaign, names: Sequence[str], batch: Batch) -> dict[str
     """The kernels for what is run; where that is another form of the target, for the target as well."""
     runs = campaign.core.runs if campaign.core is not None else campaign.target
     codes = {}
-    for done in batch.compiled(runs.name, names):
-        campaign.compiled.kernels += 1
+    for done in batch.compilations.compiled(runs.name, names):
+        campaign.compiled.add(done)
         if done.ok:
             codes[done.kernel] = KernelCode(done.symbol, done.object_code, done.arena_bytes)
-        else:
-            campaign.compiled.errors[done.kernel] = done.error
     if runs != campaign.target:
-        for done in batch.compiled(campaign.target.name, names):
-            campaign.vector_form.kernels += 1
-            if not done.ok:
-                campaign.vector_form.errors[done.kernel] = done.error
+        for done in batch.compilations.compiled(campaign.target.name, names):
+            campaign.vector_form.add(done)
     return codes
 
 
@@ -297,11 +299,15 @@ def _read(campaign: Campaign, ledger: Path) -> None:
         if data["target"] != campaign.target.name or data["tier"] != campaign.tier:
             return
         campaign.proofs = [Proof.from_json(proof) for proof in data["proofs"]]
-        campaign.compiled = Compiled(**data["compiled"])
-        campaign.vector_form = Compiled(**data["vector_form"])
+        campaign.compiled = _compiled(data["compiled"])
+        campaign.vector_form = _compiled(data["vector_form"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         _log.warning("%s cannot be read (%s): the run begins anew", ledger, error)
 
 
 def _compiled_data(compiled: Compiled) -> dict[str, Any]:
-    return {"kernels": compiled.kernels, "errors": compiled.errors}
+    return {"names": sorted(compiled.names), "errors": compiled.errors}
+
+
+def _compiled(data: dict[str, Any]) -> Compiled:
+    return Compiled(set(data["names"]), dict(data["errors"]))

@@ -52,7 +52,7 @@ def record(campaign: Campaign) -> dict[str, Any]:
             for verdict in ("passed", "failed", "unserved", "views")
         },
         "kernels": _kernels(campaign.compiled),
-        "kernels_of_vector_form": _kernels(campaign.vector_form) if campaign.vector_form.kernels else None,
+        "kernels_of_vector_form": _kernels(campaign.vector_form) if campaign.vector_form.names else None,
         "versions": {**versions(), **_linker_versions()},
         "date": datetime.now(UTC).date().isoformat(),
         "commit": commit(),
@@ -99,8 +99,8 @@ def _verdicts(proofs: list[Proof]) -> dict[str, str]:
 
 def _kernels(compiled: Compiled) -> dict[str, Any]:
     return {
-        "compiled": compiled.kernels - len(compiled.errors),
-        "tried": compiled.kernels,
+        "compiled": len(compiled.names) - len(compiled.errors),
+        "tried": len(compiled.names),
         "errors": sorted({_first_lines(error) for error in compiled.errors.values()}),
     }
 

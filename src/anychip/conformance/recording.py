@@ -9,6 +9,7 @@ the places of ours.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,10 @@ _effects: dict[str, ArgumentEffects] = {}
 
 
 class Kernels:
-    """The kernels met so far: names that no two share, and their TTIR."""
+    """The kernels met so far: names that no two share, and their TTIR.
+
+    A name is made of the text, so that it is the same in every run, and Triton's cache knows the kernel.
+    """
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
@@ -40,7 +44,7 @@ class Kernels:
         if text not in self._names:
             found = _KERNEL_NAME.search(text)
             own = re.sub(r"\W", "_", found[2]) if found else "kernel"
-            name = f"k{len(self.texts)}_{own}"
+            name = f"{own}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
             self._names[text] = name
             self.texts[name] = _KERNEL_NAME.sub(rf"\g<1>{name}", text, count=1)
         return self._names[text]

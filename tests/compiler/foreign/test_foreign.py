@@ -11,7 +11,8 @@ import threading
 import pytest
 from tests.compiler.foreign.kernels import DOUBLE, MATRIX_PRODUCT, calling
 
-from anychip.compiler.foreign import ForeignKernel, Record, client, compile_for
+from anychip.compiler.foreign import ForeignKernel, Record, client, compile_for, shared_memory, worker
+from anychip.compiler.foreign.errors import OutOfSharedMemory
 from anychip.compiler.foreign.records import Request, StockTarget
 from anychip.compiler.foreign.routes import resolve
 from anychip.compiler.targets import UnknownTarget
@@ -62,6 +63,24 @@ def test_ours(name: str):
     assert record.symbol in record.object_code.decode("latin-1")
     assert 0 < record.code_bytes < len(record.object_code)
     assert instruction in record.assembly
+
+
+def test_a_kernel_that_takes_more_shared_memory_than_the_gpu_has_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    ampere = StockTarget("sm_80", "cuda", 80, 32)
+    product = ForeignKernel("product", MATRIX_PRODUCT.replace("128", "32"))
+    assert worker.compile_with_stock_triton(product, ampere)["object_code"]
+    monkeypatch.setitem(shared_memory._NVIDIA, 80, 1)
+    with pytest.raises(OutOfSharedMemory, match=r"'product' takes \d+ bytes.* sm_80 may have 1024\b"):
+        worker.compile_with_stock_triton(product, ampere)
+
+
+def test_limits_of_shared_memory():
+    assert shared_memory.limit_of(StockTarget("sm_75", "cuda", 75, 32)) == 64 * 1024
+    assert shared_memory.limit_of(StockTarget("gfx942", "hip", "gfx942", 64)) == 64 * 1024
+    assert shared_memory.limit_of(StockTarget("gfx950", "hip", "gfx950", 64)) == 160 * 1024
+    assert shared_memory.limit_of(StockTarget("sm_999", "cuda", 999, 32)) is None
 
 
 def test_a_compiler_that_aborts_costs_one_record():

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 
 _SAME = """acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh cospi erf erfc erfcinv erfcx
-    erfinv exp exp10 exp2 expm1 fabs fdim floor fma fmod hypot j0 j1 ldexp lgamma log log10 log1p log2 logb
-    nearbyint nextafter pow rcbrt remainder rhypot rint round rsqrt sin sinh sinpi sqrt tan tanh tgamma trunc
-    y0 y1"""
+    erfinv exp exp10 exp2 expm1 fabs fdim floor fma fmod hypot ilogb j0 j1 ldexp lgamma log log10 log1p log2
+    logb nearbyint nextafter pow rcbrt remainder rhypot rint round rsqrt sin sinh sinpi sqrt tan tanh tgamma
+    trunc y0 y1"""
 """Functions with one name in both libraries."""
 
 _RENAMED = {

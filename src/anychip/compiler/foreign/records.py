@@ -11,13 +11,13 @@ from ..targets import Target
 class ForeignKernel:
     """A kernel as TTIR text, with inlined functions and without descriptors, before any pass of ours.
 
-    `num_warps` and `num_stages` matter to GPUs only.
+    `num_warps` and `num_stages` matter to GPUs only; without them, Triton's own numbers for the GPU hold.
     """
 
     name: str
     ttir: str
-    num_warps: int = 4
-    num_stages: int = 2
+    num_warps: int | None = None
+    num_stages: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

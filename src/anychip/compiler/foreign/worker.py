@@ -17,6 +17,7 @@ from ..targets import Target
 from .device_library import with_ocml_names
 from .object_file import code_size, format_of
 from .records import ForeignKernel, LibraryRecord, LibraryRequest, Record, Request, StockTarget
+from .shared_memory import require_room
 from .stack_frames import listen, with_reports
 
 _BINARIES = {"cuda": ("cubin", "ptx"), "hip": ("hsaco", "amdgcn")}
@@ -46,14 +47,16 @@ def compile_with_stock_triton(kernel: ForeignKernel, target: StockTarget) -> dic
     import triton
     from triton.backends.compiler import GPUTarget
 
+    options = {"num_warps": kernel.num_warps, "num_stages": kernel.num_stages}
     with tempfile.TemporaryDirectory(prefix="anychip-") as folder:
         source = Path(folder) / "kernel.ttir"
         source.write_text(_SYMBOL_NAMES.get(target.backend, str)(kernel.ttir))
         compiled = triton.compile(
             str(source),
             target=GPUTarget(target.backend, target.architecture, target.warp_size),
-            options={"num_warps": kernel.num_warps, "num_stages": kernel.num_stages},
+            options={name: number for name, number in options.items() if number is not None},
         )
+    require_room(kernel.name, compiled.metadata.shared, target)
     binary, text = _BINARIES[target.backend]
     code = compiled.asm[binary]
     return {
