@@ -24,6 +24,9 @@ from anychip.pytorch.export import subject_of
 
 FILES = {"net.o", "libnet.a", "net.h", "example.c", "golden.h", "report.json"}
 
+EARLIER = {"report.json": b'{"name": "old", "launches": []}', "old.o": b""}
+"""An earlier export of a library of another name."""
+
 
 @pytest.fixture(scope="module")
 def program() -> anychip.Program:
@@ -130,15 +133,30 @@ def test_a_folder_of_others_is_left_alone(program: anychip.Program, tmp_path: Pa
 
 
 def test_an_export_replaces_an_earlier_one(program: anychip.Program, tmp_path: Path):
-    folder.write(tmp_path / "out", {"report.json": b'{"launches": []}', "old.o": b""})
+    folder.write(tmp_path / "out", EARLIER)
     program.export("cortex-a53", tmp_path / "out", name="net")
-    assert not (tmp_path / "out" / "old.o").exists()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_failure_while_writing_leaves_nothing(tmp_path: Path):
-    with pytest.raises((ExportError, OSError)):
-        folder.write(tmp_path / "out", {"a.o": b"", "no/such/folder.o": b""})
+def test_files_added_to_an_earlier_export_are_left_alone(program: anychip.Program, tmp_path: Path):
+    folder.write(tmp_path / "out", EARLIER)
+    (tmp_path / "out" / "mine.c").write_text("int main(void) { return 0; }")
+    with pytest.raises(ExportError, match=r"mine\.c"):
+        program.export("cortex-a53", tmp_path / "out", name="net")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"mine.c", *EARLIER}
+
+
+def test_a_failure_while_writing_leaves_what_was_there(tmp_path: Path):
+    broken = {"a.o": b"", "no/such/folder.o": b""}
+    with pytest.raises(ExportError):
+        folder.write(tmp_path / "out", broken)
     assert list(tmp_path.iterdir()) == []
+    folder.write(tmp_path / "out", EARLIER)
+    with pytest.raises(ExportError):
+        folder.write(tmp_path / "out", broken)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(EARLIER)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_the_archive_is_one_that_ar_reads(program: anychip.Program, tmp_path: Path):

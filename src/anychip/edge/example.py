@@ -61,7 +61,7 @@ def example(subject: Subject, separate_weights: bool) -> str:
     kinds = sorted({tensor.element.compared_as for x in subject.outputs for tensor in x.tensors})
     return f"""/* Runs {name} on the example call of golden.h and compares with what PyTorch computed.
 
-   On a system with a C library:  cc example.c lib{name}.a -lm -o example && ./example
+   On a system with a C library (C11):  cc example.c lib{name}.a -lm -o example && ./example
    Without one, define ANYCHIP_BARE_METAL and supply board_write. */
 #include "{name}.h"
 
