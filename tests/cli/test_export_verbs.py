@@ -16,7 +16,21 @@ from anychip.errors import AnychipError
 
 SCRIPT = """
 import torch
+import triton
+import triton.language as tl
 import anychip
+
+@triton.jit
+def update_kernel(x, y, total, factor, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < n
+    value = factor * tl.load(x + at, inside) + tl.load(y + at, inside)
+    tl.store(y + at, value, inside)
+    tl.store(total + at, value * 2, inside)
+
+def example_launch():
+    x = torch.arange(100.0)
+    return (4,), {"x": x, "y": x * x, "total": x, "factor": 3.0, "n": 100, "BLOCK": 32}
 
 def double(x):
     return x + x
@@ -51,6 +65,21 @@ def test_export_writes_a_folder(script: Path, name: str, tmp_path: Path):
     facts = json.loads(text)["report"]
     assert facts["name"] == "double"
     assert (tmp_path / "out" / "libdouble.a").stat().st_size > facts["code_bytes"] > 0
+
+
+def test_a_kernel_by_itself_takes_what_it_reads_and_returns_what_it_writes(script: Path):
+    program = load_program(f"{script}:update_kernel")
+    x, y = torch.rand(100), torch.rand(100)
+    updated, total = program(x=x, y=y)
+    torch.testing.assert_close(updated, 3 * x + y)
+    torch.testing.assert_close(total, 2 * (3 * x + y))
+
+
+def test_a_kernel_without_a_launch_is_refused(tmp_path: Path):
+    path = tmp_path / "kernels.py"
+    path.write_text(SCRIPT.replace("example_launch", "launch"))
+    with pytest.raises(CommandError, match="no grid"):
+        load_program(f"{path}:update_kernel")
 
 
 def test_a_saved_model_is_exported(tmp_path: Path):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = "example_inputs"
 """The function of a file that gives the arguments to capture with."""
+LAUNCH = "example_launch"
+"""The function of a file that gives a kernel's grid and its arguments by name."""
 
 
 def export(
@@ -28,7 +30,8 @@ def export(
         str,
         typer.Argument(
             help="FILE.py:NAME, a function or module to capture with the arguments that the file's "
-            f"{EXAMPLES}() returns, or a function without parameters that returns a Program; or MODEL.pt2."
+            f"{EXAMPLES}() returns, a kernel whose grid and arguments by name the file's {LAUNCH}() returns, "
+            "or a function without parameters that returns a Program; or MODEL.pt2."
         ),
     ],
     chip: Annotated[str, typer.Option(help="A chip, or a target such as cortex-m55.")],
@@ -128,10 +131,7 @@ def _from_file(path: Path, name: str) -> Program:
     if isinstance(found, Program):
         return found
     if hasattr(found, "fn"):
-        raise CommandError(
-            f"{name} is a kernel, which has no grid of its own.",
-            "Name a function that launches it on its tensors and returns the results.",
-        )
+        return _from_kernel(module, name)
     if hasattr(module, EXAMPLES) and _takes_arguments(found):
         inputs = getattr(module, EXAMPLES)()
         return capture(found, *(inputs if isinstance(inputs, list | tuple) else (inputs,)))
@@ -142,6 +142,19 @@ def _from_file(path: Path, name: str) -> Program:
             f"Return anychip.capture(...), or define {EXAMPLES}() for the arguments of {name}.",
         )
     return made
+
+
+def _from_kernel(module: Any, name: str) -> Program:
+    from ..pytorch.kernel_capture import capture_kernel
+
+    if not hasattr(module, LAUNCH):
+        raise CommandError(
+            f"{name} is a kernel, which has no grid of its own.",
+            f"Define {LAUNCH}(), which returns the grid and the arguments by name: "
+            '(16,), {"x": torch.rand(1000), "n": 1000, ...}; or name a function that launches it.',
+        )
+    grid, arguments = getattr(module, LAUNCH)()
+    return capture_kernel(getattr(module, name), grid, arguments)
 
 
 def _takes_arguments(function: Any) -> bool:
