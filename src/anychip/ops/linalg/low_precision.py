@@ -1,6 +1,7 @@
 """Matrix products of 8-bit numbers under PyTorch's names: _int_mm (integers), _weight_int8pack_mm (floats
 with integer weights) and _scaled_mm (8-bit floats with scales). One kernel: operands are widened to the
-type that the product takes, and scales, a bias and the limits of the result's type come last."""
+type that the product takes, and scales, a bias and the limits of the result's type come last. GPUs without
+8-bit products multiply halves, and without 8-bit floats take bytes (`eight_bits.py`)."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ import torch
 import triton
 import triton.language as tl
 
+from .. import eight_bits
+from ..eight_bits import from_e4m3fn, to_e4m3fn
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import Tiles, cdiv, launch
@@ -27,10 +30,12 @@ LIMITS = {torch.float8_e4m3fn: 448.0, torch.float8_e5m2: 57344.0}
 @triton.jit
 def low_precision_kernel(
     out, a, b, scale_a, scale_b, bias, scale_out, M, N, K, out_m, a_m, a_k, b_k, b_n, scale_m, scale_n,
-    limit, WIDE: tl.constexpr, ACCUMULATE: tl.constexpr, LIMITED: tl.constexpr, BLOCK_M: tl.constexpr,
+    limit, WIDE: tl.constexpr, ACCUMULATE: tl.constexpr, STEP: tl.constexpr, BYTES_A: tl.constexpr,
+    BYTES_B: tl.constexpr, BYTES_OUT: tl.constexpr, LIMITED: tl.constexpr, BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """out = (scale_a a) @ (b scale_b) + bias for one tile; a scale of stride zero is one number."""
+    """out = (scale_a a) @ (b scale_b) + bias for one tile; a scale of stride zero is one number. A step's
+    product is of type STEP; BYTES_*: e4m3fn floats are plain bytes there."""
     tiles_n = tl.cdiv(N, BLOCK_N)
     row = (tl.program_id(0) // tiles_n).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
     column = (tl.program_id(0) % tiles_n).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -42,9 +47,14 @@ def low_precision_kernel(
     total = tl.zeros((BLOCK_M, BLOCK_N), ACCUMULATE)
     for k in range(0, K, BLOCK_K):
         inside_k = lane_k < K - k
-        left = tl.load(at_a, mask=inside_m[:, None] & inside_k[None, :], other=0.0).to(WIDE)
-        right = tl.load(at_b, mask=inside_k[:, None] & inside_n[None, :], other=0.0).to(WIDE)
-        total = tl.dot(left, right, total, input_precision="ieee", out_dtype=ACCUMULATE)
+        left = tl.load(at_a, mask=inside_m[:, None] & inside_k[None, :], other=0.0)
+        right = tl.load(at_b, mask=inside_k[:, None] & inside_n[None, :], other=0.0)
+        left = (from_e4m3fn(left) if BYTES_A else left).to(WIDE)
+        right = (from_e4m3fn(right) if BYTES_B else right).to(WIDE)
+        if STEP == ACCUMULATE:
+            total = tl.dot(left, right, total, input_precision="ieee", out_dtype=ACCUMULATE)
+        else:
+            total += tl.dot(left, right, out_dtype=STEP).to(ACCUMULATE)
         at_a += BLOCK_K * a_k
         at_b += BLOCK_K * b_k
     if scale_a is not None:
@@ -58,7 +68,11 @@ def low_precision_kernel(
     if LIMITED:
         total = tl.where(total > limit, limit, tl.where(total < -limit, -limit, total))
     at = out + (row * out_m)[:, None] + column[None, :]
-    tl.store(at, total.to(out.dtype.element_ty), mask=inside_m[:, None] & inside_n[None, :])
+    inside = inside_m[:, None] & inside_n[None, :]
+    if BYTES_OUT:
+        tl.store(at, to_e4m3fn(total), mask=inside)
+    else:
+        tl.store(at, total.to(out.dtype.element_ty), mask=inside)
 
 
 # ---- forward --------------------------------------------------------------------------------------
@@ -72,18 +86,24 @@ def _product(
     rows, inner = a.shape
     columns = b.shape[1]
     out = torch.empty((rows, columns), dtype=result, device=a.device)
+    takes = eight_bits.of_device(a.device)
+    accumulate = step = tl.int32 if wide == tl.int8 else tl.float32
+    if (wide == tl.int8 and not takes.integers) or (a.dtype in LIMITS and not takes.floats):
+        wide, step = tl.float16, tl.float32  # holds 8-bit numbers, and the sum over a block, exactly
+    in_bytes = [x.dtype == torch.float8_e4m3fn and not takes.floats for x in (out, a, b)]
+    operands = [x.view(torch.uint8) if coded else x for x, coded in zip((out, a, b), in_bytes, strict=True)]
     tiles = TILES.on(a.device)
     block_m, block_n, block_k = (
         max(16, min(tiles[name], power_of_two(size)))
         for name, size in (("m", rows), ("n", columns), ("k", inner))
     )
     launch(
-        low_precision_kernel, cdiv(rows, block_m) * cdiv(columns, block_n), out, a, b, scale_a, scale_b,
+        low_precision_kernel, cdiv(rows, block_m) * cdiv(columns, block_n), *operands, scale_a, scale_b,
         bias, scale_out, rows, columns, inner, columns, *a.stride(), *b.stride(),
         int(scale_a is not None and scale_a.numel() > 1), int(scale_b is not None and scale_b.numel() > 1),
         LIMITS.get(result, 0.0), label=label, WIDE=wide,
-        ACCUMULATE=tl.int32 if wide == tl.int8 else tl.float32, LIMITED=result in LIMITS,
-        BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=block_k,
+        ACCUMULATE=accumulate, STEP=step, BYTES_OUT=in_bytes[0], BYTES_A=in_bytes[1], BYTES_B=in_bytes[2],
+        LIMITED=result in LIMITS, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=block_k,
     )  # fmt: skip
     return out
 
