@@ -22,11 +22,11 @@ NAMES = ("softmax", "add")
 SMALL = trials.Sampling((torch.float32,), 1)
 
 
-def _begin(chip: str, **options: bool) -> campaigns.Campaign:
+def _begin(chip: str) -> campaigns.Campaign:
     pytest.importorskip("ziglang")
     if program_of(core_for(targets.get(chip))) is None:
         pytest.skip(f"what runs code for {chip} is not installed")
-    return campaigns.begin(chip, **options)
+    return campaigns.begin(chip)
 
 
 def test_operators_pass_with_restricted_features(tmp_path: Path):

@@ -32,11 +32,10 @@ from ..emulation.replay import Answer, KernelCode
 from ..evidence.outcome import Failure, Proof
 from ..evidence.proof import RECORD
 from ..evidence.trial import judge
-from ..ops import launch
 from ..pytorch import using
 from ..pytorch.policy import disabled
 from .batch import Batch, Compilations
-from .errors import ConformanceError
+from .generation import Generation, as_on, generation_of
 from .recording import Kernels, Recording, record
 from .trials import DEFAULT, Sampling, chosen, dtypes_of, trials
 
@@ -147,28 +146,30 @@ def run(
     seconds: float = math.inf,
 ) -> None:
     """Prove operators (all of them without `names`) that are not done, on several chips at once: trials are
-    run and recorded here once. `ledgers` are by chip. No batch begins later than `seconds` from now."""
+    run and recorded here once for each generation of chips. `ledgers` are by chip. No batch begins later
+    than `seconds` from now."""
     end = time.monotonic() + seconds
-    kinds = {isinstance(campaign.target, StockTarget) for campaign in campaigns}
-    if len(kinds) > 1:
-        raise ConformanceError("GPUs have tiles of their own: prove them and other chips in separate runs")
-    launch.tile_class = "simt" if kinds == {True} else ""
+    groups: dict[Generation, list[Campaign]] = {}
+    for campaign in campaigns:
+        groups.setdefault(generation_of(campaign.target), []).append(campaign)
     rest = [name for name in chosen(names) if any(name not in campaign.done for campaign in campaigns)]
     compilations = Compilations()
     for batch in _batches(rest):
         if time.monotonic() > end:
             return
-        told = [
-            Told(name, dtype, _recorded(name, dtype, compilations.kernels, sampling))
-            for name in batch
-            for dtype in dtypes_of(name, sampling)
-        ]
-        shared = Batch(compilations)
-        for campaign in campaigns:
-            done = campaign.done
-            _prove(campaign, [one for one in told if one.operator not in done], shared)
-            if campaign.chip in ledgers:
-                _write(campaign, ledgers[campaign.chip])
+        for generation, members in groups.items():
+            with as_on(generation):
+                told = [
+                    Told(name, dtype, _recorded(name, dtype, compilations.kernels, sampling))
+                    for name in batch
+                    for dtype in dtypes_of(name, sampling)
+                ]
+            shared = Batch(compilations)
+            for campaign in members:
+                done = campaign.done
+                _prove(campaign, [one for one in told if one.operator not in done], shared)
+                if campaign.chip in ledgers:
+                    _write(campaign, ledgers[campaign.chip])
         for name in batch:
             if on_operator is not None:
                 on_operator(name)
