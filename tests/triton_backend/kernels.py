@@ -30,6 +30,25 @@ def scalars(out_ptr, i, u, f, h: "fp16", b: "bf16", d: "fp64", flag, nothing):  
         tl.store(out_ptr + 7, 1.0)
 
 
+BIAS = tl.constexpr(3)
+
+
+@triton.jit
+def square(x):
+    return x * x
+
+
+@triton.jit
+def applied_with_bias(x, FUNCTION: tl.constexpr):
+    return FUNCTION(x) + BIAS
+
+
+@triton.jit
+def affine(scale, shift, next_scale, next_shift):
+    """x -> scale x + shift, and then the next of this form: the combination of a linear recurrence."""
+    return scale * next_scale, shift * next_scale + next_shift
+
+
 def add(x: torch.Tensor, y: torch.Tensor, block: int = 1024, **options) -> torch.Tensor:
     """x + y by `add_kernel`."""
     out = torch.full_like(x, float("nan"))

@@ -57,7 +57,7 @@ def cache(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(compiler, "compiler_fingerprint", lambda: "the same while sources are edited")
     monkeypatch.setattr(knobs.cache, "dir", str(fixture.folder))
     monkeypatch.setattr("anychip.runtime.cache._warned", set())
-    kernel_cache._process_folder.cache_clear()
+    kernel_cache.process_folder.cache_clear()
     caplog.set_level(logging.WARNING)
     yield fixture
     add_kernel.device_caches.clear()

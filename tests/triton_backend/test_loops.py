@@ -16,6 +16,18 @@ def total(x, out, count, UNROLL: tl.constexpr, KEEP: tl.constexpr):
     tl.store(out, result)
 
 
+@triton.jit
+def pipelined(x, out, n, BLOCK: tl.constexpr):
+    total = tl.zeros((BLOCK,), tl.float32)
+    for start in tl.range(
+        0, n, BLOCK, num_stages=4, warp_specialize=True, flatten=True, disallow_acc_multi_buffer=True
+    ):
+        total += tl.load(x + start + tl.arange(0, BLOCK))
+    for _ in tl.static_range(2):
+        total *= 2
+    tl.store(out, tl.sum(total))
+
+
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("unroll", [1, 3, 8])
 @pytest.mark.parametrize("count", [0, 2, 7, 16])
@@ -24,6 +36,12 @@ def test_unrolled_loops(count: int, unroll: int, keep: bool) -> None:
     compiled = total[(1,)](x, out, count, unroll, keep)
     assert out.item() == x[:count].sum()
     assert compiled.asm["ttir"].count("tt.load") >= unroll
+
+
+def test_what_gpus_do_at_once_is_done_in_turn() -> None:
+    x, out = torch.arange(256, dtype=torch.float32), torch.empty(1)
+    pipelined[(1,)](x, out, 256, BLOCK=32, num_stages=5, num_warps=8)
+    assert out.item() == 4 * x.sum()
 
 
 def test_number_of_warps_is_a_power_of_two() -> None:
