@@ -33,6 +33,9 @@ BASELINE = targets.get("x86-64") if HOST.isa == "x86_64" else replace(HOST, fma=
 
 TARGETS = {"host": HOST, "baseline": BASELINE}
 
+SINGLE = {f"{name} without f64": replace(target, f64=False) for name, target in TARGETS.items()}
+"""The same as if they had no double precision: f32 is computed in f32 alone."""
+
 Body = Callable[[Builder, list[Val]], Val]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from anychip.compiler.codegen.math import emit
 
-from .jit import TARGETS, compile_loop
+from .jit import SINGLE, TARGETS, compile_loop
 
 NUMPY = {"float": np.float32, "double": np.float64}
 Ranges = Sequence[tuple[float, float]]
@@ -23,10 +23,12 @@ def function(
 ) -> Callable[..., np.ndarray]:
     """The function `name` of the compiler's as a function of arrays."""
 
-    def body(b, args):
-        return emit(b, name, args, TARGETS[target])
+    machine = (TARGETS | SINGLE)[target]
 
-    return compile_loop(body, arguments or [element], result or element, lanes, TARGETS[target])
+    def body(b, args):
+        return emit(b, name, args, machine)
+
+    return compile_loop(body, arguments or [element], result or element, lanes, machine)
 
 
 def special(element: str) -> np.ndarray:

@@ -2,8 +2,9 @@
 down (`_rd`) and up (`_ru`).
 
 The result to nearest is corrected by one place according to the sign of what it lost. f32 is
-computed in f64, where products are exact and other results lose far less; f64 recovers the loss
-from an error-free transformation, so a product below 2^-969 may be rounded to nearest.
+computed in f64, where products are exact and other results lose far less. f64, and f32 on machines
+without f64, recover the loss from an error-free transformation, so that a product below 2^-969 (2^-102)
+may be rounded to nearest.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def _to_f32(m: Formula, exact: Exact, mode: str) -> Num:
     return correct(m, near, single.cast("fptrunc", "float"), mode)
 
 
-def _to_f64(m: Formula, exact: Exact, mode: str, finite: Num) -> Num:
+def _by_pairs(m: Formula, exact: Exact, mode: str, finite: Num) -> Num:
     """An overflow of finite operands lost an infinite amount, towards the result's sign."""
     value, lost = exact
     overflow = value.abs().eq(float("inf"))
@@ -112,7 +113,7 @@ OPERATIONS: dict[str, tuple[int, Callable[..., Exact]]] = {
 def _register(operation: str, arity: int, exact: Callable[..., Exact], mode: str) -> None:
     @function(f"{operation}_{mode}", arity=arity)
     def body(m: Formula, *args: Num) -> Num:
-        if args[0].layout.bits == 32:
+        if args[0].layout.bits == 32 and m.target.f64:
             wide = Formula(m.b, m.target, "double", m.lanes)
             value = exact(wide, *(Num(wide, a.cast("fpext", "double").val) for a in args))
             return _to_f32(wide, value, mode)
@@ -121,7 +122,7 @@ def _register(operation: str, arity: int, exact: Callable[..., Exact], mode: str
             finite = finite & (a.abs() < float("inf"))
         if operation in ("div", "rcp"):
             finite = finite & args[-1].ne(0.0)
-        return _to_f64(m, exact(m, *args), mode, finite)
+        return _by_pairs(m, exact(m, *args), mode, finite)
 
 
 for _name, (_arity, _exact) in OPERATIONS.items():
@@ -131,7 +132,7 @@ for _name, (_arity, _exact) in OPERATIONS.items():
 
 @function("rsqrt_rn")
 def rsqrt_rn(m: Formula, x: Num) -> Num:
-    if x.layout.bits == 64:
+    if x.layout.bits == 64 or not m.target.f64:
         return 1.0 / x.sqrt()
     wide = x.cast("fpext", "double")
     return (1.0 / wide.sqrt()).cast("fptrunc", "float")

@@ -288,12 +288,15 @@ class Formula:
         return s, b - (s - a)
 
     def split(self, a: Num) -> tuple[Num, Num]:
-        """a as a sum of two numbers of half the precision: the higher one is rounded to nearest,
-        so that the products of halves are exact (Veltkamp's splitting, on the bit pattern)."""
-        low_bits = 12 if a.layout.bits == 32 else 27
+        """a as a sum of two numbers of half the precision, so that the products of halves are exact
+        (Veltkamp's splitting, on the bit pattern). The 24 bits of f32 are cut in the middle; of the 53 of
+        f64 the higher half is rounded to nearest, which leaves 26 and a sign."""
         bits = a.bits()
-        high = ((bits + (1 << (low_bits - 1))) & -(1 << low_bits)).as_float()
-        high = self.where(high.abs() < float("inf"), high, (bits & -(1 << low_bits)).as_float())
+        if a.layout.bits == 32:
+            high = (bits & -(1 << 12)).as_float()
+            return high, a - high
+        high = ((bits + (1 << 26)) & -(1 << 27)).as_float()
+        high = self.where(high.abs() < float("inf"), high, (bits & -(1 << 27)).as_float())
         return high, a - high
 
     def two_product(self, a: Num, b: Operand) -> tuple[Num, Num]:

@@ -1,7 +1,7 @@
 """Powers: x^y = e^(y log|x|), with the logarithm as a pair of numbers, and the special cases of C.
 
-f32 is computed in f64 with shorter polynomials; f64 carries the logarithm to about 2^-66 so that
-its product with y, up to 745, still gives e^w to less than an ulp.
+f32 is computed in f64, where there is one, with shorter polynomials. Otherwise the logarithm is carried
+to about 2^-66 (2^-44 in f32), so that its product with y, up to 745, still gives e^w to less than an ulp.
 """
 
 from __future__ import annotations
@@ -12,13 +12,19 @@ from .logarithm import LN2, fraction
 from .rounding import trunc
 from .table import function
 
-TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
+TWO_THIRDS = {
+    "float": (0.6666666865348816, -1.9868215517249155e-08),
+    "double": (0.6666666666666666, 3.700743415417188e-17),
+}
 
-ATANH_PAIR_TAIL = (
-    0.4, 0.2857142857142938, 0.2222222222164882, 0.1818181833699257, 0.15384594791762352, 0.13334813971292003,
-    0.11705988156500907, 0.11725771221811145,
-)  # fmt: skip
-"""((2 atanh(s) - 2s) / s^3 - 2/3) / s^2 as a polynomial in s^2 <= 0.0295, to 2^-66."""
+ATANH_PAIR_TAIL = {
+    "float": (0.4, 0.2857142857142938, 0.2222222222164882, 0.1818181833699257, 0.16),
+    "double": (
+        0.4, 0.2857142857142938, 0.2222222222164882, 0.1818181833699257, 0.15384594791762352,
+        0.13334813971292003, 0.11705988156500907, 0.11725771221811145,
+    ),
+}  # fmt: skip
+"""((2 atanh(s) - 2s) / s^3 - 2/3) / s^2 as a polynomial in s^2 <= 0.0295, to 2^-66 and, in f32, 2^-44."""
 
 ATANH_SHORT_TAIL = (
     0.6666666666738277, 0.39999998786883284, 0.28571756668146314, 0.22191265599171967, 0.19365278421757223,
@@ -33,26 +39,27 @@ EXP_SHORT_TAIL = (
 
 
 def log_pair(m: Formula, x: Num) -> tuple[Num, Num]:
-    """log(x) of a positive finite f64 as a pair, to about 2^-66."""
+    """log(x) of a positive finite number as a pair, to about 2^-66 in f64 and 2^-44 in f32."""
+    element = x.val.type.element
     f, e = fraction(m, x)
     below, below_rest = m.two_sum(m.constant(2.0), f)
     s = f / below
     product, error = m.two_product(s, below)
     s_pair = (s, (((f - product) - error) - s * below_rest) / below)
     z = m.pair_times(s_pair, s_pair)
-    tail = m.polynomial(z[0], ATANH_PAIR_TAIL)
+    tail = m.polynomial(z[0], ATANH_PAIR_TAIL[element])
     product, error = m.two_product(z[0], tail)
-    series = m.pair_plus(m.pair_constant(*TWO_THIRDS), (product, m.multiply_add(z[1], tail, error)))
+    series = m.pair_plus(m.pair_constant(*TWO_THIRDS[element]), (product, m.multiply_add(z[1], tail, error)))
     cubic = m.pair_times(m.pair_times(s_pair, z), series)
     doubled = (s_pair[0] + s_pair[0], s_pair[1] + s_pair[1])
     k = e.to_float()
-    high, low = LN2["double"]
+    high, low = LN2[element]
     return m.pair_plus((k * high, k * low), m.pair_plus(doubled, cubic))
 
 
 def exp_pair(m: Formula, high: Num, low: Num) -> Num:
-    """e^(high + low) in f64, from 0 to infinity."""
-    by = NATURAL["double"]
+    """e^(high + low), from 0 to infinity."""
+    by = NATURAL[high.val.type.element]
     clamped = m.clamp(high, by.least, by.most)
     low = m.where(clamped.eq(high), low, 0.0)
     magic = high.layout.magic
@@ -80,7 +87,7 @@ def _short_exp(m: Formula, x: Num) -> Num:
 
 
 def _power(m: Formula, x: Num, y: Num) -> Num:
-    """x^y for f64 registers, with the special cases of ISO C's annex F."""
+    """x^y, with the special cases of ISO C's annex F."""
     infinity = float("inf")
     magnitude = x.abs()
     edge = m.where(magnitude.eq(0.0), m.constant(-infinity), infinity)
@@ -105,12 +112,12 @@ def _power(m: Formula, x: Num, y: Num) -> Num:
     return m.where(one, 1.0, result)
 
 
-@function("pow", arity=2, elements=("double",))
+@function("pow", arity=2, prefers_f64=True)
 def pow_(m: Formula, x: Num, y: Num) -> Num:
     return _power(m, x, y)
 
 
-@function("powi", arity=2, elements=("double",))
+@function("powi", arity=2, prefers_f64=True)
 def powi(m: Formula, x: Num, n: Num) -> Num:
     """x^n for a 32-bit integer n."""
-    return _power(m, x, n.to_float("double"))
+    return _power(m, x, n.to_float(x.val.type.element))

@@ -1,7 +1,7 @@
 """Exact remainders of division, for quotients of any size.
 
 A loop subtracts multiples of the divisor, scaled by a power of two so that each quotient has at
-most 26 bits and each difference is exact. One round is enough for quotients below 2^26.
+most 26 bits (21 in f32) and each difference is exact. One round is enough for smaller quotients.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from .manipulation import binary_exponent
 from .rounding import trunc
 from .table import function
 
-QUOTIENT_BITS = 25
+QUOTIENT_BITS = {"float": 20, "double": 25}
 
 
 def _rest(m: Formula, x: Num, step: Num) -> Num:
-    """x modulo step, for quotients of at most 26 bits."""
+    """x modulo step, for quotients of few bits."""
     product, error = m.two_product(trunc(m, x / step), step)
     rest = (x - product) - error
     rest = m.where(rest < 0.0, rest + step, rest)
@@ -23,12 +23,13 @@ def _rest(m: Formula, x: Num, step: Num) -> Num:
 
 
 def _positive_remainder(m: Formula, x: Num, y: Num) -> Num:
-    """x modulo y for positive finite y and finite x >= 0, in f64."""
-    b = m.b
+    """x modulo y for positive finite y and finite x >= 0."""
+    b, layout = m.b, x.layout
+    quotient_bits = QUOTIENT_BITS[layout.element]
     exponent = binary_exponent(m, y)
     before = b.block
     simple, loop, done = b.label("divide_once"), b.label("divide"), b.label("divided")
-    b.cond_br(m.any(x >= y * 2.0**QUOTIENT_BITS), loop, simple)
+    b.cond_br(m.any(x >= y * 2.0**quotient_bits), loop, simple)
     b.place(simple)
     once = _rest(m, x, y)
     after_simple = b.block
@@ -37,11 +38,11 @@ def _positive_remainder(m: Formula, x: Num, y: Num) -> Num:
     phi = b.phi(x.val.type)
     phi.add(x.val, before)
     rest = Num(m, phi.val)
-    shift = binary_exponent(m, rest) - exponent - QUOTIENT_BITS
+    shift = binary_exponent(m, rest) - exponent - quotient_bits
     shift = m.where(shift < 0, 0, shift)
     step = y
     for _ in range(3):
-        part = m.where(shift > 1000, 1000, shift)
+        part = m.where(shift > layout.bias - 23, layout.bias - 23, shift)
         step, shift = step * m.power_of_two(part), shift - part
     following = _rest(m, rest, step)
     following = m.where(rest >= y, following, rest)
@@ -66,13 +67,13 @@ def _fmod(m: Formula, x: Num, y: Num) -> Num:
     return m.where(invalid, float("nan"), result)
 
 
-@function("fmod", arity=2, elements=("double",))
+@function("fmod", arity=2)
 def fmod(m: Formula, x: Num, y: Num) -> Num:
     """The remainder with the sign of x, as in C."""
     return _fmod(m, x, y).copysign(x)
 
 
-@function("remainder", arity=2, elements=("double",))
+@function("remainder", arity=2)
 def remainder(m: Formula, x: Num, y: Num) -> Num:
     """x - n y for the integer n nearest to x / y, ties to even (IEEE 754)."""
     magnitude = y.abs()

@@ -18,7 +18,7 @@ def rsqrt(m: Formula, x: Num) -> Num:
 
 
 def _reduce_for_cube_root(m: Formula, x: Num) -> tuple[Num, Num]:
-    """(f, q): |x| = f 2^3q with f in [1, 8), for finite non-zero f64 x."""
+    """(f, q): |x| = f 2^3q with f in [1, 8), for finite non-zero x."""
     e = binary_exponent(m, x)
     # Division by three of a small number that is made positive first.
     q = ((e + 3 * 1024) * 43691).logical_shift(17) - 1024
@@ -28,21 +28,25 @@ def _reduce_for_cube_root(m: Formula, x: Num) -> tuple[Num, Num]:
 
 
 def _cube_root(m: Formula, f: Num) -> Num:
-    """f^(1/3) for f in [1, 8): a guess by exponent arithmetic, then three steps of Halley's
-    iteration, the last with the exact cube."""
-    third = (f.bits() - (1023 << 52)).logical_shift(32)
-    guess = (((third * 21846).logical_shift(16) << 32) + ((1023 << 52) - 0x0007_2000_0000_0000)).as_float()
-    y = guess
-    for _ in range(3):
+    """f^(1/3) for f in [1, 8): a guess by exponent arithmetic, right to a thirtieth, then steps of Halley's
+    iteration, each of which leaves the cube of the error, and one of Newton's with the exact cube."""
+    layout = f.layout
+    one, unit = layout.bias << layout.mantissa, layout.mantissa - 15
+    third = (f.bits() - one).logical_shift(unit)
+    guess = ((third * 21846).logical_shift(16) << unit) + (one - (1 << layout.mantissa) * 33 // 1000)
+    y = guess.as_float()
+    for _ in range(1 if layout.bits == 32 else 2):
         cube = y * y * y
         y = y - y * (cube - f) / (cube + cube + f)
+    if m.widened:
+        return y
     square, square_rest = m.two_product(y, y)
     cube, cube_rest = m.two_product(square, y)
     rest = ((cube - f) + cube_rest) + square_rest * y
     return y - rest / (3.0 * square)
 
 
-@function("cbrt", elements=("double",))
+@function("cbrt", prefers_f64=True)
 def cbrt(m: Formula, x: Num) -> Num:
     f, q = _reduce_for_cube_root(m, x)
     result = (_cube_root(m, f) * m.power_of_two(q)).copysign(x)
@@ -50,7 +54,7 @@ def cbrt(m: Formula, x: Num) -> Num:
     return m.where(regular, result, x + x)
 
 
-@function("rcbrt", elements=("double",))
+@function("rcbrt", prefers_f64=True)
 def rcbrt(m: Formula, x: Num) -> Num:
     f, q = _reduce_for_cube_root(m, x)
     result = (m.power_of_two(-q) / _cube_root(m, f)).copysign(x)
@@ -100,7 +104,7 @@ def _norm(m: Formula, parts: tuple[Num, ...], reciprocal: bool) -> Num:
 
 
 def _register(name: str, arity: int, reciprocal: bool) -> None:
-    @function(name, arity=arity, elements=("double",))
+    @function(name, arity=arity, prefers_f64=True)
     def body(m: Formula, *parts: Num) -> Num:
         return _norm(m, parts, reciprocal)
 

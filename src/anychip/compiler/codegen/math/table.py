@@ -23,7 +23,8 @@ class MathFunction:
 
     `body` receives a `Formula` and the arguments. `elements` are the floating-point types that it
     is written for: when f32 arguments come and only "double" is listed, they are widened and the
-    result is rounded. `inline` says that it is small or hot enough to be inlined everywhere.
+    result is rounded. `prefers_f64`: so they are where the machine has f64, because that is shorter than
+    f32 in pairs. `inline` says that it is small or hot enough to be inlined everywhere.
     """
 
     name: str
@@ -31,6 +32,13 @@ class MathFunction:
     arity: int
     elements: tuple[str, ...]
     inline: bool
+    prefers_f64: bool = False
+
+    def widens(self, element: str, target: Target) -> bool:
+        """Whether arguments of type `element` are computed in f64."""
+        if element != "float":
+            return False
+        return "float" not in self.elements or (self.prefers_f64 and target.f64)
 
 
 FUNCTIONS: dict[str, MathFunction] = {}
@@ -39,12 +47,18 @@ FUNCTIONS: dict[str, MathFunction] = {}
 BOTH = ("float", "double")
 
 
-def function(name: str, arity: int = 1, elements: tuple[str, ...] = BOTH, inline: bool = False):
+def function(
+    name: str,
+    arity: int = 1,
+    elements: tuple[str, ...] = BOTH,
+    inline: bool = False,
+    prefers_f64: bool = False,
+):
     """Register the decorated body under `name`; the body itself is returned unchanged."""
 
     def register(body: Body) -> Body:
         assert name not in FUNCTIONS, name
-        FUNCTIONS[name] = MathFunction(name, body, arity, elements, inline)
+        FUNCTIONS[name] = MathFunction(name, body, arity, elements, inline, prefers_f64)
         return body
 
     return register
@@ -81,7 +95,7 @@ def _define(b: Builder, symbol: str, entry: MathFunction, types: Sequence[LLType
     parameters = [Val(f"%x{i}", type) for i, type in enumerate(types)]
     floats = [t.element for t in types if t.element in BOTH]
     element = floats[0] if floats else types[0].element
-    widen = element == "float" and "float" not in entry.elements
+    widen = entry.widens(element, target)
     m = Formula(body, target, "double" if widen else element, types[0].lanes, widen)
     arguments = [Num(m, p) for p in parameters]
     if widen:

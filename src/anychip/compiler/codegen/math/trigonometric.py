@@ -110,7 +110,7 @@ def _quotient(m: Formula, r: Num, low: Num, n: Num) -> Num:
     return quotient + rest / below[0]
 
 
-@function("tan", elements=("double",))
+@function("tan")
 def tan(m: Formula, x: Num) -> Num:
     return m.where(x.abs() < 2.0**-26, x, _quotient(m, *reduce_angle(m, x)))
 
