@@ -17,7 +17,7 @@ from triton._C.libtriton import ir, passes
 from triton.backends.compiler import BaseBackend, GPUTarget, Language
 
 from ..errors import AnychipError
-from . import autotuning, language
+from . import autotuning, fingerprint, language
 from .options import KernelOptions, parse_options
 
 BACKEND_NAME = "cpu"
@@ -42,6 +42,7 @@ left Triton with 3.8)."""
 
 language.make_importable()
 autotuning.install()
+fingerprint.install()
 
 
 @functools.cache
