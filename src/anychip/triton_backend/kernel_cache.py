@@ -34,7 +34,7 @@ def install() -> None:
 
 
 @functools.cache
-def _process_folder(process: int) -> str:
+def process_folder(process: int) -> str:
     """A folder for this process alone, removed when it ends."""
     import atexit
 
@@ -75,7 +75,7 @@ class CheckedCacheManager(FileCacheManager):
 
     def get_group(self, filename: str) -> dict[str, str] | None:
         group = self._checked_group(Path(self.cache_dir) / f"__grp__{filename}")
-        if group is None and _process_folder.cache_info().currsize:
+        if group is None and process_folder.cache_info().currsize:
             return self._checked_group(Path(self._fallback()) / f"__grp__{filename}")
         return group
 
@@ -97,7 +97,7 @@ class CheckedCacheManager(FileCacheManager):
         return group
 
     def _fallback(self) -> str:
-        return os.path.join(_process_folder(os.getpid()), self.key)
+        return os.path.join(process_folder(os.getpid()), self.key)
 
     def _move_to_process_folder(self, error: OSError) -> None:
         warn_unwritable(knobs.cache.dir, error)

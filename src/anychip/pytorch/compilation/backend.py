@@ -8,14 +8,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch._inductor import list_mode_options
+from torch._inductor.compile_fx import compile_fx
+
+from . import digest, folder, replay
+from .substitution import Substitution
 
 
 @functools.cache
 def settings() -> dict[str, Any]:
     """Inductor's settings for a graph compiled by us. Kernels are compiled in this process: each takes
     milliseconds, less than handing it to another one."""
-    from .substitution import Substitution
-
     return {
         "cpu_backend": "triton",
         "compile_threads": 1,
@@ -24,12 +27,16 @@ def settings() -> dict[str, Any]:
 
 
 def backend(
-    graph: torch.fx.GraphModule, inputs: Sequence[Any], *, options: dict[str, Any] | None = None
+    graph: torch.fx.GraphModule,
+    inputs: Sequence[Any],
+    *,
+    mode: str | None = None,
+    options: dict[str, Any] | None = None,
 ) -> Callable[..., Any]:
-    """Compile `graph`; `options` are further settings of Inductor's, which come before ours."""
-    from torch._inductor.compile_fx import compile_fx
-
-    from . import replay
-
+    """Compile `graph`. `mode` is one of `torch.compile`'s, whose settings come before ours, and `options` are
+    further settings of Inductor's, which come before both."""
+    chosen = {**(list_mode_options(mode) if mode else {}), **(options or {})}
+    folder.settle()
+    digest.settle()
     replay.install()
-    return compile_fx(graph, inputs, config_patches={**settings(), **(options or {})})  # type: ignore[return-value]
+    return compile_fx(graph, inputs, config_patches={**settings(), **chosen})  # type: ignore[return-value]
