@@ -119,10 +119,13 @@ def test_a_kernel_is_searched_and_kept(file: Path) -> None:
             "--json",
         )
     )
-    assert found["start"] == {"BLOCK": 1024}
+    assert found["start"]["BLOCK"] == 1024
     assert {step["sizes"]["BLOCK"] for step in found["tried"]} > {512, 2048}
     (entry,) = json.loads(run("show", "--kind", "kernel", "--json"))
-    assert entry["values"] == found["best"]
+    assert entry["values"] == {"BLOCK": found["best"]["BLOCK"]}
+    (schedule,) = json.loads(run("show", "--kind", "schedule", "--json"))
+    assert schedule["subject"] == "scale"
+    assert f"BLOCK=2^{found['best']['BLOCK'].bit_length() - 1}" in schedule["signature"]
     assert "factor:fp32" in entry["signature"]
 
 
@@ -132,7 +135,7 @@ def test_sizes_that_write_something_else_are_no_candidates(file: Path) -> None:
 
     activate()
     subject = kernel_subject(f"{file}:tell", [], [], [], "1", 1 << 17)
-    assert list(search(subject, Budget(5.0))) == []
+    assert {step.sizes["BLOCK"] for step in search(subject, Budget(5.0))} <= {1024}
 
 
 def test_what_is_not_said_of_a_kernel_is_asked_for(file: Path) -> None:
@@ -140,8 +143,8 @@ def test_what_is_not_said_of_a_kernel_is_asked_for(file: Path) -> None:
         kernel_subject(f"{file}:scale", [], [], [], "", 64)
     with pytest.raises(CommandError, match="grid is needed"):
         kernel_subject(f"{file}:scale", ["n=3", "factor=1.0"], [], [], "", 64)
-    with pytest.raises(CommandError, match="no constant"):
-        kernel_subject(f"{file}:scale", ["n=3", "factor=1.0"], [], ["BLOCK=64"], "n", 64)
+    fixed = kernel_subject(f"{file}:scale", ["n=3", "factor=1.0"], [], ["BLOCK=64"], "n", 64)
+    assert fixed.tunable == (), "only the schedule is searched"
     with pytest.raises(CommandError, match="no such number"):
         kernel_subject(f"{file}:scale", ["m=3"], [], [], "", 64)
     with pytest.raises(CommandError, match="names no kernel"):

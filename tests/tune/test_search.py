@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from anychip.tune.budget import Budget
 from anychip.tune.measure import least
-from anychip.tune.search import GAIN, Sizes, Space, Step, descend
+from anychip.tune.search import CHOICES, GAIN, HOPELESS, Expected, Point, Sizes, Space, Step, descend
 
 
 class Clock:
@@ -27,7 +27,7 @@ def run(
 ) -> tuple[list[Step], list[Sizes]]:
     measured: list[Sizes] = []
 
-    def measure(candidates: list[Sizes]) -> list[float | None]:
+    def measure(candidates: list[Point]) -> list[float | None]:
         measured.extend(candidates)
         return [
             1e-3 * 2.0 ** sum(abs(math.log2(sizes[name]) - math.log2(best[name])) for name in best)
@@ -59,6 +59,36 @@ def test_what_the_cost_model_rules_out_is_not_measured() -> None:
     assert max(sizes["side"] for sizes in measured) == 128
 
 
+def test_choices_are_searched_and_points_of_equal_code_are_one() -> None:
+    space = Space(bytes=1 << 14, alternatives={"unroll": CHOICES["unroll"], "grid": CHOICES["grid"]})
+    measured: list[Point] = []
+
+    def measure(candidates: list[Point]) -> list[float | None]:
+        measured.extend(candidates[1:])
+        return [2.0 - (point["unroll"] == 8) for point in candidates]
+
+    def expect(point: Point) -> Expected:
+        return Expected(None, (point["block"], point["unroll"]))
+
+    start = {"block": 256, "unroll": 0, "grid": ""}
+    steps = list(descend(start, space, measure, Budget(1.0, Clock()), expect))
+    assert steps[-1].best == {"block": 256, "unroll": 8, "grid": ""}
+    assert {point["unroll"] for point in measured} == {0, 1, 2, 4, 8, 16}
+    assert {point["grid"] for point in measured} == {""}
+
+
+def test_what_the_cost_model_expects_to_be_slow_is_not_measured() -> None:
+    def measure(candidates: list[Point]) -> list[float | None]:
+        return [float(point["block"]) for point in candidates]
+
+    def expect(point: Point) -> Expected:
+        return Expected(HOPELESS * 1.01 if point["block"] == 128 else 1.0)
+
+    steps = list(descend({"block": 256}, Space(bytes=1 << 20), measure, Budget(1.0, Clock()), expect))
+    assert 128 not in {step.sizes["block"] for step in steps}
+    assert steps[0].expected == 1.0
+
+
 def test_a_product_of_sizes_has_to_fit() -> None:
     space = Space(bytes=1 << 14, element_bytes=4, product=True)
     assert space.admits({"m": 64, "n": 64}, "m")
@@ -66,7 +96,7 @@ def test_a_product_of_sizes_has_to_fit() -> None:
 
 
 def test_a_small_gain_is_not_taken() -> None:
-    def measure(candidates: list[Sizes]) -> list[float | None]:
+    def measure(candidates: list[Point]) -> list[float | None]:
         return [1.0, *[GAIN + 0.01] * (len(candidates) - 1)]
 
     steps = list(descend({"block": 256}, Space(bytes=1 << 20), measure, Budget(1.0, Clock())))
@@ -75,7 +105,7 @@ def test_a_small_gain_is_not_taken() -> None:
 
 
 def test_candidates_that_fail_are_passed_over() -> None:
-    def measure(candidates: list[Sizes]) -> list[float | None]:
+    def measure(candidates: list[Point]) -> list[float | None]:
         return [1.0 / s["block"] if s["block"] <= 512 else None for s in candidates]
 
     steps = list(descend({"block": 128}, Space(bytes=1 << 30), measure, Budget(1.0, Clock())))

@@ -1,7 +1,7 @@
 """`anychip tune`: what is fastest on this chip, searched within a budget and kept in a database.
 
 Flows in: operators, a script or a kernel, and how long to search. Flows out: a progress bar with the best so
-far, then tables or JSON; the tuning database of this chip, as a file too.
+far, then tables or JSON. What was found when the user interrupts a search is kept.
 """
 
 from __future__ import annotations
@@ -14,11 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..compiler.schedule.choices import VALUES
 from .console import messages, output, progress, table, write_json
-from .errors import CommandError, MissingExtra
+from .errors import CommandError
+from .tune_database import export, import_, show
+from .tune_gain import gain
+from .tune_options import AsJson, Threads, prepare
 
 if TYPE_CHECKING:
+    from ..tune.kernels import KernelSubject
     from ..tune.operators import Row
+    from ..tune.search import Point
+    from ..tune.workload import Clock
     from ..tuning.database import Database
 
 application = typer.Typer(
@@ -26,9 +33,14 @@ application = typer.Typer(
     no_args_is_help=True,
 )
 
+application.command("gain")(gain)
+application.command("show")(show)
+application.command("export")(export)
+application.command("import")(import_)
+
 BudgetSeconds = Annotated[float, typer.Option("--budget", min=0.1, help="Seconds to search.")]
-Threads = Annotated[int, typer.Option(min=0, help="Threads (0: PyTorch's default).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+INTERRUPTED = 130
+"""Exit status after ctrl-C."""
 
 
 @application.command("ops")
@@ -41,7 +53,9 @@ def ops(
     dtype: Annotated[
         list[str] | None, typer.Option(help="float32, bfloat16 or float16 (repeatable).")
     ] = None,
-    tiles: Annotated[bool, typer.Option("--tiles/--no-tiles", help="Search tile sizes, too.")] = True,
+    tiles: Annotated[
+        bool, typer.Option("--tiles/--no-tiles", help="Search tile sizes and schedules, too.")
+    ] = True,
     threads: Threads = 0,
     cpu_time: Annotated[
         bool,
@@ -54,41 +68,60 @@ def ops(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure operators against PyTorch's own kernels at several sizes, and search their tile sizes.
+    """Measure operators against PyTorch's own kernels, and search their tile sizes and kernels' schedules.
 
-    Half of the budget is for tile sizes, unless --no-tiles.
+    Half of the budget is for tile sizes and schedules, unless --no-tiles.
     """
-    _prepare(1 if cpu_time else threads)
+    prepare(1 if cpu_time else threads)
+    from ..bench.measure import keep_memory
     from ..pytorch.automatic.judge import judge
     from ..tune import operators
     from ..tune.budget import Budget
     from ..tuning import crowd
 
     clock = time.thread_time if cpu_time else time.perf_counter
+    keep_memory()
     known = judge()
-    found_tiles = _tiles(names or [], budget / 2, clock, known.database, as_json) if tiles else []
-    wanted = operators.tasks(names or [], size or list(operators.SIZES), dtype or ["float32"])
-    spent = Budget(budget / 2 if tiles else budget)
+    sizes = size or list(operators.SIZES)
+    wanted = operators.tasks(names or [], sizes, dtype or ["float32"])
+    interrupted = False
+    found_tiles: list[dict[str, Any]] = []
+    if tiles:
+        try:
+            found_tiles = _tiles(names or [], sizes, budget / 2, clock, known.database, as_json)
+        except Interrupted as stopped:
+            found_tiles, interrupted = stopped.rows, True
+    spent = Budget(0.0 if interrupted else budget / 2 if tiles else budget)
     rows: list[Row] = []
     with progress(quiet=as_json) as display:
         bar = display.add_task("operators", total=len(wanted))
         best = ""
-        for row in operators.measure(wanted, known, spent, clock, _never if cpu_time else crowd.crowded):
-            rows.append(row)
-            fastest = max(rows, key=lambda r: r.ratio)
-            best = f"best so far {fastest.overload} {fastest.ratio:.1f}x" if fastest.ratio else ""
-            display.update(bar, advance=1, description=f"{row.overload} {row.size} {row.dtype}; {best}")
+        try:
+            for row in operators.measure(wanted, known, spent, clock, _never if cpu_time else crowd.crowded):
+                rows.append(row)
+                fastest = max(rows, key=lambda r: r.ratio)
+                best = f"best so far {fastest.overload} {fastest.ratio:.1f}x" if fastest.ratio else ""
+                display.update(bar, advance=1, description=f"{row.overload} {row.size} {row.dtype}; {best}")
+        except KeyboardInterrupt:
+            interrupted = True
     if defaults is not None:
         _add_defaults(defaults, rows, cpu_time)
     if as_json:
         write_json({"tiles": found_tiles, "operators": [asdict(row) | {"ratio": row.ratio} for row in rows]})
+        _end(interrupted, known.database)
         return
     if found_tiles:
         output.print(
             table(
-                ["tiles", "measured with", "shipped", "found", ("gain", "right")],
+                ["tiles of", "measured with", "found", "shipped", ("gain", "right")],
                 [
-                    (t["tiles"], ", ".join(t["overloads"]), t["shipped"], t["found"], f"{t['gain']:.2f}")
+                    (
+                        t["tiles"],
+                        ", ".join(t["overloads"]),
+                        _words(t["found"]),
+                        _words(t["shipped"]),
+                        f"{t['gain']:.2f}",
+                    )
                     for t in found_tiles
                 ],
             )
@@ -100,7 +133,19 @@ def ops(
         f"{len(timed)} of {len(wanted)} measured: ours in {ours}, PyTorch's in {len(timed) - ours}; "
         f"{len(rows) - len(timed)} cannot be measured, {len(wanted) - len(rows)} were beyond the budget."
     )
-    messages.print(f"kept in {known.database.file}")
+    _end(interrupted, known.database)
+
+
+def _words(values: dict[str, Any]) -> str:
+    return " ".join(f"{name.rpartition(':')[2]}={value or 'rules'}" for name, value in values.items())
+
+
+def _end(interrupted: bool, database: Database) -> None:
+    """Say where the results are; after ctrl-C, end with its status."""
+    what = "interrupted; what was found until then is kept" if interrupted else "kept"
+    messages.print(f"{what} in {database.file}")
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
 
 
 def _never() -> bool:
@@ -109,39 +154,59 @@ def _never() -> bool:
 
 
 def _tiles(
-    names: Sequence[str], seconds: float, clock: Any, database: Database, quiet: bool
+    names: Sequence[str], sizes: Sequence[str], seconds: float, clock: Clock, database: Database, quiet: bool
 ) -> list[dict[str, Any]]:
-    """Search the tile sizes of the operators; what is clearly better is put into the database."""
-    from ..tune import tiles
-    from ..tune.budget import Budget
+    """Search tile sizes and schedules of the operators; what is clearly better is put into the database."""
+    import torch
 
-    subjects = tiles.subjects(names)
-    rows = []
+    from ..tune import operators, tiles
+    from ..tune.budget import Budget
+    from ..tune.gain import ONE_THREAD
+    from ..tune.workload import WORTH, Searcher
+
+    choices = ONE_THREAD if torch.get_num_threads() == 1 else tuple(VALUES)
+    wanted = [operators.SIZES[size] for size in sizes]
+    workloads = tiles.workloads(names, wanted, choices)
+    rows: list[dict[str, Any]] = []
     with progress(quiet=quiet) as display:
-        bar = display.add_task("tile sizes", total=len(subjects))
-        for number, subject in enumerate(subjects):
-            share = Budget(max(0.5, seconds / max(1, len(subjects))))
-            last = None
-            for step in tiles.search(subject, share, clock):
-                last = step
-                display.update(bar, description=f"{subject.name} {dict(step.best)}")
-            display.update(bar, completed=number + 1)
-            if last is None:
-                continue
-            before, after = tiles.confirm(subject, last.best, share, clock)
-            gain = before / after
-            shipped = found = dict(subject.tiles.simd)
-            if gain > 1 / tiles.WORTH and dict(last.best) != shipped:
-                found = dict(last.best)
+        bar = display.add_task("tiles and schedules", total=len(workloads))
+        for workload in workloads:
+            start = workload.shipped()
+            searcher = Searcher(workload, Budget(max(0.5, seconds / len(workloads))), clock)
+            best, interrupted = start, False
+            try:
+                for step in searcher.steps():
+                    best = step.best
+                    found = {n: v for n, v in best.items() if v != start[n]}
+                    display.update(bar, description=f"{workload.name}: best so far {found or 'as shipped'}")
+            except KeyboardInterrupt:
+                interrupted = True
+            display.update(bar, advance=1)
+            searcher.budget = Budget(0.5 if interrupted else seconds)
+            before, after = searcher.confirm(best)
+            changed = {n: v for n, v in best.items() if v != start[n]} if after < WORTH * before else {}
+            if changed:
                 times = {"shipped": before, "found": after}
-                database.put(tiles.entry(subject, found, times, database.chip))
+                launched = searcher.launched(best)
+                database.put(*tiles.entries(workload, best, launched, times, database.chip))
             rows.append(
                 {
-                    "tiles": subject.name, "overloads": list(subject.overloads),
-                    "shipped": shipped, "found": found, "gain": gain if found != shipped else 1.0,
+                    "tiles": workload.name, "overloads": list(workload.overloads),
+                    "shipped": {n: start[n] for n in changed}, "found": changed,
+                    "gain": before / after if changed else 1.0,
                 }
             )  # fmt: skip
+            if interrupted:
+                raise Interrupted(rows)
     return rows
+
+
+class Interrupted(Exception):
+    """The user interrupted a search; `rows` are what it had found by then."""
+
+    def __init__(self, rows: list[dict[str, Any]]):
+        super().__init__("interrupted")
+        self.rows = rows
 
 
 def _table(rows: Sequence[Row]) -> Any:
@@ -167,7 +232,7 @@ def _add_defaults(file: Path, rows: Sequence[Row], cpu_time: bool) -> None:
 
     from ..tune.operators import ratios
     from ..tuning import chip
-    from ..tuning.defaults import FORMAT
+    from ..tuning.defaults import FORMAT, MEASURED
 
     level = chip.level()
     old = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
@@ -176,7 +241,9 @@ def _add_defaults(file: Path, rows: Sequence[Row], cpu_time: bool) -> None:
         for name, sizes in dtypes.items():
             merged.setdefault(overload, {}).setdefault(name, {}).update(sizes)
     clock = "processor time, one thread" if cpu_time else "wall time"
-    head = {"format": FORMAT, "level": level, "machine": f"{chip.identify(1).model}; {clock}"}
+    kept = {name: old.get(name, {}) for name in ("tiles", "schedules")}
+    machine = f"{chip.identify(1).model}; {clock}"
+    head = {"format": FORMAT, "level": level, "machine": machine, "source": MEASURED, **kept}
     lines = [f" {json.dumps(name)}: {json.dumps(merged[name])}" for name in sorted(merged)]
     text = json.dumps(head)[:-1] + ', "ratios": {\n' + ",\n".join(lines) + "\n}}\n"
     file.write_text(text, encoding="utf-8")
@@ -192,7 +259,7 @@ def model(
     as_json: AsJson = False,
 ) -> None:
     """Run a script under the policy 'auto' until every choice of its operators is made and kept."""
-    _prepare(threads)
+    prepare(threads)
     from ..tune.budget import Budget
     from ..tune.model import runs
 
@@ -225,8 +292,13 @@ def kernel(
     threads: Threads = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Search the block sizes of a kernel: its constants whose names say that they are sizes of tiles."""
-    _prepare(threads)
+    """Search the block sizes of a kernel (or the configurations of its autotuner) and its schedule.
+
+    Block sizes are constants whose names say that they are sizes of tiles. The schedule, and an autotuner's
+    configuration, are taken by themselves from then on.
+    """
+    prepare(threads)
+    from ..bench.measure import keep_memory
     from ..pytorch.automatic.judge import judge
     from ..triton_backend import activate
     from ..tune import kernels
@@ -235,93 +307,46 @@ def kernel(
 
     made = kernel_subject(subject, arg or [], sig or [], const or [], grid, elements)
     activate()
-    steps = []
+    keep_memory()
+    steps, interrupted = [], False
     with progress(quiet=as_json) as display:
         bar = display.add_task(made.name, total=None)
-        for step in kernels.search(made, Budget(budget)):
-            steps.append(step)
-            best = f"{dict(step.best)} {step.best_seconds * 1e6:.1f} us"
-            display.update(bar, completed=len(steps), description=f"best so far {best}")
-    shipped = {name: made.constants[name] for name in made.tunable}
-    if not steps:
-        raise CommandError(f"{made.name}: no other sizes of {', '.join(made.tunable)} could be tried.")
-    last = steps[-1]
+        try:
+            for step in kernels.search(made, Budget(budget)):
+                steps.append(step)
+                best = f"{_point(made, step.best)} {step.best_seconds * 1e6:.1f} us"
+                display.update(bar, completed=len(steps), description=f"best so far {best}")
+        except KeyboardInterrupt:
+            interrupted = True
     database = judge().database
-    database.put(kernels.entry(made, last.best, {"found": last.best_seconds}, database.chip))
+    if not steps and interrupted:
+        _end(interrupted, database)
+    if not steps:
+        raise CommandError(f"{made.name}: nothing else than {_point(made, made.start())} could be tried.")
+    last = steps[-1]
+    database.put(*kernels.entries(made, last.best, {"found": last.best_seconds}, database.chip))
     if as_json:
         write_json(
             {
-                "kernel": made.name, "start": shipped, "best": dict(last.best),
+                "kernel": made.name, "start": made.start(), "best": dict(last.best),
+                "constants": made.constants_at(last.best),
                 "seconds": last.best_seconds, "tried": [asdict(step) for step in steps],
             }
         )  # fmt: skip
-        return
-    rows = [(dict(s.sizes), f"{s.seconds * 1e6:.1f}") for s in sorted(steps, key=lambda s: s.seconds)]
-    output.print(table([made.name, ("us", "right")], rows))
-    output.print(f"best: {dict(last.best)} {last.best_seconds * 1e6:.1f} us; began with {shipped}")
+    else:
+        rows = [
+            (_point(made, s.sizes), f"{s.seconds * 1e6:.1f}") for s in sorted(steps, key=lambda s: s.seconds)
+        ]
+        output.print(table([made.name, ("us", "right")], rows))
+        began = _point(made, made.start())
+        output.print(f"best: {_point(made, last.best)} {last.best_seconds * 1e6:.1f} us; began with {began}")
+    _end(interrupted, database)
 
 
-@application.command("show")
-def show(
-    kind: Annotated[str, typer.Option(help="Only choice, tiles or kernel.")] = "",
-    threads: Threads = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Show what the tuning database of this chip holds."""
-    database = _database(threads)
-    entries = sorted(database.entries(kind), key=lambda e: e.key)
-    if as_json:
-        write_json([asdict(entry) for entry in entries])
-        return
-    rows = [
-        (
-            e.kind, e.subject, e.signature, " ".join(f"{k}={v}" for k, v in e.values.items()),
-            " ".join(f"{k} {v * 1e6:.1f} us" for k, v in e.seconds.items()), e.made,
-        )
-        for e in entries
-    ]  # fmt: skip
-    output.print(table(("kind", "subject", "for", "values", "measured", "day"), rows))
-    output.print(f"{len(entries)} entries in {database.file}")
+def _point(subject: KernelSubject, point: Point) -> str:
+    """A point as the user would write it: constants, and the scheduler's choices that are made."""
+    from ..tune.trial import choices_of
 
-
-@application.command("export")
-def export(
-    file: Annotated[Path, typer.Argument(help="The file to write (JSON).")], threads: Threads = 0
-) -> None:
-    """Write the database of this chip into a readable file."""
-    from ..tuning import exchange
-
-    database = _database(threads)
-    number = exchange.write(file, database.chip, database.entries())
-    messages.print(f"wrote {number} entries of {database.chip} into {file}")
-
-
-@application.command("import")
-def import_(
-    file: Annotated[Path, typer.Argument(help="A file that `tune export` wrote.")], threads: Threads = 0
-) -> None:
-    """Take over measurements that were made on a chip like this one."""
-    from ..tuning import exchange
-
-    database = _database(threads)
-    found, refused = exchange.read(file, database.chip)
-    database.put(*found)
-    messages.print(f"took {len(found)} entries into {database.file}")
-    for reason, number in refused.items():
-        messages.print(f"left out {number}: {reason}")
-
-
-def _database(threads: int) -> Database:
-    _prepare(threads)
-    from ..pytorch.automatic.judge import judge
-
-    return judge().database
-
-
-def _prepare(threads: int) -> None:
-    try:
-        import torch
-    except ModuleNotFoundError:
-        raise MissingExtra("tune", "PyTorch", "pip install 'anychip[torch]'") from None
-    if threads:
-        torch.set_num_threads(threads)
+    constants = subject.constants_at(point)
+    names = subject.configurations[0] if subject.configurations else subject.tunable
+    return " ".join([*(f"{name}={constants[name]}" for name in names), str(choices_of(point))]).strip()

@@ -33,8 +33,9 @@ def kernel_subject(
         for key, value in signature.constants.items()
         if TILE_NAME.search(key) and key not in fixed and _is_power_of_two(value)
     )
-    if not tunable:
-        raise CommandError(f"kernel {name} has no constant that is a size of tiles.", "See --const.")
+    configurations = tuple(
+        config.kwargs for config in _configurations(loaded) if not set(config.kwargs) & set(fixed)
+    )
     return KernelSubject(
         name=f"{Path(file).name}:{name}",
         kernel=jit_function(loaded),
@@ -45,8 +46,22 @@ def kernel_subject(
         scalars=scalars,
         elements=elements,
         grid=_grid(name, grid, scalars, tunable),
-        tunable=tunable,
+        tunable=() if configurations else tunable,
+        configurations=configurations,
     )
+
+
+def _configurations(kernel: Any) -> list[Any]:
+    """The configurations of an autotuner around the kernel that differ on this chip; none without one."""
+    from ..triton_backend.autotuning import distinct
+
+    layer = kernel
+    while layer is not None:
+        found = getattr(layer, "configs", None)
+        if found:
+            return distinct(found, jit_function(kernel).arg_names)
+        layer = getattr(layer, "fn", None)
+    return []
 
 
 def _scalars(
@@ -73,7 +88,8 @@ def _grid(name: str, grid: str, scalars: Mapping[str, float], tunable: Sequence[
         return tuple(part.strip() for part in _split(grid))
     if len(scalars) == 1 and len(tunable) == 1:
         return (f"cdiv({next(iter(scalars))}, {tunable[0]})",)
-    raise CommandError(f"kernel {name}: the grid is needed.", f"For example: --grid 'cdiv(N, {tunable[0]})'")
+    size = tunable[0] if tunable else "BLOCK"
+    raise CommandError(f"kernel {name}: the grid is needed.", f"For example: --grid 'cdiv(N, {size})'")
 
 
 def _split(text: str) -> list[str]:

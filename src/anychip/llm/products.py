@@ -58,7 +58,7 @@ def product(
             f"product: {tuple(a.shape)} times {tuple(b.shape)} does not give {tuple(out.shape)}; the inner "
             f"sizes must be equal"
         )
-    tiles = TILES.on(out.device)
+    tiles = TILES.on(out)
     block_m = max(16, min(tiles["rows"], power_of_two(rows)))
     block_n = max(16, min(tiles["columns"], power_of_two(columns)))
     launch(

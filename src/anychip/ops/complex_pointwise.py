@@ -136,7 +136,7 @@ class ComplexPointwise:
         return dtype if self.result == COMPLEX else PARTS[dtype]
 
     def _plan(self, kinds: tuple[int, ...], made: torch.Tensor, dtype: torch.dtype) -> Plan:
-        block = TILES.on(made.device)["block"]
+        block = TILES.on(made)["block"]
         padded = (*kinds, *((NUMBER,) * (MAX_OPERANDS - len(kinds))))
         constants = {
             "FUNCTION": self.function, "ARITY": len(kinds),

@@ -4,10 +4,11 @@ tensors, and keeps the count of launches per kernel that tests and reports read.
 from __future__ import annotations
 
 import struct
+import sys
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -19,6 +20,7 @@ from triton.runtime.driver import driver as triton_driver
 
 from .. import triton_backend
 from ..triton_backend import drivers
+from ..tuning.size_class import NEAR, exponent
 from .errors import NotServed
 
 launches: Counter[str] = Counter()
@@ -82,26 +84,52 @@ for a chip that is not here."""
 @dataclass(frozen=True, slots=True, eq=False)
 class Tiles:
     """Tile sizes for the two classes of chip: `simt` (GPUs) and `simd` (CPUs, vector cores). Sizes that
-    were tuned for the CPU at hand take the place of the latter (see `tuned`)."""
+    were tuned for the CPU at hand, or ship for its kind, take the place of the latter (see `tuned`)."""
 
     simt: Mapping[str, int] = field(default_factory=dict)
     simd: Mapping[str, int] = field(default_factory=dict)
+    home: str = field(default="", init=False)
+    """The module that made it, which its name is told by."""
 
-    def on(self, device: torch.device) -> Mapping[str, int]:
-        """The sizes for the class of chip that `device` is."""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "home", sys._getframe(2).f_globals["__name__"])
+
+    def on(self, where: torch.Tensor | torch.device) -> Mapping[str, int]:
+        """The sizes for the class of chip that a device is, or that holds a tensor; with a tensor, those of
+        its dtype and class of sizes."""
+        device = where if isinstance(where, torch.device) else where.device
         simd = tile_class == "simd" or (not tile_class and device.type == "cpu")
         if not simd:
             return self.simt
         if readers is not None:
-            readers.append(self)
-        return tuned_sizes.get(self, self.simd)
+            readers.append((self, class_of(where)))
+        classes = tuned_sizes.get(self)
+        return self.simd if classes is None else _nearest(classes, class_of(where)) or self.simd
 
 
-tuned_sizes: dict[Tiles, Mapping[str, int]] = {}
-"""Sizes that were measured to be faster on this CPU; written by `tuned`."""
+SizeClass = tuple[str, int]
+"""A dtype and the exponent of a number of elements (see `tuning.size_class`)."""
+ANY: SizeClass = ("", -1)
 
-readers: list[Tiles] | None = None
+tuned_sizes: dict[Tiles, Mapping[SizeClass, Mapping[str, int]]] = {}
+"""Sizes that were found to be faster on this CPU; written by `tuned`."""
+
+readers: list[tuple[Tiles, SizeClass]] | None = None
 """Gets the tiles whose sizes are asked for, while somebody wants to know."""
+
+
+def class_of(where: torch.Tensor | torch.device) -> SizeClass:
+    """The class of a tensor; ANY for a device."""
+    if isinstance(where, torch.device):
+        return ANY
+    return str(where.dtype).removeprefix("torch."), exponent(where.numel())
+
+
+def _nearest(classes: Mapping[SizeClass, Mapping[str, int]], wanted: SizeClass) -> Mapping[str, int] | None:
+    """What was found for the class, or for one at most a power of four away, or for any."""
+    dtype, size = wanted
+    near = [c for c in classes if c[0] == dtype and abs(c[1] - size) <= NEAR]
+    return classes[min(near, key=lambda c: abs(c[1] - size))] if near else classes.get(ANY)
 
 
 def scalar_bits(value: float | int | bool, floating: bool) -> int:
@@ -223,7 +251,9 @@ class Plan:
         """Launch by way of Triton, which compiles, and keep what it compiled."""
         _refuse_complex(self.name, tensors)
         with active_on(next(x.device for x in tensors if x is not None)):
-            compiled = self.kernel[self.grid](*tensors, *self.sizes, *numbers, **self.constants)
+            compiled = _compiled(
+                self.kernel, self.grid, (*tensors, *self.sizes, *numbers), dict(self.constants)
+            )
         if not hasattr(compiled, "packed_metadata"):
             return
         given = len(tensors) + len(self.sizes) + len(numbers)
@@ -235,6 +265,22 @@ class Plan:
             compiled,
             constants,
         )
+
+
+First = Callable[[Any, tuple[int, ...], tuple[Any, ...], dict[str, Any]], Any]
+
+first: First | None = None
+"""Does the first launch of a plan in Triton's place, while a search tries schedules: gets the kernel, the
+grid, arguments and constants, and returns what was compiled."""
+
+
+def _compiled(
+    kernel: Any, grid: tuple[int, ...], arguments: tuple[Any, ...], constants: dict[str, Any]
+) -> Any:
+    """Launch by way of Triton, which compiles what is not compiled yet; returns the compiled kernel."""
+    if first is not None:
+        return first(kernel, grid, arguments, constants)
+    return kernel[grid](*arguments, **constants)
 
 
 Kept = TypeVar("Kept")
@@ -337,7 +383,7 @@ def launch(
         return
     _refuse_complex(name, arguments)
     with active_on(device):
-        compiled = kernel[grid](*arguments, **constants)
+        compiled = _compiled(kernel, grid, arguments, constants)
     if direct:
         _remember(key, kernel, compiled, len(arguments), constants)
 

@@ -358,7 +358,7 @@ class Pointwise:
     ) -> tuple[Any, int, tuple[Any, ...], dict[str, int]]:
         """The kernel for these strides, its number of programs, its size arguments and its blocks."""
         count = math.prod(shape)
-        budget = self.tiles.on(device)
+        budget = self.tiles.on(out)
         strides = [out.stride()] + [
             broadcast_strides(x.shape, x.stride(), shape)
             if isinstance(x, torch.Tensor)

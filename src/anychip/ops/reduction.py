@@ -206,7 +206,7 @@ class Reduction:
         numbers = (scalar_bits(parameter, compute.is_floating_point), count)
         programs, block_r = layout.programs(self.tiles)
         length = math.prod(inner.sizes)
-        budget = self.tiles.on(source.device)
+        budget = self.tiles.on(source)
         if programs >= FEW_PROGRAMS or length < budget["split"]:
             plan = layout.plan(self, out_strides, 1, first=True, last=True)
             return Stages(plan, None, numbers, tuple(out.shape), (), order)
@@ -249,7 +249,7 @@ class _Layout:
     identity: float | int
 
     def _blocks(self, tiles: Tiles, space: Space) -> tuple[int, int]:
-        budget = tiles.on(self.device)
+        budget = tiles.on(self)
         columns = self.inner.strides[0][-1] != 1 and space.strides[1][-1] == 1 and space.sizes[-1] > 1
         length = max(1, self.inner.sizes[-1])
         if columns:

@@ -1,5 +1,6 @@
-"""Tile sizes that were tuned for the CPU at hand. Flows in: entries of the tuning database. Flows out: the
-sizes that `Tiles.on` gives. Tiles are known by the module and the name that they are bound to there."""
+"""Tile sizes that were tuned for the CPU at hand, or ship for its kind. Flows in: entries of the tuning
+database, and shipped sizes. Flows out: the sizes that `Tiles.on` gives. Tiles are known by the module and
+the name that they are bound to there."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 
 from ..tuning.entry import TILES, Entry
 from . import launch, sources
-from .launch import Tiles
+from .launch import ANY, SizeClass, Tiles
 from .registry import operators
 
 _log = logging.getLogger(__name__)
@@ -22,13 +23,9 @@ def named() -> dict[str, Tiles]:
     package = __package__ or "anychip.ops"
     found: dict[str, Tiles] = {}
     seen: set[Tiles] = set()
-    modules = sorted(
-        (name for name in sys.modules if name.startswith(package + ".")),
-        key=lambda name: (name.count("."), name),
-    )
-    for module_name in modules:  # shared machineries, which other modules import tiles from, come first
+    for module_name in sorted(name for name in sys.modules if name.startswith(package + ".")):
         for attribute, value in vars(sys.modules[module_name]).items():
-            if isinstance(value, Tiles) and value not in seen and attribute.isupper():
+            if isinstance(value, Tiles) and value.home == module_name and value not in seen:
                 seen.add(value)
                 found[f"{module_name.removeprefix(package + '.')}.{attribute}"] = value
     return found
@@ -40,44 +37,74 @@ def digest(name: str) -> str:
     return sources.digest(domain if "." in rest else "")
 
 
-def apply(entries: Iterable[Entry]) -> int:
-    """Put tuned sizes in force, in place of all earlier ones; returns how many tiles have some. Entries of
-    other code, or with sizes that the tiles do not have, are left out."""
+def apply(entries: Iterable[Entry], shipped: Mapping[str, Mapping[str, int]] | None = None) -> int:
+    """Put tuned sizes in force, in place of all earlier ones, over those that are `shipped` for the CPU's
+    kind; returns how many tiles have some. Entries of other code, or with sizes that the tiles do not have,
+    are left out."""
     known = named()
-    wanted: dict[Tiles, Mapping[str, int]] = {}
+    wanted: dict[Tiles, dict[SizeClass, Mapping[str, int]]] = {}
+    for name, sizes in (shipped or {}).items():
+        if name in known and _is_sound(name, known[name], sizes):
+            wanted[known[name]] = {ANY: {**known[name].simd, **sizes}}
     for entry in entries:
-        tiles = known.get(entry.subject)
-        if entry.kind != TILES or tiles is None or entry.source != digest(entry.subject):
+        tiles, class_ = known.get(entry.subject), class_from(entry.signature)
+        if entry.kind != TILES or tiles is None or class_ is None or entry.source != digest(entry.subject):
             continue
-        if valid(tiles, entry.values):
-            wanted[tiles] = {**tiles.simd, **entry.values}
-        else:
-            _log.warning("tuned sizes %s of %s are ignored", dict(entry.values), entry.subject)
+        if _is_sound(entry.subject, tiles, entry.values):
+            classes = wanted.setdefault(tiles, {})
+            classes[class_] = {**classes.get(ANY, tiles.simd), **entry.values}
     _put(wanted)
     return len(wanted)
 
 
+def class_text(class_: SizeClass) -> str:
+    """A class as entries have it: "float32 2^22", or nothing for any."""
+    return "" if class_ == ANY else f"{class_[0]} 2^{class_[1]}"
+
+
+def class_from(text: str) -> SizeClass | None:
+    """The class that `class_text` wrote; None for another text."""
+    if not text:
+        return ANY
+    dtype, _, size = text.partition(" 2^")
+    return (dtype, int(size)) if dtype and size.removeprefix("-").isdecimal() else None
+
+
+def _is_sound(name: str, tiles: Tiles, sizes: Mapping[str, object]) -> bool:
+    sound = valid(tiles, sizes)
+    if not sound:
+        _log.warning("tuned sizes %s of %s are ignored", dict(sizes), name)
+    return sound
+
+
 def valid(tiles: Tiles, sizes: Mapping[str, object]) -> bool:
-    """Whether every one of `sizes` is one of the tiles' and a power of two."""
+    """Whether every one of `sizes` is one of the tiles' and a power of two, or stays as it is."""
     return set(sizes) <= set(tiles.simd) and all(
-        type(size) is int and 0 < size <= 1 << 20 and size & (size - 1) == 0 for size in sizes.values()
+        type(size) is int and ((0 < size <= 1 << 20 and size & (size - 1) == 0) or size == tiles.simd[name])
+        for name, size in sizes.items()
     )
 
 
 @contextmanager
-def using(tiles: Tiles, sizes: Mapping[str, int]) -> Iterator[None]:
-    """Other sizes for the block; plans are made anew."""
-    before = dict(launch.tuned_sizes)
-    _put({**before, tiles: {**tiles.simd, **sizes}})
+def using(sizes: Mapping[Tiles, Mapping[str, int]], first: launch.First | None = None) -> Iterator[None]:
+    """Other sizes of some tiles for the block, for tensors of any class, and first launches by `first`; plans
+    are made anew."""
+    before, launched = dict(launch.tuned_sizes), launch.first
+    launch.first = first
+    launch.forget_plans()
+    _put({**before, **{tiles: {ANY: {**tiles.simd, **own}} for tiles, own in sizes.items()}})
     try:
         yield
     finally:
+        launch.first = launched
+        launch.forget_plans()
         _put(before)
 
 
 @contextmanager
-def reads() -> Iterator[list[Tiles]]:
-    """Collects the tiles whose sizes operators ask for in the block; plans are made anew."""
+def reads() -> Iterator[list[tuple[Tiles, SizeClass]]]:
+    """Collects the tiles whose sizes operators ask for in the block, with the class of each question; plans
+    are made anew."""
     launch.forget_plans()
     before, launch.readers = launch.readers, []
     try:
@@ -86,7 +113,7 @@ def reads() -> Iterator[list[Tiles]]:
         launch.readers = before
 
 
-def _put(wanted: Mapping[Tiles, Mapping[str, int]]) -> None:
+def _put(wanted: Mapping[Tiles, Mapping[SizeClass, Mapping[str, int]]]) -> None:
     if dict(wanted) != launch.tuned_sizes:
         launch.tuned_sizes.clear()
         launch.tuned_sizes.update(wanted)

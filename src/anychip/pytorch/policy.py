@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..ops import tuned
-from ..tuning import chip
+from ..tuning import chip, defaults
 from ..tuning.database import Database
 from ..tuning.entry import TILES
 from .errors import PolicyError
@@ -96,10 +96,12 @@ def disabled() -> Iterator[None]:
 
 @functools.cache
 def _tune_tiles(threads: int) -> None:
-    """Put in force the tile sizes that were tuned for this machine and number of threads."""
+    """Put in force the tile sizes that were tuned for this machine and number of threads, or that ship for
+    its level of instruction sets."""
     entries = Database(chip.identify(threads).key).entries(TILES)
-    if entries:
-        logger.info("tuned sizes for %d sets of tiles", tuned.apply(entries))
+    shipped = defaults.load(chip.level()).tiles
+    if entries or shipped:
+        logger.info("tuned sizes for %d sets of tiles", tuned.apply(entries, shipped))
 
 
 def _apply(wanted: Policy | None) -> None:

@@ -1,6 +1,6 @@
 """What an autotuned kernel tries on this chip. Flows in: the configurations of `triton.autotune`, written for
-GPUs, after the kernel's own pruning. Flows out: those that differ here, likely ones first, of which the first
-few that run are timed.
+GPUs, after the kernel's own pruning. Flows out: the one that `anychip tune` found best, or else those that
+differ here, likely ones first, of which the first few that run are timed.
 
 Triton's `Autotuner` stays as it is: `install` wraps the two methods in which it chooses what to try and tries
 it. What a GPU's configurations mostly differ in (warps, stages, registers) changes nothing on a CPU, and a
@@ -14,12 +14,13 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import Any
 
 from ..errors import AnychipError
+from ..tuning.size_class import parameter
 from .options import WITHOUT_EFFECT
 
 _log = logging.getLogger(__name__)
@@ -92,6 +93,39 @@ def likely_first(configs: Iterable[Any]) -> list[Any]:
     return sorted(configs, key=distance)
 
 
+def class_of(types: Mapping[str, str], scalars: Mapping[str, Any]) -> str:
+    """The class of launches that tuned constants are for: types of the parameters that are no constants, and
+    the classes of sizes of integers."""
+    words = [f"{name}:{kind}" for name, kind in sorted(types.items()) if kind != "constexpr"]
+    sizes = {name: value for name, value in scalars.items() if type(value) is int}
+    return " ".join([*words, *(f"{name}={parameter(value)}" for name, value in sorted(sizes.items()))])
+
+
+def tuned(autotuner: Any, configs: Iterable[Any], keywords: Mapping[str, Any]) -> Any:
+    """The configuration that the tuning database holds for a launch of this class; None where it holds none,
+    or one that the autotuner does not have."""
+    from triton.runtime.jit import JITFunction, mangle_type
+
+    from . import choosing
+
+    kernel = autotuner.fn
+    while not isinstance(kernel, JITFunction):
+        kernel = getattr(kernel, "fn", None)
+        if kernel is None:
+            return None
+    constant = {parameter.name for parameter in kernel.params if parameter.is_constexpr}
+    given = {
+        name: value for name, value in {**autotuner.nargs, **keywords}.items()
+        if name in kernel.arg_names and name not in constant
+    }  # fmt: skip
+    types = {name: mangle_type(value) for name, value in given.items()}
+    values = choosing.constants(kernel, class_of(types, given))
+    if values is None:
+        return None
+    matching = (c for c in configs if all(c.kwargs.get(name) == value for name, value in values.items()))
+    return next(matching, None)
+
+
 def _pruning(stock: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     @functools.wraps(stock)
     def prune_configs(self: Any, kwargs: dict[str, Any]) -> list[Any]:
@@ -100,6 +134,9 @@ def _pruning(stock: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
         configs = stock(self, kwargs)
         if len(configs) < 2 or not is_active():
             return configs
+        known = tuned(self, configs, kwargs)
+        if known is not None:
+            return [known]
         chosen = likely_first(distinct(configs, self.arg_names))
         _log.debug(
             "%s: %d of %d configurations differ on this chip",

@@ -19,28 +19,40 @@ from pathlib import Path
 from typing import Any
 
 from ..compiler.schedule.choices import UnknownChoice, of
+from ..errors import AnychipError
 from ..runtime import native
 from ..runtime.cache import cache_root
 from ..tuning import chip, defaults
 from ..tuning.database import FOLDER, Database
-from ..tuning.entry import SCHEDULE
+from ..tuning.entry import KERNEL, SCHEDULE
 from ..tuning.size_class import parameter
 from .options import KernelOptions
 
 _log = logging.getLogger(__name__)
 
 _searching = False
+_asking = False
+
+
+class NotCompiled(AnychipError):
+    """A kernel that would have to be compiled, where only compiled ones may run: `source` is what Triton
+    would compile, for which `target`, and with which `options`."""
+
+    def __init__(self, source: Any, target: Any, options: KernelOptions):
+        super().__init__(f"{source.name} is not compiled")
+        self.source, self.target, self.options = source, target, options
 
 
 @contextmanager
-def by_rules() -> Iterator[None]:
-    """Kernels that are compiled in the block get the choices that their launch names, and no others."""
-    global _searching
-    before, _searching = _searching, True
+def by_rules(compile: bool = True) -> Iterator[None]:
+    """Kernels that are compiled in the block get the choices that their launch names, and no others. Without
+    `compile`, NotCompiled is raised instead."""
+    global _searching, _asking
+    before, _searching, _asking = (_searching, _asking), True, not compile
     try:
         yield
     finally:
-        _searching = before
+        _searching, _asking = before
 
 
 def source(kernel: Any) -> str:
@@ -74,6 +86,13 @@ def chosen(kernel: Any, signature: Mapping[str, Any], constants: Mapping[Any, An
         return ""
 
 
+def constants(kernel: Any, class_: str) -> Mapping[str, Any] | None:
+    """The constants that a search found best for launches of a class; None where there are none."""
+    database, _ = _known(threads(), cache_root() / FOLDER)
+    entry = None if _searching else database.find(KERNEL, kernel.__name__, class_, source(kernel))
+    return entry.values if entry is not None else None
+
+
 def threads() -> int:
     """How many threads kernels run on: as many as PyTorch would use, where it is loaded."""
     torch = sys.modules.get("torch")
@@ -103,6 +122,9 @@ def _choosing(stock: Callable[..., Any]) -> Callable[..., Any]:
     def do_compile(
         self: Any, key: Any, signature: Any, device: Any, constexprs: Any, options: Any, *rest: Any
     ) -> Any:
+        if _asking and isinstance(options, KernelOptions):
+            source = self.ASTSource(self, signature, constexprs, rest[0])
+            raise NotCompiled(source, self.device_caches[device][2], options)
         if isinstance(options, KernelOptions) and not options.anychip_schedule and not options.arch:
             text = chosen(self, signature, constexprs)
             options = replace(options, anychip_schedule=text) if text else options

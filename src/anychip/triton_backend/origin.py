@@ -43,20 +43,24 @@ class Origin:
             return None
 
     def _rebuilt(self) -> str:
-        from triton._C.libtriton import ir
         from triton.compiler import ASTSource
-
-        from .compiler import CPUBackend, make_ttir
 
         if not isinstance(self.source, ASTSource):
             return str(self.source.src)
-        backend = CPUBackend(self.metadata.target)
-        options = backend.parse_options(self.metadata._asdict())
-        context = ir.context()
-        ir.load_dialects(context)
-        backend.load_dialects(context)
-        functions = backend.get_codegen_implementation(options)
-        module = self.source.make_ir(
-            self.metadata.target, options, functions, backend.get_module_map(), context
-        )
-        return str(make_ttir(module, {}))
+        return front_end(self.source, self.metadata.target, self.metadata._asdict())
+
+
+def front_end(source: Any, target: Any, options: Mapping[str, Any]) -> str:
+    """TTIR text of what Triton would compile for a target of ours: its front end and the stock passes."""
+    from triton._C.libtriton import ir
+
+    from .compiler import CPUBackend, make_ttir
+
+    backend = CPUBackend(target)
+    parsed = backend.parse_options(dict(options))
+    context = ir.context()
+    ir.load_dialects(context)
+    backend.load_dialects(context)
+    functions = backend.get_codegen_implementation(parsed)
+    module = source.make_ir(target, parsed, functions, backend.get_module_map(), context)
+    return str(make_ttir(module, {}))

@@ -1,42 +1,56 @@
-"""Constants of a user's kernel: its block sizes. Flows in: a kernel with its types, constants and values of
-its scalars. Flows out: each candidate with its time, and an entry of the tuning database.
+"""Constants and the schedule of a user's kernel. Flows in: a kernel with its types, constants and values of
+its scalars. Flows out: each candidate with its time, and entries of the tuning database.
 
 Buffers are made for the pointers, filled with small numbers; a candidate that writes anything else into
-them than the constants to begin with is no candidate.
+them than the constants to begin with is no candidate. Of a kernel with an autotuner, the constants are those
+of its configurations.
 """
 
 from __future__ import annotations
 
 import datetime
-import hashlib
+import functools
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import triton
 
+from ..compiler.errors import CompileError
+from ..compiler.schedule.choices import VALUES
 from ..compiler.targets.host import host
+from ..triton_backend import choosing
+from ..triton_backend.autotuning import class_of
+from ..triton_backend.origin import Origin, front_end
 from ..tuning.entry import KERNEL, Entry
-from ..tuning.size_class import parameter
+from . import cost, machine
 from .budget import Budget
 from .errors import TuneError
 from .measure import least
-from .search import Sizes, Space, Step, descend
+from .search import CHOICES, Expected, Point, Space, Step, descend
+from .tiles import schedule_entry
+from .trial import Launched, choices_of
+
+_log = logging.getLogger(__name__)
 
 DTYPES = {
     "i1": torch.bool, "i8": torch.int8, "i16": torch.int16, "i32": torch.int32, "i64": torch.int64,
     "u8": torch.uint8, "u1": torch.bool, "fp16": torch.float16, "bf16": torch.bfloat16,
     "fp32": torch.float32, "fp64": torch.float64,
 }  # fmt: skip
+CONFIGURATION = "configuration"
+"""The dimension of a search over an autotuner's configurations: their numbers."""
 
 
 @dataclass(frozen=True)
 class KernelSubject:
     """A kernel: `types` in Triton's notation by parameter, `constants` among them, `scalars` the values of
     numbers, `elements` the length of every buffer, `grid` one expression an axis, in which parameters and
-    `cdiv` may stand. `tunable` are the constants that are searched over."""
+    `cdiv` may stand. `tunable` are the constants that are searched over; with `configurations`, the constants
+    of an autotuner's, they take their values from these."""
 
     name: str
     kernel: Any
@@ -46,7 +60,22 @@ class KernelSubject:
     elements: int
     grid: tuple[str, ...]
     tunable: tuple[str, ...]
+    configurations: Sequence[Mapping[str, Any]] = ()
     buffers: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def start(self) -> dict[str, Any]:
+        """The point to begin with."""
+        names = tuple(VALUES) if torch.get_num_threads() > 1 else tuple(n for n in VALUES if n != "grain")
+        sizes = (
+            {CONFIGURATION: 0} if self.configurations else {n: int(self.constants[n]) for n in self.tunable}
+        )
+        return {**sizes, **{name: CHOICES[name][0] for name in names}}
+
+    def constants_at(self, point: Point) -> dict[str, Any]:
+        """The constants of a point."""
+        number = point.get(CONFIGURATION)
+        chosen = self.configurations[number] if isinstance(number, int) else {}
+        return {**self.constants, **chosen, **{name: point[name] for name in self.tunable if name in point}}
 
     def fill(self) -> None:
         """Make the buffers, with the same contents each time."""
@@ -60,19 +89,25 @@ class KernelSubject:
             drawn = torch.rand(self.elements, generator=generator)
             self.buffers[name] = (drawn if dtype.is_floating_point else drawn * 2).to(dtype)
 
-    def launch(self, sizes: Sizes) -> None:
-        """Launch once with these constants."""
-        constants = {**self.constants, **sizes}
-        values: dict[str, Any] = {}
-        for name, kind in self.types.items():
-            if kind == "constexpr":
-                values[name] = constants[name]
-            else:
-                values[name] = self.buffers[name] if kind.startswith("*") else self.scalars[name]
-        self.kernel[self._grid({**self.scalars, **constants})](**values)
+    def launch(self, point: Point) -> Any:
+        """Launch once at this point; returns what Triton compiled."""
+        values = self.values(point)
+        schedule = str(choices_of(point))
+        option = {"anychip_schedule": schedule} if schedule else {}
+        return self.kernel[self.grid_at(point)](**values, **option)
 
-    def _grid(self, names: Mapping[str, Any]) -> tuple[int, ...]:
-        scope = {"__builtins__": {}, "cdiv": triton.cdiv, "min": min, "max": max, **names}
+    def values(self, point: Point) -> dict[str, Any]:
+        """The arguments of a launch by name."""
+        constants = self.constants_at(point)
+        return {
+            name: constants[name] if kind == "constexpr" else self.buffers.get(name, self.scalars.get(name))
+            for name, kind in self.types.items()
+        }
+
+    def grid_at(self, point: Point) -> tuple[int, ...]:
+        """The grid at a point. Raises TuneError for one without a value."""
+        constants = {**self.scalars, **self.constants_at(point)}
+        scope = {"__builtins__": {}, "cdiv": triton.cdiv, "min": min, "max": max, **constants}
         try:
             return tuple(int(eval(text, scope)) for text in self.grid)
         except Exception as error:
@@ -84,54 +119,89 @@ def search(
 ) -> Iterator[Step]:
     """The steps of the search; the last one's `best` is the result. Raises TuneError where the kernel
     cannot run with the constants to begin with."""
-    start = {name: int(subject.constants[name]) for name in subject.tunable}
+    start = subject.start()
+    alternatives = {name: CHOICES[name] for name in start if name in CHOICES}
+    if subject.configurations:
+        alternatives[CONFIGURATION] = tuple(range(len(subject.configurations)))
+    space = Space(
+        bytes=host().cache_bytes * 4, product=True, least=8, most=1 << 16, alternatives=alternatives
+    )
+    with choosing.by_rules():
+        try:
+            expected = _written(subject, start)
+        except TuneError:
+            raise
+        except Exception as error:
+            raise TuneError(f"{subject.name} does not run with {dict(start)}: {error}") from error
+
+        def measure(candidates: list[Point]) -> list[float | None]:
+            right = {k: point for k, point in enumerate(candidates) if _agrees(subject, point, expected)}
+            times = least({k: _launching(subject, point) for k, point in right.items()}, budget, clock)
+            return [times.get(k) for k in range(len(candidates))]
+
+        yield from descend(start, space, measure, budget, functools.partial(expect, subject))
+
+
+def expect(subject: KernelSubject, point: Point) -> Expected:
+    """What the cost model expects of a point."""
     try:
-        expected = _written(subject, start)
-    except TuneError:
-        raise
-    except Exception as error:
-        raise TuneError(f"{subject.name} does not run with {start}: {error}") from error
-    space = Space(bytes=host().cache_bytes * 4, programs=1, product=True, least=8, most=1 << 16)
-
-    def measure(candidates: list[Sizes]) -> list[float | None]:
-        right = {k: sizes for k, sizes in enumerate(candidates) if _agrees(subject, sizes, expected)}
-        times = least({k: _launching(subject, sizes) for k, sizes in right.items()}, budget, clock)
-        return [times.get(k) for k in range(len(candidates))]
-
-    yield from descend(start, space, measure, budget)
+        launch = launched(subject, point)
+        here = machine.this(torch.get_num_threads())
+        said = cost.estimate(
+            launch.ttir(), launch.arguments, launch.grid, choices_of(point), here, launch.bytes
+        )
+    except (CompileError, RecursionError, KeyError, ValueError) as error:
+        _log.debug("%s %s: no estimate: %s", subject.name, dict(point), error)
+        return Expected()
+    return Expected(said.cycles, said.code)
 
 
-def entry(subject: KernelSubject, best: Sizes, seconds: dict[str, float], chip: str) -> Entry:
-    """Tuned constants as an entry of the database, keyed by the kernel's source."""
-    sizes = [f"{name}={parameter(int(value))}" for name, value in sorted(subject.scalars.items())]
-    types = [f"{name}:{kind}" for name, kind in subject.types.items() if kind != "constexpr"]
-    return Entry(
-        kind=KERNEL, subject=subject.name, signature=" ".join([*types, *sizes]),
-        source=source(subject.kernel), chip=chip, values=dict(best), seconds=seconds,
+def launched(subject: KernelSubject, point: Point) -> Launched:
+    """The launch at a point, without compiling it. Raises what Triton's front end raises."""
+    plain = {name: value for name, value in point.items() if name not in CHOICES}
+    grid = subject.grid_at(plain)
+    values = subject.values(plain)
+    with choosing.by_rules(compile=False):
+        try:
+            compiled = subject.launch(plain)
+            source, ttir = compiled.src, Origin(compiled.src, compiled.metadata).ttir
+        except choosing.NotCompiled as new:
+            source, ttir = new.source, functools.partial(front_end, new.source, new.target, vars(new.options))
+    arguments = tuple(values[name] for name, kind in source.signature.items() if kind != "constexpr")
+    return Launched(source, grid, arguments, ttir)
+
+
+def entries(subject: KernelSubject, best: Point, seconds: Mapping[str, float], chip: str) -> list[Entry]:
+    """What was found as entries of the database, keyed by the kernel's source: constants, and the schedule of
+    the kernel that is compiled with them."""
+    constants = subject.constants_at(best)
+    changed = subject.configurations[0] if subject.configurations else subject.tunable
+    found = Entry(
+        kind=KERNEL, subject=subject.kernel.__name__, signature=class_of(subject.types, subject.scalars),
+        source=choosing.source(subject.kernel), chip=chip,
+        values={name: constants[name] for name in changed}, seconds=dict(seconds),
         made=datetime.datetime.now(datetime.UTC).date().isoformat(),
     )  # fmt: skip
+    chosen = {name: value for name, value in best.items() if name in VALUES and value}
+    return [found, schedule_entry(launched(subject, best).source, chosen, seconds, chip)]
 
 
-def source(kernel: Any) -> str:
-    """The digest of a kernel's source and of all that it depends on."""
-    return hashlib.sha256(kernel.cache_key.encode()).hexdigest()[:16]
+def _launching(subject: KernelSubject, point: Point) -> Callable[[], Any]:
+    return lambda: subject.launch(point)
 
 
-def _launching(subject: KernelSubject, sizes: Sizes) -> Callable[[], Any]:
-    return lambda: subject.launch(sizes)
-
-
-def _written(subject: KernelSubject, sizes: Sizes) -> dict[str, torch.Tensor]:
+def _written(subject: KernelSubject, point: Point) -> dict[str, torch.Tensor]:
     subject.fill()
-    subject.launch(sizes)
+    subject.launch(point)
     return {name: buffer.clone() for name, buffer in subject.buffers.items()}
 
 
-def _agrees(subject: KernelSubject, sizes: Sizes, expected: Mapping[str, torch.Tensor]) -> bool:
+def _agrees(subject: KernelSubject, point: Point, expected: Mapping[str, torch.Tensor]) -> bool:
     """Whether a launch writes what the first constants wrote, but for the order of sums."""
     try:
-        found = _written(subject, sizes)
-    except Exception:  # constants that the kernel cannot take
+        found = _written(subject, point)
+    except Exception as error:  # constants that the kernel cannot take
+        _log.debug("%s %s: %s", subject.name, dict(point), error)
         return False
     return all(
         torch.allclose(found[name].double(), expected[name].double(), rtol=1e-3, atol=1e-3, equal_nan=True)

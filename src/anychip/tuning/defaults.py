@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
+from .size_class import NEAR
+
 _log = logging.getLogger(__name__)
 
 FORMAT = 2
@@ -56,7 +58,7 @@ class Defaults:
         if not sizes:
             return None
         nearest = min(sizes, key=lambda measured: abs(measured - exponent))
-        return sizes[nearest] if abs(nearest - exponent) <= 2 else None
+        return sizes[nearest] if abs(nearest - exponent) <= NEAR else None
 
 
 @functools.cache

@@ -6,6 +6,9 @@ from __future__ import annotations
 EXACT = 16
 """Parameters up to this magnitude (dimensions, windows, paddings) are kept as they are."""
 
+NEAR = 2
+"""A measurement counts for classes at most so many powers of two away."""
+
 
 def exponent(extent: int) -> int:
     """The smallest e with extent <= 2**e; -1 for nothing."""

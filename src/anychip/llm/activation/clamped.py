@@ -98,7 +98,7 @@ def _clamped(
     interleaved: bool,
 ) -> torch.Tensor:  # fmt: skip
     width = packed.shape[-1] // 2
-    block = min(TILES.on(packed.device)["block"], power_of_two(width))
+    block = min(TILES.on(packed)["block"], power_of_two(width))
     launch(
         clamped_swiglu_kernel, (cdiv(width, block), packed.shape[:-1].numel()), out, dout, packed, width,
         *numbers, INTERLEAVED=interleaved, BLOCK=block,
@@ -123,7 +123,7 @@ class SquaredReLU(torch.autograd.Function):
 
 def _squared(dout: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
     out = torch.empty_like(x)
-    block = TILES.on(x.device)["block"]
+    block = TILES.on(x)["block"]
     launch(squared_relu_kernel, cdiv(x.numel(), block), out, dout, x, x.numel(), BLOCK=block)
     return out
 

@@ -151,7 +151,7 @@ class LinearActivation(torch.autograd.Function):
         rows = x.shape[:-1].numel()
         out = torch.empty((*x.shape[:-1], columns), dtype=x.dtype, device=x.device)
         kept = torch.empty(out.shape, dtype=x.dtype, device=x.device)
-        tiles = TILES.on(x.device)
+        tiles = TILES.on(x)
         block_m = max(16, min(tiles["rows"], power_of_two(rows)))
         block_n = max(16, min(tiles["columns"], power_of_two(columns)))
         launch(

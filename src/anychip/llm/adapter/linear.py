@@ -66,7 +66,7 @@ def _adapter_gradient(
 ) -> torch.Tensor:
     adapters, columns, inner = like.shape
     out = torch.empty_like(like)
-    tiles = TILES.on(like.device)
+    tiles = TILES.on(like)
     block_n = max(16, min(tiles["columns"], power_of_two(columns)))
     block_k = max(16, min(tiles["columns"], power_of_two(inner)))
     launch(

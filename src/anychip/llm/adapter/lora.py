@@ -119,7 +119,7 @@ def _shrink(
     _check(name, x, down, inner, indices)
     rows = x.shape[:-1].numel()
     out = torch.empty((*x.shape[:-1], rank), dtype=torch.float32, device=x.device)
-    tiles = TILES.on(x.device)
+    tiles = TILES.on(x)
     block_m = max(16, min(tiles["rows"], power_of_two(rows)))
     launch(
         lora_shrink_kernel, cdiv(rows, block_m), out, x.contiguous(), down.contiguous(),
@@ -140,7 +140,7 @@ def _expand(
         raise ArgumentError(f"{name}: expected a base of shape {shape}, got {tuple(base.shape)}")
     rows = shrunk.shape[:-1].numel()
     out = torch.empty(shape, dtype=up.dtype if base is None else base.dtype, device=shrunk.device)
-    tiles = TILES.on(shrunk.device)
+    tiles = TILES.on(shrunk)
     block_m = max(16, min(tiles["rows"], power_of_two(rows)))
     launch(
         lora_expand_kernel, (cdiv(rows, block_m), cdiv(columns, tiles["columns"])), out,

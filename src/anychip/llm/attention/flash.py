@@ -56,7 +56,7 @@ class Form:
 
 
 def _blocks(form: Form, query: torch.Tensor, value: torch.Tensor, direction: str = "") -> dict[str, Any]:
-    tiles = TILES.on(query.device)
+    tiles = TILES.on(query)
     width, value_width = (max(16, power_of_two(x.shape[2])) for x in (query, value))
     fitting = tiles[direction + "bytes"] // (max(width, value_width) * query.element_size())
     rows = min(tiles[direction + "rows"], fitting)

@@ -78,7 +78,7 @@ def _blocks(query: torch.Tensor) -> dict[str, Any]:
     heads, width = query.shape[-2:]
     return {
         "BLOCK_H": max(16, min(64, power_of_two(heads))),
-        "BLOCK_N": TILES.on(query.device)["keys"],
+        "BLOCK_N": TILES.on(query)["keys"],
         "BLOCK_D": max(16, power_of_two(width)),
     }
 

@@ -105,7 +105,7 @@ def latent_attention(
             f"{latent + rope} contiguous ones are needed"
         )
     check_tables(name, sequences, tables, lengths)
-    tiles = TILES.on(query.device)
+    tiles = TILES.on(query)
     block_d = max(16, power_of_two(latent))
     parts, keys_of_part = parts_of(tables.shape[1] * cache.shape[1], query.device)
     partial = torch.empty((parts, sequences, heads, latent), dtype=torch.float32, device=query.device)

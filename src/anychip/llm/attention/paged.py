@@ -121,7 +121,7 @@ def join_parts_kernel(out, partial, sums, rows, parts, width, PARTS: tl.constexp
 
 
 def keys_at_a_time(query: torch.Tensor, width: int) -> int:
-    tiles = TILES.on(query.device)
+    tiles = TILES.on(query)
     return max(16, min(tiles["keys"], tiles["bytes"] // (width * query.element_size())))
 
 

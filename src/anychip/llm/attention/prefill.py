@@ -113,7 +113,7 @@ def _prefill(
                 f"{name}: slots of a cache must follow one another, strides are {cache.stride()}"
             )
     out = torch.empty((rows, heads, value_width), dtype=query.dtype, device=query.device)
-    tiles = TILES.on(query.device)
+    tiles = TILES.on(query)
     block_d, block_v = max(16, power_of_two(width)), max(16, power_of_two(value_width))
     fitting = tiles["bytes"] // (max(block_d, block_v) * query.element_size())
     most = max(16, min(tiles["rows"], fitting))

@@ -98,7 +98,7 @@ def sparse_latent_attention(
     tokens, heads, width = query.shape
     out = torch.empty((tokens, heads, latent), dtype=query.dtype, device=query.device)
     sums = torch.empty((tokens, heads), dtype=torch.float32, device=query.device)
-    tiles = TILES.on(query.device)
+    tiles = TILES.on(query)
     launch(
         sparse_latent_kernel, (tokens, cdiv(heads, tiles["heads"])), out, sums, query.contiguous(),
         cache.contiguous(), indices.contiguous(), counts, None if sinks is None else sinks.contiguous(),

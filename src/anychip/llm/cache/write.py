@@ -131,7 +131,7 @@ def kv_cache_write(
     launch(
         cache_write_kernel, key.shape[0] * key.shape[1], key_cache, value_cache, key.contiguous(),
         value.contiguous(), starts.contiguous(), key.shape[1], key_cache.shape[1], *rows,
-        BLOCK=min(TILES.on(key.device)["block"], power_of_two(max(rows))),
+        BLOCK=min(TILES.on(key)["block"], power_of_two(max(rows))),
     )  # fmt: skip
     return key_cache, value_cache
 
@@ -152,7 +152,7 @@ def paged_kv_cache_write(
     launch(
         paged_write_kernel, key.shape[0], key_cache, value_cache, key.contiguous(), value.contiguous(),
         slots.contiguous(), key_cache.shape[0] * key_cache.shape[1], *rows,
-        BLOCK=min(TILES.on(key.device)["block"], power_of_two(max(rows))),
+        BLOCK=min(TILES.on(key)["block"], power_of_two(max(rows))),
     )  # fmt: skip
     return key_cache, value_cache
 

@@ -67,7 +67,7 @@ class Embedding(torch.autograd.Function):
         table, tokens = table.contiguous(), tokens.contiguous()
         vocabulary, width = table.shape
         out = torch.empty((*tokens.shape, width), dtype=table.dtype, device=table.device)
-        block = min(TILES.on(table.device)["block"], power_of_two(width))
+        block = min(TILES.on(table)["block"], power_of_two(width))
         grid = (tokens.numel(), cdiv(width, block))
         launch(embedding_kernel, grid, out, table, tokens, vocabulary, width, scale, BLOCK=block)
         ctx.save_for_backward(tokens)

@@ -105,7 +105,7 @@ class Sinkhorn(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             shape = (2 * iterations - 1, logits.numel())
             trace = torch.empty(shape, dtype=torch.float32, device=logits.device)
-        block = min(TILES.on(logits.device)["matrices"], power_of_two(count))
+        block = min(TILES.on(logits)["matrices"], power_of_two(count))
         constants: dict[str, Any] = {"MATRICES": block, "SIZE": power_of_two(size)}
         numbers = count, size, logits.numel(), eps, iterations
         launch(sinkhorn_kernel, cdiv(count, block), out, trace, logits, *numbers, **constants)

@@ -100,7 +100,7 @@ def grouped_weight_kernel(
 def _product(rows: torch.Tensor, weight: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
     """rows [m, depth] times weight [groups, depth, columns] of any strides."""
     groups, depth, columns = weight.shape
-    tiles = TILES.on(rows.device)
+    tiles = TILES.on(rows)
     out = torch.empty((rows.shape[0], columns), dtype=rows.dtype, device=rows.device)
     block_n = max(16, min(tiles["columns"], power_of_two(columns)))
     block_m = max(16, min(tiles["rows"], power_of_two(rows.shape[0])))
@@ -128,7 +128,7 @@ class Grouped(torch.autograd.Function):
         gradient = grad_outputs[0].contiguous()
         groups, columns, depth = weight.shape
         dweight = torch.empty(weight.shape, dtype=weight.dtype, device=weight.device)
-        tiles = TILES.on(rows.device)
+        tiles = TILES.on(rows)
         block_n = max(16, min(tiles["columns"], power_of_two(columns)))
         block_k = max(16, min(tiles["columns"], power_of_two(depth)))
         launch(

@@ -171,7 +171,7 @@ def mxfp4_grouped_gemm(
     wanted = dtype or (rows.dtype if row_scales is None else torch.bfloat16)
     columns = weight.shape[1]
     out = torch.empty((rows.shape[0], columns), dtype=wanted, device=rows.device)
-    tiles = TILES.on(rows.device)
+    tiles = TILES.on(rows)
     block_n = max(16, min(tiles["columns"], power_of_two(columns)))
     block_m = max(16, min(tiles["rows"], power_of_two(rows.shape[0])))
     split = max(1, min(tiles["split"], cdiv(rows.shape[0], block_m)))

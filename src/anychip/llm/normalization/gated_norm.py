@@ -112,7 +112,7 @@ class GatedNorm(torch.autograd.Function):
         x, gate, weight, rstd = ctx.saved_tensors
         length, groups, constants = ctx.sizes
         rows = rstd.numel() // groups
-        shares = max(1, min(TILES.on(x.device)["groups"], rows))
+        shares = max(1, min(TILES.on(x)["groups"], rows))
         dx, dgate, dweight = torch.empty_like(x), torch.empty_like(gate), torch.empty_like(weight)
         partial = torch.empty((shares, weight.numel()), dtype=torch.float32, device=x.device)
         launch(

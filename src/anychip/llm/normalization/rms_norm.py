@@ -120,7 +120,7 @@ class RMSNorm(torch.autograd.Function):
         dy, dsum = grad_outputs
         source, weight, rstd = ctx.saved_tensors
         length, rows = source.shape[-1], rstd.numel()
-        groups = max(1, min(TILES.on(source.device)["groups"], rows))
+        groups = max(1, min(TILES.on(source)["groups"], rows))
         dx = torch.empty_like(source)
         partial = torch.empty((groups, length), dtype=torch.float32, device=source.device)
         launch(

@@ -141,7 +141,7 @@ def _launch(
         None if slots is None else slots.contiguous(), capacity, heads, key.shape[1], width, start, half,
         0 if start else 2 * half, eps, QUERY_NORM=True, KEY_NORM=weights[1] is not None,
         INTERLEAVED=interleaved,
-        BLOCK_H=max(1, min(power_of_two(heads), TILES.on(query.device)["elements"] // block)), BLOCK_P=block,
+        BLOCK_H=max(1, min(power_of_two(heads), TILES.on(query)["elements"] // block)), BLOCK_P=block,
         BLOCK_REST=power_of_two(still) if still else 0,
     )  # fmt: skip
 

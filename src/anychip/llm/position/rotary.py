@@ -104,7 +104,7 @@ def _turn(
         rotary_kernel, tokens if width else 0, query_out, key_out, query, key, cos, sin, positions, tokens,
         query.shape[-3], heads, 0 if key is None else key.shape[-2], width, half, direction, first,
         second, INTERLEAVED=interleaved, SECTIONS=sections is not None,
-        BLOCK_H=max(1, min(power_of_two(heads), TILES.on(query.device)["elements"] // block)), BLOCK_P=block,
+        BLOCK_H=max(1, min(power_of_two(heads), TILES.on(query)["elements"] // block)), BLOCK_P=block,
         BLOCK_REST=power_of_two(width - 2 * half) if width > 2 * half else 0,
     )  # fmt: skip
     return query_out, key_out

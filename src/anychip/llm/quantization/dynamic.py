@@ -125,7 +125,7 @@ def _whole(name: str, x: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor
             f"{tuple(x.shape)}"
         )
     x = x.contiguous()
-    block = TILES.on(x.device)["block"]
+    block = TILES.on(x)["block"]
     blocks = cdiv(x.numel(), block)
     out = torch.empty(x.shape, dtype=dtype, device=x.device)
     largest = torch.empty(blocks, dtype=torch.float32, device=x.device)
@@ -202,7 +202,7 @@ def dequantize(
         )
     x = x.contiguous()
     out = torch.empty(x.shape, dtype=dtype, device=x.device)
-    block = min(TILES.on(x.device)["block"], power_of_two(length))
+    block = min(TILES.on(x)["block"], power_of_two(length))
     launch(
         dequantize_kernel, (x.numel() // max(length, 1), cdiv(length, block)), out, x, scales.contiguous(),
         None if zeros is None else zeros.contiguous(), length, group, groups, groups if scales.ndim else 0,

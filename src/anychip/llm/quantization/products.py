@@ -123,7 +123,7 @@ def block_scaled_kernel(
 
 
 def _tiles(x: torch.Tensor, rows: int, inner: int) -> tuple[int, int, int]:
-    tiles = TILES.on(x.device)
+    tiles = TILES.on(x)
     return (
         max(16, min(tiles["rows"], power_of_two(rows))),
         tiles["columns"],

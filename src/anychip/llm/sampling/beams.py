@@ -137,7 +137,7 @@ def beam_search_scores(
     rows, length = logits.shape
     launch(
         beam_scores_kernel, rows, out, logits.contiguous(), scores.contiguous(), finished, end, length,
-        CAPPED=False, BLOCK=min(TILES.on(logits.device)["block"], power_of_two(length)),
+        CAPPED=False, BLOCK=min(TILES.on(logits)["block"], power_of_two(length)),
     )  # fmt: skip
     return out
 
@@ -159,7 +159,7 @@ def best_beams(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor
     tokens = torch.empty((prompts, k), dtype=torch.int64, device=scores.device)
     launch(
         best_beams_kernel, prompts, values, beams, tokens, scores.contiguous(), width, length, k,
-        BLOCK=min(TILES.on(scores.device)["block"], power_of_two(width * length)),
+        BLOCK=min(TILES.on(scores)["block"], power_of_two(width * length)),
     )  # fmt: skip
     return values, beams, tokens
 
@@ -182,7 +182,7 @@ def verify_typical(
     length = logits.shape[-1]
     launch(
         typical_kernel, rows, accepted, logits.contiguous(), draft.contiguous(), count, length, epsilon,
-        alpha, CAPPED=False, BLOCK=min(TILES.on(draft.device)["block"], power_of_two(length)),
+        alpha, CAPPED=False, BLOCK=min(TILES.on(draft)["block"], power_of_two(length)),
     )  # fmt: skip
     return accepted
 

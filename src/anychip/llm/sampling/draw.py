@@ -125,7 +125,7 @@ def _sampled(name: str, logits: torch.Tensor, seed: int, noise: bool) -> torch.T
         raise ArgumentError(f"{name}: expected logits [rows, vocabulary], got {tuple(logits.shape)}")
     rows, length = logits.shape
     tokens = torch.empty(rows, dtype=torch.int64, device=logits.device)
-    block = min(TILES.on(logits.device)["block"], power_of_two(length))
+    block = min(TILES.on(logits)["block"], power_of_two(length))
     low, high = (half - (1 << 32) if half >> 31 else half for half in (seed & 0xFFFFFFFF, seed >> 32))
     launch(
         sample_kernel, rows, tokens, logits.contiguous(), low, high, length, label=name, NOISE=noise,
@@ -197,7 +197,7 @@ def verify_rejection(
     launch(
         verify_rejection_kernel, rows, tokens, accepted, draft.contiguous(), draft_share.contiguous(),
         target_share.contiguous(), uniform.contiguous(), nothing, count, length,
-        BLOCK=min(TILES.on(draft.device)["block"], power_of_two(length)),
+        BLOCK=min(TILES.on(draft)["block"], power_of_two(length)),
     )  # fmt: skip
     return tokens, accepted
 

@@ -144,7 +144,7 @@ def _prepared(
             f"and {[tuple(s.shape) for s in settings]}"
         )
     logits = logits.contiguous()
-    block = min(TILES.on(logits.device)["block"], power_of_two(logits.shape[1]))
+    block = min(TILES.on(logits)["block"], power_of_two(logits.shape[1]))
     return torch.empty_like(logits), logits, tuple(s.contiguous() for s in settings), block
 
 

@@ -97,7 +97,7 @@ def causal_conv1d(
     batch, tokens, channels = x.shape
     _checked("causal_conv1d", channels, weight, bias)
     x, out = x.contiguous(), torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    tiles = TILES.on(x.device)
+    tiles = TILES.on(x)
     block = min(tiles["block"], power_of_two(channels))
     launch(
         causal_conv1d_kernel, (cdiv(channels, block), cdiv(tokens, tiles["tokens"]), batch), out, x,
@@ -121,7 +121,7 @@ def causal_conv1d_update(
     batch, channels = x.shape
     _checked("causal_conv1d_update", channels, weight, bias)
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    block = min(TILES.on(x.device)["block"], power_of_two(channels))
+    block = min(TILES.on(x)["block"], power_of_two(channels))
     launch(
         causal_conv1d_update_kernel, (cdiv(channels, block), batch), out, state, x.contiguous(),
         weight.contiguous(), None if bias is None else bias.contiguous(), channels, weight.shape[1],

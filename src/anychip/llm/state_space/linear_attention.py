@@ -43,7 +43,7 @@ def _chunked(
     """One launch of the scan; `last` [batch, heads, width, value width] may be transposed, as `initial`."""
     batch, tokens, heads, value_width = out.shape
     width = query.shape[3]
-    tiles = TILES.on(out.device)
+    tiles = TILES.on(out)
     block_v = max(16, min(tiles["values"], power_of_two(value_width)))
     launch(
         chunk_kernel, (cdiv(value_width, block_v), heads, batch), out, last, query, key, value, decay,
@@ -73,7 +73,7 @@ class LinearAttention(torch.autograd.Function):
         if chunked:
             _chunked(out, last, query, key, value, decay, initial, scale)
         else:
-            block_v = max(16, min(TILES.on(value.device)["values"], power_of_two(value_width)))
+            block_v = max(16, min(TILES.on(value)["values"], power_of_two(value_width)))
             launch(
                 recurrent_kernel, (cdiv(value_width, block_v), heads, batch), out, last, query, key, value,
                 decay, initial, tokens, heads, heads // query.shape[2], width, value_width, *_steps(decay),

@@ -101,7 +101,7 @@ def sparse_row_matmul(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         )
     inner, columns = weight.shape
     out = torch.empty((*x.shape[:-1], columns), dtype=x.dtype, device=x.device)
-    tiles = TILES.on(x.device)
+    tiles = TILES.on(x)
     block = min(tiles["columns"], power_of_two(columns))
     launch(
         sparse_row_kernel, (cdiv(columns, block), x.shape[:-1].numel()), out, x.contiguous(),

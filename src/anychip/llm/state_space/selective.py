@@ -265,7 +265,7 @@ def selective_state_update(
             f"selective_state_update: B {tuple(into.shape)} and C {tuple(outof.shape)} differ"
         )
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    block = min(TILES.on(x.device)["channels"], power_of_two(width))
+    block = min(TILES.on(x)["channels"], power_of_two(width))
     launch(
         selective_update_kernel, (cdiv(width, block), heads, batch), out, state, x.contiguous(),
         dt.contiguous(), rate.contiguous(), into.contiguous(), outof.contiguous(), skip,

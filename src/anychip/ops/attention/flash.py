@@ -282,7 +282,7 @@ def _mask(attn_mask: torch.Tensor | None, query: torch.Tensor, key: torch.Tensor
 
 
 def _blocks(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> dict[str, int]:
-    tiles = TILES.on(query.device)
+    tiles = TILES.on(query)
     return {
         "BLOCK_M": max(16, min(tiles["queries"], power_of_two(query.shape[2]))),
         "BLOCK_N": max(16, min(tiles["keys"], power_of_two(key.shape[2]))),
@@ -306,10 +306,10 @@ def attention(
     plan = PLANS.get(signed)
     if plan is None:
         _checked(query, key, value, dropout_p)
-        few = query.shape[2] <= TILES.on(query.device)["few"] and not is_causal
+        few = query.shape[2] <= TILES.on(query)["few"] and not is_causal
         if few:
             strides = _mask(attn_mask, query, key)[1]
-            plan = decoding_plan(query, key, value, strides, TILES.on(query.device)["decode_keys"])
+            plan = decoding_plan(query, key, value, strides, TILES.on(query)["decode_keys"])
         else:
             plan = _plan(query, key, value, attn_mask, is_causal)
         PLANS.remember(signed, plan)

@@ -61,7 +61,7 @@ def with_margins(source: torch.Tensor, phase: Phase) -> tuple[torch.Tensor, Phas
     before, after = _margins(phase, sizes)
     if not any((*before, *after)):
         return source, phase, True
-    tiles = TILES.on(source.device)
+    tiles = TILES.on(source)
     wide = tuple(b + n + a for b, n, a in zip(before, sizes, after, strict=True))
     if not tiles["written"] or not phase.taps or math.prod(wide) >= 1 << 31:
         return source, phase, False

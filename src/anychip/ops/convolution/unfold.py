@@ -140,7 +140,7 @@ def _windows(name: str, size: Sequence[int], settings: Sequence[Sequence[int]]) 
 
 
 def _blocks(x: torch.Tensor, height: int, width: int) -> tuple[int, dict[str, int]]:
-    tiles = TILES.on(x.device)
+    tiles = TILES.on(x)
     row = min(power_of_two(width), tiles["row"])
     column = min(power_of_two(height), tiles["elements"] // row)
     return cdiv(height, column) * cdiv(width, row), {"BLOCK_H": column, "BLOCK_W": row}
@@ -233,7 +233,7 @@ def unfold_backward(
     plan = PLANS.get(key)
     if plan is None:
         after = math.prod(input_sizes[dim + 1 :])
-        budget = TILES.on(grad_in.device)["elements"]
+        budget = TILES.on(grad_in)["elements"]
         block_a = min(power_of_two(after), budget)
         block_i = min(power_of_two(input_sizes[dim]), budget // block_a)
         programs = math.prod(input_sizes[:dim]) * cdiv(input_sizes[dim], block_i) * cdiv(after, block_a)

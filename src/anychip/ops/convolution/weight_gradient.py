@@ -157,7 +157,7 @@ def _plan(
         and (counts[0] == 1 or counts[1] <= sizes[1])
     )  # fmt: skip
     rows = (counts[0], sizes[1] if counts[0] > 1 else counts[1], sizes[2]) if flat else counts
-    tiles = TILES.on(source.device)
+    tiles = TILES.on(source)
     largest = {name: size if floating else 16 for name, size in tiles.items()}
     columns = C * taps if merged else C
     block_k = max(16, min(largest["out"], power_of_two(K)))

@@ -210,7 +210,7 @@ def cdist_forward(
     key = (out.shape, width, p, x1.dtype, x1.device)
     plan = PLANS.get(key)
     if plan is None:
-        tiles = TILES.on(x1.device)
+        tiles = TILES.on(x1)
         block_m, block_n = (min(power_of_two(n), tiles[k]) for n, k in ((rows, "rows"), (columns, "columns")))
         constants = {"ORDER": _order(p), "BLOCK_M": block_m, "BLOCK_N": block_n}
         programs = math.prod(batch) * cdiv(rows, block_m) * cdiv(columns, block_n)
@@ -227,7 +227,7 @@ def cdist_backward(
     batch = tuple(torch.broadcast_shapes(x1.shape[:-2], x2.shape[:-2]))
     rows, columns, width = x1.shape[-2], x2.shape[-2], x1.shape[-1]
     out = torch.empty((*batch, rows, width), dtype=x1.dtype, device=x1.device)
-    tiles = TILES.on(x1.device)
+    tiles = TILES.on(x1)
     block_m, block_n = (min(power_of_two(n), tiles[k]) for n, k in ((rows, "rows"), (width, "columns")))
     launch(
         cdist_backward_kernel, math.prod(batch) * cdiv(rows, block_m) * cdiv(width, block_n), out,
@@ -242,7 +242,7 @@ def pdist_forward(self: torch.Tensor, p: float = 2.0) -> torch.Tensor:
     _checked("pdist", p, self)
     rows, width = self.shape
     out = torch.empty((rows * (rows - 1) // 2,), dtype=self.dtype, device=self.device)
-    block = min(power_of_two(rows), TILES.on(self.device)["columns"])
+    block = min(power_of_two(rows), TILES.on(self)["columns"])
     turned = COPY(self.t(), out=torch.empty((width, rows), dtype=self.dtype, device=self.device))
     launch(
         pdist_kernel, max(0, rows - 1), out, turned, rows, width, scalar_bits(p, True), ORDER=_order(p),
@@ -256,7 +256,7 @@ def pdist_backward(grad: torch.Tensor, self: torch.Tensor, p: float, pdist: torc
     _checked("_pdist_backward", p, self, grad)
     rows, width = self.shape
     out = torch.empty(self.shape, dtype=self.dtype, device=self.device)
-    block = min(power_of_two(width), 4 * TILES.on(self.device)["columns"])
+    block = min(power_of_two(width), 4 * TILES.on(self)["columns"])
     launch(
         pdist_backward_kernel, rows * cdiv(width, block), out, grad.contiguous(), self.contiguous(),
         pdist.contiguous(), rows, width, scalar_bits(p, True), ORDER=_order(p), BLOCK=block,

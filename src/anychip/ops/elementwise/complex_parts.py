@@ -83,7 +83,7 @@ def complex_(real: torch.Tensor, imag: torch.Tensor, *, out: torch.Tensor | None
     """real + i imag."""
     result, parts = _target("complex", real, imag, out)
     if all(x.shape == result.shape and x.is_contiguous() for x in (real, imag, result)) and out is None:
-        block = TILES.on(result.device)["tile"]
+        block = TILES.on(result)["tile"]
         launch(pairs_kernel, cdiv(result.numel(), block), parts, real, imag, result.numel(), BLOCK=block)
         return result
     COPY(real.expand(result.shape), out=parts[..., 0])

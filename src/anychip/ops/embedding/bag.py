@@ -251,7 +251,7 @@ def _places(
     if plan is None:
         count = indices.shape[0]
         numbers = (offsets.shape[0], count, rows or 0, padding)
-        share = TILES.on(indices.device)["places"]
+        share = TILES.on(indices)["places"]
         block = min(power_of_two(cdiv(count, max(bags, 1))), share)
         constants = {"CHECK": rows is not None, "BLOCK": block, **CHECKED}
         plan = PLANS.remember(key, Plan(bag_places_kernel, bags, numbers, constants))
@@ -280,7 +280,7 @@ def embedding_bag(
     key = (signature(weight, listed, starts, factors), bags, mode, padding_idx)
     plan = PLANS.get(key)
     if plan is None:
-        block = min(power_of_two(width), TILES.on(weight.device)["block"])
+        block = min(power_of_two(width), TILES.on(weight)["block"])
         numbers = (starts.shape[0], listed.shape[0], weight.shape[0], width, *weight.stride(), padding_idx)
         constants = {"MODE": mode, "COMPUTE": TRITON_DTYPES[compute_dtype(weight.dtype)], "BLOCK": block}
         plan = PLANS.remember(key, Plan(bag_kernel, bags * cdiv(width, block), numbers, constants))
@@ -308,7 +308,7 @@ def embedding_bag_dense_backward(
     width = grad.shape[1]
     compute = compute_dtype(grad.dtype)
     wide = zero_(torch.empty((num_weights, width), dtype=compute, device=grad.device))
-    block = min(power_of_two(width), TILES.on(grad.device)["block"])
+    block = min(power_of_two(width), TILES.on(grad)["block"])
     constants = {"COMPUTE": TRITON_DTYPES[compute], "BLOCK": block}
     if mode == MAX:
         launch(
@@ -325,7 +325,7 @@ def embedding_bag_dense_backward(
         factors = None if per_sample_weights is None else per_sample_weights.contiguous()
         operands = (wide, gradient, listed, offset2bag.contiguous(), bag_size.contiguous(), counts, factors)
         blocks = cdiv(width, block)
-        if TILES.on(grad.device)["in_turn"]:
+        if TILES.on(grad)["in_turn"]:
             parts = power_of_two(cdiv(PROGRAMS_PER_THREAD * torch.get_num_threads(), max(blocks, 1)))
             launch(
                 bag_gradient_in_turn_kernel, blocks * parts, *operands, width, padding_idx, listed.shape[0],
@@ -375,7 +375,7 @@ def embedding_bag_per_sample_weights_backward(
         bag_factor_gradient_kernel, indices.shape[0], out, grad.contiguous(), weight, listed,
         offset2bag.contiguous(), width, *weight.stride(), padding_idx,
         COMPUTE=TRITON_DTYPES[compute_dtype(grad.dtype)],
-        BLOCK=min(power_of_two(width), TILES.on(grad.device)["block"]),
+        BLOCK=min(power_of_two(width), TILES.on(grad)["block"]),
     )  # fmt: skip
     return out
 

@@ -84,7 +84,7 @@ def counted(
 ) -> torch.Tensor:
     """How many of the flat `places` (negative: none) are each bin, or the sum of their weights [bins]."""
     count = places.numel()
-    sizes = TILES.on(places.device)
+    sizes = TILES.on(places)
     tables = max(1, min(sizes["tables"], count // sizes["share"], count // max(bins, 1)))
     held = torch.empty((tables, bins), dtype=dtype, device=places.device)
     fill_(held, 0)
@@ -195,7 +195,7 @@ def _places(column: torch.Tensor, edge: torch.Tensor, even: bool) -> torch.Tenso
     if not even or column.dtype not in (torch.float32, torch.float64):
         search(edge, None, column, column.numel(), out, True)
         return BETWEEN(out, column, edge[-1], bins)
-    block = TILES.on(column.device)["block"]
+    block = TILES.on(column)["block"]
     launch(
         edge_kernel, cdiv(column.numel(), block), out, column, edge, column.numel(), bins,
         COMPUTE=TRITON_DTYPES[column.dtype], BLOCK=block,

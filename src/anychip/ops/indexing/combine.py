@@ -134,7 +134,7 @@ def _plan(
     )
     columns = space.sizes[-1]
     dense = space.strides[0][-1] == 1 and space.strides[2][-1] in (0, 1)
-    block = min(power_of_two(columns), TILES.on(out.device)["columns" if dense else "strided"])
+    block = min(power_of_two(columns), TILES.on(out)["columns" if dense else "strided"])
     outer = len(space.sizes) - 1
     table = None
     if outer:

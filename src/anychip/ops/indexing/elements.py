@@ -135,7 +135,7 @@ def _gather_plan(source: torch.Tensor, dim: int, index: torch.Tensor) -> Plan:
     sizes, steps = (1, *space.sizes)[-max(2, len(space.sizes)) :], (0, *space.strides[1])
     steps = steps[-len(sizes) :]
     outer = len(sizes) - 2
-    budget = TILES.on(source.device)["block"]
+    budget = TILES.on(source)["block"]
     block_n = min(power_of_two(sizes[-1]), budget)
     block_m = min(power_of_two(sizes[-2]), budget // block_n)
     table = None
@@ -170,7 +170,7 @@ def _run(
     ]
     table = torch.tensor(listed, dtype=torch.int64).to(indexed.device)
     count = index.numel()
-    block = TILES.on(indexed.device)["block"]
+    block = TILES.on(indexed)["block"]
     floating = indexed.dtype.is_floating_point
     size, stride = indexed.shape[dim], indexed.stride(dim)
     launch(
@@ -213,7 +213,7 @@ def _scattered(
     along = scatter_checked(name, self, dim, index, source)
     combined: Kind = "add" if kind == ADD else "replace"
     work = working_copy(self, combined)
-    if TILES.on(self.device)["in_turn"]:
+    if TILES.on(self)["in_turn"]:
         combine(work, along, index, source, combined, value=value)
     else:
         _run(kind, work, dim, index, source, value)

@@ -162,13 +162,13 @@ def take_rows(
     plan = PLANS.get(key)
     if plan is None:
         rows = index.numel()
-        if after < TILES.on(source.device)["short"]:
+        if after < TILES.on(source)["short"]:
             plan = PLANS.remember(key, _short_plan(source, before, rows, size, after, wrap))
             plan.launch(out, source, index)
             return
-        block = min(power_of_two(after), TILES.on(source.device)["block"])
+        block = min(power_of_two(after), TILES.on(source)["block"])
         pairs, blocks = before * rows, cdiv(after, block)
-        each = min(TILES.on(source.device)["rows"], power_of_two(pairs * blocks // _wanted_programs() + 1))
+        each = min(TILES.on(source)["rows"], power_of_two(pairs * blocks // _wanted_programs() + 1))
         constants = {"WRAP": wrap, "ROWS": each, "BLOCK": block, "debug": True, "sanitize_overflow": False}
         sizes = (pairs, rows, after, size, after, size * after)
         plan = PLANS.remember(key, Plan(gather_rows_kernel, cdiv(pairs, each) * blocks, sizes, constants))
@@ -177,7 +177,7 @@ def take_rows(
 
 def _short_plan(source: torch.Tensor, before: int, rows: int, size: int, after: int, wrap: bool) -> Plan:
     block_a = power_of_two(after)
-    block_p = min(power_of_two(rows), TILES.on(source.device)["elements"] // block_a)
+    block_p = min(power_of_two(rows), TILES.on(source)["elements"] // block_a)
     constants = {
         "WRAP": wrap, "BLOCK_P": block_p, "BLOCK_A": block_a, "debug": True, "sanitize_overflow": False
     }  # fmt: skip
@@ -189,7 +189,7 @@ def _put(
     add: bool, skipped: int,
 ) -> None:  # fmt: skip
     """Rows of a contiguous [before, index, after] into a contiguous [before, size, after]."""
-    tiles = TILES.on(out.device)
+    tiles = TILES.on(out)
     block = min(power_of_two(after), tiles["block"])
     rows = index.numel()
     if add and tiles["in_turn"]:

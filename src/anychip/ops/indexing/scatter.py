@@ -204,7 +204,7 @@ def take(self: torch.Tensor, index: torch.Tensor, *, out: Any = None) -> torch.T
     if out is not None and out.dtype != self.dtype:
         raise ArgumentError(f"take(): self and out expected to have the same dtype, but got {out.dtype}")
     found = torch.empty(index.shape, dtype=self.dtype, device=self.device)
-    block = TAKE.on(self.device)["block"]
+    block = TAKE.on(self)["block"]
     launch(
         take_kernel, cdiv(found.numel(), block), found, self.contiguous(), index.contiguous(),
         found.numel(), self.numel(), BLOCK=block, debug=True, sanitize_overflow=False,

@@ -94,7 +94,7 @@ def _counted(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Counts of the chunks of a contiguous mask, their running sums, and their total."""
     if mask.dtype not in TRITON_DTYPES:
         raise NotServed("nonzero", f"dtype {mask.dtype} is not served")
-    sizes = TILES.on(mask.device)
+    sizes = TILES.on(mask)
     chunks = cdiv(mask.numel(), sizes["chunk"])
     counts = torch.empty((chunks,), dtype=torch.int64, device=mask.device)
     if not chunks:
@@ -111,7 +111,7 @@ def selected(mask: torch.Tensor, limit: int | None = None) -> torch.Tensor:
     total = total if limit is None else min(total, limit)
     out = torch.empty((total,), dtype=torch.int64, device=mask.device)
     if total:
-        sizes = TILES.on(mask.device)
+        sizes = TILES.on(mask)
         constants: dict[str, Any] = {"CHUNK": sizes["chunk"], "BLOCK": sizes["block"]}
         launch(places_kernel, counts.numel(), out, mask, counts, ends, mask.numel(), total, **constants)
     return out
@@ -120,7 +120,7 @@ def selected(mask: torch.Tensor, limit: int | None = None) -> torch.Tensor:
 def picked(source: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Elements of a contiguous `source` at linear `places` (contiguous), which must be inside."""
     out = torch.empty(places.shape, dtype=source.dtype, device=source.device)
-    block = TILES.on(source.device)["block"]
+    block = TILES.on(source)["block"]
     launch(pick_kernel, cdiv(places.numel(), block), out, source, places, places.numel(), BLOCK=block)
     return out
 
@@ -128,7 +128,7 @@ def picked(source: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
 def _coordinates(shape: torch.Size, places: torch.Tensor, out: torch.Tensor) -> None:
     """Coordinates of linear places into the first rows of a contiguous `out` [rows, rank]."""
     if shape and places.numel():
-        block = TILES.on(places.device)["block"]
+        block = TILES.on(places)["block"]
         table = torch.tensor(list(shape), dtype=torch.int64).to(places.device)
         launch(
             coordinates_kernel, cdiv(places.numel(), block), out, places, table, places.numel(),
@@ -187,7 +187,7 @@ def masked_scatter_(self: torch.Tensor, mask: torch.Tensor, source: torch.Tensor
         raise ArgumentError("Number of elements of source < number of ones in mask")
     if total:
         target = self if self.is_contiguous() else self.contiguous()
-        sizes = TILES.on(self.device)
+        sizes = TILES.on(self)
         launch(
             masked_scatter_kernel, counts.numel(), target, chosen, source.contiguous(), counts, ends,
             chosen.numel(), CHUNK=sizes["chunk"], BLOCK=sizes["block"],

@@ -78,7 +78,7 @@ def factor(work: torch.Tensor) -> torch.Tensor:
     info = torch.empty((batch,), dtype=torch.int32, device=work.device)
     if not n:
         return info.zero_()
-    tiles = TILES.on(work.device)
+    tiles = TILES.on(work)
     size = tiles["diagonal"]
     for start in range(0, n, size):
         stop = min(start + size, n)
@@ -105,7 +105,7 @@ def linalg_cholesky_ex(
     source = flat(self.mT if upper else self)
     work = triangle(torch.empty(source.shape, dtype=self.dtype, device=self.device), source, False)
     info = factor(work).view(self.shape[:-2])
-    if len(work) and work.shape[1] > TILES.on(self.device)["diagonal"]:
+    if len(work) and work.shape[1] > TILES.on(self)["diagonal"]:
         work = triangle(torch.empty_like(work), work, False)
     if check_errors:
         check_info(info, "linalg.cholesky_ex", self.ndim == 2)

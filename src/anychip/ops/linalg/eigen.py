@@ -355,7 +355,7 @@ def eigen(name: str, A: torch.Tensor, wanted: bool) -> tuple[torch.Tensor, torch
     if dtype not in PARTS:
         raise NotServed(name, f"dtype {A.dtype} is not served")
     n = A.shape[-1]
-    if n > TILES.on(A.device)["rows"]:
+    if n > TILES.on(A)["rows"]:
         raise NotServed(name, f"matrices of {n} rows are not served")
     source = flat(A)
     batch = len(source)

@@ -209,7 +209,7 @@ def _rotate(work: torch.Tensor, wanted: bool) -> torch.Tensor:
     vectors = _empty(work, batch, count if wanted else 0, count)
     if wanted:
         triangle(vectors, None, False)
-    block = TILES.on(work.device)["block"]
+    block = TILES.on(work)["block"]
     launch(
         rotations_kernel, batch, work, vectors, count, length, MOST_SWEEPS, 1e-15 * max(1.0, length**0.5),
         VECTORS=wanted, BLOCK=min(power_of_two(length), block), BLOCK_V=min(power_of_two(count), block),
@@ -224,7 +224,7 @@ def _ordered(
     """Put lengths (eigenvalues if `shifts` are given) in order into `values`, rows of `work` and of
     `vectors` in the same order into `rows` and `other`."""
     batch, count, length = work.shape
-    block = min(power_of_two(max(length, count)), TILES.on(work.device)["block"])
+    block = min(power_of_two(max(length, count)), TILES.on(work)["block"])
     sizes = _empty(work, batch, count)
     launch(
         sizes_kernel, batch * count, sizes, work, vectors, shifts, count, length, EIGEN=shifts is not None,
@@ -255,7 +255,7 @@ def linalg_eigh(
         work, shifts = _empty(A, batch, n, n, double=True), _empty(A, batch, double=True)
         launch(
             symmetric_kernel, batch, work, shifts, source, n, *source.stride(), UPPER=UPLO.upper() == "U",
-            BLOCK=min(power_of_two(n), TILES.on(A.device)["block"]),
+            BLOCK=min(power_of_two(n), TILES.on(A)["block"]),
         )  # fmt: skip
         rotations = _rotate(work, True)
         _ordered(values, work, rotations, shifts, None, vectors.mT if compute_v else None)
@@ -305,7 +305,7 @@ def _orthonormal(out: torch.Tensor, scaled: torch.Tensor) -> None:
     apply(q, scaled, tau, reverse=True)
     launch(
         sign_kernel, (scaled.shape[2], batch), q, scaled, rows, *q.stride(), scaled.stride(0),
-        scaled.stride(1) + scaled.stride(2), BLOCK=min(power_of_two(rows), TILES.on(out.device)["block"]),
+        scaled.stride(1) + scaled.stride(2), BLOCK=min(power_of_two(rows), TILES.on(out)["block"]),
     )  # fmt: skip
     out.copy_(q)
 

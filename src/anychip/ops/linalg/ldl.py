@@ -252,7 +252,7 @@ def linalg_ldl_factor_ex(
     pivots = torch.empty((batch, n), dtype=torch.int32, device=self.device)
     info = torch.empty((batch,), dtype=torch.int32, device=self.device)
     if work.numel():
-        block = min(power_of_two(n), TILES.on(self.device)["rows"])
+        block = min(power_of_two(n), TILES.on(self)["rows"])
         launch(ldl_kernel, batch, work, pivots, info, n, BLOCK=block)
     else:
         info.zero_()
@@ -287,7 +287,7 @@ def linalg_ldl_solve(
     a = flat(LD.expand(*batch, n, n))
     order = pivots.expand(*batch, n).to(torch.int32).contiguous()
     if x.numel():
-        tiles = TILES.on(x.device)
+        tiles = TILES.on(x)
         block_n = min(power_of_two(columns), tiles["columns"])
         launch(
             ldl_solve_kernel, len(x) * cdiv(columns, block_n), x, a, order, n, columns, *a.stride(),

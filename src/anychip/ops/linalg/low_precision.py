@@ -92,7 +92,7 @@ def _product(
         wide, step = tl.float16, tl.float32  # holds 8-bit numbers, and the sum over a block, exactly
     in_bytes = [x.dtype == torch.float8_e4m3fn and not takes.floats for x in (out, a, b)]
     operands = [x.view(torch.uint8) if coded else x for x, coded in zip((out, a, b), in_bytes, strict=True)]
-    tiles = TILES.on(a.device)
+    tiles = TILES.on(a)
     block_m, block_n, block_k = (
         max(16, min(tiles[name], power_of_two(size)))
         for name, size in (("m", rows), ("n", columns), ("k", inner))

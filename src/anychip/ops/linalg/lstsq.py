@@ -80,7 +80,7 @@ def _by_singular_values(
     launch(
         divide_kernel, len(a), c, values.contiguous(), rank, values.shape[1], c.shape[2],
         scalar_bits(rcond, True),
-        BLOCK=min(power_of_two(c.shape[2]), TILES.on(a.device)["columns"]),
+        BLOCK=min(power_of_two(c.shape[2]), TILES.on(a)["columns"]),
     )  # fmt: skip
     return product(right.mT, c), rank, values
 

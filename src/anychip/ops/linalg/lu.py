@@ -120,7 +120,7 @@ def exchange(a: torch.Tensor, pivots: torch.Tensor, reverse: bool = False, first
     if pivots.stride(1) != 1:
         pivots = pivots.contiguous()
     batch, _, columns = a.shape
-    block = min(power_of_two(columns), TILES.on(a.device)["columns"])
+    block = min(power_of_two(columns), TILES.on(a)["columns"])
     launch(
         exchange_kernel, batch * cdiv(columns, block), a, pivots, pivots.shape[1], columns, *a.stride(),
         pivots.stride(0), first, REVERSE=reverse, BLOCK=block,
@@ -136,7 +136,7 @@ def factor(work: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     info = torch.empty((batch,), dtype=torch.int32, device=work.device)
     if not work.numel():
         return pivots, info.zero_()
-    tiles = TILES.on(work.device)
+    tiles = TILES.on(work)
     size = tiles["panel"] if steps > 2 * tiles["panel"] else steps
     for start in range(0, steps, size):
         stop = min(start + size, steps)

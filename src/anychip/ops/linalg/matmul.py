@@ -189,7 +189,7 @@ def _plan(
     out_strides = (rows * columns, columns, 1) if out is None else out.stride()
     add_strides = (0, 0, 0) if addend is None else addend.expand(shape).stride()
     floating = a.dtype.is_floating_point
-    tiles = dict(TILES.on(a.device))
+    tiles = dict(TILES.on(a))
     if not floating:
         tiles.update(m=INTEGER_TILE, n=INTEGER_TILE, k=INTEGER_TILE)
     block_m = max(16, min(tiles["m"], power_of_two(rows)))
@@ -309,7 +309,7 @@ def dot(self: torch.Tensor, tensor: torch.Tensor, *, out: Any = None) -> torch.T
     compute = accumulator(self.dtype)
     if self.dtype not in TRITON_DTYPES:
         raise NotServed("dot", f"dtype {self.dtype} is not served")
-    n, tiles = self.numel(), DOT_TILES.on(self.device)
+    n, tiles = self.numel(), DOT_TILES.on(self)
     shares = max(1, min(tiles["shares"], cdiv(n, tiles["block"])))
     share = cdiv(cdiv(n, shares), tiles["block"]) * tiles["block"]
     partial = torch.empty((shares,), dtype=compute, device=self.device)

@@ -94,7 +94,7 @@ def triangle(
 ) -> torch.Tensor:  # fmt: skip
     """Write a triangle of `source` [batch, rows, columns] (the identity for None) into `out`."""
     batch, rows, columns = out.shape
-    budget = TILES.on(out.device)["elements"]
+    budget = TILES.on(out)["elements"]
     block_n = min(power_of_two(columns), budget)
     block_m = min(power_of_two(rows), budget // block_n)
     strides = (0, 0, 0) if source is None else source.stride()

@@ -113,7 +113,7 @@ def compute_linear_combination(
     result = torch.empty(shape, dtype=input.dtype, device=input.device)
     if out is not None:
         result.copy_(out)
-    block = TILES.on(input.device)["block"]
+    block = TILES.on(input)["block"]
     launch(
         combination_kernel, rows * cdiv(size, block), result, input.contiguous(),
         coefficients.contiguous(), terms, size, int(out is not None), BLOCK=block,
@@ -140,7 +140,7 @@ def linalg_matrix_exp(self: torch.Tensor) -> torch.Tensor:
     ]
     table = torch.tensor(listed, dtype=self.dtype).to(self.device)
     result = torch.empty_like(a).zero_()
-    block = TILES.on(self.device)["block"]
+    block = TILES.on(self)["block"]
     for b in reversed(range(len(listed))):
         if b < len(listed) - 1:
             result = product(result, powers[POWERS - 1])

@@ -138,7 +138,7 @@ def apply_kernel(
 def apply(c: torch.Tensor, a: torch.Tensor, tau: torch.Tensor, reverse: bool) -> torch.Tensor:
     """c [batch, rows, columns] becomes Q c if `reverse`, else Q^T c, for reflectors in `a`."""
     batch, rows, columns = c.shape
-    tiles = TILES.on(c.device)
+    tiles = TILES.on(c)
     block_n = min(power_of_two(columns), tiles["columns"])
     block_m = min(power_of_two(rows), tiles["elements"] // block_n)
     launch(
@@ -155,7 +155,7 @@ def factor(work: torch.Tensor) -> torch.Tensor:
     tau = torch.empty((batch, steps), dtype=work.dtype, device=work.device)
     if not work.numel():
         return tau
-    tiles = TILES.on(work.device)
+    tiles = TILES.on(work)
     size = tiles["panel"] if steps > 2 * tiles["panel"] else steps
     for start in range(0, steps, size):
         stop = min(start + size, steps)

@@ -158,7 +158,7 @@ def _determinant(A: torch.Tensor, log: bool) -> tuple[torch.Tensor, ...]:
     second = torch.empty(A.shape[:-2], dtype=A.dtype, device=A.device)
     launch(
         determinant_kernel, first.numel(), first, second, data, pivots, n, n * n, n + 1, LOG=log,
-        BLOCK=min(power_of_two(n), TILES.on(A.device)["block"]),
+        BLOCK=min(power_of_two(n), TILES.on(A)["block"]),
     )  # fmt: skip
     return first, second, data, pivots
 

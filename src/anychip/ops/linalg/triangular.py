@@ -77,7 +77,7 @@ def _solve_block(x: torch.Tensor, a: torch.Tensor, upper: bool, unit: bool) -> N
     plan = PLANS.get(key)
     if plan is None:
         batch, n, columns = x.shape
-        tiles = TILES.on(x.device)
+        tiles = TILES.on(x)
         block_k = 1 if columns == 1 else max(FEW, min(power_of_two(columns), tiles["columns"]))
         block_j = min(power_of_two(n), tiles["elements"] // block_k)
         constants = {"UPPER": upper, "UNIT": unit, "BLOCK_J": block_j, "BLOCK_K": block_k}
@@ -89,7 +89,7 @@ def _solve_block(x: torch.Tensor, a: torch.Tensor, upper: bool, unit: bool) -> N
 def solve_in_place(x: torch.Tensor, a: torch.Tensor, upper: bool, unit: bool = False) -> torch.Tensor:
     """x [batch, n, columns] becomes inverse(a) x for triangular a [batch, n, n]; any strides."""
     n = x.shape[1]
-    size = TILES.on(x.device)["few" if x.shape[2] <= FEW else "diagonal"]
+    size = TILES.on(x)["few" if x.shape[2] <= FEW else "diagonal"]
     if not x.numel():
         return x
     starts = list(range(0, n, size))

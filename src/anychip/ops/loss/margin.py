@@ -178,7 +178,7 @@ def multi_margin_loss(
         multi_margin_kernel, rows, losses, None, source, labels,
         None if weight is None else weight.contiguous(), classes, scalar_bits(margin, True), 0, 0,
         SQUARED=squared, BACKWARD=False, COMPUTE=TRITON_DTYPES[compute],
-        BLOCK=min(power_of_two(classes), TILES.on(self.device)["block"]), debug=True,
+        BLOCK=min(power_of_two(classes), TILES.on(self)["block"]), debug=True,
         sanitize_overflow=False,
     )  # fmt: skip
     return _reduced(losses, reduction, self, target.ndim > 0, out)
@@ -199,7 +199,7 @@ def multi_margin_loss_backward(
         None if weight is None else weight.contiguous(), classes, scalar_bits(margin, True),
         1 if gradient.numel() > 1 else 0, scalar_bits(1.0 / rows if reduction == MEAN else 1.0, True),
         SQUARED=squared, BACKWARD=True, COMPUTE=TRITON_DTYPES[compute_dtype(self.dtype)],
-        BLOCK=min(power_of_two(classes), TILES.on(self.device)["block"]), debug=True,
+        BLOCK=min(power_of_two(classes), TILES.on(self)["block"]), debug=True,
         sanitize_overflow=False,
     )  # fmt: skip
     return result if out is None else _delivered(result, out)

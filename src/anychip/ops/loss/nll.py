@@ -110,7 +110,7 @@ def nll_loss_forward(
     rows, classes = source.shape
     compute = compute_dtype(self.dtype)
     like = {"dtype": self.dtype, "device": self.device}
-    block = TILES.on(self.device)["block"]
+    block = TILES.on(self)["block"]
     programs = cdiv(rows, block)
     factor = None if weight is None else weight.contiguous()
     summed, alone = reduction != NONE, programs == 1
@@ -144,7 +144,7 @@ def nll_loss_backward(
     source, labels = _checked(self, target)
     rows, classes = source.shape
     result = fill_(torch.empty(self.shape, dtype=self.dtype, device=self.device), 0)
-    block = TILES.on(self.device)["block"]
+    block = TILES.on(self)["block"]
     gradient = grad_output.contiguous()
     launch(
         nll_backward_kernel, cdiv(rows, block), result, gradient, labels,

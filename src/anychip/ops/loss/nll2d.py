@@ -101,7 +101,7 @@ def nll_loss2d_forward(
     source, labels, images, classes, positions = _checked(self, target, weight)
     compute = compute_dtype(self.dtype)
     like = {"dtype": self.dtype, "device": self.device}
-    block = TILES.on(self.device)["block"]
+    block = TILES.on(self)["block"]
     blocks = cdiv(positions, block)
     summed = reduction != NONE
     if summed:
@@ -132,7 +132,7 @@ def nll_loss2d_backward(
     """Gradient of the log probabilities."""
     _, labels, images, classes, positions = _checked(self, target, weight)
     result = fill_(torch.empty(self.shape, dtype=self.dtype, device=self.device), 0)
-    block = TILES.on(self.device)["block"]
+    block = TILES.on(self)["block"]
     gradient = grad_output.contiguous()
     launch(
         nll2d_backward_kernel, (cdiv(positions, block), images), result, gradient, labels,

@@ -112,7 +112,7 @@ class PairLoss:
             shares = partial.numel()
             launch(
                 pair_total_kernel, 1, result, partial, shares, count, MEAN=reduction == MEAN,
-                BLOCK=power_of_two(min(shares, TILES.on(result.device)["shares"])),
+                BLOCK=power_of_two(min(shares, TILES.on(result)["shares"])),
             )  # fmt: skip
             return result
         total = SUM(partial, None, False, compute=compute, result=compute)

@@ -153,7 +153,7 @@ def binary_cross_entropy(
         raise ArgumentError(
             f"binary_cross_entropy: target of shape {list(target.shape)} differs from {list(self.shape)}"
         )
-    block = TILES.on(self.device)["block"]
+    block = TILES.on(self)["block"]
     count = self.numel()
     launch(
         probability_kernel, cdiv(count, block), self.contiguous(), count, BLOCK=block, debug=True,

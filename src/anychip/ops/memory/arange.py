@@ -56,7 +56,7 @@ def arange_out(start: float, end: float, step: float = 1, *, out: torch.Tensor) 
     target = out if out.ndim == 1 else out.view(-1)
     floating = out.dtype.is_floating_point
     compute = compute_dtype(out.dtype)
-    block = TILES.on(out.device)["block"]
+    block = TILES.on(out)["block"]
     stride = target.stride(0) if count else 1
     launch(
         arange_kernel, cdiv(count, block), target, count, stride,

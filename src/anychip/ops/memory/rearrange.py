@@ -64,7 +64,7 @@ def _reversed_plan(out: torch.Tensor, source: torch.Tensor, dims: frozenset[int]
     sizes = (1,) * (2 - len(space.sizes)) + space.sizes
     strides = [(0,) * (2 - len(s)) + s for s in space.strides]
     rows, columns = sizes[-2], sizes[-1]
-    budget = TILES.on(out.device)
+    budget = TILES.on(out)
     if strides[0][-1] == -1 and strides[1][-1] == 1:
         return _reversed_rows(sizes, strides, out.device)
     if any(abs(s[-2]) == 1 and abs(s[-1]) > 1 for s in strides):

@@ -57,7 +57,7 @@ def _filled(
     if out.numel() != n:
         out.resize_((n,))
     target = out if out.is_contiguous() else torch.empty(out.shape, dtype=out.dtype, device=out.device)
-    block = TILES.on(out.device)["block"]
+    block = TILES.on(out)["block"]
     power = base is not None
     launch(
         spaced_kernel, cdiv(n, block), target, n, scalar_bits(start, True), scalar_bits(end, True),

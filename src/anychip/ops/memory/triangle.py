@@ -103,7 +103,7 @@ def _launched(out: torch.Tensor, source: torch.Tensor | None, diagonal: int, upp
     key = (signature(out, source), upper)
     plan = PLANS.get(key)
     if plan is None:
-        budget = TILES.on(out.device)["elements"]
+        budget = TILES.on(out)["elements"]
         block_n = min(power_of_two(columns), budget)
         block_m = min(power_of_two(rows), max(1, budget // block_n))
         programs = out.numel() // (rows * columns) * cdiv(rows, block_m) * cdiv(columns, block_n)
@@ -153,7 +153,7 @@ def _coordinates(
         raise ArgumentError(f"row and col must be non-negative, got {row} and {col} ({name})")
     count = row * col - _below(row, col, offset - 1) if upper else _below(row, col, offset)
     out = torch.empty((2, count), dtype=dtype or torch.int64, device=device)
-    block = TILES.on(out.device)["block"]
+    block = TILES.on(out)["block"]
     if count:
         launch(coordinates_kernel, row, out, count, col, offset, UPPER=upper, BLOCK=block)
     return out

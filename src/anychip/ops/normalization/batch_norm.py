@@ -213,7 +213,7 @@ def _layout(name: str, input: torch.Tensor) -> Layout:
         sizes = (channels, 1, input.shape[0] * pixels, 1, 0, channels)
     else:
         sizes = (channels, input.shape[0], pixels, pixels, channels * pixels, 1)
-    tiles = TILES.on(input.device)
+    tiles = TILES.on(input)
     if sizes[3] == 1:
         block_c = min(power_of_two(channels), tiles["channels"])
         block_s = min(power_of_two(sizes[2]), tiles["elements"] // block_c)

@@ -137,7 +137,7 @@ def _plan(kernel: Any, rows: int, sizes: tuple[int, ...], label: str, *operands:
     plan = PLANS.get(key)
     if plan is None:
         source = operands[0]
-        budget = TILES.on(source.device)["elements"]
+        budget = TILES.on(source)["elements"]
         block_s = min(power_of_two(sizes[2]), budget)
         constants = {
             "COMPUTE": TRITON_DTYPES[compute_dtype(source.dtype)],

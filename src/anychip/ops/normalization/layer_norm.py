@@ -203,7 +203,7 @@ def native_layer_norm(
     plan = PLANS.get(key)
     if plan is None:
         rows, length, statistics = _split(input, normalized_shape)
-        block = min(power_of_two(length), TILES.on(input.device)["block"])
+        block = min(power_of_two(length), TILES.on(input)["block"])
         compute = compute_dtype(input.dtype)
         constants = {"COMPUTE": TRITON_DTYPES[compute], "BLOCK": block, "WHOLE": block >= length}
         for name, x in (("weight", weight), ("bias", bias)):
@@ -244,7 +244,7 @@ def native_layer_norm_backward(
     gradient, source = grad_out.contiguous(), input.contiguous()
     mean, rstd = mean.contiguous(), rstd.contiguous()
     compute = compute_dtype(input.dtype)
-    tiles = TILES.on(input.device)
+    tiles = TILES.on(input)
     grad_input = grad_weight = grad_bias = None
     if output_mask[0]:
         grad_input = torch.empty(input.shape, dtype=input.dtype, device=input.device)

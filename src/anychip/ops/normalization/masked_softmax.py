@@ -121,7 +121,7 @@ def masked_softmax(
     launch(
         masked_softmax_kernel, rows, out, self.contiguous(), mask.contiguous(), length, inner,
         COMPUTE=TRITON_DTYPES[compute_dtype(self.dtype)],
-        BLOCK=min(power_of_two(length), TILES.on(self.device)["block"]),
+        BLOCK=min(power_of_two(length), TILES.on(self)["block"]),
     )  # fmt: skip
     return out
 
@@ -138,7 +138,7 @@ def masked_softmax_backward(
         masked_softmax_backward_kernel, rows, out, grad_output.contiguous(), output.contiguous(),
         mask.contiguous(), length, inner,
         COMPUTE=TRITON_DTYPES[compute_dtype(output.dtype)],
-        BLOCK=min(power_of_two(length), TILES.on(output.device)["block"]),
+        BLOCK=min(power_of_two(length), TILES.on(output)["block"]),
     )  # fmt: skip
     return out
 

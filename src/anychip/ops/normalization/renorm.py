@@ -118,7 +118,7 @@ def embedding_renorm_(
     if self.dtype not in FLOATING:
         raise NotServed("embedding_renorm_", f"dtype {self.dtype} is not served")
     rows = self if self.stride(1) == 1 else self.contiguous()
-    tiles = TILES.on(self.device)
+    tiles = TILES.on(self)
     marks = zero_(torch.empty((self.shape[0],), dtype=torch.int8, device=self.device))
     listed = indices.contiguous()
     launch(

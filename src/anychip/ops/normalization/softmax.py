@@ -131,7 +131,7 @@ def _forward(self: torch.Tensor, dim: int, half_to_float: bool, log: bool, out: 
     plan = PLANS.get(key)
     if plan is None:
         rows, length, inner = _rows(self.shape, dim)
-        block = min(power_of_two(length), TILES.on(self.device)["block"])
+        block = min(power_of_two(length), TILES.on(self)["block"])
         compute = TRITON_DTYPES[compute_dtype(self.dtype)]
         constants = {"LOG": log, "COMPUTE": compute, "BLOCK": block, "WHOLE": block >= length}
         label = "log_softmax" if log else "softmax"
@@ -158,7 +158,7 @@ def _backward(
     gradient, result = grad_output.contiguous(), output.contiguous()
     out = torch.empty(output.shape, dtype=input_dtype, device=output.device)
     rows, length, inner = _rows(output.shape, dim)
-    block = min(power_of_two(length), TILES.on(output.device)["block"])
+    block = min(power_of_two(length), TILES.on(output)["block"])
     launch(
         softmax_backward_kernel, rows, out, gradient, result, length, inner,
         label="log_softmax" if log else "softmax",

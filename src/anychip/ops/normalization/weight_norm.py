@@ -122,7 +122,7 @@ def _by_rows(v: torch.Tensor, g: torch.Tensor, dim: int) -> bool:
 def _row(v: torch.Tensor) -> dict[str, Any]:
     """The arguments of a row kernel after its tensors."""
     width = v[0].numel()
-    block = min(power_of_two(width), ROW_TILES.on(v.device)["row"])
+    block = min(power_of_two(width), ROW_TILES.on(v)["row"])
     return {"width": width, "COMPUTE": TRITON_DTYPES[accumulator(v.dtype)], "BLOCK": block}
 
 

@@ -174,7 +174,7 @@ def _step(
     )  # fmt: skip
     plan = PLANS.get(key)
     if plan is None:
-        block = TILES.on(first.device)["block"]
+        block = TILES.on(first)["block"]
         constants = {**flags, "COMPUTE": TRITON_DTYPES[compute_dtype(first.dtype)], "BLOCK": block}
         plan = PLANS.remember(key, Plan(kernel, cdiv(first.numel(), block), (first.numel(),), constants))
     plan.launch(*used, *scalars, numbers=numbers)

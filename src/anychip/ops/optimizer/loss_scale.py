@@ -55,7 +55,7 @@ def unscale_(self: Sequence[torch.Tensor], found_inf: torch.Tensor, inv_scale: t
         if gradient.dtype not in FLOATING:
             raise NotServed("_amp_foreach_non_finite_check_and_unscale_", f"dtype {gradient.dtype}")
         dense = gradient if gradient.is_contiguous() else gradient.contiguous()
-        block = TILES.on(gradient.device)["block"]
+        block = TILES.on(gradient)["block"]
         launch(
             unscale_kernel, cdiv(dense.numel(), block), dense, found_inf, inv_scale, dense.numel(),
             COMPUTE=TRITON_DTYPES[compute_dtype(gradient.dtype)], BLOCK=block,

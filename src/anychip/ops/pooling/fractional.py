@@ -100,7 +100,7 @@ def _spread(
     dtype = compute_dtype(values.dtype) if add else values.dtype
     out = zero_(torch.empty(tuple(shape), dtype=dtype, device=values.device))
     count, size = math.prod(values.shape[-rank:]), math.prod(shape[-rank:])
-    block = TILES.on(values.device)["block"]
+    block = TILES.on(values)["block"]
     launch(
         spread_kernel, math.prod(values.shape[:-rank]) * cdiv(count, block), out, values.contiguous(),
         places.contiguous(), count, size, ADD=add, COMPUTE=TRITON_DTYPES[dtype], BLOCK=block, debug=True,
@@ -149,7 +149,7 @@ def fractional(rank: int) -> Any:
         out = torch.empty(shape, dtype=self.dtype, device=self.device)
         places = torch.empty(shape, dtype=torch.int64, device=self.device)
         ones = (1,) * (3 - rank)
-        block = TILES.on(self.device)["block"]
+        block = TILES.on(self)["block"]
         launch(
             fractional_kernel, planes * cdiv(math.prod(output_size), block), out, places, self.contiguous(),
             random_samples.contiguous(), *ones, *sizes, *ones, *output_size, *ones, *kernel_size, RANK=rank,

@@ -205,7 +205,7 @@ def blocks(x: torch.Tensor, rank: int, spatial: Sequence[int], margin: int = 0) 
     and their tile. Kernels count the elements of one image in 32 bits."""
     if sum((n - 1) * s for n, s in zip(x.shape[-rank:], x.stride()[-rank:], strict=True)) >= 1 << 31:
         raise NotServed("pooling", f"images of {list(x.shape[-rank:])} pixels are not served")
-    tiles = TILES.on(x.device)
+    tiles = TILES.on(x)
     width = spatial[2] + margin
     row = min(max(power_of_two(width), LARGEST_PHASES), tiles["row"])
     height = min(power_of_two(spatial[1]), tiles["elements"] // row)

@@ -118,7 +118,7 @@ def moving_average_fake_quantize(
     if self.dtype != torch.float32 or running_min.dtype != torch.float32:
         raise NotServed(name, f"dtype {self.dtype} is not served")
     count = self.shape[0] if per_row_fake_quant else 1
-    block = min(power_of_two(count), TILES.on(self.device)["block"])
+    block = min(power_of_two(count), TILES.on(self)["block"])
     for x, value in ((running_min, float("inf")), (running_max, float("-inf"))):
         if per_row_fake_quant and x.numel() == 0:
             fill_(x.resize_(count), value)

@@ -148,7 +148,7 @@ def poisson(self: torch.Tensor, generator: Any = None) -> torch.Tensor:
     if self.dtype not in FLOATING:
         raise NotServed("poisson", f"dtype {self.dtype} is not served")
     out = torch.empty(self.shape, dtype=self.dtype, device=self.device)
-    block = TILES.on(self.device)["block"]
+    block = TILES.on(self)["block"]
     launch(
         poisson_kernel, cdiv(self.numel(), block), out, self.contiguous(), self.numel(),
         drawn_seed(generator), BLOCK=block, debug=True, sanitize_overflow=False,
@@ -162,7 +162,7 @@ def binomial(count: torch.Tensor, prob: torch.Tensor, generator: Any = None) -> 
         raise NotServed("binomial", f"dtypes {count.dtype} and {prob.dtype} are not served")
     shape = torch.broadcast_shapes(count.shape, prob.shape)
     out = torch.empty(shape, dtype=count.dtype, device=count.device)
-    block = TILES.on(count.device)["block"]
+    block = TILES.on(count)["block"]
     launch(
         binomial_kernel, cdiv(out.numel(), block), out, count.expand(shape).contiguous(),
         prob.expand(shape).contiguous(), out.numel(), drawn_seed(generator), BLOCK=block,

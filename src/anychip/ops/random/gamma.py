@@ -177,7 +177,7 @@ def standard_gamma(self: torch.Tensor, generator: Any = None) -> torch.Tensor:
     """Gamma numbers of unit scale with the shapes in self."""
     _checked("_standard_gamma", self)
     out = torch.empty(self.shape, dtype=self.dtype, device=self.device)
-    block = TILES.on(self.device)["block"]
+    block = TILES.on(self)["block"]
     launch(
         gamma_kernel, cdiv(self.numel(), block), out, self.contiguous(), self.numel(),
         drawn_seed(generator), smallest=torch.finfo(self.dtype).tiny, BLOCK=block,
@@ -193,7 +193,7 @@ def sample_dirichlet(self: torch.Tensor, generator: Any = None) -> torch.Tensor:
     rows = self.numel() // width if width else 0
     launch(
         dirichlet_kernel, rows, out, self.contiguous(), width, drawn_seed(generator),
-        smallest=torch.finfo(self.dtype).tiny, BLOCK=TILES.on(self.device)["block"],
+        smallest=torch.finfo(self.dtype).tiny, BLOCK=TILES.on(self)["block"],
     )  # fmt: skip
     return out
 
@@ -202,7 +202,7 @@ def standard_gamma_grad(self: torch.Tensor, output: torch.Tensor) -> torch.Tenso
     """Derivative of gamma samples `output` by their shapes self."""
     _checked("_standard_gamma_grad", self, output)
     out = torch.empty(self.shape, dtype=self.dtype, device=self.device)
-    block = TILES.on(self.device)["block"]
+    block = TILES.on(self)["block"]
     launch(
         gamma_gradient_kernel, cdiv(self.numel(), block), out, self.contiguous(), output.contiguous(),
         self.numel(), NODES=NODES, BLOCK=block,
@@ -214,7 +214,7 @@ def dirichlet_grad(x: torch.Tensor, alpha: torch.Tensor, total: torch.Tensor) ->
     """Derivative of beta samples x by their first shape `alpha`, over 1 - x; `total` is both shapes' sum."""
     _checked("_dirichlet_grad", x, alpha, total)
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    block = TILES.on(x.device)["block"]
+    block = TILES.on(x)["block"]
     launch(
         dirichlet_gradient_kernel, cdiv(x.numel(), block), out, x.contiguous(), alpha.contiguous(),
         total.contiguous(), x.numel(), NODES=NODES, BLOCK=block,

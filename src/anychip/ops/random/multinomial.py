@@ -122,11 +122,11 @@ def multinomial(
     weights = self.contiguous()
     rows = result.numel() // num_samples
     work = torch.empty(self.shape, dtype=torch.float64, device=self.device)
-    block = min(power_of_two(width), TILES.on(self.device)["block"])
+    block = min(power_of_two(width), TILES.on(self)["block"])
     checks: dict[str, Any] = {"debug": True, "sanitize_overflow": False}
     if replacement or num_samples == 1:
         launch(running_sums_kernel, rows, work, weights, width, BLOCK=block, **checks)
-        wide = min(power_of_two(num_samples), TILES.on(self.device)["block"])
+        wide = min(power_of_two(num_samples), TILES.on(self)["block"])
         launch(
             search_kernel, rows * cdiv(num_samples, wide), result, work, width, num_samples,
             width.bit_length() + 1, drawn_seed(generator), BLOCK=wide,

@@ -67,7 +67,7 @@ def bernoulli_by(self: torch.Tensor, p: torch.Tensor, *, generator: Any = None) 
     if not self.numel():
         return self
     target = self if self.is_contiguous() else torch.empty(self.shape, dtype=self.dtype, device=self.device)
-    block = TILES.on(self.device)["block"]
+    block = TILES.on(self)["block"]
     launch(
         coin_kernel, cdiv(self.numel(), block), target, p.expand(self.shape).contiguous(), self.numel(),
         drawn_seed(generator), TYPE=tl.float64 if p.dtype == torch.float64 else tl.float32, BLOCK=block,
@@ -101,7 +101,7 @@ def normal(
     target = out if dense else torch.empty(shape, dtype=out.dtype, device=out.device)
     pointers = [x.expand(shape).contiguous() if isinstance(x, torch.Tensor) else None for x in (mean, std)]
     numbers = [0 if isinstance(x, torch.Tensor) else scalar_bits(x, True) for x in (mean, std)]
-    block = TILES.on(out.device)["block"]
+    block = TILES.on(out)["block"]
     launch(
         normal_kernel, cdiv(target.numel(), block), target, *pointers, target.numel(),
         drawn_seed(generator), *numbers, TYPE=tl.float64 if out.dtype == torch.float64 else tl.float32,

@@ -148,7 +148,7 @@ def _fill(self: torch.Tensor, kind: str, low: int, high: int, generator: Any) ->
     key = (target.numel(), target.dtype, target.device, kind)
     plan = PLANS.get(key)
     if plan is None:
-        block = TILES.on(self.device)["block"]
+        block = TILES.on(self)["block"]
         wide = tl.float64 if self.dtype == torch.float64 else tl.float32
         constants = {"KIND": kind, "TYPE": wide, "BLOCK": block}
         programs = cdiv(target.numel(), block)

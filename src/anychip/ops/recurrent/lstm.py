@@ -101,7 +101,7 @@ def _cell_plan(kernel: Any, rows: int, width: int, *operands: torch.Tensor | Non
     key = (kernel.__name__, rows, width, signature(*operands))
     plan = PLANS.get(key)
     if plan is None:
-        block = min(power_of_two(width), TILES.on(source.device)["block"])
+        block = min(power_of_two(width), TILES.on(source)["block"])
         constants = {"COMPUTE": TRITON_DTYPES[compute_dtype(source.dtype)], "BLOCK": block}
         plan = PLANS.remember(key, Plan(kernel, rows * cdiv(width, block), (width,), constants))
     return plan

@@ -174,7 +174,7 @@ def segment_reduce(
     if not out.numel():
         return out
     inner = math.prod(data.shape[place + 1 :])
-    block = min(power_of_two(inner), TILES.on(data.device)["columns"])
+    block = min(power_of_two(inner), TILES.on(data)["columns"])
     begin = IDENTITIES[reduce] if initial is None else float(initial)
     launch(
         segments_kernel, out.numel() // inner * cdiv(inner, block), out, data.contiguous(), starts, ends,
@@ -196,7 +196,7 @@ def segment_reduce_backward(
     if not grad.numel() or not out.numel():
         return out
     inner = math.prod(data.shape[place + 1 :])
-    block = min(power_of_two(inner), TILES.on(data.device)["columns"])
+    block = min(power_of_two(inner), TILES.on(data)["columns"])
     begin = 1.0 if initial is None else float(initial)
     launch(
         segments_backward_kernel, grad.numel() // inner * cdiv(inner, block), out, grad.contiguous(),

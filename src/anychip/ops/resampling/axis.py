@@ -138,7 +138,7 @@ def along(source: torch.Tensor, dim: int, table: Windows, dtype: torch.dtype, la
     if plan is None:
         if table.size * after >= 1 << 31 or table.count * after >= 1 << 31:
             raise NotServed(label, f"images of {list(source.shape)} are not served")
-        budget = TILES.on(source.device)["elements"]
+        budget = TILES.on(source)["elements"]
         if after == 1:
             plan = PLANS.remember(key, _inner_plan(table, before, source, budget, label))
             plan.launch(out, source, table.first, table.number, table.weight)
@@ -187,7 +187,7 @@ def nearest(source: torch.Tensor, tables: Sequence[Windows], label: str) -> torc
     if plan is None:
         if math.prod(sizes) >= 1 << 31 or math.prod(counts) >= 1 << 31:
             raise NotServed(label, f"images of {list(source.shape)} are not served")
-        tiles = TILES.on(source.device)
+        tiles = TILES.on(source)
         block_w = min(max(power_of_two(counts[2]), LARGEST_STEP), tiles["row"])
         block_h = min(power_of_two(counts[1]), tiles["elements"] // block_w)
         step = tables[-1].step

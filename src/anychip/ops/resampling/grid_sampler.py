@@ -314,7 +314,7 @@ def _plan(
     ones, none = (1,) * (3 - rank), (0,) * (3 - rank)
     sizes, spatial = (*ones, *source.shape[2:]), (*ones, *grid.shape[1:-1])
     mode, padding, align = settings
-    tiles = TILES.on(source.device)
+    tiles = TILES.on(source)
     block_p = min(power_of_two(math.prod(spatial)), tiles["pixels"])
     constants = {
         "RANK": rank, "MODE": mode, "PADDING": padding, "ALIGN": align, "TAPS": TAPS[mode],

@@ -121,7 +121,7 @@ def _extremes(
         for x in (values, indices)
     ]
     outer, length, inner = around(self.shape, dim)
-    sizes = TILES.on(self.device)
+    sizes = TILES.on(self)
     compute = TRITON_DTYPES[compute_dtype(self.dtype)]
     if inner == 1:
         block_r = min(power_of_two(length), sizes["elements"])

@@ -156,7 +156,7 @@ class Scan:
     def _plan(
         self, source: torch.Tensor, space: Around, compute: torch.dtype, tiles: Tiles
     ) -> tuple[Plan, ...]:
-        sizes = tiles.on(source.device)
+        sizes = tiles.on(source)
         constants = {"IDENTITY": self.identity, "COMPUTE": TRITON_DTYPES[compute]}
         outer, length, inner = space
         if inner > 1:

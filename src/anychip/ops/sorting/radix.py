@@ -321,7 +321,7 @@ def sort_rows(
     if n >= 1 << 31:
         raise NotServed("sort", f"a row of {n} elements is not served")
     rows = source.numel() // n
-    sizes = tiles.on(source.device)
+    sizes = tiles.on(source)
     if n <= sizes["short"]:
         block_n = power_of_two(n)
         block_r = sizes["block"] // block_n

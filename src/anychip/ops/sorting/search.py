@@ -82,7 +82,7 @@ def search(
     compute = torch.promote_types(sequence.dtype, values.dtype)
     if compute not in TRITON_DTYPES or sequence.dtype not in TRITON_DTYPES:
         raise NotServed("searchsorted", f"dtype {compute} is not served")
-    block = TILES.on(out.device)["block"]
+    block = TILES.on(out)["block"]
     each = max(1, count // rows) if rows > 1 else max(1, count)
     launch(
         search_kernel, cdiv(count, block), out, sequence, sorter, values, count, each, length,
@@ -194,8 +194,8 @@ def repeat_interleave(repeats: torch.Tensor, *, output_size: int | None = None) 
     out = torch.empty((total,), dtype=repeats.dtype, device=repeats.device)
     if total:
         n = repeats.numel()
-        chunk = TILES.on(repeats.device)["chunk"]
-        block = min(power_of_two(cdiv(total, n)), TILES.on(repeats.device)["block"])
+        chunk = TILES.on(repeats)["chunk"]
+        block = min(power_of_two(cdiv(total, n)), TILES.on(repeats)["block"])
         launch(repeat_kernel, cdiv(n, chunk), out, repeats.contiguous(), ends, n, CHUNK=chunk, BLOCK=block)
     return out
 

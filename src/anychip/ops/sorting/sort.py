@@ -127,7 +127,7 @@ def _read_off(
     values = torch.empty(shape, dtype=self.dtype, device=self.device)
     indices = torch.empty(shape, dtype=torch.int64, device=self.device)
     ordered, order = sort_rows(source, with_values=by_value)
-    block = ROWS.on(self.device)["block"]
+    block = ROWS.on(self)["block"]
     rows = values.numel()
     launch(
         kernel, cdiv(rows, block), values, indices, ordered if by_value else source, order, rows, n,

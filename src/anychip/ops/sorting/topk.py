@@ -70,7 +70,7 @@ def topk(
     if not 0 <= k <= size:
         raise ArgumentError(f"selected index k out of range: {k} of {size}")
     source = last(self, dim)
-    sizes = TILES.on(self.device)
+    sizes = TILES.on(self)
     shape = (*source.shape[:-1], k)
     if size <= 32 or k > sizes["few"] or self.element_size() == 8 or self.dtype not in TRITON_DTYPES:
         values, indices = sort_rows(source, largest, kept=k)

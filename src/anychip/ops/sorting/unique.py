@@ -77,7 +77,7 @@ def _groups(rows: torch.Tensor, order: torch.Tensor | None, inverse: bool, count
     n, width = rows.shape
     if rows.dtype not in TRITON_DTYPES:
         raise NotServed("unique", f"dtype {rows.dtype} is not served")
-    block = TILES.on(rows.device)["block"]
+    block = TILES.on(rows)["block"]
     flags = torch.empty((n,), dtype=torch.bool, device=rows.device)
     launch(
         beginnings_kernel,
