@@ -146,3 +146,30 @@ def test_operands_of_the_program_before(dtype: torch.dtype, chain: bool) -> None
                 right = b[x // each * each + k].double()
                 total = a[x].double() @ right - total if chain else total + a[x + k].double() @ right
             assert torch.equal(out[x].double(), total)
+
+
+@triton.jit
+def weighted(out, a, b, each, N: tl.constexpr):
+    """Attention's pair of products without the exponentials: the first is needed at once, the second waits."""
+    x = tl.program_id(0)
+    i = tl.arange(0, N)
+    place = i[:, None] * N + i[None, :]
+    left = tl.load(a + x * N * N + place)
+    total = tl.zeros((N, N), tl.float32)
+    for k in range(x % each + 1):
+        right = tl.load(b + (x // each * each + k) * N * N + place)
+        weights = tl.dot(left, tl.trans(right), out_dtype=tl.float32)
+        total = tl.dot(weights.to(right.dtype), right, total, out_dtype=tl.float32)
+    tl.store(out + x * N * N + place, total)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_product_that_waits_beside_one_that_does_not(dtype: torch.dtype) -> None:
+    """More iterations than are kept of either operand."""
+    size, each = 32, 150
+    a, b = (_numbers((each * size, size), dtype, seed).clamp(-1, 1).view(each, size, size) for seed in (1, 2))
+    out = torch.zeros(each, size, size)
+    weighted[(each,)](out, a, b, each, size)
+    terms = [b[k].double().T @ b[k].double() for k in range(each)]
+    for x in (0, 7, 64, each - 1):
+        assert torch.equal(out[x].double(), a[x].double() @ sum(terms[: x + 1]))

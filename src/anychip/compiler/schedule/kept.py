@@ -38,7 +38,7 @@ def keep_operands(loop: For, func: Func, order: ProgramOrder, room: int) -> list
     most = room // max(1, sum(kept is not None and not kept.constant for kept in found))
     for kept in found:
         if kept is not None:
-            _make_room(kept, packed[kept.buffer], most)
+            _make_room(kept, packed[kept.buffer], loop.slots, most)
     return [kept for kept in found if kept is not None and kept.runs]
 
 
@@ -56,14 +56,16 @@ def _kept(nest: Nest, root: Write, loop: For, product: Dot, arguments: list[Valu
     return Kept(nest, root.buffer, keys, constant and not waits)
 
 
-def _make_room(kept: Kept, product: Dot, most: int) -> None:
-    """Give a kept operand room for as many runs of iterations as fit into `most` bytes."""
-    kept.runs = 1 if kept.constant else most // kept.buffer.bytes
+def _make_room(kept: Kept, product: Dot, slots: int, most: int) -> None:
+    """Give a kept operand room for as many runs of `slots` iterations as fit into `most` bytes. That the product
+    itself does not wait changes nothing: its tiles are counted in the runs of the loop."""
+    tile = kept.buffer.bytes // kept.buffer.slots
+    kept.runs = 1 if kept.constant else most // (slots * tile)
     if kept.constant or not kept.runs:
         return
     if kept.buffer.slots == 1:
         kept.buffer.slot_axis = 0
-    kept.buffer.slots *= kept.runs + 1
+    kept.buffer.slots = slots * (kept.runs + 1)
     if kept.buffer is product.b and product.instruction is not None and product.instruction.unsigned_left:
         product.bias = Buffer(f"{kept.buffer.name}.bias", product.out.shape[-1:], I32, slots=kept.runs + 1)
         kept.bias = product.bias
