@@ -150,7 +150,7 @@ def test_operands_of_the_program_before(dtype: torch.dtype, chain: bool) -> None
 
 @triton.jit
 def weighted(out, a, b, each, N: tl.constexpr):
-    """Attention's pair of products without the exponentials: the first is needed at once, the second waits."""
+    """Attention's products without the exponentials: the first is needed at once, the second waits."""
     x = tl.program_id(0)
     i = tl.arange(0, N)
     place = i[:, None] * N + i[None, :]

@@ -57,8 +57,8 @@ def _kept(nest: Nest, root: Write, loop: For, product: Dot, arguments: list[Valu
 
 
 def _make_room(kept: Kept, product: Dot, slots: int, most: int) -> None:
-    """Give a kept operand room for as many runs of `slots` iterations as fit into `most` bytes. That the product
-    itself does not wait changes nothing: its tiles are counted in the runs of the loop."""
+    """Give a kept operand room for as many runs of `slots` iterations as fit into `most` bytes. So it is for
+    a product that does not wait itself: its tiles are counted in the runs of the loop."""
     tile = kept.buffer.bytes // kept.buffer.slots
     kept.runs = 1 if kept.constant else most // (slots * tile)
     if kept.constant or not kept.runs:
