@@ -1,12 +1,14 @@
-"""Makes the coefficient tables of `anychip.compiler.codegen.math.coefficients`.
+"""Makes the coefficient tables of `anychip.compiler.codegen.math`: `coefficients` and, for f32, `pieces`.
 
 Run `python tools/fit_math.py` (needs mpmath). Each table is a function on an interval that is cut
 into pieces, with a polynomial through Chebyshev nodes on each, computed to 200 bits and rounded
-to f64. `uniform` pieces have equal widths, `octave` pieces divide every power of two alike.
+to f64. `uniform` pieces have equal widths, `octave` pieces divide every power of two alike. The sixteen
+pieces of f32 lie around multiples of their width.
 """
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +20,9 @@ import mpmath as mp
 Real: TypeAlias = Any
 """A number of mpmath's, which has no type stubs."""
 
-TARGET = Path(__file__).resolve().parent.parent / "src/anychip/compiler/codegen/math/coefficients.py"
+MATH = Path(__file__).resolve().parent.parent / "src/anychip/compiler/codegen/math"
+TARGET = MATH / "coefficients.py"
+SINGLE_TARGET = MATH / "single_coefficients.py"
 
 HEADER = '''"""Coefficients of piecewise polynomials, made by tools/fit_math.py: do not edit.
 
@@ -30,6 +34,32 @@ distance from the middle of its piece.
 # ruff: noqa: E501
 # fmt: off
 '''
+
+SINGLE_HEADER = '''"""Coefficients of sixteen f32 polynomials each, made by tools/fit_math.py: do not edit.
+
+A table is `(width, rows)`: piece k is a polynomial in the distance from its middle k * width; a row holds the
+coefficients of one power, lowest first, of all pieces.
+"""
+
+# ruff: noqa: E501
+# fmt: off
+'''
+
+PIECES = 16
+
+
+@dataclass(frozen=True)
+class SingleTable:
+    """What to fit for f32: pieces around 0, `width`, 2 `width`, ... of which the first begins at 0."""
+
+    name: str
+    value: Callable[[Real], Real]
+    width: float
+    degree: int
+
+    def piece(self, index: int) -> tuple[Real, Real]:
+        middle = index * mp.mpf(self.width)
+        return middle - mp.mpf(self.width) / 2 if index else mp.mpf(0), middle + mp.mpf(self.width) / 2
 
 
 @dataclass(frozen=True)
@@ -54,11 +84,15 @@ class Table:
         return scale + part * step, scale + (part + 1) * step
 
 
-def fit(value: Callable[[Real], Real], low: Real, high: Real, degree: int) -> list[Real]:
-    """Coefficients, about the middle, of the polynomial through Chebyshev's nodes."""
-    middle, half = (low + high) / 2, (high - low) / 2
+def fit(
+    value: Callable[[Real], Real], low: Real, high: Real, degree: int, about: Real | None = None
+) -> list[Real]:
+    """Coefficients, about the middle or another point, of the polynomial through Chebyshev's nodes."""
+    half = (high - low) / 2
+    middle = (low + high) / 2 if about is None else about
+    shift = (low + high) / 2 - middle
     count = degree + 1
-    nodes = [half * mp.cos(mp.pi * (2 * k + 1) / (2 * count)) for k in range(count)]
+    nodes = [shift + half * mp.cos(mp.pi * (2 * k + 1) / (2 * count)) for k in range(count)]
     differences = [value(middle + x) for x in nodes]
     for j in range(1, count):
         for i in range(count - 1, j - 1, -1):
@@ -100,6 +134,24 @@ def inverse_erfc(x: Real) -> Real:
 def inverse_erfc_of_root(v: Real) -> Real:
     """erfcinv(x) / v with v = sqrt(-log x)."""
     return inverse_erfc(mp.exp(-v * v)) / v
+
+
+def inverse_erf_of_log(w: Real) -> Real:
+    """erfinv(y) / y with w = -log(1 - y^2)."""
+    if w < mp.mpf(10) ** -20:
+        return mp.sqrt(mp.pi) / 2
+    y = mp.sqrt(-mp.expm1(-w))
+    return (mp.erfinv(y) if y < 0.5 else inverse_erfc(-mp.expm1(mp.log1p(-mp.exp(-w)) / 2))) / y
+
+
+def inverse_erf_of_root(v: Real) -> Real:
+    """The same with w = (v + 4)^2, which is y close to 1."""
+    return inverse_erf_of_log((v + 4) ** 2)
+
+
+def log_gamma_above_one(u: Real) -> Real:
+    """lgamma(1 + u) / (u (u - 1))."""
+    return log_gamma_reduced(1 + u)
 
 
 def log_gamma_reduced(x: Real) -> Real:
@@ -192,6 +244,30 @@ TABLES = (
     Table("LARGE_I1", large_i(1), 0.0, 8, 11, width=1 / 64),
 )
 
+SINGLE_TABLES = (
+    SingleTable("ERFCX", erfcx, 0.65625, 7),
+    SingleTable("ERFINV", inverse_erf_of_log, 1.0625, 5),
+    SingleTable("ERFINV_FAR", inverse_erf_of_root, 0.40625, 5),
+    SingleTable("LGAMMA", log_gamma_above_one, 0.5, 7),
+    SingleTable("I0", lambda x: mp.besseli(0, x) * mp.exp(-x), 0.5, 6),
+    SingleTable("I1", divided(lambda x: mp.besseli(1, x) * mp.exp(-x), mp.mpf(0.5)), 0.5, 6),
+)
+
+
+def single(value: Real) -> float:
+    """The f32 nearest to a value."""
+    return struct.unpack("<f", struct.pack("<f", float(value)))[0]
+
+
+def single_table(table: SingleTable) -> str:
+    """The table's text."""
+    pieces = []
+    for index in range(PIECES):
+        low, high = table.piece(index)
+        pieces.append(fit(table.value, low, high, table.degree, about=index * mp.mpf(table.width)))
+    text = "".join(f"    ({', '.join(repr(single(c)) for c in row)}),\n" for row in zip(*pieces))
+    return f"{table.name} = ({table.width!r}, (\n{text}))\n"
+
 
 def worst(table: Table, coefficients: list[list[float]]) -> float:
     """log2 of the largest error of a fit, relative to the largest value of its piece."""
@@ -220,6 +296,7 @@ def main() -> None:
         text = "".join(f"    ({', '.join(map(repr, row))}),\n" for row in rows)
         parts.append(f"{table.name} = ({table.start!r}, {layout!r}, (\n{text}))\n")
     TARGET.write_text("\n".join(parts))
+    SINGLE_TARGET.write_text("\n".join([SINGLE_HEADER, *map(single_table, SINGLE_TABLES)]))
 
 
 if __name__ == "__main__":

@@ -101,14 +101,12 @@ CASES = [
         "rcbrt", lambda x: 1 / np.cbrt(x), lambda x: mp.sign(x) / mp.cbrt(abs(x)), ((-9, 9),), 0.51, 1.6, 1.6
     ),
     Case("erf", sp.erf, mp.erf, ((-1, 1), (-7, 7)), 1.7, 1.2),
-    Case("erfc", sp.erfc, mp.erfc, ((-1, 1), (-7, 28)), 0.51, 2.9),
-    Case("erfcx", sp.erfcx, lambda x: mp.exp(x * x) * mp.erfc(x), ((-1, 1), (-9, 30)), 0.51, 2.5),
-    Case("erfinv", sp.erfinv, mp.erfinv, ((-1, 1), (0.99, 1)), 0.51, 2.6),
-    Case("erfcinv", sp.erfcinv, inverse_erfc, ((0, 2), (0, 0.01)), 0.51, 2.6),
-    Case(
-        "normcdf", sp.ndtr, lambda x: mp.erfc(-x / mp.sqrt(2)) / 2, ((-1, 1), (-14, 9), (-39, 9)), 0.51, 3.7
-    ),
-    Case("normcdfinv", sp.ndtri, lambda x: -mp.sqrt(2) * inverse_erfc(2 * x), ((0, 1), (0, 0.01)), 0.51, 3.7),
+    Case("erfc", sp.erfc, mp.erfc, ((-1, 1), (-7, 28)), 2.3, 2.9),
+    Case("erfcx", sp.erfcx, lambda x: mp.exp(x * x) * mp.erfc(x), ((-1, 1), (-9, 30)), 3.0, 2.5),
+    Case("erfinv", sp.erfinv, mp.erfinv, ((-1, 1), (0.99, 1)), 2.1, 2.6),
+    Case("erfcinv", sp.erfcinv, inverse_erfc, ((0, 2), (0, 0.01)), 2.5, 2.6),
+    Case("normcdf", sp.ndtr, lambda x: mp.erfc(-x / mp.sqrt(2)) / 2, ((-1, 1), (-14, 9), (-39, 9)), 3.1, 3.7),
+    Case("normcdfinv", sp.ndtri, lambda x: -mp.sqrt(2) * inverse_erfc(2 * x), ((0, 1), (0, 0.01)), 3.2, 3.7),
     Case("tgamma", sp.gamma, mp.gamma, ((-10, 10), (0, 36), (0, 172)), 0.51, 3.0),
     Case("lgamma", sp.gammaln, lambda x: mp.log(abs(mp.gamma(x))), ((0, 4), (0, 300)), 0.51, 3.2),
 ]
@@ -117,7 +115,7 @@ CASES = [
 SKIPPED_ARGUMENTS = {
     "lgamma": lambda x: x < 0,  # relative error means nothing near its negative zeros
     "tgamma": lambda x: x < -185,  # SciPy gives 0 or NaN for zero of either sign there
-    "erfcx": lambda x: x < -26.6,
+    "erfcx": lambda x: x < -1e3,  # mpmath takes long for the exponential of a large square
     "normcdfinv": lambda x: x > 0.999,  # 2 - 2x carries few bits in the reference, too
 }
 

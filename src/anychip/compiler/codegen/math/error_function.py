@@ -5,6 +5,7 @@ from __future__ import annotations
 from .exponential import NATURAL, exp, exp_minus_one_reduced
 from .expression import Formula, Num
 from .logarithm import log
+from .pieces import by_pieces, pieces, reach
 from .piecewise import piecewise
 from .table import function
 
@@ -101,20 +102,16 @@ def erf(m: Formula, x: Num) -> Num:
 
 def _erf_by_pieces(m: Formula, magnitude: Num) -> Num:
     limited = m.minimum(magnitude, ERF_LIMIT)
-    magic = limited.layout.magic
-    shifted = m.multiply_add(limited, 1.0 / ERF_WIDTH, magic)
-    piece, whole = shifted.bits(), shifted - magic
-    t = m.multiply_add(whole, -ERF_WIDTH, limited)
-    result = m.lookup(ERF_PIECES[-1], piece)
-    for row in reversed(ERF_PIECES[:-1]):
-        result = m.multiply_add(result, t, m.lookup(row, piece))
+    result, whole = by_pieces(m, "erf", (ERF_WIDTH, ERF_PIECES), limited)
     return m.where(whole < ERF_LINEAR_PIECES - 0.5, result + limited, result)
 
 
-def _erfcx_positive(m: Formula, x: Num, low: Num | None = None) -> Num:
-    """e^(y^2) erfc(y) for y = x + low >= 0, in f64: t g(t) with t = 2 / (2 + y) as a pair."""
+def _erfcx_positive(m: Formula, x: Num) -> Num:
+    """e^(x^2) erfc(x) for x >= 0, up to 10.1 in f32. In f64: t g(t) with t = 2 / (2 + x) as a pair."""
+    if x.layout.bits == 32:
+        table = pieces("ERFCX")
+        return by_pieces(m, "erfcx", table, m.minimum(x, reach(table)))[0]
     below, rest = m.two_sum(m.constant(2.0), x)
-    rest = rest if low is None else rest + low
     t = 2.0 / below
     product, error = m.two_product(t, below)
     t_low = (((2.0 - product) - error) - t * rest) * (0.5 * t)
@@ -125,8 +122,8 @@ def _erfcx_positive(m: Formula, x: Num, low: Num | None = None) -> Num:
 
 def _exp_times(m: Formula, high: Num, low: Num, factor: Num) -> Num:
     """e^(high + low) * factor for high <= 0, rounded once when it is denormal."""
-    by = NATURAL["double"]
-    clamped = m.clamp(high, -760.0, 0.0)
+    by = NATURAL[high.val.type.element]
+    clamped = m.clamp(high, by.least - 14.0, 0.0)
     low = m.where(clamped.eq(high), low, 0.0)
     whole, n = m.nearest_integer(clamped * by.inverse)
     r, error = m.two_sum(m.multiply_add(whole, -by.high, clamped), whole * -by.low)
@@ -136,36 +133,46 @@ def _exp_times(m: Formula, high: Num, low: Num, factor: Num) -> Num:
 
 
 def _erfc_positive(m: Formula, x: Num) -> Num:
-    """erfc(x) for 0 <= x <= 28, in f64."""
+    """erfc(x) for 0 <= x <= 28, up to 10.1 in f32."""
     square, error = m.two_product(x, x)
     return _exp_times(m, -square, -error, _erfcx_positive(m, x))
 
 
-@function("erfc", elements=("double",))
+@function("erfc", inline=True)
 def erfc(m: Formula, x: Num) -> Num:
     magnitude = x.abs()
-    tail = _erfc_positive(m, m.minimum(magnitude, 28.0))
+    tail = _erfc_positive(m, m.minimum(magnitude, 28.0 if x.layout.bits == 64 else 10.1))
     outer = m.where(x < 0.0, 2.0 - tail, tail)
     return m.where(magnitude < 0.5, 1.0 - _erf_small(m, x), outer)
 
 
-@function("erfcx", elements=("double",))
+def _erfcx_far(m: Formula, x: Num) -> Num:
+    """e^(x^2) erfc(x) for x > 1e9, in f32 for x > 10 (DLMF 7.12.1)."""
+    inverse = 1.0 / x
+    first = 0.5641895835477563 * inverse
+    if x.layout.bits == 64:
+        return first
+    return first * m.polynomial(inverse * inverse, (1.0, -0.5, 0.75, -1.875, 6.5625))
+
+
+@function("erfcx")
 def erfcx(m: Formula, x: Num) -> Num:
     """e^(x^2) erfc(x) = 2 e^(x^2) - erfcx(-x)."""
     magnitude = x.abs()
+    far, largest = (10.0, 9.5) if x.layout.bits == 32 else (1e9, 27.0)
     positive = _erfcx_positive(m, magnitude)
-    positive = m.where(magnitude > 1e9, 0.5641895835477563 / magnitude, positive)
-    limited = m.minimum(magnitude, 27.0)
+    positive = m.where(magnitude > far, _erfcx_far(m, magnitude), positive)
+    limited = m.minimum(magnitude, largest)
     square, error = m.two_product(limited, limited)
     grown = exp(m, square)
-    twice = 2.0 * m.multiply_add(grown, error, grown)
+    twice = m.where(grown < INFINITY, 2.0 * m.multiply_add(grown, error, grown), INFINITY)
     return m.where(x < 0.0, twice - positive, positive)
 
 
-@function("normcdf", elements=("double",))
+@function("normcdf")
 def normcdf(m: Formula, x: Num) -> Num:
     """erfc(-x / sqrt 2) / 2, with e^(-x^2/2) from the exact square."""
-    magnitude = m.minimum(x.abs(), 39.0)
+    magnitude = m.minimum(x.abs(), 39.0 if x.layout.bits == 64 else 14.3)
     square, error = m.two_product(magnitude, magnitude)
     tail = _exp_times(
         m, -0.5 * square, -0.5 * error, 0.5 * _erfcx_positive(m, magnitude * 0.7071067811865476)
@@ -175,8 +182,24 @@ def normcdf(m: Formula, x: Num) -> Num:
     return m.where(x.abs() < 0.5, centre, m.where(x > 0.0, 1.0 - tail, tail))
 
 
-def _inverse(m: Formula, y: Num, complement: Num) -> Num:
-    """|erfinv(y)| for 0 <= y <= 1 and complement = 1 - y, each exact where it is small."""
+def _single_inverse(m: Formula, y: Num, complement: Num, far: bool) -> Num:
+    """`_inverse` in f32: y times a function of w = -log(1 - y^2), or of its root where w is large, which it
+    is only where the complement can be smaller than 2^-24."""
+    w = -log(m, complement * (1.0 + y))
+    table = pieces("ERFINV")
+    result, _ = by_pieces(m, "erfinv", table, m.minimum(w, reach(table)))
+    if far:
+        outer = pieces("ERFINV_FAR")
+        root = m.clamp(w.sqrt() - 4.0, 0.0, reach(outer))
+        result = m.where(w < 16.0, result, by_pieces(m, "erfinv_far", outer, root)[0])
+    return m.where(complement.eq(0.0), INFINITY, result * y)
+
+
+def _inverse(m: Formula, y: Num, complement: Num, far: bool = True) -> Num:
+    """|erfinv(y)| for 0 <= y <= 1 and complement = 1 - y, each exact where it is small; `far` says that the
+    complement may be so."""
+    if y.layout.bits == 32:
+        return _single_inverse(m, y, complement, far)
     central = y * piecewise(m, "ERFINV_CENTRE", y)
     root = (-log(m, complement)).sqrt()
     inside = m.where(complement > 0.0, root, 1.0)
@@ -185,10 +208,10 @@ def _inverse(m: Formula, y: Num, complement: Num) -> Num:
     return m.where(complement.eq(0.0), INFINITY, result)
 
 
-@function("erfinv", elements=("double",))
+@function("erfinv")
 def erfinv(m: Formula, x: Num) -> Num:
     y = x.abs()
-    result = _inverse(m, y, 1.0 - y)
+    result = _inverse(m, y, 1.0 - y, far=False)
     return m.where(y <= 1.0, result, float("nan")).copysign(x)
 
 
@@ -200,12 +223,12 @@ def _erfcinv(m: Formula, x: Num) -> Num:
     return m.where((x >= 0.0) & (x <= 2.0), result, float("nan"))
 
 
-@function("erfcinv", elements=("double",))
+@function("erfcinv")
 def erfcinv(m: Formula, x: Num) -> Num:
     return _erfcinv(m, x)
 
 
-@function("normcdfinv", elements=("double",))
+@function("normcdfinv")
 def normcdfinv(m: Formula, x: Num) -> Num:
     """-sqrt(2) erfcinv(2x)."""
     return _erfcinv(m, x + x) * -1.4142135623730951
