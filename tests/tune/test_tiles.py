@@ -144,7 +144,7 @@ def test_the_search_keeps_results_and_takes_the_faster_point(
 def test_what_would_be_launched_is_told_without_compiling(workload: Workload) -> None:
     searcher = Searcher(workload, Budget(60.0))
     with disabled():
-        searcher._begin(workload.shipped())
+        searcher.begin()
         other = {**workload.shipped(), NAME + ":flat": 64}
         with pytest.raises(trial.Unseen), trial.trying(other, workload.tiles, compile=False):
             workload.calls[0]()

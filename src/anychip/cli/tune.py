@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,6 +39,8 @@ application.command("export")(export)
 application.command("import")(import_)
 
 BudgetSeconds = Annotated[float, typer.Option("--budget", min=0.1, help="Seconds to search.")]
+EACH = 20.0
+"""Seconds for one set of tiles where nothing is measured."""
 INTERRUPTED = 130
 """Exit status after ctrl-C."""
 
@@ -228,25 +230,47 @@ def _table(rows: Sequence[Row]) -> Any:
 
 
 def _add_defaults(file: Path, rows: Sequence[Row], cpu_time: bool) -> None:
-    import json
-
     from ..tune.operators import ratios
-    from ..tuning import chip
-    from ..tuning.defaults import FORMAT, MEASURED
+    from ..tuning import chip, defaults
 
     level = chip.level()
-    old = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    merged = old.get("ratios", {})
-    for overload, dtypes in ratios(rows).items():
-        for name, sizes in dtypes.items():
-            merged.setdefault(overload, {}).setdefault(name, {}).update(sizes)
+    known = defaults.read(file, level)
+    merged = {overload: {t: dict(s) for t, s in types.items()} for overload, types in known.ratios.items()}
+    for overload, types in ratios(rows).items():
+        for name, sizes in types.items():
+            found = {int(exponent): ratio for exponent, ratio in sizes.items()}
+            merged.setdefault(overload, {}).setdefault(name, {}).update(found)
     clock = "processor time, one thread" if cpu_time else "wall time"
-    kept = {name: old.get(name, {}) for name in ("tiles", "schedules")}
     machine = f"{chip.identify(1).model}; {clock}"
-    head = {"format": FORMAT, "level": level, "machine": machine, "source": MEASURED, **kept}
-    lines = [f" {json.dumps(name)}: {json.dumps(merged[name])}" for name in sorted(merged)]
-    text = json.dumps(head)[:-1] + ', "ratios": {\n' + ",\n".join(lines) + "\n}}\n"
-    file.write_text(text, encoding="utf-8")
+    defaults.save(file, replace(known, level=level, machine=machine, ratios=merged))
+    messages.print(f"wrote {file}")
+
+
+@application.command("expect", hidden=True)
+def expect(
+    level: Annotated[str, typer.Argument(help="The level of instruction sets, such as aarch64.")],
+    file: Annotated[Path, typer.Argument(help="The file of shipped defaults to write tiles into.")],
+    names: Annotated[list[str] | None, typer.Argument(help="Operators or domains; all if none.")] = None,
+) -> None:
+    """Choose tile sizes for cores that are not at hand by the cost model, for the shipped defaults."""
+    prepare(1)
+    from ..tune import machine, modelled, tiles
+    from ..tuning import defaults
+
+    cores = modelled.cores()
+    known = defaults.read(file, level)
+    found = dict(known.tiles)
+    workloads = [w for w in tiles.workloads(names or []) if w.name.split()[0] not in found]
+    with progress() as display:
+        bar = display.add_task("tiles", total=len(workloads))
+        for workload in workloads:
+            name = workload.name.split()[0]
+            display.update(bar, advance=1, description=f"{name}; {len(found)} found so far")
+            sizes = modelled.sizes(workload, cores, EACH)
+            if sizes:
+                found[name] = sizes
+    told = f"cost model with published data of {', '.join(machine.SERVERS)}"
+    defaults.save(file, replace(known, level=level, machine=told, source=defaults.MODEL, tiles=found))
     messages.print(f"wrote {file}")
 
 

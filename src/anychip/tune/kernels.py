@@ -139,19 +139,20 @@ def search(
             times = least({k: _launching(subject, point) for k, point in right.items()}, budget, clock)
             return [times.get(k) for k in range(len(candidates))]
 
-        yield from descend(start, space, measure, budget, functools.partial(expect, subject))
+        asked = functools.cache(lambda plain: launched(subject, dict(plain)))
+        yield from descend(start, space, measure, budget, lambda point: _expected(subject.name, asked, point))
 
 
-def expect(subject: KernelSubject, point: Point) -> Expected:
-    """What the cost model expects of a point."""
+def _expected(name: str, asked: Callable[..., Launched], point: Point) -> Expected:
+    """What the cost model expects of a point; `asked` gives the launch for the items that are no choices."""
     try:
-        launch = launched(subject, point)
+        launch = asked(tuple((key, value) for key, value in point.items() if key not in CHOICES))
         here = machine.this(torch.get_num_threads())
         said = cost.estimate(
             launch.ttir(), launch.arguments, launch.grid, choices_of(point), here, launch.bytes
         )
     except (CompileError, RecursionError, KeyError, ValueError) as error:
-        _log.debug("%s %s: no estimate: %s", subject.name, dict(point), error)
+        _log.debug("%s %s: no estimate: %s", name, dict(point), error)
         return Expected()
     return Expected(said.cycles, said.code)
 
@@ -168,7 +169,7 @@ def launched(subject: KernelSubject, point: Point) -> Launched:
         except choosing.NotCompiled as new:
             source, ttir = new.source, functools.partial(front_end, new.source, new.target, vars(new.options))
     arguments = tuple(values[name] for name, kind in source.signature.items() if kind != "constexpr")
-    return Launched(source, grid, arguments, ttir)
+    return Launched(source, grid, arguments, functools.cache(ttir))
 
 
 def entries(subject: KernelSubject, best: Point, seconds: Mapping[str, float], chip: str) -> list[Entry]:

@@ -33,6 +33,9 @@ class Machine:
         return L1_BYTES if footprint <= self.l1 else L2_BYTES if footprint <= self.l2 else FAR_BYTES
 
 
+SERVERS = ("neoverse-n1", "neoverse-n2", "neoverse-v2", "cortex-a76")
+"""Cores that the shipped defaults for aarch64 are meant for, all at once."""
+
 PUBLISHED: dict[str, tuple[int, int]] = {
     "cortex-a72": (32 << 10, 1 << 20),
     "cortex-a76": (64 << 10, 512 << 10),

@@ -21,7 +21,7 @@ GAIN = 0.95
 """Another point is taken where its time is below this part of the best so far."""
 STEPS = (2, -1, 1, -2)
 """Exponents by which a size is changed."""
-HOPELESS = 1.5
+HOPELESS = 1.15
 """A point that the cost model expects to take more than so many times the best so far is not measured."""
 
 

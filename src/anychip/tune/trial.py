@@ -78,11 +78,13 @@ def trying(point: Point, tiles: Mapping[str, Tiles], compile: bool = True) -> It
         try:
             compiled = kernel[grid](*arguments, **constants, **option)
         except choosing.NotCompiled as new:
-            ttir = functools.partial(front_end, new.source, new.target, vars(new.options))
+            ttir = functools.cache(functools.partial(front_end, new.source, new.target, vars(new.options)))
             raise Unseen(Launched(new.source, grid, _values(new.source, values), ttir), seen) from None
         if hasattr(compiled, "src"):
             origin = Origin(compiled.src, compiled.metadata)
-            seen.append(Launched(compiled.src, grid, _values(compiled.src, values), origin.ttir))
+            seen.append(
+                Launched(compiled.src, grid, _values(compiled.src, values), functools.cache(origin.ttir))
+            )
         return compiled
 
     with choosing.by_rules(compile), tuned.using(sizes_of(point, tiles), first):

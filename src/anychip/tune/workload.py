@@ -25,6 +25,7 @@ from ..pytorch.policy import disabled
 from . import cost, machine
 from .budget import Budget
 from .errors import TuneError
+from .machine import Machine
 from .search import CHOICES, Expected, Point, Space, Step, descend
 from .trial import SEPARATOR, Launched, Unseen, choices_of, trying
 
@@ -72,12 +73,14 @@ class Workload:
 
 @dataclass
 class Searcher:
-    """The search over one workload. `model`: whether the cost model prunes."""
+    """The search over one workload. `model`: whether the cost model prunes. `core`: what it is asked about
+    (None: this machine)."""
 
     workload: Workload
     budget: Budget
     clock: Clock = time.perf_counter
     model: bool = True
+    core: Machine | None = None
     _expected: list[list[torch.Tensor]] = field(default_factory=list)
     _launched: dict[tuple[Any, ...], list[Launched]] = field(default_factory=dict)
     _asked_for: dict[tuple[Any, ...], tuple[list[Launched], bool]] = field(default_factory=dict)
@@ -85,24 +88,28 @@ class Searcher:
 
     def steps(self) -> Iterator[Step]:
         """The steps of the search; the last one's `best` is the result. Nothing stays in force."""
+        space = self.space()
+        with disabled(), torch.no_grad():
+            start = self.workload.shipped()
+            self.begin()
+            expect = self.expect if self.model else self._code_alone
+            yield from descend(start, space, self.times, self.budget, expect)
+
+    def space(self) -> Space:
+        """What is searched over."""
         workload = self.workload
-        space = Space(
+        return Space(
             bytes=host().cache_bytes, element_bytes=4 * TENSORS, elements=workload.elements,
             programs=torch.get_num_threads(), most=MOST, alternatives={name: CHOICES[name] for name in
             workload.choices}, sides=frozenset(n for n in workload.shipped() if n.endswith(SEPARATOR +
             SQUARE)),
         )  # fmt: skip
-        with disabled(), torch.no_grad():
-            start = workload.shipped()
-            self._begin(start)
-            expect = self.expect if self.model else self._code_alone
-            yield from descend(start, space, self.times, self.budget, expect)
 
     def confirm(self, best: Point) -> tuple[float, float]:
         """Seconds of the shipped point and of `best`, in turns: the least of many candidates is partly
         luck."""
         with disabled(), torch.no_grad():
-            self._begin(self.workload.shipped())
+            self.begin()
             shipped, found = self.times([self.workload.shipped(), best], CONFIRMED)
         return (shipped, found) if shipped is not None and found is not None else (1.0, 1.0)
 
@@ -147,7 +154,9 @@ class Searcher:
                     call()
             return (self.clock() - start) / repeats
 
-    def _begin(self, start: Point) -> None:
+    def begin(self) -> None:
+        """Run the calls as they ship: what they give is what candidates must give."""
+        start = self.workload.shipped()
         if not self._expected:
             with trying(start, self.workload.tiles) as seen:
                 self._expected = [leaves(call()) for call in self.workload.calls]
@@ -191,11 +200,11 @@ class Searcher:
 
     def _of(self, launched: Launched, point: Point) -> cost.Estimate:
         choices = choices_of(point)
-        key = (id(launched), str(choices))
+        key = (id(launched), str(choices), self.core)
         if key not in self._estimates:
-            here = machine.this(torch.get_num_threads())
+            core = self.core or machine.this(torch.get_num_threads())
             self._estimates[key] = cost.estimate(
-                launched.ttir(), launched.arguments, launched.grid, choices, here, launched.bytes
+                launched.ttir(), launched.arguments, launched.grid, choices, core, launched.bytes
             )
         return self._estimates[key]
 

@@ -14,6 +14,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 from .size_class import NEAR
@@ -64,13 +66,28 @@ class Defaults:
 @functools.cache
 def load(level: str) -> Defaults:
     """The defaults of a level; empty ones where the package has none, or none that can be read."""
-    file = resources.files(__package__ or "anychip.tuning") / "levels" / f"{level}.json"
+    return read(resources.files(__package__ or "anychip.tuning") / "levels" / f"{level}.json", level)
+
+
+def read(file: Traversable, level: str) -> Defaults:
+    """The defaults of a level in a file; empty ones where it does not exist or cannot be read."""
     try:
         document = json.loads(file.read_text(encoding="utf-8")) if level and file.is_file() else {}
         return _checked(level, document)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         _log.warning("shipped defaults %s are ignored (%s)", file, error)
         return Defaults(level)
+
+
+def save(file: Path, known: Defaults) -> None:
+    """Write defaults as `load` reads them, a line for each overload, set of tiles and kernel."""
+    head = {"format": FORMAT, "level": known.level, "machine": known.machine, "source": known.source}
+    parts = {"tiles": known.tiles, "schedules": known.schedules, "ratios": known.ratios}
+    sections = []
+    for name, rows in parts.items():
+        lines = ",\n".join(f"  {json.dumps(row)}: {json.dumps(rows[row])}" for row in sorted(rows))
+        sections.append(f' "{name}": {{\n{lines}\n }}' if lines else f' "{name}": {{}}')
+    file.write_text(json.dumps(head)[:-1] + ",\n" + ",\n".join(sections) + "\n}\n", encoding="utf-8")
 
 
 def _checked(level: str, document: dict[str, Any]) -> Defaults:
