@@ -173,8 +173,8 @@ def prepared(way: str, module: Any, words: Any, artifact: Path) -> Callable[...,
 
     def loaded(words: Any) -> Any:
         if not artifact.exists():
-            options = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
-            whole = torch.compile(module, backend="anychip", fullgraph=True, options=options)
+            options: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
+            whole: Any = torch.compile(module, backend="anychip", fullgraph=True, options=options)
             made = whole.forward.aot_compile(((words,), {}))
             made.save_compiled_function(str(artifact))
             return made(module, words)
@@ -229,17 +229,17 @@ def main() -> None:
         return
     earlier = json.loads(RECORD.read_text(encoding="utf-8"))["rows"] if RECORD.exists() else []
     rows = {(row["model"], row["way"], row["state"]): row for row in earlier}
-    for name in arguments.model:
-        runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for _ in range(arguments.rounds):
+    measured: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for _ in range(arguments.rounds):
+        for name in arguments.model:
             for way in arguments.way:
                 with tempfile.TemporaryDirectory(prefix="anychip-start-") as folder:
                     for state in STATES:
-                        runs.setdefault((way, state), []).append(in_a_process(name, way, Path(folder)))
-                        sys.stderr.write(f"{name}, {way}, {state}: {runs[way, state][-1]}\n")
-        for (way, state), measured in runs.items():
-            rows[name, way, state] = {"model": name, "way": way, "state": state, "runs": measured}
-        record(list(rows.values()))
+                        runs = measured.setdefault((name, way, state), [])
+                        runs.append(in_a_process(name, way, Path(folder)))
+                        sys.stderr.write(f"{name}, {way}, {state}: {runs[-1]}\n")
+                        rows[name, way, state] = {"model": name, "way": way, "state": state, "runs": runs}
+            record(list(rows.values()))
 
 
 if __name__ == "__main__":
