@@ -52,6 +52,14 @@ ROCK = "rockchip-rk3588"
             "emulated 4 of 6",
         ),
         ([record("a", "cortex-a53", "emulated")], PI, "none"),
+        (
+            [
+                record("a", "cortex-a76", "emulated")
+                | {"scalar_form": {"target": "aarch64", "operators": ["x"]}}
+            ],
+            PI,
+            "emulated 5 of 6 (1 in part as aarch64)",
+        ),
     ],
 )
 def test_standing(records: list[dict[str, Any]], identifier: str, expected: str) -> None:

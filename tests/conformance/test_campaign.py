@@ -13,9 +13,10 @@ from anychip.compiler import targets
 from anychip.conformance import batch, chip_record, recording, trials
 from anychip.conformance import campaign as campaigns
 from anychip.conformance.errors import ConformanceError
+from anychip.conformance.run import run
 from anychip.emulation.cores import core_for
 from anychip.emulation.execution import program_of
-from anychip.emulation.replay import Launch
+from anychip.emulation.replay import Answer, Launch
 from anychip.pytorch import using
 
 NAMES = ("softmax", "add")
@@ -32,7 +33,7 @@ def _begin(chip: str) -> campaigns.Campaign:
 def test_operators_pass_with_restricted_features(tmp_path: Path):
     campaign = _begin("x86-64-v2")
     ledger = tmp_path / "ledger.json"
-    campaigns.run([campaign], NAMES, {"x86-64-v2": ledger}, SMALL)
+    run([campaign], NAMES, {"x86-64-v2": ledger}, SMALL)
     facts = chip_record.record(campaign)
     assert facts["tier"] == "native"
     assert facts["operators"]["passed"] == facts["operators"]["tried"] == len(NAMES)
@@ -55,13 +56,36 @@ def test_a_wrong_result_of_the_chip_is_a_failure(monkeypatch: pytest.MonkeyPatch
         return answers
 
     monkeypatch.setattr(batch, "replay", flipped)
-    campaigns.run([campaign], ("softmax",), sampling=SMALL)
+    run([campaign], ("softmax",), sampling=SMALL)
     assert chip_record.record(campaign)["verdicts"] == {"softmax": "failed"}
+
+
+def test_what_the_emulator_fails_at_runs_in_the_scalar_form(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """The first operator of a batch ends the emulator of the vector form; its trials pass without vectors,
+    and the record tells."""
+    campaign = _begin("rv64gcv")
+    cores = []
+
+    def failing(core, cases, kernels, replay=batch.replay):
+        cores.append(core.runs.name)
+        fault = Answer({}, "the program was ended: qemu-riscv64: translate.c: Assertion `x' failed.")
+        return [fault] * len(cases) if core.runs.name == "rv64gcv" else replay(core, cases, kernels)
+
+    monkeypatch.setattr(batch, "replay", failing)
+    ledger = tmp_path / "ledger.json"
+    run([campaign], ("softmax",), {"rv64gcv": ledger}, SMALL)
+    facts = chip_record.record(campaigns.begin("rv64gcv", ledger))
+    assert cores == ["rv64gcv", "rv64gc"]
+    assert facts["verdicts"] == {"softmax": "passed"}
+    assert facts["kernels"]["compiled"] == facts["kernels"]["tried"] > 0
+    assert facts["scalar_form"]["operators"] == ["softmax"]
+    assert facts["scalar_form"]["kernels"]["compiled"] > 0
+    assert "1 operators, whose vector form this emulator fails at" in facts["remark"]
 
 
 def test_without_an_emulator_kernels_are_compiled_only():
     campaign = campaigns.begin("apple-m4")
-    campaigns.run([campaign], ("softmax",), sampling=SMALL)
+    run([campaign], ("softmax",), sampling=SMALL)
     facts = chip_record.record(campaign)
     assert facts["tier"] == "compiled"
     assert facts["emulator"] == facts["code_that_ran"] == ""

@@ -9,6 +9,7 @@ from anychip.compiler.foreign.routes import resolve
 from anychip.conformance import campaign as campaigns
 from anychip.conformance import chip_record, trials
 from anychip.conformance.generation import Generation, as_on, generation_of
+from anychip.conformance.run import run
 from anychip.emulation.errors import EmulationError
 from anychip.ops import eight_bits, launch
 
@@ -17,7 +18,7 @@ SMALL = trials.Sampling((torch.float32,), 1)
 
 def test_kernels_are_compiled_for_gpus() -> None:
     gpus = [campaigns.begin(name, compile_only=True) for name in ("nvidia-h100", "amd-mi300x")]
-    campaigns.run(gpus, ("erf",), sampling=SMALL)
+    run(gpus, ("erf",), sampling=SMALL)
     for gpu, backend in zip(gpus, ("cuda", "hip"), strict=True):
         facts = chip_record.record(gpu)
         assert (facts["tier"], facts["triton_backend"]) == ("compiled", backend)
@@ -33,7 +34,7 @@ def test_a_gpu_is_not_emulated() -> None:
 def test_chips_of_other_generations_get_other_kernels() -> None:
     """A GPU has tiles of its own; Turing takes no 8-bit products, Hopper does."""
     chips = [campaigns.begin(name, compile_only=True) for name in ("sm_75", "sm_90", "sm_120", "cortex-a53")]
-    campaigns.run(chips, ("int_mm",), sampling=SMALL)
+    run(chips, ("int_mm",), sampling=SMALL)
     for chip in chips:
         assert chip_record.record(chip)["verdicts"] == {"int_mm": "passed"}
     turing, hopper, blackwell, _ = (chip.compiled.names for chip in chips)

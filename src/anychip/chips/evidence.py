@@ -26,7 +26,8 @@ FOLDERS = (_PACKAGE.parents[1] / "evidence" / "chips", _PACKAGE / "evidence_reco
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Tier of a chip, operators passed, tried and in all, and what was set up to run them. `unit` names
-    the unit that was shown, where it is not the chip's first."""
+    the unit that was shown, where it is not the chip's first; `in_part` tells how many of the operators
+    that passed did so with another form of the code, and which."""
 
     tier: str
     passed: int = 0
@@ -36,14 +37,15 @@ class Standing:
     date: str = ""
     commit: str = ""
     unit: str = ""
+    in_part: str = ""
 
     @property
     def text(self) -> str:
         """For tables: "emulated 312 of 320"."""
         if not self.tried:
             return self.tier
-        unit = f" ({self.unit})" if self.unit else ""
-        return f"{self.tier} {self.passed} of {self.tried}{unit}"
+        notes = ", ".join(filter(None, (self.unit, self.in_part)))
+        return f"{self.tier} {self.passed} of {self.tried}" + (f" ({notes})" if notes else "")
 
 
 def records(folders: tuple[Path, ...] = FOLDERS) -> Iterator[dict[str, Any]]:
@@ -95,7 +97,15 @@ def _of_unit(chip: Chip, unit: Unit, known: list[dict[str, Any]]) -> Standing:
             setting,
             record.get("date", ""),
             record.get("commit", ""),
+            in_part=_in_part(record.get("scalar_form")),
         )
         if (TIERS.index(tier), -found.passed) < (TIERS.index(best.tier), -best.passed):
             best = found
     return best
+
+
+def _in_part(scalar_form: dict[str, Any] | None) -> str:
+    """How many operators ran in part without vectors, in words: "26 in part as rv64gc"."""
+    if not scalar_form:
+        return ""
+    return f"{len(scalar_form['operators'])} in part as {scalar_form['target']}"

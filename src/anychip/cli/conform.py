@@ -47,6 +47,7 @@ def conform(
     try:
         from ..conformance import campaign as campaigns
         from ..conformance import chip_record
+        from ..conformance.run import run
         from ..conformance.trials import DEFAULT, Sampling, chosen
         from ..emulation.cores import ENGINES
     except ModuleNotFoundError as error:
@@ -68,7 +69,7 @@ def conform(
     done = set(names).intersection(*(campaign.done for campaign in running))
     with progress(quiet=as_json) as shown:
         task = shown.add_task(", ".join(chip), total=len(names), completed=len(done))
-        campaigns.run(running, names, ledgers, sampling, lambda _: shown.advance(task), 60 * minutes)
+        run(running, names, ledgers, sampling, lambda _: shown.advance(task), 60 * minutes)
     made = [chip_record.record(campaign) for campaign in running]
     if write and not ops:
         for campaign in running:

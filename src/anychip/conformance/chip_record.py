@@ -53,6 +53,7 @@ def record(campaign: Campaign) -> dict[str, Any]:
         },
         "kernels": _kernels(campaign.compiled),
         "kernels_of_vector_form": _kernels(campaign.vector_form) if campaign.vector_form.names else None,
+        "scalar_form": _scalar_form(campaign),
         "versions": {**versions(), **_linker_versions()},
         "date": datetime.now(UTC).date().isoformat(),
         "commit": commit(),
@@ -83,6 +84,18 @@ def _target_data(target: Target | StockTarget) -> dict[str, Any]:
     if isinstance(target, StockTarget):
         return {"triton_backend": target.backend, "warp_size": target.warp_size}
     return {"triple": target.triple, "vector_bits": target.vector_bits}
+
+
+def _scalar_form(campaign: Campaign) -> dict[str, Any] | None:
+    """What ran without vectors because the emulator failed at the vector form: its target, the
+    operators of which some trial ran so, and their kernels."""
+    if campaign.core is None or campaign.core.otherwise is None or not campaign.in_scalar_form:
+        return None
+    return {
+        "target": campaign.core.otherwise.name,
+        "operators": sorted(campaign.in_scalar_form),
+        "kernels": _kernels(campaign.scalar_form),
+    }
 
 
 def _verdicts(proofs: list[Proof]) -> dict[str, str]:

@@ -20,7 +20,8 @@ class Core:
     for this machine's own architecture; `program`: QEMU's name
     for the architecture; `model`: its core model; `machine`: its board (system emulation); `system`: zig's
     target to link for, with `link_options`. `runs` is the target whose code is run in the emulator: another
-    one where the emulator lacks the target's vectors, as `remark` then says."""
+    one where the emulator lacks the target's vectors, as `remark` then says. `otherwise`: the target whose
+    code is run in place of single kernels that the emulator fails at."""
 
     kind: str
     program: str
@@ -30,6 +31,7 @@ class Core:
     link_options: tuple[str, ...] = ()
     machine: str = ""
     remark: str = ""
+    otherwise: Target | None = None
 
     @property
     def setting(self) -> str:
@@ -59,6 +61,7 @@ _NO_LSX = "this emulator has no LSX or LASX: the vector form is compiled, the sc
 _X86 = _user("x86_64", "x86_64-linux-musl")
 _ALL_FEATURES = "this emulator has no model of the core: its model with every feature is set up"
 _SISTER = "this emulator has no model of the core: its {model}, of the same instruction set, is set up"
+_NO_MSA = "cores with MSA run code without it, which LLVM would compile wrongly"
 _NO_AVX_VNNI = "this emulator has no AVX-VNNI: code for Haswell, which has the rest, is run"
 
 _MODELS: dict[str, tuple[Callable[[Target, str], Core], str]] = {
@@ -128,6 +131,7 @@ _X86_MODELS: dict[str, tuple[str, str, str]] = {
 _REMARKS: dict[str, str] = {
     "cortex-a73": _SISTER.format(model="Cortex-A72"),
     "cortex-m85": _SISTER.format(model="Cortex-M55"),
+    "mips64r2": _NO_MSA,
     "sifive-u74": _SISTER.format(model="SiFive U54"),
 }
 """What is to be said of a row, beside `_ALL_FEATURES`."""
@@ -140,6 +144,10 @@ _REDUCED: dict[str, tuple[str, str]] = {
 }
 """Target with instructions that the emulator does not have -> the target that is run in its place, and
 the remark."""
+
+_SCALAR: dict[str, str] = {"rv64gcv": "rv64gc", "rv64gcv-256": "rv64gc"}
+"""Target with vectors that the emulator fails at here and there -> the target without them. QEMU 7.2 ends at
+RISC-V's vector conversions to integers where they come first in a block of code."""
 
 _BOARDS: dict[str, tuple[str, str, str]] = {
     "cortex-m4": ("cortex-m4", "mps2-an386", "cortex_m4+vfp4d16sp"),
@@ -169,7 +177,8 @@ def core_for(target: Target, *, emulate_x86: bool = False, engine: str = ENGINES
     if name in _MODELS:
         make, model = _MODELS[name]
         remark = _ALL_FEATURES if model.startswith("max") else ""
-        return replace(make(target, model), remark=_REMARKS.get(name, remark))
+        otherwise = targets.get(_SCALAR[name]) if name in _SCALAR else None
+        return replace(make(target, model), remark=_REMARKS.get(name, remark), otherwise=otherwise)
     if name in _BOARDS:
         model, machine, linked_for = _BOARDS[name]
         options = (f"-mcpu={linked_for}",)
