@@ -47,7 +47,7 @@ OURS = {
     "web-browser": ("wasm", "f32x4.add"),
     "power9": ("elf", "xvaddsp"),
     "z14": ("elf", "vfasb"),
-    "mips64r6-msa": ("elf", "fadd.w"),
+    "mips64r2": ("elf", "add.s"),
     "cortex-a15": ("elf", "vadd.f32"),
     "apple-m1": ("mach-o", "fadd.4s"),
     "sapphirerapids": ("elf", "zmm"),

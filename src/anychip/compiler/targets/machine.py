@@ -5,7 +5,7 @@ into an LLVM context of its own, so that threads may compile at once (llvmlite l
 into LLVM at a time).
 
 LLVM ends the process, with no error to catch, on inline assembly that it cannot select or encode, and
-for some targets on types they have half-way (f16 vectors on MIPS MSA): such code must not be emitted
+for some targets on types they have half-way: such code must not be emitted
 for the host, and for other chips `compiler.foreign` runs this module in a process of its own. Library
 functions that LLVM calls for what a target lacks (`fmodf`, `roundevenf` below SSE 4.1, ...) are those of
 the C library; of the compiler's own library only `__extendhfsf2`, `__truncsfhf2` (where `f16_conversion`
