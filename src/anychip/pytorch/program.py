@@ -54,6 +54,8 @@ class Program:
             k for k, expected in enumerate(interface.inputs) if isinstance(expected, InputTensor)
         )
         self._is_single = interface.output_tree.is_leaf()
+        self._layouts = [storage.layout for storage in interface.storages]
+        self._leaves_made, self._values = _leaves_of(interface)
         self._targets = tuple(k for k, output in enumerate(interface.outputs) if _is_tensor_output(output))
 
     def __call__(self, *arguments: Any, out: Any = None, **keywords: Any) -> Any:
@@ -92,8 +94,8 @@ class Program:
     def replay(self, addresses: Sequence[int], inputs: Sequence[torch.Tensor]) -> list[Any]:
         """The results for inputs that are known to match the capture and to be aligned, given with their
         addresses: the call of those who have checked."""
-        memories = [fresh(storage.layout) for storage in self.interface.storages]
-        self.launches.replay([*addresses, *(memory.data_ptr() for memory in memories)])
+        memories = [fresh(layout) for layout in self._layouts]
+        self.launches.replay([*addresses, *[memory.data_ptr() for memory in memories]])
         return self._results(inputs, memories)
 
     def forget_examples(self) -> None:
@@ -247,23 +249,33 @@ class Program:
                 direct[output.storage] = target
             occupied.append((begin, end))
         return [
-            direct[number] if number in direct else fresh(storage.layout)
-            for number, storage in enumerate(self.interface.storages)
+            direct[number] if number in direct else fresh(layout)
+            for number, layout in enumerate(self._layouts)
         ]
 
     def _results(self, inputs: Sequence[torch.Tensor], memories: Sequence[torch.Tensor]) -> list[Any]:
         """The leaves of the result, in the order of the outputs."""
-        results: list[Any] = []
-        for output in self.interface.outputs:
-            if isinstance(output, OutputView):
-                memory = memories[output.storage]
-                is_whole = self.interface.storages[output.storage].is_one_tensor
-                results.append(memory if is_whole else view_of(memory, output.byte_offset, output.layout))
-            elif isinstance(output, InputView):
-                results.append(view_of(inputs[output.tensor], output.byte_offset, output.layout))
-            else:
-                results.append(output.value)
-        return results
+        sources = [*memories, *inputs, *self._values]
+        return [sources[k] if view is None else view_of(sources[k], *view) for k, view in self._leaves_made]
+
+
+def _leaves_of(interface: Interface) -> tuple[list[tuple[int, tuple[int, Layout] | None]], list[Any]]:
+    """Where each leaf of the result comes from, a number among output memories, inputs and the values that
+    are returned second, and which view of that it is, if any: its byte offset and layout."""
+    inputs = len(interface.storages)
+    values = inputs + sum(isinstance(expected, InputTensor) for expected in interface.inputs)
+    leaves: list[tuple[int, tuple[int, Layout] | None]] = []
+    constants: list[Any] = []
+    for output in interface.outputs:
+        if isinstance(output, Constant):
+            leaves.append((values + len(constants), None))
+            constants.append(output.value)
+        elif isinstance(output, InputView):
+            leaves.append((inputs + output.tensor, (output.byte_offset, output.layout)))
+        else:
+            is_whole = interface.storages[output.storage].is_one_tensor
+            leaves.append((output.storage, None if is_whole else (output.byte_offset, output.layout)))
+    return leaves, constants
 
 
 def _is_tensor_output(output: Output) -> bool:

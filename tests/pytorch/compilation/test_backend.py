@@ -17,7 +17,7 @@ from torch import nn
 
 from anychip.ops.launch import launches as operators_launched
 from anychip.pytorch.compilation import backend
-from anychip.pytorch.compilation.substitution import SMALLEST
+from anychip.pytorch.compilation.choice import SMALLEST
 from anychip.runtime import launches
 
 
@@ -137,6 +137,24 @@ def test_attention_with_dropout_is_pytorchs() -> None:
     before = Counter(operators_launched)
     assert compiled(function)(*inputs).shape == (1, 2, 5, 8)
     assert not [name for name in Counter(operators_launched) - before if "attention" in name]
+
+
+@pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune-no-cudagraphs"])
+def test_modes_are_accepted(mode: str) -> None:
+    module = nn.Linear(8, 8).eval()
+    run = compiled(module, mode=mode)
+    for _ in range(3):
+        x = torch.randn(3, 8)
+        close(run(x).detach(), module(x).detach())
+
+
+@pytest.mark.parametrize(("pixels", "ours"), [(8, True), (64, False)])
+def test_large_dense_convolutions_are_pytorchs(pixels: int, ours: bool) -> None:
+    module, x = nn.Conv2d(32, 32, 3, padding=1), torch.randn(1, 32, pixels, pixels)
+    before = Counter(operators_launched)
+    close(compiled(module)(x).detach(), module(x).detach())
+    made = [name for name in Counter(operators_launched) - before if "convolution" in name]
+    assert bool(made) == ours
 
 
 SECOND = """

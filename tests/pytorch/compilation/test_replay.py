@@ -161,6 +161,25 @@ def test_an_input_that_is_changed_in_memory_of_another(replays: list[Program]) -
         close(memory, other)
 
 
+def test_small_convolutions_are_ours_and_replayed(replays: list[Program]) -> None:
+    torch.manual_seed(3)
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        nn.Conv2d(8, 4, 1),
+        nn.AdaptiveAvgPool2d(1),
+    ).eval()
+    run = compiled(module)
+    with torch.no_grad():
+        for layout in (torch.contiguous_format, torch.channels_last):
+            for _ in range(3):
+                x = torch.randn(2, 3, 9, 12).contiguous(memory_format=layout)
+                close(run(x), module(x))
+    assert len(replays) == 1
+
+
 def inverse(x: torch.Tensor) -> torch.Tensor:
     return torch.linalg.inv(x * 2) + 1
 

@@ -13,6 +13,7 @@ import triton.language as tl
 
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
+from ..memory.copy import dense
 from ..pooling.window import column_phases
 from ..reduction import accumulator
 from .geometry import Phase, Sizes
@@ -183,7 +184,7 @@ def correlate(
     if merged:
         filters = weight.contiguous()
     else:
-        filters = weight.permute(3, 0, 1, 2).contiguous()
+        filters = dense(weight.permute(3, 0, 1, 2))
     d, h, w = phase.first
     place = out[:, :, d:, h:, w:]
     plan.launch(place, source, filters, bias, plan.result)
@@ -225,7 +226,7 @@ def _plan(
     if flat:
         rows = (phase.counts[0], sizes[1] if phase.counts[0] > 1 else phase.counts[1], sizes[2])
     floating = source.dtype.is_floating_point
-    tiles = TILES.on(source.device)
+    tiles = TILES.on(source)
     inner = C * len(phase.taps) if merged else C
     largest = {name: size if floating else 16 for name, size in tiles.items()}
     block_k = max(tiles["smallest"], min(largest["channels"], power_of_two(K)))

@@ -50,6 +50,11 @@ def copy_(self: torch.Tensor, src: torch.Tensor, non_blocking: bool = False) -> 
     return self
 
 
+def dense(x: torch.Tensor) -> torch.Tensor:
+    """`x` itself if it is contiguous, else a contiguous copy, by our launch whoever else copies tensors."""
+    return x if x.is_contiguous() else copy_(torch.empty(x.shape, dtype=x.dtype, device=x.device), x)
+
+
 def _unmarked(x: torch.Tensor) -> torch.Tensor:
     """The values as they are in memory, without the mark that they mean their negatives."""
     return x._neg_view() if x.is_neg() else x

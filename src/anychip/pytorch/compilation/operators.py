@@ -10,20 +10,21 @@ from typing import Any
 import torch
 
 from ...ops.attention.flash import attention, attention_backward
+from ...ops.convolution.convolution import convolution
 from ...ops.launch import compute_dtype
 from ...ops.linalg.matmul import addmm, baddbmm, bmm, mm
-from ...ops.memory.copy import copy_
-
-
-def _dense(x: torch.Tensor) -> torch.Tensor:
-    """`x` contiguous, copied by our launch where it is not: a copy by PyTorch could not be replayed."""
-    return x if x.is_contiguous() else copy_(torch.empty(x.shape, dtype=x.dtype, device=x.device), x)
+from ...ops.memory.copy import dense
 
 
 def _dense_attention_backward(*tensors: Any, **keywords: Any) -> Any:
     """`attention_backward` of tensors in any layout."""
-    dense: list[Any] = [_dense(x) if isinstance(x, torch.Tensor) else x for x in tensors]
-    return attention_backward(*dense, **keywords)
+    contiguous: list[Any] = [dense(x) if isinstance(x, torch.Tensor) else x for x in tensors]
+    return attention_backward(*contiguous, **keywords)
+
+
+def _dense_convolution(input: torch.Tensor, weight: torch.Tensor, *rest: Any) -> torch.Tensor:
+    """`convolution` of tensors in any layout, to a contiguous one."""
+    return convolution(dense(input), dense(weight), *rest)
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -31,6 +32,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "bmm": bmm,
     "addmm": addmm,
     "baddbmm": baddbmm,
+    "convolution": _dense_convolution,
     "_scaled_dot_product_flash_attention_for_cpu": attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": _dense_attention_backward,
 }
@@ -44,11 +46,16 @@ def _attention_shape(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> tu
     return result, sums
 
 
+def _convolution_shape(input: Any, *rest: Any) -> Any:
+    return input.new_empty(torch.ops.aten.convolution.default(input, *rest).shape)
+
+
 def _gradient_shapes(_: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any) -> tuple[Any, ...]:
     return tuple(x.new_empty(x.shape) for x in (query, key, value))
 
 
 SHAPES: dict[str, Callable[..., Any]] = {
+    "convolution": _convolution_shape,
     "_scaled_dot_product_flash_attention_for_cpu": _attention_shape,
     "_scaled_dot_product_flash_attention_for_cpu_backward": _gradient_shapes,
 }
