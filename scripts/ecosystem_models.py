@@ -1,10 +1,11 @@
-"""Times small models of `transformers`, compiled by us, against eager PyTorch and Inductor's C++.
+"""Times models of `transformers`, compiled by us, against eager PyTorch and Inductor's C++.
 
-    python scripts/ecosystem_models.py [--mode infer|train|both] [--model NAME ...] [--runs N]
+    python scripts/ecosystem_models.py [--size tiny|base|both] [--mode infer|train|both] [--model NAME ...]
 
-Each model is run by all three in turn, on one thread, after their results were compared; the figure is the
-least of the thread's processor times, which other programs disturb less than a clock. What was measured is
-added to `evidence/ecosystem/models.json`, from which `ecosystem.py page` makes a table.
+Each model is run by all three in turn, on one thread, after their results and gradients were compared;
+the figure is the least of the thread's processor times, which other programs disturb less than a clock. Each
+row is measured in a process of its own, and added to `evidence/ecosystem/models.json`, of which
+`ecosystem.py page` makes a table.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,103 +22,117 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers as hf
+from ecosystem_configurations import MODELS, SIZES, example
 
 from anychip.chips.host import detect_host
 from anychip.pytorch.compilation import backend
 
 RECORD = Path(__file__).resolve().parent.parent / "evidence" / "ecosystem" / "models.json"
-WORDS, LENGTH, WARM = 512, 32, 5
-SIZES: dict[str, Any] = {
-    "hidden_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 128,
-    "vocab_size": WORDS,
-}
-DECODER: dict[str, Any] = {**SIZES, "use_cache": False}
-
-MODELS: dict[str, Callable[[], torch.nn.Module]] = {
-    "bert": lambda: hf.BertModel(hf.BertConfig(**SIZES)),
-    "roberta": lambda: hf.RobertaModel(hf.RobertaConfig(**SIZES)),
-    "electra": lambda: hf.ElectraModel(hf.ElectraConfig(**SIZES)),
-    "distilbert": lambda: hf.DistilBertModel(
-        hf.DistilBertConfig(dim=64, n_layers=2, n_heads=4, hidden_dim=128, vocab_size=WORDS)
-    ),
-    "gpt2": lambda: hf.GPT2Model(
-        hf.GPT2Config(n_embd=64, n_layer=2, n_head=4, vocab_size=WORDS, use_cache=False)
-    ),
-    "llama": lambda: hf.LlamaModel(hf.LlamaConfig(**DECODER)),
-    "mistral": lambda: hf.MistralModel(hf.MistralConfig(**DECODER, num_key_value_heads=2)),
-    "qwen2": lambda: hf.Qwen2Model(hf.Qwen2Config(**DECODER, num_key_value_heads=2)),
-    "opt": lambda: hf.OPTModel(hf.OPTConfig(**DECODER, ffn_dim=128, word_embed_proj_dim=64)),
-    "t5 encoder": lambda: hf.T5EncoderModel(
-        hf.T5Config(d_model=64, num_layers=2, num_heads=4, d_ff=128, d_kv=16, vocab_size=WORDS)
-    ),
-}
-"""Small forms of ten models, with random weights."""
+WARM = 3
+MODES = ("infer", "train")
+SMALL_GRADIENT = 1e-3
+"""What a difference may be, relative to a model's largest gradient: sums of thousands of products in single
+precision differ by the order in which they are added."""
 
 
-def step(module: Any, run: Callable[..., Any], words: torch.Tensor, mode: str) -> torch.Tensor:
+def step(module: Any, run: Callable[..., Any], value: torch.Tensor, mode: str) -> torch.Tensor:
     """An inference, or the forward and backward pass of a training step."""
     if mode == "infer":
         with torch.no_grad():
-            return run(words)[0]
+            return run(value)[0]
     module.zero_grad()
-    result = run(words)[0]
+    result = run(value)[0]
     result.square().mean().backward()
     return result.detach()
 
 
-def measure(name: str, mode: str, runs: int) -> dict[str, Any]:
+def outcome(module: Any, run: Callable[..., Any], value: torch.Tensor, mode: str) -> list[torch.Tensor]:
+    """What one step gives: the result, and in training the gradients."""
+    result = step(module, run, value, mode)
+    if mode == "infer":
+        return [result]
+    gradients = [(parameter, parameter.grad) for parameter in module.parameters()]
+    return [result, *(torch.zeros_like(p) if grad is None else grad.clone() for p, grad in gradients)]
+
+
+def compare(actual: list[torch.Tensor], expected: list[torch.Tensor]) -> None:
+    """Raise unless results are equal but for rounding, gradients relative to the largest of all."""
+    torch.testing.assert_close(actual[0], expected[0], rtol=1e-3, atol=1e-3)
+    largest = max((float(x.abs().max()) for x in expected[1:]), default=0.0)
+    for ours, theirs in zip(actual[1:], expected[1:], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=SMALL_GRADIENT * largest)
+
+
+def measure(name: str, size: str, mode: str, runs: int) -> dict[str, Any]:
     """Milliseconds of each way to run a model, and the seconds until its first result."""
     torch.manual_seed(0)
     torch._dynamo.reset()
-    module = MODELS[name]().eval()  # without dropout, so that results can be compared
-    words = torch.randint(5, WORDS, (1, LENGTH))
+    module = MODELS[name](SIZES[size]).eval()  # without dropout, so that results can be compared
+    value = example(name, SIZES[size])
     ways: dict[str, Callable[..., Any]] = {"eager": module}
     first: dict[str, float] = {}
-    expected = step(module, module, words, mode)
+    expected = outcome(module, module, value, mode)
     for way, compiler in (("anychip", backend), ("inductor", "inductor")):
         ways[way] = torch.compile(module, backend=compiler)
         start = time.perf_counter()
-        result = step(module, ways[way], words, mode)
+        result = outcome(module, ways[way], value, mode)
         first[way] = round(time.perf_counter() - start, 2)
-        torch.testing.assert_close(result, expected, rtol=1e-3, atol=1e-4)
+        compare(result, expected)
     times: dict[str, list[int]] = {way: [] for way in ways}
     for _ in range(WARM + runs):
         for way, run in ways.items():
             start = time.thread_time_ns()
-            step(module, run, words, mode)
+            step(module, run, value, mode)
             times[way].append(time.thread_time_ns() - start)
+    compare(outcome(module, ways["anychip"], value, mode), expected)  # as it is replayed
     milliseconds = {way: round(min(t[WARM:]) / 1e6, 4) for way, t in times.items()}
-    return {"model": name, "mode": mode, "milliseconds": milliseconds, "first_seconds": first}
+    return {"model": name, "size": size, "mode": mode, "milliseconds": milliseconds, "first_seconds": first}
+
+
+def measured_apart(name: str, size: str, mode: str, runs: int) -> dict[str, Any]:
+    """`measure` in a process of its own, so that each begins with memory that nobody has used."""
+    command = [sys.executable, __file__, "--alone", "--model", name, "--size", size, "--mode", mode]
+    done = subprocess.run([*command, "--runs", str(runs)], stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def remember(row: dict[str, Any]) -> None:
+    """Put a row into the record, in place of the one before."""
+    rows = json.loads(RECORD.read_text(encoding="utf-8"))["rows"] if RECORD.exists() else []
+    known = {(r["model"], r.get("size", "tiny"), r["mode"]): r for r in rows}
+    known[row["model"], row["size"], row["mode"]] = row
+    order = [(model, size, mode) for size in SIZES for mode in MODES for model in MODELS]
+    record = {
+        "format": 2,
+        "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+        "machine": detect_host().model,
+        "versions": {p: version(p) for p in ("anychip", "torch", "triton", "transformers")},
+        "rows": [known[key] for key in order if key in known],
+    }
+    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--mode", choices=["infer", "train", "both"], default="both")
+    parser.add_argument("--size", choices=[*SIZES, "both"], default="both")
+    parser.add_argument("--mode", choices=[*MODES, "both"], default="both")
     parser.add_argument("--model", nargs="*", choices=list(MODELS), default=list(MODELS))
-    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--runs", type=int, help="repetitions instead of the size's own number")
+    parser.add_argument("--alone", action="store_true", help="measure in this process, write no record")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    earlier = json.loads(RECORD.read_text(encoding="utf-8"))["rows"] if RECORD.exists() else []
-    rows = {(row["model"], row["mode"]): row for row in earlier}
-    modes = ["infer", "train"] if arguments.mode == "both" else [arguments.mode]
-    for mode in modes:
-        for name in arguments.model:
-            rows[name, mode] = measure(name, mode, arguments.runs)
-            sys.stderr.write(f"{json.dumps(rows[name, mode])}\n")
-            record = {
-                "format": 1,
-                "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
-                "machine": detect_host().model,
-                "versions": {p: version(p) for p in ("anychip", "torch", "triton", "transformers")},
-                "rows": list(rows.values()),
-            }
-            RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    for size in SIZES if arguments.size == "both" else [arguments.size]:
+        for mode in MODES if arguments.mode == "both" else [arguments.mode]:
+            for name in arguments.model:
+                runs = arguments.runs or SIZES[size].runs
+                if arguments.alone:
+                    sys.stdout.write(json.dumps(measure(name, size, mode, runs)) + "\n")
+                    continue
+                row = measured_apart(name, size, mode, runs)
+                sys.stderr.write(f"{json.dumps(row)}\n")
+                remember(row)
 
 
 if __name__ == "__main__":
