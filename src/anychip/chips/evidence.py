@@ -26,8 +26,8 @@ FOLDERS = (_PACKAGE.parents[1] / "evidence" / "chips", _PACKAGE / "evidence_reco
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Tier of a chip, operators passed, tried and in all, and what was set up to run them. `unit` names
-    the unit that was shown, where it is not the chip's first; `in_part` tells how many of the operators
-    that passed did so with another form of the code, and which."""
+    the unit that was shown, where it is not the chip's first; `form` tells what ran where it was not the
+    target's own code, `remark` why, and whatever else the record says."""
 
     tier: str
     passed: int = 0
@@ -37,15 +37,17 @@ class Standing:
     date: str = ""
     commit: str = ""
     unit: str = ""
-    in_part: str = ""
+    form: str = ""
+    remark: str = ""
 
     @property
     def text(self) -> str:
-        """For tables: "emulated 312 of 320"."""
+        """For tables: "emulated 340 of 340", "compiled 32 of 32 tried" where there are more operators."""
         if not self.tried:
             return self.tier
-        notes = ", ".join(filter(None, (self.unit, self.in_part)))
-        return f"{self.tier} {self.passed} of {self.tried}" + (f" ({notes})" if notes else "")
+        tried = f"{self.tried} tried" if self.tried < self.total else str(self.tried)
+        notes = ", ".join(filter(None, (self.unit, self.form)))
+        return f"{self.tier} {self.passed} of {tried}" + (f" ({notes})" if notes else "")
 
 
 def records(folders: tuple[Path, ...] = FOLDERS) -> Iterator[dict[str, Any]]:
@@ -97,15 +99,17 @@ def _of_unit(chip: Chip, unit: Unit, known: list[dict[str, Any]]) -> Standing:
             setting,
             record.get("date", ""),
             record.get("commit", ""),
-            in_part=_in_part(record.get("scalar_form")),
+            form=_form(record) if tier == "emulated" else "",
+            remark=record.get("remark", ""),
         )
         if (TIERS.index(tier), -found.passed) < (TIERS.index(best.tier), -best.passed):
             best = found
     return best
 
 
-def _in_part(scalar_form: dict[str, Any] | None) -> str:
-    """How many operators ran in part without vectors, in words: "26 in part as rv64gc"."""
-    if not scalar_form:
-        return ""
-    return f"{len(scalar_form['operators'])} in part as {scalar_form['target']}"
+def _form(record: dict[str, Any]) -> str:
+    """What ran where it was not code for the target itself: "as rv64gcv-256, 26 in part as rv64gc"."""
+    ran, scalar = record.get("code_that_ran", ""), record.get("scalar_form")
+    whole = f"as {ran}" if ran and ran != record["target"] else ""
+    part = f"{len(scalar['operators'])} in part as {scalar['target']}" if scalar else ""
+    return ", ".join(filter(None, (whole, part)))

@@ -73,6 +73,7 @@ def show(
         ("source", chip.source),
         ("found in", ", ".join(chip.found_in)),
         ("evidence", " ".join(filter(None, (found.text, found.setting, found.date, found.commit)))),
+        ("remark", found.remark),
     ]
     if chip.plugin is not None:
         plugin = chip.plugin
