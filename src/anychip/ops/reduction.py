@@ -249,7 +249,7 @@ class _Layout:
     identity: float | int
 
     def _blocks(self, tiles: Tiles, space: Space) -> tuple[int, int]:
-        budget = tiles.on(self)
+        budget = tiles.on(self.device)
         columns = self.inner.strides[0][-1] != 1 and space.strides[1][-1] == 1 and space.sizes[-1] > 1
         length = max(1, self.inner.sizes[-1])
         if columns:
