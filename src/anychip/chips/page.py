@@ -45,8 +45,9 @@ def page(records: list[dict[str, Any]]) -> str:
         "- **none**: described, and nothing recorded yet",
         "",
         "Numbers behind a tier are operators passed of those tried, which are all of the library where it "
-        "does not say `tried`. `as`: the emulator does not have or fails at some instructions of the core, and "
-        "what ran is code for this related target, while the core's own was compiled. Nothing here is a time.",
+        "does not say `tried`. `as`: the emulator does not have or fails at some instructions of the core, "
+        "and what ran is code for this related target, while the core's own was compiled. Nothing here is a "
+        "time.",
     ]
     for category, title in CATEGORIES.items():
         listed = [chip for chip in chips if chip.category == category]
