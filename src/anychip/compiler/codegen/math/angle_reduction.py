@@ -73,21 +73,10 @@ def reduce_angle(m: Formula, x: Num) -> tuple[Num, Num, Num]:
     is_large = (x.abs() > limit) & (x.abs() < float("inf"))
     high = m.where(x.abs() < float("inf"), high, float("nan"))
 
-    b = m.b
-    before, large, done = b.block, b.label("large"), b.label("reduced")
-    b.cond_br(m.any(is_large), large, done)
-    b.place(large)
-    slow = _reduce_large(m, m.where(is_large, x, 2.0**24))
-    merged = [m.where(is_large, s, f) for s, f in zip(slow, (high, low, n))]
-    after = b.block
-    b.place(done)
-    results = []
-    for quick, value in zip((high, low, n), merged):
-        phi = b.phi(quick.val.type)
-        phi.add(quick.val, before)
-        phi.add(value.val, after)
-        results.append(Num(m, phi.val))
-    return results[0], results[1], results[2]
+    high, low, n = m.where_any(
+        is_large, lambda: _reduce_large(m, m.where(is_large, x, 2.0**24)), (high, low, n)
+    )
+    return high, low, n
 
 
 def _reduce_small(m: Formula, x: Num, parts: tuple[float, ...]) -> tuple[Num, Num, Num]:

@@ -1,4 +1,4 @@
-"""Bessel functions of the first and second kind, and the modified ones of order 0 and 1, in f64.
+"""Bessel functions of the first and second kind, and the modified ones of order 0 and 1.
 
 Below 8 piecewise polynomials; above, amplitude and phase (Abramowitz and Stegun, 9.2.17 to
 9.2.31) as polynomials in 1/x^2, the phase being added to the reduced angle so that zeros stay
@@ -14,13 +14,28 @@ from .angle_reduction import reduce_angle
 from .exponential import NATURAL, exp_minus_one_reduced, reduce
 from .expression import Formula, Num
 from .logarithm import log
+from .pieces import by_pieces, pieces
 from .piecewise import piecewise
 from .table import function
-from .trigonometric import choose_sine
+from .trigonometric import choose_sine, split_pi
 
 INFINITY = float("inf")
-PIO4 = (0.7853981633974483, 3.061616997868383e-17)
 TWO_OVER_PI = 0.6366197723675814
+
+I_LIMIT = 7.75
+"""Where the last of the sixteen pieces of I0 and I1 ends, in f32."""
+
+LARGE_I = {
+    0: (
+        0.3989422917366028, 0.04986736923456192, 0.028100771829485893, 0.027003509923815727,
+        0.08956655114889145, -0.3412759304046631, 1.9327237606048584,
+    ),
+    1: (
+        0.3989422917366028, -0.14960289001464844, -0.04680725187063217, -0.03842403367161751,
+        -0.10774301737546921, 0.3731251060962677, -2.182213068008423,
+    ),
+}  # fmt: skip
+"""e^-x sqrt(x) I(x) as a polynomial in 1/x <= 1 / I_LIMIT, for f32."""
 
 Step = Callable[[Num, list[Num]], list[Num]]
 
@@ -34,8 +49,9 @@ def _oscillation(m: Formula, x: Num, order: int, quarter: int) -> Num:
     high, low, n = reduce_angle(m, x)
     # The phase is x - (2 order + 1) pi/4 + shift; take the pi/4 so that the angle stays small.
     negative = high < 0.0
-    step = m.where(negative, m.constant(PIO4[0]), -PIO4[0])
-    step_low = m.where(negative, m.constant(PIO4[1]), -PIO4[1])
+    quarter_turn, rest_of_turn = split_pi(x.val.type.element, 4.0)
+    step = m.where(negative, m.constant(quarter_turn), -quarter_turn)
+    step_low = m.where(negative, m.constant(rest_of_turn), -rest_of_turn)
     n = n - m.where(negative, m.integer(1 + order), order)
     angle, error = m.two_sum(high, step)
     angle, rest = m.two_sum(angle, shift)
@@ -72,22 +88,22 @@ def _y(m: Formula, x: Num, order: int) -> Num:
     return m.where(x.is_nan(), x, result)
 
 
-@function("j0", elements=("double",))
+@function("j0")
 def j0(m: Formula, x: Num) -> Num:
     return _j(m, x, 0)
 
 
-@function("j1", elements=("double",))
+@function("j1")
 def j1(m: Formula, x: Num) -> Num:
     return _j(m, x, 1)
 
 
-@function("y0", elements=("double",))
+@function("y0")
 def y0(m: Formula, x: Num) -> Num:
     return _y(m, x, 0)
 
 
-@function("y1", elements=("double",))
+@function("y1")
 def y1(m: Formula, x: Num) -> Num:
     return _y(m, x, 1)
 
@@ -95,25 +111,30 @@ def y1(m: Formula, x: Num) -> Num:
 def _i(m: Formula, x: Num, order: int) -> Num:
     """e^x times a smooth function: the product is taken before the scaling by a power of two."""
     magnitude = x.abs()
-    small = piecewise(m, f"I{order}", magnitude)
+    single = x.layout.bits == 32
+    if single:
+        small, _ = by_pieces(m, f"i{order}", pieces(f"I{order}"), m.minimum(magnitude, I_LIMIT))
+    else:
+        small = piecewise(m, f"I{order}", magnitude)
     small = small * magnitude if order else small
-    large = piecewise(m, f"LARGE_I{order}", 1.0 / magnitude) / magnitude.sqrt()
-    factor = m.where(magnitude < 8.0, small, large)
-    by = NATURAL["double"]
-    r, n, _ = reduce(m, m.minimum(magnitude, 720.0), by)
+    inverse = 1.0 / magnitude
+    large = m.polynomial(inverse, LARGE_I[order]) if single else piecewise(m, f"LARGE_I{order}", inverse)
+    factor = m.where(magnitude < (I_LIMIT if single else 8.0), small, large / magnitude.sqrt())
+    largest = 92.0 if single else 720.0
+    r, n, _ = reduce(m, m.minimum(magnitude, largest), NATURAL[x.val.type.element])
     result = m.scale(m.multiply_add(factor, exp_minus_one_reduced(m, r), factor), n)
-    result = m.where(magnitude > 720.0, INFINITY, result)
+    result = m.where(magnitude > largest, INFINITY, result)
     if order:
         result = (result.bits() ^ x.sign_bit()).as_float()
     return m.where(x.is_nan(), x, result)
 
 
-@function("cyl_bessel_i0", elements=("double",))
+@function("cyl_bessel_i0")
 def cyl_bessel_i0(m: Formula, x: Num) -> Num:
     return _i(m, x, 0)
 
 
-@function("cyl_bessel_i1", elements=("double",))
+@function("cyl_bessel_i1")
 def cyl_bessel_i1(m: Formula, x: Num) -> Num:
     return _i(m, x, 1)
 
@@ -149,7 +170,7 @@ def _odd_sign(m: Formula, n: Num, value: Num, when: Num) -> Num:
     return m.where((n & 1).ne(0) & when, -value, value)
 
 
-@function("yn", arity=2, elements=("double",))
+@function("yn", arity=2)
 def yn(m: Formula, n: Num, x: Num) -> Num:
     """Y of integer order: upward recurrence, which is stable."""
     order = n.abs()
@@ -158,7 +179,7 @@ def yn(m: Formula, n: Num, x: Num) -> Num:
 
     def step(k: Num, state: list[Num]) -> list[Num]:
         previous, current = state
-        factor = (k + k).to_float("double") / x
+        factor = (k + k).to_float(x.val.type.element) / x
         following = m.where(current.abs() < INFINITY, factor * current - previous, current)
         return [current, following]
 
@@ -168,34 +189,34 @@ def yn(m: Formula, n: Num, x: Num) -> Num:
     return _odd_sign(m, n, result, n < 0)
 
 
-@function("jn", arity=2, elements=("double",))
+@function("jn", arity=2)
 def jn(m: Formula, n: Num, x: Num) -> Num:
     """J of integer order up to 4096: upward where the order is below |x|, else downward."""
     order = n.abs()
     order = m.where(order > 4096, 4096, order)
     magnitude = x.abs()
     first, second = j0(m, magnitude), j1(m, magnitude)
-    upward = order.to_float("double") <= magnitude
+    upward = order.to_float(x.val.type.element) <= magnitude
     divisor = m.where(magnitude > 0.0, magnitude, 1.0)
 
     def up(k: Num, state: list[Num]) -> list[Num]:
         previous, current = state
-        return [current, (k + k).to_float("double") / divisor * current - previous]
+        return [current, (k + k).to_float(x.val.type.element) / divisor * current - previous]
 
     risen = _repeat(m, m.where(upward, order, 0), [first, second], up)[1]
 
     # Downward from an even order far above; the sum of the even terms normalises.
-    start = (order + 40 + (order.to_float("double") * 40.0).sqrt().cast("fptosi", "i32")) & -2
+    start = (order + 40 + (order.to_float(x.val.type.element) * 40.0).sqrt().cast("fptosi", "i32")) & -2
     start = m.where(upward, m.integer(0, "i32"), start)
-    zero, tiny = m.constant(0.0), m.constant(1e-280)
+    least, most, down_by = (1e-280, 1e200, 1e-200) if x.layout.bits == 64 else (1e-30, 1e20, 1e-20)
+    zero, tiny = m.constant(0.0), m.constant(least)
 
     def down(k: Num, state: list[Num]) -> list[Num]:
         above, current, wanted, total = state
         position = start - k + 1
-        below = (position + position).to_float("double") / divisor * current - above
+        below = (position + position).to_float(x.val.type.element) / divisor * current - above
         at = position - 1
-        big = below.abs() > 1e200
-        scale = m.where(big, m.constant(1e-200), 1.0)
+        scale = m.where(below.abs() > most, m.constant(down_by), 1.0)
         below, current, wanted, total = (v * scale for v in (below, current, wanted, total))
         wanted = m.where(at.eq(order), below, wanted)
         weight = m.where((at & 1).ne(0), m.constant(0.0), m.where(at.eq(0), m.constant(1.0), 2.0))

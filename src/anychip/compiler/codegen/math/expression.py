@@ -8,7 +8,7 @@ formula needs no case for machines without fused multiply-add or without roundin
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -375,6 +375,26 @@ class Formula:
         return Num(
             self, self.b.call(f"llvm.masked.gather.{suffix}", result, [address, alignment, mask, poison])
         )
+
+    def where_any(
+        self, condition: Num, compute: Callable[[], Sequence[Num]], otherwise: Sequence[Num]
+    ) -> list[Num]:
+        """`compute()` in the lanes where `condition` holds, else `otherwise`. What `compute` writes is
+        jumped over where no lane asks for it."""
+        b = self.b
+        before, wanted, done = b.block, b.label("wanted"), b.label("known")
+        b.cond_br(self.any(condition), wanted, done)
+        b.place(wanted)
+        merged = [self.where(condition, new, old) for new, old in zip(compute(), otherwise, strict=True)]
+        after = b.block
+        b.place(done)
+        results = []
+        for old, new in zip(otherwise, merged):
+            phi = b.phi(old.val.type)
+            phi.add(old.val, before)
+            phi.add(new.val, after)
+            results.append(Num(self, phi.val))
+        return results
 
     def any(self, condition: Num) -> Val:
         """Whether the condition holds in any lane, as a scalar."""

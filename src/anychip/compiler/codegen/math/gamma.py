@@ -1,19 +1,25 @@
-"""The gamma function and the logarithm of its absolute value, in f64.
+"""The gamma function and the logarithm of its absolute value.
 
-From 8 upwards Stirling's series, with the logarithm as a pair of numbers; below, the argument is
-raised by 8 and the product x (x+1) ... (x+7) divided out; below zero, Euler's reflection.
+In f64, from 8 upwards Stirling's series, with the logarithm as a pair of numbers; below, the argument is
+raised by 8 and the product x (x+1) ... (x+7) divided out; below zero, Euler's reflection. In f32 sixteen
+polynomials take the place of raising, and lgamma(x) = lgamma(1 + x) - log(x) serves below 1.
 """
 
 from __future__ import annotations
 
 from .expression import Formula, Num
+from .logarithm import log, log_parts
+from .pieces import by_pieces, pieces, reach
 from .piecewise import piecewise
 from .power import exp_pair, log_pair
 from .table import function
 from .trigonometric import sinpi
 
 INFINITY = float("inf")
-HALF_LOG_2PI = (0.9189385332046728, -3.8782941580672414e-17)
+HALF_LOG_2PI = {
+    "float": (0.9189385175704956, 1.563417661998301e-08),
+    "double": (0.9189385332046728, -3.8782941580672414e-17),
+}
 LOG_PI = (1.1447298858494002, 1.0265951162707826e-17)
 Pair = tuple[Num, Num]
 
@@ -26,7 +32,9 @@ def _stirling(m: Formula, x: Pair) -> Pair:
     product = m.pair_times(m.pair_plus(x, m.pair_constant(-0.5, 0.0)), log)
     inverse = 1.0 / high
     series = inverse * piecewise(m, "STIRLING", inverse * inverse)
-    total = m.pair_plus(m.pair_plus(product, (-high, -low)), m.pair_constant(*HALF_LOG_2PI))
+    total = m.pair_plus(
+        m.pair_plus(product, (-high, -low)), m.pair_constant(*HALF_LOG_2PI[high.val.type.element])
+    )
     return m.pair_plus(total, (series, m.constant(0.0)))
 
 
@@ -42,30 +50,66 @@ def _raised(m: Formula, x: Num) -> tuple[Pair, Pair]:
     return _stirling(m, (total, error)), one
 
 
-@function("tgamma", elements=("double",))
+@function("tgamma", prefers_f64=True)
 def tgamma(m: Formula, x: Num) -> Num:
-    magnitude = m.minimum(x.abs(), 200.0)
-    tiny = magnitude < 2.0**-60
+    single = x.layout.bits == 32
+    magnitude = m.minimum(x.abs(), 50.0 if single else 200.0)
+    tiny = magnitude < (2.0**-26 if single else 2.0**-60)
     (high, low), (product, rest) = _raised(m, m.where(tiny, m.constant(1.0), magnitude))
     gamma = exp_pair(m, high, low)
     above = gamma / product
     above = above - m.where(above < INFINITY, above * (rest / product), 0.0)
     # gamma(-a) = -pi / (a sin(pi a) gamma(a))
-    sine = sinpi(m, magnitude) * magnitude
+    sine = sinpi(m, x.abs()) * magnitude
     inverse = exp_pair(m, -high, -low) * product
     below = inverse * (-3.141592653589793 / sine)
-    below = m.where(gamma < 1e300, -3.141592653589793 / (sine * above), below)
+    below = m.where(gamma < (1e30 if single else 1e300), -3.141592653589793 / (sine * above), below)
     result = m.where(x > 0.0, above, below)
     result = m.where(tiny, 1.0 / x, result)
     whole = (x < 0.0) & sine.eq(0.0) & ~tiny
     result = m.where(whole | x.eq(-INFINITY), float("nan"), result)
-    result = m.where(x > 172.0, INFINITY, result)
+    result = m.where(x > (35.1 if single else 172.0), INFINITY, result)
     return m.where(x.is_nan(), x, result)
 
 
-@function("lgamma", elements=("double",))
+def _single_stirling(m: Formula, x: Num) -> Num:
+    """lgamma(x) for x >= 8, in f32: (x - 1/2) (log x - 1) + log(2 pi)/2 - 1/2 + 1/(12 x) - ..."""
+    high, low = log_parts(m, x)
+    factor, less = x - 0.5, high - 1.0
+    product, error = m.two_product(factor, less)
+    inverse = 1.0 / x
+    series = inverse * m.polynomial(inverse * inverse, (1 / 12, -1 / 360, 1 / 1260))
+    rest = m.multiply_add(factor, low, error) + (series + (HALF_LOG_2PI["float"][0] - 0.5))
+    return m.where(product < INFINITY, product + rest, product)
+
+
+def _single_lgamma(m: Formula, x: Num) -> Num:
+    """log |gamma(x)| in f32."""
+    magnitude = x.abs()
+    below_one = magnitude < 1.0
+    above = m.where(below_one, magnitude, magnitude - 1.0)
+    table = pieces("LGAMMA")
+    polynomial, _ = by_pieces(m, "lgamma", table, m.minimum(above, reach(table)))
+    centre = above * (above - 1.0) * polynomial
+    logarithm = log(m, magnitude)
+    positive = m.where(below_one, centre - logarithm, centre)
+    positive = m.where(magnitude >= 8.0, _single_stirling(m, magnitude), positive)
+
+    def reflected() -> tuple[Num]:
+        # lgamma(-a) = log(pi) - log |sin(pi a)| - lgamma(1 + a)
+        sine = log(m, sinpi(m, magnitude).abs())
+        return ((LOG_PI[0] - sine) - m.where(below_one, centre, positive + logarithm),)
+
+    (result,) = m.where_any(x < 0.0, reflected, (positive,))
+    result = m.where(magnitude.eq(INFINITY), INFINITY, result)
+    return m.where(x.is_nan(), x, result)
+
+
+@function("lgamma")
 def lgamma(m: Formula, x: Num) -> Num:
     """log |gamma(x)|; relative precision is lost only near its negative zeros."""
+    if x.layout.bits == 32:
+        return _single_lgamma(m, x)
     magnitude = x.abs()
     huge = magnitude > 1e300
     tiny = magnitude < 2.0**-60

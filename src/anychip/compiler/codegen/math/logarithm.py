@@ -70,8 +70,8 @@ def special(m: Formula, x: Num, result: Num) -> Num:
     return m.where(x.eq(0.0), float("-inf"), result)
 
 
-@function("log", inline=True)
-def log(m: Formula, x: Num) -> Num:
+def log_parts(m: Formula, x: Num) -> tuple[Num, Num]:
+    """log(x) of a positive finite x as a value and a correction to add last."""
     high, low = LN2[x.val.type.element]
     f, e = fraction(m, x)
     k = e.to_float()
@@ -79,7 +79,13 @@ def log(m: Formula, x: Num) -> Num:
     total, error = m.fast_two_sum(k * high, f)
     total = m.where(e.eq(0), f, total)
     error = m.where(e.eq(0), 0.0, error)
-    return special(m, x, total + (error + rest))
+    return total, error + rest
+
+
+@function("log", inline=True)
+def log(m: Formula, x: Num) -> Num:
+    total, rest = log_parts(m, x)
+    return special(m, x, total + rest)
 
 
 def _in_base(m: Formula, x: Num, scale: tuple[float, float], step: tuple[float, float]) -> Num:
