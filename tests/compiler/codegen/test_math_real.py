@@ -57,13 +57,13 @@ def exact_cbrt(x):
 
 
 def inverse_erfc(x):
-    """Newton's iteration on log(erfc(z)) = log(x), from SciPy's value."""
+    """Newton's iteration on log(erfc(z)) = log(x), from SciPy's value, which is infinite too early."""
     if x > 1:
         return -inverse_erfc(2 - x)
     if x <= 0:
         raise ValueError
-    z = mp.mpf(float(sp.erfcinv(float(x))))
-    for _ in range(3):
+    z = mp.mpf(min(float(sp.erfcinv(float(x))), 27.2))
+    for _ in range(6):
         z -= (mp.log(mp.erfc(z)) - mp.log(x)) * mp.erfc(z) / (-2 / mp.sqrt(mp.pi) * mp.exp(-z * z))
     return z
 
