@@ -9,10 +9,15 @@ import math
 import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.compiler.codegen.jit import optimised
 
 from anychip.compiler import targets
+from anychip.compiler.codegen.builder import PTR, Builder, LLModule
+from anychip.compiler.codegen.libdevice import SYMBOLS, emit_libdevice
+from anychip.compiler.codegen.llvm_types import LLType, Val
 from anychip.compiler.targets import machine
 from anychip.edge.arithmetic import kind_of, supplied
+from anychip.edge.symbols import read_symbols
 from anychip.runtime.loader import load
 
 SINGLE = {
@@ -123,6 +128,27 @@ def test_f64_becomes_f32_rounded_once(x: float):
     with np.errstate(over="ignore", under="ignore"):
         want = np.float64(x).astype(np.float32)
     assert (np.isnan(got) and np.isnan(want)) or got.tobytes() == want.tobytes()
+
+
+def test_a_core_without_f64_computes_f32_by_itself():
+    """Every function of f32 and 32-bit integers is compiled for a Cortex-M4, which has f32 alone."""
+    types = {"fp32": "float", "int32": "i32", "uint32": "i32"}
+    target = targets.get("cortex-m4")
+    module = LLModule(target.triple)
+    for symbol, overload in SYMBOLS.items():
+        if not {*overload.arguments, overload.result} <= set(types):
+            continue
+        b = Builder(module)
+        addresses = [Val(f"%p{k}", PTR) for k in range(len(overload.arguments))]
+        arguments = [b.load(LLType(types[a]), p, 4) for a, p in zip(overload.arguments, addresses)]
+        b.store(emit_libdevice(b, symbol, arguments, target), Val("%out", PTR), 4)
+        b.effect("ret void")
+        parameters = ", ".join(["ptr %out", *(f"ptr {address.ref}" for address in addresses)])
+        module.add_function(f"k.{symbol}", b.text(f"define void @k.{symbol}({parameters})"))
+    compiled, machine_of_target = optimised(str(module), target)
+    symbols = read_symbols(machine_of_target.emit_object(compiled))
+    assert len(symbols.functions) > 100
+    assert not [name for name in symbols.undefined if not supplied([name])]
 
 
 def test_kinds_of_symbols():

@@ -229,6 +229,13 @@ def test_directed_conversions(mode: str, target: str):
         got = function(f"ull2{kind}_{mode}", element, target, ["i64"], element)(wide)
         unsigned = wide.view(np.uint64)
         assert all(is_directed(float(g), Fraction(int(v)), mode, element) for g, v in zip(got, unsigned))
+    narrow = (wide >> 32).astype(np.int32)
+    for machine in (target, f"{target} without f64"):
+        got = function(f"int2float_{mode}", "float", machine, ["i32"], "float")(narrow)
+        assert all(is_directed(float(g), Fraction(int(v)), mode, "float") for g, v in zip(got, narrow))
+        got = function(f"uint2float_{mode}", "float", machine, ["i32"], "float")(narrow)
+        unsigned = narrow.view(np.uint32)
+        assert all(is_directed(float(g), Fraction(int(v)), mode, "float") for g, v in zip(got, unsigned))
     values = rng.standard_normal(500) * 2.0 ** rng.integers(-30, 30, 500)
     got = function(f"double2float_{mode}", "double", target, ["double"], "float")(values)
     assert all(is_directed(float(g), Fraction(float(v)), mode, "float") for g, v in zip(got, values))

@@ -158,19 +158,25 @@ def _register_to_integer(source: str, target: str, element: str, signed: bool, m
 
 
 def _integer_exactly(m: Formula, x: Num, signed: bool) -> Exact:
-    """An integer register as a value in f64 and what that lost."""
-    if x.val.type.bits == 32:
-        return x.cast("sitofp" if signed else "uitofp", "double"), m.constant(0.0)
-    high = (x >> 32) if signed else x.logical_shift(32)
-    return m.fast_two_sum(high.cast("sitofp", "double") * 2.0**32, (x & 0xFFFFFFFF).cast("sitofp", "double"))
+    """An integer register, no wider than the formula's type, as a value to nearest and what that lost."""
+    bits = x.val.type.bits
+    if bits < m.layout.bits:
+        return x.cast("sitofp" if signed else "uitofp", m.element), m.constant(0.0)
+    half = bits // 2
+    high = (x >> half) if signed else x.logical_shift(half)
+    low = x & ((1 << half) - 1)
+    return m.fast_two_sum(high.cast("sitofp", m.element) * 2.0**half, low.cast("sitofp", m.element))
 
 
 def _register_from_integer(source: str, element: str, signed: bool, target: str, mode: str) -> None:
     @function(f"{source}2{target}_{mode}", elements=(element,), inline=True)
     def body(m: Formula, x: Num) -> Num:
-        wide = Formula(m.b, m.target, "double", m.lanes)
+        narrow = target == "float" and element == "i32" and not m.target.f64
+        wide = Formula(m.b, m.target, "float" if narrow else "double", m.lanes)
         exact = _integer_exactly(wide, Num(wide, x.val), signed)
-        return _to_f32(wide, exact, mode) if target == "float" else correct(wide, *exact, mode)
+        if target == "float" and not narrow:
+            return _to_f32(wide, exact, mode)
+        return correct(wide, *exact, mode)
 
 
 INTEGER_NAMES = {"int": ("i32", True), "uint": ("i32", False), "ll": ("i64", True), "ull": ("i64", False)}
