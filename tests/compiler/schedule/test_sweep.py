@@ -194,3 +194,28 @@ def test_two_tiles_and_their_reductions(rounds: int, block: int) -> None:
     np.testing.assert_allclose(out[:block].numpy(), data.square().sum(0), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(out[block].numpy(), data.sum(), rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(out[block + 1].numpy(), data.square().sum(), rtol=1e-4, atol=1e-3)
+
+
+@triton.jit
+def sum_by_weights(x, weights, sums, out, rounds, R: tl.constexpr, C: tl.constexpr):
+    place = tl.arange(0, R)[:, None] * C + tl.arange(0, C)[None, :]
+    total = tl.zeros((R, C), tl.float32)
+    for k in range(rounds):
+        total += tl.load(x + k * C + tl.arange(0, C))[None, :] * 0.5
+    weight = tl.exp2(tl.load(weights + place))
+    tl.store(sums + tl.arange(0, R), tl.sum(total * weight, 1))
+    tl.debug_barrier()
+    tl.store(out + place, total + weight)
+
+
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_what_is_kept_beside_the_loop_is_written_whichever_way_it_ran(rounds: int) -> None:
+    """The weights are needed again after a store that might change them: they are kept in a buffer, which
+    the nest of the loop writes."""
+    x = torch.randint(-8, 9, (max(rounds, 1), 64)).float()
+    weights = torch.randint(-2, 3, (16, 64)).float()
+    sums, out = torch.empty(16), torch.empty(16, 64)
+    sum_by_weights[(1,)](x, weights, sums, out, rounds, 16, 64)
+    total = x[:rounds].sum(0) * 0.5
+    assert torch.equal(sums, (total * weights.exp2()).sum(1))
+    assert torch.equal(out, total + weights.exp2())

@@ -139,14 +139,18 @@ class StepEmitter:
         totals = [r for root in step.nest.roots if isinstance(root, Reduce) for r in root.op.results]
         results = [r for r in (*op.results, *totals) if not r.shape]
         ends: list[tuple[list[Val], str]] = []
+        before, written = self.context.available, []
         for label, emit in (
             (few, lambda: SweepEmitter(self, step.nest).emit()),
             (many, lambda: self.steps(step.otherwise)),
         ):
             b.place(label)
+            self.context.available = set(before)  # what one way writes, the other has not written
             emit()
+            written.append(self.context.available)
             ends.append(([scalars[r] for r in results], b.block))
             b.br(done)
+        self.context.available = set.intersection(*written)
         b.place(done)
         for k, result in enumerate(results):
             phi = b.phi(register_type(result.element))
