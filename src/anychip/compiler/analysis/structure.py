@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 from ..ir.core import Op, Value
 from ..ir.types import TileType
+from .exchanges import EXCHANGE
 from .polynomial import ONE, ZERO, Polynomial
 
 Strides = tuple[Polynomial | None, ...]
@@ -108,6 +110,7 @@ def scalar_polynomial(value: Value) -> Polynomial:
 
 
 # --- index mapping shared by every analysis and by code generation ---------------------------
+@cache
 def reshape_groups(source: tuple[int, ...], target: tuple[int, ...]) -> list[list[tuple[int, int, int]]]:
     """How each source axis of a reshape is made of bit fields of the target's axes.
 
@@ -176,12 +179,19 @@ def _map_gather(op: Op, result: Value, point: Point) -> list[Point]:
     return [(*point[:axis], anywhere, *point[axis + 1 :]), point]
 
 
+def _map_exchange(op: Op, result: Value, point: Point) -> list[Point]:
+    """Another element, but whole runs of neighbours stay neighbours."""
+    axis = op.attrs["axis"]
+    return [(*point[:axis], Linear(None, point[axis].strides), *point[axis + 1 :])]
+
+
 _POINT_MAPS: dict[str, Callable[[Op, Value, Point], list[Point]]] = {
     "tt.broadcast": _map_broadcast,
     "tt.expand_dims": lambda op, _, p: [p[: op.attrs["axis"]] + p[op.attrs["axis"] + 1 :]],
     "tt.reshape": _map_reshape,
     "tt.trans": _map_trans,
     "tt.gather": _map_gather,
+    EXCHANGE: _map_exchange,
     "tt.join": lambda op, _, p: [p[:-1], p[:-1]],
     "tt.split": lambda op, r, p: (
         [(*p, Linear(Polynomial.constant(r.index), (ZERO,) * len(p[0].strides)))]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..analysis.exchanges import EXCHANGE
 from ..analysis.structure import reshape_groups
 from ..errors import UnsupportedOperation
 from ..ir.core import Op, Region, Value
@@ -17,6 +18,7 @@ from ..schedule.placement import is_inline_op
 from . import elementwise, memory
 from .builder import I32, Builder
 from .context import Context
+from .exchange import exchange
 from .linear import Lane, Lanes, Lin, with_exact
 from .llvm_types import LLType, Val, register_type
 
@@ -53,6 +55,7 @@ class Evaluation:
         self._memo: dict[tuple[Value, Point], Lane] = {}
         self._points: dict[tuple[Op, Point], Point] = {}
         self._fixed: dict[int, Index] = {}
+        self.exchanged: dict[tuple[Index, int, int], Index] = {}
 
     # --- entry points --------------------------------------------------------------------------
     def lane(self, value: Value, point: Point) -> Lane:
@@ -428,6 +431,7 @@ RULES: dict[str, Rule] = {
     "tt.gather": _gather,
     "tt.reduce": _reduce,
     "tt.map_elementwise": _map_elementwise,
+    EXCHANGE: exchange,
     "tt.load": _load,
     "arith.addi": _add,
     "arith.subi": _add,

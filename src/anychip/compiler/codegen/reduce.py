@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from functools import reduce
 
-from ..ir.core import Op
+from ..analysis.combining import combining_op
 from ..ir.types import F32, F64, ElementType, ScalarType
 from ..schedule.steps import Reduce
 from .builder import I1, mangle
@@ -52,17 +52,6 @@ IDENTITIES: dict[str, Callable[[ScalarType], float | int]] = {
 
 _EXTREMES = {"arith.maxnumf": ("ogt", -math.inf), "arith.minnumf": ("olt", math.inf)}
 """Extremes of floats that pass over NaN: the comparison, and what never wins it."""
-
-
-def combining_op(op: Op) -> str | None:
-    """The one operation that the region of a reduction applies to its two arguments, if it is so."""
-    block = op.regions[0].entry
-    if len(block.ops) != 2 or len(block.args) != 2:
-        return None
-    inner = block.ops[0]
-    if set(inner.operands) != set(block.args) or block.terminator.operands != inner.results:
-        return None
-    return inner.name
 
 
 class Accumulators:

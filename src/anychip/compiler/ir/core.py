@@ -36,28 +36,23 @@ UNKNOWN = Location()
 
 
 class Value:
-    """One result of an operation, or one argument of a block."""
+    """One result of an operation, or one argument of a block. `shape` and `element` are those of its type."""
 
-    __slots__ = ("index", "name", "owner", "type")
+    __slots__ = ("element", "index", "name", "owner", "shape", "type")
 
     def __init__(self, type: Type, name: str = "", owner: Op | Block | None = None, index: int = 0):
         self.type = type
         self.name = name
         self.owner = owner
         self.index = index
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return shape_of(self.type)
-
-    @property
-    def element(self) -> ElementType:
-        return element_of(self.type)
+        self.shape: tuple[int, ...] = shape_of(type)
+        self.element: ElementType = element_of(type)
 
     @property
     def defining_op(self) -> Op | None:
         """The operation that made the value; None for a block argument."""
-        return self.owner if isinstance(self.owner, Op) else None
+        owner = self.owner
+        return owner if isinstance(owner, Op) else None
 
     def __repr__(self) -> str:
         return f"%{self.name}: {self.type}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from ..analysis.exchanges import EXCHANGE
 from ..analysis.polynomial import ONE, ZERO, Polynomial
 from ..analysis.structure import Linear, Point, Structure, identity_point, operand_points
 from ..ir.core import Op, Value
@@ -73,7 +74,8 @@ _MOVES_ONLY = frozenset(
 def choose_axes(
     nest: Nest, structure: Structure, buffers: dict[Value, Buffer], target: Target, choices: Choices
 ) -> None:
-    """Fill in `nest.axes`, `nest.lanes` and `nest.lane_extents`."""
+    """Fill in `nest.axes`, `nest.lanes` and `nest.lane_extents`. The chunks of a sorting network lie along
+    the axis in which its elements change places."""
     rank = len(nest.domain)
     if any(isinstance(root, Each) and not root.whole_chunks for root in nest.roots):
         packs = [root.pack for root in nest.roots if isinstance(root, Each)]
@@ -85,6 +87,7 @@ def choose_axes(
     bits = 8
     score = [0.0] * rank
     accesses: list[Linear] = []
+    shuffled: set[int] = set()
     for root in nest.roots:
         if isinstance(root, Store):
             accesses.append(structure.of(root.op.operands[0], identity_point(rank), rank))
@@ -96,6 +99,8 @@ def choose_axes(
             bits = max(bits, *(compute_bits(v) for v in root.op.operands))
     for value, point, leaf in walk_inline(values, rank, lambda v: v in buffers and v not in own):
         op = value.defining_op
+        if op is not None and op.name == EXCHANGE and op.attrs["inside"]:
+            shuffled.update(a for a, step in enumerate(point[op.attrs["axis"]].strides) if step == ONE)
         if leaf and value in buffers:
             if buffers[value].any_order:
                 continue
@@ -111,7 +116,7 @@ def choose_axes(
             bits = max(bits, compute_bits(value))
     lanes = target.lanes(min(bits, 64))
     weight = [s * min(1.0, size / lanes) if s > 0 else s for s, size in zip(score, nest.domain, strict=True)]
-    candidates = [a for a in range(rank) if nest.domain[a] > 1] or [rank - 1]
+    candidates = [*shuffled] or [a for a in range(rank) if nest.domain[a] > 1] or [rank - 1]
     best_last = sorted(candidates, key=lambda a: (weight[a], nest.domain[a] >= lanes, a))
     vector_axis = best_last[-2 if choices.vector and len(best_last) > 1 else -1]
     group = max((r.buffer.group for r in nest.roots if isinstance(r, Write)), default=1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..analysis.effects import PURE_REGIONS, TERMINATORS, WRITES, ProgramOrder
+from ..analysis.exchanges import KEEP
 from ..analysis.overlap import same_or_apart, same_strides
 from ..analysis.structure import Linear, Point, Structure, identity_point, operand_points
 from ..ir.core import Block, Op, Region, Value
@@ -96,6 +97,7 @@ class Placement:
         self.weight: dict[Value, int] = {}
         self._cost: dict[Value, float] = {}
         self._groups: dict[Op, Site] = {}
+        self._keepers: dict[Value, Site] = {}
         self._costs(body)
         self._backwards(body)
 
@@ -160,6 +162,14 @@ class Placement:
                 self._need(value, site, 1)
         if op.name in ("tt.scan", "tt.histogram"):
             self.kept.update(v for v in op.operands if v.shape)
+        elif op.name == KEEP:
+            self.kept.update(op.operands)
+            self._keepers.update((v, site) for v in op.operands if self._is_beside(v, op))
+
+    def _is_beside(self, value: Value, op: Op) -> bool:
+        """Whether `value` is made in the block of `op`."""
+        owner = value.defining_op
+        return owner is not None and self.order.block_of[owner] is self.order.block_of[op]
 
     def _need(self, value: Value, site: Site, weight: int) -> None:
         if value.shape:
@@ -179,7 +189,8 @@ class Placement:
             self.kept.update(r for r in op.results if self.sites.get(r))
             for result in op.results:
                 self._cost[result] = BUFFER_READ
-            sites = {Site(self.order.position[op], op)}
+            keepers = {self._keepers[r] for r in op.results if r in self._keepers}
+            sites = keepers or {Site(self.order.position[op], op)}
             weight = 1
         if op.name == "tt.gather":
             source = op.operands[0]

@@ -8,6 +8,7 @@ inside the nests.
 from __future__ import annotations
 
 from ..analysis.effects import ORDERED, TERMINATORS, ProgramOrder
+from ..analysis.exchanges import KEEP
 from ..analysis.structure import Structure
 from ..errors import UnsupportedOperation
 from ..ir.core import Func, Op, Value
@@ -19,6 +20,7 @@ from .choices import BY_RULES, Choices
 from .dots import schedule_dot
 from .layout import lay_out
 from .nests import NestBuilder
+from .networks import rewrite_networks
 from .placement import Placement, is_elementwise_region, is_inline_op
 from .steps import Buffer, Each, Histogram, Reduce, Scalar, Scan, Schedule, Store
 from .sweep import SweepFinder, settle
@@ -27,6 +29,7 @@ from .sweep import SweepFinder, settle
 def schedule(func: Func, target: Target, choices: Choices = BY_RULES) -> Schedule:
     """Schedule one kernel for `target`. Raises `UnsupportedOperation` for what it cannot place."""
     rewrite_carried(func.body)
+    rewrite_networks(func, target)
     return Scheduler(func, target, choices).run()
 
 
@@ -157,6 +160,12 @@ class Scheduler:
         self.buffers.place(op.result, result)
         self.nests.steps.append(Histogram(op, source, mask, result))
 
+    def _keep(self, op: Op) -> None:
+        """What a network goes on with was made as it came; from here on, any of it may be read."""
+        self.nests.flush()
+        for value in op.operands:
+            self.buffers[value].any_order = False
+
     def _source(self, value: Value) -> Buffer:
         """The buffer of an operand that a step reads whole."""
         buffer = self.nests.keep(value)
@@ -180,6 +189,7 @@ _HANDLERS = {
     "tt.reduce": Scheduler._reduce,
     "tt.scan": Scheduler._scan,
     "tt.histogram": Scheduler._histogram,
+    KEEP: Scheduler._keep,
     "tt.dot": schedule_dot,
     "scf.for": control_flow.schedule_for,
     "scf.if": control_flow.schedule_if,
