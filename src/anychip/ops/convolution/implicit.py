@@ -21,7 +21,7 @@ from .margin import with_margins
 
 TILES = Tiles(
     simt={"channels": 64, "pixels": 64, "inner": 32, "smallest": 16},
-    simd={"channels": 64, "pixels": 128, "inner": 64, "smallest": 8},
+    simd={"channels": 64, "pixels": 64, "inner": 64, "smallest": 8},
 )
 PROGRAMS_PER_THREAD = 4
 SMALLEST_PIXELS = 32
