@@ -5,9 +5,19 @@ from __future__ import annotations
 import itertools
 
 import hypothesis.strategies as st
+import pytest
+import torch
 from hypothesis import given
 
-from anychip.ops.iteration import Space, broadcast_strides, coalesce, power_of_two, second_innermost
+from anychip.ops.errors import ArgumentError
+from anychip.ops.iteration import (
+    Space,
+    broadcast_shape,
+    broadcast_strides,
+    coalesce,
+    power_of_two,
+    second_innermost,
+)
 
 shapes = st.lists(st.integers(1, 4), min_size=0, max_size=5)
 
@@ -64,3 +74,14 @@ def test_power_of_two(value: int) -> None:
     assert result >= max(value, 1)
     assert result & (result - 1) == 0
     assert result < 2 * max(value, 1)
+
+
+@given(st.lists(st.lists(st.sampled_from((0, 1, 1, 3)), max_size=3), max_size=3))
+def test_shapes_are_broadcast_as_pytorch_does(shapes: list[list[int]]) -> None:
+    try:
+        expected = tuple(torch.broadcast_shapes(*shapes))
+    except RuntimeError:
+        with pytest.raises(ArgumentError, match="cannot be broadcast"):
+            broadcast_shape(*shapes)
+    else:
+        assert broadcast_shape(*shapes) == expected

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 import triton
 import triton.language as tl
-from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
-from torch._prims_common import elementwise_dtypes
 
 from .errors import ArgumentError, NotServed
+from .iteration import broadcast_shape
 from .launch import Plan, Plans, Tiles, cdiv, scalar_bits
 from .memory.copy import copy_
 from .pointwise import store_as
+from .promotion import Promotion, elementwise_dtypes
 
 PARTS = {torch.complex64: torch.float32, torch.complex128: torch.float64}
 """The type of real and imaginary part of a complex type."""
@@ -103,7 +103,7 @@ class ComplexPointwise:
         if dtype not in PARTS:
             raise NotServed(self.name, f"dtype {dtype} is not served")
         tensors = [x for x in operands if isinstance(x, torch.Tensor)]
-        shape = torch.broadcast_shapes(*(x.shape for x in tensors))
+        shape = broadcast_shape(*(x.shape for x in tensors))
         device = next((x.device for x in tensors if x.ndim), tensors[0].device)
         result = self._result(dtype)
         if out is not None and out.shape != shape and any(x is out for x in operands):

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from .errors import ArgumentError
+
 Strides = tuple[int, ...]
 
 
@@ -14,6 +16,21 @@ class Space(NamedTuple):
 
     sizes: tuple[int, ...]
     strides: tuple[Strides, ...]
+
+
+def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """The shape over which tensors of `shapes` are read together, by PyTorch's rules, without the SymPy that
+    `torch.broadcast_shapes` imports. Raises ArgumentError for shapes that have none."""
+    sizes = [1] * max(map(len, shapes), default=0)
+    for shape in shapes:
+        for d, size in enumerate(shape, len(sizes) - len(shape)):
+            if size != 1 and sizes[d] not in (1, size):
+                given = ", ".join(str(list(shape)) for shape in shapes)
+                raise ArgumentError(
+                    f"shapes {given} cannot be broadcast to one: {sizes[d]} and {size} differ"
+                )
+            sizes[d] = sizes[d] if size == 1 else size
+    return tuple(sizes)
 
 
 def broadcast_strides(shape: Sequence[int], strides: Sequence[int], target: Sequence[int]) -> Strides:

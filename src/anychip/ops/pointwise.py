@@ -12,12 +12,11 @@ from typing import Any
 import torch
 import triton
 import triton.language as tl
-from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
-from torch._prims_common import elementwise_dtypes
 
 from .errors import ArgumentError, NotServed, UnsupportedDtype
-from .iteration import broadcast_strides, coalesce, power_of_two, second_innermost
+from .iteration import broadcast_shape, broadcast_strides, coalesce, power_of_two, second_innermost
 from .launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits
+from .promotion import Promotion, elementwise_dtypes
 from .registry import FLOATING, Benchmark, Operator, Overload, Samples, register
 from .samples import pointwise_benchmark, pointwise_samples
 from .schemas import binder
@@ -327,7 +326,7 @@ class Pointwise:
         device = devices[0] if devices else torch.device("cpu")
         compute, result = self._types(operands, out)
         shapes = [x.shape for x in operands if isinstance(x, torch.Tensor)]
-        shape = tuple(torch.broadcast_shapes(*shapes) if shapes or out is None else out.shape)
+        shape = tuple(broadcast_shape(*shapes) if shapes or out is None else out.shape)
         if out is None:
             out = self._allocate(operands, shape, result, device)
         else:

@@ -13,7 +13,7 @@ import triton.language as tl
 from triton.language.extra import libdevice
 
 from ..errors import ArgumentError, NotServed
-from ..iteration import power_of_two
+from ..iteration import broadcast_shape, power_of_two
 from ..launch import Plan, Plans, Tiles, cdiv, launch, scalar_bits
 from ..memory.copy import COPY
 from ..registry import Benchmark, Operator, Overload, Sample, register
@@ -204,7 +204,7 @@ def cdist_forward(
         )
     if compute_mode not in (None, 0, 1, 2):
         raise ArgumentError(f"possible modes: None, 0, 1, 2, but was: {compute_mode}")
-    batch = tuple(torch.broadcast_shapes(x1.shape[:-2], x2.shape[:-2]))
+    batch = tuple(broadcast_shape(x1.shape[:-2], x2.shape[:-2]))
     rows, columns, width = x1.shape[-2], x2.shape[-2], x1.shape[-1]
     out = torch.empty((*batch, rows, columns), dtype=x1.dtype, device=x1.device)
     key = (out.shape, width, p, x1.dtype, x1.device)
@@ -224,7 +224,7 @@ def cdist_backward(
 ) -> torch.Tensor:
     """Gradient of x1, with the batch dimensions of both."""
     _checked("_cdist_backward", p, x1, x2, grad)
-    batch = tuple(torch.broadcast_shapes(x1.shape[:-2], x2.shape[:-2]))
+    batch = tuple(broadcast_shape(x1.shape[:-2], x2.shape[:-2]))
     rows, columns, width = x1.shape[-2], x2.shape[-2], x1.shape[-1]
     out = torch.empty((*batch, rows, width), dtype=x1.dtype, device=x1.device)
     tiles = TILES.on(x1)

@@ -11,6 +11,7 @@ from triton.language.extra import libdevice
 
 from ..axis import check_in_place
 from ..errors import ArgumentError, NotServed
+from ..iteration import broadcast_shape
 from ..pointwise import TILES, Pointwise, Promotion, flat_kernel, pointwise, tiled_kernel
 from ..registry import ALL, FLOATING, INTEGRAL, Operator, Overload, Sample, register
 from ..samples import pointwise_samples, tensor
@@ -255,7 +256,7 @@ def addr(
         if isinstance(number, bool) and dtype != torch.bool:
             raise ArgumentError(f"Boolean {name} only supported for Boolean results.")
     shape = (vec1.shape[0], vec2.shape[0])
-    if self.ndim > 2 or torch.broadcast_shapes(self.shape, shape) != shape:
+    if self.ndim > 2 or broadcast_shape(self.shape, shape) != shape:
         raise ArgumentError(f"addr: self of shape {list(self.shape)} does not broadcast to {list(shape)}")
     check_in_place("addr", self, out, shape)
     bits = dtype == torch.bool

@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError
+from ..iteration import broadcast_shape
 from ..launch import cdiv, launch
 from ..memory.copy import COPY
 from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
@@ -66,7 +67,7 @@ def _target(
         raise ArgumentError(
             f"Expected object of scalar type {first.dtype} but got scalar type {second.dtype} ({name})"
         )
-    shape = torch.broadcast_shapes(first.shape, second.shape)
+    shape = broadcast_shape(first.shape, second.shape)
     result = COMPLEX[first.dtype]
     if out is None:
         out = torch.empty(shape, dtype=result, device=first.device)

@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError
+from ..iteration import broadcast_shape
 from ..pointwise import TILES, Pointwise, flat_kernel, pointwise, tiled_kernel
 from ..registry import ALL, FLOATING, INTEGRAL, Operator, Overload, Sample, register
 from ..samples import BROADCASTS, pointwise_samples, special, tensor
@@ -45,7 +46,7 @@ def masked_fill(self: torch.Tensor, mask: torch.Tensor, value: Any, *, out: Any 
     if not self.is_complex() and (value.is_complex() if isinstance(value, torch.Tensor) else value.imag):
         raise ArgumentError(f"masked_fill: {value} cannot be converted to {self.dtype} without overflow")
     if out is None:
-        shape = torch.broadcast_shapes(self.shape, mask.shape)
+        shape = broadcast_shape(self.shape, mask.shape)
         out = torch.empty(shape, dtype=self.dtype, device=self.device)
     return FILLED(self, mask, value, out=out)
 

@@ -13,6 +13,7 @@ import triton.language as tl
 
 from ..axis import delivered
 from ..errors import ArgumentError, DimensionError, NotServed
+from ..iteration import broadcast_shape
 from ..launch import TRITON_DTYPES
 from ..pointwise import Pointwise, apart
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
@@ -95,7 +96,7 @@ def _places(self: torch.Tensor, indices: Sequence[torch.Tensor | None]) -> tuple
     chosen = [x for x in expanded if x is not None]
     try:
         shapes = [x.shape for x in chosen]
-        shape = tuple(shapes[0] if len(shapes) == 1 else torch.broadcast_shapes(*shapes))
+        shape = tuple(shapes[0] if len(shapes) == 1 else broadcast_shape(*shapes))
     except RuntimeError as mismatch:
         raise DimensionError(
             "shape mismatch: indexing tensors could not be broadcast together with shapes "

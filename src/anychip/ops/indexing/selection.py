@@ -13,6 +13,7 @@ import triton.language as tl
 from ..axis import delivered
 from ..distinct import distinct
 from ..errors import ArgumentError, NotServed
+from ..iteration import broadcast_shape
 from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import fill_
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
@@ -163,7 +164,7 @@ def masked_select(self: torch.Tensor, mask: torch.Tensor, *, out: Any = None) ->
         raise ArgumentError("masked_select: expected BoolTensor for mask")
     if out is not None and out.dtype != self.dtype:
         raise ArgumentError("masked_select(): self and result must have the same scalar type")
-    shape = torch.broadcast_shapes(self.shape, mask.shape)
+    shape = broadcast_shape(self.shape, mask.shape)
     source = self.expand(shape).contiguous()
     if source.dtype not in TRITON_DTYPES:
         raise NotServed("masked_select", f"dtype {source.dtype} is not served")

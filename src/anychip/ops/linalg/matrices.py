@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
-from ..iteration import power_of_two
+from ..iteration import broadcast_shape, power_of_two
 from ..launch import Tiles, cdiv, launch
 
 SERVED = (torch.float32, torch.float64)
@@ -108,7 +108,7 @@ def triangle(
 
 def broadcast_batch(*tensors: torch.Tensor) -> tuple[int, ...]:
     """The common shape of all dimensions but the last two."""
-    return tuple(torch.broadcast_shapes(*(x.shape[:-2] for x in tensors)))
+    return tuple(broadcast_shape(*(x.shape[:-2] for x in tensors)))
 
 
 def check_info(info: torch.Tensor, operator: str, is_matrix: bool) -> None:

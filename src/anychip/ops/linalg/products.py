@@ -14,6 +14,7 @@ from ..activation.rectifier import relu
 from ..complex_pointwise import PARTS, ComplexPointwise
 from ..elementwise.complex_arithmetic import product
 from ..errors import ArgumentError, DimensionError, NotServed
+from ..iteration import broadcast_shape
 from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
 from ..samples import tensor
@@ -59,7 +60,7 @@ def addbmm(
             f"addbmm: Incompatible matrix sizes for the product of batches ({list(batch1.shape)} and "
             f"{list(batch2.shape)})"
         )
-    if torch.broadcast_shapes(self.shape, (rows, columns)) != (rows, columns):
+    if broadcast_shape(self.shape, (rows, columns)) != (rows, columns):
         raise ArgumentError(f"addbmm: {list(self.shape)} does not broadcast to {[rows, columns]}")
     left = batch1.transpose(0, 1).reshape(rows, batch * inner)
     right = batch2.reshape(batch * inner, columns)
@@ -90,7 +91,7 @@ def linalg_cross(self: torch.Tensor, other: torch.Tensor, *, dim: int = -1, out:
             f"linalg.cross: inputs dimension {dim} must have length 3. Got {list(self.shape)} and "
             f"{list(other.shape)}"
         )
-    shape = torch.broadcast_shapes(self.shape, other.shape)
+    shape = broadcast_shape(self.shape, other.shape)
     dtype = torch.promote_types(self.dtype, other.dtype)
     if dtype not in (*FLOATING, *INTEGRAL, *PARTS):
         raise NotServed("linalg_cross", f"dtype {dtype} is not served")

@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
-from ..iteration import power_of_two
+from ..iteration import broadcast_shape, power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, launch, scalar_bits, signature
 from ..memory.copy import COPY
 from ..pointwise import Pointwise, apply
@@ -98,7 +98,7 @@ class PairLoss:
         if reduction == NONE:
             return self._value(prediction, target, *weights, *numbers, out=out)
         operands = (prediction, target, *weights)
-        shape = torch.broadcast_shapes(*(x.shape for x in operands))
+        shape = broadcast_shape(*(x.shape for x in operands))
         result = torch.empty((), dtype=dtype, device=prediction.device) if out is None else out
         if result.shape:
             result.resize_(())

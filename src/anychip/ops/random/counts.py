@@ -13,6 +13,7 @@ import triton.language as tl
 from triton.language.extra import libdevice
 
 from ..errors import NotServed
+from ..iteration import broadcast_shape
 from ..launch import Tiles, cdiv, launch
 from ..registry import FLOATING, Operator, Overload, register
 from .philox import draw, drawn_seed
@@ -160,7 +161,7 @@ def binomial(count: torch.Tensor, prob: torch.Tensor, generator: Any = None) -> 
     """Successes in `count` trials with probability `prob`; the two broadcast together."""
     if count.dtype not in FLOATING or prob.dtype not in FLOATING:
         raise NotServed("binomial", f"dtypes {count.dtype} and {prob.dtype} are not served")
-    shape = torch.broadcast_shapes(count.shape, prob.shape)
+    shape = broadcast_shape(count.shape, prob.shape)
     out = torch.empty(shape, dtype=count.dtype, device=count.device)
     block = TILES.on(count)["block"]
     launch(

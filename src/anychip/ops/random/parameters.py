@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
+from ..iteration import broadcast_shape
 from ..launch import Tiles, cdiv, launch, scalar_bits
 from ..pointwise import store_as
 from ..registry import ALL, FLOATING, Operator, Overload, register
@@ -90,7 +91,7 @@ def normal(
         raise NotServed("normal", f"dtypes {[x.dtype for x in tensors]} are not served")
     if isinstance(std, float | int) and std < 0:
         raise ArgumentError(f"normal expects std >= 0.0, but found std {std}")
-    shape = torch.broadcast_shapes(*(x.shape for x in tensors))
+    shape = broadcast_shape(*(x.shape for x in tensors))
     if out is None:
         out = torch.empty(shape, dtype=tensors[0].dtype, device=tensors[0].device)
     elif out.shape != shape:
