@@ -8,7 +8,7 @@ compilers know it by. Nothing here knows how code is made.
 from .chip import Chip, Manufacturer, Plugin, Unit
 from .errors import ChipFileError, UnknownChip
 from .host import Cache, HostDescription, detect_host
-from .registry import all, get, identifiers, manufacturers
+from .registry import all, carried_by, get, identifiers, manufacturers
 
 __all__ = [
     "Cache",
@@ -20,6 +20,7 @@ __all__ = [
     "Unit",
     "UnknownChip",
     "all",
+    "carried_by",
     "detect_host",
     "get",
     "identifiers",

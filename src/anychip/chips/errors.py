@@ -8,14 +8,14 @@ from ..errors import AnychipError
 
 
 class UnknownChip(AnychipError):
-    """No chip has this identifier."""
+    """No chip has this identifier. `carried`: chips of products that go by it."""
 
-    def __init__(self, identifier: str, known: Iterable[str]):
+    def __init__(self, identifier: str, known: Iterable[str], carried: Iterable[str] = ()):
         import difflib
 
         self.identifier = identifier
         known = sorted(known)
-        near = difflib.get_close_matches(identifier.lower(), known, n=4, cutoff=0.5)
+        near = [*carried] or difflib.get_close_matches(identifier.lower(), known, n=4, cutoff=0.5)
         guess = f"Did you mean {', '.join(near)}? " if near else ""
         super().__init__(f"unknown chip {identifier!r}\n  {guess}Known: {', '.join(known)}.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Iterator
 from importlib import metadata, resources
 from importlib.resources.abc import Traversable
@@ -65,11 +66,24 @@ def identifiers() -> tuple[str, ...]:
 
 
 def get(identifier: str) -> Chip:
-    """The chip with this identifier ("raspberry-pi-5-bcm2712"). Raises `UnknownChip`."""
+    """The chip with this identifier ("broadcom-bcm2712"). Raises `UnknownChip`."""
     try:
         return _by_identifier()[identifier.lower()]
     except KeyError:
-        raise UnknownChip(identifier, _by_identifier()) from None
+        raise UnknownChip(identifier, _by_identifier(), carried_by(identifier)) from None
+
+
+def carried_by(product: str) -> tuple[str, ...]:
+    """Identifiers of the chips in products whose names begin so: "raspberry-pi-5" gives broadcom-bcm2712."""
+    wanted = _plain(product)
+    return tuple(
+        chip.identifier for chip in all() if any(_plain(name).startswith(wanted) for name in chip.found_in)
+    )
+
+
+def _plain(name: str) -> str:
+    """A name without case and punctuation."""
+    return re.sub(r"[^0-9a-z]", "", name.lower())
 
 
 def manufacturers() -> tuple[Manufacturer, ...]:

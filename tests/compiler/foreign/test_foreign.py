@@ -113,6 +113,8 @@ def test_records_come_in_order_and_are_reported_one_by_one():
 
 
 def test_unknown_name():
+    with pytest.raises(UnknownTarget, match="Did you mean broadcom-bcm2712"):
+        resolve("raspberry-pi-5")
     with pytest.raises(UnknownTarget, match=r"unknown target 'nvidia-h10'\n  Did you mean nvidia-h100"):
         compile_for("nvidia-h10", [KERNEL])
 

@@ -34,5 +34,7 @@ def resolve(name: str) -> Target | StockTarget:
     if target_name == "host" or target_name in targets.names():
         return targets.get(target_name)
     raise UnknownTarget(
-        name, (*targets.names(), *chips.identifiers(), "sm_90", "sm_120", "gfx942", "gfx1100")
+        name,
+        (*targets.names(), *chips.identifiers(), "sm_90", "sm_120", "gfx942", "gfx1100"),
+        chips.carried_by(name),
     )

@@ -8,14 +8,14 @@ from ..errors import CompileError
 
 
 class UnknownTarget(CompileError):
-    """No target has this name."""
+    """No target has this name. `meant`: known names that it probably stands for."""
 
-    def __init__(self, name: str, known: Iterable[str]):
+    def __init__(self, name: str, known: Iterable[str], meant: Iterable[str] = ()):
         import difflib
 
         self.target_name = name
         known = sorted(set(known))
-        near = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)
+        near = [*meant] or difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)
         guess = f"Did you mean {', '.join(near)}? " if near else ""
         super().__init__(f"unknown target {name!r}", hint=f"{guess}Known: {', '.join(known)}.")
 
