@@ -1,9 +1,10 @@
 """A pytest plugin that runs a third party's suite, unmodified, and writes one line of JSON for each case.
 
-It supplies names that a suite imports and the installed version has renamed, keeps the cases of no more than
-`ECOSYSTEM_ELEMENTS` elements and every Nth of them where `ECOSYSTEM_EVERY` says so, ends a case after
-`ECOSYSTEM_SECONDS`, and appends to the file that `ECOSYSTEM_RECORDS` names. A case that was begun and has no
-record ended its process.
+It supplies names that a suite imports and the installed version has renamed, and keeps the cases of no more
+than `ECOSYSTEM_ELEMENTS` elements. Of these it runs every Nth, as `ECOSYSTEM_EVERY` says; of those that
+`ECOSYSTEM_LARGE` names every `ECOSYSTEM_LARGE_EVERY`th, and of those that `ECOSYSTEM_WITHOUT` names none. It
+ends a case after `ECOSYSTEM_SECONDS`, and appends to the file that `ECOSYSTEM_RECORDS` names. A case that
+was begun and has no record ended its process.
 """
 
 from __future__ import annotations
@@ -99,14 +100,24 @@ def names_cuda(item: pytest.Item) -> bool:
     return CUDA.search(SKIP_CALLS.sub("", source)) is not None
 
 
+def is_asked(index: int, case: str) -> bool:
+    """Whether the case at this place among those of the right size is one to run."""
+    every = os.environ.get("ECOSYSTEM_EVERY", "1")
+    large, without = (os.environ.get(name, "") for name in ("ECOSYSTEM_LARGE", "ECOSYSTEM_WITHOUT"))
+    if without and re.search(without, case):
+        return False
+    if large and re.search(large, case):
+        every = os.environ.get("ECOSYSTEM_LARGE_EVERY", every)
+    return index % int(every) == 0
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    write({"collected": len(items)})
     largest = float(os.environ.get("ECOSYSTEM_ELEMENTS", "inf"))
-    kept = [item for item in items if elements(item.nodeid) <= largest]
-    kept = kept[:: int(os.environ.get("ECOSYSTEM_EVERY", "1"))]
+    sized = [item for item in items if elements(item.nodeid) <= largest]
+    write({"collected": len(sized)})
     done = finished()
-    items[:] = [item for item in kept if item.nodeid not in done]
+    items[:] = [item for n, item in enumerate(sized) if is_asked(n, item.nodeid) and item.nodeid not in done]
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:

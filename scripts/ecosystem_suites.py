@@ -32,8 +32,10 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class Suite:
     """`folder` is where pytest starts, `paths` what it is given, `sources` what is put on Python's path, all
-    relative to the tree; `environment` is what `ecosystem_plugin` and the suite read. `left_out` are cases
-    that are not counted, `known` failures with a known reason."""
+    relative to the tree; `environment` is what `ecosystem_plugin` and the suite read. Cases that the pattern
+    `large` names take minutes by their shapes, and may be run more thinly; those that `without` names are not
+    asked, for the reason that follows it. `left_out` are cases that are not counted, `known` failures with a
+    known reason."""
 
     title: str
     package: str
@@ -43,6 +45,8 @@ class Suite:
     goal: float
     sources: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    large: str = ""
+    without: tuple[str, str] = ("", "")
     left_out: tuple[Rule, ...] = ()
     known: tuple[Rule, ...] = ()
 
@@ -72,7 +76,8 @@ SUITES: dict[str, Suite] = {
                 message="CaseTimeout",
             ),
             Rule(
-                "one sum of 394 products in 256 is further from PyTorch's than the tolerance in float32",
+                "one sum of 394 products in 256 is further from PyTorch's than the tolerance in float32; "
+                "from float64 ours are 1.3 times as far as PyTorch's, those of Inductor's C++ 3.5 times",
                 case=r"test_expanded_reduction",
             ),
             Rule("the tree's copy registers a device that only a fork knows", message=r"dispatch key: NPU"),
@@ -90,6 +95,8 @@ SUITES: dict[str, Suite] = {
         goal=0.98,
         sources=("src",),
         environment={"HF_HUB_OFFLINE": "1"},
+        large=r"4096-32000|151936|64000",
+        without=("dtensor", "start four or eight processes that wait for a GPU each"),
         left_out=(
             Rule(
                 "the library's own code chooses among CUDA, XPU and NPU, and sets nothing for another device",
@@ -106,12 +113,13 @@ SUITES: dict[str, Suite] = {
         known=(
             Rule(
                 "the library's kernel reads a gradient of shape (B, 1) as if it were (B, T), beyond its end",
-                case=r"vllm_is_ratio_reduced\[.*luspo",
+                case=r"test_grpo_loss\w*\[.*luspo",
             ),
             Rule(
-                "the reference, in float32 by PyTorch's CPU kernels, is further from float64 than our result",
-                case=r"z_loss",
-                message=r"mismatched elements",
+                "the reference, by PyTorch's CPU kernels in the case's precision, is further from float64 "
+                "than our result",
+                case=r"(z_loss|not_last_layer)_with_other_params|test_liger_(layer|group)_norm",
+                message=r"mismatched elements|allclose|tensor\(",
             ),
         ),
     ),
@@ -125,6 +133,29 @@ SUITES: dict[str, Suite] = {
         sources=(".",),
         environment={"ECOSYSTEM_DEVICE": "fla.utils", "ECOSYSTEM_ELEMENTS": str(1 << 18)},
         left_out=(Rule("names CUDA literally", message=r"CUDA|cuda", cuda=True),),
+        known=(
+            Rule(
+                "the library's own roundings to bfloat16 come to 0.0051 of the 0.0050 allowed; the same "
+                "steps by PyTorch to 0.0048",
+                case=r"test_channel_mixing_gradients",
+                message=r"dx diff",
+            ),
+        ),
+    ),
+    "fla_layers": Suite(
+        title="flash-linear-attention's tests of its layers, modules and models",
+        package="fla",
+        marker="tests/layers",
+        folder=".",
+        paths=("tests/layers", "tests/modules", "tests/models"),
+        goal=0.95,
+        sources=(".",),
+        large=r"32000|100000",
+        environment={"ECOSYSTEM_DEVICE": "fla.utils", "ECOSYSTEM_ELEMENTS": str(1 << 18)},
+        left_out=(
+            Rule("the library's own code asserts that a tensor is CUDA's", message="Only support CUDA/NPU"),
+            Rule("names CUDA literally", message=r"CUDA|cuda", cuda=True),
+        ),
     ),
 }
 """Name on the command line -> suite."""
