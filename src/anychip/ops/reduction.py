@@ -20,11 +20,12 @@ from .launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scal
 from .pointwise import store_as
 
 TILES = Tiles(
-    simt={"elements": 2048, "rows": 32, "split": 1 << 15, "long": 2048},
-    simd={"elements": 4096, "rows": 256, "split": 1 << 17, "long": 256},
+    simt={"elements": 2048, "several": 512, "rows": 32, "columns": 512, "split": 1 << 15, "long": 2048},
+    simd={"elements": 4096, "several": 4096, "rows": 1024, "columns": 1024, "split": 1 << 17, "long": 256},
 )
-"""`elements` of a block that has a whole row; `long`, those of a row that takes several: few enough for
-a vector machine to keep their totals in registers."""
+"""`elements` of a row that is taken whole, `several` those of a block of whole rows; `long`, those of a row
+that takes several blocks: few enough for a vector machine to keep their totals in registers. Of results that
+lie next to each other, a program makes `rows`, from `columns` elements at a time."""
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -253,10 +254,20 @@ class _Layout:
         columns = self.inner.strides[0][-1] != 1 and space.strides[1][-1] == 1 and space.sizes[-1] > 1
         length = max(1, self.inner.sizes[-1])
         if columns:
-            block_k = min(power_of_two(space.sizes[-1]), budget["rows"])
-            return block_k, min(power_of_two(length), max(1, budget["elements"] // block_k // 4))
-        block_r = power_of_two(length) if length <= budget["elements"] else budget["long"]
-        return min(power_of_two(space.sizes[-1]), max(1, budget["elements"] // block_r // 4)), block_r
+            block_k = self._shared(space, min(power_of_two(space.sizes[-1]), budget["rows"]))
+            return block_k, min(power_of_two(length), max(1, budget["columns"] // block_k))
+        whole = length <= budget["elements"]
+        block_r = power_of_two(length) if whole else budget["long"]
+        most = budget["several"] if whole else budget["elements"] // 4
+        return self._shared(space, min(power_of_two(space.sizes[-1]), max(1, most // block_r))), block_r
+
+    def _shared(self, space: Space, block_k: int) -> int:
+        """`block_k`, or as much less as gives every thread of a CPU a program."""
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        outer = math.prod(space.sizes[:-1])
+        while block_k > 1 and outer * cdiv(space.sizes[-1], block_k) < threads:
+            block_k //= 2
+        return block_k
 
     def programs(self, tiles: Tiles) -> tuple[int, int]:
         """Programs of a launch without splitting, and how many reduced elements are taken at once."""
