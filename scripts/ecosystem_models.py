@@ -99,7 +99,7 @@ def measured_apart(name: str, size: str, mode: str, runs: int) -> dict[str, Any]
 def remember(row: dict[str, Any]) -> None:
     """Put a row into the record, in place of the one before."""
     rows = json.loads(RECORD.read_text(encoding="utf-8"))["rows"] if RECORD.exists() else []
-    known = {(r["model"], r.get("size", "tiny"), r["mode"]): r for r in rows}
+    known = {(r["model"], r["size"], r["mode"]): r for r in rows}
     known[row["model"], row["size"], row["mode"]] = row
     order = [(model, size, mode) for size in SIZES for mode in MODES for model in MODELS]
     record = {
