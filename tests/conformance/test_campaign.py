@@ -41,7 +41,7 @@ def test_operators_pass_with_restricted_features(tmp_path: Path):
     assert facts["kernels"]["compiled"] == facts["kernels"]["tried"] > 1
     resumed = campaigns.begin("x86-64-v2", ledger)
     assert resumed.done == set(NAMES)
-    written = chip_record.write(resumed, tmp_path / "chips")
+    written = chip_record.write(chip_record.record(resumed), tmp_path / "chips")
     assert json.loads(written.read_text())["cases"] == facts["cases"]
 
 

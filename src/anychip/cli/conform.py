@@ -34,6 +34,10 @@ def conform(
     compile_only: Annotated[bool, typer.Option("--compile-only", help="Compile, and run nothing.")] = False,
     engine: Annotated[str, typer.Option(help="What runs WebAssembly: wasmtime or node.")] = "wasmtime",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run ended.")] = False,
+    missing: Annotated[
+        bool,
+        typer.Option("--missing", help="Only what the chip's record does not show as passed."),
+    ] = False,
     write: Annotated[
         bool, typer.Option("--write/--no-write", help="Write evidence/chips/<chip>.json (all operators).")
     ] = True,
@@ -46,7 +50,7 @@ def conform(
     """
     try:
         from ..conformance import campaign as campaigns
-        from ..conformance import chip_record
+        from ..conformance import chip_record, completion
         from ..conformance.run import run
         from ..conformance.trials import DEFAULT, Sampling, chosen
         from ..emulation.cores import ENGINES
@@ -56,7 +60,6 @@ def conform(
         raise MissingExtra("conform", "PyTorch", "pip install 'anychip[torch,edge]'") from None
     if engine not in ENGINES:
         raise CommandError(f"{engine!r} is no engine.", did_you_mean(engine, ENGINES))
-    names = chosen(ops or ())
     sampling = Sampling(_dtypes(dtype) if dtype else DEFAULT.dtypes, samples)
     ledgers = {identifier: LEDGERS / f"{identifier}.json" for identifier in chip}
     running = []
@@ -66,15 +69,22 @@ def conform(
         running.append(campaigns.begin(identifier, ledger, compile_only=compile_only, engine=engine))
         if running[-1].reason:
             messages.print(f"{identifier}: {running[-1].reason}; kernels are compiled only")
+    earlier = [completion.earlier_of(campaign) if missing else None for campaign in running]
+    names = completion.missing(earlier) if missing and not ops else chosen(ops or ())
     done = set(names).intersection(*(campaign.done for campaign in running))
     with progress(quiet=as_json) as shown:
         task = shown.add_task(", ".join(chip), total=len(names), completed=len(done))
         run(running, names, ledgers, sampling, lambda _: shown.advance(task), 60 * minutes)
-    made = [chip_record.record(campaign) for campaign in running]
+    made = [
+        chip_record.record(campaign)
+        if known is None
+        else completion.completed(chip_record.record(campaign), known)
+        for campaign, known in zip(running, earlier, strict=True)
+    ]
     if write and not ops:
-        for campaign in running:
-            messages.print(f"{campaign.chip}: record in {chip_record.write(campaign)}")
-            ledgers[campaign.chip].unlink(missing_ok=True)
+        for record in made:
+            messages.print(f"{record['chip']}: record in {chip_record.write(record)}")
+            ledgers[record["chip"]].unlink(missing_ok=True)
     if as_json:
         write_json(made)
     else:

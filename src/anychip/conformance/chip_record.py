@@ -7,6 +7,7 @@ nothing of the chip.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,19 +35,12 @@ def record(campaign: Campaign) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "chip": campaign.chip,
-        "target": campaign.target.name,
         **_target_data(campaign.target),
-        "tier": campaign.tier,
-        "emulator": "" if core is None or core.kind == "native" else core.setting,
+        **setting_of(campaign),
         "emulator_version": "" if core is None or core.kind == "native" else version_of(core),
         "machine": version_of(core) if core is not None and core.kind == "native" else "",
-        "code_that_ran": "" if core is None else core.runs.name,
         "remark": campaign.remark,
-        "operators": {
-            "passed": sum(verdict == "passed" for verdict in verdicts.values()),
-            "tried": sum(verdict in ("passed", "failed") for verdict in verdicts.values()),
-            "total": len(operators()),
-        },
+        "operators": counts(verdicts),
         "cases": {
             verdict: sum(proof.total(verdict) for proof in campaign.proofs)
             for verdict in ("passed", "failed", "unserved", "views")
@@ -71,11 +65,31 @@ def record(campaign: Campaign) -> dict[str, Any]:
     }
 
 
-def write(campaign: Campaign, folder: Path = FOLDER) -> Path:
-    """Write the record; its path."""
+def setting_of(campaign: Campaign) -> dict[str, str]:
+    """What was made and what ran it."""
+    core = campaign.core
+    return {
+        "target": campaign.target.name,
+        "tier": campaign.tier,
+        "emulator": "" if core is None or core.kind == "native" else core.setting,
+        "code_that_ran": "" if core is None else core.runs.name,
+    }
+
+
+def counts(verdicts: Mapping[str, str]) -> dict[str, int]:
+    """Operators passed, tried, and in all."""
+    return {
+        "passed": sum(verdict == "passed" for verdict in verdicts.values()),
+        "tried": sum(verdict in ("passed", "failed") for verdict in verdicts.values()),
+        "total": len(operators()),
+    }
+
+
+def write(made: Mapping[str, Any], folder: Path = FOLDER) -> Path:
+    """Write a record; its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{campaign.chip}.json"
-    path.write_text(json.dumps(record(campaign), indent=1) + "\n")
+    path = folder / f"{made['chip']}.json"
+    path.write_text(json.dumps(made, indent=1) + "\n")
     return path
 
 
