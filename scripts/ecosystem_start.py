@@ -131,10 +131,11 @@ def first_result(name: str, way: str, artifact: Path) -> dict[str, Any]:
         run = compiled(way, module, watch)
     start, clock = processor_seconds(), time.perf_counter()
     result = step(run)
+    parts = {} if model.trains else watch.seconds  # backward graphs are compiled later
     row = {
         "seconds": round(time.perf_counter() - clock, 3),
         "processor": round(processor_seconds() - start, 3),
-        "parts": {part: round(seconds, 3) for part, seconds in watch.seconds.items()},
+        "parts": {part: round(seconds, 3) for part, seconds in parts.items()},
     }
     if way == "enable":
         import anychip
