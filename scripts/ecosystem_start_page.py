@@ -71,8 +71,8 @@ def section(record: dict[str, Any]) -> str:
             "A process for every figure, by `python scripts/ecosystem_start.py`: from the call of what "
             "`torch.compile` gave to its result; imports are not counted. Cold: empty caches; warm: a second "
             "process with the caches of the first. Processor time of the process and of the compilers that "
-            f"it called, one thread, the ways in turn, the least of {rounds(record)} rounds. The machine was busy: "
-            "read the columns of the clock against each other only. "
+            f"it called, one thread, the ways in turn, the least of {rounds(record)} rounds. The machine was "
+            "busy: read the columns of the clock against each other only. "
             f"{record['machine']}; {versions}; {record['date']}.",
             table(heads, rows),
             "PyTorch traces a model anew in every process; no back end is asked before that is done. There "
