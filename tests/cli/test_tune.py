@@ -138,6 +138,62 @@ def test_sizes_that_write_something_else_are_no_candidates(file: Path) -> None:
     assert {step.sizes["BLOCK"] for step in search(subject, Budget(5.0))} <= {1024}
 
 
+def interrupt(steps: object) -> object:
+    """The same steps, and then ctrl-C."""
+    yield from steps  # type: ignore[misc]
+    raise KeyboardInterrupt
+
+
+def test_what_was_found_before_an_interruption_is_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from anychip.tune import kernels
+
+    stock = kernels.search
+    monkeypatch.setattr(kernels, "search", lambda *given: interrupt(list(stock(*given))[:1]))
+    arguments = ["kernel", f"{file}:scale", "--arg", "n=500", "--arg", "factor=2.0", "--elements", "512"]
+    result = CliRunner().invoke(
+        application, ["tune", *arguments, "--grid", "cdiv(n, BLOCK)", "--budget", "1"], catch_exceptions=False
+    )
+    assert result.exit_code == 130
+    assert {entry["kind"] for entry in json.loads(run("show", "--json"))} == {"kernel", "schedule"}
+
+
+def test_an_interruption_ends_the_search_over_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    from anychip.tune.workload import Searcher
+
+    monkeypatch.setattr(Searcher, "steps", lambda self: interrupt([]))
+    threads = torch.get_num_threads()
+    try:
+        result = CliRunner().invoke(
+            application,
+            ["tune", "ops", "exp", "--size", "tiny", "--cpu-time", "--json"],
+            catch_exceptions=False,
+        )  # fmt: skip
+    finally:
+        torch.set_num_threads(threads)
+    assert result.exit_code == 130
+    (row,) = json.loads(result.stdout)["tiles"]
+    assert (row["found"], row["gain"]) == ({}, 1.0)
+
+
+def test_an_autotuners_configurations_are_searched(file: Path, tmp_path: Path) -> None:
+    from anychip.triton_backend import activate
+    from anychip.tune.budget import Budget
+
+    activate()
+    with file.open("a") as text:
+        text.write(
+            "\nconfigs = [triton.Config({'BLOCK': b}, num_warps=w) for b in (64, 512) for w in (1, 2)]"
+            "\n@triton.autotune(configs, key=['n'])\n@triton.jit\ndef tuned(x_ptr, y_ptr, n, BLOCK: tl.constexpr):\n"
+            "    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)\n"
+            "    tl.store(y_ptr + i, tl.load(x_ptr + i, mask=i < n) + 1, mask=i < n)\n"
+        )
+    subject = kernel_subject(f"{file}:tuned", ["n=500"], [], [], "cdiv(n, BLOCK)", 512)
+    assert [dict(c) for c in subject.configurations] == [{"BLOCK": 64}, {"BLOCK": 512}]
+    assert subject.constants_at({"configuration": 1})["BLOCK"] == 512
+    steps = list(search(subject, Budget(3.0)))
+    assert {step.sizes["configuration"] for step in steps} == {0, 1}
+
+
 def test_what_is_not_said_of_a_kernel_is_asked_for(file: Path) -> None:
     with pytest.raises(CommandError, match="values are needed of n, factor"):
         kernel_subject(f"{file}:scale", [], [], [], "", 64)

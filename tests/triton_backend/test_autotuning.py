@@ -12,7 +12,7 @@ from triton import Config, knobs
 from triton.errors import TritonError
 
 from anychip.compiler import pipeline
-from anychip.triton_backend import autotuning, compiler, timing
+from anychip.triton_backend import autotuning, choosing, compiler, timing
 
 N = 5000
 GRID = lambda meta: (triton.cdiv(N, meta["BLOCK"]),)  # noqa: E731
@@ -163,6 +163,23 @@ def test_the_users_own_pruning_comes_first(compiled):
     }
     run(triton.autotune(gpu_configs(32, 512, 2048), ["n"], prune_configs_by=keep)(scale_kernel()))
     assert compiled == [32]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [({"BLOCK": 256}, [256]), ({"BLOCK": 2}, None), (None, None)]
+)
+def test_a_configuration_that_was_tuned_is_taken_without_a_trial(compiled, monkeypatch, values, expected):
+    asked = []
+
+    def constants(kernel, class_):
+        asked.append((kernel.__name__, class_))
+        return values
+
+    monkeypatch.setattr(choosing, "constants", constants)
+    tuned = triton.autotune(gpu_configs(64, 128, 256, 512), key=["n"])(scale_kernel())
+    run(tuned)
+    assert asked == [("scale", "n:i32 out_ptr:*fp32 x_ptr:*fp32 n=2^13")]
+    assert compiled == expected if expected else len(compiled) == autotuning.TRIALS
 
 
 def test_hooks_tell_configurations_apart():

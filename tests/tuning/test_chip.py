@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
 from anychip.compiler.targets.host import host
 from anychip.tuning import chip, crowd, defaults
-from anychip.tuning.defaults import Defaults
+from anychip.tuning.defaults import MEASURED, Defaults
 
 
 def test_threads_and_features_make_other_chips(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,13 +60,37 @@ def test_shipped_defaults_can_be_read(level: str) -> None:
     document = json.loads(file.read_text(encoding="utf-8"))
     loaded = defaults.load(level)
     assert loaded.level == level
+    assert loaded.machine
     assert set(loaded.ratios) == set(document["ratios"])
-    assert bool(loaded.machine) == bool(loaded.ratios)
+    assert bool(loaded.ratios) == (loaded.source == MEASURED), "a model measures nothing"
 
 
-def test_defaults_of_another_format_are_ignored(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(ValueError, match="format"):
-        defaults._checked("level", {"format": 99, "level": "level"})
+def test_defaults_come_back_as_they_were_written(tmp_path: Path) -> None:
+    known = Defaults(
+        "level", "machine", {"exp": {"float32": {10: 0.5}}}, MEASURED, {"pointwise.TILES": {"flat": 512}},
+        {"flat_kernel#12": {"x:*fp32": {"unroll": 4}}},
+    )  # fmt: skip
+    file = tmp_path / "level.json"
+    defaults.save(file, known)
+    assert defaults.read(file, "level") == known
+    assert defaults.read(tmp_path / "none.json", "level") == Defaults("level")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"format": 99}, {"level": "another"}, {"source": "hearsay"}, {"source": "model"}, {"tiles": []},
+     {"tiles": {"pointwise.TILES": {"flat": "many"}}}, {"schedules": {"kernel": 1}}, {"ratios": None}],
+)  # fmt: skip
+def test_other_defaults_are_ignored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: dict[str, object]
+) -> None:
+    file = tmp_path / "level.json"
+    defaults.save(file, Defaults("level", "machine", {"exp": {"float32": {10: 0.5}}}))
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with caplog.at_level(logging.WARNING):
+        assert defaults.read(file, "level") == Defaults("level")
+    assert "ignored" in caplog.text
+    caplog.clear()
     with caplog.at_level(logging.WARNING):
         assert defaults.load("no-such-level").ratios == {}
     assert not caplog.records

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anychip.tuning.entry import CHOICE, KINDS, Entry, Unusable, from_line, to_line
+from anychip.tuning.entry import CHOICE, KINDS, Entry, Unusable, _checksum, from_line, to_line
 from anychip.tuning.size_class import exponent, parameter
 
 ENTRY = Entry(
@@ -57,6 +57,8 @@ def test_what_is_no_line_is_refused(text: str) -> None:
         {"seconds": {"ours": float("nan")}},
         {"seconds": {"ours": -1.0}},
         {"seconds": {"ours": True}},
+        {"seconds": {"ours": float("inf")}},
+        {"seconds": {"ours": "1e-6"}},
         {"values": ["ours"]},
         {"chip": 5},
     ],
@@ -64,6 +66,17 @@ def test_what_is_no_line_is_refused(text: str) -> None:
 def test_a_checksum_does_not_make_nonsense_an_entry(fault: dict[str, object]) -> None:
     with pytest.raises(Unusable):
         from_line(to_line(replace(ENTRY, **fault)))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("body", ["", "exp", "[" * 5000, "1" * 5000, "null", "[1]", '{"format": 1}'])
+def test_a_checksum_does_not_make_a_line_of_other_text(body: str) -> None:
+    with pytest.raises(Unusable):
+        from_line(json.dumps([_checksum(body), body]))
+
+
+def test_a_time_of_any_length_is_finite() -> None:
+    entry = replace(ENTRY, seconds={"ours": 10**400})
+    assert from_line(to_line(entry)) == entry
 
 
 @given(st.integers(1, 1 << 40))

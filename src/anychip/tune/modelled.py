@@ -1,6 +1,9 @@
-"""Tile sizes for cores that are not at hand, by the cost model alone: nothing is timed. Flows in: a
-workload, and cores as their makers publish them. Flows out: the sizes that the model expects to be clearly
-faster than the shipped ones on every one of these cores. """
+"""Tile sizes for cores that are not at hand, by the cost model alone: nothing is timed. Flows in: a workload,
+and cores as their makers publish them. Flows out: the sizes that the model expects to be clearly faster than
+the shipped ones on every one of these cores.
+
+The model is trusted where it sees all: calls of one launch each, and sizes not far from the shipped ones.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,9 @@ from .workload import Searcher, Workload
 CLEAR = 0.8
 """Part of the shipped sizes' cycles that other sizes must stay below: the model is not exact."""
 
+FAR = 4
+"""A size is changed by less than this factor, or by it."""
+
 
 def cores(names: Sequence[str] = machine.SERVERS) -> list[Machine]:
     """The cores by LLVM's names."""
@@ -34,6 +40,8 @@ def sizes(workload: Workload, wanted: Sequence[Machine], seconds: float) -> dict
     start = searcher.workload.shipped()
     with disabled(), torch.no_grad():
         searcher.begin()
+        if len(searcher.launched(start)) != len(workload.calls):
+            return {}
 
         def cycles(point: Point) -> list[float | None]:
             found = []
@@ -45,7 +53,7 @@ def sizes(workload: Workload, wanted: Sequence[Machine], seconds: float) -> dict
         shipped = cycles(start)
 
         def relative(points: list[Point]) -> list[float | None]:
-            return [_worst(cycles(point), shipped) for point in points]
+            return [_worst(cycles(p), shipped) if _is_near(p, start) else None for p in points]
 
         best, least = start, 1.0
         for step in descend(start, searcher.space(), relative, searcher.budget):
@@ -53,6 +61,12 @@ def sizes(workload: Workload, wanted: Sequence[Machine], seconds: float) -> dict
     if least > CLEAR:
         return {}
     return {name.rpartition(SEPARATOR)[2]: int(value) for name, value in best.items() if value != start[name]}
+
+
+def _is_near(point: Point, start: Point) -> bool:
+    return all(
+        int(start[name]) <= FAR * int(value) <= FAR * FAR * int(start[name]) for name, value in point.items()
+    )
 
 
 def _worst(found: Sequence[float | None], shipped: Sequence[float | None]) -> float | None:

@@ -57,7 +57,11 @@ def from_line(line: str) -> Entry:
         raise Unusable("not a line of this database") from None
     if not isinstance(body, str) or checksum != _checksum(body):
         raise Unusable("the checksum does not match")
-    return from_fields(json.loads(body))
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Unusable("not a line of this database") from None
+    return from_fields(fields)
 
 
 def from_fields(fields: Any) -> Entry:
@@ -77,7 +81,7 @@ def from_fields(fields: Any) -> Entry:
 
 
 def _is_time(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and value >= 0
+    return type(value) in (int, float) and 0 <= value < math.inf
 
 
 def _checksum(body: str) -> str:
