@@ -14,7 +14,7 @@ import anychip
 from anychip.compiler import targets
 from anychip.edge.check import check
 from anychip.edge.export import build
-from anychip.emulation.cores import core_for
+from anychip.emulation.cores import ENGINES, core_for
 from anychip.emulation.execution import program_of
 from anychip.pytorch.export import subject_of
 
@@ -64,12 +64,24 @@ def test_kinematics_take_less_than_8_kilobytes(arm: ModuleType, target: str):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "target", ["cortex-m4", "cortex-m55", "cortex-a15", "cortex-a53", "rv64gcv", "z14", "wasm32"]
+    "target", ["cortex-m4", "cortex-m55", "cortex-a15", "cortex-a53", "rv64gcv", "z14", "mips64r2"]
 )
 def test_kinematics_run_on_chips(arm: ModuleType, target: str, tmp_path: Path):
     require(target)
     anychip.capture(arm.kinematics, *arm.example_inputs()).export(target, tmp_path / "arm")
     assert max(check(tmp_path / "arm").differences.values()) <= 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_kinematics_run_in_each_webassembly_engine(arm: ModuleType, engine: str, tmp_path: Path):
+    pytest.importorskip("ziglang")
+    if program_of(core_for(targets.get("wasm32"), engine=engine)) is None:
+        pytest.skip(f"{engine} is not installed")
+    anychip.capture(arm.kinematics, *arm.example_inputs()).export("wasm32", tmp_path / "arm")
+    done = check(tmp_path / "arm", engine=engine)
+    assert done.emulator.startswith(engine)
+    assert max(done.differences.values()) <= 1e-5
 
 
 @pytest.mark.slow
