@@ -29,6 +29,8 @@ from ecosystem_suites import SUITES, Record, Suite, verdict
 HERE = Path(__file__).resolve().parent
 EVIDENCE = HERE.parent / "evidence" / "ecosystem"
 PAGE = HERE.parent / "docs" / "ecosystem.md"
+FREED_MEMORY_IS_KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
+"""To the C library: half of the time with large tensors is the system's, giving pages and taking them."""
 PACKAGES = ("anychip", "torch", "triton", "llvmlite", "transformers")
 
 
@@ -42,13 +44,18 @@ def run(suite: Suite, arguments: argparse.Namespace, records: Path) -> None:
     """Run the suite. A process that a case ends is followed by another, which goes on after that case."""
     tree: Path = arguments.tree.resolve()
     paths = [str(HERE), *(str(tree / source) for source in suite.sources)]
-    with tempfile.TemporaryDirectory(prefix="ecosystem-", ignore_cleanup_errors=True) as cache:
+    with tempfile.TemporaryDirectory(prefix="ecosystem-", ignore_cleanup_errors=True) as folder:
+        cache = arguments.cache or folder
         environment = {
             **os.environ,
+            **FREED_MEMORY_IS_KEPT,
             **suite.environment,
             "PYTHONPATH": os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])]),
             "ECOSYSTEM_RECORDS": str(records),
             "ECOSYSTEM_EVERY": str(arguments.every),
+            "ECOSYSTEM_LARGE": suite.large,
+            "ECOSYSTEM_LARGE_EVERY": str(arguments.large_every or arguments.every),
+            "ECOSYSTEM_WITHOUT": suite.without[0],
             "ECOSYSTEM_SECONDS": str(arguments.seconds),
             "TRITON_CACHE_DIR": str(Path(cache) / "triton"),
             "TORCHINDUCTOR_CACHE_DIR": str(Path(cache) / "inductor"),
@@ -66,8 +73,8 @@ def run(suite: Suite, arguments: argparse.Namespace, records: Path) -> None:
 
 
 def read(path: Path) -> tuple[int, list[Record]]:
-    """The number of cases in the suite, and the record of each case that was run: a failure before anything
-    else, and a failure for a case that was begun and ended its process."""
+    """The number of cases of the right size in the suite, and the record of each case that was run: a failure
+    before anything else, and a failure for a case that was begun and ended its process."""
     collected = 0
     if not path.exists():
         return collected, []
@@ -126,6 +133,7 @@ def evidence(
         "versions": versions(suite),
         "collected": collected,
         "every": arguments.every,
+        "large_every": arguments.large_every or arguments.every,
         "only": arguments.only,
         "seconds_for_a_case": arguments.seconds,
         "outcomes": dict(sum(files.values(), Counter())),
@@ -144,6 +152,8 @@ def main() -> None:
     parser.add_argument("suite", choices=[*SUITES, "page"])
     parser.add_argument("tree", type=Path, nargs="?", help="root of the unpacked sources")
     parser.add_argument("--every", type=int, default=1, help="run every Nth case")
+    parser.add_argument("--large-every", type=int, help="run every Nth of the cases with large tensors")
+    parser.add_argument("--cache", type=Path, help="where to keep compiled kernels, for runs that go on")
     parser.add_argument("--only", default="", help="run the cases that this pytest expression names")
     parser.add_argument("--seconds", type=float, default=120, help="how long a case may take")
     parser.add_argument("--records", type=Path, help="where to keep the raw records of the run")
@@ -168,8 +178,7 @@ def main() -> None:
         path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
         sys.stderr.write(f"wrote {path}\n")
     kept = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in EVIDENCE.glob("*.json")}
-    suites = [kept[name] for name in SUITES if name in kept]
-    PAGE.write_text(page(suites, kept.get("models")), encoding="utf-8")
+    PAGE.write_text(page(kept), encoding="utf-8")
     sys.stderr.write(f"wrote {PAGE}\n")
 
 

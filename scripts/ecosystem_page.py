@@ -3,11 +3,17 @@ Markdown."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from ecosystem_autotuning_page import section as tuned
+from ecosystem_models_page import section as models
+from ecosystem_start_page import section as starts
 from ecosystem_suites import SUITES
+from ecosystem_tables import table
+
+MEASURED = {"models": models, "start": starts, "autotuning": tuned}
+"""Name of a record of measurements -> its section."""
 
 COLUMNS = ("passed", "xpassed", "failed", "xfailed", "skipped", "left out")
 
@@ -39,19 +45,16 @@ def share(outcomes: dict[str, int]) -> tuple[int, int]:
     return passed, passed + outcomes.get("failed", 0)
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *([c.replace("|", "\\|") for c in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def extent(record: dict[str, Any]) -> str:
     """Which of the suite's cases were run."""
     ran = sum(record["outcomes"].values())
-    if record["every"] == 1 and not record["only"]:
+    every, large = record["every"], record.get("large_every", record["every"])
+    if every == large == 1 and not record["only"]:
         return f"all {ran} cases"
-    what = f"one case in {record['every']}" if record["every"] > 1 else "cases"
+    what = f"one case in {every}" if every > 1 else "all cases" if large > 1 else "cases"
     which = f" of `{record['only']}`" if record["only"] else ""
-    return f"{what}{which}: {ran} of {record['collected']}"
+    of_large = f" (one in {large} of those with the largest tensors)" if large != every else ""
+    return f"{what}{which}{of_large}: {ran} of {record['collected']}"
 
 
 def section(record: dict[str, Any]) -> str:
@@ -78,50 +81,17 @@ def section(record: dict[str, Any]) -> str:
         if record["reasons"].get(outcome):
             rows = [[reason, f"`{name}`", str(n)] for reason, name, n in record["reasons"][outcome]]
             parts += [f"### What {title}", table(["reason", "test", "cases"], rows)]
+    if suite.without[1]:
+        parts.append(f"Not asked: cases that {suite.without[1]} (`{suite.without[0]}`).")
     if record["reasons"].get("skipped"):
         rows = [[reason, str(n)] for reason, _, n in record["reasons"]["skipped"]]
         parts += ["### What the suite skips", table(["reason", "cases"], rows)]
     return "\n\n".join(parts)
 
 
-def models(record: dict[str, Any]) -> str:
-    """The section of compiled models."""
-    modes = {"infer": "inference", "train": "forward and backward"}
-    rows = []
-    ratios: dict[str, list[tuple[float, float]]] = {}
-    for row in sorted(record["rows"], key=lambda row: row["mode"]):
-        ours, eager, native = (row["milliseconds"][way] for way in ("anychip", "eager", "inductor"))
-        ratios.setdefault(row["mode"], []).append((eager / ours, native / ours))
-        rows.append(
-            [
-                row["model"], modes[row["mode"]], f"{eager:.2f}", f"{native:.2f}", f"{ours:.2f}",
-                f"{eager / ours:.2f}", f"{native / ours:.2f}",
-            ]
-        )  # fmt: skip
-    means = [
-        f"{modes[mode]}: **{statistics.geometric_mean(e for e, _ in pairs):.2f}** times as fast as eager, "
-        f"**{statistics.geometric_mean(n for _, n in pairs):.2f}** times as fast as Inductor's C++ "
-        f"({len(pairs)} models)"
-        for mode, pairs in ratios.items()
-    ]
-    versions = ", ".join(f"{name} {value}" for name, value in record["versions"].items())
-    heads = ["model", "what", "eager (ms)", "Inductor C++ (ms)", "ours (ms)", "to eager", "to Inductor C++"]
-    return "\n\n".join(
-        [
-            "## Compiled models",
-            'Small forms of models of `transformers`, compiled with `backend="anychip"`, by '
-            "`python scripts/ecosystem_models.py`. " + "; ".join(means) + " (geometric means).",
-            "Least processor time of the calling thread, one thread, the three in turn; 32 tokens, "
-            f"hidden size 64, two layers. {record['machine']}; {versions}; {record['date']}.",
-            table(heads, rows),
-            "Graphs of static shapes that hold nothing but our launches are replayed as a list of launches "
-            "from their third call; attention, and matrix products, are the operator library's.",
-        ]
-    )
-
-
-def page(records: Sequence[dict[str, Any]], compiled: dict[str, Any] | None = None) -> str:
-    """The page in Markdown, of suites and of compiled models."""
+def page(kept: Mapping[str, dict[str, Any]]) -> str:
+    """The page in Markdown, of the records of suites and of measurements by name."""
+    records = [kept[name] for name in SUITES if name in kept]
     rows = [
         [
             SUITES[record["suite"]].title,
@@ -138,7 +108,7 @@ def page(records: Sequence[dict[str, Any]], compiled: dict[str, Any] | None = No
                 *INTRODUCTION,
                 overview,
                 LEGEND,
-                *([models(compiled)] if compiled else []),
+                *(measured(kept[name]) for name, measured in MEASURED.items() if name in kept),
                 *map(section, records),
             ]
         )

@@ -150,11 +150,24 @@ SUITES: dict[str, Suite] = {
         paths=("tests/layers", "tests/modules", "tests/models"),
         goal=0.95,
         sources=(".",),
-        large=r"32000|100000",
+        large=r"32000|100000|T2000",
         environment={"ECOSYSTEM_DEVICE": "fla.utils", "ECOSYSTEM_ELEMENTS": str(1 << 18)},
         left_out=(
             Rule("the library's own code asserts that a tensor is CUDA's", message="Only support CUDA/NPU"),
+            Rule(
+                "asks `torch.cpu` for what `torch.cuda` has, before any kernel runs",
+                message=r"module 'torch\.cpu' has no attribute",
+            ),
             Rule("names CUDA literally", message=r"CUDA|cuda", cuda=True),
+        ),
+        known=(
+            Rule(
+                "the reference, by PyTorch's CPU kernels in the case's precision, is further from float64 "
+                "than our result",
+                case=r"l2_warp",
+                message=r"Loss diff",
+            ),
+            Rule("two thousand tokens, one after the other", case=r"T2000", message=r"not done after"),
         ),
     ),
 }

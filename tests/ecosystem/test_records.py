@@ -3,26 +3,13 @@ says of them."""
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-
-
-@pytest.fixture
-def scripts(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Imports a module of `scripts/`, which forgets it after the test."""
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if name.startswith("ecosystem"):
-            del sys.modules[name]
 
 
 def record(case: str, outcome: str, reason: str = "", cuda: bool = False) -> dict[str, Any]:
@@ -66,14 +53,40 @@ def test_the_page_counts_what_counts(scripts: Any) -> None:
         "every": 2, "only": "", "seconds_for_a_case": 9, "outcomes": outcomes, "files": {"t.py": outcomes},
         "reasons": {"failed": [["a | b", "test_a", 2]]},
     }  # fmt: skip
-    text = page.page([kept])
+    text = page.page({"fla": kept})
     assert "**80.0 %** (8 of 10) pass; one case in 2: 25 of 50." in text
     assert "| a \\| b | `test_a` | 2 |" in text
+
+
+@pytest.mark.parametrize(
+    ("every", "large", "expected"),
+    [
+        (1, 1, "all 8 cases"),
+        (4, 4, "one case in 4: 8 of 50"),
+        (1, 4, "all cases (one in 4 of those with the largest tensors): 8 of 50"),
+        (2, 8, "one case in 2 (one in 8 of those with the largest tensors): 8 of 50"),
+    ],
+)
+def test_how_much_of_a_suite_was_run(scripts: Any, every: int, large: int, expected: str) -> None:
+    kept = {"outcomes": {"passed": 8}, "collected": 50, "every": every, "large_every": large, "only": ""}
+    assert scripts("ecosystem_page").extent(kept) == expected
+
+
+@pytest.mark.parametrize(("every", "expected"), [("2", "a0 a2 a4"), ("1", "a0 a1 a2 a4")])
+def test_which_cases_are_asked(
+    scripts: Any, monkeypatch: pytest.MonkeyPatch, every: str, expected: str
+) -> None:
+    """`large` ones are asked more thinly, and those `without` never."""
+    names = {"EVERY": every, "LARGE": "a[3-9]", "LARGE_EVERY": "4", "WITHOUT": "never"}
+    for name, value in names.items():
+        monkeypatch.setenv(f"ECOSYSTEM_{name}", value)
+    plugin = scripts("ecosystem_plugin")
+    cases = ["a0", "a1", "a2", "a3", "a4", "a5", "never", "a7"]
+    assert " ".join(c for n, c in enumerate(cases) if plugin.is_asked(n, c)) == expected
 
 
 def test_the_page_in_the_repository_is_that_of_its_records(scripts: Any) -> None:
     folder = SCRIPTS.parent / "evidence" / "ecosystem"
     kept = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
-    suites = [kept[name] for name in scripts("ecosystem_suites").SUITES if name in kept]
-    expected = scripts("ecosystem_page").page(suites, kept.get("models"))
+    expected = scripts("ecosystem_page").page(kept)
     assert (SCRIPTS.parent / "docs" / "ecosystem.md").read_text(encoding="utf-8") == expected
