@@ -37,6 +37,8 @@ def cache(tmp_path):
 @pytest.fixture
 def digest_of_its_own():
     """PyTorch's digest as if it had not been computed in this process; afterwards, again so."""
+    if not hasattr(codecache.torch_key, "set"):
+        pytest.skip("this PyTorch takes no digest from others")
     codecache.torch_key.clear()
     digest.settle.cache_clear()
     yield
