@@ -183,7 +183,8 @@ def test_an_autotuners_configurations_are_searched(file: Path, tmp_path: Path) -
     with file.open("a") as text:
         text.write(
             "\nconfigs = [triton.Config({'BLOCK': b}, num_warps=w) for b in (64, 512) for w in (1, 2)]"
-            "\n@triton.autotune(configs, key=['n'])\n@triton.jit\ndef tuned(x_ptr, y_ptr, n, BLOCK: tl.constexpr):\n"
+            "\n@triton.autotune(configs, key=['n'])\n@triton.jit\n"
+            "def tuned(x_ptr, y_ptr, n, BLOCK: tl.constexpr):\n"
             "    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)\n"
             "    tl.store(y_ptr + i, tl.load(x_ptr + i, mask=i < n) + 1, mask=i < n)\n"
         )

@@ -62,9 +62,11 @@ def gain(
     terms = {"clock": CLOCKS[cpu_time], "seconds": seconds, "threads": torch.get_num_threads()}
     cases = suite.cases(patterns or ())
     rows: dict[str, Gain] = {}
+    where = circumstances(command())
     if record is not None and record.is_file():
-        known, _, before = gains.load(record)
-        rows = {row.case: row for row in known if before == terms}
+        known, recorded, before = gains.load(record)
+        if before == terms:
+            rows, where = {row.case: row for row in known}, recorded
     with progress(quiet=as_json) as display:
         bar = display.add_task("cases", total=len(cases))
         for case in cases:
@@ -74,15 +76,14 @@ def gain(
                 except TuneError as error:
                     messages.print(f"left out: {error}")
                 if record is not None:
-                    gains.save(record, list(rows.values()), circumstances(command()), terms)
+                    gains.save(record, list(rows.values()), where, terms)
             best = max(rows.values(), key=lambda row: row.gain, default=None)
             told = f"; largest gain so far {best.case} {best.gain:.2f}" if best is not None else ""
             display.update(bar, advance=1, description=f"{case.label}{told}")
     found = list(rows.values())
     if page is not None:
         text = page.read_text(encoding="utf-8")
-        made = gain_page.sections(found, circumstances(command()), terms)
-        page.write_text(replaced(text, made), encoding="utf-8")
+        page.write_text(replaced(text, gain_page.sections(found, where, terms)), encoding="utf-8")
         messages.print(f"wrote {page}")
     if as_json:
         write_json([asdict(row) | {"gain": row.gain} for row in found])
