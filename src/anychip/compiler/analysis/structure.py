@@ -49,9 +49,14 @@ class Linear:
 Point = tuple[Linear, ...]
 
 
+@cache
 def identity_point(rank: int) -> Point:
     """The point whose value axes are the nest's axes."""
     return tuple(Linear(ZERO, tuple(ONE if a == b else ZERO for b in range(rank))) for a in range(rank))
+
+
+DEEPEST = 100
+"""Values that are computed from within one another; a longer chain is computed from its far end."""
 
 
 class Structure:
@@ -59,6 +64,7 @@ class Structure:
 
     def __init__(self) -> None:
         self._memo: dict[tuple[int, Point], Linear] = {}
+        self._depth = 0
 
     def of(self, value: Value, point: Point, rank: int) -> Linear:
         """The structure of `value` at `point` over a nest of `rank` axes."""
@@ -67,8 +73,28 @@ class Structure:
         key = (id(value), point)
         found = self._memo.get(key)
         if found is None:
+            self._depth += 1
+            if self._depth > DEEPEST:
+                self._prepare(value, point, rank)
             found = self._memo[key] = self._compute(value, point, rank)
+            self._depth -= 1
         return found
+
+    def _prepare(self, value: Value, point: Point, rank: int) -> None:
+        """Compute all that `value` is made of, the first of it first."""
+        pending = [(value, point)]
+        while pending:
+            value, point = pending[-1]
+            op = value.defining_op
+            mapped = operand_points(op, value, point) if op is not None else None
+            needed = zip(op.operands, mapped, strict=True) if op is not None and mapped is not None else ()
+            missing = [(v, p) for v, p in needed if v.shape and (id(v), p) not in self._memo]
+            if missing:
+                pending += missing[:1]
+                continue
+            pending.pop()
+            if pending:
+                self._memo[id(value), point] = self._compute(value, point, rank)
 
     def _scalar(self, value: Value, rank: int) -> Linear:
         return Linear(scalar_polynomial(value), (ZERO,) * rank)

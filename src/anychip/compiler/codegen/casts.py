@@ -295,7 +295,9 @@ def float_to_int(
     """A floating-point register as an integer, towards zero.
 
     What is out of range becomes the nearest integer of the type, NaN becomes 0 (LLVM's plain
-    conversions would be undefined there). To `i1`: whether the value is not zero.
+    conversions would be undefined there). So the 32-bit conversions of the GPUs do that kernels are
+    written for, and so it is the same on every chip; x86's own instruction gives the smallest integer
+    for all of these. To `i1`: whether the value is not zero.
     """
     single = widen(b, val, src, target)
     if str(dst) == "i1":

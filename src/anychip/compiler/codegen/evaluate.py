@@ -62,11 +62,31 @@ class Evaluation:
         """`value` at `point`, linear if it is."""
         if not value.shape:
             return self.context.scalars[value]
-        key = (value, point)
-        found = self._memo.get(key)
-        if found is None:
-            found = self._memo[key] = self._evaluate(value, point)
-        return found
+        found = self._memo.get((value, point))
+        return self._in_order(value, point) if found is None else found
+
+    def _in_order(self, value: Value, point: Point) -> Lane:
+        """Evaluate `value` after what it needs at the same point, however long a chain that is."""
+        pending = [value]
+        while pending:
+            value = pending[-1]
+            missing = next((v for v in self._operands(value, point) if (v, point) not in self._memo), None)
+            if missing is not None:
+                pending.append(missing)
+                continue
+            if (value, point) not in self._memo:
+                self._memo[value, point] = self._evaluate(value, point)
+            pending.pop()
+        return self._memo[value, point]
+
+    def _operands(self, value: Value, point: Point) -> list[Value]:
+        """The tiles from whose elements at the same point `value` is always computed."""
+        op = value.defining_op
+        if op is None or value in self.context.available or (op.name in RULES and op.name not in SAME_POINT):
+            return []
+        if self.assumed and self.is_assumed(value, point):
+            return []
+        return [v for v in op.operands if v.shape] if is_inline_op(op) else []
 
     def value(self, value: Value, point: Point) -> Val:
         """`value` at `point` as a scalar (the same in all lanes) or a vector."""
@@ -420,6 +440,8 @@ def _poison(ev: Evaluation, op: Op, value: Value, point: Point) -> Lane:
     return ev.b.null(register_type(value.element))
 
 
+ARITHMETIC = (_add, _multiply, _extend, _divide, _compare, _add_pointer, _bitcast)
+
 RULES: dict[str, Rule] = {
     "tt.make_range": _range,
     "tt.splat": _splat,
@@ -447,3 +469,6 @@ RULES: dict[str, Rule] = {
     "tt.addptr": _add_pointer,
     "tt.bitcast": _bitcast,
 }
+
+SAME_POINT = frozenset(name for name, rule in RULES.items() if rule in ARITHMETIC)
+"""Operations with a rule that read each of their tiles at their own point."""

@@ -82,6 +82,8 @@ class NestBuilder:
 
     def _reads_elsewhere(self, nest: Nest, buffer: Buffer, domain: tuple[int, ...]) -> bool:
         """Whether an earlier root of the nest reads `buffer` at another index than its own."""
+        if buffer not in self.buffers.values():
+            return False
         values = [v for r in nest.roots for v in root_values(r)]
         for value, point, leaf in walk_inline(values, len(domain), lambda v: v in self.buffers):
             if leaf and self.buffers.get(value) is buffer and not is_identity(point):

@@ -98,6 +98,7 @@ class Placement:
         self._cost: dict[Value, float] = {}
         self._groups: dict[Op, Site] = {}
         self._keepers: dict[Value, Site] = {}
+        self._found: tuple[tuple[Site, int, int], dict[Op, set[Point]]] | None = None
         self._costs(body)
         self._backwards(body)
 
@@ -223,41 +224,43 @@ class Placement:
         outer = set(order.loops[load])
         if any(loop not in outer and order.writes_inside(loop) for loop in order.loops[site.op]):
             return False
-        if site.stores:
-            return all(self._same_elements(load, store, site) for store in site.stores)
-        return site.op.name not in WRITES or self._same_elements(load, site.op, site)
+        stores = site.stores or ((site.op,) if site.op.name in WRITES else ())
+        return not stores or self._same_elements(load, stores, site)
 
-    def _same_elements(self, load: Op, store: Op, site: Site) -> bool:
-        """Whether, chunk by chunk, the load reads nothing that an earlier chunk's store wrote."""
-        pointer = store.operands[0]
-        rank = len(pointer.shape)
-        written = self.structure.of(pointer, identity_point(rank), rank)
-        points = self._points_of(load, site, rank)
+    def _same_elements(self, load: Op, stores: tuple[Op, ...], site: Site) -> bool:
+        """Whether, chunk by chunk, the load reads nothing that an earlier chunk's stores wrote."""
+        rank = len(stores[0].operands[0].shape)
         read = load.operands[0]
-        return bool(points) and all(
-            self._mix(read, self.structure.of(read, point, rank), pointer, written) for point in points
-        )
+        forms = [self.structure.of(read, point, rank) for point in self._loads_of(site, rank).get(load, ())]
+        for pointer in (store.operands[0] for store in stores):
+            written = self.structure.of(pointer, identity_point(rank), rank)
+            if not all(self._mix(read, form, pointer, written) for form in forms):
+                return False
+        return bool(forms)
 
-    def _points_of(self, load: Op, site: Site, rank: int) -> set[Point]:
-        """Every index at which the site's roots read `load`, in terms of the site's axes."""
-        found: set[Point] = set()
+    def _loads_of(self, site: Site, rank: int) -> dict[Op, set[Point]]:
+        """Every index at which the site's roots read each load, in terms of the site's axes. What was found
+        holds until another value is kept."""
+        key = (site, rank, len(self.kept))
+        if self._found is None or self._found[0] != key:
+            self._found = (key, self._find_loads(site, rank))
+        return self._found[1]
+
+    def _find_loads(self, site: Site, rank: int) -> dict[Op, set[Point]]:
+        found: dict[Op, set[Point]] = {}
         seen: set[tuple[Value, Point]] = set()
-        pending = [
-            (v, identity_point(rank)) for op in (site.stores or (site.op,)) for v in op.operands if v.shape
-        ]
+        own = identity_point(rank)
+        pending = [(v, own) for op in (site.stores or (site.op,)) for v in op.operands if v.shape]
         while pending:
             value, point = pending.pop()
             if (value, point) in seen:
                 continue
             seen.add((value, point))
             op = value.defining_op
-            if op is None or (value in self.kept and op is not load):
+            if op is None or value in self.kept or not is_inline_op(op):
                 continue
-            if op is load:
-                found.add(point)
-                continue
-            if not is_inline_op(op):
-                continue
+            if op.name == "tt.load":
+                found.setdefault(op, set()).add(point)
             mapped = operand_points(op, value, point)
             if mapped is None:
                 mapped = [(Linear(None, (None,) * rank),) * len(v.shape) for v in op.operands]
