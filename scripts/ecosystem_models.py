@@ -86,7 +86,11 @@ def measure(name: str, size: str, mode: str, runs: int) -> dict[str, Any]:
             times[way].append(time.thread_time_ns() - start)
     compare(outcome(module, ways["anychip"], value, mode), expected)  # as it is replayed
     milliseconds = {way: round(min(t[WARM:]) / 1e6, 4) for way, t in times.items()}
-    return {"model": name, "size": size, "mode": mode, "milliseconds": milliseconds, "first_seconds": first}
+    date = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+    return {
+        "model": name, "size": size, "mode": mode, "date": date, "milliseconds": milliseconds,
+        "first_seconds": first,
+    }  # fmt: skip
 
 
 def measured_apart(name: str, size: str, mode: str, runs: int) -> dict[str, Any]:
@@ -104,7 +108,6 @@ def remember(row: dict[str, Any]) -> None:
     order = [(model, size, mode) for size in SIZES for mode in MODES for model in MODELS]
     record = {
         "format": 2,
-        "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
         "machine": detect_host().model,
         "versions": {p: version(p) for p in ("anychip", "torch", "triton", "transformers")},
         "rows": [known[key] for key in order if key in known],

@@ -53,6 +53,7 @@ def section(record: dict[str, Any]) -> str:
     known = [
         (which, mode, groups[which, mode]) for which in KINDS for mode in MODES if (which, mode) in groups
     ]
+    dates = sorted({row["date"] for row in record["rows"]})
     versions = ", ".join(f"{name} {value}" for name, value in record["versions"].items())
     parts = [
         "## Compiled models",
@@ -64,8 +65,8 @@ def section(record: dict[str, Any]) -> str:
             [[which, MODES[mode], str(len(rows)), *means(rows)] for which, mode, rows in known],
         ),
         "Least processor time of the calling thread over several repetitions, one thread, the three in turn "
-        "in one process, while other work shared the processor; results and gradients compared before and "
-        f"after. Without dropout. {record['machine']}; {versions}; {record['date']}.",
+        "in one process, while other work shared the processor; results and gradients compared. Without "
+        f"dropout. {record['machine']}; {versions}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}.",
     ]
     for which, mode, rows in known:
         parts += [f"### {KINDS[which]}: {MODES[mode]}", table(HEADS, list(map(cells, rows)))]
