@@ -166,6 +166,13 @@ def test_unknown_names_are_refused() -> None:
     assert policy() is None
 
 
+def test_interpreted_kernels_serve_no_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    with pytest.raises(PolicyError, match="TRITON_INTERPRET is set"):
+        anychip.enable()
+    assert policy() is None
+
+
 def test_import_needs_no_torch() -> None:
     code = "import sys, anychip; assert 'torch' not in sys.modules and 'triton' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

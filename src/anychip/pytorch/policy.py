@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from triton import knobs
 
 from ..ops import tuned
 from ..tuning import chip, defaults
@@ -55,8 +56,14 @@ def enable(
     reason. "strict": a fall-through raises FallThroughError. "auto": ours where it is faster than
     PyTorch's own on this chip for that dtype and class of sizes; what the tuning database does not know
     is measured on the program's own first calls, for the number of threads that is set now. `only` and
-    `exclude` name operators, domains or ATen overloads. Raises PolicyError for a name that is not known.
+    `exclude` name operators, domains or ATen overloads. Raises PolicyError for a name that is not known, and
+    where Triton interprets kernels instead of compiling them.
     """
+    if knobs.runtime.interpret:
+        raise PolicyError(
+            "TRITON_INTERPRET is set, so that Triton interprets the kernels of this process; those of the "
+            "operators are only ever compiled; unset it, or run the kernel at hand without enable()"
+        )
     if policy not in POLICIES:
         raise PolicyError(
             f"policy {policy!r} does not exist in this version; choose one of {', '.join(POLICIES)}"
