@@ -72,6 +72,16 @@ def test_what_is_compiled_is_not_looked_up_again(database: Database, monkeypatch
     assert compiled_with() == ""
 
 
+def test_options_of_other_back_ends_pass_as_they_are() -> None:
+    """Triton gives the last arguments by position in a launch, by name where it loads what it compiled."""
+    wrapped = choosing._choosing(lambda *arguments, **named: (arguments, named))
+    options = object()
+    arguments, named = wrapped(double_kernel, "key", {}, 0, {}, options, {}, warmup=True)
+    assert arguments == (double_kernel, "key", {}, 0, {}, options, {})
+    assert named == {"warmup": True}
+    assert wrapped(double_kernel, "key", {}, 0, {}, options, {}, False)[0][-1] is False
+
+
 def test_entries_of_other_code_or_another_class_do_not_count(database: Database) -> None:
     right = entry(database, unroll=2)
     database.put(replace(right, source="changed"), replace(right, signature=CLASS.replace("fp32", "fp64")))

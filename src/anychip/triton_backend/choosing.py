@@ -120,15 +120,16 @@ def _constant(value: Any) -> str:
 def _choosing(stock: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(stock)
     def do_compile(
-        self: Any, key: Any, signature: Any, device: Any, constexprs: Any, options: Any, *rest: Any
-    ) -> Any:
+        self: Any, key: Any, signature: Any, device: Any, constexprs: Any, options: Any, attrs: Any,
+        *rest: Any, **more: Any,
+    ) -> Any:  # fmt: skip
         if _asking and isinstance(options, KernelOptions):
-            source = self.ASTSource(self, signature, constexprs, rest[0])
+            source = self.ASTSource(self, signature, constexprs, attrs)
             raise NotCompiled(source, self.device_caches[device][2], options)
         if isinstance(options, KernelOptions) and not options.anychip_schedule and not options.arch:
             text = chosen(self, signature, constexprs)
             options = replace(options, anychip_schedule=text) if text else options
-        return stock(self, key, signature, device, constexprs, options, *rest)
+        return stock(self, key, signature, device, constexprs, options, attrs, *rest, **more)
 
     return do_compile
 
