@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ from ..compiler.schedule.choices import VALUES
 from .console import messages, output, progress, table, write_json
 from .errors import CommandError
 from .tune_database import export, import_, show
+from .tune_defaults import add_ratios, expect
 from .tune_gain import gain
 from .tune_options import AsJson, Threads, prepare
 
@@ -33,14 +34,13 @@ application = typer.Typer(
     no_args_is_help=True,
 )
 
+application.command("expect", hidden=True)(expect)
 application.command("gain")(gain)
 application.command("show")(show)
 application.command("export")(export)
 application.command("import")(import_)
 
 BudgetSeconds = Annotated[float, typer.Option("--budget", min=0.1, help="Seconds to search.")]
-EACH = 20.0
-"""Seconds for one set of tiles where nothing is measured."""
 INTERRUPTED = 130
 """Exit status after ctrl-C."""
 
@@ -107,7 +107,7 @@ def ops(
         except KeyboardInterrupt:
             interrupted = True
     if defaults is not None:
-        _add_defaults(defaults, rows, cpu_time)
+        add_ratios(defaults, rows, cpu_time)
     if as_json:
         write_json({"tiles": found_tiles, "operators": [asdict(row) | {"ratio": row.ratio} for row in rows]})
         _end(interrupted, known.database)
@@ -227,51 +227,6 @@ def _table(rows: Sequence[Row]) -> Any:
             for row in rows
         ],
     )  # fmt: skip
-
-
-def _add_defaults(file: Path, rows: Sequence[Row], cpu_time: bool) -> None:
-    from ..tune.operators import ratios
-    from ..tuning import chip, defaults
-
-    level = chip.level()
-    known = defaults.read(file, level)
-    merged = {overload: {t: dict(s) for t, s in types.items()} for overload, types in known.ratios.items()}
-    for overload, types in ratios(rows).items():
-        for name, sizes in types.items():
-            found = {int(exponent): ratio for exponent, ratio in sizes.items()}
-            merged.setdefault(overload, {}).setdefault(name, {}).update(found)
-    clock = "processor time, one thread" if cpu_time else "wall time"
-    machine = f"{chip.identify(1).model}; {clock}"
-    defaults.save(file, replace(known, level=level, machine=machine, ratios=merged))
-    messages.print(f"wrote {file}")
-
-
-@application.command("expect", hidden=True)
-def expect(
-    level: Annotated[str, typer.Argument(help="The level of instruction sets, such as aarch64.")],
-    file: Annotated[Path, typer.Argument(help="The file of shipped defaults to write tiles into.")],
-    names: Annotated[list[str] | None, typer.Argument(help="Operators or domains; all if none.")] = None,
-) -> None:
-    """Choose tile sizes for cores that are not at hand by the cost model, for the shipped defaults."""
-    prepare(1)
-    from ..tune import machine, modelled, tiles
-    from ..tuning import defaults
-
-    cores = modelled.cores()
-    known = defaults.read(file, level)
-    found = dict(known.tiles)
-    workloads = [w for w in tiles.workloads(names or []) if w.name.split()[0] not in found]
-    with progress() as display:
-        bar = display.add_task("tiles", total=len(workloads))
-        for workload in workloads:
-            name = workload.name.split()[0]
-            display.update(bar, advance=1, description=f"{name}; {len(found)} found so far")
-            sizes = modelled.sizes(workload, cores, EACH)
-            if sizes:
-                found[name] = sizes
-    told = f"cost model with published data of {', '.join(machine.SERVERS)}"
-    defaults.save(file, replace(known, level=level, machine=told, source=defaults.MODEL, tiles=found))
-    messages.print(f"wrote {file}")
 
 
 @application.command("model", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
