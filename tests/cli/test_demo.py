@@ -89,21 +89,35 @@ def test_a_kernel_missing_from_the_cache_is_not_hidden(found: Demonstration) -> 
 
 def test_kernels_become_code_for_other_chips(found: Demonstration, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_chips, "TARGETS", ("sm_90", "cortex-a76", "wasm32"))
-    kernels = [kernel for kernel in found.foreign_kernels() if kernel.name == "layer_norm_kernel"]
+    kernels, gpu_kernels = (
+        [kernel for kernel in all_of_them if kernel.name == "layer_norm_kernel"]
+        for all_of_them in (found.foreign_kernels(), found.foreign_gpu_kernels())
+    )
+    assert gpu_kernels
     ended = []
-    results = demo_chips.compile_everywhere(kernels, 2, lambda: ended.append(1))
+    results = demo_chips.compile_everywhere(kernels, gpu_kernels, 2, lambda: ended.append(1))
     assert [(result.target, result.format, result.compiler) for result in results] == [
         ("sm_90", "cubin", "stock Triton"),
         ("cortex-a76", "elf", "Anychip"),
         ("wasm32", "wasm", "Anychip"),
     ]
-    assert all(result.kernels == len(kernels) and result.total_bytes > 100 for result in results)
-    assert len(ended) == 3 * len(kernels)
+    assert [result.kernels for result in results] == [len(gpu_kernels), len(kernels), len(kernels)]
+    assert all(result.total_bytes > 100 for result in results)
+    assert len(ended) == demo_chips.number_of(kernels, gpu_kernels)
+
+
+def test_gpus_get_kernels_with_tiles_of_their_own(found: Demonstration) -> None:
+    names, texts = (
+        [{getattr(kernel, field) for kernel in kernels} for kernels in (found.kernels, found.gpu_kernels)]
+        for field in ("kernel", "ttir")
+    )
+    assert names[0] == names[1]
+    assert texts[0] != texts[1]
 
 
 def test_a_kernel_that_does_not_compile_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_chips, "TARGETS", ("cortex-a76",))
-    (result,) = demo_chips.compile_everywhere([ForeignKernel("broken", "no TTIR")], 1, lambda: None)
+    (result,) = demo_chips.compile_everywhere([ForeignKernel("broken", "no TTIR")], [], 1, lambda: None)
     assert result.kernels == 0
     assert result.errors[0][0] == "broken"
 

@@ -2,7 +2,7 @@
 
 Flows in: a text with one sentence a line. Flows out: tables (or JSON) with the most similar sentences,
 how exact and how fast both runs were, which kernels served which operators, what compiling cost, and
-how large the same kernels are for other chips.
+how large the same operators' kernels are for other chips.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ def demo(
     batch: Annotated[int, typer.Option(min=1, help="Sentences in one run of the model.")] = 32,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
-    """Run a real model by PyTorch and by portable kernels; compile the same kernels for other chips."""
+    """Run a real model by PyTorch and by portable kernels; compile the same operators for other chips."""
     try:
         import torch  # noqa: F401
     except ImportError:
         raise MissingExtra("demo", "PyTorch", "pip install 'anychip[demo]'") from None
     from . import minilm
-    from .demo_chips import TARGETS, compile_everywhere
+    from .demo_chips import compile_everywhere, number_of
 
     sentences = minilm.read_sentences(text or shipped_text())
     with progress(quiet=as_json) as display:
         found = _demonstrated(display, sentences, batch)
-        kernels = found.foreign_kernels()
+        kernels, gpu_kernels = found.foreign_kernels(), found.foreign_gpu_kernels()
         task = display.add_task(
-            "compiling the same kernels for other chips", total=len(TARGETS) * len(kernels)
+            "compiling the same operators for other chips", total=number_of(kernels, gpu_kernels)
         )
-        chips = compile_everywhere(kernels, _jobs(), lambda: display.advance(task))
+        chips = compile_everywhere(kernels, gpu_kernels, _jobs(), lambda: display.advance(task))
     if as_json:
         write_json(_as_data(found, chips))
     else:
@@ -88,7 +88,8 @@ def _jobs() -> int:
 
 def _as_data(found: Demonstration, chips: list[ChipResult]) -> dict[str, Any]:
     data = asdict(found)
-    data["kernels"] = [{"kernel": made.kernel, "signature": made.signature} for made in found.kernels]
+    for name in ("kernels", "gpu_kernels"):
+        data[name] = [{"kernel": made.kernel, "signature": made.signature} for made in getattr(found, name)]
     data["chips"] = [
         {**asdict(chip), "code_bytes": dict(chip.code_bytes), "total_bytes": chip.total_bytes}
         for chip in chips
@@ -100,7 +101,7 @@ def _show(found: Demonstration, chips: list[ChipResult]) -> None:
     _show_pairs(found)
     _show_operators(found)
     _show_figures(found)
-    _show_chips(found, chips)
+    _show_chips(chips)
 
 
 def _show_pairs(found: Demonstration) -> None:
@@ -146,14 +147,14 @@ def _show_figures(found: Demonstration) -> None:
     output.print()
 
 
-def _show_chips(found: Demonstration, chips: list[ChipResult]) -> None:
+def _show_chips(chips: list[ChipResult]) -> None:
     rows = [
         (
             chip.target,
             chip.product,
             chip.compiler,
             chip.format,
-            f"{chip.kernels} of {len(found.kernels)}",
+            f"{chip.kernels} of {chip.tried}",
             f"{chip.total_bytes:,}",
             f"{chip.seconds:.1f}",
         )
@@ -168,7 +169,9 @@ def _show_chips(found: Demonstration, chips: list[ChipResult]) -> None:
         ("bytes of code", "right"),
         ("s", "right"),
     )
-    output.print(table(columns, rows, title="The same kernels, compiled for other chips (compiled, not run)"))
+    output.print(
+        table(columns, rows, title="The same operators, compiled for other chips (compiled, not run)")
+    )
     for chip in chips:
         for kernel, message in chip.errors:
             output.print(f"{chip.target}: {kernel}: {message}", style="red", markup=False)

@@ -1,7 +1,7 @@
-"""Machine code of the same kernels for other chips, for the demonstration.
+"""Machine code of the same operators' kernels for other chips, for the demonstration.
 
-Flows in: the kernels that were launched, as TTIR. Flows out: for each chip the bytes of machine code
-of every kernel, or what its compiler said instead.
+Flows in: the kernels that were launched, as TTIR, with the tiles of CPUs and with those of GPUs. Flows
+out: for each chip the bytes of machine code of every kernel, or what its compiler said instead.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ TIME_LIMIT = 120.0
 
 @dataclass(frozen=True)
 class ChipResult:
-    """What became of the kernels on one target. `errors` holds (kernel, message) of those that failed."""
+    """What became of the kernels on one target: `kernels` of them were made, `errors` holds (kernel, message)
+    of those that failed."""
 
     target: str
     product: str
@@ -51,11 +52,20 @@ class ChipResult:
         """Bytes of machine code of all kernels together."""
         return sum(size for _, size in self.code_bytes)
 
+    @property
+    def tried(self) -> int:
+        """How many kernels there were."""
+        return self.kernels + len(self.errors)
+
 
 def compile_everywhere(
-    kernels: Sequence[ForeignKernel], jobs: int, on_kernel: Callable[[], None]
+    kernels: Sequence[ForeignKernel],
+    gpu_kernels: Sequence[ForeignKernel],
+    jobs: int,
+    on_kernel: Callable[[], None],
 ) -> list[ChipResult]:
-    """Compile `kernels` for every target of `TARGETS`, in `jobs` worker processes at a time.
+    """Compile `kernels` for the CPUs among `TARGETS` and `gpu_kernels` for the GPUs, in `jobs` worker
+    processes at a time.
 
     `on_kernel` is called (from any thread) after each kernel.
     """
@@ -68,7 +78,7 @@ def compile_everywhere(
             opened.append(workers.process)
         chosen = resolve(target)
         records = []
-        for kernel in kernels:
+        for kernel in gpu_kernels if isinstance(chosen, StockTarget) else kernels:
             records.append(workers.process.ask(Request(kernel, target, chosen), TIME_LIMIT))
             on_kernel()
         compiler = "stock Triton" if isinstance(chosen, StockTarget) else "Anychip"
@@ -80,6 +90,12 @@ def compile_everywhere(
     finally:
         for process in opened:
             process.close()
+
+
+def number_of(kernels: Sequence[ForeignKernel], gpu_kernels: Sequence[ForeignKernel]) -> int:
+    """How many compilations `compile_everywhere` does."""
+    gpus = sum(isinstance(resolve(target), StockTarget) for target in TARGETS)
+    return gpus * len(gpu_kernels) + (len(TARGETS) - gpus) * len(kernels)
 
 
 def product_with(target: str) -> str:

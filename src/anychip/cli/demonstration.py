@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from ..compiler.foreign.records import ForeignKernel
+from ..conformance.generation import Generation, as_on
 from ..pytorch import report, using
 from ..triton_backend import activate
 from . import minilm
@@ -26,7 +27,7 @@ from .errors import CommandError
 
 ROUNDS = 9
 PAIRS = 10
-STEPS = 7
+STEPS = 8
 """How many steps `demonstrate` announces."""
 CACHE_SECONDS = 120
 
@@ -97,12 +98,20 @@ class Demonstration:
     compiling: Compiling
     speed: Speed
     kernels: tuple[Compilation, ...]
+    gpu_kernels: tuple[Compilation, ...]
+    """The same operators' kernels with the tiles that they have on a GPU."""
 
     def foreign_kernels(self) -> list[ForeignKernel]:
-        """The kernels that ran, for compiling them for other chips."""
-        return [
-            ForeignKernel(made.kernel, made.ttir, made.num_warps, made.num_stages) for made in self.kernels
-        ]
+        """The kernels that ran, for compiling them for other CPUs."""
+        return _foreign(self.kernels)
+
+    def foreign_gpu_kernels(self) -> list[ForeignKernel]:
+        """The kernels with a GPU's tiles, for compiling them for GPUs."""
+        return _foreign(self.gpu_kernels)
+
+
+def _foreign(kernels: Sequence[Compilation]) -> list[ForeignKernel]:
+    return [ForeignKernel(made.kernel, made.ttir, made.num_warps, made.num_stages) for made in kernels]
 
 
 def demonstrate(sentences: Sequence[str], batch_size: int, step: Step, kernel_ready: Step) -> Demonstration:
@@ -126,7 +135,9 @@ def demonstrate(sentences: Sequence[str], batch_size: int, step: Step, kernel_re
         with using("strict"), compilations(lambda made: kernel_ready(made.kernel)) as cold:
             ours = torch.cat([embedder(batch) for batch in batches])
         step("taking the kernels from the cache in a new process")
-        cached = _in_new_process(sentences, batch_size)
+        cached = _in_new_process(sentences, batch_size, Generation())
+        step("launching kernels with the tiles of GPUs")
+        with_gpu_tiles = _in_new_process(sentences, batch_size, Generation("simt"))
     step("counting operators")
     operators, fell_through = _operators(embedder, batches[0])
     step("timing both")
@@ -142,6 +153,7 @@ def demonstrate(sentences: Sequence[str], batch_size: int, step: Step, kernel_re
         compiling=_compiling(cold, cached),
         speed=speed,
         kernels=tuple(cold),
+        gpu_kernels=tuple(with_gpu_tiles),
     )
 
 
@@ -158,38 +170,39 @@ def _fresh_kernel_cache() -> Iterator[None]:
         yield
 
 
-def _in_new_process(sentences: Sequence[str], batch_size: int) -> list[Compilation]:
-    """The compilations of a second process that finds the first one's kernels in the cache."""
+def _in_new_process(sentences: Sequence[str], batch_size: int, generation: Generation) -> list[Compilation]:
+    """The compilations of another process, which finds this one's kernels in the cache and launches what a
+    chip of `generation` would."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     worker = context.Process(
-        target=_send_compilations, args=(sender, list(sentences), batch_size), daemon=True
+        target=_send_compilations, args=(sender, list(sentences), batch_size, generation), daemon=True
     )
     worker.start()
     sender.close()
     try:
         if not receiver.poll(CACHE_SECONDS):
-            raise CommandError(f"the second process took more than {CACHE_SECONDS} s and was ended.")
+            raise CommandError(f"another process took more than {CACHE_SECONDS} s and was ended.")
         made, problem = receiver.recv()
     except EOFError:
         worker.join()
-        raise CommandError(f"the second process died with exit status {worker.exitcode}.") from None
+        raise CommandError(f"another process died with exit status {worker.exitcode}.") from None
     finally:
         worker.kill()
         worker.join()
         receiver.close()
     if problem:
-        raise CommandError(f"the second process failed: {problem}")
+        raise CommandError(f"another process failed: {problem}")
     return made
 
 
-def _send_compilations(sender: Any, sentences: list[str], batch_size: int) -> None:
+def _send_compilations(sender: Any, sentences: list[str], batch_size: int, generation: Generation) -> None:
     """Run the model and send (compilations, "") or ([], what went wrong)."""
     try:
         activate()
         embedder = minilm.load_embedder(torch.float32)
         batches = minilm.tokenize(sentences, batch_size)
-        with using("strict"), compilations() as made:
+        with using("strict"), as_on(generation), compilations() as made:
             for batch in batches:
                 embedder(batch)
     except Exception as error:
