@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from anychip.pytorch.compilation import backend
+from anychip.runtime import launches
 
 CALLS = 4
 """One compiles, one is recorded, the others are replays."""
@@ -33,9 +34,13 @@ class Block(nn.Module):
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> None:
+def ours() -> Iterator[None]:
+    """Each test starts without compiled graphs, and kernels of ours run in it."""
     torch._dynamo.reset()
     torch.manual_seed(0)
+    before = launches.count()
+    yield
+    assert launches.count() > before
 
 
 def compiled(function: Any, **options: Any) -> Callable[..., Any]:
