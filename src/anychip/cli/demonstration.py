@@ -6,14 +6,12 @@ and differences, the operators that ran, the times, and the kernels as TTIR for 
 
 from __future__ import annotations
 
-import multiprocessing
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -24,6 +22,7 @@ from ..triton_backend import activate
 from . import minilm
 from .compilations import Compilation, compilations
 from .errors import CommandError
+from .new_process import in_new_process
 
 ROUNDS = 9
 PAIRS = 10
@@ -135,9 +134,9 @@ def demonstrate(sentences: Sequence[str], batch_size: int, step: Step, kernel_re
         with using("strict"), compilations(lambda made: kernel_ready(made.kernel)) as cold:
             ours = torch.cat([embedder(batch) for batch in batches])
         step("taking the kernels from the cache in a new process")
-        cached = _in_new_process(sentences, batch_size, Generation())
+        cached = _compilations(sentences, batch_size, Generation())
         step("launching kernels with the tiles of GPUs")
-        with_gpu_tiles = _in_new_process(sentences, batch_size, Generation("simt"))
+        with_gpu_tiles = _compilations(sentences, batch_size, Generation("simt"))
     step("counting operators")
     operators, fell_through = _operators(embedder, batches[0])
     step("timing both")
@@ -170,45 +169,21 @@ def _fresh_kernel_cache() -> Iterator[None]:
         yield
 
 
-def _in_new_process(sentences: Sequence[str], batch_size: int, generation: Generation) -> list[Compilation]:
-    """The compilations of another process, which finds this one's kernels in the cache and launches what a
-    chip of `generation` would."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    worker = context.Process(
-        target=_send_compilations, args=(sender, list(sentences), batch_size, generation), daemon=True
-    )
-    worker.start()
-    sender.close()
-    try:
-        if not receiver.poll(CACHE_SECONDS):
-            raise CommandError(f"another process took more than {CACHE_SECONDS} s and was ended.")
-        made, problem = receiver.recv()
-    except EOFError:
-        worker.join()
-        raise CommandError(f"another process died with exit status {worker.exitcode}.") from None
-    finally:
-        worker.kill()
-        worker.join()
-        receiver.close()
-    if problem:
-        raise CommandError(f"another process failed: {problem}")
+def _compilations(sentences: Sequence[str], batch_size: int, generation: Generation) -> list[Compilation]:
+    """The compilations of a new process, which finds this one's kernels in the cache and launches what a chip
+    of `generation` would."""
+    what = "the model in another process"
+    return in_new_process(what, CACHE_SECONDS, _made_ready, list(sentences), batch_size, generation)
+
+
+def _made_ready(sentences: list[str], batch_size: int, generation: Generation) -> list[Compilation]:
+    activate()
+    embedder = minilm.load_embedder(torch.float32)
+    batches = minilm.tokenize(sentences, batch_size)
+    with using("strict"), as_on(generation), compilations() as made:
+        for batch in batches:
+            embedder(batch)
     return made
-
-
-def _send_compilations(sender: Any, sentences: list[str], batch_size: int, generation: Generation) -> None:
-    """Run the model and send (compilations, "") or ([], what went wrong)."""
-    try:
-        activate()
-        embedder = minilm.load_embedder(torch.float32)
-        batches = minilm.tokenize(sentences, batch_size)
-        with using("strict"), as_on(generation), compilations() as made:
-            for batch in batches:
-                embedder(batch)
-    except Exception as error:
-        sender.send(([], f"{type(error).__name__}: {error}"))
-    else:
-        sender.send((made, ""))
 
 
 def _compiling(cold: Sequence[Compilation], cached: Sequence[Compilation]) -> Compiling:
