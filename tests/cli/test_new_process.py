@@ -23,7 +23,7 @@ def test_an_exception_there_is_an_error_here() -> None:
 
 
 def test_a_process_that_ends_is_an_error_with_advice() -> None:
-    with pytest.raises(CommandError, match="exit status 3.*\n.*Do not exit"):
+    with pytest.raises(CommandError, match=r"exit status 3.*\n.*Do not exit"):
         in_new_process("an exit", 60, os._exit, 3, advice="Do not exit.")
 
 
