@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from anychip.cli import kernel_gpu
 from anychip.cli.application import application
 from anychip.cli.compilations import compilations
 from anychip.cli.errors import CommandError
@@ -116,9 +118,21 @@ def test_stages_on_gpus_come_from_stock_triton(kernels: Path, stage: str, target
     assert words in report["text"]
 
 
-def test_a_gpu_compiler_that_fails_or_dies_is_an_error_and_not_the_end(kernels: Path) -> None:
-    with pytest.raises(CommandError, match="for sm_13"):
-        explained(f"{kernels}:largest", "--target", "sm_13", "--stage", "ptx")
+def test_a_gpu_compiler_that_fails_is_an_error(kernels: Path) -> None:
+    with pytest.raises(CommandError, match="for gfx928 by stock Triton failed: RuntimeError: PassManager"):
+        explained(f"{kernels}:scale", "--const", "FACTOR=2.5", "--target", "gfx928", "--stage", "amdgcn")
+
+
+def _ends_its_process(*_: object) -> None:
+    os._exit(6)
+
+
+def test_a_gpu_compiler_that_dies_is_an_error_and_not_the_end(
+    kernels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_gpu, "_stages", _ends_its_process)
+    with pytest.raises(CommandError, match=r"for sm_90 by stock Triton died with exit status 6"):
+        explained(f"{kernels}:scale", "--const", "FACTOR=2.5", "--target", "sm_90", "--stage", "ptx")
 
 
 def test_an_operator_is_explained_as_it_is_launched() -> None:

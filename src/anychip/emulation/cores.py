@@ -146,8 +146,8 @@ _REDUCED: dict[str, tuple[str, str]] = {
 the remark."""
 
 _SCALAR: dict[str, str] = {"rv64gcv": "rv64gc", "rv64gcv-256": "rv64gc"}
-"""Target with vectors that the emulator fails at here and there -> the target without them. QEMU 7.2 ends at
-RISC-V's vector conversions to integers where they come first in a block of code."""
+"""Target with vectors that the emulator fails at here and there -> the target without them. QEMU 7.2 cannot
+translate some of RISC-V's vector code."""
 
 _BOARDS: dict[str, tuple[str, str, str]] = {
     "cortex-m4": ("cortex-m4", "mps2-an386", "cortex_m4+vfp4d16sp"),

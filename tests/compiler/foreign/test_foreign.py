@@ -22,6 +22,11 @@ PRODUCT = ForeignKernel("product", MATRIX_PRODUCT)
 REQUEST = Request(KERNEL, "sm_90", StockTarget("sm_90", "cuda", 90, 32))
 
 
+def worker_running(program: str) -> client.WorkerProcess:
+    """A worker that runs a Python program instead of the compilers."""
+    return client.WorkerProcess([sys.executable, "-c", program])
+
+
 @pytest.mark.parametrize(
     ("name", "object_format", "instruction"),
     [
@@ -83,13 +88,35 @@ def test_limits_of_shared_memory():
     assert shared_memory.limit_of(StockTarget("sm_999", "cuda", 999, 32)) is None
 
 
-def test_a_compiler_that_aborts_costs_one_record():
-    """Triton 3.9 ends the process at a tensor-core product for sm_101; other versions raise."""
-    aborted, after = compile_for("sm_101", [PRODUCT])[0], compile_for("sm_90", [KERNEL])[0]
-    assert aborted.error
+# The worker of the compilers, with one kernel in whose place it ends its own process.
+FRAGILE = """
+import os
+from anychip.compiler.foreign import worker
+
+compile_for_gpu = worker.compile_with_stock_triton
+
+def compile_or_abort(kernel, target):
+    if kernel.name == "deadly":
+        os.abort()
+    return compile_for_gpu(kernel, target)
+
+worker.compile_with_stock_triton = compile_or_abort
+worker.main()
+"""
+
+
+def test_a_compiler_that_aborts_costs_one_record(monkeypatch: pytest.MonkeyPatch):
+    fragile = worker_running(FRAGILE)
+    monkeypatch.setattr(client, "_worker", fragile)
+    deadly = ForeignKernel("deadly", DOUBLE)
+    before, aborted, after = compile_for("sm_90", [KERNEL, deadly, KERNEL])
+    fragile.close()
+    assert "SIGABRT at kernel 'deadly'" in aborted.error
     assert not aborted.ok
     assert aborted.object_code == b""
+    assert before.ok
     assert after.ok
+    assert before.object_code == after.object_code
 
 
 def test_error_of_a_compiler_is_a_record_with_its_words():
@@ -143,11 +170,6 @@ def test_gpu_routes(name: str, backend: str, warp_size: int):
     target = resolve(name)
     assert isinstance(target, StockTarget)
     assert (target.name, target.backend, target.warp_size) == (name, backend, warp_size)
-
-
-def worker_running(program: str) -> client.WorkerProcess:
-    """A worker that runs a Python program instead of the compilers."""
-    return client.WorkerProcess([sys.executable, "-c", program])
 
 
 def test_death_of_the_worker_names_the_kernel_and_the_signal():
