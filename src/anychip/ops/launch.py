@@ -63,6 +63,14 @@ TRITON_DTYPES = TritonDtypes(
     }
 )
 
+EIGHT_BIT_FLOATS: dict[torch.dtype, tl.dtype] = {
+    torch.float8_e4m3fn: tl.float8e4nv,
+    torch.float8_e5m2: tl.float8e5,
+    torch.float8_e4m3fnuz: tl.float8e4b8,
+    torch.float8_e5m2fnuz: tl.float8e5b16,
+}
+"""Triton's types of PyTorch's 8-bit floats, which few kernels take and not every chip has."""
+
 COMPUTE_DTYPES: dict[torch.dtype, torch.dtype] = {
     torch.bool: torch.int8,
     torch.float16: torch.float32,

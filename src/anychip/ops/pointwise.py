@@ -5,7 +5,7 @@ and 0-d tensors; two kernels serve them all: `flat_kernel` (contiguous) and `til
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ import triton.language as tl
 
 from .errors import ArgumentError, NotServed, UnsupportedDtype
 from .iteration import broadcast_shape, broadcast_strides, coalesce, power_of_two, second_innermost
-from .launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits
+from .launch import EIGHT_BIT_FLOATS, TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits
 from .promotion import Promotion, elementwise_dtypes
 from .registry import FLOATING, Benchmark, Operator, Overload, Samples, register
 from .samples import pointwise_benchmark, pointwise_samples
@@ -236,6 +236,8 @@ class Pointwise:
     result: torch.dtype | None = None
     converts: bool = False
     """The result may go into an `out` of any dtype (a copy), not only where PyTorch's rules cast."""
+    eight_bits: bool = False
+    """Operands and results may be 8-bit floats; the function converts them."""
     accepts: tuple[torch.dtype, ...] | None = None
     """The promoted types that PyTorch computes in; any other is UnsupportedDtype (None: any)."""
     refuses: tuple[torch.dtype, ...] = ()
@@ -251,6 +253,11 @@ class Pointwise:
     def name(self) -> str:
         """The scalar function's name."""
         return self.function.__name__
+
+    @property
+    def dtypes(self) -> Mapping[torch.dtype, tl.dtype]:
+        """Triton's type of each dtype that operands and results may have."""
+        return TRITON_DTYPES | EIGHT_BIT_FLOATS if self.eight_bits else TRITON_DTYPES
 
     def __call__(self, *operands: torch.Tensor | Number, out: torch.Tensor | None = None) -> torch.Tensor:
         """Apply to `operands` (broadcast together). With `out`, write there (resized if needed)."""
@@ -287,9 +294,10 @@ class Pointwise:
     def _types(self, operands: Sequence[Any], out: torch.Tensor | None) -> tuple[torch.dtype, torch.dtype]:
         """The computing type and the result's type, by PyTorch's rules."""
         promoted = [x for k, x in enumerate(operands) if not self.raw >> k & 1 and k != self.factor]
+        served = self.dtypes
         for x in (*operands, out):
             dtype = x.dtype if isinstance(x, torch.Tensor) else None
-            if isinstance(x, complex) or (dtype is not None and dtype not in TRITON_DTYPES):
+            if isinstance(x, complex) or (dtype is not None and dtype not in served):
                 raise NotServed(self.name, f"dtype {dtype or 'complex'} is not served")
         if promoted:
             compute, result = elementwise_dtypes(*promoted, type_promotion_kind=self.promotion)
@@ -306,7 +314,7 @@ class Pointwise:
         if self.factor is not None and self.factor < len(operands):
             _check_factor(self.name, operands[self.factor], result)
         result = self.result or result
-        if result not in TRITON_DTYPES or compute not in TRITON_DTYPES:
+        if result not in served or compute not in served:
             raise NotServed(self.name, f"dtype {result} is not served")
         return compute_dtype(compute), result
 
@@ -344,7 +352,7 @@ class Pointwise:
         kernel, programs, sizes, blocks = self._tile(shape, operands, out, device)
         constants: dict[str, Any] = {
             "FUNCTION": self.function, "ARITY": len(operands), "RAW": self.raw,
-            "COMPUTE": TRITON_DTYPES[compute], "FLOAT": compute.is_floating_point, **blocks,
+            "COMPUTE": self.dtypes[compute], "FLOAT": compute.is_floating_point, **blocks,
         }  # fmt: skip
         plan = Plan(
             kernel, programs, sizes, constants, label=self.name,

@@ -206,6 +206,39 @@ def test_rounding_to_small_floats(source: str, target: str) -> None:
     assert torch.equal(out.view(bits), x.to(out.dtype).view(bits))
 
 
+@triton.jit
+def full_of(out, VALUE: tl.constexpr, B: tl.constexpr, KIND: tl.constexpr):
+    i = tl.arange(0, B)
+    if KIND == "full":
+        tl.store(out + i, tl.full((B,), VALUE, out.dtype.element_ty))
+    elif KIND == "cast":
+        tl.store(out + i, tl.full((B,), VALUE, tl.float32).to(out.dtype.element_ty))
+    elif KIND == "store":
+        tl.store(out + i, VALUE)
+    else:
+        tl.store(out + i, tl.load(out + i, mask=i < 0, other=VALUE))
+
+
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"])
+def test_overflow_of_constants_is_that_of_loaded_values(kind: str) -> None:
+    """Whoever folds the constant, Triton or LLVM, the byte is PyTorch's; 13 elements leave a tail."""
+    edges = [464.0, 465.0, 480.0, 57344.0, 61440.0, 1e6, -1e6, float("inf"), float("nan"), 240.0, 248.0]
+    x = torch.tensor([*edges, 0.0, 1.0])
+    expected = x.to(getattr(torch, kind)).view(torch.uint8)
+    out = torch.zeros(16, dtype=expected.dtype).view(getattr(torch, kind))
+    for size in (1, 16):
+        for start in range(0, 13, size):
+            part = torch.zeros(size)
+            part[: len(x[start : start + size])] = x[start : start + size]
+            convert[(1,)](part, out[start : start + size], size)
+    assert torch.equal(out.view(torch.uint8)[:13], expected)
+    ways = {465.0: ["cast"], 61440.0: ["cast"], 1e6: ["full", "cast", "store", "load"], -1e6: ["full"]}
+    for value, byte in zip(edges, expected.tolist(), strict=False):
+        for way in ways.get(value, ()):
+            full_of[(1,)](out, value, 4, way)
+            assert out.view(torch.uint8)[:4].tolist() == [byte] * 4, (value, way)
+
+
 @pytest.mark.parametrize("kind", ["float8_e5m2", "float8_e4m3fn"])
 def test_every_small_float_is_read_right(kind: str) -> None:
     x = torch.arange(256, dtype=torch.int32).to(torch.uint8).view(getattr(torch, kind))

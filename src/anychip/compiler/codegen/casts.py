@@ -3,18 +3,19 @@
 A register value of one element type comes in, one of another goes out, for scalars and vectors
 alike. bf16 and fp8 are integer bit patterns in registers; f16 uses the target's conversion
 instructions when it has them and integer arithmetic when it has not, so that no conversion ever
-becomes a call into a run-time library. Every conversion rounds once.
+becomes a call into a run-time library. Conversions round once.
 
-Overflow follows Triton: f16 and bf16 go to infinity (to the largest finite value when rounding
-towards zero), every fp8 kind saturates to its largest finite value, infinities included. NaN
-stays NaN where the format has one; f8E4M3B11FNUZ (Triton's fp8e4b15: bias 15, no NaN and no
-infinity) takes its largest value for it.
+Overflow follows PyTorch, whose tensors the results are (docs/number-formats.md has the table): f16, bf16
+and f8E5M2 go to infinity, f8E4M3FN to its largest finite value, infinities included, the FNUZ kinds to NaN.
+Towards zero, only an infinity overflows. NaN stays NaN where the format has one; f8E4M3B11FNUZ (Triton's
+fp8e4b15: bias 15, no NaN and no infinity, unknown to PyTorch) takes its largest value for all of these.
+From f64 to the kinds of fp8 that PyTorch has, f32 lies in between, as in PyTorch.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..ir.types import ElementType
 from ..targets.target import Target
@@ -28,7 +29,8 @@ class NarrowFormat:
 
     `largest` is the bit pattern of the largest finite value, `nan` that of the NaN to produce.
     `infinity` says that exponent 2^e-1 holds infinity and NaN, as in IEEE 754; `saturates` that
-    overflow gives `largest`; `unsigned_zero` that the pattern of -0 is the format's only NaN.
+    overflow gives `largest`, and not the pattern after it (infinity, or the NaN of the formats with
+    `unsigned_zero`, where the pattern of -0 is the only NaN). `through_f32`: f64 is rounded to f32 first.
     """
 
     bits: int
@@ -37,8 +39,9 @@ class NarrowFormat:
     largest: int
     nan: int
     infinity: bool = False
-    saturates: bool = True
+    saturates: bool = False
     unsigned_zero: bool = False
+    through_f32: bool = False
 
     @property
     def sign(self) -> int:
@@ -60,13 +63,13 @@ class NarrowFormat:
 
 
 FORMATS: dict[str, NarrowFormat] = {
-    "f16": NarrowFormat(16, 10, 15, 0x7BFF, 0x7E00, infinity=True, saturates=False),
-    "bf16": NarrowFormat(16, 7, 127, 0x7F7F, 0x7FC0, infinity=True, saturates=False),
-    "f8E5M2": NarrowFormat(8, 2, 15, 0x7B, 0x7F, infinity=True),
-    "f8E4M3FN": NarrowFormat(8, 3, 7, 0x7E, 0x7F),
-    "f8E5M2FNUZ": NarrowFormat(8, 2, 16, 0x7F, 0x80, unsigned_zero=True),
-    "f8E4M3FNUZ": NarrowFormat(8, 3, 8, 0x7F, 0x80, unsigned_zero=True),
-    "f8E4M3B11FNUZ": NarrowFormat(8, 3, 15, 0x7F, 0x7F),
+    "f16": NarrowFormat(16, 10, 15, 0x7BFF, 0x7E00, infinity=True),
+    "bf16": NarrowFormat(16, 7, 127, 0x7F7F, 0x7FC0, infinity=True),
+    "f8E5M2": NarrowFormat(8, 2, 15, 0x7B, 0x7F, infinity=True, through_f32=True),
+    "f8E4M3FN": NarrowFormat(8, 3, 7, 0x7E, 0x7F, saturates=True, through_f32=True),
+    "f8E5M2FNUZ": NarrowFormat(8, 2, 16, 0x7F, 0x80, unsigned_zero=True, through_f32=True),
+    "f8E4M3FNUZ": NarrowFormat(8, 3, 8, 0x7F, 0x80, unsigned_zero=True, through_f32=True),
+    "f8E4M3B11FNUZ": NarrowFormat(8, 3, 15, 0x7F, 0x7F, saturates=True),
 }
 """Every format narrower than f32, by the name that TTIR prints."""
 
@@ -151,11 +154,16 @@ def _widen_by_integers(b: Builder, val: Val, form: NarrowFormat) -> Val:
     return value if form.infinity else _insert_nan(b, value, b.cast("bitcast", val, narrow), form)
 
 
-def narrow(b: Builder, val: Val, element: ElementType, target: Target, rounding: str = "rtne") -> Val:
-    """A `float` register rounded to f16, bf16 or fp8 (`rounding`: `"rtne"` or `"rtz"`)."""
+def narrow(
+    b: Builder, val: Val, element: ElementType, target: Target, rounding: str = "rtne", saturate: bool = False
+) -> Val:
+    """A `float` register rounded to f16, bf16 or fp8 (`rounding`: `"rtne"` or `"rtz"`). With `saturate`
+    (for fp8) overflow gives the largest finite value of any format, for infinities too."""
     form = FORMATS.get(str(element))
     if form is None:
         return val
+    if saturate:
+        form = replace(form, saturates=True)
     if str(element) == "bf16":
         return _narrow_to_bf16(b, val, rounding)
     if str(element) == "f16" and target.f16_conversion and rounding == "rtne":
@@ -240,13 +248,16 @@ def _f64_to_f32_truncated(b: Builder, val: Val) -> Val:
 def float_to_float(
     b: Builder, val: Val, src: ElementType, dst: ElementType, target: Target, rounding: str = "rtne"
 ) -> Val:
-    """`val` of element `src` as element `dst`, rounded once."""
+    """`val` of element `src` as element `dst`, rounded once (from f64 to fp8 as PyTorch does: twice)."""
     if str(src) == str(dst):
         return val
     if str(src) == "f64":
         if str(dst) == "f32":
             return b.cast("fptrunc", val, "float") if rounding == "rtne" else _f64_to_f32_truncated(b, val)
-        return narrow(b, _f64_to_f32_odd(b, val), dst, target, rounding)
+        form = FORMATS[str(dst)]
+        twice = form.through_f32 and rounding == "rtne"
+        single = b.cast("fptrunc", val, "float") if twice else _f64_to_f32_odd(b, val)
+        return narrow(b, single, dst, target, rounding)
     single = widen(b, val, src, target)
     if str(dst) == "f64":
         return b.cast("fpext", single, "double")

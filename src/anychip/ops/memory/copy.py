@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 import triton
+import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
+from ..launch import EIGHT_BIT_FLOATS
 from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
 from ..samples import layouts, tensor
@@ -29,8 +31,48 @@ def negative(x):
     return -x
 
 
+@triton.jit
+def single(x):
+    """The value in f32, by which PyTorch converts to and from 8-bit floats."""
+    return x.to(tl.float32)
+
+
+@triton.jit
+def of_e4m3fn(code):
+    """The f32 values of bytes that hold float8_e4m3fn."""
+    return code.to(tl.float8e4nv, bitcast=True).to(tl.float32)
+
+
+@triton.jit
+def of_e5m2(code):
+    """The f32 values of bytes that hold float8_e5m2."""
+    return code.to(tl.float8e5, bitcast=True).to(tl.float32)
+
+
+@triton.jit
+def of_e4m3fnuz(code):
+    """The f32 values of bytes that hold float8_e4m3fnuz."""
+    return code.to(tl.float8e4b8, bitcast=True).to(tl.float32)
+
+
+@triton.jit
+def of_e5m2fnuz(code):
+    """The f32 values of bytes that hold float8_e5m2fnuz."""
+    return code.to(tl.float8e5b16, bitcast=True).to(tl.float32)
+
+
 COPY = Pointwise(same, raw=1, converts=True)
 NEGATIVE_COPY = Pointwise(negative, raw=1, converts=True)
+FROM_SINGLE = Pointwise(single, raw=1, converts=True, eight_bits=True)
+FROM_EIGHT_BITS = {
+    dtype: Pointwise(function, raw=1, converts=True, eight_bits=True)
+    for dtype, function in (
+        (torch.float8_e4m3fn, of_e4m3fn),
+        (torch.float8_e5m2, of_e5m2),
+        (torch.float8_e4m3fnuz, of_e4m3fnuz),
+        (torch.float8_e5m2fnuz, of_e5m2fnuz),
+    )
+}
 
 # ---- forward --------------------------------------------------------------------------------------
 
@@ -43,6 +85,8 @@ def copy_(self: torch.Tensor, src: torch.Tensor, non_blocking: bool = False) -> 
         return self
     if self.is_complex() or src.is_complex():
         return _copy_complex(self, src.expand(self.shape))
+    if self.dtype in EIGHT_BIT_FLOATS or src.dtype in EIGHT_BIT_FLOATS:
+        return _copy_eight_bits(self, src.expand(self.shape))
     if self.is_neg() != src.is_neg():
         NEGATIVE_COPY(_unmarked(src).expand(self.shape), out=_unmarked(self))
         return self
@@ -85,6 +129,19 @@ def _copy_complex(self: torch.Tensor, src: torch.Tensor) -> torch.Tensor:
     return self
 
 
+def _copy_eight_bits(self: torch.Tensor, src: torch.Tensor) -> torch.Tensor:
+    """`copy_` of 8-bit floats, with the overflow of PyTorch's own conversions."""
+    if self.dtype == src.dtype:
+        COPY(src.view(torch.uint8), out=self.view(torch.uint8))
+    elif self.device.type != "cpu":
+        raise NotServed("copy_", f"a GPU's overflow from {src.dtype} to {self.dtype} is not PyTorch's")
+    elif src.dtype in FROM_EIGHT_BITS:
+        FROM_EIGHT_BITS[src.dtype](src.view(torch.uint8), out=self)
+    else:
+        FROM_SINGLE(src.resolve_neg(), out=self)
+    return self
+
+
 def fill_(self: torch.Tensor, value: Any) -> torch.Tensor:
     """Write a number, or a 0-d tensor, into every element."""
     if isinstance(value, torch.Tensor):
@@ -106,6 +163,8 @@ def fill_(self: torch.Tensor, value: Any) -> torch.Tensor:
 
 def zero_(self: torch.Tensor) -> torch.Tensor:
     """Write zeros."""
+    if self.dtype in EIGHT_BIT_FLOATS:
+        self = self.view(torch.uint8)
     return fill_(self, 0)
 
 
