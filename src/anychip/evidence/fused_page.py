@@ -93,14 +93,21 @@ out = llm.flash_attention(query, key, value, causal=True)
 loss = llm.linear_cross_entropy(hidden, head, labels)
 ```
 
-`help(anychip.llm.rms_norm)` tells shapes, dtypes and errors. Models of the `transformers` library take them
-without a change of their code:
+`help(anychip.llm.rms_norm)` tells shapes, dtypes and errors. Causal language models of the `transformers`
+library (4.56 and 5.24 are tried) take them without a change of their code:
 
 ```python
 from anychip.llm.models import fuse
 
-fuse(model)  # Llama, Qwen2, Qwen3, Mistral: norms, rotation, SwiGLU, attention, and the loss
+fuse(model)  # norms, gated feed-forward layers, attention, and the loss
 ```
+
+Attention and its masks join through the library's own tables (`AttentionInterface`,
+`AttentionMaskInterface`), so that caches of every kind, sliding windows, padding on both sides and packed
+sequences give what they give without `fuse`. A layer's `forward` is replaced only where it takes one tensor
+and both give the same numbers on a trial; call `fuse` before hooks of other libraries. Attention weights are
+not kept, dropout inside attention is not served, and a keyword that is not known and could change a result
+raises `ArgumentError`.
 """
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .scores import load_rows, seeing_queries, seen_keys, seen_scores, span, store_rows
+from .scores import load_rows, masked_scores, seeing_queries, seen_keys, seen_scores, span, store_rows
 
 
 @triton.jit
@@ -37,13 +37,15 @@ def flash_sink_gradient_kernel(dsinks, sinks, delta, logsumexp, rows, heads, BLO
 
 @triton.jit
 def score_gradients(
-    q, k, v, do, lse, delta, row, column, queries, keys, left, right, scale, soft_cap, slope,
-    CAPPED: tl.constexpr, BIASED: tl.constexpr,
+    q, k, v, do, lse, delta, row, column, queries, keys, left, right, scale, soft_cap, slope, mask, mask_row,
+    mask_column, CAPPED: tl.constexpr, BIASED: tl.constexpr,
 ):  # fmt: skip
     """Probabilities of one tile, and the gradient of q k^T."""
     score, derivative = seen_scores(
         q, k, row, column, queries, keys, left, right, scale, soft_cap, slope, CAPPED, BIASED
     )
+    if mask is not None:
+        score = masked_scores(score, mask, row, column, mask_row, mask_column, queries, keys)
     probability = tl.exp(score - tl.where(lse == float("-inf"), 0.0, lse)[:, None])
     dp = tl.dot(do, tl.trans(v), input_precision="ieee")
     return probability, probability * (dp - delta[:, None]) * derivative * scale
@@ -51,8 +53,8 @@ def score_gradients(
 
 @triton.jit
 def flash_query_gradient_kernel(
-    dq, gradient, delta, logsumexp, query, key, value, query_starts, key_starts, slopes, queries, keys, heads,
-    width, value_width, left, right, scale, soft_cap,
+    dq, gradient, delta, logsumexp, query, key, value, query_starts, key_starts, slopes, mask, queries, keys,
+    heads, width, value_width, left, right, scale, soft_cap, mask_batch, mask_head, mask_row, mask_column,
     SHARING: tl.constexpr, CAPPED: tl.constexpr, BIASED: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
 ):  # fmt: skip
@@ -75,6 +77,8 @@ def flash_query_gradient_kernel(
         slope = 0.0
         if BIASED:
             slope = tl.load(slopes + head).to(tl.float32)
+        if mask is not None:
+            mask += sequence * mask_batch + head.to(tl.int64) * mask_head
         shared = heads // SHARING
         result = tl.zeros((BLOCK_M, BLOCK_D), tl.float32)
         first, last = seen_keys(row_0, queries, keys, left, right, BLOCK_M, BLOCK_N)
@@ -85,7 +89,7 @@ def flash_query_gradient_kernel(
             v = load_rows(value, column_at, column < keys, lane_v, value_width)
             _, ds = score_gradients(
                 q, k, v, do, lse, di, row, column, queries, keys, left, right, scale, soft_cap, slope,
-                CAPPED, BIASED,
+                mask, mask_row, mask_column, CAPPED, BIASED,
             )  # fmt: skip
             result = tl.dot(ds.to(k.dtype), k, result, input_precision="ieee")
         store_rows(dq, row_at, in_m, lane_d, width, result)
@@ -93,8 +97,9 @@ def flash_query_gradient_kernel(
 
 @triton.jit
 def flash_key_gradient_kernel(
-    dk, dv, gradient, delta, logsumexp, query, key, value, query_starts, key_starts, slopes, queries, keys,
-    heads, width, value_width, left, right, scale, soft_cap,
+    dk, dv, gradient, delta, logsumexp, query, key, value, query_starts, key_starts, slopes, mask, queries,
+    keys, heads, width, value_width, left, right, scale, soft_cap, mask_batch, mask_head, mask_row,
+    mask_column,
     SHARING: tl.constexpr, CAPPED: tl.constexpr, BIASED: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
 ):  # fmt: skip
@@ -120,6 +125,9 @@ def flash_key_gradient_kernel(
             slope = 0.0
             if BIASED:
                 slope = tl.load(slopes + head).to(tl.float32)
+            of_head = mask
+            if mask is not None:
+                of_head = mask + sequence * mask_batch + head.to(tl.int64) * mask_head
             for start in range(first, last, BLOCK_M):
                 row = start + tl.arange(0, BLOCK_M)
                 row_at = (q_first + row) * heads + head
@@ -130,7 +138,7 @@ def flash_key_gradient_kernel(
                 di = tl.load(delta + row_at, mask=in_m, other=0.0)
                 p, ds = score_gradients(
                     q, k, v, do, lse, di, row, column, queries, keys, left, right, scale, soft_cap, slope,
-                    CAPPED, BIASED,
+                    of_head, mask_row, mask_column, CAPPED, BIASED,
                 )  # fmt: skip
                 result_v = tl.dot(tl.trans(p.to(do.dtype)), do, result_v, input_precision="ieee")
                 result_k = tl.dot(tl.trans(ds.to(q.dtype)), q, result_k, input_precision="ieee")

@@ -75,7 +75,7 @@ class Flash(torch.autograd.Function):
     def forward(
         ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
         query_starts: torch.Tensor | None, key_starts: torch.Tensor | None, slopes: torch.Tensor | None,
-        sinks: torch.Tensor | None, form: Form,
+        mask: torch.Tensor | None, sinks: torch.Tensor | None, form: Form,
     ) -> torch.Tensor:  # fmt: skip
         query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
         rows, heads, _ = query.shape
@@ -89,10 +89,10 @@ class Flash(torch.autograd.Function):
         }
         grid = (cdiv(form.longest_query, blocks["BLOCK_M"]), heads, form.batch)
         launch(
-            flash_kernel, grid, out, sums, query, key, value, query_starts, key_starts, slopes, sinks,
-            *form.sizes(query, value), **constants, **blocks,
+            flash_kernel, grid, out, sums, query, key, value, query_starts, key_starts, slopes, mask, sinks,
+            *form.sizes(query, value), *_strides(mask), **constants, **blocks,
         )  # fmt: skip
-        ctx.save_for_backward(sinks, query, key, value, out, sums, query_starts, key_starts, slopes)
+        ctx.save_for_backward(sinks, query, key, value, out, sums, query_starts, key_starts, slopes, mask)
         ctx.form, ctx.constants = form, constants
         return out
 
@@ -108,19 +108,20 @@ class Flash(torch.autograd.Function):
             flash_delta_kernel, sums.numel(), delta, out, gradient, out.shape[2],
             BLOCK=power_of_two(out.shape[2]),
         )  # fmt: skip
-        given = (gradient, delta, sums, query, key, value, *shared, *form.sizes(query, value))
+        sizes = *form.sizes(query, value), *_strides(shared[-1])
+        given = (gradient, delta, sums, query, key, value, *shared, *sizes)
         grid = (cdiv(form.longest_query, blocks["BLOCK_M"]), query.shape[1], form.batch)
         launch(flash_query_gradient_kernel, grid, dq, *given, **ctx.constants, **blocks)
         grid = (cdiv(form.longest_key, blocks["BLOCK_N"]), key.shape[1], form.batch)
         launch(flash_key_gradient_kernel, grid, dk, dv, *given, **ctx.constants, **blocks)
         dsinks = None
-        if sinks is not None and ctx.needs_input_grad[6]:
+        if sinks is not None and ctx.needs_input_grad[7]:
             dsinks = torch.empty_like(sinks)
             rows, heads = sums.shape
             launch(
                 flash_sink_gradient_kernel, heads, dsinks, sinks, delta, sums, rows, heads, BLOCK=256
             )  # fmt: skip
-        return dq, dk, dv, None, None, None, dsinks, None
+        return dq, dk, dv, None, None, None, None, dsinks, None
 
 
 def _checked(
@@ -148,6 +149,27 @@ def _checked(
             raise ArgumentError(f"{name}: expected {heads} {what}, one a head, got {tuple(given.shape)}")
 
 
+def _strides(mask: torch.Tensor | None) -> tuple[int, ...]:
+    return (0, 0, 0, 0) if mask is None else mask.stride()
+
+
+def _expanded(mask: torch.Tensor | None, shape: tuple[int, int, int, int]) -> torch.Tensor | None:
+    """A mask as the kernels take it: of the whole shape by strides of 0, bytes for booleans."""
+    if mask is None:
+        return None
+    if mask.requires_grad or not (mask.dtype is torch.bool or mask.is_floating_point()):
+        raise ArgumentError(
+            f"flash_attention: a mask is boolean, or floating and added without a gradient of its own, not "
+            f"{mask.dtype}{' with requires_grad' if mask.requires_grad else ''}"
+        )
+    if mask.ndim != 4 or any(given not in (1, size) for given, size in zip(mask.shape, shape, strict=True)):
+        raise ArgumentError(
+            f"flash_attention: a mask of shape {tuple(mask.shape)} does not broadcast to {shape}, [batch, "
+            f"heads, queries, keys]"
+        )
+    return (mask.view(torch.uint8) if mask.dtype is torch.bool else mask).expand(shape)
+
+
 def _contiguous(x: torch.Tensor | None) -> torch.Tensor | None:
     return None if x is None else x.contiguous()
 
@@ -160,7 +182,7 @@ def _window(causal: bool, window: tuple[int, int]) -> tuple[int, int]:
 def flash_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool = False,
     window: tuple[int, int] = (-1, -1), slopes: torch.Tensor | None = None, soft_cap: float = 0.0,
-    scale: float | None = None, sinks: torch.Tensor | None = None,
+    scale: float | None = None, sinks: torch.Tensor | None = None, mask: torch.Tensor | None = None,
 ) -> torch.Tensor:  # fmt: skip
     """softmax(f(scale q k^T)) v of dense sequences, laid out tokens first.
 
@@ -169,8 +191,9 @@ def flash_attention(
     last key: query i is at p = i + n - m. Keys p - left to p + right are seen for `window` (left, right), -1
     for no limit; `causal` makes right 0. `soft_cap` c > 0 turns a score s into c tanh(s / c); `slopes`
     [heads] then subtract slope |p - j|. A query that sees no key gives zeros. `scale` None is
-    1 / sqrt(width). `sinks` [heads] are one more score of each query, which has no value. Differentiable in
-    query, key, value and sinks. Raises ArgumentError.
+    1 / sqrt(width). `sinks` [heads] are one more score of each query, which has no value. `mask`, which
+    broadcasts to [batch, heads, m, n], says by True what is seen besides, or is added to scores that are
+    scaled and capped. Differentiable in query, key, value and sinks. Raises ArgumentError.
     """
     _checked("flash_attention", query, key, value, 4, slopes, sinks)
     if query.shape[0] != key.shape[0]:
@@ -179,8 +202,9 @@ def flash_attention(
         query.shape[0], query.shape[1], key.shape[1], *_window(causal, window),
         1.0 / math.sqrt(query.shape[-1]) if scale is None else scale, soft_cap,
     )  # fmt: skip
+    whole = _expanded(mask, (query.shape[0], query.shape[2], query.shape[1], key.shape[1]))
     packed = (x.flatten(0, 1) for x in (query, key, value))
-    out = Flash.apply(*packed, None, None, slopes, _contiguous(sinks), form)
+    out = Flash.apply(*packed, None, None, slopes, whole, _contiguous(sinks), form)
     return out.view(query.shape[0], query.shape[1], *out.shape[1:])
 
 
@@ -208,7 +232,7 @@ def flash_attention_packed(
         1.0 / math.sqrt(query.shape[-1]) if scale is None else scale, soft_cap,
     )  # fmt: skip
     starts = query_starts.contiguous(), key_starts.contiguous()
-    return Flash.apply(query, key, value, *starts, slopes, _contiguous(sinks), form)
+    return Flash.apply(query, key, value, *starts, slopes, None, _contiguous(sinks), form)
 
 
 # ---- records --------------------------------------------------------------------------------------
@@ -217,7 +241,7 @@ def flash_attention_packed(
 def _reference(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool = False,
     window: tuple[int, int] = (-1, -1), slopes: torch.Tensor | None = None, soft_cap: float = 0.0,
-    scale: float | None = None, sinks: torch.Tensor | None = None,
+    scale: float | None = None, sinks: torch.Tensor | None = None, mask: torch.Tensor | None = None,
 ) -> torch.Tensor:  # fmt: skip
     m, n, sharing = query.shape[1], key.shape[1], query.shape[2] // key.shape[2]
     key, value = (x.repeat_interleave(sharing, 2) for x in (key, value))
@@ -235,10 +259,14 @@ def _reference(
         seen &= distance <= window[1]
     if causal:
         seen &= distance <= 0
+    if mask is not None and mask.dtype is torch.bool:
+        seen = seen & mask
+    elif mask is not None:
+        score = score + mask
     score = score.masked_fill(~seen, -1e30)
     if sinks is not None:
         score = torch.cat([score, sinks[:, None, None].expand(*score.shape[:3], 1)], -1)
-    weight = score.softmax(-1)[..., :n] * seen.any(-1)[:, None]
+    weight = score.softmax(-1)[..., :n] * seen.any(-1, keepdim=True)
     return torch.einsum("bhmn,bnhd->bmhd", weight, value)
 
 
@@ -271,6 +299,11 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((*_operands(dtype, 1, 70, 90, 4, 2, 16, 16), False, (20, 5)))
     sinks = tensor((4,), dtype, -1, 1)
     yield Sample((*_operands(dtype, 1, 70, 70, 4, 2, 16, 16), True, (30, -1), None, 0.0, None, sinks))
+    scattered = torch.rand(2, 1, 9, 20, generator=torch.Generator().manual_seed(1)) < 0.4
+    scattered[1, 0, 3] = False
+    yield Sample((*_operands(dtype, 2, 9, 20, 4, 2, 16, 16), True), {"mask": scattered})
+    added = torch.randn(4, 1, 20, generator=torch.Generator().manual_seed(2)).double()[None]
+    yield Sample((*_operands(dtype, 2, 9, 20, 4, 2, 16, 16),), {"mask": added})
 
 
 def _packed_samples(dtype: torch.dtype) -> Iterable[Sample]:

@@ -7,13 +7,23 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .scores import finished, load_rows, seen_keys, seen_scores, span, store_rows, weigh, with_sink
+from .scores import (
+    finished,
+    load_rows,
+    masked_scores,
+    seen_keys,
+    seen_scores,
+    span,
+    store_rows,
+    weigh,
+    with_sink,
+)
 
 
 @triton.jit
 def flash_kernel(
-    out, logsumexp, query, key, value, query_starts, key_starts, slopes, sinks, queries, keys, heads, width,
-    value_width, left, right, scale, soft_cap,
+    out, logsumexp, query, key, value, query_starts, key_starts, slopes, mask, sinks, queries, keys, heads,
+    width, value_width, left, right, scale, soft_cap, mask_batch, mask_head, mask_row, mask_column,
     SHARING: tl.constexpr, CAPPED: tl.constexpr, BIASED: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
 ):  # fmt: skip
@@ -45,6 +55,9 @@ def flash_kernel(
             score, _ = seen_scores(
                 q, k, row, column, queries, keys, left, right, scale, soft_cap, slope, CAPPED, BIASED
             )
+            if mask is not None:
+                one = mask + sequence * mask_batch + head.to(tl.int64) * mask_head
+                score = masked_scores(score, one, row, column, mask_row, mask_column, queries, keys)
             probability, decay, largest, total = weigh(score, largest, total)
             v = load_rows(value, column_at, column < keys, lane_v, value_width)
             result = tl.dot(probability.to(v.dtype), v, result * decay[:, None], input_precision="ieee")

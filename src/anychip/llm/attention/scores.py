@@ -53,6 +53,18 @@ def seen_scores(
 
 
 @triton.jit
+def masked_scores(score, mask, row, column, row_stride, column_stride, queries, keys):
+    """Scores under a mask of one head: -inf where bytes are 0, or plus what floating numbers say."""
+    inside = (row < queries)[:, None] & (column < keys)[None, :]
+    at = row.to(tl.int64)[:, None] * row_stride + column.to(tl.int64)[None, :] * column_stride
+    given = tl.load(mask + at, mask=inside, other=0)
+    if mask.dtype.element_ty == tl.uint8:
+        return tl.where(given != 0, score, float("-inf"))
+    else:
+        return score + given.to(tl.float32)
+
+
+@triton.jit
 def seen_keys(row_0, queries, keys, left, right, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
     """From which key on (a multiple of BLOCK_N) to before which one a tile of queries sees any."""
     first = tl.maximum(row_0 + (keys - queries) - left, 0) // BLOCK_N * BLOCK_N
