@@ -1,8 +1,9 @@
 """Object code in, callable addresses out.
 
-One ORC JIT links every object of the process. What an object needs from outside (printf,
-memcpy, ...) is found among the symbols of the process or passed in by address. Dropping a
-`LoadedCode` frees its memory.
+One ORC JIT links every object of the process. All sections of an object come to lie in one mapping,
+whatever else is mapped, since code reaches its constants by 32-bit distances; what it needs from outside
+(printf, memcpy, ...) is found among the symbols of the process or passed in by address, and is reached
+through a table in the same mapping. Dropping a `LoadedCode` frees its memory.
 """
 
 from __future__ import annotations
@@ -30,12 +31,24 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+_JITLINK_FROM = {"s390x": 22}
+"""Architecture -> the first LLVM whose JITLink reads its objects, where that is later than LLVM 20."""
+
+
+def _has_jitlink(architecture: str) -> bool:
+    return llvm.llvm_version_info[0] >= _JITLINK_FROM.get(architecture, 0)
+
+
 @functools.cache
 def _jit() -> llvm.LLJIT:
+    """The process's linker: LLVM's JITLink, which reserves one range for all sections of an object. Its
+    older linker maps each section wherever there is room, and ends the process where that is too far
+    from another; it remains for the hosts that JITLink lacks, whose 4 GiB of reach make this rare."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    return llvm.create_lljit_compiler(machine)
+    architecture = machine.triple.partition("-")[0]
+    return llvm.create_lljit_compiler(machine, use_jit_link=_has_jitlink(architecture))
 
 
 class LoadedCode:

@@ -137,7 +137,7 @@ define double @f(i64 %i, double %x) {
     data = machine.emit_object(text, targets.host())
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    jit = llvm.create_lljit_compiler()
+    jit = llvm.create_lljit_compiler(use_jit_link=True)
     builder = llvm.JITLibraryBuilder().add_object_img(data).add_current_process().export_symbol("f")
     library = builder.link(jit, "library")
     function = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64, ctypes.c_double)(library["f"])
