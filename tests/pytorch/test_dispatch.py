@@ -161,9 +161,18 @@ def test_only_and_exclude_choose_operators() -> None:
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(PolicyError, match="no_such_operator"):
         anychip.enable("portable", only=["no_such_operator"])
-    with pytest.raises(PolicyError, match="fastest"):
-        anychip.enable("fastest")
+    with pytest.raises(PolicyError, match="Did you mean portable"):
+        anychip.enable("portabel")
+    with pytest.raises(PolicyError, match="softmx: Did you mean softmax"):
+        anychip.enable(exclude="softmx")
     assert policy() is None
+
+
+def test_one_name_may_come_by_itself() -> None:
+    x = torch.randn(5)
+    with anychip.using("strict", only="exp"):
+        torch.exp(x)
+    assert [(row.overload, row.calls) for row in anychip.report().served] == [("exp", 1)]
 
 
 def test_interpreted_kernels_serve_no_operator(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from ..environment import leave_policy
 from ..errors import AnychipError
 from . import (
     bench,
@@ -26,6 +27,7 @@ from . import (
     export,
     operators,
     overhead,
+    program,
     proof,
     tune,
 )
@@ -48,13 +50,17 @@ def _show_version(wanted: bool) -> None:
 
 @application.callback()
 def options(
+    context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log of what is done.")] = False,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    """Options of every verb."""
+    """Options of every verb. A policy of the environment is for `run` alone: the others compare with
+    PyTorch's own operators."""
+    if context.invoked_subcommand != "run":
+        leave_policy()
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",
@@ -64,6 +70,7 @@ def options(
 
 application.command("doctor")(doctor.doctor)
 application.command("explain")(explain.explain)
+application.command("run", context_settings={"allow_interspersed_args": False})(program.run)
 application.command("demo")(demo.demo)
 application.command("ops")(operators.ops)
 application.command("test")(proof.prove)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
-
 from ..errors import AnychipError
+from ..suggestions import did_you_mean
+
+__all__ = ["CommandError", "MissingExtra", "did_you_mean"]
 
 
 class CommandError(AnychipError):
@@ -20,12 +20,3 @@ class MissingExtra(CommandError):
 
     def __init__(self, verb: str, package: str, install: str):
         super().__init__(f"anychip {verb} needs {package}, which is not installed.", f"Install it: {install}")
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint that lists the nearest known names, or all of them when none is near."""
-    names = sorted(known)
-    near = get_close_matches(name, names, n=3, cutoff=0.5)
-    if near:
-        return "Did you mean " + " or ".join(near) + "?"
-    return "Known: " + ", ".join(names) + "." if names else ""

@@ -1,7 +1,11 @@
 """PyTorch's operators served by portable kernels: `enable`, `disable`, `using` and `report`."""
 
-from .errors import FallThroughError
-from .policy import Policy, disable, enable, policy, using
-from .report import Report, report
+from ..environment import import_torch_first
+
+import_torch_first()
+
+from .errors import FallThroughError  # noqa: E402
+from .policy import Policy, disable, enable, policy, using  # noqa: E402
+from .report import Report, report  # noqa: E402
 
 __all__ = ["FallThroughError", "Policy", "Report", "disable", "enable", "policy", "report", "using"]

@@ -17,8 +17,9 @@ from ..ops import complex_forms
 from ..ops.errors import ArgumentError
 from ..ops.registry import Operator, Overload, overloads
 from ..ops.schemas import Variant, overload_of, variants
+from ..suggestions import did_you_mean
 from . import devices, statistics
-from .errors import FallThroughError, MissingKernelError
+from .errors import FallThroughError, MissingKernelError, PolicyError
 from .passthrough import PASSED
 
 NO_KERNEL = "no operator of the library serves it"
@@ -288,13 +289,20 @@ def _category(dtype: torch.dtype) -> int:
 # ---- selection ------------------------------------------------------------------------------------
 
 
-def unknown_names(names: Iterable[str]) -> list[str]:
-    """Those of `names` that are neither an operator, nor a domain, nor an overload of the library."""
+def require_known(names: Iterable[str]) -> None:
+    """Raise PolicyError for those of `names` that are neither an operator, nor a domain, nor an overload of
+    the library, with the names that are like them."""
     served = overloads()
     known = set(served)
     for operator, _ in served.values():
         known |= {operator.name, operator.domain}
-    return sorted(set(names) - known)
+    unknown = sorted(set(names) - known)
+    if unknown:
+        near = "".join(f"\n  {name}: {hint}" for name in unknown if (hint := did_you_mean(name, known)))
+        raise PolicyError(
+            f"no operator, domain or overload is called {', '.join(unknown)}; "
+            f"`anychip ops` lists those that exist{near}"
+        )
 
 
 def selection(only: Iterable[str] | None, exclude: Iterable[str]) -> frozenset[str]:

@@ -14,6 +14,7 @@ import torch
 from triton import knobs
 
 from ..ops import tuned
+from ..suggestions import did_you_mean
 from ..tuning import chip, defaults
 from ..tuning.database import Database
 from ..tuning.entry import TILES
@@ -56,8 +57,8 @@ def enable(
     reason. "strict": a fall-through raises FallThroughError. "auto": ours where it is faster than
     PyTorch's own on this chip for that dtype and class of sizes; what the tuning database does not know
     is measured on the program's own first calls, for the number of threads that is set now. `only` and
-    `exclude` name operators, domains or ATen overloads. Raises PolicyError for a name that is not known, and
-    where Triton interprets kernels instead of compiling them.
+    `exclude` name operators, domains or ATen overloads; one name may come by itself. Raises PolicyError for
+    a name that is not known, and where Triton interprets kernels instead of compiling them.
     """
     if knobs.runtime.interpret:
         raise PolicyError(
@@ -66,10 +67,16 @@ def enable(
         )
     if policy not in POLICIES:
         raise PolicyError(
-            f"policy {policy!r} does not exist in this version; choose one of {', '.join(POLICIES)}"
+            f"there is no policy {policy!r}; choose one of {', '.join(POLICIES)}.\n"
+            f"  {did_you_mean(str(policy), POLICIES)}"
         )
-    wanted = Policy(policy, None if only is None else frozenset(only), frozenset(exclude))
+    wanted = Policy(policy, None if only is None else _names(only), _names(exclude))
     _apply(wanted)
+
+
+def _names(given: Iterable[str]) -> frozenset[str]:
+    """Names as a set; one name may come by itself."""
+    return frozenset((given,) if isinstance(given, str) else given)
 
 
 def disable() -> None:
@@ -116,19 +123,14 @@ def _apply(wanted: Policy | None) -> None:
     if wanted == _current:
         return
     from .automatic.registration import AutomaticRegistrations
-    from .dispatch import Registrations, selection, set_strict, unknown_names
+    from .dispatch import Registrations, require_known, selection, set_strict
 
     if wanted is None:
         if _registrations is not None:
             _registrations.remove()
         _registrations = None
     else:
-        unknown = unknown_names([*(wanted.only or ()), *wanted.exclude])
-        if unknown:
-            raise PolicyError(
-                f"no operator, domain or overload is called {', '.join(unknown)}; "
-                "`anychip ops` lists those that exist"
-            )
+        require_known([*(wanted.only or ()), *wanted.exclude])
         selected = selection(wanted.only, wanted.exclude)
         kind = AutomaticRegistrations if wanted.name == "auto" else Registrations
         if type(_registrations) is not kind or _registrations.selected != selected:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from . import statistics
 from .automatic.registration import AutomaticRegistrations
 from .policy import registrations
+from .report_page import fragment
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,11 @@ class ServedRow:
     calls: int
     milliseconds: float
     kernels: tuple[tuple[str, int], ...]
+
+    @property
+    def kernels_text(self) -> str:
+        """The kernels and their launches in words."""
+        return ", ".join(f"{name} x{number}" for name, number in self.kernels) or "none (no elements)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +70,7 @@ class Report:
     def __str__(self) -> str:
         lines = [f"{'overload':<44}{'calls':>7}{'ms':>10}  kernels"]
         for row in self.served:
-            kernels = ", ".join(f"{name} x{number}" for name, number in row.kernels) or "none (no elements)"
-            lines.append(f"{row.overload:<44}{row.calls:>7}{row.milliseconds:>10.3f}  {kernels}")
+            lines.append(f"{row.overload:<44}{row.calls:>7}{row.milliseconds:>10.3f}  {row.kernels_text}")
         lines.append(f"served: {self.calls} calls, {self.launches} launches")
         for fallen in self.fallen:
             lines.append(f"fell through: {fallen.overload} x{fallen.calls} ({fallen.reason})")
@@ -76,10 +81,19 @@ class Report:
                 lines.append(
                     f"auto: {row.overload} {row.signature}: {row.choice} x{row.calls} ({row.reason})"
                 )
-        left = sum(not row.signature for row in self.choices)
-        if left:
-            lines.append(f"auto: {left} overloads are PyTorch's own throughout")
+        if self.left_text:
+            lines.append(f"auto: {self.left_text}")
         return "\n".join(lines)
+
+    @property
+    def left_text(self) -> str:
+        """How many overloads "auto" leaves to PyTorch altogether, in words; empty where there are none."""
+        left = sum(not row.signature for row in self.choices)
+        return f"{left} overloads are PyTorch's own throughout" if left else ""
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return fragment(self)
 
 
 def report(*, reset: bool = False) -> Report:
