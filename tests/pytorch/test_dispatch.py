@@ -10,10 +10,12 @@ import pytest
 import torch
 
 import anychip
+from anychip.ops import registry
 from anychip.ops.launch import launches
-from anychip.ops.registry import overloads
+from anychip.ops.pointwise import pointwise
+from anychip.ops.registry import Operator, Overload, absent, overloads, register
 from anychip.ops.schemas import overload_of, variants
-from anychip.pytorch import dispatch, passthrough, policy
+from anychip.pytorch import dispatch, passthrough, policy, statistics
 from anychip.pytorch.errors import FallThroughError, PolicyError
 
 
@@ -27,6 +29,36 @@ def pytorch_on_its_own() -> Iterator[None]:
 
 def test_records_agree_with_pytorch_schemas() -> None:
     assert dispatch.validate() == []
+
+
+GONE = {"cholesky": (2, 14)}
+"""Overloads of the library that PyTorch no longer has, and the version from which on."""
+
+
+def test_only_overloads_that_pytorch_gave_up_are_left_out() -> None:
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    assert set(absent()) == {name for name, since in GONE.items() if version >= since}
+
+
+def test_an_overload_that_pytorch_lacks_is_left_out_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    scalar = overloads()["exp"][1].implementation.function
+    for name in ("_operators", "_overloads", "_absent"):
+        monkeypatch.setattr(registry, name, {})
+    machine = pointwise("no_such_overload", "exp", domain="elementwise", name="both")(scalar)
+    pointwise("no_other.Tensor", domain="elementwise", name="neither")(scalar)
+    register(Operator("plain", "elementwise", (Overload("no_third", machine), Overload("sin", machine)), ()))
+    assert {name: len(record.overloads) for name, record in registry.operators().items()} == {
+        "both": 1,
+        "plain": 1,
+    }
+    assert absent() == {"no_such_overload": "both", "no_other.Tensor": "neither", "no_third": "plain"}
+    assert dispatch.unknown_names([*absent(), *absent().values(), "exp", "no_fourth"]) == ["no_fourth"]
+    monkeypatch.setattr(statistics, "served", {"exp": statistics.Served("both", "exp")})
+    statistics.served["exp"].calls = 1
+    text = str(anychip.report())
+    reason = f"PyTorch {torch.__version__} does not have it"
+    assert f"left out: no_third ({reason})" in text
+    assert f"<td>no_third</td><td>plain</td><td>{reason}</td>" in anychip.report()._repr_html_()
 
 
 def test_passed_overloads_exist() -> None:

@@ -17,9 +17,9 @@ from .errors import ArgumentError, NotServed, UnsupportedDtype
 from .iteration import broadcast_shape, broadcast_strides, coalesce, power_of_two, second_innermost
 from .launch import EIGHT_BIT_FLOATS, TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits
 from .promotion import Promotion, elementwise_dtypes
-from .registry import FLOATING, Benchmark, Operator, Overload, Samples, register
+from .registry import FLOATING, Benchmark, Operator, Overload, Samples, leave_out, register
 from .samples import pointwise_benchmark, pointwise_samples
-from .schemas import binder
+from .schemas import binder, exists
 
 Number = bool | int | float
 MAX_OPERANDS = 5
@@ -460,6 +460,9 @@ def pointwise(
         served = []
         benchmarks: tuple[Benchmark, ...] = ()
         for text in overloads:
+            if not exists(text.partition("(")[0]):
+                leave_out(text.partition("(")[0], name or function.__name__)
+                continue
             overload_name, implementation, parameters = binder(text, machine)
             draw = samples or pointwise_samples(overload_name, parameters, low, high)
             served.append(Overload(overload_name, implementation, draw, reference=reference))

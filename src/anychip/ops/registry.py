@@ -6,13 +6,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
 
 from .errors import RegistryError
 from .launch import Tiles
+from .schemas import exists
 
 FLOATING: tuple[torch.dtype, ...] = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 INTEGRAL: tuple[torch.dtype, ...] = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
@@ -76,13 +77,20 @@ class Operator:
 
 _operators: dict[str, Operator] = {}
 _overloads: dict[str, tuple[Operator, Overload]] = {}
+_absent: dict[str, str] = {}
 _loaded = False
 
 
 def register(operator: Operator) -> Operator:
-    """Add a record; a name or an overload that is already served is an error."""
+    """Add a record, without the overloads that this PyTorch does not have (see `absent`); a name or an
+    overload that is already served is an error."""
     if operator.name in _operators:
         raise RegistryError(f"operator {operator.name!r} is registered twice; rename one of the records")
+    missing = [overload.name for overload in operator.overloads if not exists(overload.name)]
+    if missing:
+        operator = _without(operator, missing)
+    if not operator.overloads:
+        return operator
     for overload in operator.overloads:
         if overload.name in _overloads:
             owner = _overloads[overload.name][0].name
@@ -93,6 +101,21 @@ def register(operator: Operator) -> Operator:
         _overloads[overload.name] = (operator, overload)
     _operators[operator.name] = operator
     return operator
+
+
+def _without(operator: Operator, missing: list[str]) -> Operator:
+    for overload in missing:
+        leave_out(overload, operator.name)
+    return replace(
+        operator,
+        overloads=tuple(overload for overload in operator.overloads if overload.name not in missing),
+        benchmarks=tuple(row for row in operator.benchmarks if row.overload not in missing),
+    )
+
+
+def leave_out(overload: str, operator: str) -> None:
+    """Note that `operator` would serve an overload that this PyTorch does not have."""
+    _absent[overload] = operator
 
 
 def operators() -> dict[str, Operator]:
@@ -110,3 +133,10 @@ def overloads() -> dict[str, tuple[Operator, Overload]]:
     """Every functional overload that is served, with the record that serves it."""
     operators()
     return _overloads
+
+
+def absent() -> dict[str, str]:
+    """Overloads that the library serves and this PyTorch, older or newer than they, does not have, with the
+    names of the operators that they belong to."""
+    operators()
+    return _absent

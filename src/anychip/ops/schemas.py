@@ -3,6 +3,7 @@ derives the in-place and `out=` variants of a functional overload. Nothing is ex
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +13,16 @@ import torch
 from .errors import RegistryError
 
 Schema = torch._C.FunctionSchema
+
+
+@functools.cache
+def _names() -> frozenset[str]:
+    return frozenset(torch._C._dispatch_get_all_op_names())
+
+
+def exists(name: str) -> bool:
+    """Whether this PyTorch has the ATen overload `name` ("add.Tensor", "exp")."""
+    return f"aten::{name}" in _names()
 
 
 def overload_of(name: str) -> torch._ops.OpOverload:

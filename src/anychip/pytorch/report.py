@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
+from ..ops.registry import absent
 from . import statistics
 from .automatic.registration import AutomaticRegistrations
 from .policy import registrations
@@ -38,6 +41,15 @@ class FallThroughRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AbsentRow:
+    """One overload that the library serves and this PyTorch does not have."""
+
+    operator: str
+    overload: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChoiceRow:
     """Who serves a class of calls of an overload under "auto", and why: "native", "ours", or "open" while it
     is being measured. `signature` is the class, empty where the whole overload is left to PyTorch."""
@@ -51,11 +63,13 @@ class ChoiceRow:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Rows by time, largest first, fall-throughs by calls, and the choices of the policy "auto"."""
+    """Rows by time, largest first, fall-throughs by calls, the choices of the policy "auto", and what is left
+    out for want of it in PyTorch."""
 
     served: tuple[ServedRow, ...]
     fallen: tuple[FallThroughRow, ...]
     choices: tuple[ChoiceRow, ...] = ()
+    absent: tuple[AbsentRow, ...] = ()
 
     @property
     def calls(self) -> int:
@@ -83,6 +97,7 @@ class Report:
                 )
         if self.left_text:
             lines.append(f"auto: {self.left_text}")
+        lines += [f"left out: {row.overload} ({row.reason})" for row in self.absent]
         return "\n".join(lines)
 
     @property
@@ -115,7 +130,12 @@ def report(*, reset: bool = False) -> Report:
     )
     if reset:
         statistics.reset()
-    return Report(served, fallen, _choices())
+    return Report(served, fallen, _choices(), _absent() if served or registrations() else ())
+
+
+def _absent() -> tuple[AbsentRow, ...]:
+    reason = f"PyTorch {torch.__version__} does not have it"
+    return tuple(AbsentRow(operator, overload, reason) for overload, operator in sorted(absent().items()))
 
 
 def _choices() -> tuple[ChoiceRow, ...]:

@@ -47,6 +47,9 @@ def fragment(report: Report) -> str:
             )
         )
         parts.append(_paragraph(report.left_text))
+    if report.absent:
+        rows = [(row.overload, row.operator, row.reason) for row in report.absent]
+        parts.append(_table("Left out", ("overload", "operator", "reason"), rows))
     return f'<div class="anychip"><style>{STYLE}</style>{"".join(parts)}</div>'
 
 
