@@ -52,7 +52,9 @@ def test_an_overload_that_pytorch_lacks_is_left_out_and_reported(monkeypatch: py
         "plain": 1,
     }
     assert absent() == {"no_such_overload": "both", "no_other.Tensor": "neither", "no_third": "plain"}
-    assert dispatch.unknown_names([*absent(), *absent().values(), "exp", "no_fourth"]) == ["no_fourth"]
+    dispatch.require_known([*absent(), *absent().values(), "exp"])
+    with pytest.raises(PolicyError, match="no_fourth"):
+        dispatch.require_known([*absent(), "no_fourth"])
     monkeypatch.setattr(statistics, "served", {"exp": statistics.Served("both", "exp")})
     statistics.served["exp"].calls = 1
     text = str(anychip.report())
