@@ -13,9 +13,10 @@ MOST_LISTED = 40
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint that lists the nearest known names, or all of them when none is near and they are few."""
-    names = sorted(known)
-    near = get_close_matches(name, names, n=3, cutoff=NEAR)
+    """A hint that lists the nearest known names, or all of them when none is near and they are few. Case
+    does not count."""
+    names = {each.lower(): each for each in sorted(known)}
+    near = get_close_matches(name.lower(), names, n=3, cutoff=NEAR)
     if near:
-        return "Did you mean " + " or ".join(near) + "?"
-    return "Known: " + ", ".join(names) + "." if 0 < len(names) <= MOST_LISTED else ""
+        return "Did you mean " + " or ".join(names[each] for each in near) + "?"
+    return "Known: " + ", ".join(names.values()) + "." if 0 < len(names) <= MOST_LISTED else ""

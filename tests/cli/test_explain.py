@@ -58,6 +58,11 @@ def explained(*arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
+def test_a_file_alone_is_answered_with_its_kernels(kernels: Path) -> None:
+    result = CliRunner().invoke(application, ["explain", str(kernels)])
+    assert f"It has: {kernels}:accesses" in str(result.exception)
+
+
 def test_every_access_has_its_verdict_at_its_line(kernels: Path) -> None:
     (report,) = explained(f"{kernels}:accesses", "--sig", "index_ptr=*i32", "--const", "BLOCK=256")
     assert report["signature"]["index_ptr"] == "*i32"
@@ -157,7 +162,7 @@ def test_verdicts_for_a_gpu_are_refused(kernels: Path) -> None:
     ("arguments", "error", "message"),
     [
         (("no_such_operator",), CommandError, "there is no operator 'no_such_operator'"),
-        (("kernels.py",), CommandError, "name a kernel in it"),
+        (("kernels.py",), CommandError, "cannot read kernels.py"),
         (("layer_norm", "--const", "BLOCK=1"), CommandError, "for kernels in files"),
         (("layer_norm", "--target", "z80"), UnknownTarget, "z80"),
     ],

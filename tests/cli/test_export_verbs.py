@@ -43,6 +43,11 @@ def recorded():
 
 def nothing():
     return 3
+
+class Model(torch.nn.Linear):
+    pass
+
+number = 3
 """
 
 
@@ -100,11 +105,35 @@ def test_dynamic_shapes_are_refused(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [(":absent", "has no 'absent'"), (":nothing", "not a Program"), ("", "names nothing to export")],
+    [
+        (":absent", "has no 'absent'"),
+        (":nothing", "not a Program"),
+        (":Model", "the class Model, which cannot be captured"),
+        (":number", "a int, which cannot be captured"),
+        ("", "names nothing to export"),
+    ],
 )
 def test_what_is_no_program_is_refused(script: Path, name: str, message: str):
     with pytest.raises(CommandError, match=message):
         load_program(f"{script}{name}")
+
+
+@pytest.mark.parametrize("name", ["double", "model"])
+def test_arguments_without_examples_are_asked_for(tmp_path: Path, name: str):
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT.replace("example_inputs", "inputs") + "model = Model(2, 2)\n")
+    with pytest.raises(CommandError, match=rf"{name} takes arguments.*\n.*Define example_inputs\(\)"):
+        load_program(f"{path}:{name}")
+
+
+def test_a_check_that_cannot_run_is_refused_before_the_export(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PATH", str(tmp_path))  # Without QEMU.
+    monkeypatch.setattr("anychip.cli.export.load_program", lambda subject: pytest.fail("captured first"))
+    with pytest.raises(AnychipError, match="is not installed"):
+        invoke("export", f"{script}:double", "--chip", "cortex-a53", "-o", str(tmp_path / "out"), "--check")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_unknown_chip_leaves_no_folder(script: Path, tmp_path: Path):

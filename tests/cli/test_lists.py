@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from anychip import __version__, chips
 from anychip.cli.application import application
-from anychip.cli.errors import CommandError
 from anychip.compiler import targets
+from anychip.errors import AnychipError
 from anychip.ops import registry
 
 
@@ -34,9 +34,34 @@ def test_operators_of_one_domain() -> None:
     assert {record["domain"] for record in listed} == {domain}
 
 
-def test_unknown_domain() -> None:
-    result = CliRunner().invoke(application, ["ops", "--domain", "nowhere"])
-    assert isinstance(result.exception, CommandError)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ops", "--domain", "nowhere"), "no domain 'nowhere'"),
+        (("ops", "softmx"), "Did you mean softmax"),
+        (("ops", "--verdict", "pased"), "Did you mean passed"),
+        (("ops", "--dtype", "flot32"), "Did you mean float32"),
+        (("ops", "--llm", "rmsnorm"), "Did you mean rms_norm"),
+        (("ops", "--llm", "--domain", "atention"), "Did you mean attention"),
+        (("chips", "--class", "edgeboard"), "Did you mean edge-board"),
+        (("chips", "--tier", "emu"), "Did you mean emulated"),
+        (("chips", "--maker", "nvdia"), "Did you mean NVIDIA"),
+        (("tune", "show", "--kind", "tles"), "Did you mean tiles"),
+        (("tune", "ops", "--size", "lage"), "Did you mean large"),
+        (("bench", "kernels", "softmx"), "Did you mean softmax"),
+        (("bench", "llm", "rmsnorm"), "Did you mean rms_norm"),
+        (("bench", "ops", "softmx"), "Did you mean softmax"),
+        (("bench", "op", "softmx"), "Did you mean softmax"),
+        (("bench", "kernels", "softmax", "--peer", "inducter"), "Did you mean inductor"),
+    ],
+)
+def test_a_filter_that_nothing_can_pass_is_refused_with_the_nearest_name(
+    arguments: tuple[str, ...], message: str
+) -> None:
+    result = CliRunner().invoke(application, arguments)
+    assert isinstance(result.exception, AnychipError)
+    assert message in str(result.exception)
+    assert not result.stdout
 
 
 def test_chips_are_those_of_the_registry() -> None:
@@ -59,6 +84,13 @@ def test_tables_have_a_row_for_everything(arguments: tuple[str, ...]) -> None:
 
 def test_version() -> None:
     assert output_of("--version") == f"anychip {__version__}\n"
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "anychip", "--version"], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, f"anychip {__version__}\n")
 
 
 def test_the_command_turns_our_errors_into_one_line_and_status_one() -> None:

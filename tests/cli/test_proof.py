@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from anychip.cli.application import application
-from anychip.cli.errors import CommandError
+from anychip.cli.errors import INTERRUPTED, CommandError
+from anychip.evidence import campaign
+from anychip.evidence.outcome import Proof
 
 pytest.importorskip("expecttest", reason="PyTorch's OpInfo needs the package expecttest")
 
@@ -35,6 +40,18 @@ def test_an_operators_proof_is_printed_and_written_as_data() -> None:
 def test_what_cannot_be_proven_is_an_error(arguments: tuple[str, ...]) -> None:
     result = CliRunner().invoke(application, ["test", *arguments])
     assert isinstance(result.exception, CommandError)
+
+
+def test_ctrl_c_shows_what_was_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(wanted: Sequence[campaign.Task], **options: Any) -> Iterator[Proof]:
+        yield Proof(*wanted[0], verdicts={"sample": Counter(passed=3)})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(campaign, "run", interrupted)
+    result = CliRunner().invoke(application, ["test", "neg", "--dtype", "float64", "--samples", "1"])
+    assert result.exit_code == INTERRUPTED
+    assert "1 proofs: 1 passed; 3 trials passed" in result.stdout
+    assert "interrupted after 1 of 2 proofs" in result.stderr
 
 
 def test_operators_are_filtered() -> None:

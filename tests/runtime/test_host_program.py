@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 
 import torch
@@ -10,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from anychip.bench.kernels.elementwise import residual, silu_mul
 from anychip.ops.attention.flash import attention
 from anychip.ops.normalization.softmax import softmax
+from anychip.pytorch.policy import disabled
 from anychip.runtime import launches, native
 
 
@@ -33,6 +36,27 @@ def test_data_loaders_workers_launch() -> None:
     expected = torch.arange(12.0).view(3, 4) * 1.5
     for batch, wanted in zip(batches, expected, strict=True):
         torch.testing.assert_close(batch, wanted[:, None].expand(4, 50_000), rtol=0, atol=0)
+
+
+def test_a_forked_server_computes_by_pytorchs_operators_too() -> None:
+    """Servers load a model, warm it up and fork their workers, which call it. GNU OpenMP waits for ever for
+    threads that the child does not have, so PyTorch's own operators must not ask it for any."""
+    Halves()[1]
+    value, weight = torch.ones(2000, 1000), torch.ones(1000, 300)
+    child = os.fork()
+    if child == 0:
+        right = False
+        try:
+            with disabled():
+                right = value.sum().item() == 2e6 and bool((value @ weight).eq(1000).all())
+            right = right and bool(residual(value, value).eq(1.5).all())
+        finally:
+            os._exit(0 if right else 1)
+    timer = threading.Timer(60, os.kill, (child, signal.SIGKILL))
+    timer.start()
+    _, status = os.waitpid(child, 0)
+    timer.cancel()
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_threads_of_the_program_launch_at_once() -> None:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from ..llm.registry import operators
+from ..suggestions import did_you_mean
 from .case import Case, Work, integers, moved, normal
 from .errors import BenchmarkError
 
@@ -162,8 +163,8 @@ def cases(patterns: Sequence[str] = ()) -> list[Case]:
     known = [(subject, _case(subject)) for subject in SUBJECTS]
     for pattern in patterns:
         if not any(fnmatch.fnmatch(case.name, pattern) for _, case in known):
-            names = ", ".join(dict.fromkeys(case.name for _, case in known))
-            raise BenchmarkError(f"no fused operator that is timed matches {pattern!r}. Known: {names}.")
+            hint = did_you_mean(pattern, {case.name for _, case in known})
+            raise BenchmarkError(f"no fused operator that is timed matches {pattern!r}.\n  {hint}")
     return [case for _, case in known if not patterns or any(fnmatch.fnmatch(case.name, p) for p in patterns)]
 
 

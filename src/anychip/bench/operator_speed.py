@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from ..ops.errors import NotServed
 from ..ops.registry import Operator, Overload, Sample, operators
 from ..ops.schemas import overload_of
+from ..suggestions import did_you_mean
 from .arguments import (
     APPROXIMATE,
     FIRST,
@@ -105,7 +106,7 @@ def subjects(
     if unknown:
         raise BenchmarkError(
             f"there is no operator, domain or size {', '.join(unknown)}; `anychip ops` lists operators, the "
-            f"sizes are {', '.join(SIZES)}."
+            f"sizes are {', '.join(SIZES)}.\n  {did_you_mean(unknown[0], {*names_known, *SIZES})}"
         )
     wanted = set(names)
     return [

@@ -12,6 +12,7 @@ import torch
 
 from ..ops.registry import Operator, Overload, Sample, operators
 from ..ops.schemas import overload_of
+from ..suggestions import did_you_mean
 from .case import Case, Work, moved
 from .errors import BenchmarkError
 
@@ -23,7 +24,7 @@ def cases(name: str) -> list[Case]:
     """
     known = operators()
     if name not in known:
-        raise BenchmarkError(f"there is no operator {name!r}; `anychip ops` lists those that exist.")
+        raise BenchmarkError(f"there is no operator {name!r}.\n  {did_you_mean(name, known)}")
     found = list(_cases(known[name]))
     if not found:
         raise BenchmarkError(f"operator {name!r} has neither benchmark shapes nor samples.")

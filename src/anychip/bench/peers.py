@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from ..suggestions import did_you_mean
 from .case import Case, Work
 from .errors import BenchmarkError
 
@@ -144,7 +145,7 @@ def chosen(names: Sequence[str]) -> tuple[Peer, ...]:
         names = list(known)
     for name in names:
         if name not in known:
-            raise BenchmarkError(f"there is no peer {name!r}. Peers: {', '.join(known)}, all.")
+            raise BenchmarkError(f"there is no peer {name!r}.\n  {did_you_mean(name, [*known, 'all'])}")
     return tuple(known[name] for name in names if not known[name].missing())
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
+from ..suggestions import did_you_mean
 from .case import Case
 from .errors import BenchmarkError
 from .kernels import (
@@ -39,8 +40,8 @@ def cases(patterns: Sequence[str] = ()) -> list[Case]:
     for pattern in patterns:
         found = {case.label for case in known if _matches(case, pattern)}
         if not found:
-            names = ", ".join(dict.fromkeys(case.name for case in known))
-            raise BenchmarkError(f"no kernel of the suite matches {pattern!r}. Known: {names}.")
+            hint = did_you_mean(pattern, {case.name for case in known})
+            raise BenchmarkError(f"no kernel of the suite matches {pattern!r}.\n  {hint}")
         chosen |= found
     return [case for case in known if case.label in chosen]
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from .. import __version__
 from ..environment import leave_policy
@@ -31,9 +32,23 @@ from . import (
     proof,
     tune,
 )
+from .errors import INTERRUPTED
+
+
+class _Verbs(TyperGroup):
+    """The verbs; one that ctrl-C ends without a word of its own gets one."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("anychip: interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
 
 application = typer.Typer(
     name="anychip",
+    cls=_Verbs,
     help="Run, inspect and check Triton kernels and PyTorch models on the chip at hand.",
     no_args_is_help=True,
     add_completion=False,
@@ -93,5 +108,4 @@ def run() -> None:
         typer.echo(f"anychip: {error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        typer.echo("anychip: interrupted", err=True)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)

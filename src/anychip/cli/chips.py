@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from .console import messages, output, table, write_json
+from .errors import CommandError, did_you_mean, require_known
 
 application = typer.Typer(help="List chips and what was shown of them.", invoke_without_command=True)
 
@@ -40,6 +41,7 @@ def chips(
         page.write_text(text(list(evidence.records())), encoding="utf-8")
         messages.print(f"wrote {page}")
     else:
+        _require_filters(category, maker, tier)
         _show_chips(category, maker.lower(), tier, as_json)
 
 
@@ -95,6 +97,19 @@ def _unit_text(unit: dict[str, Any]) -> str:
     parts.append(_amount(unit["clock_mhz"], "MHz"))
     parts += [_amount(unit[f"{level}_kib"], f"KiB {level}") for level in ("l1d", "l2", "l3")]
     return ", ".join(filter(None, parts))
+
+
+def _require_filters(category: str, maker: str, tier: str) -> None:
+    """Raise CommandError for a filter that no chip can pass, since an empty table would hide a typo."""
+    from ..chips import all
+    from ..chips.evidence import TIERS
+    from ..chips.loading import CATEGORIES
+
+    require_known("--class", category, CATEGORIES)
+    require_known("--tier", tier, TIERS)
+    makers = {chip.manufacturer.name for chip in all()}
+    if not any(maker.lower() in name.lower() for name in makers):
+        raise CommandError(f"--maker {maker}: no maker has this in its name.", did_you_mean(maker, makers))
 
 
 def _show_chips(category: str, maker: str, tier: str, as_json: bool) -> None:

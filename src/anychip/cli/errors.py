@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from ..errors import AnychipError
 from ..suggestions import did_you_mean
 
-__all__ = ["CommandError", "MissingExtra", "did_you_mean"]
+__all__ = ["INTERRUPTED", "CommandError", "MissingExtra", "did_you_mean", "require_known"]
+
+INTERRUPTED = 130
+"""Exit status after ctrl-C."""
 
 
 class CommandError(AnychipError):
@@ -20,3 +25,10 @@ class MissingExtra(CommandError):
 
     def __init__(self, verb: str, package: str, install: str):
         super().__init__(f"anychip {verb} needs {package}, which is not installed.", f"Install it: {install}")
+
+
+def require_known(option: str, value: str, known: Mapping[str, object] | Iterable[str]) -> None:
+    """Nothing for an empty value or one of the known ones; else CommandError with the nearest of these."""
+    names = list(known)
+    if value and value not in names:
+        raise CommandError(f"{option} {value}: there is no such value.", did_you_mean(value, names))

@@ -93,12 +93,20 @@ def _subjects(kernel: str, sig: Sequence[str], const: Sequence[str]) -> list[Sub
     if colon:
         return [in_file(Path(file), name, sig, const)]
     if kernel.endswith(".py"):
-        raise CommandError(f"{kernel} is a file; name a kernel in it.", f"For example: {kernel}:add_kernel")
+        raise CommandError(f"{kernel} is a file; name a kernel in it.", _kernels_hint(Path(kernel)))
     if sig or const:
         raise CommandError(
             f"--sig and --const are for kernels in files; operator {kernel} is explained as it is launched."
         )
     return of_operator(kernel)
+
+
+def _kernels_hint(file: Path) -> str:
+    """Which kernels the file has, as arguments of this verb. Raises CommandError if it cannot be read."""
+    from .kernel_file import kernels_in
+
+    names = [f"{file}:{name}" for name in kernels_in(file)]
+    return f"It has: {', '.join(names)}." if names else "It has none: no function under @triton.jit."
 
 
 def _show_stages(texts: Sequence[tuple[Subject, str]], stage: str, target: str, as_json: bool) -> None:

@@ -7,6 +7,7 @@ and a table of its sizes; with --check, the example's run under the chip's emula
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,12 +54,16 @@ def export(
     except ImportError:
         raise MissingExtra("export", "PyTorch", "pip install 'anychip[torch]'") from None
     from ..compiler.foreign.routes import resolve
+    from ..compiler.targets import Target
     from ..edge import folder
     from ..edge.check import check as run_check
+    from ..edge.check import require_core
     from ..edge.report import rows
 
-    resolve(chip)
+    target = resolve(chip)
     folder.require_free(directory)
+    if check and isinstance(target, Target):
+        require_core(target)
     program = load_program(subject)
     library = program.export(chip, directory, name=name or None, embed_weights=embed_weights)
     checked = run_check(directory) if check else None
@@ -132,9 +137,19 @@ def _from_file(path: Path, name: str) -> Program:
         return found
     if hasattr(found, "fn"):
         return _from_kernel(module, name)
+    if not callable(found) or isinstance(found, type):
+        raise CommandError(
+            f"{name} in {path} is {_described(found)}, which cannot be captured.",
+            "Name a function, a module (an object, not its class), a kernel or a Program.",
+        )
     if hasattr(module, EXAMPLES) and _takes_arguments(found):
         inputs = getattr(module, EXAMPLES)()
         return capture(found, *(inputs if isinstance(inputs, list | tuple) else (inputs,)))
+    if _needs_arguments(found):
+        raise CommandError(
+            f"{name} takes arguments, and {path} does not say which.",
+            f"Define {EXAMPLES}() in it, which returns the tensors to call {name} with, as a tuple.",
+        )
     made = found()
     if not isinstance(made, Program):
         raise CommandError(
@@ -157,9 +172,21 @@ def _from_kernel(module: Any, name: str) -> Program:
     return capture_kernel(getattr(module, name), grid, arguments)
 
 
-def _takes_arguments(function: Any) -> bool:
-    import inspect
+def _described(value: Any) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
 
+
+def _needs_arguments(function: Any) -> bool:
+    import torch
+
+    if isinstance(function, torch.nn.Module):
+        function = function.forward
+    plain = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    return any(each.default is each.empty and each.kind not in plain for each in parameters)
+
+
+def _takes_arguments(function: Any) -> bool:
     return bool(inspect.signature(function).parameters)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from .console import messages, output, progress, table, write_json
-from .errors import CommandError, did_you_mean
+from .errors import INTERRUPTED, CommandError, did_you_mean
 
 
 def listed(sought: str, family: str, page: Path | None, as_json: bool) -> None:
@@ -29,6 +29,9 @@ def listed(sought: str, family: str, page: Path | None, as_json: bool) -> None:
         raise CommandError(
             f"there is no family {family!r} of fused operators.", did_you_mean(family, families)
         )
+    if not any(row.matches(sought) for row in known):
+        names = {row.name for row in known}
+        raise CommandError(f"no fused operator has {sought!r} in its name.", did_you_mean(sought, names))
     shown = [row for row in known if family in ("", row.family) and row.matches(sought)]
     if as_json:
         write_json([asdict(row) | {"evidence": dict(row.evidence)} for row in shown])
@@ -62,14 +65,18 @@ def prove(names: Sequence[str], all_samples: bool, write_record: bool, as_json: 
     if write_record and names:
         raise CommandError("--record is for all fused operators.", "Leave the names out.")
     tasks = [(known[name], dtype) for name in names or known for dtype in known[name].dtypes]
-    findings = []
+    findings, interrupted = [], False
     with progress(quiet=as_json) as display:
         bar = display.add_task("fused operators", total=len(tasks))
-        for operator, dtype in tasks:
-            samples = None if all_samples else fused.sparing(operator, dtype)
-            findings.append(fused.prove(operator, dtype, samples))
-            display.update(bar, advance=1, description=f"{operator.name} {str(dtype).removeprefix('torch.')}")
-    if write_record:
+        try:
+            for operator, dtype in tasks:
+                samples = None if all_samples else fused.sparing(operator, dtype)
+                findings.append(fused.prove(operator, dtype, samples))
+                name = f"{operator.name} {str(dtype).removeprefix('torch.')}"
+                display.update(bar, advance=1, description=name)
+        except KeyboardInterrupt:
+            interrupted = True
+    if write_record and not interrupted:
         messages.print(f"wrote {fused_record.write(fused_record.compose(findings))}")
     if as_json:
         write_json([asdict(finding) | {"passed": finding.passed} for finding in findings])
@@ -91,5 +98,8 @@ def prove(names: Sequence[str], all_samples: bool, write_record: bool, as_json: 
             for finding in findings
         )
         output.print(table(columns, lines))
+    if interrupted:
+        messages.print(f"anychip: interrupted after {len(findings)} of {len(tasks)} proofs")
+        raise typer.Exit(INTERRUPTED)
     if not all(finding.passed for finding in findings):
         raise typer.Exit(1)

@@ -33,6 +33,11 @@ def load_kernel(path: Path, name: str) -> Any:
     return _executed(path, tree, name)
 
 
+def kernels_in(path: Path) -> list[str]:
+    """Names of the kernels of a file, in its order. Raises CommandError if it cannot be read or parsed."""
+    return kernel_names(_parsed(path))
+
+
 def load_name(path: Path, name: str) -> Any:
     """What the file's top level binds to `name`, e.g. the function around a kernel.
 

@@ -13,10 +13,12 @@ import typer
 
 from . import fused
 from .console import messages, output, table, write_json
-from .errors import CommandError, MissingExtra, did_you_mean
+from .errors import CommandError, MissingExtra, did_you_mean, require_known
 
 if TYPE_CHECKING:
     from ..evidence.page import Row
+
+VERDICTS = ("passed", "failed", "untried")
 
 
 def ops(
@@ -26,7 +28,7 @@ def ops(
     domain: Annotated[str, typer.Option(help="List only the operators of this domain.")] = "",
     dtype: Annotated[str, typer.Option(help="List only operators that take this element type.")] = "",
     verdict: Annotated[
-        str, typer.Option(help="List only operators that a run found so: passed, failed or untried.")
+        str, typer.Option(help=f"List only operators that a run found so: {', '.join(VERDICTS)}.")
     ] = "",
     llm: Annotated[
         bool,
@@ -53,6 +55,7 @@ def ops(
         page.write_text(pages.page(records), encoding="utf-8")
         messages.print(f"wrote {page}")
         return
+    require_known("--verdict", verdict, VERDICTS)
     known = pages.rows(records)
     domains = {row.domain for row in known}
     if domain and domain not in domains:
@@ -61,6 +64,9 @@ def ops(
     if dtype and dtype not in dtypes:
         raise CommandError(f"no operator takes {dtype!r}.", did_you_mean(dtype, dtypes))
     sought = " ".join(words or [])
+    if not any(row.matches(sought) for row in known):
+        names = {name for row in known for name in (row.name, *row.overloads)}
+        raise CommandError(f"no operator has {sought!r} in its name.", did_you_mean(sought, names))
     shown = [
         row
         for row in known

@@ -13,7 +13,7 @@ import typer
 
 from . import fused
 from .console import messages, output, progress, table, write_json
-from .errors import CommandError, MissingExtra, did_you_mean
+from .errors import INTERRUPTED, CommandError, MissingExtra, did_you_mean
 
 if TYPE_CHECKING:
     from ..evidence.outcome import Proof
@@ -93,15 +93,19 @@ def prove(
         done = {task for task, proof in ledger.proofs.items() if proof.covers(limit, seconds)}
         proofs = [ledger.proofs[task] for task in wanted if task in done]
         wanted = [task for task in wanted if task not in done]
+    total, interrupted = len(wanted) + len(proofs), False
     with progress(quiet=as_json) as display:
-        bar = display.add_task("operators", total=len(wanted) + len(proofs), completed=len(proofs))
-        for proof in campaign.run(wanted, limit=limit, jobs=jobs, budget=seconds):
-            proof.commit = sources
-            proofs.append(proof)
-            if ledger is not None:
-                ledger.add(proof)
-            display.update(bar, advance=1, description=f"{proof.subject} {proof.dtype}")
-    if record and ledger is not None:
+        bar = display.add_task("operators", total=total, completed=len(proofs))
+        try:
+            for proof in campaign.run(wanted, limit=limit, jobs=jobs, budget=seconds):
+                proof.commit = sources
+                proofs.append(proof)
+                if ledger is not None:
+                    ledger.add(proof)
+                display.update(bar, advance=1, description=f"{proof.subject} {proof.dtype}")
+        except KeyboardInterrupt:
+            interrupted = True
+    if record and not interrupted and ledger is not None:
         known = set(campaign.tasks(_subjects([], everything)))
         kept = [proof for task, proof in ledger.proofs.items() if task in known]
         written = records.write(records.compose(kept))
@@ -112,6 +116,10 @@ def prove(
         write_json([proof.to_json() | {"verdict": proof.verdict} for proof in proofs])
     else:
         _print(proofs, brief=everything)
+    if interrupted:
+        again = "; --all --resume goes on from here" if ledger is not None else ""
+        messages.print(f"anychip: interrupted after {len(proofs)} of {total} proofs{again}")
+        raise typer.Exit(INTERRUPTED)
     if any(proof.verdict == "failed" for proof in proofs):
         raise typer.Exit(1)
 

@@ -16,7 +16,7 @@ import typer
 
 from ..compiler.schedule.choices import VALUES
 from .console import messages, output, progress, table, write_json
-from .errors import CommandError
+from .errors import INTERRUPTED, CommandError
 from .tune_database import export, import_, show
 from .tune_defaults import add_ratios, expect
 from .tune_gain import gain
@@ -41,8 +41,6 @@ application.command("export")(export)
 application.command("import")(import_)
 
 BudgetSeconds = Annotated[float, typer.Option("--budget", min=0.1, help="Seconds to search.")]
-INTERRUPTED = 130
-"""Exit status after ctrl-C."""
 
 
 @application.command("ops")

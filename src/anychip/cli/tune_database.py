@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..tuning.entry import KINDS
 from .console import messages, output, table, write_json
+from .errors import require_known
 from .tune_options import AsJson, Threads, prepare
 
 if TYPE_CHECKING:
@@ -20,11 +22,12 @@ if TYPE_CHECKING:
 
 
 def show(
-    kind: Annotated[str, typer.Option(help="Only choice, tiles, kernel or schedule.")] = "",
+    kind: Annotated[str, typer.Option(help=f"Only {', '.join(KINDS)}.")] = "",
     threads: Threads = 0,
     as_json: AsJson = False,
 ) -> None:
     """Show what the tuning database of this chip holds."""
+    require_known("--kind", kind, KINDS)
     database = _database(threads)
     entries = sorted(database.entries(kind), key=lambda e: e.key)
     if as_json:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..compiler import targets
+from ..compiler.targets import Target
 from ..emulation.cores import ENGINES, Core, core_for
 from ..emulation.execution import require_emulator, run, version_of
-from ..emulation.linking import link
+from ..emulation.linking import link, require_linker
 from .errors import CheckError
 from .folder import REPORT
 
@@ -45,14 +46,7 @@ def check(directory: Path | str, *, engine: str = ENGINES[0]) -> Check:
         facts = json.loads((folder / REPORT).read_text())
     except (OSError, ValueError) as error:
         raise CheckError(f"{folder} holds no export: {error}") from error
-    target = targets.get(facts["target"])
-    core = core_for(target, engine=engine)
-    if core.runs != target:
-        raise CheckError(
-            f"code for {target.name} cannot be run: {core.remark}\n"
-            f"  Export for {core.runs.name} to check the same Program."
-        )
-    require_emulator(core)
+    core = require_core(targets.get(facts["target"]), engine=engine)
     with tempfile.TemporaryDirectory(prefix="anychip-check-") as temporary:
         program = Path(temporary) / "example"
         link(core, [folder / "example.c", folder / f"lib{facts['name']}.a"], program, include=folder)
@@ -64,6 +58,21 @@ def check(directory: Path | str, *, engine: str = ENGINES[0]) -> Check:
             f"the example of {facts['name']} {done.ending} under {core.setting}:\n{done.output.strip()}"
         )
     return Check(core.setting, version_of(core), differences, done.output, _remark(core))
+
+
+def require_core(target: Target, *, engine: str = ENGINES[0]) -> Core:
+    """What runs code for the target here. Raises CheckError where nothing can, and MissingEmulator or
+    EmulationError where the emulator or the linker is not installed: before an export is made, so that
+    nobody waits for one that cannot be checked."""
+    core = core_for(target, engine=engine)
+    if core.runs != target:
+        raise CheckError(
+            f"code for {target.name} cannot be run: {core.remark}\n"
+            f"  Export for {core.runs.name} to check the same Program."
+        )
+    require_emulator(core)
+    require_linker()
+    return core
 
 
 def _remark(core: Core) -> str:

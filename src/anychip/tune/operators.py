@@ -25,6 +25,7 @@ from ..pytorch.automatic.judge import Judge
 from ..pytorch.automatic.registration import AutomaticRegistrations
 from ..pytorch.automatic.trial import NATIVE, OURS, Trial
 from ..pytorch.policy import disabled
+from ..suggestions import did_you_mean
 from ..tuning.crowd import crowded
 from ..tuning.defaults import Defaults
 from ..tuning.size_class import exponent
@@ -89,7 +90,8 @@ def tasks(
     if unknown:
         raise TuneError(
             f"there is no operator, domain, size or element type {', '.join(unknown)}; `anychip ops` lists "
-            f"operators, sizes are {', '.join(SIZES)}, element types {', '.join(DTYPES)}."
+            f"operators, sizes are {', '.join(SIZES)}, element types {', '.join(DTYPES)}.\n"
+            f"  {did_you_mean(unknown[0], {*names_known, *SIZES, *DTYPES})}"
         )
     wanted = set(names)
     return [

@@ -21,6 +21,7 @@ from ..ops import tuned
 from ..ops.launch import SizeClass, Tiles
 from ..ops.registry import operators
 from ..pytorch.policy import disabled
+from ..suggestions import did_you_mean
 from ..triton_backend import choosing
 from ..tuning.entry import SCHEDULE, TILES, Entry
 from .errors import TuneError
@@ -40,9 +41,13 @@ def workloads(
     """For the tiles that the named operators (or domains; all if none) read, calls that do, by the class of
     their tensors. Raises TuneError for an unknown name."""
     known = operators().values()
-    unknown = sorted(set(names) - {name for o in known for name in (o.name, o.domain)})
+    names_known = {name for o in known for name in (o.name, o.domain)}
+    unknown = sorted(set(names) - names_known)
     if unknown:
-        raise TuneError(f"there is no operator or domain {', '.join(unknown)}; `anychip ops` lists them.")
+        raise TuneError(
+            f"there is no operator or domain {', '.join(unknown)}; `anychip ops` lists them.\n"
+            f"  {did_you_mean(unknown[0], names_known)}"
+        )
     by_tiles = {tiles: name for name, tiles in tuned.named().items()}
     found: dict[tuple[Tiles, SizeClass], list[tuple[str, Call, int]]] = {}
     wanted = [o for o in known if not names or {o.name, o.domain} & set(names)]

@@ -21,6 +21,8 @@ from ..runtime.cache import cache_root
 from .entry import Entry, Unusable, from_line, to_line
 
 _log = logging.getLogger(__name__)
+_warned: set[Path] = set()
+"""Folders of which it was said that nothing can be written there."""
 
 FOLDER = "tuning"
 SUPERFLUOUS_LINES = 2000
@@ -85,7 +87,7 @@ class Database:
         """Read the file into memory; returns how many lines it has."""
         try:
             text = self.file.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return 0
         except OSError as error:
             _log.warning("tuning database %s cannot be read (%s): going on without it", self.file, error)
@@ -147,6 +149,9 @@ class Database:
     def _give_up(self, error: OSError) -> None:
         if self._writable:
             self._writable = False
+            if self.file.parent in _warned:
+                return
+            _warned.add(self.file.parent)
             _log.warning(
                 "tuning database %s cannot be written (%s): measurements are kept for this process only; "
                 "set ANYCHIP_CACHE_DIR to a writable folder",

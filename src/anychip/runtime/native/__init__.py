@@ -11,6 +11,7 @@ import ctypes
 import functools
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
@@ -86,8 +87,11 @@ class Native:
 
     def _after_fork(self) -> None:
         """A child has none of its parent's threads, and locks may have been held by them. GNU
-        OpenMP waits for them for ever, so the child uses a pool of our own."""
+        OpenMP waits for them for ever, so the child uses a pool of our own, and operators of PyTorch's
+        own, which would wait, run on one thread."""
         self._is_child = True
+        if self.state.run_team and (torch := sys.modules.get("torch")) is not None:
+            torch.set_num_threads(1)
         self.state.lock = 0
         self.state.pool = None
         self.state.run_team = None
