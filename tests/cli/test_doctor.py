@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from anychip.cli import diagnosis
+import anychip
+from anychip.cli import diagnosis, doctor_pytorch
 from anychip.cli.application import application
 from anychip.cli.diagnosis import Check
+from anychip.cli.new_process import in_new_process
+from anychip.errors import AnychipError
+from anychip.runtime import launches
+
+
+@pytest.fixture(autouse=True)
+def no_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials run in this process, which has imported PyTorch."""
+    monkeypatch.setattr(diagnosis, "in_new_process", lambda what, seconds, trial: trial())
 
 
 def check_of(subject: str) -> Check:
-    return next(check for check in diagnosis.diagnose() if check.subject == subject)
+    return diagnosis._guarded(subject, dict(diagnosis._CHECKS)[subject])
 
 
 def test_report_covers_what_a_user_asks_for() -> None:
@@ -33,6 +46,8 @@ def test_report_covers_what_a_user_asks_for() -> None:
         "Back ends",
         "Kernel cache",
         "Runtime cache",
+        "Operators",
+        "torch.compile",
         "Kernel",
     ]
     assert report["well"] == all(check["verdict"] != "wrong" for check in checks.values())
@@ -53,6 +68,57 @@ def test_wrong_results_are_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     check = check_of("Kernel")
     assert check.verdict == "wrong"
     assert "element 1 is 2.0, should be 3.0" in check.found
+
+
+@pytest.mark.parametrize("subject", ["Operators", "torch.compile"])
+def test_pytorch_is_tried_with_the_library(subject: str) -> None:
+    before = launches.count()
+    check = check_of(subject)
+    assert check.verdict == "ok", check.found
+    assert "results right" in check.found
+    assert launches.count() > before
+
+
+def test_enable_that_raises_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def enable() -> None:
+        raise AnychipError("PyTorch has no overload aten::cholesky")
+
+    monkeypatch.setattr(anychip, "enable", enable)
+    check = check_of("Operators")
+    assert (check.verdict, check.found) == ("wrong", "AnychipError: PyTorch has no overload aten::cholesky")
+
+
+def test_an_operator_left_to_pytorch_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anychip, "enable", lambda: None)
+    anychip.report(reset=True)
+    check = check_of("Operators")
+    assert check.verdict == "wrong"
+    assert "PyTorch's own kernel" in check.found
+
+
+@pytest.mark.parametrize("subject", ["Operators", "torch.compile"])
+def test_wrong_results_under_pytorch_are_wrong(monkeypatch: pytest.MonkeyPatch, subject: str) -> None:
+    monkeypatch.setattr(doctor_pytorch, "TOLERANCE", -1.0)
+    check = check_of(subject)
+    assert check.verdict == "wrong"
+    assert "differs from PyTorch's result by" in check.found
+
+
+def test_a_trial_that_ends_its_process_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "in_new_process", in_new_process)
+    monkeypatch.setattr(doctor_pytorch, "compiled", functools.partial(os._exit, 134))
+    check = check_of("torch.compile")
+    assert check.verdict == "wrong"
+    assert "one compiled function died with exit status 134" in check.found
+
+
+@pytest.mark.slow
+def test_the_command_says_that_all_is_well() -> None:
+    """In processes of their own, as a user runs it."""
+    command = [sys.executable, "-c", "from anychip.cli import main; main()", "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "All is well." in done.stdout
 
 
 def test_a_check_that_breaks_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,10 +191,10 @@ def test_another_active_back_end_is_noted_and_the_cpu_tried_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(diagnosis, "_active_back_end", lambda: "cuda")
-    checks = {check.subject: check for check in diagnosis.diagnose()}
-    assert checks["Back ends"].verdict == "note"
-    assert "TRITON_DEFAULT_BACKEND=cpu" in checks["Back ends"].remedy
-    assert checks["Kernel"].verdict == "ok"
+    back_ends = check_of("Back ends")
+    assert back_ends.verdict == "note"
+    assert "TRITON_DEFAULT_BACKEND=cpu" in back_ends.remedy
+    assert check_of("Kernel").verdict == "ok"
 
 
 def test_no_active_back_end_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

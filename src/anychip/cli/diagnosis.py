@@ -18,12 +18,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import __version__
+from . import doctor_pytorch
+from .errors import CommandError
+from .new_process import in_new_process
 
 Verdict = Literal["ok", "note", "wrong"]
 TRITON_OLDEST = (3, 6)
 TRITON_BEFORE = (3, 10)
 ENTRY_POINT_GROUP = "triton.backends"
 FEATURES_SHOWN = 12
+TRIAL_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -267,6 +271,24 @@ def _kernel() -> Check:
     )
 
 
+def _operators() -> Check:
+    return _tried("Operators", "anychip.enable() with one operator", doctor_pytorch.operators)
+
+
+def _compiler() -> Check:
+    return _tried("torch.compile", "one compiled function", doctor_pytorch.compiled)
+
+
+def _tried(subject: str, what: str, trial: Callable[[], str]) -> Check:
+    """What PyTorch does with the library, tried in a process of its own."""
+    if not importlib.util.find_spec("torch"):
+        return Check(subject, "note", "not tried without PyTorch")
+    try:
+        return Check(subject, "ok", in_new_process(what, TRIAL_SECONDS, trial))
+    except CommandError as error:
+        return Check(subject, "wrong", str(error), "Run it by hand to see more: README, section PyTorch.")
+
+
 _CHECKS: tuple[tuple[str, Callable[[], Check]], ...] = (
     ("Anychip", _anychip),
     ("Chip", _host_chip),
@@ -277,5 +299,7 @@ _CHECKS: tuple[tuple[str, Callable[[], Check]], ...] = (
     ("Back ends", _back_ends),
     ("Kernel cache", _kernel_cache),
     ("Runtime cache", _runtime_cache),
+    ("Operators", _operators),
+    ("torch.compile", _compiler),
     ("Kernel", _kernel),
 )

@@ -18,7 +18,8 @@ _MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "wrong": "[red]wrong[
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False) -> None:
-    """Check the installation: chip, PyTorch, Triton, LLVM, threads, cache, back ends, one real kernel."""
+    """Check the installation: chip, PyTorch, Triton, LLVM, threads, caches, back ends; one real kernel, one
+    operator under `enable`, one compiled function."""
     checks = diagnose()
     if as_json:
         write_json({"well": well(checks), "checks": [asdict(check) for check in checks]})
