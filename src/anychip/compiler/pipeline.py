@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from .analysis.waiting import Waiting
 from .codegen.context import Access
 from .codegen.kernel import KernelCode, generate
 from .ir.core import Func
@@ -30,8 +31,10 @@ class CompiledKernel:
 
     `arena_bytes`: scratch that each running thread must supply, 64-byte aligned, beginning with the
     status block of 64 bytes. `arg_types`: the TTIR type of each argument. `messages[k]` is the text
-    of assertion number k+1. `stages`: dumps by name, when they were asked for. `seconds`: how long
-    each part of the compilation took, in order.
+    of assertion number k+1. `waiting` says whether programs wait for each other, `waits_at` in which line
+    of the source; then each call of the symbol runs or continues one program in an arena that
+    belongs to it (see `codegen.cooperative`), and `arena_bytes` is what a program needs. `stages`: dumps by
+    name, when they were asked for. `seconds`: how long each part of the compilation took, in order.
     """
 
     name: str
@@ -41,6 +44,8 @@ class CompiledKernel:
     arg_types: tuple[str, ...]
     messages: tuple[str, ...]
     target: str
+    waiting: Waiting = Waiting.NEVER
+    waits_at: str = ""
     stages: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -69,6 +74,8 @@ class LoweredKernel:
     arena_bytes: int
     arg_types: tuple[str, ...]
     messages: tuple[str, ...]
+    waiting: Waiting = Waiting.NEVER
+    waits_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,12 @@ def compile_ttir(
     """
     clock = _Clock()
     func, planned, code, stages = _generate(text, target, keep_stages, clock, choices)
-    object_code = machine.emit_object(code.llvm_ir, target)
+    arena_bytes = planned.arena_bytes
+    if code.coroutine:
+        made = machine.emit_coroutine(code.llvm_ir, target, code.coroutine)
+        object_code, arena_bytes = made.code, code.frame_offset + made.frame_bytes
+    else:
+        object_code = machine.emit_object(code.llvm_ir, target)
     clock.mark("llvm")
     if keep_stages:
         stages["asm"] = machine.emit_assembly(code.llvm_ir, target)
@@ -97,10 +109,12 @@ def compile_ttir(
         name=func.name,
         symbol=code.symbol,
         object_code=object_code,
-        arena_bytes=planned.arena_bytes,
+        arena_bytes=arena_bytes,
         arg_types=tuple(str(a.type) for a in func.args),
         messages=code.messages,
         target=target.name,
+        waiting=code.waiting.kind,
+        waits_at=code.waiting.place,
         stages=stages,
         seconds=clock.seconds,
     )
@@ -116,6 +130,8 @@ def lower(text: str, target: Target) -> LoweredKernel:
         arena_bytes=planned.arena_bytes,
         arg_types=tuple(str(a.type) for a in func.args),
         messages=code.messages,
+        waiting=code.waiting.kind,
+        waits_at=code.waiting.place,
     )
 
 

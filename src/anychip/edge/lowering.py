@@ -71,6 +71,11 @@ def _kernel(name: str, symbol: str, text: str, target: Target) -> Kernel:
         lowered = pipeline.lower(text, target)
     except CompileError as error:
         raise ExportError(f"kernel {name} cannot be compiled for {target.name}: {error}") from error
+    if lowered.waiting:
+        raise ExportError(
+            f"kernel {name} has programs that wait for each other ({lowered.waits_at}), and a library runs "
+            "them one after the other\n  Split the kernel in two where it waits: launches follow each other."
+        )
     if "@printf" in lowered.llvm_ir:
         raise ExportError(
             f"kernel {name} prints, and a library has nowhere to print to\n  Remove tl.device_print from it."

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from .errors import CorruptBinary
 
 MAGIC = b"ANYCHIP\0"
-FORMAT = 2
+FORMAT = 3
 _START = struct.Struct("<8sII")
 """Magic, format version, length of the JSON header."""
 
@@ -28,7 +28,9 @@ class KernelBinary:
     """Object code of one kernel. `arg_types` are TTIR type texts, one for each 8-byte slot;
     `messages[k]` is the text of device assertion k; `target` says what it was compiled for;
     `arena_bytes` is the scratch memory each thread needs, status block included; `grain` the program
-    instances that a thread takes at once (0: by the runtime's rules)."""
+    instances that a thread takes at once (0: by the runtime's rules). `waiting` is 1 if its programs may wait
+    for each other, 2 if they do, in the line `waits_at` of the source: `arena_bytes` is then what each
+    program needs."""
 
     name: str
     symbol: str
@@ -38,6 +40,8 @@ class KernelBinary:
     target: str
     object_code: bytes
     grain: int = 0
+    waiting: int = 0
+    waits_at: str = ""
 
 
 def pack(binary: KernelBinary) -> bytes:
@@ -72,6 +76,8 @@ def unpack(data: bytes, target: str | None = None) -> KernelBinary:
         target=fields["target"],
         object_code=body[length:],
         grain=fields["grain"],
+        waiting=fields["waiting"],
+        waits_at=fields["waits_at"],
     )
     if target is not None and binary.target != target:
         raise CorruptBinary(f"compiled for {binary.target}, this process needs {target}")

@@ -32,6 +32,22 @@ class ArgumentError(RuntimeFault, TypeError):
     """A launch was given an argument that the kernel's signature does not take."""
 
 
+class TooManyPrograms(RuntimeFault, ValueError):
+    """The programs of a kernel wait for each other, and there are more of them than can be under way at once.
+    `programs` is the grid's number of them, `most` the largest possible one."""
+
+    def __init__(self, kernel: str, programs: int, most: int, place: str):
+        self.kernel, self.programs, self.most, self.place = kernel, programs, most, place
+        super().__init__(
+            f"{kernel}: programs wait for each other in the loop at {place}: all must be under way at once; "
+            f"the grid has {programs} programs, at most {most} are possible\n"
+            "  Launch fewer programs: with larger tiles, or with a loop over tiles in each."
+        )
+
+    def __reduce__(self) -> tuple[type, tuple[str, int, int, str]]:
+        return (type(self), (self.kernel, self.programs, self.most, self.place))
+
+
 class DeviceAssertion(RuntimeFault, RuntimeError):
     """A `device_assert` of a kernel failed. `program_id` is (x, y, z) of the program instance."""
 

@@ -38,12 +38,14 @@ class Function:
         self.name = binary.name
         self.messages = binary.messages
         self.arg_types = binary.arg_types
+        self.waits_at = binary.waits_at
         self._code = load(binary.object_code, (binary.symbol,))
         arena = max(binary.arena_bytes, CACHE_LINE)
         self.record = FunctionRecord(
             entry=self._code[binary.symbol],
             arena_bytes=(arena + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE,
             grain=binary.grain,
+            waiting=binary.waiting,
         )
         self.address = ctypes.addressof(self.record)
         _loaded[self.address] = self

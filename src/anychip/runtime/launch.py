@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from . import function, launches, native
-from .errors import ArgumentError, DeviceAssertion, IndexAssertion
+from .errors import ArgumentError, DeviceAssertion, IndexAssertion, TooManyPrograms
+from .native.cooperative import MOST_PROGRAMS, TOO_MANY_PROGRAMS
 from .native.grid import GRID_TOO_LARGE, OUT_OF_MEMORY
 from .slots import Node, Slot, count, descriptors, pack, pointers
 
@@ -109,10 +110,13 @@ def run(address: int, slots: Sequence[int], grid: Sequence[int]) -> None:
 
 
 def fail(address: int, code: int, x: int, y: int, z: int) -> NoReturn:
-    """Raise what a launch's result code stands for."""
+    """Raise what a launch's result code stands for; x, y and z are the program's, or the grid's."""
     failed = function.at(address)
     if code == OUT_OF_MEMORY:
-        raise MemoryError(f"{failed.name}: no scratch memory ({failed.record.arena_bytes} bytes a thread)")
+        owner = "program" if failed.record.waiting else "thread"
+        raise MemoryError(f"{failed.name}: no scratch memory ({failed.record.arena_bytes} bytes a {owner})")
+    if code == TOO_MANY_PROGRAMS:
+        raise TooManyPrograms(failed.name, x * y * z, MOST_PROGRAMS, failed.waits_at)
     if code == GRID_TOO_LARGE:
         raise ArgumentError(f"{failed.name}: the grid has 2^63 program instances or more")
     message = failed.messages[code - 1] if code <= len(failed.messages) else f"assertion {code}"

@@ -180,7 +180,9 @@ class LaunchList:
                 elif buffer.kind is not BufferKind.CONSTANT:
                     owners[first + pointer.slot] = given[pointer.buffer]
             known = recorded.function.record
-            step.function = FunctionRecord(known.entry, known.arena_bytes, 0, known.picoseconds, known.grain)
+            step.function = FunctionRecord(
+                known.entry, known.arena_bytes, 0, known.picoseconds, known.grain, known.waiting
+            )
             step.slots = len(recorded.slots)
             step.grid_x, step.grid_y, step.grid_z = recorded.grid
             launches.watch(self, recorded.function.name, step.function)

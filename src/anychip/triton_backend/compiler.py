@@ -172,5 +172,7 @@ def make_binary(module: Any, metadata: dict[str, Any], arch: str, schedule: str 
             target=target_identity(target),
             object_code=kernel.object_code,
             grain=chosen.grain,
+            waiting=kernel.waiting,
+            waits_at=kernel.waits_at,
         )
     )

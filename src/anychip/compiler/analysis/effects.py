@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..ir.core import Block, Op, Region, Value
@@ -37,13 +38,22 @@ class ProgramOrder:
     writes: list[Op] = field(default_factory=list)
     users: dict[Value, list[Op]] = field(default_factory=dict)
 
+    waits: frozenset[Op] = frozenset()
+
     @staticmethod
-    def of(body: Region) -> ProgramOrder:
-        order = ProgramOrder()
+    def of(body: Region, waits: Iterable[Op] = ()) -> ProgramOrder:
+        """The order of a function's body; in an iteration of the loops `waits`, other programs write."""
+        order = ProgramOrder(waits=frozenset(waits))
         order._region(body, ())
         return order
 
-    def _region(self, region: Region, loops: tuple[Op, ...]) -> None:
+    def _writes(self, op: Op, parent: Op | None) -> bool:
+        """Whether memory may differ after `op`, which is in a region of `parent`."""
+        if op.name in WRITES or (op.name == "tt.load" and op.attrs.get("volatile")):
+            return True
+        return op.name == "scf.condition" and parent in self.waits
+
+    def _region(self, region: Region, loops: tuple[Op, ...], parent: Op | None = None) -> None:
         for block in region.blocks:
             for op in block.ops:
                 self.position[op] = len(self.position)
@@ -54,12 +64,12 @@ class ProgramOrder:
                 for _, values in op.successors:
                     for value in values:
                         self.users.setdefault(value, []).append(op)
-                if op.name in WRITES:
+                if self._writes(op, parent):
                     self.writes.append(op)
                 if op.name not in PURE_REGIONS:
                     inner = (*loops, op) if op.name in LOOPS else loops
                     for nested in op.regions:
-                        self._region(nested, inner)
+                        self._region(nested, inner, op)
                 self.end[op] = len(self.position)
 
     def written_between(self, first: int, last: int) -> bool:

@@ -3,6 +3,7 @@ memory accesses."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..ir.core import Location, Op, Value
@@ -35,6 +36,8 @@ class Access:
 class Context:
     """The state of one kernel's code generation. `truth` is true in every launch, which LLVM cannot know;
     `slots` the number (i64) of the slot at hand, of buffers that have several (without it, the first).
+    `symbol` is the kernel's name in the object file; `waits` are the operations in which a program waits for
+    others, and lets them run (see `cooperative`).
     """
 
     module: LLModule
@@ -53,6 +56,8 @@ class Context:
     leave: str = ""
     truth: Val = TRUE
     slots: dict[Buffer, Val] = field(default_factory=dict)
+    symbol: str = ""
+    waits: Mapping[Op, object] = field(default_factory=dict)
 
     @property
     def linear(self) -> LinearArithmetic:

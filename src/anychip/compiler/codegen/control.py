@@ -21,7 +21,7 @@ from ..schedule.steps import (
     Sweep,
     While,
 )
-from . import each, elementwise, memory
+from . import cooperative, each, elementwise, memory
 from .builder import Phi
 from .context import Context
 from .dot import emit_dot
@@ -224,9 +224,13 @@ class StepEmitter:
                 else:
                     self.context.available.add(target)
         self.steps(step.after)
+        if op in self.context.waits:
+            cooperative.suspend(self.context)
         self._pass(phis, second.terminator.operands)
         b.br(header)
         b.place(done)
+        if op in self.context.waits:
+            cooperative.fence(self.context, "acquire")
 
     # --- graphs ------------------------------------------------------------------------------
     def graph(self, graph: Graph) -> None:
@@ -325,6 +329,13 @@ def _nothing(self: StepEmitter, op: Op) -> list[Val]:
     return []
 
 
+def _barrier(self: StepEmitter, op: Op) -> list[Val]:
+    """A program is one thread; but what others wait for may be written after the barrier."""
+    if self.context.waits:
+        cooperative.fence(self.context, "acq_rel")
+    return []
+
+
 _SCALARS: dict[str, Callable[[StepEmitter, Op], list[Val]]] = {
     "arith.constant": StepEmitter._constant,
     "tt.get_program_id": _program_id,
@@ -337,9 +348,9 @@ _SCALARS: dict[str, Callable[[StepEmitter, Op], list[Val]]] = {
     "tt.print": StepEmitter._each,
     "tt.assert": StepEmitter._each,
     "ub.poison": StepEmitter._poison,
-    "gpu.barrier": _nothing,
-    "ttg.barrier": _nothing,
-    "tt.debug_barrier": _nothing,
+    "gpu.barrier": _barrier,
+    "ttg.barrier": _barrier,
+    "tt.debug_barrier": _barrier,
     "llvm.intr.assume": _nothing,
 }
 

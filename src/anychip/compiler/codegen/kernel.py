@@ -3,17 +3,19 @@
 The symbol follows the kernel ABI: `void symbol(const uint64_t *args, int64_t first, int64_t last,
 int32_t gx, int32_t gy, int32_t gz, void *arena)` runs the program instances first <= p < last,
 p = x + gx * (y + gy * z), or p = y + gy * (x + gx * z) where the schedule says so. Each argument fills one
-slot of 8 bytes.
-"""
+slot of 8 bytes. Where programs wait for each other, a call runs one of them as far as it gets
+(`cooperative`)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ..analysis.waiting import WaitingLoops
 from ..ir.core import Func, Value
 from ..ir.types import PointerType
 from ..schedule.steps import Schedule
 from ..targets.target import Target
+from . import cooperative
 from .builder import I1, I8, I32, I64, PTR, Builder, LLModule
 from .context import Access, Context
 from .control import StepEmitter
@@ -28,12 +30,17 @@ SCALABLE_UNIT = 128
 
 @dataclass(frozen=True, slots=True)
 class KernelCode:
-    """LLVM IR of one kernel, its public symbol, texts of its assertions, its memory accesses."""
+    """LLVM IR of one kernel, its public symbol, texts of its assertions, its memory accesses. `waiting` says
+    whether its programs wait for each other; `coroutine` is then the function that returns the bytes of
+    its frame, which begins at `frame_offset` of the arena."""
 
     llvm_ir: str
     symbol: str
     messages: tuple[str, ...]
     accesses: tuple[Access, ...]
+    waiting: WaitingLoops = field(default_factory=WaitingLoops)
+    coroutine: str = ""
+    frame_offset: int = 0
 
 
 def generate(func: Func, schedule: Schedule, target: Target, data_layout: str = "") -> KernelCode:
@@ -42,21 +49,54 @@ def generate(func: Func, schedule: Schedule, target: Target, data_layout: str = 
     module.nan_tests_of_integers = target.wrong_nan_tests
     b = Builder(module)
     arena = Val("%arena", PTR)
-    context = Context(module, b, target, schedule.buffers, arena)
+    waiting = schedule.waiting
+    context = Context(module, b, target, schedule.buffers, arena, waits=waiting.loops)
+    context.symbol = f"anychip_{func.name}"
     _alias_metadata(context)
     context.grid = (Val("%gx", I32), Val("%gy", I32), Val("%gz", I32))
-    if target.truncating_masked_stores:
-        context.truth = b.icmp("ne", context.grid[2], b.int(0))
-    for number, arg in enumerate(func.args):
-        context.scalars[arg] = _argument(context, number, arg)
-    symbol = f"anychip_{func.name}"
+    attributes = _attributes(target)
+    if waiting.kind:
+        _coroutine(context, func, schedule, attributes)
+        return KernelCode(
+            str(module),
+            context.symbol,
+            tuple(context.messages),
+            tuple(context.accesses.values()),
+            waiting,
+            cooperative.program_symbol(context.symbol),
+            cooperative.frame_offset(schedule.arena_bytes),
+        )
+    _arguments(context, func)
     _programs(context, schedule)
     signature = (
-        f'define void @"{symbol}"(ptr noalias readonly %args, i64 %first, i64 %last, i32 %gx, i32 %gy, '
-        "i32 %gz, ptr noalias align 64 %arena)"
+        f'define void @"{context.symbol}"(ptr noalias readonly %args, i64 %first, i64 %last, i32 %gx, '
+        "i32 %gy, i32 %gz, ptr noalias align 64 %arena)"
     )
-    module.add_function(symbol, b.text(signature, _attributes(target)))
-    return KernelCode(str(module), symbol, tuple(context.messages), tuple(context.accesses.values()))
+    module.add_function(context.symbol, b.text(signature, attributes))
+    return KernelCode(
+        str(module), context.symbol, tuple(context.messages), tuple(context.accesses.values()), waiting
+    )
+
+
+def _coroutine(context: Context, func: Func, schedule: Schedule, attributes: str) -> None:
+    """The kernel whose programs wait for each other: a call runs or continues one of them."""
+
+    def program(finished: str) -> None:
+        _arguments(context, func)
+        start = _start(context, schedule)
+        context.program = _ids(start, schedule)
+        StepEmitter(context, finished).graph(schedule.body)
+
+    cooperative.coroutine(context, schedule.arena_bytes, program, attributes)
+    cooperative.entry(context, attributes)
+
+
+def _arguments(context: Context, func: Func) -> None:
+    """The kernel's arguments from their slots."""
+    if context.target.truncating_masked_stores:
+        context.truth = context.b.icmp("ne", context.grid[2], context.b.int(0))
+    for number, arg in enumerate(func.args):
+        context.scalars[arg] = _argument(context, number, arg)
 
 
 def _attributes(target: Target) -> str:
@@ -91,22 +131,40 @@ def _argument(context: Context, number: int, arg: Value) -> Val:
     return b.load(type, address, arg.element.bytes)
 
 
+def _extents(context: Context, schedule: Schedule) -> tuple[Val, Val]:
+    """The grid's extents along the first axis and the second (y and x if the schedule is turned)."""
+    x, y, _ = context.grid
+    return (y, x) if schedule.along_y else (x, y)
+
+
+def _start(context: Context, schedule: Schedule) -> tuple[Val, Val, Val]:
+    """The ids of the program `first`, those of `_extents`' axes and z."""
+    b = context.b
+    first = Val("%first", I64)
+    wide_x, wide_y = (b.cast("zext", extent, "i64") for extent in _extents(context, schedule))
+    rows = b.binary("udiv", first, wide_x)
+    return (
+        b.cast("trunc", b.binary("urem", first, wide_x), "i32"),
+        b.cast("trunc", b.binary("urem", rows, wide_y), "i32"),
+        b.cast("trunc", b.binary("udiv", rows, wide_y), "i32"),
+    )
+
+
+def _ids(counted: tuple[Val, Val, Val], schedule: Schedule) -> tuple[Val, Val, Val]:
+    """x, y and z of what is counted along the schedule's axes."""
+    x, y, z = counted
+    return (y, x, z) if schedule.along_y else (x, y, z)
+
+
 def _programs(context: Context, schedule: Schedule) -> None:
     """The loop over program ids, with x, y and z counted along (y, x and z if the schedule is turned)."""
     b = context.b
-    turned = schedule.along_y
-    gx, gy = (context.grid[axis] for axis in ((1, 0) if turned else (0, 1)))
+    gx, gy = _extents(context, schedule)
     first, last = Val("%first", I64), Val("%last", I64)
     some, header, following, done = (b.label(n) for n in ("some", "program", "next", "finished"))
     b.cond_br(b.icmp("slt", first, last), some, done)
     b.place(some)
-    wide_x, wide_y = b.cast("zext", gx, "i64"), b.cast("zext", gy, "i64")
-    rows = b.binary("udiv", first, wide_x)
-    start = [
-        b.cast("trunc", b.binary("urem", first, wide_x), "i32"),
-        b.cast("trunc", b.binary("urem", rows, wide_y), "i32"),
-        b.cast("trunc", b.binary("udiv", rows, wide_y), "i32"),
-    ]
+    start = _start(context, schedule)
     before = b.block
     b.place(header)
     program = b.phi(I64)
@@ -115,7 +173,7 @@ def _programs(context: Context, schedule: Schedule) -> None:
     for phi, value in zip(ids, start, strict=True):
         phi.add(value, before)
     x, y, z = (p.val for p in ids)
-    context.program = (y, x, z) if turned else (x, y, z)
+    context.program = _ids((x, y, z), schedule)
     StepEmitter(context, following).graph(schedule.body)
     b.place(following)
     one = b.int(1)

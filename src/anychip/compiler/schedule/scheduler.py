@@ -10,6 +10,7 @@ from __future__ import annotations
 from ..analysis.effects import ORDERED, TERMINATORS, ProgramOrder
 from ..analysis.exchanges import KEEP
 from ..analysis.structure import Structure
+from ..analysis.waiting import WaitingLoops
 from ..errors import UnsupportedOperation
 from ..ir.core import Func, Op, Value
 from ..targets.target import Target
@@ -40,7 +41,8 @@ class Scheduler:
         self.func = func
         self.target = target
         self.choices = choices
-        self.order = ProgramOrder.of(func.body)
+        self.waiting = WaitingLoops.of(func)
+        self.order = ProgramOrder.of(func.body, self.waiting.loops)
         self.structure = Structure()
         self.placement = Placement(func.body, self.order, self.structure)
         self.buffers = Buffers(self.order, self.placement)
@@ -53,7 +55,8 @@ class Scheduler:
         SweepFinder(self.buffers, self.placement, self.order, self.buffers.touch).turn([body])
         lay_out(body, self.structure, self.buffers, self.target, self.choices)
         settle([body], self.target, self.choices)
-        return Schedule(body, self.buffers, arena.plan(self.buffers.lifetimes), self.choices.grid == "y")
+        size = arena.plan(self.buffers.lifetimes)
+        return Schedule(body, self.buffers, size, self.choices.grid == "y", self.waiting)
 
     def visit(self, op: Op) -> None:
         """Add what `op` needs to the steps: nothing if it is evaluated on demand."""

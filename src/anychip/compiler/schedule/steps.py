@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ..analysis.waiting import WaitingLoops
 from ..ir.core import Block, Op, Value
 from ..ir.types import ElementType
 from ..targets.dot_products import DotProduct
@@ -293,9 +294,11 @@ Step = Nest | Scalar | Dot | Scan | Histogram | For | Sweep | If | While | Jump 
 class Schedule:
     """The steps of one program instance. `buffers` holds the place of every tile value that has
     one; `arena_bytes` is the size of the arena they share, including the status block. `along_y`: program
-    instances follow each other along y, not along x."""
+    instances follow each other along y, not along x. `waiting`: the loops in which a program waits for
+    others."""
 
     body: Graph
     buffers: dict[Value, Buffer]
     arena_bytes: int = 64
     along_y: bool = False
+    waiting: WaitingLoops = field(default_factory=WaitingLoops)

@@ -15,8 +15,10 @@ is off), `__truncdfhf2` and 128-bit division were seen, which a JIT does not fin
 from __future__ import annotations
 
 import functools
+import re
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from llvmlite import binding as llvm
 
@@ -29,6 +31,13 @@ _initialisation = threading.Lock()
 _OPTIONS = ("-enable-arm-maskedgatscat=false",)
 """LLVM's own settings. Its pass that forms gathers for Cortex-M55 scales the counter of a loop and leaves
 the loop's last comparison as it was, so that the loop does not end (LLVM 22)."""
+
+
+_COROUTINE = "presplitcoroutine"
+"""The attribute of a function that is a coroutine."""
+
+_COROUTINE_END = re.compile(r"\b(declare|call) void @llvm\.coro\.end")
+"""It returns nothing since LLVM 22, and before that an i1."""
 
 
 @functools.cache
@@ -64,6 +73,42 @@ def _target_machine(target: Target) -> llvm.TargetMachine:
 def data_layout(target: Target) -> str:
     """LLVM's data layout string of `target`."""
     return str(_target_machine(target).target_data)
+
+
+@dataclass(frozen=True, slots=True)
+class CoroutineObject:
+    """An object file of a module with a coroutine, and the bytes of the coroutine's frame."""
+
+    code: bytes
+    frame_bytes: int
+
+
+def emit_coroutine(llvm_ir: str, target: Target, coroutine: str) -> CoroutineObject:
+    """The object file of a module whose function `coroutine` is a coroutine that returns the size of its
+    frame.
+
+    Raises like `emit_object`.
+    """
+    module = _prepared(llvm_ir, target, optimize=True)
+    frame_bytes = _returned_constant(module, coroutine)
+    try:
+        return CoroutineObject(_target_machine(target).emit_object(module), frame_bytes)
+    except RuntimeError as error:
+        raise CodegenError(f"LLVM could not make object code for {target.name}: {error}") from error
+
+
+def _returned_constant(module: llvm.ModuleRef, function: str) -> int:
+    """The one integer that a function returns."""
+    returned = {
+        operand.get_constant_value() if operand.is_constant else None
+        for block in module.get_function(function).blocks
+        for instruction in block.instructions
+        if instruction.opcode == "ret"
+        for operand in instruction.operands
+    }
+    if len(returned) != 1 or not isinstance(size := returned.pop(), int):
+        raise CodegenError(f"{function} does not return one constant")
+    return size
 
 
 def emit_object(llvm_ir: str, target: Target, *, optimize: bool = True) -> bytes:
@@ -111,10 +156,24 @@ def optimized_ir(llvm_ir: str, target: Target) -> str:
 
 def _prepared(llvm_ir: str, target: Target, optimize: bool) -> llvm.ModuleRef:
     machine = _target_machine(target)
+    has_coroutines = _COROUTINE in llvm_ir
+    if has_coroutines and llvm.llvm_version_info < (22,):
+        llvm_ir = _COROUTINE_END.sub(r"\1 i1 @llvm.coro.end", llvm_ir)
     module = _parsed(llvm_ir, target)
     if optimize:
         _optimise(module, machine)
+    if has_coroutines:
+        _split_coroutines(module, machine)
+        if optimize:
+            _optimise(module, machine)
     return module
+
+
+def _split_coroutines(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> None:
+    """Turn coroutines into plain functions. LLVM's shortest pipeline, that of level 0, holds the passes for
+    it and little else."""
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=0))
+    builder.getModulePassManager().run(module, builder)
 
 
 def _parsed(llvm_ir: str, target: Target, context: llvm.ContextRef | None = None) -> llvm.ModuleRef:

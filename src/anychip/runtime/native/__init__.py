@@ -1,8 +1,8 @@
 """The native part of the runtime: written in LLVM IR, compiled once and kept as object code.
 
-`grid` runs launches over threads, `pool` is the thread pool for processes without OpenMP, `call`
-is what Python calls for a launch, `replay` runs a recorded list of launches. `state()` compiles or
-loads them and gives the one `Native` object of the process.
+`grid` runs launches over threads, `cooperative` those whose programs wait for each other, `pool`
+is the thread pool for processes without OpenMP, `call` is what Python calls for a launch, `replay` runs a
+recorded list of launches. `state()` compiles or loads them and gives the one `Native` object of the process.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ..cache import ObjectCache
 from ..loader import LoadedCode, load
 from ..slots import Slot
 from . import call
+from .cooperative import COOPERATIVE
 from .grid import GRID
 from .layout import State, accessors
 from .pool import POOL
@@ -117,7 +118,7 @@ def _thread_limit() -> int:
 
 
 def _load() -> LoadedCode:
-    text = "\n".join((accessors(), GRID, POOL, call.CALL, REPLAY))
+    text = "\n".join((accessors(), GRID, COOPERATIVE, POOL, call.CALL, REPLAY))
     target = targets.host()
     key = hashlib.sha256(f"{text};{target};{version('llvmlite')}".encode()).hexdigest()
     cache = ObjectCache("native")

@@ -186,6 +186,24 @@ define internal i64 @anychip.part(i64 %total, i64 %parts, i64 %part) alwaysinlin
   ret i64 %first
 }}
 
+; The program in %arena failed: unless another was first, that is how the launch ends.
+define internal void @anychip.fail(ptr %job, ptr %arena) {{
+  %failure_p = call ptr @job.failure(ptr %job)
+  %status_p = call ptr @arena.status(ptr %arena)
+  %status = load i32, ptr %status_p
+  %exchange = cmpxchg ptr %failure_p, i32 0, i32 %status monotonic monotonic
+  %won = extractvalue {{ i32, i1 }} %exchange, 1
+  br i1 %won, label %report, label %done
+report:
+  %program_p = call ptr @arena.program(ptr %arena)
+  %program = load [ 3 x i32 ], ptr %program_p, align 4
+  %reported = call ptr @job.program_x(ptr %job)
+  store [ 3 x i32 ] %program, ptr %reported, align 4
+  br label %done
+done:
+  ret void
+}}
+
 ; What member %member of a job's team does.
 define internal void @anychip.work(ptr %job, i64 %member) {{
 entry:
@@ -248,22 +266,7 @@ run:
   %well = icmp eq i32 %status, 0
   br i1 %well, label %take, label %failed
 failed:
-  %exchange = cmpxchg ptr %failure_p, i32 0, i32 %status monotonic monotonic
-  %won = extractvalue {{ i32, i1 }} %exchange, 1
-  br i1 %won, label %report, label %finish
-report:
-  %x_p = getelementptr i8, ptr %arena, i64 4
-  %x = load i32, ptr %x_p
-  %y_p = getelementptr i8, ptr %arena, i64 8
-  %y = load i32, ptr %y_p
-  %z_p = getelementptr i8, ptr %arena, i64 12
-  %z = load i32, ptr %z_p
-  %jx = call ptr @job.program_x(ptr %job)
-  store i32 %x, ptr %jx
-  %jy = call ptr @job.program_y(ptr %job)
-  store i32 %y, ptr %jy
-  %jz = call ptr @job.program_z(ptr %job)
-  store i32 %z, ptr %jz
+  call void @anychip.fail(ptr %job, ptr %arena)
   br label %finish
 next_part:
   %visited_next = add i64 %visited, 1
@@ -284,8 +287,92 @@ define internal void @anychip.member(ptr %job) {{
   %number = load ptr, ptr %number_p
   %m = call i32 %number()
   %member = zext i32 %m to i64
-  call void @anychip.work(ptr %job, i64 %member)
+  call void @anychip.take_part(ptr %job, i64 %member)
   ret void
+}}
+
+; What a thread of any kind of team does.
+define internal void @anychip.take_part(ptr %job, i64 %member) {{
+  %work_p = call ptr @job.work(ptr %job)
+  %work = load ptr, ptr %work_p
+  call void %work(ptr %job, i64 %member)
+  ret void
+}}
+
+; Writes what all kinds of launches say of themselves; %job's members, memory and work are left to do.
+define internal void @anychip.describe(
+    ptr %job, ptr %function, ptr %slots, i64 %total, i64 %gx, i64 %gy, i64 %gz) alwaysinline {{
+  %entry_p = call ptr @function.entry(ptr %function)
+  %kernel = load ptr, ptr %entry_p
+  %j_entry = call ptr @job.entry(ptr %job)
+  store ptr %kernel, ptr %j_entry
+  %j_slots = call ptr @job.slots(ptr %job)
+  store ptr %slots, ptr %j_slots
+  %j_total = call ptr @job.total(ptr %job)
+  store i64 %total, ptr %j_total
+  %gx32 = trunc i64 %gx to i32
+  %j_gx = call ptr @job.grid_x(ptr %job)
+  store i32 %gx32, ptr %j_gx
+  %gy32 = trunc i64 %gy to i32
+  %j_gy = call ptr @job.grid_y(ptr %job)
+  store i32 %gy32, ptr %j_gy
+  %gz32 = trunc i64 %gz to i32
+  %j_gz = call ptr @job.grid_z(ptr %job)
+  store i32 %gz32, ptr %j_gz
+  %stride_p = call ptr @function.arena_bytes(ptr %function)
+  %stride = load i64, ptr %stride_p
+  %j_stride = call ptr @job.arena_bytes(ptr %job)
+  store i64 %stride, ptr %j_stride
+  %j_failure = call ptr @job.failure(ptr %job)
+  store i32 0, ptr %j_failure
+  %j_nanoseconds = call ptr @job.nanoseconds(ptr %job)
+  store i64 0, ptr %j_nanoseconds
+  %launches = call ptr @function.launches(ptr %function)
+  %before = atomicrmw add ptr %launches, i64 1 monotonic
+  ret void
+}}
+
+; Has %members threads do the job's work, the calling one among them, and waits for them.
+define internal void @anychip.dispatch(ptr %state, ptr %job, i64 %members) {{
+entry:
+  %j_members = call ptr @job.members(ptr %job)
+  store i64 %members, ptr %j_members
+  %alone = icmp eq i64 %members, 1
+  br i1 %alone, label %here, label %spread
+here:
+  call void @anychip.take_part(ptr %job, i64 0)
+  ret void
+spread:
+  %team_p = call ptr @state.run_team(ptr %state)
+  %team = load ptr, ptr %team_p
+  %own = icmp eq ptr %team, null
+  br i1 %own, label %pool, label %openmp
+openmp:
+  %number_p = call ptr @state.team_member(ptr %state)
+  %number = load ptr, ptr %number_p
+  %j_number = call ptr @job.member_of_team(ptr %job)
+  store ptr %number, ptr %j_number
+  %members32 = trunc i64 %members to i32
+  call void %team(ptr @anychip.member, ptr %job, i32 %members32, i32 0)
+  ret void
+pool:
+  call void @anychip.run_pool(ptr %state, ptr %job, i64 %members)
+  ret void
+}}
+
+; What a job came to: 0, or the code of its failure with the program's id in %program.
+define internal i32 @anychip.outcome(ptr %job, ptr %program) alwaysinline {{
+  %j_failure = call ptr @job.failure(ptr %job)
+  %failure = load i32, ptr %j_failure
+  %well = icmp eq i32 %failure, 0
+  br i1 %well, label %done, label %failed
+failed:
+  %f_program = call ptr @job.program_x(ptr %job)
+  %id = load [ 3 x i32 ], ptr %f_program, align 4
+  store [ 3 x i32 ] %id, ptr %program, align 4
+  br label %done
+done:
+  ret i32 %failure
 }}
 
 ; How many threads are worth waking for %total programs of %each picoseconds (0: unknown), of which a
@@ -360,6 +447,15 @@ measure:
 refuse:
   ret i32 {GRID_TOO_LARGE}
 plan:
+  %waiting_p = call ptr @function.waiting(ptr %function)
+  %waiting = load i64, ptr %waiting_p
+  %waits = icmp ne i64 %waiting, 0
+  br i1 %waits, label %cooperative, label %independent
+cooperative:
+  %waited = call i32 @anychip.run_cooperative(
+    ptr %state, ptr %function, ptr %slots, i64 %total, i64 %gx, i64 %gy, i64 %gz, ptr %program)
+  ret i32 %waited
+independent:
   %each_p = call ptr @function.picoseconds(ptr %function)
   %each = load atomic i64, ptr %each_p monotonic, align 8
   %grain_p = call ptr @function.grain(ptr %function)
@@ -378,54 +474,33 @@ fill:
   %memory = getelementptr i8, ptr %block, i64 {CACHE_LINE}
   %counter_bytes = mul i64 %members, {CACHE_LINE}
   %arenas = getelementptr i8, ptr %memory, i64 %counter_bytes
-  %entry_p = call ptr @function.entry(ptr %function)
-  %kernel = load ptr, ptr %entry_p
-  %j_entry = call ptr @job.entry(ptr %job)
-  store ptr %kernel, ptr %j_entry
-  %j_slots = call ptr @job.slots(ptr %job)
-  store ptr %slots, ptr %j_slots
-  %j_total = call ptr @job.total(ptr %job)
-  store i64 %total, ptr %j_total
-  %j_members = call ptr @job.members(ptr %job)
-  store i64 %members, ptr %j_members
-  %gx32 = trunc i64 %gx to i32
-  %j_gx = call ptr @job.grid_x(ptr %job)
-  store i32 %gx32, ptr %j_gx
-  %gy32 = trunc i64 %gy to i32
-  %j_gy = call ptr @job.grid_y(ptr %job)
-  store i32 %gy32, ptr %j_gy
-  %gz32 = trunc i64 %gz to i32
-  %j_gz = call ptr @job.grid_z(ptr %job)
-  store i32 %gz32, ptr %j_gz
-  %j_failure = call ptr @job.failure(ptr %job)
-  store i32 0, ptr %j_failure
+  call void @anychip.describe(ptr %job, ptr %function, ptr %slots, i64 %total, i64 %gx, i64 %gy, i64 %gz)
   %j_counters = call ptr @job.counters(ptr %job)
   store ptr %memory, ptr %j_counters
   %j_arenas = call ptr @job.arenas(ptr %job)
   store ptr %arenas, ptr %j_arenas
-  %j_stride = call ptr @job.arena_bytes(ptr %job)
-  store i64 %stride, ptr %j_stride
-  %launches = call ptr @function.launches(ptr %function)
-  %before = atomicrmw add ptr %launches, i64 1 monotonic
   %j_nanoseconds = call ptr @job.nanoseconds(ptr %job)
   %alone = icmp eq i64 %members, 1
   br i1 %alone, label %serial, label %divide
 serial:
   store i32 0, ptr %arenas
+  %entry_p = call ptr @function.entry(ptr %function)
+  %kernel = load ptr, ptr %entry_p
+  %gx32 = trunc i64 %gx to i32
+  %gy32 = trunc i64 %gy to i32
+  %gz32 = trunc i64 %gz to i32
   %start = call i64 @anychip.now()
   call void %kernel(ptr %slots, i64 0, i64 %total, i32 %gx32, i32 %gy32, i32 %gz32, ptr %arenas)
-  %status = load i32, ptr %arenas
-  store i32 %status, ptr %j_failure
-  %s_x = getelementptr i8, ptr %arenas, i64 4
-  %s_program = load [ 3 x i32 ], ptr %s_x, align 4
-  %j_program = call ptr @job.program_x(ptr %job)
-  store [ 3 x i32 ] %s_program, ptr %j_program, align 4
   %stop = call i64 @anychip.now()
   %alone_time = sub i64 %stop, %start
   store i64 %alone_time, ptr %j_nanoseconds
+  %status = load i32, ptr %arenas
+  %s_well = icmp eq i32 %status, 0
+  br i1 %s_well, label %finish, label %s_failed
+s_failed:
+  call void @anychip.fail(ptr %job, ptr %arenas)
   br label %finish
 divide:
-  store i64 0, ptr %j_nanoseconds
   %part_size = udiv i64 %total, %members
   %pieces = udiv i64 %part_size, {CHUNKS_PER_MEMBER}
   %ruled = call i64 @llvm.smax.i64(i64 %pieces, i64 1)
@@ -433,6 +508,8 @@ divide:
   %chunk = select i1 %chosen, i64 %grain, i64 %ruled
   %j_chunk = call ptr @job.chunk(ptr %job)
   store i64 %chunk, ptr %j_chunk
+  %j_work = call ptr @job.work(ptr %job)
+  store ptr @anychip.work, ptr %j_work
   br label %mark
 mark:
   %m = phi i64 [ 0, %divide ], [ %m_next, %mark ]
@@ -442,22 +519,9 @@ mark:
   store i64 %part_first, ptr %mark_p
   %m_next = add i64 %m, 1
   %marked = icmp eq i64 %m_next, %members
-  br i1 %marked, label %dispatch, label %mark
-dispatch:
-  %team_p = call ptr @state.run_team(ptr %state)
-  %team = load ptr, ptr %team_p
-  %own = icmp eq ptr %team, null
-  br i1 %own, label %pool, label %openmp
-openmp:
-  %number_p = call ptr @state.team_member(ptr %state)
-  %number = load ptr, ptr %number_p
-  %j_number = call ptr @job.member_of_team(ptr %job)
-  store ptr %number, ptr %j_number
-  %members32 = trunc i64 %members to i32
-  call void %team(ptr @anychip.member, ptr %job, i32 %members32, i32 0)
-  br label %finish
-pool:
-  call void @anychip.run_pool(ptr %state, ptr %job, i64 %members)
+  br i1 %marked, label %spread, label %mark
+spread:
+  call void @anychip.dispatch(ptr %state, ptr %job, i64 %members)
   br label %finish
 finish:
   call void @anychip.release(ptr %state, ptr %block)
@@ -470,13 +534,7 @@ finish:
   %mean = lshr i64 %both, 1
   %estimate = call i64 @llvm.smax.i64(i64 %mean, i64 1)
   store atomic i64 %estimate, ptr %each_p monotonic, align 8
-  %failure = load i32, ptr %j_failure
-  %well = icmp eq i32 %failure, 0
-  br i1 %well, label %nothing, label %failed
-failed:
-  %f_program = call ptr @job.program_x(ptr %job)
-  %id = load [ 3 x i32 ], ptr %f_program, align 4
-  store [ 3 x i32 ] %id, ptr %program, align 4
-  ret i32 %failure
+  %code = call i32 @anychip.outcome(ptr %job, ptr %program)
+  ret i32 %code
 }}
 """

@@ -31,7 +31,7 @@ class State(ctypes.Structure):
 
 class FunctionRecord(ctypes.Structure):
     """What native code knows of a loaded kernel. `grain`: program instances that a thread takes at once
-    (0: by the rules of `grid`)."""
+    (0: by the rules of `grid`). `waiting`: whether its programs wait for each other (see `cooperative`)."""
 
     _fields_ = (
         ("entry", ctypes.c_void_p),
@@ -39,6 +39,20 @@ class FunctionRecord(ctypes.Structure):
         ("launches", ctypes.c_int64),
         ("picoseconds", ctypes.c_int64),
         ("grain", ctypes.c_int64),
+        ("waiting", ctypes.c_int64),
+    )
+
+
+class Arena(ctypes.Structure):
+    """The status block of a program's scratch memory. `status` is the number of a failed assertion plus one,
+    then the program's id. `handle` belongs to the kernel: it is not null while the program waits. `next`
+    links arenas of programs that wait, or are over."""
+
+    _fields_ = (
+        ("status", ctypes.c_int32),
+        ("program", ctypes.c_int32 * 3),
+        ("handle", ctypes.c_void_p),
+        ("next", ctypes.c_void_p),
     )
 
 
@@ -49,7 +63,8 @@ class Block(ctypes.Structure):
 
 
 class Job(ctypes.Structure):
-    """One launch while it runs, shared by the threads of its team."""
+    """One launch while it runs, shared by the threads of its team. `work` is what each of them does:
+    `void work(Job *, int64_t member)`."""
 
     _fields_ = (
         ("entry", ctypes.c_void_p),
@@ -70,6 +85,8 @@ class Job(ctypes.Structure):
         ("arena_bytes", ctypes.c_int64),
         ("member_of_team", ctypes.c_void_p),
         ("nanoseconds", ctypes.c_int64),
+        ("arena_count", ctypes.c_int64),
+        ("work", ctypes.c_void_p),
     )
 
 
@@ -149,6 +166,7 @@ class Failure(ctypes.Structure):
 STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "state": State,
     "function": FunctionRecord,
+    "arena": Arena,
     "block": Block,
     "job": Job,
     "pool": Pool,

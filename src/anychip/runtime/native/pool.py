@@ -51,7 +51,7 @@ sleep:
 begin:
   %job = load ptr, ptr %job_p
   %unlocked = call i32 @pthread_mutex_unlock(ptr %mutex)
-  call void @anychip.work(ptr %job, i64 %index)
+  call void @anychip.take_part(ptr %job, i64 %index)
   %relocked = call i32 @pthread_mutex_lock(ptr %mutex)
   %pending = load i64, ptr %pending_p
   %fewer = sub i64 %pending, 1
@@ -100,7 +100,7 @@ entry:
   %free = icmp eq i64 %was_busy, 0
   br i1 %free, label %own, label %alone
 alone:
-  call void @anychip.work(ptr %job, i64 0)
+  call void @anychip.take_part(ptr %job, i64 0)
   ret void
 own:
   %size_p = call ptr @pool.size(ptr %pool)
@@ -146,7 +146,7 @@ start:
   store i64 %following, ptr %generation_p
   %woken = call i32 @pthread_cond_broadcast(ptr %started)
   %unlocked = call i32 @pthread_mutex_unlock(ptr %mutex)
-  call void @anychip.work(ptr %job, i64 0)
+  call void @anychip.take_part(ptr %job, i64 0)
   %relocked = call i32 @pthread_mutex_lock(ptr %mutex)
   br label %wait
 wait:
