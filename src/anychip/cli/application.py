@@ -20,6 +20,7 @@ from . import (
     bench_compiling,
     bench_operators,
     bench_scaling,
+    cache,
     chips,
     conform,
     demo,
@@ -90,6 +91,7 @@ application.command("demo")(demo.demo)
 application.command("ops")(operators.ops)
 application.command("test")(proof.prove)
 application.add_typer(chips.application, name="chips")
+application.add_typer(cache.application, name="cache")
 application.command("conform")(conform.conform)
 application.command("export")(export.export)
 bench.application.command("overhead")(overhead.overhead)

@@ -14,7 +14,7 @@ import os
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..runtime.cache import cache_root
@@ -81,6 +81,11 @@ class Database:
         self._rewrite(adopt=False)
         return len(gone)
 
+    def discard(self, is_unwanted: Callable[[Entry], bool]) -> int:
+        """Forget the entries of which `is_unwanted` is true, also those that other processes added; returns
+        how many they were."""
+        return self._rewrite(is_unwanted=is_unwanted)
+
     # ---- file -------------------------------------------------------------------------------------
 
     def _load(self) -> int:
@@ -127,13 +132,18 @@ class Database:
         except OSError as error:
             self._give_up(error)
 
-    def _rewrite(self, adopt: bool = True) -> None:
-        """Write the file anew from what is trusted: what other processes added meanwhile, too, if `adopt`."""
+    def _rewrite(self, adopt: bool = True, is_unwanted: Callable[[Entry], bool] = lambda entry: False) -> int:
+        """Write the file anew from what is trusted: what other processes added meanwhile, too, if `adopt`.
+        Returns the number of entries that were unwanted."""
+        gone: list[tuple[str, str, str]] = []
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with self._lock, _exclusive(self.file):
                 if adopt:
                     self._load()
+                gone = [key for key, entry in self._entries.items() if is_unwanted(entry)]
+                for key in gone:
+                    del self._entries[key]
                 content = "".join(to_line(entry) + "\n" for entry in self._entries.values())
                 handle, temporary = tempfile.mkstemp(dir=self.file.parent, prefix=".writing-")
                 try:
@@ -145,6 +155,7 @@ class Database:
                     raise
         except OSError as error:
             self._give_up(error)
+        return len(gone)
 
     def _give_up(self, error: OSError) -> None:
         if self._writable:

@@ -11,7 +11,7 @@ import torch
 from torch._inductor import list_mode_options
 from torch._inductor.compile_fx import compile_fx
 
-from . import digest, folder, replay
+from . import decompositions, digest, folder, replay
 from .substitution import Substitution
 
 
@@ -39,4 +39,7 @@ def backend(
     folder.settle()
     digest.settle()
     replay.install()
-    return compile_fx(graph, inputs, config_patches={**settings(), **chosen})  # type: ignore[return-value]
+    made: Any = compile_fx(
+        graph, inputs, config_patches={**settings(), **chosen}, decompositions=decompositions.table()
+    )
+    return made

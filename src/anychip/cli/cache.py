@@ -1,0 +1,265 @@
+"""`anychip cache`: what is kept on disk, and taking it away.
+
+Flows in: Triton's cache folder and Anychip's. Flows out: a table or JSON: where each kind of thing lies, how
+many there are, their size and the oldest. `clean` removes what is ours and nothing else.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .console import messages, output, table, write_json
+from .errors import CommandError, did_you_mean
+
+if TYPE_CHECKING:
+    from ..tuning.entry import Entry
+
+application = typer.Typer(help="Show what is kept on disk, and remove it.", invoke_without_command=True)
+
+KERNELS, OTHERS, NATIVE, FINGERPRINTS = "kernels", "others", "native", "fingerprints"
+CHOICES, TUNED = "choices", "tuned"
+MEANING = {
+    KERNELS: "kernels compiled by Anychip",
+    OTHERS: "kernels of Triton's other back ends (never removed)",
+    NATIVE: "native code of the runtime",
+    FINGERPRINTS: "digests of installed programs",
+    CHOICES: "choices of the policy auto",
+    TUNED: "results of anychip tune",
+}
+MADE_AGAIN = (KERNELS, NATIVE, FINGERPRINTS)
+"""What a process makes again in milliseconds to seconds when it misses it: what `clean` takes by itself."""
+MEASURED = (CHOICES, TUNED)
+"""What was measured: removed only by name."""
+
+AGE = re.compile(r"(\d+)([smhdw])")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of one kind. `oldest` is the time of the last change of the oldest, in seconds since the
+    epoch, None where there is nothing."""
+
+    kind: str
+    folder: str
+    number: int
+    bytes: int
+    oldest: float | None
+
+
+@application.callback()
+def show(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show where kernels, native code and measurements are kept, how many and how large they are."""
+    if context.invoked_subcommand is not None:
+        return
+    found = contents()
+    if as_json:
+        write_json([asdict(kept) for kept in found])
+        return
+    rows = [
+        (kept.kind, MEANING[kept.kind], kept.number, _mebibytes(kept.bytes), _day(kept.oldest), kept.folder)
+        for kept in found
+    ]
+    columns = ("kind", "what", ("number", "right"), ("MiB", "right"), ("oldest", "left"), "where")
+    output.print(table(columns, rows))
+
+
+@application.command("clean")
+def clean(
+    kinds: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KIND]...",
+            help="kernels, native, fingerprints (these three if none is named), choices, tuned.",
+        ),
+    ] = None,
+    older_than: Annotated[
+        str, typer.Option(metavar="AGE", help="Only what is older: 90s, 30m, 12h, 7d, 2w.")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what Anychip keeps on disk. Processes that are running go on: what they miss they make again."""
+    wanted = kinds or list(MADE_AGAIN)
+    for kind in wanted:
+        if kind not in MADE_AGAIN + MEASURED:
+            raise CommandError(
+                f"there is nothing called {kind!r} to remove.", did_you_mean(kind, MADE_AGAIN + MEASURED)
+            )
+    before = time.time() - _seconds(older_than)
+    if not yes:
+        if as_json or not sys.stdin.isatty():
+            raise CommandError("nothing is removed without being asked for.", "Add --yes.")
+        what = ", ".join(MEANING[kind] for kind in wanted)
+        typer.confirm(f"Remove {what}{f', older than {older_than}' if older_than else ''}?", abort=True)
+    removed = {kind: REMOVERS[kind](before) for kind in dict.fromkeys(wanted)}
+    if as_json:
+        write_json({kind: {"number": number, "bytes": size} for kind, (number, size) in removed.items()})
+        return
+    for kind, (number, size) in removed.items():
+        messages.print(f"removed {number} {MEANING[kind]}, {_mebibytes(size)} MiB")
+
+
+def contents() -> list[Kept]:
+    """What is kept, by kind."""
+    from ..runtime.cache import cache_root
+    from ..triton_backend.kept_kernels import cache_folder, kept
+
+    root = cache_folder()
+    kernels = list(kept(root))
+    found = [
+        _summary(kind, root, [(k.size, k.changed) for k in kernels if k.is_ours is ours])
+        for kind, ours in ((KERNELS, True), (OTHERS, False))
+    ]
+    for kind in (NATIVE, FINGERPRINTS):
+        folder = cache_root() / kind
+        found.append(_summary(kind, folder, [(fact.size, fact.changed) for fact in _files(folder)]))
+    for kind in MEASURED:
+        entries = [entry for _, entries in _databases() for entry in entries if _is_kind(entry, kind)]
+        sizes = [(len(line) + 1, day) for line, day in map(_line_and_day, entries)]
+        found.append(_summary(kind, _tuning_folder(), sizes))
+    return found
+
+
+def _summary(kind: str, folder: Path, things: Iterable[tuple[int, float]]) -> Kept:
+    sizes = list(things)
+    oldest = min((changed for _, changed in sizes), default=None)
+    return Kept(kind, str(folder), len(sizes), sum(size for size, _ in sizes), oldest)
+
+
+# ---- kernels ----------------------------------------------------------------------------------------
+
+
+def _remove_kernels(before: float) -> tuple[int, int]:
+    from ..triton_backend.kept_kernels import cache_folder, kept, remove
+
+    return remove([kernel for kernel in kept(cache_folder()) if kernel.changed < before])
+
+
+# ---- files of the runtime ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    size: int
+    changed: float
+
+
+def _files(folder: Path) -> Iterator[_File]:
+    """The files of a folder of the runtime; a process that misses one makes it again."""
+    try:
+        for path in sorted(folder.iterdir()):
+            fact = path.lstat()
+            if path.is_file() and not path.is_symlink():
+                yield _File(path, fact.st_size, fact.st_mtime)
+    except OSError:
+        return
+
+
+def _remover(kind: str) -> Callable[[float], tuple[int, int]]:
+    def remove(before: float) -> tuple[int, int]:
+        from ..runtime.cache import cache_root
+
+        gone = []
+        for file in _files(cache_root() / kind):
+            if file.changed < before:
+                try:
+                    file.path.unlink()
+                except OSError:
+                    continue
+                gone.append(file.size)
+        return len(gone), sum(gone)
+
+    return remove
+
+
+# ---- measurements ------------------------------------------------------------------------------------
+
+
+def _tuning_folder() -> Path:
+    from ..runtime.cache import cache_root
+    from ..tuning.database import FOLDER
+
+    return cache_root() / FOLDER
+
+
+def _databases() -> Iterator[tuple[str, list[Entry]]]:
+    """The chips of which there are measurements, with these."""
+    from ..tuning.database import Database
+
+    for file in sorted(_tuning_folder().glob("*.jsonl")):
+        yield file.stem, Database(file.stem, file.parent).entries()
+
+
+def _is_kind(entry: Entry, kind: str) -> bool:
+    from ..tuning.entry import CHOICE
+
+    return (entry.kind == CHOICE) == (kind == CHOICES)
+
+
+def _line_and_day(entry: Entry) -> tuple[str, float]:
+    """An entry as it stands in the file, and the beginning of the day on which it was made."""
+    from ..tuning.entry import to_line
+
+    try:
+        day = datetime.datetime.fromisoformat(entry.made).replace(tzinfo=datetime.UTC).timestamp()
+    except ValueError:
+        day = 0.0
+    return to_line(entry), day
+
+
+def _measurement_remover(kind: str) -> Callable[[float], tuple[int, int]]:
+    def remove(before: float) -> tuple[int, int]:
+        from ..tuning.database import Database
+
+        number = size = 0
+        for chip, entries in _databases():
+            gone = [(e.key, line) for e in entries if _is_kind(e, kind) for line, day in [_line_and_day(e)]
+                    if day < before]  # fmt: skip
+            keys = {key for key, _ in gone}
+            if keys:
+                number += Database(chip, _tuning_folder()).discard(lambda e, keys=keys: e.key in keys)
+                size += sum(len(line) + 1 for _, line in gone)
+        return number, size
+
+    return remove
+
+
+REMOVERS: dict[str, Callable[[float], tuple[int, int]]] = {
+    KERNELS: _remove_kernels,
+    NATIVE: _remover(NATIVE),
+    FINGERPRINTS: _remover(FINGERPRINTS),
+    CHOICES: _measurement_remover(CHOICES),
+    TUNED: _measurement_remover(TUNED),
+}
+
+# ---- text --------------------------------------------------------------------------------------------
+
+
+def _seconds(age: str) -> int:
+    """An age as the command line has it, in seconds; "" is 0."""
+    match = AGE.fullmatch(age)
+    if age and match is None:
+        raise CommandError(f"--older-than {age}: no age.", "A number and s, m, h, d or w: 30m, 7d.")
+    return int(match[1]) * SECONDS[match[2]] if match else 0
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.2f}"
+
+
+def _day(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date().isoformat()
