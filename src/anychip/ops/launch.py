@@ -89,6 +89,11 @@ tile_class = ""
 for a chip that is not here."""
 
 
+def has_vectors(device: torch.device) -> bool:
+    """Whether kernels for a device are made for the class of CPUs and vector cores, not for that of GPUs."""
+    return tile_class == "simd" or (not tile_class and device.type == "cpu")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tiles:
     """Tile sizes for the two classes of chip: `simt` (GPUs) and `simd` (CPUs, vector cores). Sizes that
@@ -105,9 +110,7 @@ class Tiles:
     def on(self, where: torch.Tensor | torch.device) -> Mapping[str, int]:
         """The sizes for the class of chip that a device is, or that holds a tensor; with a tensor, those of
         its dtype and class of sizes."""
-        device = where if isinstance(where, torch.device) else where.device
-        simd = tile_class == "simd" or (not tile_class and device.type == "cpu")
-        if not simd:
+        if not has_vectors(where if isinstance(where, torch.device) else where.device):
             return self.simt
         if readers is not None:
             readers.append((self, class_of(where)))

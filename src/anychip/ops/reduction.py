@@ -16,7 +16,17 @@ import triton.language as tl
 
 from .errors import ArgumentError, DimensionError, NotServed
 from .iteration import Space, coalesce, power_of_two
-from .launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits, signature
+from .launch import (
+    TRITON_DTYPES,
+    Plan,
+    Plans,
+    Tiles,
+    cdiv,
+    compute_dtype,
+    has_vectors,
+    scalar_bits,
+    signature,
+)
 from .pointwise import store_as
 
 TILES = Tiles(
@@ -341,6 +351,14 @@ def reduced_shape(shape: Sequence[int], reduced: Sequence[int], keepdim: bool) -
     if keepdim:
         return tuple(1 if d in reduced else size for d, size in enumerate(shape))
     return tuple(size for d, size in enumerate(shape) if d not in reduced)
+
+
+def wide_accumulator(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """The type of totals of `dtype` that grow over a whole row, every one of them a result: double for single
+    precision on a CPU, as PyTorch has it there, and `accumulator` on chips where double is slow."""
+    if dtype == torch.float32 and has_vectors(device):
+        return torch.float64
+    return accumulator(dtype)
 
 
 def accumulator(dtype: torch.dtype) -> torch.dtype:

@@ -14,12 +14,12 @@ from ..complex_forms import delivered, parts_of, serve_complex, whole
 from ..complex_pointwise import PARTS
 from ..elementwise.arithmetic import add
 from ..elementwise.complex_arithmetic import PRODUCT, TRUE
-from ..elementwise.exponential import sqrt
+from ..elementwise.trigonometric import hypot
 from ..indexing.selection import nonzero, nonzero_static
 from ..memory.copy import copy_, fill_
 from ..random.philox import normal_
 from ..reduction import normal_dims
-from .spread import var, var_mean
+from .spread import std, std_mean, var, var_mean
 
 # ---- forward --------------------------------------------------------------------------------------
 
@@ -81,8 +81,9 @@ def spread(self: torch.Tensor, dim: Any = None, *, correction: Any = None, keepd
 
 def deviation(self: torch.Tensor, dim: Any = None, *, correction: Any = None, keepdim: bool = False,
               out: Any = None) -> torch.Tensor:  # fmt: skip
-    """Root of the variance."""
-    return sqrt(spread(self, dim, correction=correction, keepdim=keepdim), out=out)
+    """Root of the variance, from the parts' deviations, whose squares might leave the range of their type."""
+    real, imaginary = (std(x, dim, correction=correction, keepdim=keepdim) for x in parts_of(self))
+    return hypot(real, imaginary, out=out)
 
 
 def spread_and_mean(root: bool) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
@@ -91,11 +92,12 @@ def spread_and_mean(root: bool) -> Callable[..., tuple[torch.Tensor, torch.Tenso
     def both(
         self: torch.Tensor, dim: Any = None, *, correction: Any = None, keepdim: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        of_parts = std_mean if root else var_mean
         (first, real), (second, imaginary) = (
-            var_mean(x, dim, correction=correction, keepdim=keepdim) for x in parts_of(self)
+            of_parts(x, dim, correction=correction, keepdim=keepdim) for x in parts_of(self)
         )
-        total = add(first, second, 1)
-        return (sqrt(total) if root else total), whole(real, imaginary)
+        total = hypot(first, second) if root else add(first, second, 1)
+        return total, whole(real, imaginary)
 
     return both
 

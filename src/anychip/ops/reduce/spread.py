@@ -1,6 +1,8 @@
-"""Variance and standard deviation over any dimensions, alone and with the mean. A share of the elements
-is read twice, for its mean and for its squares around it; shares are merged by the formula of Chan,
-Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979."""
+"""Variance and standard deviation over any dimensions, alone and with the mean. Where sums are kept in a
+wider type than the elements have, a share of them is read once, as distances from its first element; else
+twice, for its mean and for its squares around it. Shares are merged by the formula of Chan, Golub and
+LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979; both ways of
+summing are in their "Algorithms for computing the sample variance: analysis and recommendations", 1983."""
 
 from __future__ import annotations
 
@@ -15,15 +17,18 @@ import triton.language as tl
 from ..axis import Around, delivered
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits, signature
-from ..reduction import normal_dims, reduced_shape
+from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, scalar_bits, signature
+from ..reduction import accumulator, normal_dims, reduced_shape, wide_accumulator
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, tensor
 
 TILES = Tiles(
-    simt={"elements": 2048, "rows": 64, "split": 1 << 14},
-    simd={"elements": 4096, "rows": 128, "split": 1 << 17},
+    simt={"elements": 2048, "rows": 64, "split": 1 << 14, "once": 256, "rows_once": 64},
+    simd={"elements": 4096, "rows": 128, "split": 1 << 17, "once": 256, "rows_once": 64},
 )
+"""`once` and `rows_once`: elements of a block, and columns of one, whose totals stay in registers."""
+RANGE = {torch.bfloat16: torch.float32}
+"""A type whose squares need the range of another one's."""
 PLANS: Plans[tuple[Plan, Plan | None, int]] = Plans()
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -43,10 +48,14 @@ def finished(squares, count, correction, ROOT: tl.constexpr):
 def spread_kernel(
     spreads, means, source, kept, length, kept_stride, outer_stride, stride, share, shares,
     correction: tl.int64,
-    ROOT: tl.constexpr, LAST: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_R: tl.constexpr,
+    ROOT: tl.constexpr, LAST: tl.constexpr, ONCE: tl.constexpr, COMPUTE: tl.constexpr,
+    BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr,
 ):  # fmt: skip
-    """Mean, and sum of squares around it (the finished spread if LAST), of one share of each column."""
+    """Mean, and sum of squares around it (the finished spread if LAST), of one share of each column.
+
+    ONCE: sums are of distances d from the first element of the share, so that their squares, sum(d^2) less
+    sum(d)^2 / n, lose at most log2(n) bits of COMPUTE: (first - mean)^2 is at most n variances. Else of
+    distances from the mean, whose own rounding the same term takes off."""
     tiles = tl.cdiv(kept, BLOCK_K)
     program = tl.program_id(0)
     part = program % shares
@@ -58,20 +67,34 @@ def spread_kernel(
     start = part.to(tl.int64) * share
     stop = tl.minimum(start + share, length)
     base = source + outer * outer_stride + column[:, None] * kept_stride
-    total = tl.zeros((BLOCK_K, BLOCK_R), COMPUTE)
-    for block in range(start, stop, BLOCK_R):
-        place = (block + lane)[None, :]
-        mask = inside[:, None] & (place < stop)
-        total += tl.load(base + place * stride, mask=mask, other=0).to(COMPUTE)
     count = (stop - start).to(COMPUTE)
-    mean = tl.sum(total, 1) / count
+    total = tl.zeros((BLOCK_K, BLOCK_R), COMPUTE)
     squares = tl.zeros((BLOCK_K, BLOCK_R), COMPUTE)
+    if ONCE:
+        at_first = source + outer * outer_stride + column * kept_stride + start * stride
+        centre = tl.load(at_first, mask=inside & (start < stop), other=0).to(COMPUTE)
+        centre = tl.where(tl.abs(centre) < float("inf"), centre, 0.0)
+    else:
+        for block in range(start, stop, BLOCK_R):
+            place = (block + lane)[None, :]
+            mask = inside[:, None] & (place < stop)
+            total += tl.load(base + place * stride, mask=mask, other=0).to(COMPUTE)
+        centre = tl.sum(total, 1) / count
+        total = tl.zeros((BLOCK_K, BLOCK_R), COMPUTE)
     for block in range(start, stop, BLOCK_R):
         place = (block + lane)[None, :]
         mask = inside[:, None] & (place < stop)
-        distance = tl.load(base + place * stride, mask=mask, other=0).to(COMPUTE) - mean[:, None]
-        squares += tl.where(mask, distance * distance, 0.0)
-    spread = tl.sum(squares, 1)
+        value = tl.load(base + place * stride, mask=mask, other=0).to(COMPUTE)
+        distance = tl.where(mask, value - centre[:, None], 0.0)
+        total += distance
+        squares += distance * distance
+    beside = tl.sum(total, 1) / count
+    spread = tl.sum(squares, 1) - beside * beside * count
+    spread = tl.where(spread < 0, 0.0, spread)
+    if ONCE:
+        mean = centre + beside
+    else:
+        mean = centre
     if LAST:
         wide = correction.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
         spread = finished(spread, count, wide, ROOT)
@@ -121,26 +144,30 @@ def merged(self: torch.Tensor, reduced: list[int]) -> tuple[torch.Tensor, Around
 
 
 def _plan(
-    space: Around, device: torch.device, compute: torch.dtype, root: bool
+    space: Around, source: torch.Tensor, compute: torch.dtype, root: bool
 ) -> tuple[Plan, Plan | None, int]:
     """The launch for a contiguous [outer, length, inner], or two where few columns are long; and the
     number of shares."""
     outer, length, inner = space
-    sizes = TILES.on(device)
+    sizes = TILES.on(source.device)
     shares = min(16, length // sizes["split"]) if inner == 1 and outer < 8 else 1
     share = cdiv(length, max(shares, 1))
     shares = cdiv(length, share) if share else 1
+    once = compute.itemsize > accumulator(source.dtype).itemsize
     if inner == 1:
         groups, kept, kept_stride, outer_stride = 1, outer, length, 0
-        block_r = min(power_of_two(share), sizes["elements"])
-        block_k = min(power_of_two(kept), max(1, sizes["elements"] // block_r // 4))
+        block_r = min(power_of_two(share), sizes["once" if once else "elements"])
+        most = sizes["once"] // 2 if once else sizes["elements"] // 4
+        block_r = max(block_r, 8) if once else block_r
+        block_k = min(power_of_two(kept), max(1, most // block_r))
     else:
         groups, kept, kept_stride, outer_stride = outer, inner, 1, length * inner
-        block_k = min(power_of_two(kept), sizes["rows"])
-        block_r = min(power_of_two(share), max(1, sizes["elements"] // block_k // 8))
+        block_k = min(power_of_two(kept), sizes["rows_once" if once else "rows"])
+        most = sizes["rows_once"] if once else sizes["elements"] // 8
+        block_r = min(power_of_two(share), max(1, most // block_k))
     numbers = (kept, length, kept_stride, outer_stride, inner, share, shares)
     constants = {"ROOT": root, "COMPUTE": TRITON_DTYPES[compute]}
-    blocks = {"LAST": shares == 1, **constants, "BLOCK_K": block_k, "BLOCK_R": block_r}
+    blocks = {"LAST": shares == 1, "ONCE": once, **constants, "BLOCK_K": block_k, "BLOCK_R": block_r}
     first = Plan(spread_kernel, groups * cdiv(kept, block_k) * shares, numbers, blocks)
     if shares == 1:
         return first, None, 1
@@ -165,11 +192,11 @@ def spread(
     if not spreads.numel():
         return spreads, means
     source, space = merged(self, reduced)
-    compute = compute_dtype(self.dtype)
+    compute = wide_accumulator(RANGE.get(self.dtype, self.dtype), self.device)
     key = (signature(source), space, root, with_mean)
     plans = PLANS.get(key)
     if plans is None:
-        plans = PLANS.remember(key, _plan(space, self.device, compute, root))
+        plans = PLANS.remember(key, _plan(space, source, compute, root))
     first, merge, shares = plans
     numbers = (scalar_bits(freedom, True),)
     if merge is None:

@@ -1,6 +1,7 @@
 """cumsum, cumprod and logcumsumexp along any dimension. A row is scanned block by block with a carry;
 other dimensions step through the rows with one lane per column. A long row that is alone is scanned
-in chunks: totals of the chunks, their scan, and the chunks again with what came before."""
+in chunks: totals of the chunks, their scan, and the chunks again with what came before. Carries of single
+precision are double where `wide_accumulator` says so, as every error in one would stay to the row's end."""
 
 from __future__ import annotations
 
@@ -19,16 +20,18 @@ from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
 from ..pointwise import store_as
+from ..reduce.extremes import larger
 from ..reduce.sums import plus, times
-from ..reduction import accumulator
+from ..reduction import wide_accumulator
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, special, tensor
 
 TILES = Tiles(
     simt={"elements": 2048, "columns": 128, "alone": 64, "chunk": 1 << 14},
-    simd={"elements": 1024, "columns": 256, "alone": 2, "chunk": 1 << 20},
+    simd={"elements": 64, "columns": 256, "alone": 2, "chunk": 1 << 20},
 )
-"""With fewer rows than `alone`, each longer than two chunks, rows are split into chunks."""
+"""`elements` of a block are few enough for a vector machine to keep them in registers. With
+fewer rows than `alone`, each longer than two chunks, rows are split into chunks."""
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -101,6 +104,79 @@ def column_scan_kernel(COMBINE: Any) -> Any:
     return column_scan_kernel
 
 
+@triton.jit
+def log_of_scaled(high, total):
+    """log(total exp(high)); an infinite or NaN `high` as it is."""
+    return tl.where(tl.abs(high) < float("inf"), high + tl.log(total), high)
+
+
+@triton.jit
+def log_row_kernel(
+    out, source, before, rows, length, chunk, chunks, IDENTITY: tl.constexpr, COMPUTE: tl.constexpr,
+    TOTAL: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr,
+):  # fmt: skip
+    """`row_scan_kernel` of `log_plus`, carrying the largest value so far and the sum of exponentials below
+    it. Where a block's first sum would vanish beside its last one, its values are combined one by one."""
+    program = tl.program_id(0)
+    part = program % chunks
+    row = (program // chunks).to(tl.int64) * BLOCK_K + tl.arange(0, BLOCK_K)
+    lane = tl.arange(0, BLOCK_R)
+    inside = row < rows
+    start = part.to(tl.int64) * chunk
+    stop = tl.minimum(start + chunk, length)
+    high = tl.full((BLOCK_K,), IDENTITY, COMPUTE)
+    total = tl.full((BLOCK_K,), 1, COMPUTE)
+    if before is not None:
+        earlier = before + row * chunks + part - 1
+        high = tl.load(earlier, mask=inside & (part > 0), other=IDENTITY).to(COMPUTE)
+    for block in range(start, stop, BLOCK_R):
+        at = row[:, None] * length + (block + lane)[None, :]
+        mask = inside[:, None] & (block + lane < stop)[None, :]
+        value = tl.load(source + at, mask=mask, other=IDENTITY).to(COMPUTE)
+        higher = tl.maximum(high, tl.reduce(value, 1, larger), propagate_nan=tl.PropagateNan.ALL)
+        first = tl.maximum(high, tl.sum(tl.where((lane == 0)[None, :], value, 0.0), 1))
+        within = (first - higher >= (-600.0 if tl.float64 == COMPUTE else -80.0)) | (higher == float("-inf"))
+        if tl.min(within.to(tl.int32), 0) != 0:
+            base = tl.where(higher == float("-inf"), 0.0, higher)
+            weights = tl.exp(value - base[:, None])
+            total *= tl.exp(high - base)
+            if not TOTAL:
+                sums = total[:, None] + tl.associative_scan(weights, 1, plus)
+                store_as(out + at, base[:, None] + tl.log(sums), mask)
+            total += tl.sum(weights, 1)
+            high = higher
+        else:
+            carry = log_of_scaled(high, total)
+            if not TOTAL:
+                store_as(out + at, log_plus(carry[:, None], tl.associative_scan(value, 1, log_plus)), mask)
+            high = log_plus(carry, tl.reduce(value, 1, log_plus))
+            total = tl.full((BLOCK_K,), 1, COMPUTE)
+    if TOTAL:
+        store_as(out + row * chunks + part, log_of_scaled(high, total), inside)
+
+
+@triton.jit
+def log_column_kernel(
+    out, source, length, inner, IDENTITY: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr
+):
+    """`column_scan_kernel` of `log_plus`, with the largest value and a sum below it as what is carried."""
+    blocks = tl.cdiv(inner, BLOCK)
+    program = tl.program_id(0)
+    lane = (program % blocks) * BLOCK + tl.arange(0, BLOCK)
+    at = (program // blocks).to(tl.int64) * length * inner + lane
+    mask = lane < inner
+    high = tl.full((BLOCK,), IDENTITY, COMPUTE)
+    total = tl.zeros((BLOCK,), COMPUTE)
+    for _ in range(length):
+        value = tl.load(source + at, mask=mask, other=IDENTITY).to(COMPUTE)
+        same = (value == high) & (tl.abs(value) == float("inf"))
+        below = tl.exp(tl.where(same, 0.0, -tl.abs(value - high)))
+        total = tl.where(value > high, total * below + 1.0, total + below)
+        high = tl.maximum(high, value, propagate_nan=tl.PropagateNan.ALL)
+        store_as(out + at, log_of_scaled(high, total), mask)
+        at += inner
+
+
 # ---- forward --------------------------------------------------------------------------------------
 
 
@@ -111,12 +187,14 @@ class Scan:
     name: str
     combine: Any
     identity: float
+    own_kernels: tuple[Any, Any] | None = None
+    """Kernels for rows and columns in place of those that every `combine` has."""
     _plans: Plans[tuple[Plan, ...]] = field(default_factory=Plans)
 
     @property
     def kernels(self) -> tuple[Any, Any]:
         """The kernels that run it."""
-        return row_scan_kernel(self.combine), column_scan_kernel(self.combine)
+        return self.own_kernels or (row_scan_kernel(self.combine), column_scan_kernel(self.combine))
 
     def __call__(
         self,
@@ -189,7 +267,7 @@ class Scan:
 
 SUM = Scan("cumsum", plus, 0)
 PRODUCT = Scan("cumprod", times, 1)
-LOGARITHM = Scan("logcumsumexp", log_plus, float("-inf"))
+LOGARITHM = Scan("logcumsumexp", log_plus, float("-inf"), (log_row_kernel, log_column_kernel))
 
 
 def _result(self: torch.Tensor, dtype: torch.dtype | None, out: Any) -> torch.dtype:
@@ -201,13 +279,13 @@ def _result(self: torch.Tensor, dtype: torch.dtype | None, out: Any) -> torch.dt
 def cumsum(self: torch.Tensor, dim: int, *, dtype: Any = None, out: Any = None) -> torch.Tensor:
     """Running sum along `dim`; integers and booleans as int64."""
     result = _result(self, dtype, out)
-    return SUM(self, dim, accumulator(result), result, out)
+    return SUM(self, dim, wide_accumulator(result, self.device), result, out)
 
 
 def cumprod(self: torch.Tensor, dim: int, *, dtype: Any = None, out: Any = None) -> torch.Tensor:
     """Running product along `dim`; integers and booleans as int64."""
     result = _result(self, dtype, out)
-    return PRODUCT(self, dim, accumulator(result), result, out)
+    return PRODUCT(self, dim, wide_accumulator(result, self.device), result, out)
 
 
 def logcumsumexp(self: torch.Tensor, dim: int, *, out: Any = None) -> torch.Tensor:
@@ -216,7 +294,7 @@ def logcumsumexp(self: torch.Tensor, dim: int, *, out: Any = None) -> torch.Tens
         raise NotServed("logcumsumexp", f"dtype {self.dtype} is not served")
     if not self.dtype.is_floating_point:
         raise ArgumentError(f'"logcumsumexp_out_cpu" not implemented for {self.dtype}')
-    return LOGARITHM(self, dim, accumulator(self.dtype), self.dtype, out)
+    return LOGARITHM(self, dim, wide_accumulator(self.dtype, self.device), self.dtype, out)
 
 
 # ---- record ---------------------------------------------------------------------------------------
