@@ -25,20 +25,25 @@ BINARY_EXTENSION = "anychip"
 BINARY_ONLY_EXTENSION = "hsaco"
 """With TRITON_STORE_BINARY_ONLY Triton keeps only files whose extension is one that it knows."""
 
-TTIR_PASSES: tuple[tuple[str, str], ...] = (
-    ("common", "add_inliner"),
-    ("ttir", "add_rewrite_tensor_pointer"),
-    ("ttir", "add_rewrite_tensor_descriptor_to_pointer"),
-    ("common", "add_canonicalizer"),
-    ("ttir", "add_combine"),
-    ("ttir", "add_reorder_broadcast"),
-    ("common", "add_cse"),
-    ("ttir", "add_triton_licm"),
-    ("common", "add_symbol_dce"),
-    ("ttir", "add_loop_unroll"),
+BLOCK_POINTER, DESCRIPTOR = "!tt.ptr<tensor", "!tt.tensordesc"
+INLINER = "add_inliner"
+SLOW_INLINING = 20_000_000
+"""Calls times lines of a module, from which on Triton's inliner takes more than half a second."""
+
+TTIR_PASSES: tuple[tuple[str, str, str], ...] = (
+    ("common", INLINER, "tt.call "),
+    ("ttir", "add_rewrite_tensor_pointer", BLOCK_POINTER),
+    ("ttir", "add_rewrite_tensor_descriptor_to_pointer", DESCRIPTOR),
+    ("common", "add_canonicalizer", ""),
+    ("ttir", "add_combine", ""),
+    ("ttir", "add_reorder_broadcast", ""),
+    ("common", "add_cse", ""),
+    ("ttir", "add_triton_licm", "scf."),
+    ("common", "add_symbol_dce", ""),
+    ("ttir", "add_loop_unroll", "tt.loop_unroll_factor"),
 )
-"""Stock passes in order. Those that a Triton version lacks are not needed there (block pointers
-left Triton with 3.8)."""
+"""Stock passes in order, each with what a module must say that it has something to do in. Those that a Triton
+version lacks are not needed there (block pointers left Triton with 3.8)."""
 
 language.make_importable()
 autotuning.install()
@@ -138,14 +143,26 @@ class CPUBackend(BaseBackend):
         )
 
 
+def inlines_slowly(text: str) -> bool:
+    """Whether Triton's inliner would take long for a module: it moves what follows a call for each call."""
+    return (
+        text.count("tt.call ") * text.count("\n") > SLOW_INLINING
+        and BLOCK_POINTER not in text
+        and DESCRIPTOR not in text
+    )
+
+
 def make_ttir(module: Any, metadata: dict[str, Any]) -> Any:
-    """Run the stock passes on a front-end module."""
+    """Run the stock passes on a front-end module. What would be inlined slowly is left to our own inliner,
+    which takes a time in proportion to the text."""
     manager = ir.pass_manager(module.context)
     manager.enable_debug()
-    for group, name in TTIR_PASSES:
+    text = str(module)
+    for group, name, subject in TTIR_PASSES:
         add = getattr(getattr(passes, group), name, None)
-        if add is not None:
-            add(manager)
+        if add is None or subject not in text or (name == INLINER and inlines_slowly(text)):
+            continue
+        add(manager)
     manager.run(module, "make_ttir")
     return module
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -36,6 +37,7 @@ class ProgramOrder:
     loops: dict[Op, tuple[Op, ...]] = field(default_factory=dict)
     block_of: dict[Op, Block] = field(default_factory=dict)
     writes: list[Op] = field(default_factory=list)
+    """In program order."""
     users: dict[Value, list[Op]] = field(default_factory=dict)
 
     waits: frozenset[Op] = frozenset()
@@ -74,8 +76,9 @@ class ProgramOrder:
 
     def written_between(self, first: int, last: int) -> bool:
         """Whether anything at a position strictly between the two writes memory."""
-        return any(first < self.position[w] < last for w in self.writes)
+        later = bisect_right(self.writes, first, key=self.position.__getitem__)
+        return later < len(self.writes) and self.position[self.writes[later]] < last
 
     def writes_inside(self, op: Op) -> bool:
         """Whether the regions of `op` write memory."""
-        return any(self.position[op] < self.position[w] < self.end[op] for w in self.writes)
+        return self.written_between(self.position[op], self.end[op])

@@ -40,6 +40,7 @@ class Parser(AttributeParser):
     def __init__(self, text: str):
         super().__init__(text)
         self.values: dict[str, Value] = {}
+        self.defined: list[str] = []
         self.forward: dict[str, tuple[Value, int]] = {}
         self.blocks: dict[str, Block] = {}
         self.funcs: dict[str, Func] = {}
@@ -121,6 +122,7 @@ class Parser(AttributeParser):
         else:
             value = Value(type, token[1:], owner, index)
         self.values[token] = value
+        self.defined.append(token)
         return value
 
     def block_named(self, token: str) -> Block:
@@ -149,8 +151,8 @@ class Parser(AttributeParser):
         if self.depth > _DEEPEST:
             self.fail(f"regions are nested more than {_DEEPEST} deep")
         self.expect("{")
-        outer_values, outer_blocks = self.values, self.blocks
-        self.values, self.blocks = outer_values.copy(), {}
+        outer_defined, outer_blocks = self.defined, self.blocks
+        self.defined, self.blocks = [], {}
         block = Block()
         for index, (token, type) in enumerate(arguments or ()):
             block.args.append(self.define(token, type, block, index))
@@ -172,7 +174,9 @@ class Parser(AttributeParser):
             block.ops.append(Op(implicit_end))
         if len(region.blocks) > 1:
             drop_unreachable(region)
-        self.values, self.blocks = outer_values, outer_blocks
+        for token in self.defined:
+            del self.values[token]
+        self.defined, self.blocks = outer_defined, outer_blocks
         self.depth -= 1
         return region
 

@@ -24,6 +24,7 @@ from llvmlite import binding as llvm
 
 from ..errors import CodegenError
 from .errors import UnusableTarget
+from .long_blocks import LONG_TEXT, divide_long_blocks
 from .target import Target
 
 _initialisation = threading.Lock()
@@ -135,7 +136,7 @@ def emit_linked_object(modules: Sequence[str], target: Target) -> bytes:
         for other in others:
             first.link_in(other)
         _optimise(first, machine)
-        return machine.emit_object(first)
+        return machine.emit_object(_divided(first, target))
     except RuntimeError as error:
         raise CodegenError(f"LLVM could not make a library for {target.name}: {error}") from error
 
@@ -166,7 +167,14 @@ def _prepared(llvm_ir: str, target: Target, optimize: bool) -> llvm.ModuleRef:
         _split_coroutines(module, machine)
         if optimize:
             _optimise(module, machine)
-    return module
+    return _divided(module, target) if len(llvm_ir) >= LONG_TEXT else module
+
+
+def _divided(module: llvm.ModuleRef, target: Target) -> llvm.ModuleRef:
+    """The module, its longest blocks in parts."""
+    text = str(module)
+    parts = divide_long_blocks(text)
+    return module if parts is text else _parsed(parts, target)
 
 
 def _split_coroutines(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> None:
