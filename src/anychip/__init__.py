@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 from .errors import AnychipError
 
 if TYPE_CHECKING:
+    from . import llm
     from .pytorch import disable, enable, report, using
     from .pytorch.capture import capture
     from .pytorch.program import Program
 
 __version__ = "0.1.0"
-__all__ = ["AnychipError", "Program", "__version__", "capture", "disable", "enable", "report", "using"]
+__all__ = ["AnychipError", "Program", "__version__", "capture", "disable", "enable", "llm", "report", "using"]
 
+_ROOMS = frozenset({"llm"})
+"""Rooms that are imported on first use."""
 _FROM_PYTORCH = {
     "Program": ".pytorch.program",
     "capture": ".pytorch.capture",
@@ -29,8 +32,10 @@ _FROM_PYTORCH = {
 def __getattr__(name: str) -> Any:
     if name in _FROM_PYTORCH:
         return getattr(import_module(_FROM_PYTORCH[name], __name__), name)
+    if name in _ROOMS:
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_FROM_PYTORCH))
+    return sorted(set(globals()) | set(_FROM_PYTORCH) | _ROOMS)

@@ -20,6 +20,7 @@ from importlib.machinery import ModuleSpec
 from typing import Any
 
 from ..errors import AnychipError
+from ..signatures import is_known
 from ..tuning.size_class import parameter
 from .options import WITHOUT_EFFECT
 
@@ -181,8 +182,11 @@ def _wrap() -> bool:
     kind = getattr(sys.modules.get(_MODULE), "Autotuner", None)
     if kind is None:
         return False
-    kind.prune_configs = _pruning(kind.prune_configs)
-    kind._bench = _benching(kind._bench)
+    if is_known(kind.prune_configs, ("self", "kwargs")) and is_known(
+        kind._bench, ("self", "*args", "config", "**meta")
+    ):
+        kind.prune_configs = _pruning(kind.prune_configs)
+        kind._bench = _benching(kind._bench)
     return True
 
 

@@ -22,6 +22,7 @@ from ..compiler.schedule.choices import UnknownChoice, of
 from ..errors import AnychipError
 from ..runtime import native
 from ..runtime.cache import cache_root
+from ..signatures import is_known
 from ..tuning import chip, defaults
 from ..tuning.database import FOLDER, Database
 from ..tuning.entry import KERNEL, SCHEDULE
@@ -117,11 +118,15 @@ def _constant(value: Any) -> str:
     return str(value)
 
 
+COMPILE = ("self", "key", "signature", "device", "constexprs", "options", "attrs", "warmup")
+"""Parameters of Triton's own compile step, in every version that is supported."""
+
+
 def _choosing(stock: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(stock)
     def do_compile(
         self: Any, key: Any, signature: Any, device: Any, constexprs: Any, options: Any, attrs: Any,
-        *rest: Any, **more: Any,
+        warmup: Any,
     ) -> Any:  # fmt: skip
         if _asking and isinstance(options, KernelOptions):
             source = self.ASTSource(self, signature, constexprs, attrs)
@@ -129,7 +134,7 @@ def _choosing(stock: Callable[..., Any]) -> Callable[..., Any]:
         if isinstance(options, KernelOptions) and not options.anychip_schedule and not options.arch:
             text = chosen(self, signature, constexprs)
             options = replace(options, anychip_schedule=text) if text else options
-        return stock(self, key, signature, device, constexprs, options, attrs, *rest, **more)
+        return stock(self, key, signature, device, constexprs, options, attrs, warmup)
 
     return do_compile
 
@@ -139,4 +144,5 @@ def install() -> None:
     """Have kernels compiled with what was found best for them."""
     from triton.runtime.jit import JITFunction
 
-    JITFunction._do_compile = _choosing(JITFunction._do_compile)
+    if is_known(JITFunction._do_compile, COMPILE):
+        JITFunction._do_compile = _choosing(JITFunction._do_compile)

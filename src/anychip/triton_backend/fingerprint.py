@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..runtime.cache import ObjectCache
+from ..signatures import is_known
 
 FOLDER = "fingerprints"
 SUFFIXES = (".py", ".so", ".pyd")
@@ -62,7 +63,7 @@ def install() -> None:
     from triton.runtime import cache
 
     stock = getattr(cache, "triton_key", None)
-    if stock is None:  # a Triton that keeps it elsewhere computes it in each process
+    if stock is None or not is_known(stock, ()):  # it is computed in each process then
         return
     package = Path(cache.__file__).parent.parent
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from triton.runtime.jit import JITFunction
 
+from ..signatures import is_known
+
 MENDED: dict[tuple[int, int], int] = {(3, 11): 8, (3, 12): 2}
 """The first patch release of a Python version whose parser counts for each call by itself."""
 
@@ -37,5 +39,5 @@ def one_at_a_time(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
 @functools.cache
 def install() -> None:
     """Guard Triton's parsing where Python needs it."""
-    if is_affected(sys.version_info[:3]):
+    if is_affected(sys.version_info[:3]) and is_known(JITFunction.parse, ("self",)):
         setattr(JITFunction, "parse", one_at_a_time(JITFunction.parse))  # noqa: B010 (its type is exact)

@@ -16,6 +16,7 @@ from ...ops.iteration import power_of_two
 from ...ops.launch import cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
+from ..quantization.rounding import over_largest
 from ..registry import FLOATING, Fused, register
 
 LARGEST = 448.0
@@ -59,7 +60,7 @@ def fp8_write_kernel(
         value = tl.load(x + token * width + column, mask=mask, other=0.0).to(tl.float32)
         largest = tl.max(tl.abs(value), 0)
         largest = tl.where(largest == 0.0, 1.0, largest)
-        scaled = tl.div_rn(value * LARGEST, largest + tl.zeros_like(value))
+        scaled = over_largest(value, largest, LARGEST)
         scaled = tl.minimum(tl.maximum(scaled, -LARGEST), LARGEST)
         tl.store(cache + slot * width + column, scaled.to(cache.dtype.element_ty), mask=mask)
         tl.store(scales + slot * groups + part, largest / LARGEST)

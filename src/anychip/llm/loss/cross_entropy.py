@@ -35,26 +35,32 @@ REDUCTIONS = ("mean", "sum", "none")
 @triton.jit
 def cross_entropy_kernel(
     losses, sums, logits, target, classes, stride, ignore, smoothing, z_weight, soft_cap,
-    CAPPED: tl.constexpr, BLOCK: tl.constexpr,
+    CAPPED: tl.constexpr, SMOOTHED: tl.constexpr, PENALIZED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One row: (1 - s) (L - x_t) + s (L - mean x) + z L^2, L = log sum exp x; L is kept."""
+    """One row: (1 - s) (L - x_t) + s (L - mean x) + z L^2, L = log sum exp x; both parts of L are kept.
+    Terms of weight zero are left out, since they may be infinite."""
     row = tl.program_id(0).to(tl.int64)
     start = logits + row * stride
     label = tl.load(target + row)
-    total, plain = log_sum_exp(start, classes, 1.0, soft_cap, CAPPED, BLOCK)
+    largest, rest, mean = log_sum_exp(start, classes, 1.0, soft_cap, CAPPED, BLOCK, SMOOTHED)
     wanted = label != ignore
     hit = tl.load(start + label, mask=wanted, other=0.0).to(tl.float32)
     hit, _ = capped(hit, soft_cap, CAPPED)
-    loss = (1.0 - smoothing) * (total - hit) + smoothing * (total - plain / classes)
-    loss += z_weight * total * total
+    loss = (largest - hit) + rest
+    if SMOOTHED:
+        loss = (1.0 - smoothing) * loss + smoothing * ((largest - mean) + rest)
+    if PENALIZED:
+        loss += z_weight * (largest + rest) * (largest + rest)
     tl.store(losses + row, tl.where(wanted, loss, 0.0).to(losses.dtype.element_ty))
-    tl.store(sums + row, total)
+    tl.store(sums + 2 * row, largest)
+    tl.store(sums + 2 * row + 1, rest)
 
 
 @triton.jit
 def cross_entropy_backward_kernel(
     dlogits, logits, target, sums, gradient, gradient_stride, count, classes, stride, ignore, smoothing,
-    z_weight, soft_cap, CAPPED: tl.constexpr, BLOCK: tl.constexpr,
+    z_weight, soft_cap, CAPPED: tl.constexpr, SMOOTHED: tl.constexpr, PENALIZED: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One block of one row: (p (1 + 2 z L) - (1 - s) [k = t] - s / classes) times the loss's gradient.
     `gradient` None stands for 1, and dlogits may be logits."""
@@ -62,13 +68,18 @@ def cross_entropy_backward_kernel(
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mask = lane < classes
     label = tl.load(target + row)
-    total = tl.load(sums + row)
+    largest = tl.load(sums + 2 * row)
+    rest = tl.load(sums + 2 * row + 1)
     factor = 1.0
     if gradient is not None:
         factor = tl.load(gradient + row * gradient_stride).to(tl.float32) / tl.load(count)
     x = tl.load(logits + row * stride + lane, mask=mask, other=0.0).to(tl.float32)
     x, slope = capped(x, soft_cap, CAPPED)
-    d = tl.exp(x - total) * (1.0 + 2.0 * z_weight * total) - smoothing / classes
+    d = tl.exp((x - largest) - rest)
+    if PENALIZED:
+        d *= 1.0 + 2.0 * z_weight * (largest + rest)
+    if SMOOTHED:
+        d -= smoothing / classes
     d = tl.where(lane == label, d - (1.0 - smoothing), d)
     d = tl.where(label != ignore, d * slope * factor, 0.0)
     tl.store(dlogits + row * classes + lane, d.to(dlogits.dtype.element_ty), mask=mask)
@@ -113,6 +124,13 @@ def _block(classes: int, device: torch.device) -> int:
     return min(TILES.on(device)["block"], power_of_two(classes))
 
 
+def _constants(numbers: tuple[float, ...], block: int) -> dict[str, Any]:
+    smoothing, z_weight, soft_cap = numbers
+    return {
+        "CAPPED": soft_cap > 0.0, "SMOOTHED": smoothing != 0.0, "PENALIZED": z_weight != 0.0, "BLOCK": block,
+    }  # fmt: skip
+
+
 def _checked(name: str, rows: tuple[int, ...], target: torch.Tensor, reduction: str) -> None:
     if tuple(target.shape) != rows or target.dtype not in (torch.int32, torch.int64):
         raise ArgumentError(
@@ -142,8 +160,8 @@ class CrossEntropy(torch.autograd.Function):
     ) -> torch.Tensor:  # fmt: skip
         logits, target = logits.contiguous(), target.contiguous()
         rows, classes = logits.shape
-        constants: dict[str, Any] = {"CAPPED": numbers[2] > 0.0, "BLOCK": _block(classes, logits.device)}
-        sums = torch.empty(rows, dtype=torch.float32, device=logits.device)
+        constants = _constants(numbers, _block(classes, logits.device))
+        sums = torch.empty((rows, 2), dtype=torch.float32, device=logits.device)
         whole = reduction == "none"
         losses = torch.empty(rows, dtype=logits.dtype if whole else torch.float32, device=logits.device)
         launch(
@@ -184,10 +202,10 @@ class LinearCrossEntropy(torch.autograd.Function):
         (rows, _), classes, device = hidden.shape, weight.shape[0], hidden.device
         single: dict[str, Any] = {"dtype": torch.float32, "device": device}
         block = _block(classes, device)
-        constants: dict[str, Any] = {"CAPPED": numbers[2] > 0.0, "BLOCK": block}
+        constants = _constants(numbers, block)
         chunk = max(CHUNK, cdiv(rows, CHUNKS))
         buffer = torch.empty((min(chunk, rows), classes), **single)
-        losses, sums = torch.empty(rows, **single), torch.empty(rows, **single)
+        losses, sums = torch.empty(rows, **single), torch.empty((rows, 2), **single)
         dhidden = torch.empty(hidden.shape, **single)
         dweight = torch.zeros(weight.shape, **single)
         dbias = None if bias is None else torch.zeros(classes, **single)

@@ -27,18 +27,22 @@ TILES = Tiles(simt={"block": 2048}, simd={"block": 2048})
 @triton.jit
 def divergence_terms(s, t, mix, KIND: tl.constexpr):
     """For log-probabilities s and t of student and teacher: the term of the divergence, and the student's
-    probability times the term's derivative by it (up to what is constant over a row)."""
+    probability times the term's derivative by it (up to what is constant over a row). What has no
+    probability adds nothing, whatever its logarithm. Where one of a mixture's parts has some, so has the
+    mixture, and its logarithm is finite."""
     student, teacher = tl.exp(s), tl.exp(t)
     if KIND == "kl":
-        value = teacher * (t - s)
+        value = tl.where(teacher == 0.0, 0.0, teacher * (t - s))
         slope = -teacher
     elif KIND == "reverse_kl":
-        value = student * (s - t)
+        value = tl.where(student == 0.0, 0.0, student * (s - t))
         slope = value
     elif KIND == "js":
-        middle = tl.log(mix * teacher + (1.0 - mix) * student)
-        value = mix * teacher * (t - middle) + (1.0 - mix) * student * (s - middle)
-        slope = (1.0 - mix) * student * (s - middle)
+        of_teacher = mix * teacher
+        of_student = (1.0 - mix) * student
+        middle = tl.log(of_teacher + of_student)
+        slope = tl.where(of_student == 0.0, 0.0, of_student * (s - middle))
+        value = slope + tl.where(of_teacher == 0.0, 0.0, of_teacher * (t - middle))
     else:
         value = 0.5 * tl.abs(student - teacher)
         slope = 0.5 * student * tl.where(student > teacher, 1.0, tl.where(student < teacher, -1.0, 0.0))
@@ -47,27 +51,30 @@ def divergence_terms(s, t, mix, KIND: tl.constexpr):
 
 @triton.jit
 def divergence_kernel(
-    losses, saved, student, teacher, rows, classes, scale, mix, KIND: tl.constexpr, BLOCK: tl.constexpr
+    losses, saved, student, teacher, classes, scale, mix, KIND: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """One row's divergence; both normalisers and the sum of slopes are kept for the gradient."""
+    """One row's divergence; both parts of both normalisers and the sum of slopes are kept, [rows, 5]."""
     row = tl.program_id(0).to(tl.int64)
     first_s, first_t = student + row * classes, teacher + row * classes
-    total_s, _ = log_sum_exp(first_s, classes, scale, 1.0, False, BLOCK)  # type: ignore[arg-type]
-    total_t, _ = log_sum_exp(first_t, classes, scale, 1.0, False, BLOCK)  # type: ignore[arg-type]
+    largest_s, rest_s, _ = log_sum_exp(first_s, classes, scale, 1.0, False, BLOCK)  # type: ignore[arg-type]
+    largest_t, rest_t, _ = log_sum_exp(first_t, classes, scale, 1.0, False, BLOCK)  # type: ignore[arg-type]
     loss = 0.0
     slopes = 0.0
     for first in range(0, classes, BLOCK):
         lane = first + tl.arange(0, BLOCK)
         mask = lane < classes
-        s = tl.load(first_s + lane, mask=mask, other=0.0).to(tl.float32) * scale - total_s
-        t = tl.load(first_t + lane, mask=mask, other=0.0).to(tl.float32) * scale - total_t
+        s = tl.load(first_s + lane, mask=mask, other=0.0).to(tl.float32) * scale - largest_s - rest_s
+        t = tl.load(first_t + lane, mask=mask, other=0.0).to(tl.float32) * scale - largest_t - rest_t
         value, slope = divergence_terms(s, t, mix, KIND)
         loss += tl.sum(tl.where(mask, value, 0.0), 0)
         slopes += tl.sum(tl.where(mask, slope, 0.0), 0)
     tl.store(losses + row, loss)
-    tl.store(saved + row, total_s)
-    tl.store(saved + rows + row, total_t)
-    tl.store(saved + 2 * rows.to(tl.int64) + row, slopes)
+    kept = saved + 5 * row
+    tl.store(kept, largest_s)
+    tl.store(kept + 1, rest_s)
+    tl.store(kept + 2, largest_t)
+    tl.store(kept + 3, rest_t)
+    tl.store(kept + 4, slopes)
 
 
 @triton.jit
@@ -80,11 +87,12 @@ def divergence_backward_kernel(
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mask = lane < classes
     at = row * classes + lane
-    total_s = tl.load(saved + row)
-    total_t = tl.load(saved + rows + row)
-    slopes = tl.load(saved + 2 * rows.to(tl.int64) + row)
-    s = tl.load(student + at, mask=mask, other=0.0).to(tl.float32) * scale - total_s
-    t = tl.load(teacher + at, mask=mask, other=0.0).to(tl.float32) * scale - total_t
+    kept = saved + 5 * row
+    largest_s, rest_s = tl.load(kept), tl.load(kept + 1)
+    largest_t, rest_t = tl.load(kept + 2), tl.load(kept + 3)
+    slopes = tl.load(kept + 4)
+    s = tl.load(student + at, mask=mask, other=0.0).to(tl.float32) * scale - largest_s - rest_s
+    t = tl.load(teacher + at, mask=mask, other=0.0).to(tl.float32) * scale - largest_t - rest_t
     _, slope = divergence_terms(s, t, mix, KIND)
     factor = tl.load(gradient).to(tl.float32) * scale / rows
     result = (slope - tl.exp(s) * slopes) * factor
@@ -110,11 +118,11 @@ class Divergence(torch.autograd.Function):
         rows, classes = student.shape
         device = student.device
         losses = torch.empty(rows, dtype=torch.float32, device=device)
-        saved = torch.empty((3, rows), dtype=torch.float32, device=device)
+        saved = torch.empty((rows, 5), dtype=torch.float32, device=device)
         block = min(TILES.on(device)["block"], power_of_two(classes))
         ctx.settings = (1.0 / temperature, mix, kind, block)
         launch(
-            divergence_kernel, rows, losses, saved, student, teacher, rows, classes, 1.0 / temperature, mix,
+            divergence_kernel, rows, losses, saved, student, teacher, classes, 1.0 / temperature, mix,
             label=kind, KIND=kind, BLOCK=block,
         )  # fmt: skip
         out = torch.empty((), dtype=student.dtype, device=device)

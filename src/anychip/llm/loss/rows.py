@@ -11,7 +11,7 @@ import triton.language as tl
 def capped(x, soft_cap, CAPPED: tl.constexpr):
     """soft_cap tanh(x / soft_cap), or x, and the derivative."""
     value = x
-    slope = x * 0.0 + 1.0
+    slope = tl.zeros_like(x) + 1.0
     if CAPPED:
         t = 2.0 / (1.0 + tl.exp(-2.0 * (x / soft_cap))) - 1.0
         value = soft_cap * t
@@ -20,23 +20,35 @@ def capped(x, soft_cap, CAPPED: tl.constexpr):
 
 
 @triton.jit
-def log_sum_exp(row, length, scale, soft_cap, CAPPED: tl.constexpr, BLOCK: tl.constexpr):
-    """The logarithm of the summed exponentials of `length` values scale f(row[k]), and their sum."""
+def log_sum_exp(
+    row,
+    length,
+    scale,
+    soft_cap,
+    CAPPED: tl.constexpr,
+    BLOCK: tl.constexpr,
+    WITH_MEAN: tl.constexpr = False,  # type: ignore[arg-type]
+):
+    """Of `length` values x = scale f(row[k]) the largest, the logarithm of the summed exp(x - largest), and,
+    WITH_MEAN, the mean (else 0), of which no part is larger than the largest value. A value's log-probability
+    is (x - largest) - logarithm: their sum alone would be rounded to the largest one's digits."""
     largest = -float("inf")
     total = 0.0
-    plain = 0.0
+    mean = 0.0
+    share = 1.0 / length
     for first in range(0, length, BLOCK):
         lane = first + tl.arange(0, BLOCK)
         mask = lane < length
         x = tl.load(row + lane, mask=mask, other=0.0).to(tl.float32) * scale
         x, _ = capped(x, soft_cap, CAPPED)
-        plain += tl.sum(tl.where(mask, x, 0.0), 0)
+        if WITH_MEAN:
+            mean += tl.sum(tl.where(mask, x * share, 0.0), 0)
         x = tl.where(mask, x, -float("inf"))
         above = tl.maximum(largest, tl.max(x, 0))
         base = tl.where(above == -float("inf"), 0.0, above)
         total = total * tl.exp(largest - base) + tl.sum(tl.exp(x - base), 0)
         largest = above
-    return largest + tl.log(total), plain
+    return largest, tl.log(total), mean
 
 
 @triton.jit

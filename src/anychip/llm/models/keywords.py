@@ -1,11 +1,9 @@
 """What stands in for a function or method of another library refuses what it does not know, so that a new
-keyword of a later version is an error and not a wrong result. Flows in: keywords, signatures. Flows out:
-errors of ours."""
+keyword of a later version is an error and not a wrong result. Flows in: keywords. Flows out: errors."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ...ops.errors import ArgumentError
@@ -20,10 +18,3 @@ def refuse_unknown(name: str, keywords: Mapping[str, Any], ignored: Collection[s
             f"{name}: the keyword {keyword!r} ({type(value).__name__}) is not known here and may change the "
             f"result; leave it out, or take the model before fuse()"
         )
-
-
-def takes(function: Callable[..., Any], *names: str) -> bool:
-    """Whether a method has these parameters and no others after `self`."""
-    parameters = list(inspect.signature(function).parameters.values())[1:]
-    positional = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
-    return [x.name for x in parameters] == list(names) and all(x.kind in positional for x in parameters)

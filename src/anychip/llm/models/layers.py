@@ -12,13 +12,15 @@ import torch
 import torch.nn.functional as F
 
 from ...ops.errors import ArgumentError
+from ...signatures import parameters
 from ..activation.gated import Gated, PackedGated, gelu, gelu_tanh, relu, silu
 from ..normalization.rms_norm import rms_norm
 from ..registry import FLOATING
-from .keywords import takes
 
 Forward = Callable[[Any, torch.Tensor], torch.Tensor]
 
+KNOWN = (("self", "x"), ("self", "hidden_states"), ("self", "hidden_state"))
+"""Parameters of a forward that can be replaced."""
 ACTIVATIONS: tuple[tuple[Any, Callable[[torch.Tensor], torch.Tensor]], ...] = (
     (silu, F.silu),
     (gelu, F.gelu),
@@ -33,9 +35,7 @@ def replacement(module: torch.nn.Module) -> tuple[str, Forward] | None:
     forward = type(module).forward
     for kind, candidates in (("norm", _norms), ("gated", _gated)):
         for candidate in candidates(module):
-            if any(takes(forward, name) for name in ("x", "hidden_states", "hidden_state")) and _agree(
-                module, candidate
-            ):
+            if parameters(forward) in KNOWN and _agree(module, candidate):
                 return kind, candidate
     return None
 

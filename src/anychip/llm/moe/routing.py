@@ -24,6 +24,15 @@ from ..registry import Fused, register
 
 
 @triton.jit
+def rankable(values, inside):
+    """Values as they are ranked: a NaN is the largest, as in torch.topk, and what exists is above the -inf of
+    what does not exist or was chosen before, so that the chosen are distinct and within range, whatever the
+    values are."""
+    values = tl.where(values != values, float("inf"), tl.maximum(values, -3.4028234663852886e38))
+    return tl.where(inside, values, -float("inf"))
+
+
+@triton.jit
 def first_largest(values, lane, COUNT: tl.constexpr):
     """The largest of a row of values, and where it stands first."""
     largest = tl.max(values, 0)
@@ -41,7 +50,7 @@ def topk_softmax_kernel(
     x = tl.load(logits + token * experts + lane, mask=lane < experts, other=-float("inf")).to(tl.float32)
     e = tl.exp(x - tl.max(x, 0))
     total = tl.sum(e, 0)
-    left = tl.where(lane < experts, x, -float("inf"))
+    left = rankable(x, lane < experts)
     chosen = tl.zeros((SLOTS,), tl.float32)
     numbers = tl.zeros((SLOTS,), tl.int32)
     for turn in range(k):
@@ -82,7 +91,7 @@ def topk_scores_kernel(
     left = score
     if bias is not None:
         left += tl.load(bias + lane, mask=inside, other=0.0).to(tl.float32)
-    left = tl.where(inside, left, -float("inf"))
+    left = rankable(left, inside)
     chosen = tl.zeros((SLOTS,), tl.float32)
     numbers = tl.zeros((SLOTS,), tl.int32)
     for turn in range(k):
@@ -115,12 +124,12 @@ def grouped_topk_kernel(
     ranked = score
     if bias is not None:
         ranked += tl.load(bias + place, mask=inside, other=0.0).to(tl.float32)
-    ranked = tl.where(inside, ranked, -float("inf"))
+    ranked = rankable(ranked, inside)
     best = tl.max(ranked, 1)
     is_best = ranked == tl.expand_dims(best, 1)
     best_at = tl.min(tl.where(is_best, member[None, :], MEMBERS), 1)
     second = tl.max(tl.where(member[None, :] == tl.expand_dims(best_at, 1), -float("inf"), ranked), 1)
-    worth = tl.where(group < groups, best + tl.where(second == -float("inf"), 0.0, second), -float("inf"))
+    worth = rankable(best + tl.where(second == -float("inf"), 0.0, second), group < groups)
     kept = group < 0
     for _ in range(groups_kept):
         _, winner = first_largest(worth, group, GROUPS)

@@ -15,6 +15,7 @@ from ...ops.iteration import power_of_two
 from ...ops.launch import launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
+from ..quantization.rounding import over_largest
 from ..registry import Fused, register
 from .normed import POSITIONS, check_tables, rotated_from
 
@@ -79,7 +80,7 @@ def rotary_fp8_kernel(
         most = tl.where(most == 0.0, 1.0, most)
         largest = tl.where(mine == one, most, largest)
         factors = tl.where(part == one, most / LARGEST, factors)
-    scaled = tl.div_rn(value * LARGEST, tl.where(lane < width, largest, 1.0))
+    scaled = over_largest(value, tl.where(lane < width, largest, 1.0), LARGEST)
     scaled = tl.minimum(tl.maximum(scaled, -LARGEST), LARGEST)
     tl.store(out + row * width + lane, scaled.to(out.dtype.element_ty), mask=lane < width)
     tl.store(scales + row * groups + part, factors, mask=part < groups)

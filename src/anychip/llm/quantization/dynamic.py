@@ -16,7 +16,7 @@ from ...ops.launch import Tiles, cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..registry import FLOATING, Fused, register
-from .rounding import nearest_of_127
+from .rounding import nearest_of_127, over_largest
 
 TILES = Tiles(simt={"block": 2048}, simd={"block": 4096})
 LARGEST = {torch.int8: 127.0, torch.float8_e4m3fn: 448.0}
@@ -31,7 +31,7 @@ def quantized(value, largest, LARGEST: tl.constexpr, DTYPE: tl.constexpr):
     if tl.int8 == DTYPE:
         return nearest_of_127(value, largest).to(tl.int8)
     else:
-        scaled = tl.div_rn(value * LARGEST, largest + tl.zeros_like(value))
+        scaled = over_largest(value, largest, LARGEST)
         return tl.minimum(tl.maximum(scaled, -LARGEST), LARGEST).to(DTYPE)
 
 

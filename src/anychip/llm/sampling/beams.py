@@ -29,7 +29,7 @@ def beam_scores_kernel(out, logits, scores, finished, end, length, CAPPED: tl.co
     """score + log softmax(logits) of one beam; a finished one goes on with `end` alone, at no cost."""
     row = tl.program_id(0).to(tl.int64)
     line = logits + row * length
-    total, _ = log_sum_exp(line, length, 1.0, 0.0, CAPPED, BLOCK)
+    largest, rest, _ = log_sum_exp(line, length, 1.0, 0.0, CAPPED, BLOCK)
     score = tl.load(scores + row).to(tl.float32)
     done = False
     if finished is not None:
@@ -37,7 +37,7 @@ def beam_scores_kernel(out, logits, scores, finished, end, length, CAPPED: tl.co
     for first in range(0, length, BLOCK):
         lane = first + tl.arange(0, BLOCK)
         mask = lane < length
-        x = tl.load(line + lane, mask=mask, other=0.0).to(tl.float32) - total + score
+        x = tl.load(line + lane, mask=mask, other=0.0).to(tl.float32) - largest - rest + score
         x = tl.where(done, tl.where(lane == end, score, float("-inf")), x)
         tl.store(out + row * length + lane, x, mask=mask)
 
@@ -56,6 +56,7 @@ def best_beams_kernel(values, beams, tokens, scores, width, length, k, BLOCK: tl
         for first in range(0, count, BLOCK):
             lane = first + tl.arange(0, BLOCK)
             x = tl.load(line + lane, mask=lane < count, other=float("-inf"))
+            x = tl.where(x != x, float("inf"), x)  # NaN is the largest, as in torch.topk
             open_still = (lane < count) & ((x < bound) | ((x == bound) & (lane > place)))
             value = tl.max(tl.where(open_still, x, float("-inf")), 0)
             at = tl.min(tl.where(open_still & (x == value), lane, 2147483647), 0)
@@ -65,7 +66,7 @@ def best_beams_kernel(values, beams, tokens, scores, width, length, k, BLOCK: tl
         bound = best
         place = best_at
         to = prompt * k + turn
-        tl.store(values + to, best)
+        tl.store(values + to, tl.load(line + place))
         tl.store(beams + to, place // length)
         tl.store(tokens + to, (place % length).to(tl.int64))
 
@@ -80,15 +81,15 @@ def typical_kernel(
     kept = 0
     for one in range(count):
         line = logits + (row * (count + 1) + one) * length
-        total, _ = log_sum_exp(line, length, 1.0, 0.0, CAPPED, BLOCK)
+        largest, rest, _ = log_sum_exp(line, length, 1.0, 0.0, CAPPED, BLOCK)
         inner = tl.zeros((BLOCK,), tl.float32)
         for first in range(0, length, BLOCK):
             lane = first + tl.arange(0, BLOCK)
-            x = tl.load(line + lane, mask=lane < length, other=float("-inf")).to(tl.float32) - total
+            x = tl.load(line + lane, mask=lane < length, other=float("-inf")).to(tl.float32) - largest - rest
             inner += tl.where(x > float("-inf"), tl.exp(x) * x, 0.0)
         bound = tl.minimum(epsilon, alpha * tl.exp(tl.sum(inner, 0)))
         guess = tl.load(draft + row * count + one).to(tl.int64)
-        share = tl.exp(tl.load(line + guess).to(tl.float32) - total)
+        share = tl.exp(tl.load(line + guess).to(tl.float32) - largest - rest)
         going = tl.where((going == 1) & (share > bound), 1, 0)
         kept += going
     tl.store(accepted + row, kept)

@@ -22,7 +22,7 @@ TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})
 # ---- kernels --------------------------------------------------------------------------------------
 
 
-@triton.jit
+@triton.jit(do_not_specialize=("seed_low", "seed_high"))
 def sample_kernel(tokens, logits, seed_low, seed_high, length, NOISE: tl.constexpr, BLOCK: tl.constexpr):
     """The first largest logit of one row, after adding Gumbel numbers with NOISE: element i of all rows
     takes those of Philox's counter i."""
@@ -40,6 +40,7 @@ def sample_kernel(tokens, logits, seed_low, seed_high, length, NOISE: tl.constex
             bits, _, _, _ = tl.philox(seed, low, high, low * 0, low * 0)
             share = (bits.to(tl.uint32).to(tl.float32) + 0.5) * 2.3283064365386963e-10
             x -= tl.log(-tl.log(tl.minimum(share, 0.99999994)))
+        x = tl.where(x != x, float("inf"), x)  # NaN is the largest, as in torch.argmax
         value = tl.max(x, 0)
         place = tl.min(tl.where(x == value, lane, 2147483647), 0)
         best = tl.where(value > largest, place, best)

@@ -9,12 +9,22 @@ import triton.language as tl
 
 @triton.jit
 def fading_of(g, c):
-    """Of log-decays of a chunk: their running sum, their whole sum, and exp(sum between two tokens), lower
-    triangle and diagonal."""
+    """Of log-decays of a chunk what is left of: the state before it at each token, each token's share at its
+    end, the state at its end, and one token's share at another (lower triangle and diagonal).
+
+    A log-decay below -104, -inf too, leaves nothing in float32. It is counted instead of added, so that sums
+    of what comes after it stay finite and exact."""
+    ends = g < -104.0
+    g = tl.where(ends, 0.0, g)
     so_far = tl.cumsum(g, 0)
-    causal = c[:, None] >= c[None, :]
-    fading = tl.where(causal, tl.exp(tl.where(causal, so_far[:, None] - so_far[None, :], 0.0)), 0.0)
-    return so_far, tl.sum(g, 0), fading
+    ended = tl.cumsum(ends.to(tl.int32), 0)
+    whole = tl.sum(g, 0)
+    whole_ended = tl.sum(ends.to(tl.int32), 0)
+    seen = (c[:, None] >= c[None, :]) & (ended[:, None] == ended[None, :])
+    fading = tl.where(seen, tl.exp(tl.where(seen, so_far[:, None] - so_far[None, :], 0.0)), 0.0)
+    before = tl.where(ended == 0, tl.exp(so_far), 0.0)
+    after = tl.where(ended == whole_ended, tl.exp(whole - so_far), 0.0)
+    return before, after, tl.where(whole_ended == 0, tl.exp(whole), 0.0), fading
 
 
 @triton.jit
@@ -28,7 +38,7 @@ def load_tile(base, row, lane, width, in_c):
 def store_tile(base, row, lane, width, in_c, value):
     """The opposite of `load_tile`, rounding to the type in memory."""
     mask = in_c[:, None] & (lane < width)[None, :]
-    tl.store(base + row[:, None] * width + lane[None, :], value.to(base.dtype.element_ty), mask=mask)
+    tl.store(base + row[:, None] * width + lane[None, :], tl.cast(value, base.dtype.element_ty), mask=mask)
 
 
 @triton.jit

@@ -79,15 +79,15 @@ def delta_chunk_kernel(
             chunk = line * ((tokens + CHUNK - 1) // CHUNK) + first // CHUNK
             at_kept = (chunk * width + d[:, None]) * value_width + v[None, :]
             tl.store(states + at_kept, state, mask=inside)
-        so_far, whole, fading = fading_of(g, c)
+        before, after, through, fading = fading_of(g, c)
         _, inverse = chunk_system(k, b, fading, c)
-        faded = tl.exp(so_far)[:, None]
+        faded = before[:, None]
         written = dot(inverse, b[:, None] * (x - dot(k * faded, state)))
         score = dot(q, tl.trans(k)) * fading
         result = tl.dot(score, written, dot(q * faded, state), input_precision="ieee") * scale
         store_tile(out, row, v, value_width, in_c, result)
-        kept = tl.trans(k * tl.exp(whole - so_far)[:, None])
-        state = tl.dot(kept, written, state * tl.exp(whole), input_precision="ieee")
+        kept = tl.trans(k * after[:, None])
+        state = tl.dot(kept, written, state * through, input_precision="ieee")
     tl.store(last + at_state, state, mask=inside)
 
 
@@ -125,10 +125,10 @@ def delta_backward_kernel(
         g = tl.load(decay + row, mask=in_c, other=0.0).to(tl.float32)
         at_kept = ((line * chunks + chunk) * width + d[:, None]) * value_width + v[None, :]
         state = tl.load(states + at_kept, mask=inside, other=0.0)
-        so_far, whole, fading = fading_of(g, c)
+        before, after, through, fading = fading_of(g, c)
         likeness, inverse = chunk_system(k, b, fading, c)
-        faded = tl.exp(so_far)[:, None]
-        ending = tl.exp(whole - so_far)[:, None]
+        faded = before[:, None]
+        ending = after[:, None]
         missing = x - dot(k * faded, state)
         written = dot(inverse, b[:, None] * missing)
         score = dot(q, tl.trans(k)) * fading
@@ -153,14 +153,14 @@ def delta_backward_kernel(
         ending_shares = tl.sum(through_last * k, 1)
         dfading = tl.sum(through_q * q + through_k * k, 1) - ending_shares
         dfading += tl.sum(shares, 1) - tl.sum(shares, 0)
-        dwhole = tl.sum(ending_shares, 0) + tl.exp(whole) * tl.sum(tl.sum(state * dstate, 1), 0)
+        dwhole = tl.sum(ending_shares, 0) + through * tl.sum(tl.sum(state * dstate, 1), 0)
         dg = dwhole + tl.sum(dfading, 0) - tl.cumsum(dfading, 0) + dfading
         at = part * rows + row
         store_tile(dquery, at, d, width, in_c, dq)
         store_tile(dkey, at, d, width, in_c, dk)
         tl.store(ddecay + at, dg, mask=in_c)
         tl.store(dstrength + at, dstrong, mask=in_c)
-        dstate = tl.dot(tl.trans(q * faded), do, dstate * tl.exp(whole), input_precision="ieee")
+        dstate = tl.dot(tl.trans(q * faded), do, dstate * through, input_precision="ieee")
         dstate = tl.dot(tl.trans(k * faded), dheld, dstate, input_precision="ieee")
     if dinitial is not None:
         tl.store(dinitial + at_state, dstate.to(dinitial.dtype.element_ty), mask=inside)

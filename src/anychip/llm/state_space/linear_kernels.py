@@ -76,13 +76,13 @@ def chunk_kernel(
                 known = in_c & (token + 1 < tokens)
             g = tl.load(decay + fades * decay_token + head * decay_head, mask=known, other=0.0)
             g = g.to(tl.float32)
-        so_far, whole, fading = fading_of(g, c)
+        before, after, through, fading = fading_of(g, c)
         score = dot(q, tl.trans(k)) * fading
-        result = dot(q * tl.exp(so_far)[:, None], state)
+        result = dot(q * before[:, None], state)
         result = tl.dot(score, x, result, input_precision="ieee") * scale
         store_tile(out, row * heads + head, v, value_width, in_c, result)
-        faded = tl.trans(k * tl.exp(whole - so_far)[:, None])
-        state = tl.dot(faded, x, state * tl.exp(whole), input_precision="ieee")
+        faded = tl.trans(k * after[:, None])
+        state = tl.dot(faded, x, state * through, input_precision="ieee")
     tl.store(last + at_state, state, mask=inside)
 
 
