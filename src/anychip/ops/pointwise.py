@@ -348,7 +348,8 @@ class Pointwise:
                         f"output with shape {list(out.shape)} doesn't match the broadcast shape {list(shape)}"
                     )
                 out.resize_(shape)
-            writable(out)
+            if not self.converts:
+                writable(out)
         kernel, programs, sizes, blocks = self._tile(shape, operands, out, device)
         constants: dict[str, Any] = {
             "FUNCTION": self.function, "ARITY": len(operands), "RAW": self.raw,

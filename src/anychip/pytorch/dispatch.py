@@ -18,7 +18,7 @@ from ..ops.errors import ArgumentError
 from ..ops.registry import Operator, Overload, absent, overloads
 from ..ops.schemas import Variant, overload_of, variants
 from ..suggestions import did_you_mean
-from . import devices, statistics
+from . import devices, overlap, statistics
 from .errors import FallThroughError, MissingKernelError, PolicyError
 from .passthrough import PASSED
 
@@ -55,10 +55,10 @@ def _deliver(result: Any, target: torch.Tensor) -> torch.Tensor:
     return target.copy_(result)
 
 
-def in_place(overload: Overload) -> Function:
-    """`add_` from `add`."""
+def in_place(overload: Overload, directly: bool) -> Function:
+    """`add_` from `add`; not `directly`: by a result in memory of its own."""
     function = overload.implementation
-    if overload.takes_out:
+    if overload.takes_out and directly:
 
         def write(self: torch.Tensor, *arguments: Any, **keywords: Any) -> torch.Tensor:
             function(self, *arguments, out=self, **keywords)
@@ -72,11 +72,11 @@ def in_place(overload: Overload) -> Function:
     return rewrite
 
 
-def into_out(overload: Overload, variant: Variant) -> Function:
-    """`add.out` from `add`."""
+def into_out(overload: Overload, variant: Variant, directly: bool) -> Function:
+    """`add.out` from `add`; not `directly`: by a result in memory of its own."""
     function = overload.implementation
     names = variant.out_names
-    if overload.takes_out and len(names) == 1:
+    if overload.takes_out and directly and len(names) == 1:
         name = names[0]
 
         def write(*arguments: Any, **keywords: Any) -> torch.Tensor:
@@ -102,12 +102,18 @@ def into_out(overload: Overload, variant: Variant) -> Function:
     return deliver
 
 
-def derived(overload: Overload, variant: Variant) -> Function:
+def derived(overload: Overload, variant: Variant, domain: str) -> Function:
     """The Python function to register for a variant of an overload."""
     if variant.kind == "inplace":
-        return in_place(overload)
+        direct, apart = (in_place(overload, directly) for directly in (True, False))
+        return overlap.checked(direct, apart, overload.name, domain, (0,))
     if variant.kind == "out":
-        return into_out(overload, variant)
+        direct, apart = (into_out(overload, variant, directly) for directly in (True, False))
+        return overlap.checked(direct, apart, overload.name, domain, variant.out_names)
+    written = overlap.written_arguments(overload.name)
+    if written:
+        function = overload.implementation
+        return overlap.checked(function, overlap.of_copies(function, written), overload.name, domain, written)
     return overload.implementation
 
 
@@ -195,11 +201,11 @@ def _served(name: str, key: str) -> Function:
 def serving(name: str, key: str, fall: Function) -> Function:
     """Ours for a variant, counted; `fall` takes the calls that it refuses, and the reason as `reason_`."""
     operator, overload, variant = variants_served()[name]
-    function = devices.guarded(derived(overload, variant), operator.name, key)
+    function = devices.guarded(derived(overload, variant, operator.domain), operator.name, key)
     totals = statistics.entry(operator.name, name)
     form = complex_forms.form_of(overload.name, overload.implementation)
     if form is not None:
-        of_complex = derived(dataclasses.replace(overload, implementation=form), variant)
+        of_complex = derived(dataclasses.replace(overload, implementation=form), variant, operator.domain)
         fall = _complex_or_fall(devices.guarded(of_complex, operator.name, key), totals, fall)
     return statistics.counted(function, totals, fall)
 
