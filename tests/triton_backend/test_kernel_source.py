@@ -85,7 +85,7 @@ def widened(x_ptr, out_ptr, N: tl.constexpr):
 def assembly(x_ptr, N: tl.constexpr):
     offsets = tl.arange(0, N)
     x = tl.load(x_ptr + offsets)
-    y = tl.inline_asm_elementwise("mov.b32 $0, $1;", "=r,r", [x], dtype=tl.int32, is_pure=True, pack=1)
+    y = tl.inline_asm_elementwise("ldu.b32 $0, $1;", "=r,r", [x], dtype=tl.int32, is_pure=True, pack=1)
     tl.store(x_ptr + offsets, y)
 
 
@@ -128,7 +128,7 @@ def test_memory_seen_as_another_type():
 
 def test_inline_assembly_is_refused_with_its_place():
     line = assembly.fn.__code__.co_firstlineno + 4
-    with pytest.raises(AnychipError, match=rf"(?s)test_kernel_source\.py:{line}.*inline assembly.*mov\.b32"):
+    with pytest.raises(AnychipError, match=rf"(?s)test_kernel_source\.py:{line}.*inline assembly.*ldu\.b32"):
         assembly[(1,)](torch.zeros(16, dtype=torch.int32), 16)
 
 

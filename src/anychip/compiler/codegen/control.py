@@ -26,7 +26,7 @@ from .builder import Phi
 from .context import Context
 from .dot import emit_dot
 from .evaluate import ZERO, Evaluation
-from .llvm_types import Val, register_type
+from .llvm_types import LLType, Val, register_type
 from .nests import NestEmitter
 from .products import ProductLoop
 from .scan import emit_histogram, emit_scan
@@ -336,6 +336,12 @@ def _barrier(self: StepEmitter, op: Op) -> list[Val]:
     return []
 
 
+def _clock(self: StepEmitter, op: Op) -> list[Val]:
+    """A counter that programs may read and that only grows; 0 where a chip has none."""
+    cycles = self.context.target.isa == "x86_64"
+    return [self.b.call("llvm.readcyclecounter" if cycles else "llvm.readsteadycounter", LLType("i64"), [])]
+
+
 _SCALARS: dict[str, Callable[[StepEmitter, Op], list[Val]]] = {
     "arith.constant": StepEmitter._constant,
     "tt.get_program_id": _program_id,
@@ -351,6 +357,7 @@ _SCALARS: dict[str, Callable[[StepEmitter, Op], list[Val]]] = {
     "gpu.barrier": _barrier,
     "ttg.barrier": _barrier,
     "tt.debug_barrier": _barrier,
+    "anychip.clock": _clock,
     "llvm.intr.assume": _nothing,
 }
 

@@ -324,19 +324,10 @@ def _add_with_carry(b: Builder, op: Op, args: list[Val], target: Target) -> list
     return [total, b.icmp("ult", total, x)]
 
 
-def _refuse_assembly(b: Builder, op: Op, args: list[Val], target: Target) -> list[Val]:
-    raise UnsupportedOperation(
-        op,
-        f"inline assembly is code for one chip only: {op.attrs.get('asm_string', '')!r}",
-        "write it with tl operations, or keep it behind a tl.constexpr that is false here",
-    )
-
-
 _MULTI: dict[str, Callable[[Builder, Op, list[Val], Target], list[Val]]] = {
     "arith.mulsi_extended": _extended,
     "arith.mului_extended": _extended,
     "arith.addui_extended": _add_with_carry,
-    "tt.elementwise_inline_asm": _refuse_assembly,
 }
 
 _RULES: dict[str, Rule] = {

@@ -23,11 +23,17 @@ class Inserter:
 
     def op(self, name: str, operands: list[Value], type: Type, attrs: dict[str, Any] | None = None) -> Value:
         """The result of a new operation with one result."""
+        return self.ops(name, operands, [type], attrs)[0]
+
+    def ops(
+        self, name: str, operands: list[Value], types: list[Type], attrs: dict[str, Any] | None = None
+    ) -> list[Value]:
+        """The results of a new operation, one of each type."""
         op = Op(name, operands, attrs=attrs or {}, location=self.location)
-        value = op.add_result(type, f"{name.split('.')[-1]}.{self.label}")
+        values = [op.add_result(type, f"{name.split('.')[-1]}.{self.label}") for type in types]
         self.block.ops.insert(self.index, op)
         self.index += 1
-        return value
+        return values
 
     def constant(self, value: float | int, type: Type) -> Value:
         """A constant, the same in every element of a tile."""

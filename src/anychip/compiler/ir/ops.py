@@ -386,6 +386,7 @@ _TABLE: list[OpInfo] = [
     OpInfo("tt.return", ("args*",), 0, terminator=True),
     OpInfo("anychip.region", (), None, "", regions=1, reads=True, writes=True),
     OpInfo("gpu.barrier", (), 0, writes=True),
+    OpInfo("anychip.clock", (), 1, reads=True, writes=True),
     OpInfo("llvm.intr.assume", ("condition",), 0, "truth", writes=True),
     OpInfo("ub.poison", (), 1),
     # Control flow.

@@ -129,6 +129,8 @@ def _types(parser: Parser, op: Op, syntax: Syntax, results: int) -> list[Type]:
             parser.fail(f"expected '->' or 'to', found {tokens[parser.position]!r}")
         parser.position += 1
         types = parser.type_list()
+        while len(types) < results and parser.accept(","):
+            types.append(parser.type())
         return types * 2 if op.name == "tt.split" else types
     if rule == NOTHING:
         return []

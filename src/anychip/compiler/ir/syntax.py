@@ -95,9 +95,13 @@ SYNTAX: dict[str, Syntax] = {
     "llvm.intr.assume": _END,
     "gpu.barrier": Syntax(NOTHING, bare=True),
     "ttg.barrier": Syntax(NOTHING, leading=("fence",), bare=True),
+    "tt.grid_dependency_wait": Syntax(NOTHING, bare=True),
+    "tt.grid_dependency_launch_dependents": Syntax(NOTHING, bare=True),
 }
 
-SYNONYMS: dict[str, str] = {"ttg.barrier": "gpu.barrier"}
+SYNONYMS: dict[str, str] = dict.fromkeys(
+    ("ttg.barrier", "tt.grid_dependency_wait", "tt.grid_dependency_launch_dependents"), "gpu.barrier"
+)
 """Operations that another version of Triton prints under another name."""
 
 REFUSED: dict[str, str] = {

@@ -1,8 +1,8 @@
 """Rewrites operations of a format or a shape of their own into plain ones, before scheduling.
 
 In: a function whose calls are inlined. Out: the same function without `tt.dot_scaled` (its operands are
-unpacked to f32 and multiplied by their scales, and an ordinary `tt.dot` follows), and without prints of
-tiles of several shapes at once.
+unpacked to f32 and multiplied by their scales, and an ordinary `tt.dot` follows), without prints of tiles of
+several shapes at once, and without inline PTX.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from ..ir.core import Func, Op, Region, Value
 from ..ir.insertion import Inserter
 from ..ir.types import F16, F32, I1, I8, I16, I32, ScalarType, TileType, Type
+from ..ptx.translate import translate
 
 NIBBLE_SCALE = 2.0**14
 """The bits of an e2m1 number, put below f16's exponent, read as the number times 2**-14."""
@@ -21,17 +22,33 @@ SCALE_NAN, SCALE_MIN = 0xFF, 0x00400000
 
 QUIET_NAN = 0x7FC00000
 
+INLINE_ASSEMBLY = "tt.elementwise_inline_asm"
+
 
 def decompose(func: Func) -> None:
     """Rewrite every operation that has a rule here."""
-    _region(func.body)
+    replaced: dict[Value, Value] = {}
+    _region(func.body, replaced)
+    if replaced:
+        for op in func.body.walk():
+            op.operands = [replaced.get(value, value) for value in op.operands]
+            op.successors = [
+                (block, [replaced.get(value, value) for value in passed]) for block, passed in op.successors
+            ]
 
 
-def _region(region: Region) -> None:
+def _region(region: Region, replaced: dict[Value, Value]) -> None:
+    """Rewrite in `region`; `replaced` gets what stands for results of operations that are gone."""
     for block in region.blocks:
         for op in list(block.ops):
             for nested in op.regions:
-                _region(nested)
+                _region(nested, replaced)
+            if op.name == INLINE_ASSEMBLY:
+                op.operands = [replaced.get(value, value) for value in op.operands]
+                values = translate(op, Inserter(block, block.ops.index(op), op, "ptx"))
+                replaced.update(zip(op.results, values, strict=True))
+                block.ops.remove(op)
+                continue
             rule = _RULES.get(op.name)
             if rule is not None:
                 insert = Inserter(block, block.ops.index(op), op, "scaled")
