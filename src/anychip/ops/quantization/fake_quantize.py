@@ -28,14 +28,22 @@ Grid = tuple[Any, Any, Any]
 
 
 @triton.jit
+def grid_index(x, scale):
+    """PyTorch multiplies by the inverse of the scale, which with the scale is of single precision whatever x
+    is: for scales such as 0.003, 0.02 and 0.7 a quotient would round to other numbers."""
+    return libdevice.rint(x * (1.0 / scale.to(tl.float32)).to(x.dtype))
+
+
+@triton.jit
 def quantised(x, scale, low, high):
-    index = libdevice.rint(x * (1.0 / scale))
-    return tl.where(index >= low, tl.where(index > high, high, index), low) * scale
+    index = grid_index(x, scale)
+    kept = tl.where(index >= low, tl.where(index > high, high, index), low)
+    return (kept.to(tl.float32) * scale.to(tl.float32)).to(x.dtype)
 
 
 @triton.jit
 def unclipped(x, scale, low, high):
-    index = libdevice.rint(x * (1.0 / scale))
+    index = grid_index(x, scale)
     return (index >= low) & (index <= high)
 
 

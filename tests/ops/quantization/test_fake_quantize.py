@@ -1,0 +1,41 @@
+"""Fake quantisation on grids where multiplying by the inverse and dividing by the scale give other numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import anychip
+from anychip.ops.launch import launches
+
+SCALES = (0.003, 0.02, 0.7)
+aten = torch.ops.aten
+
+
+def values(scale: float, dtype: torch.dtype) -> torch.Tensor:
+    """Half steps of the grid, in the middle between two numbers as they are rounded to `dtype`."""
+    return (torch.arange(-300, 300, dtype=dtype) + 0.5) * torch.tensor(scale, dtype=dtype)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_fake_quantisation_is_pytorchs_to_the_bit(scale: float, dtype: torch.dtype) -> None:
+    x = values(scale, dtype)
+    inverse = 1 / torch.tensor(scale)
+    if dtype == torch.float32:
+        assert not torch.equal((x / scale).round(), (x * inverse).round())
+    grid = (torch.tensor([scale, 1.1 * scale]), torch.tensor([0, 2], dtype=torch.int32), 0)
+    calls = [lambda: aten.fake_quantize_per_tensor_affine_cachemask(x, scale, 3, -128, 127)]
+    if dtype == torch.float32:
+        both = torch.stack([x, x])
+        learned = (torch.tensor([scale]), torch.tensor([2.0]), -128, 127)
+        calls.append(lambda: aten.fake_quantize_per_channel_affine_cachemask(both, *grid, -128, 127))
+        calls.append(lambda: (aten._fake_quantize_learnable_per_tensor_affine(x, *learned),))
+    for call in calls:
+        expected = call()
+        before = launches.total()
+        with anychip.using("strict"):
+            got = call()
+        assert launches.total() > before
+        for value, wanted in zip(got, expected, strict=True):
+            assert torch.equal(value, wanted)
