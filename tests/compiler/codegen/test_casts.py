@@ -7,11 +7,14 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from tests.compiler.codegen.jit import TARGETS, compile_loop
+from tests.compiler.codegen.jit import TARGETS, compile_loop, loop_text
 
+from anychip.compiler import targets as targets_module
 from anychip.compiler.codegen import casts
 from anychip.compiler.codegen.llvm_types import REGISTER_TYPES
 from anychip.compiler.ir.types import SCALAR_TYPES
+from anychip.compiler.targets import machine
+from anychip.edge.symbols import read_symbols
 
 TORCH = {
     "f16": torch.float16,
@@ -325,3 +328,46 @@ def test_integers_wrap_and_extend(src: str, dst: str, signed: bool):
     )
     want = (wide & 1).astype(bool) if dst == "i1" else wide.astype(f"int{dst[1:]}")
     assert np.array_equal(got, want)
+
+
+PAIRS = [
+    ("bf16", "f32"), ("f32", "bf16"), ("f16", "bf16"), ("bf16", "f16"), ("bf16", "i32"), ("i32", "bf16"),
+    ("f8E4M3FN", "bf16"), ("bf16", "f8E5M2"),
+]  # fmt: skip
+ONE_OF_EACH_ISA = {
+    "x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64", "cortex-a9", "cortex-m4", "cortex-m55", "rv64gc",
+    "rv64gcv", "loongarch64", "power8", "z13", "mips64r2", "wasm32", "wasm32-scalar",
+}  # fmt: skip
+UNWINDING = "__aeabi_unwind_cpp_pr"
+"""Arm's mark of functions that exceptions may pass, which kernels are not."""
+
+
+def test_one_target_of_each_isa_is_tried() -> None:
+    isas = {targets_module.get(name).isa for name in ONE_OF_EACH_ISA}
+    assert isas == {targets_module.get(name).isa for name in targets_module.names()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ONE_OF_EACH_ISA else pytest.mark.slow)
+        for name in targets_module.names()
+    ],
+)
+def test_conversions_of_bf16_call_no_library(name: str):
+    """Vectors and tails, whatever the chip has: a bare-metal export links against nothing for them."""
+    target = targets_module.get(name)
+    for src, dst in PAIRS:
+        kinds = SCALAR_TYPES[src], SCALAR_TYPES[dst]
+
+        def body(b, args, kinds=kinds):
+            if kinds[0].is_integer:
+                return casts.int_to_float(b, args[0], *kinds, True, target)
+            if kinds[1].is_integer:
+                return casts.float_to_int(b, args[0], *kinds, True, target)
+            return casts.float_to_float(b, args[0], *kinds, target)
+
+        for lanes in {1, target.lanes(32)}:
+            text = loop_text(body, [register(src)], register(dst), lanes, target)
+            undefined = read_symbols(machine.emit_object(text, target)).undefined
+            assert not [u for u in undefined if not u.startswith(UNWINDING)], (src, dst, lanes)

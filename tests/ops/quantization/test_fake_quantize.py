@@ -1,4 +1,4 @@
-"""Fake quantisation on grids where multiplying by the inverse and dividing by the scale give other numbers."""
+"""Fake quantisation on grids where a product with the inverse and a quotient by the scale differ."""
 
 from __future__ import annotations
 
