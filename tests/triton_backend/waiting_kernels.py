@@ -197,3 +197,38 @@ def until_settled(state):
     p = tl.program_id(0)
     while tl.load(state + p) > 1.0:
         tl.store(state + p, tl.load(state + p) * 0.5)
+
+
+@triton.jit
+def run_on(out, step):
+    """A loop that ends only where the step is 0, and waits for nobody."""
+    p = tl.program_id(0)
+    i = 0
+    while i < 1:
+        tl.store(out + p % 64, i.to(tl.float32))
+        i += 1 - step
+
+
+@triton.jit
+def stuck(flag):
+    """Waits for what nobody writes."""
+    while tl.atomic_add(flag, 0) == 0:
+        pass
+
+
+@triton.jit
+def many_steps(out, steps):
+    p = tl.program_id(0)
+    value = 0.0
+    for i in range(steps):
+        value = value * 0.5 + i
+    tl.store(out + p % 64, value)
+
+
+@triton.jit
+def count_programs(counts, steps):
+    p = tl.program_id(0)
+    value = 0
+    for i in range(steps):
+        value = (value * 3 + i) % 1000
+    tl.atomic_add(counts + p % 1024, tl.where(value < 1000, 1, 2))

@@ -36,7 +36,8 @@ class CompiledKernel:
     status block of 64 bytes. `arg_types`: the TTIR type of each argument. `messages[k]` is the text
     of assertion number k+1. `waiting` says whether programs wait for each other, `waits_at` in which line
     of the source; then each call of the symbol runs or continues one program in an arena that
-    belongs to it (see `codegen.cooperative`), and `arena_bytes` is what a program needs. `stages`: dumps by
+    belongs to it (see `codegen.cooperative`), and `arena_bytes` is what a program needs. `endless`: it
+    has loops in which it asks whether to go on. `stages`: dumps by
     name, when they were asked for. `seconds`: how long each part of the compilation took, in order.
     """
 
@@ -49,6 +50,7 @@ class CompiledKernel:
     target: str
     waiting: Waiting = Waiting.NEVER
     waits_at: str = ""
+    endless: bool = False
     stages: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -90,16 +92,22 @@ class Explanation:
 
 
 def compile_ttir(
-    text: str, target: Target, *, keep_stages: bool = False, choices: Choices = BY_RULES
+    text: str,
+    target: Target,
+    *,
+    keep_stages: bool = False,
+    choices: Choices = BY_RULES,
+    interruptible: bool = False,
 ) -> CompiledKernel:
-    """Compile the kernel of a TTIR module for `target`, by the scheduler's rules or by other `choices`.
+    """Compile the kernel of a TTIR module for `target`, by the scheduler's rules or by other `choices`. If
+    it is `interruptible`, its `while` loops ask the runtime whether to go on (see `codegen.interruption`).
 
     Raises `CompileError` (`ParseError`, `VerifyError`, `UnsupportedOperation`, `CodegenError`) with
     the user's source line where it is known.
     """
     clock = _Clock()
     with _without_collections():
-        func, planned, code, stages = _generate(text, target, keep_stages, clock, choices)
+        func, planned, code, stages = _generate(text, target, keep_stages, clock, choices, interruptible)
     arena_bytes = planned.arena_bytes
     if code.coroutine:
         made = machine.emit_coroutine(code.llvm_ir, target, code.coroutine)
@@ -119,6 +127,7 @@ def compile_ttir(
         target=target.name,
         waiting=code.waiting.kind,
         waits_at=code.waiting.place,
+        endless=code.endless,
         stages=stages,
         seconds=clock.seconds,
     )
@@ -161,7 +170,12 @@ def _without_collections() -> Iterator[None]:
 
 
 def _generate(
-    text: str, target: Target, keep: bool, clock: _Clock, choices: Choices = BY_RULES
+    text: str,
+    target: Target,
+    keep: bool,
+    clock: _Clock,
+    choices: Choices = BY_RULES,
+    interruptible: bool = False,
 ) -> tuple[Func, Schedule, KernelCode, dict[str, str]]:
     module = parse(text)
     clock.mark("parse")
@@ -178,7 +192,7 @@ def _generate(
     clock.mark("schedule")
     if keep:
         stages["nests"] = print_schedule(planned)
-    code = generate(func, planned, target, machine.data_layout(target))
+    code = generate(func, planned, target, machine.data_layout(target), interruptible)
     clock.mark("generate")
     if keep:
         stages["llvm"] = code.llvm_ir

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from .errors import CorruptBinary
 
 MAGIC = b"ANYCHIP\0"
-FORMAT = 3
+FORMAT = 4
 _START = struct.Struct("<8sII")
 """Magic, format version, length of the JSON header."""
 
@@ -30,7 +30,7 @@ class KernelBinary:
     `arena_bytes` is the scratch memory each thread needs, status block included; `grain` the program
     instances that a thread takes at once (0: by the runtime's rules). `waiting` is 1 if its programs may wait
     for each other, 2 if they do, in the line `waits_at` of the source: `arena_bytes` is then what each
-    program needs."""
+    program needs. `endless`: it has loops that may never end, in which it looks for signals."""
 
     name: str
     symbol: str
@@ -42,6 +42,7 @@ class KernelBinary:
     grain: int = 0
     waiting: int = 0
     waits_at: str = ""
+    endless: bool = False
 
 
 def pack(binary: KernelBinary) -> bytes:
@@ -78,6 +79,7 @@ def unpack(data: bytes, target: str | None = None) -> KernelBinary:
         grain=fields["grain"],
         waiting=fields["waiting"],
         waits_at=fields["waits_at"],
+        endless=fields["endless"],
     )
     if target is not None and binary.target != target:
         raise CorruptBinary(f"compiled for {binary.target}, this process needs {target}")

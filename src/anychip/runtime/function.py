@@ -46,6 +46,7 @@ class Function:
             arena_bytes=(arena + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE,
             grain=binary.grain,
             waiting=binary.waiting,
+            endless=binary.endless or binary.waiting > 0,
         )
         self.address = ctypes.addressof(self.record)
         _loaded[self.address] = self

@@ -16,6 +16,7 @@ from . import function, launches, native
 from .errors import ArgumentError, DeviceAssertion, IndexAssertion, TooManyPrograms
 from .native.cooperative import MOST_PROGRAMS, TOO_MANY_PROGRAMS
 from .native.grid import GRID_TOO_LARGE, OUT_OF_MEMORY
+from .native.interrupt import INTERRUPTED
 from .slots import Node, Slot, count, descriptors, pack, pointers
 
 GRID_LIMIT = (1 << 31) - 1
@@ -111,6 +112,8 @@ def run(address: int, slots: Sequence[int], grid: Sequence[int]) -> None:
 
 def fail(address: int, code: int, x: int, y: int, z: int) -> NoReturn:
     """Raise what a launch's result code stands for; x, y and z are the program's, or the grid's."""
+    if code == INTERRUPTED:
+        native.state().raise_interruption()
     failed = function.at(address)
     if code == OUT_OF_MEMORY:
         owner = "program" if failed.record.waiting else "thread"

@@ -181,7 +181,13 @@ class LaunchList:
                     owners[first + pointer.slot] = given[pointer.buffer]
             known = recorded.function.record
             step.function = FunctionRecord(
-                known.entry, known.arena_bytes, 0, known.picoseconds, known.grain, known.waiting
+                known.entry,
+                known.arena_bytes,
+                0,
+                known.picoseconds,
+                known.grain,
+                known.waiting,
+                known.endless,
             )
             step.slots = len(recorded.slots)
             step.grid_x, step.grid_y, step.grid_z = recorded.grid

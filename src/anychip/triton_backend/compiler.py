@@ -175,7 +175,7 @@ def make_binary(module: Any, metadata: dict[str, Any], arch: str, schedule: str 
 
     target = resolve_target(arch)
     chosen = choices.parse(schedule)
-    kernel = pipeline.compile_ttir(str(module), target, choices=chosen)
+    kernel = pipeline.compile_ttir(str(module), target, choices=chosen, interruptible=True)
     metadata["name"] = kernel.name
     metadata["shared"] = max(1, kernel.arena_bytes)
     metadata["arg_types"] = list(kernel.arg_types)
@@ -191,5 +191,6 @@ def make_binary(module: Any, metadata: dict[str, Any], arch: str, schedule: str 
             grain=chosen.grain,
             waiting=kernel.waiting,
             waits_at=kernel.waits_at,
+            endless=kernel.endless,
         )
     )

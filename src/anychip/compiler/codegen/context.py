@@ -37,7 +37,8 @@ class Context:
     """The state of one kernel's code generation. `truth` is true in every launch, which LLVM cannot know;
     `slots` the number (i64) of the slot at hand, of buffers that have several (without it, the first).
     `symbol` is the kernel's name in the object file; `waits` are the operations in which a program waits for
-    others, and lets them run (see `cooperative`).
+    others, and lets them run (see `cooperative`). If the kernel is `interruptible`, loops without a known
+    end look for signals; `endless` says that there are some (see `interruption`).
     """
 
     module: LLModule
@@ -58,6 +59,8 @@ class Context:
     slots: dict[Buffer, Val] = field(default_factory=dict)
     symbol: str = ""
     waits: Mapping[Op, object] = field(default_factory=dict)
+    interruptible: bool = False
+    endless: bool = False
 
     @property
     def linear(self) -> LinearArithmetic:

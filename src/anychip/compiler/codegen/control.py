@@ -21,7 +21,7 @@ from ..schedule.steps import (
     Sweep,
     While,
 )
-from . import cooperative, each, elementwise, memory
+from . import cooperative, each, elementwise, interruption, memory
 from .builder import Phi
 from .context import Context
 from .dot import emit_dot
@@ -226,6 +226,8 @@ class StepEmitter:
         self.steps(step.after)
         if op in self.context.waits:
             cooperative.suspend(self.context)
+        else:
+            interruption.check(self.context)
         self._pass(phis, second.terminator.operands)
         b.br(header)
         b.place(done)

@@ -41,9 +41,12 @@ class KernelCode:
     waiting: WaitingLoops = field(default_factory=WaitingLoops)
     coroutine: str = ""
     frame_offset: int = 0
+    endless: bool = False
 
 
-def generate(func: Func, schedule: Schedule, target: Target, data_layout: str = "") -> KernelCode:
+def generate(
+    func: Func, schedule: Schedule, target: Target, data_layout: str = "", interruptible: bool = False
+) -> KernelCode:
     """LLVM IR for one scheduled kernel."""
     module = LLModule(target.triple, data_layout)
     module.nan_tests_of_integers = target.wrong_nan_tests
@@ -51,6 +54,7 @@ def generate(func: Func, schedule: Schedule, target: Target, data_layout: str = 
     arena = Val("%arena", PTR)
     waiting = schedule.waiting
     context = Context(module, b, target, schedule.buffers, arena, waits=waiting.loops)
+    context.interruptible = interruptible
     context.symbol = f"anychip_{func.name}"
     _alias_metadata(context)
     context.grid = (Val("%gx", I32), Val("%gy", I32), Val("%gz", I32))
@@ -65,6 +69,7 @@ def generate(func: Func, schedule: Schedule, target: Target, data_layout: str = 
             waiting,
             cooperative.program_symbol(context.symbol),
             cooperative.frame_offset(schedule.arena_bytes),
+            context.endless,
         )
     _arguments(context, func)
     _programs(context, schedule)
@@ -74,7 +79,12 @@ def generate(func: Func, schedule: Schedule, target: Target, data_layout: str = 
     )
     module.add_function(context.symbol, b.text(signature, attributes))
     return KernelCode(
-        str(module), context.symbol, tuple(context.messages), tuple(context.accesses.values()), waiting
+        str(module),
+        context.symbol,
+        tuple(context.messages),
+        tuple(context.accesses.values()),
+        waiting,
+        endless=context.endless,
     )
 
 

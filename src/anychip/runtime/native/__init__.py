@@ -1,8 +1,9 @@
 """The native part of the runtime: written in LLVM IR, compiled once and kept as object code.
 
-`grid` runs launches over threads, `cooperative` those whose programs wait for each other, `pool`
-is the thread pool for processes without OpenMP, `call` is what Python calls for a launch, `replay` runs a
-recorded list of launches. `state()` compiles or loads them and gives the one `Native` object of the process.
+`grid` runs launches over threads, `cooperative` those whose programs wait for each other, `pool` is the
+thread pool for processes without OpenMP, `interrupt` ends launches at a signal, `call` is what Python calls
+for a launch, `replay` runs a recorded list of launches. `state()` compiles or loads them and gives the one
+`Native` object of the process.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import functools
 import hashlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from typing import NoReturn
 
 from ...compiler import targets
 from ...compiler.targets import machine
@@ -24,6 +27,7 @@ from ..slots import Slot
 from . import call
 from .cooperative import COOPERATIVE
 from .grid import GRID
+from .interrupt import INTERRUPT
 from .layout import State, accessors
 from .pool import POOL
 from .replay import REPLAY
@@ -35,7 +39,7 @@ class Native:
     """The native runtime, loaded. `state` is shared memory: see `layout.State`."""
 
     def __init__(self) -> None:
-        self.state = State(thread_limit=_thread_limit())
+        self.state = State(thread_limit=_thread_limit(), main_thread=threading.main_thread().ident or 0)
         self.address = ctypes.addressof(self.state)
         self._is_child = False
         self._code = _load()
@@ -78,6 +82,17 @@ class Native:
         of OpenMP's maximum, which each new thread of the program has at its default."""
         self.state.thread_count = address
 
+    def raise_interruption(self) -> NoReturn:
+        """Raise what Python's handlers of a signal raised during the launch that this thread just made."""
+        state = self.state
+        raised = (state.raised_type, state.raised_value, state.raised_traceback)
+        state.raised_type = state.raised_value = state.raised_traceback = None
+        restore = ctypes.pythonapi.PyErr_Restore
+        restore.argtypes = (ctypes.c_void_p,) * 3
+        restore.restype = None
+        restore(*raised)
+        raise AssertionError("a launch was interrupted by nothing")
+
     def divert(self, change: int) -> None:
         """While the sum of changes is not zero, launches go through Python."""
         self.state.diverted += change
@@ -97,6 +112,8 @@ class Native:
         self.state.pool = None
         self.state.run_team = None
         self.state.in_team = None
+        self.state.main_thread = threading.get_ident()
+        self.state.current = None
 
 
 @functools.cache
@@ -118,7 +135,7 @@ def _thread_limit() -> int:
 
 
 def _load() -> LoadedCode:
-    text = "\n".join((accessors(), GRID, COOPERATIVE, POOL, call.CALL, REPLAY))
+    text = "\n".join((accessors(), INTERRUPT, GRID, COOPERATIVE, POOL, call.CALL, REPLAY))
     target = targets.host()
     key = hashlib.sha256(f"{text};{target};{version('llvmlite')}".encode()).hexdigest()
     cache = ObjectCache("native")

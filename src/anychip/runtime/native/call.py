@@ -32,12 +32,16 @@ _RUN_ARGUMENTS = "ptr %state, ptr %function, ptr %slots, i64 %gx, i64 %gy, i64 %
 
 PYTHON_FUNCTIONS = {
     "PyBytes_AsString": "ptr (ptr)",
+    "PyErr_CheckSignals": "i32 ()",
     "PyErr_Clear": "void ()",
+    "PyErr_Fetch": "void (ptr, ptr, ptr)",
     "PyErr_Occurred": "ptr ()",
     "PyEval_RestoreThread": "void (ptr)",
     "PyEval_SaveThread": "ptr ()",
     "PyFloat_AsDouble": "double (ptr)",
     "PyFloat_Pack2": "i32 (double, ptr, i32)",
+    "PyGILState_Ensure": "i32 ()",
+    "PyGILState_Release": "void (i32)",
     "PyLong_AsLongLong": "i64 (ptr)",
     "PyLong_AsUnsignedLongLongMask": "i64 (ptr)",
     "PyLong_FromLongLong": "ptr (i64)",

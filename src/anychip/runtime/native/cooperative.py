@@ -38,7 +38,8 @@ entry:
   %gy = load i32, ptr %gy_p
   %gz_p = call ptr @job.grid_z(ptr %job)
   %gz = load i32, ptr %gz_p
-  %failure_p = call ptr @job.failure(ptr %job)
+  %attention_p = call ptr @job.attention(ptr %job)
+  %completed_p = call ptr @job.completed(ptr %job)
   %programs_p = call ptr @job.counters(ptr %job)
   %programs = load ptr, ptr %programs_p
   %places = getelementptr i8, ptr %programs, i64 {CACHE_LINE}
@@ -67,7 +68,11 @@ next:
   %n_living = phi i64 [ %living, %round ], [ %w_living, %turn_end ]
   %n_free = phi ptr [ %free, %round ], [ %w_free, %turn_end ]
   %left = phi i64 [ %living, %round ], [ %left_after, %turn_end ]
-  %stop = load atomic i32, ptr %failure_p monotonic, align 4
+  %attention = load atomic i32, ptr %attention_p monotonic, align 4
+  %marked = icmp ne i32 %attention, 0
+  br i1 %marked, label %attend, label %turn
+attend:
+  %stop = call i32 @anychip.attend(ptr %job)
   %stopped = icmp ne i32 %stop, 0
   br i1 %stopped, label %done, label %turn
 turn:
@@ -115,8 +120,7 @@ exhausted:
   store ptr %free_after, ptr %unused_p
   br label %idle
 start:
-  %status_new = call ptr @arena.status(ptr %arena_new)
-  store i32 0, ptr %status_new
+  call void @anychip.prepare(ptr %job, ptr %arena_new)
   %handle_new = call ptr @arena.handle(ptr %arena_new)
   store ptr null, ptr %handle_new
   br label %run
@@ -144,6 +148,7 @@ look:
   br i1 %finished, label %give_back, label %queue
 give_back:
   store ptr %r_free, ptr %next_p
+  %completed = atomicrmw add ptr %completed_p, i64 1 monotonic
   %fewer = sub i64 %n_living, 1
   %living_after = select i1 %is_new, i64 %n_living, i64 %fewer
   br label %turned
@@ -187,6 +192,7 @@ round_end:
   %q_more = phi i1 [ true, %turned ], [ %i_more, %yield ]
   br label %round
 done:
+  call void @anychip.linger(ptr %job, i64 %member)
   ret void
 }}
 
@@ -238,7 +244,9 @@ fill:
   %members = call i64 @anychip.team_size(ptr %state, i64 %total, i64 0, i64 0)
   %j_work = call ptr @job.work(ptr %job)
   store ptr @anychip.cooperate, ptr %j_work
+  %before = call ptr @anychip.enter(ptr %state, ptr %job, i1 true)
   call void @anychip.dispatch(ptr %state, ptr %job, i64 %members)
+  call void @anychip.leave(ptr %state, ptr %job, ptr %before)
   call void @free(ptr %memory)
   %code = call i32 @anychip.outcome(ptr %job, ptr %program)
   ret i32 %code

@@ -24,6 +24,22 @@ SHARE_PICOSECONDS = 3_000_000
 CHUNKS_PER_MEMBER = 8
 """Pieces that a thread's part is divided in, for others to take."""
 
+WATCHED_PICOSECONDS = 20_000_000
+"""Launches expected to take longer are ended by Ctrl-C (see `interrupt`)."""
+
+LONG_PICOSECONDS = 1_000_000_000
+"""For launches expected to take longer, it is made sure that signals are heard, and there are pieces."""
+
+PIECE_PICOSECONDS = 10_000_000_000
+FIRST_PIECES = 64
+"""No piece is expected to take longer; where nothing is known, a thread's part has so many."""
+
+MOST_IN_A_PIECE = 1024
+"""Programs, whatever time was expected: expectations come from earlier launches, perhaps of smaller sizes."""
+
+MOST_PIECES = 65536
+"""Of a thread's part: what a piece costs must not count beside its programs."""
+
 _BLOCK_ROUNDING = 4096
 
 GRID = f"""
@@ -201,6 +217,8 @@ report:
   store [ 3 x i32 ] %program, ptr %reported, align 4
   br label %done
 done:
+  %attention_p = call ptr @job.attention(ptr %job)
+  store atomic i32 1, ptr %attention_p monotonic, align 4
   ret void
 }}
 
@@ -223,7 +241,10 @@ entry:
   %gy = load i32, ptr %gy_p
   %gz_p = call ptr @job.grid_z(ptr %job)
   %gz = load i32, ptr %gz_p
-  %failure_p = call ptr @job.failure(ptr %job)
+  %attention_p = call ptr @job.attention(ptr %job)
+  %endless_p = call ptr @job.endless(ptr %job)
+  %endless = load i64, ptr %endless_p
+  %counted = icmp ne i64 %endless, 0
   %counters_p = call ptr @job.counters(ptr %job)
   %counters = load ptr, ptr %counters_p
   %arenas_p = call ptr @job.arenas(ptr %job)
@@ -236,7 +257,7 @@ begin:
   %start = call i64 @anychip.now()
   %offset = mul i64 %member, %stride
   %arena = getelementptr i8, ptr %arenas, i64 %offset
-  store i32 0, ptr %arena
+  call void @anychip.prepare(ptr %job, ptr %arena)
   br label %parts
 parts:
   %visited = phi i64 [ 0, %begin ], [ %visited_next, %next_part ]
@@ -251,7 +272,11 @@ choose:
   %counter = getelementptr i8, ptr %counters, i64 %counter_offset
   br label %take
 take:
-  %stop = load atomic i32, ptr %failure_p monotonic, align 4
+  %attention = load atomic i32, ptr %attention_p monotonic, align 4
+  %marked = icmp ne i32 %attention, 0
+  br i1 %marked, label %attend, label %claim
+attend:
+  %stop = call i32 @anychip.attend(ptr %job)
   %stopped = icmp ne i32 %stop, 0
   br i1 %stopped, label %finish, label %claim
 claim:
@@ -264,7 +289,14 @@ run:
   call void %kernel(ptr %slots, i64 %first, i64 %last, i32 %gx, i32 %gy, i32 %gz, ptr %arena)
   %status = load i32, ptr %arena
   %well = icmp eq i32 %status, 0
-  br i1 %well, label %take, label %failed
+  br i1 %well, label %ran, label %failed
+ran:
+  br i1 %counted, label %count, label %take
+count:
+  %run_programs = sub i64 %last, %first
+  %completed_p = call ptr @job.completed(ptr %job)
+  %completed = atomicrmw add ptr %completed_p, i64 %run_programs monotonic
+  br label %take
 failed:
   call void @anychip.fail(ptr %job, ptr %arena)
   br label %finish
@@ -276,6 +308,7 @@ finish:
   %spent = sub i64 %now, %start
   %nanoseconds = call ptr @job.nanoseconds(ptr %job)
   %sum = atomicrmw add ptr %nanoseconds, i64 %spent monotonic
+  call void @anychip.linger(ptr %job, i64 %member)
   br label %done
 done:
   ret void
@@ -327,6 +360,14 @@ define internal void @anychip.describe(
   store i32 0, ptr %j_failure
   %j_nanoseconds = call ptr @job.nanoseconds(ptr %job)
   store i64 0, ptr %j_nanoseconds
+  %j_attention = call ptr @job.attention(ptr %job)
+  store i32 0, ptr %j_attention
+  %j_completed = call ptr @job.completed(ptr %job)
+  store i64 0, ptr %j_completed
+  %endless_p = call ptr @function.endless(ptr %function)
+  %endless = load i64, ptr %endless_p
+  %j_endless = call ptr @job.endless(ptr %job)
+  store i64 %endless, ptr %j_endless
   %launches = call ptr @function.launches(ptr %function)
   %before = atomicrmw add ptr %launches, i64 1 monotonic
   ret void
@@ -480,10 +521,36 @@ fill:
   %j_arenas = call ptr @job.arenas(ptr %job)
   store ptr %arenas, ptr %j_arenas
   %j_nanoseconds = call ptr @job.nanoseconds(ptr %job)
+  %product = call {{ i64, i1 }} @llvm.umul.with.overflow.i64(i64 %total, i64 %each)
+  %picoseconds = extractvalue {{ i64, i1 }} %product, 0
+  %huge = extractvalue {{ i64, i1 }} %product, 1
+  %unknown = icmp eq i64 %each, 0
+  %endless_p = call ptr @function.endless(ptr %function)
+  %endless = load i64, ptr %endless_p
+  %may_not_end = icmp ne i64 %endless, 0
+  %unbounded = or i1 %huge, %unknown
+  %is_long = icmp ugt i64 %picoseconds, {LONG_PICOSECONDS}
+  %long = or i1 %unbounded, %is_long
+  %is_watched = icmp ugt i64 %picoseconds, {WATCHED_PICOSECONDS}
+  %watched_1 = or i1 %unbounded, %is_watched
+  %watched = or i1 %watched_1, %may_not_end
+  %heard = or i1 %long, %may_not_end
   %alone = icmp eq i64 %members, 1
-  br i1 %alone, label %serial, label %divide
+  br i1 %watched, label %enter, label %choose
+enter:
+  %outer = call ptr @anychip.enter(ptr %state, ptr %job, i1 %heard)
+  br label %choose
+choose:
+  %before = phi ptr [ null, %fill ], [ %outer, %enter ]
+  %few = icmp ule i64 %total, {MOST_IN_A_PIECE}
+  %some_pieces = xor i1 %few, true
+  %misjudged = and i1 %some_pieces, %watched
+  %pieces_wanted = or i1 %long, %misjudged
+  %pieceless = xor i1 %pieces_wanted, true
+  %at_once = and i1 %alone, %pieceless
+  br i1 %at_once, label %serial, label %divide
 serial:
-  store i32 0, ptr %arenas
+  call void @anychip.prepare(ptr %job, ptr %arenas)
   %entry_p = call ptr @function.entry(ptr %function)
   %kernel = load ptr, ptr %entry_p
   %gx32 = trunc i64 %gx to i32
@@ -505,7 +572,16 @@ divide:
   %pieces = udiv i64 %part_size, {CHUNKS_PER_MEMBER}
   %ruled = call i64 @llvm.smax.i64(i64 %pieces, i64 1)
   %chosen = icmp ne i64 %grain, 0
-  %chunk = select i1 %chosen, i64 %grain, i64 %ruled
+  %chunk_1 = select i1 %chosen, i64 %grain, i64 %ruled
+  %divisor = call i64 @llvm.umax.i64(i64 %each, i64 1)
+  %affordable = udiv i64 {PIECE_PICOSECONDS}, %divisor
+  %fraction = udiv i64 %part_size, {FIRST_PIECES}
+  %bound_1 = select i1 %unknown, i64 %fraction, i64 %affordable
+  %share = udiv i64 %part_size, {MOST_PIECES}
+  %most = call i64 @llvm.umax.i64(i64 %share, i64 {MOST_IN_A_PIECE})
+  %bound_2 = call i64 @llvm.umin.i64(i64 %bound_1, i64 %most)
+  %bound = call i64 @llvm.umax.i64(i64 %bound_2, i64 1)
+  %chunk = call i64 @llvm.umin.i64(i64 %chunk_1, i64 %bound)
   %j_chunk = call ptr @job.chunk(ptr %job)
   store i64 %chunk, ptr %j_chunk
   %j_work = call ptr @job.work(ptr %job)
@@ -524,7 +600,16 @@ spread:
   call void @anychip.dispatch(ptr %state, ptr %job, i64 %members)
   br label %finish
 finish:
+  br i1 %watched, label %leave, label %give_back
+leave:
+  call void @anychip.leave(ptr %state, ptr %job, ptr %before)
+  br label %give_back
+give_back:
   call void @anychip.release(ptr %state, ptr %block)
+  %code = call i32 @anychip.outcome(ptr %job, ptr %program)
+  %succeeded = icmp eq i32 %code, 0
+  br i1 %succeeded, label %learn, label %end
+learn:
   %thread_time = load i64, ptr %j_nanoseconds
   %thread_picoseconds = mul i64 %thread_time, 1000
   %measured = udiv i64 %thread_picoseconds, %total
@@ -534,7 +619,8 @@ finish:
   %mean = lshr i64 %both, 1
   %estimate = call i64 @llvm.smax.i64(i64 %mean, i64 1)
   store atomic i64 %estimate, ptr %each_p monotonic, align 8
-  %code = call i32 @anychip.outcome(ptr %job, ptr %program)
+  br label %end
+end:
   ret i32 %code
 }}
 """

@@ -12,7 +12,8 @@ CACHE_LINE = 64
 
 
 class State(ctypes.Structure):
-    """The native runtime's state, one for the process."""
+    """The native runtime's state, one for the process. `current` is the job of Python's main thread that
+    signals find, `raised_...` what Python's handlers raised (see `interrupt`)."""
 
     _fields_ = (
         ("lock", ctypes.c_int64),
@@ -26,12 +27,21 @@ class State(ctypes.Structure):
         ("thread_count", ctypes.c_void_p),
         ("thread_limit", ctypes.c_int64),
         ("pool", ctypes.c_void_p),
+        ("main_thread", ctypes.c_int64),
+        ("current", ctypes.c_void_p),
+        ("previous_handler", ctypes.c_void_p),
+        ("first_handler", ctypes.c_void_p),
+        ("inside_handler", ctypes.c_int64),
+        ("raised_type", ctypes.c_void_p),
+        ("raised_value", ctypes.c_void_p),
+        ("raised_traceback", ctypes.c_void_p),
     )
 
 
 class FunctionRecord(ctypes.Structure):
     """What native code knows of a loaded kernel. `grain`: program instances that a thread takes at once
-    (0: by the rules of `grid`). `waiting`: whether its programs wait for each other (see `cooperative`)."""
+    (0: by the rules of `grid`). `waiting`: whether its programs wait for each other (see `cooperative`).
+    `endless`: whether it has loops that may never end, and looks for signals in them."""
 
     _fields_ = (
         ("entry", ctypes.c_void_p),
@@ -40,19 +50,24 @@ class FunctionRecord(ctypes.Structure):
         ("picoseconds", ctypes.c_int64),
         ("grain", ctypes.c_int64),
         ("waiting", ctypes.c_int64),
+        ("endless", ctypes.c_int64),
     )
 
 
 class Arena(ctypes.Structure):
     """The status block of a program's scratch memory. `status` is the number of a failed assertion plus one,
     then the program's id. `handle` belongs to the kernel: it is not null while the program waits. `next`
-    links arenas of programs that wait, or are over."""
+    links arenas of programs that wait, or are over. Where the word at `attention` is not zero, a kernel
+    in a loop calls `poll` with its arena, and leaves if the answer is not zero."""
 
     _fields_ = (
         ("status", ctypes.c_int32),
         ("program", ctypes.c_int32 * 3),
         ("handle", ctypes.c_void_p),
         ("next", ctypes.c_void_p),
+        ("attention", ctypes.c_void_p),
+        ("poll", ctypes.c_void_p),
+        ("job", ctypes.c_void_p),
     )
 
 
@@ -64,7 +79,8 @@ class Block(ctypes.Structure):
 
 class Job(ctypes.Structure):
     """One launch while it runs, shared by the threads of its team. `work` is what each of them does:
-    `void work(Job *, int64_t member)`."""
+    `void work(Job *, int64_t member)`. `attention` is not zero when there is a failure or a signal to see to.
+    `completed` counts programs of kernels that may be `endless`."""
 
     _fields_ = (
         ("entry", ctypes.c_void_p),
@@ -87,6 +103,11 @@ class Job(ctypes.Structure):
         ("nanoseconds", ctypes.c_int64),
         ("arena_count", ctypes.c_int64),
         ("work", ctypes.c_void_p),
+        ("attention", ctypes.c_int32),
+        ("unused", ctypes.c_int32),
+        ("endless", ctypes.c_int64),
+        ("completed", ctypes.c_int64),
+        ("state", ctypes.c_void_p),
     )
 
 
