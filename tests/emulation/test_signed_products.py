@@ -1,5 +1,6 @@
-"""Products of signed bytes on WebAssembly. LLVM 22 can make `i32x4.relaxed_dot_i8x16_i7x16_add` of them, which is
-defined for second factors of 0 to 127 only: ours are compiled without relaxed SIMD, and right for all bytes."""
+"""Products of signed bytes on WebAssembly. LLVM 22 can make an instruction of them, the relaxed dot product,
+which is defined for second factors of 0 to 127 only: ours are compiled without relaxed SIMD, and are right for
+all bytes."""
 
 from __future__ import annotations
 
@@ -60,9 +61,8 @@ def test_all_pairs_of_bytes_are_right_in_an_engine(kernel, tmp_path: Path) -> No
     pytest.importorskip("ziglang")
     made = compiled(kernel, "wasm32")
     (tmp_path / "kernel.o").write_bytes(made.object_code)
-    command = [sys.executable, "-m", "ziglang", "wasm-ld", "--no-entry", f"--export={made.symbol}", "kernel.o", "-o",
-               "kernel.wasm"]  # fmt: skip
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    linker = [sys.executable, "-m", "ziglang", "wasm-ld", "--no-entry", f"--export={made.symbol}"]
+    subprocess.run([*linker, "kernel.o", "-o", "kernel.wasm"], cwd=tmp_path, check=True, capture_output=True)
     engine = wasmtime.Engine()
     store = wasmtime.Store(engine)
     module = wasmtime.Module.from_file(engine, str(tmp_path / "kernel.wasm"))
