@@ -122,6 +122,7 @@ def _apply(wanted: Policy | None) -> None:
     global _current, _registrations
     if wanted == _current:
         return
+    from . import pairs
     from .automatic.registration import AutomaticRegistrations
     from .dispatch import Registrations, require_known, selection, set_strict
 
@@ -131,6 +132,7 @@ def _apply(wanted: Policy | None) -> None:
         _registrations = None
     else:
         require_known([*(wanted.only or ()), *wanted.exclude])
+        pairs.settle()
         selected = selection(wanted.only, wanted.exclude)
         kind = AutomaticRegistrations if wanted.name == "auto" else Registrations
         if type(_registrations) is not kind or _registrations.selected != selected:

@@ -62,9 +62,11 @@ def eight_bit_numbers(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("eight_bit_numbers")
-def test_product_of_integers() -> None:
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8])
+def test_product_of_integers(dtype: torch.dtype) -> None:
     a, b = (torch.full(shape, -128, dtype=torch.int8) for shape in ((18, 200), (200, 24)))
     a[3:] = torch.randint(-128, 128, (15, 200), generator=torch.Generator().manual_seed(1))
+    a = a if dtype == torch.int8 else (a.short() + 127 + (a < 0)).to(dtype)
     before = launches["low_precision_kernel[_int_mm]"]
     with anychip.using("strict"):
         actual = torch.ops.aten._int_mm(a, b)

@@ -68,9 +68,14 @@ def bitwise_left_shift(x, y):
 
 @triton.jit
 def bitwise_right_shift(x, y):
-    """x / 2 ** y rounded down; a count below zero or beyond the width leaves the sign."""
+    """x / 2 ** y rounded down; a count below zero or beyond the width leaves the sign, or nothing of a type
+    that has none."""
     widest = x.dtype.primitive_bitwidth - 1
-    return x >> tl.where((y < 0) | (y > widest), widest, y).to(x.dtype)
+    beyond = (y < 0) | (y > widest)
+    shifted = x >> tl.where(beyond, widest, y).to(x.dtype)
+    if x.dtype.is_int_unsigned():
+        shifted = tl.where(beyond, 0, shifted).to(x.dtype)
+    return shifted
 
 
 LEFT = Pointwise(bitwise_left_shift, accepts=INTEGRAL)

@@ -31,11 +31,12 @@ LIMITS = {torch.float8_e4m3fn: 448.0, torch.float8_e5m2: 57344.0}
 def low_precision_kernel(
     out, a, b, scale_a, scale_b, bias, scale_out, M, N, K, out_m, a_m, a_k, b_k, b_n, scale_m, scale_n,
     limit, WIDE: tl.constexpr, ACCUMULATE: tl.constexpr, STEP: tl.constexpr, BYTES_A: tl.constexpr,
-    BYTES_B: tl.constexpr, BYTES_OUT: tl.constexpr, LIMITED: tl.constexpr, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+    BYTES_B: tl.constexpr, BYTES_OUT: tl.constexpr, LIMITED: tl.constexpr, SHIFTED: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """out = (scale_a a) @ (b scale_b) + bias for one tile; a scale of stride zero is one number. A step's
-    product is of type STEP; BYTES_*: e4m3fn floats are plain bytes there."""
+    product is of type STEP; BYTES_*: e4m3fn floats are plain bytes there; SHIFTED: bytes of `a` without a
+    sign are multiplied less 128, as bytes with one, and 128 times the sums of b's columns are added."""
     tiles_n = tl.cdiv(N, BLOCK_N)
     row = (tl.program_id(0) // tiles_n).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
     column = (tl.program_id(0) % tiles_n).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -49,8 +50,12 @@ def low_precision_kernel(
         inside_k = lane_k < K - k
         left = tl.load(at_a, mask=inside_m[:, None] & inside_k[None, :], other=0.0)
         right = tl.load(at_b, mask=inside_k[:, None] & inside_n[None, :], other=0.0)
+        if SHIFTED:
+            left = (left ^ 0x80).to(tl.int8, bitcast=True)
         left = (from_e4m3fn(left) if BYTES_A else left).to(WIDE)
         right = (from_e4m3fn(right) if BYTES_B else right).to(WIDE)
+        if SHIFTED:
+            total += tl.expand_dims(tl.sum(right.to(ACCUMULATE), 0) * 128, 0)
         if STEP == ACCUMULATE:
             total = tl.dot(left, right, total, input_precision="ieee", out_dtype=ACCUMULATE)
         else:
@@ -103,7 +108,8 @@ def _product(
         int(scale_a is not None and scale_a.numel() > 1), int(scale_b is not None and scale_b.numel() > 1),
         LIMITS.get(result, 0.0), label=label, WIDE=wide,
         ACCUMULATE=accumulate, STEP=step, BYTES_OUT=in_bytes[0], BYTES_A=in_bytes[1], BYTES_B=in_bytes[2],
-        LIMITED=result in LIMITS, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=block_k,
+        LIMITED=result in LIMITS, SHIFTED=a.dtype == torch.uint8 and wide == tl.int8,
+        BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=block_k,
     )  # fmt: skip
     return out
 
@@ -117,9 +123,12 @@ def _checked(operator: str, a: torch.Tensor, b: torch.Tensor) -> None:
 
 
 def int_mm(self: torch.Tensor, mat2: torch.Tensor, *, out: Any = None) -> torch.Tensor:
-    """self @ mat2 of 8-bit integers, in 32 bits."""
-    if self.dtype != torch.int8 or mat2.dtype != torch.int8:
-        raise ArgumentError(f"_int_mm: Expected dtype int8 but got {self.dtype} and {mat2.dtype}")
+    """self (with a sign or without one) @ mat2 of 8-bit integers, in 32 bits."""
+    if self.dtype not in (torch.int8, torch.uint8) or mat2.dtype != torch.int8:
+        raise ArgumentError(
+            f"_int_mm: Expected dtype int8 or uint8 for self and int8 for mat2, but got {self.dtype} and "
+            f"{mat2.dtype}"
+        )
     _checked("_int_mm", self, mat2)
     result = _product(self, mat2, torch.int32, tl.int8, "_int_mm")
     if out is None:

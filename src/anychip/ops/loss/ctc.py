@@ -78,7 +78,8 @@ def ctc_backward_kernel(
     ZERO_INFINITY: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr, CLASSES: tl.constexpr,
 ):  # fmt: skip
     """out[t, n, c] = g (exp(x[t, n, c]) - sum over states s with label c of the share of alignments that
-    are in s at time t), backward in time; betas[n, t, s] is the log probability of the rest from there."""
+    are in s at time t), backward in time, NaN where no alignment is possible; betas[n, t, s] is the log
+    probability of the rest from there."""
     n = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, BLOCK)
     column = tl.arange(0, CLASSES)
@@ -92,6 +93,7 @@ def ctc_backward_kernel(
     skips = odd & (lane + 2 < states) & (label != after)
     loss = tl.load(losses + n).to(COMPUTE)
     factor = tl.load(gradient + n).to(COMPUTE)
+    impossible = loss == float("inf")
     counted = states > 0
     if ZERO_INFINITY:
         counted = loss != float("inf")
@@ -116,7 +118,8 @@ def ctc_backward_kernel(
         for block in range(0, classes, CLASSES):
             whole = block + column < classes
             x = tl.load(scores + block + column, mask=whole, other=float("-inf")).to(COMPUTE)
-            tl.store(row + block + column, tl.where(counted, tl.exp(x) * factor, 0.0), mask=whole)
+            slope = tl.where(impossible, float("nan"), tl.exp(x) * factor)
+            tl.store(row + block + column, tl.where(counted, slope, 0.0), mask=whole)
         tl.debug_barrier()
         alpha = tl.load(alphas + t * width + lane, mask=inside, other=float("-inf")).to(COMPUTE)
         share = tl.exp(alpha + beta + loss - score) * -factor
@@ -194,7 +197,7 @@ def ctc_loss_backward(
     target_lengths: Lengths, neg_log_likelihood: torch.Tensor, log_alpha: torch.Tensor, blank: int,
     zero_infinity: bool = False,
 ) -> torch.Tensor:  # fmt: skip
-    """Gradient of the log probabilities; zero for impossible targets if `zero_infinity`."""
+    """Gradient of the log probabilities; NaN for impossible targets, zero if `zero_infinity`."""
     inputs, labels, starts = _checked(log_probs, targets, input_lengths, target_lengths, blank)
     times, batch, classes = log_probs.shape
     device = log_probs.device

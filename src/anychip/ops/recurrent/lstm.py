@@ -149,6 +149,12 @@ def rnn_layer(
     return out, last[0], last[1], kept
 
 
+def is_ours(input: torch.Tensor, *rest: Any) -> bool:
+    """Whether the workspace, the last argument of a backward call, is one of `rnn_layer`'s, which has the
+    input's dtype; oneDNN's are bytes."""
+    return rest[-1].dtype == input.dtype
+
+
 def rnn_layer_backward(
     input: torch.Tensor, weight1: torch.Tensor, weight2: torch.Tensor, weight3: torch.Tensor,
     weight4: torch.Tensor, hx_: torch.Tensor, cx_tmp: torch.Tensor, output: torch.Tensor, hy_: torch.Tensor,
@@ -159,6 +165,8 @@ def rnn_layer_backward(
 ) -> tuple[torch.Tensor, ...]:  # fmt: skip
     """Gradients of input, both weights, both biases, first state and first cell."""
     _check(input, mode, batch_sizes)
+    if not is_ours(input, workspace):
+        raise NotServed("mkldnn_rnn_layer_backward", "the forward pass was PyTorch's, as is its workspace")
     source = input.contiguous()
     steps, batch, width = source.shape
     like = {"dtype": input.dtype, "device": input.device}

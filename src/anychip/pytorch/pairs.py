@@ -1,0 +1,50 @@
+"""Forward and backward operators that share a workspace in a format of their own. Flows in: a backward call,
+whoever made the workspace. Flows out: the backward operator of that maker, under every policy and under none:
+a graph made under one policy may be walked under another."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ..ops.recurrent import lstm
+
+Backward = Callable[..., Any]
+
+PAIRS: dict[str, tuple[Callable[..., bool], Backward]] = {
+    "mkldnn_rnn_layer_backward": (lstm.is_ours, lstm.rnn_layer_backward),
+}
+"""A backward overload -> whether the library's forward operator made a call's workspace, and the library's
+own backward operator. What other pairs share (indices, masks, statistics, logarithms of sums) is in
+PyTorch's format."""
+
+_kept: list[Any] = []
+"""Registrations that outlive every policy."""
+
+
+@functools.cache
+def settle() -> None:
+    """Put a choice by workspace beneath whatever a policy registers, once: PyTorch's own kernel cannot read
+    ours, nor say so."""
+    library = torch.library.Library("aten", "IMPL")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="(?s).*Overriding a previously registered kernel.*")
+        warnings.filterwarnings("ignore", message="(?s).*other operators may also be overridden.*")
+        for name, (is_ours, ours) in PAIRS.items():
+            if torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{name}", "CPU"):
+                library.impl(name, _by_workspace(name, is_ours, ours), "CPU")
+    _kept.append(library)
+
+
+def _by_workspace(name: str, is_ours: Callable[..., bool], ours: Backward) -> Backward:
+    kernel = torch.library.get_kernel(f"aten::{name}", "CPU")
+    keyset = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
+
+    def backward(*arguments: Any) -> Any:
+        return ours(*arguments) if is_ours(*arguments) else kernel.call_boxed(keyset, *arguments)
+
+    return backward

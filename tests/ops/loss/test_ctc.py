@@ -1,0 +1,36 @@
+"""The gradient of a CTC loss whose target no alignment of the inputs gives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import anychip
+from anychip.ops.launch import launches
+
+SCORES = torch.linspace(-2, 2, 36).sin().view(3, 3, 4).log_softmax(-1)
+
+
+def gradients(zero_infinity: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """(losses, gradient) of three targets: too long, possible, too long for its inputs' length."""
+    scores = SCORES.clone().requires_grad_()
+    targets = torch.tensor([[1, 1, 1, 2], [1, 2, 0, 0], [2, 3, 1, 1]])
+    losses = torch.nn.functional.ctc_loss(
+        scores, targets, torch.tensor([3, 3, 2]), torch.tensor([4, 2, 3]), reduction="none",
+        zero_infinity=zero_infinity,
+    )  # fmt: skip
+    losses.sum().backward()
+    assert scores.grad is not None
+    return losses.detach(), scores.grad
+
+
+@pytest.mark.parametrize("zero_infinity", [False, True])
+def test_impossible_targets(zero_infinity: bool) -> None:
+    expected = gradients(zero_infinity)
+    before = launches["ctc_backward_kernel"]
+    with anychip.using("strict"):
+        actual = gradients(zero_infinity)
+    assert launches["ctc_backward_kernel"] > before
+    for mine, theirs in zip(actual, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, equal_nan=True)
+    assert bool(actual[1][:, 0].isnan().all()) is not zero_infinity
