@@ -173,7 +173,7 @@ def _cell(ran: Row | None, resolved: Row | None) -> str:
         return "not tried"
     if not resolved["resolved"]:
         return "no wheels"
-    return "resolved, CPU build" if resolved["any_triton"] else "resolved"
+    return "resolved, pin lifted" if resolved["any_triton"] else "resolved"
 
 
 def page() -> None:

@@ -42,7 +42,7 @@ def test_what_a_cell_says(versions: ModuleType) -> None:
         "3.9.0",
         "run: 20 tests passed (`abc`)",
         "run: 20 tests passed, 2 failed (`abc`)",
-        "resolved, CPU build",
+        "resolved, pin lifted",
         "no wheels",
         "not tried",
     ]
