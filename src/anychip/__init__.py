@@ -31,6 +31,9 @@ _FROM_PYTORCH = {
 
 def __getattr__(name: str) -> Any:
     if name in _FROM_PYTORCH:
+        from .packages import require
+
+        require(f"anychip.{name}", ["torch"])
         return getattr(import_module(_FROM_PYTORCH[name], __name__), name)
     if name in _ROOMS:
         return import_module(f".{name}", __name__)

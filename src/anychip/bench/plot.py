@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..packages import require
 from .errors import BenchmarkError
 from .row import EAGER, Row
 
@@ -15,12 +16,11 @@ from .row import EAGER, Row
 def plot(rows: Sequence[Row], path: Path) -> None:
     """Write the chart to `path`, in the format that its suffix names.
 
-    Raises `BenchmarkError` when matplotlib is missing or does not know the format.
+    Raises `MissingPackage` without Matplotlib, `BenchmarkError` when it does not know the format.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise BenchmarkError("a plot needs matplotlib: pip install 'anychip[peers]'") from None
+    require("a plot", ["matplotlib"])
+    from matplotlib.figure import Figure
+
     shown = [row for row in rows if EAGER in row.ratios]
     figure = Figure(figsize=(8, max(2.0, 0.22 * len(shown) + 1)), layout="constrained")
     axes = figure.subplots()

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .console import messages, output, progress, table, write_json
-from .errors import CommandError, MissingExtra, did_you_mean
+from .errors import CommandError, did_you_mean
+from .needs import require_packages
 
 if TYPE_CHECKING:
     from ..bench.figures import ModelRun
@@ -166,7 +167,7 @@ def compare(
 ) -> None:
     """Compare two saved runs row by row, each against its own eager run so that machines' moods cancel."""
     checked_format(output_format)
-    _require_torch()
+    require_packages("bench")
     from ..bench import comparison
 
     found = comparison.compare(_load(first)[0], _load(second)[0])
@@ -189,7 +190,7 @@ def report_verb(
 ) -> None:
     """Write a saved run again in another format."""
     checked_format(output_format)
-    _require_torch()
+    require_packages("bench")
     rows, where, limits = _load(run)
     if plot is not None:
         from ..bench.plot import plot as draw
@@ -412,7 +413,7 @@ def checked_format(output_format: str) -> None:
 
 
 def prepare(threads: int) -> None:
-    _require_torch()
+    require_packages("bench")
     import torch
 
     from ..bench.measure import keep_memory
@@ -420,13 +421,6 @@ def prepare(threads: int) -> None:
     keep_memory()
     if threads:
         torch.set_num_threads(threads)
-
-
-def _require_torch() -> None:
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingExtra("bench", "PyTorch", "pip install 'anychip[torch]'") from None
 
 
 def thread_count() -> int:

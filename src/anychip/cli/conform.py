@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .console import messages, output, progress, table, write_json
-from .errors import CommandError, MissingExtra, did_you_mean
+from .errors import CommandError, did_you_mean
+from .needs import require_packages
 
 if TYPE_CHECKING:
     import torch
@@ -48,16 +49,13 @@ def conform(
     Their launches are recorded on this machine with PyTorch's results beside them, and replayed as the
     chip's own machine code. Exit status 1 if a result was wrong.
     """
-    try:
-        from ..conformance import campaign as campaigns
-        from ..conformance import chip_record, completion
-        from ..conformance.run import run
-        from ..conformance.trials import DEFAULT, Sampling, chosen
-        from ..emulation.cores import ENGINES
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "numpy"):
-            raise
-        raise MissingExtra("conform", "PyTorch", "pip install 'anychip[torch,edge]'") from None
+    require_packages("conform")
+    from ..conformance import campaign as campaigns
+    from ..conformance import chip_record, completion
+    from ..conformance.run import run
+    from ..conformance.trials import DEFAULT, Sampling, chosen
+    from ..emulation.cores import ENGINES
+
     if engine not in ENGINES:
         raise CommandError(f"{engine!r} is no engine.", did_you_mean(engine, ENGINES))
     sampling = Sampling(_dtypes(dtype) if dtype else DEFAULT.dtypes, samples)

@@ -16,7 +16,8 @@ import typer
 from rich.markup import escape
 
 from .console import output, progress, table, write_json
-from .errors import CommandError, MissingExtra
+from .errors import CommandError
+from .needs import require_packages
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -33,10 +34,7 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Run a real model by PyTorch and by portable kernels; compile the same operators for other chips."""
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingExtra("demo", "PyTorch", "pip install 'anychip[demo]'") from None
+    require_packages("demo")
     from . import minilm
     from .demo_chips import compile_everywhere, number_of
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import __version__
+from ..packages import reinstallation
 from . import doctor_pytorch
 from .errors import CommandError
 from .new_process import in_new_process
@@ -123,7 +124,7 @@ def _torch() -> Check:
             "PyTorch",
             "note",
             "not installed",
-            "Kernels run without it; for models: pip install 'anychip[torch]'.",
+            "Kernels run without it; for models: pip install torch numpy.",
         )
     import torch
 
@@ -163,7 +164,7 @@ def _back_ends() -> Check:
             "Back ends",
             "wrong",
             "no cpu back end is registered",
-            "Reinstall: pip install --force-reinstall anychip.",
+            f"Install it again: {reinstallation()}",
         )
     if others:
         return Check(

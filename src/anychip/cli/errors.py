@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from ..errors import AnychipError
 from ..suggestions import did_you_mean
 
-__all__ = ["INTERRUPTED", "CommandError", "MissingExtra", "did_you_mean", "require_known"]
+__all__ = ["INTERRUPTED", "CommandError", "did_you_mean", "require_known"]
 
 INTERRUPTED = 130
 """Exit status after ctrl-C."""
@@ -18,13 +18,6 @@ class CommandError(AnychipError):
 
     def __init__(self, message: str, hint: str = ""):
         super().__init__(message + (f"\n  {hint}" if hint else ""))
-
-
-class MissingExtra(CommandError):
-    """A verb needs packages that are not installed."""
-
-    def __init__(self, verb: str, package: str, install: str):
-        super().__init__(f"anychip {verb} needs {package}, which is not installed.", f"Install it: {install}")
 
 
 def require_known(option: str, value: str, known: Mapping[str, object] | Iterable[str]) -> None:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .console import messages, output, table, write_json
-from .errors import CommandError, MissingExtra, did_you_mean
+from .errors import CommandError, did_you_mean
+from .needs import require_packages
 
 if TYPE_CHECKING:
     from ..pytorch.program import Program
@@ -49,10 +50,7 @@ def export(
 
     Nothing is written when the chip is unknown or cannot run the subject. Exit status 1 if the check fails.
     """
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingExtra("export", "PyTorch", "pip install 'anychip[torch]'") from None
+    require_packages("export")
     from ..compiler.foreign.routes import resolve
     from ..compiler.targets import Target
     from ..edge import folder

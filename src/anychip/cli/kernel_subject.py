@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import CommandError, MissingExtra, did_you_mean
+from .errors import CommandError, did_you_mean
+from .needs import require_packages
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,9 @@ def in_file(path: Path, name: str, sig: Sequence[str], const: Sequence[str]) -> 
 
 def of_operator(name: str) -> list[Subject]:
     """The kernels that an operator's first benchmark, or else its first sample, launches."""
-    try:
-        import torch
-    except ImportError:
-        raise MissingExtra("explain OPERATOR", "PyTorch", "pip install 'anychip[torch]'") from None
+    require_packages("explain OPERATOR")
+    import torch
+
     from ..ops import registry
     from ..triton_backend import activate
     from .compilations import compilations

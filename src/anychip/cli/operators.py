@@ -13,7 +13,8 @@ import typer
 
 from . import fused
 from .console import messages, output, table, write_json
-from .errors import CommandError, MissingExtra, did_you_mean, require_known
+from .errors import CommandError, did_you_mean, require_known
+from .needs import require_packages
 
 if TYPE_CHECKING:
     from ..evidence.page import Row
@@ -39,13 +40,9 @@ def ops(
 ) -> None:
     """List the operators that portable kernels serve, the PyTorch overloads that they take over, and
     what runs on chips have shown of them."""
-    try:
-        from ..evidence import page as pages
-        from ..evidence import record
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "numpy"):
-            raise
-        raise MissingExtra("ops", "PyTorch", "pip install 'anychip[torch]'") from None
+    require_packages("ops")
+    from ..evidence import page as pages
+    from ..evidence import record
 
     if llm:
         fused.listed(" ".join(words or []), domain, page, as_json)

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from .console import output, progress, table, write_json
-from .errors import CommandError, MissingExtra
+from .errors import CommandError
+from .needs import require_packages
 
 HEADS = (
     "call", "PyTorch", "ours", "above", "dispatcher, counting", "operator", "plan", "launcher, kernel",
@@ -26,13 +27,10 @@ def overhead(
     """Time small eager calls under the portable policy, and the stages of each, in microseconds."""
     if output_format not in ("table", "json", "markdown"):
         raise CommandError(f"there is no output {output_format!r}.", "Choose table, json or markdown.")
-    try:
-        from ..bench import overhead as bench
-        from ..bench.report import circumstances
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "numpy"):
-            raise
-        raise MissingExtra("bench", "PyTorch", "pip install 'anychip[torch]'") from None
+    require_packages("bench")
+    from ..bench import overhead as bench
+    from ..bench.report import circumstances
+
     measured = []
     wanted = bench.calls()
     with progress(quiet=output_format == "json") as display:

@@ -12,15 +12,16 @@ import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from ..environment import AUTOLOAD, ENTRY_GROUP, ENTRY_NAME, EXCLUDE, ONLY, POLICY, RUN, leave_policy
+from ..packages import reinstallation
 from ..suggestions import did_you_mean
-from .errors import CommandError, MissingExtra
+from .errors import CommandError
+from .needs import require_packages
 
 POLICIES = ("portable", "strict", "auto")
 
@@ -82,13 +83,12 @@ def _require_policy(policy: str, only: list[str], exclude: list[str]) -> None:
             "come into force in the program.",
             f"Unset {AUTOLOAD}.",
         )
-    if find_spec("torch") is None:
-        raise MissingExtra("run", "PyTorch", "pip install 'anychip[torch]'")
+    require_packages("run")
     if not any(entry.name == ENTRY_NAME for entry in entry_points(group=ENTRY_GROUP)):
         raise CommandError(
             f"this installation of Anychip has no entry point {ENTRY_NAME!r} in the group {ENTRY_GROUP!r}, "
             "through which PyTorch would load it.",
-            "It was installed from an older version: install it again.",
+            f"It was installed from an older version. Install it again: {reinstallation()}",
         )
     if only or exclude:
         from ..pytorch.dispatch import require_known

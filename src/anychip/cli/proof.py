@@ -13,7 +13,8 @@ import typer
 
 from . import fused
 from .console import messages, output, progress, table, write_json
-from .errors import INTERRUPTED, CommandError, MissingExtra, did_you_mean
+from .errors import INTERRUPTED, CommandError, did_you_mean
+from .needs import require_packages
 
 if TYPE_CHECKING:
     from ..evidence.outcome import Proof
@@ -65,13 +66,10 @@ def prove(
     Each result is compared with PyTorch's, in the same type and in float64, and our kernels must have
     been launched. Exit status 1 if a trial failed.
     """
-    try:
-        from ..evidence import campaign, outcome
-        from ..evidence import record as records
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "numpy"):
-            raise
-        raise MissingExtra("test", "PyTorch", "pip install 'anychip[test]'") from None
+    require_packages("test")
+    from ..evidence import campaign, outcome
+    from ..evidence import record as records
+
     if llm:
         fused.prove(operators or [], all_samples, record, as_json)
         return

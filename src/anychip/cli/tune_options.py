@@ -6,17 +6,16 @@ from typing import Annotated
 
 import typer
 
-from .errors import MissingExtra
+from .needs import require_packages
 
 Threads = Annotated[int, typer.Option(min=0, help="Threads (0: PyTorch's default).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 
 def prepare(threads: int) -> None:
-    """Set PyTorch's number of threads (0: as it is). Raises MissingExtra without PyTorch."""
-    try:
-        import torch
-    except ModuleNotFoundError:
-        raise MissingExtra("tune", "PyTorch", "pip install 'anychip[torch]'") from None
+    """Set PyTorch's number of threads (0: as it is). Raises MissingPackage without PyTorch."""
+    require_packages("tune")
+    import torch
+
     if threads:
         torch.set_num_threads(threads)

@@ -63,8 +63,7 @@ def require_emulator(core: Core) -> str:
         )
     if found is None:
         raise MissingEmulator(
-            f"{core.setting} is not installed\n  On Debian: make emulators. WebAssembly: "
-            "pip install 'anychip[edge]'"
+            f"{core.setting} is not installed\n  On Debian: make emulators. WebAssembly: pip install wasmtime"
         )
     return found
 

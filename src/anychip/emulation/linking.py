@@ -25,7 +25,7 @@ def require_linker() -> None:
     if importlib.util.find_spec("ziglang") is None:
         raise MissingEmulator(
             "programs for other chips are linked by ziglang, which is not installed\n"
-            "  Install it: pip install 'anychip[edge]'"
+            "  Install it: pip install ziglang"
         )
 
 

@@ -7,7 +7,3 @@ from ..errors import AnychipError
 
 class EvidenceError(AnychipError):
     """A proof cannot be run or a record cannot be read as asked."""
-
-
-class MissingPackage(EvidenceError):
-    """PyTorch's database of samples needs a package that is not installed."""

@@ -15,8 +15,9 @@ import torch
 from torch.utils._pytree import tree_map
 
 from ..ops.registry import ALL
+from ..packages import MissingPackage
 from .edges import edges
-from .errors import EvidenceError, MissingPackage
+from .errors import EvidenceError
 from .exceptions import exemption
 from .gradients import checked_gradient, differentiable, gradient
 from .inputs import copied, detached, seed, summary
@@ -39,10 +40,8 @@ def entries() -> dict[str, Any]:
             warnings.simplefilter("ignore")
             from torch.testing._internal.common_methods_invocations import op_db
     except ModuleNotFoundError as error:
-        raise MissingPackage(
-            f"PyTorch's database of samples needs the package {error.name}, which is not installed.\n"
-            "  Install it: pip install 'anychip[test]'"
-        ) from None
+        missing = (error.name or "expecttest").partition(".")[0]
+        raise MissingPackage("PyTorch's database of samples", [missing]) from None
     return {entry.full_name: entry for entry in op_db}
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .registry import Fused, operators
+from ..packages import require
+
+require("anychip.llm", ["torch"])
+
+from .registry import Fused, operators  # noqa: E402
 
 __all__ = ["Fused", "operators"]
 

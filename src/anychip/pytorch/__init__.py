@@ -1,7 +1,9 @@
 """PyTorch's operators served by portable kernels: `enable`, `disable`, `using` and `report`."""
 
 from ..environment import import_torch_first
+from ..packages import require
 
+require("anychip.pytorch", ["torch"])
 import_torch_first()
 
 from .errors import FallThroughError  # noqa: E402

@@ -1,0 +1,23 @@
+"""Which verb of the command needs which optional packages."""
+
+from __future__ import annotations
+
+from ..packages import require
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "bench": ("torch", "numpy"),
+    "conform": ("torch", "numpy"),
+    "demo": ("torch", "transformers"),
+    "explain OPERATOR": ("torch",),
+    "export": ("torch",),
+    "ops": ("torch", "numpy"),
+    "run": ("torch",),
+    "test": ("torch", "numpy"),
+    "tune": ("torch", "numpy"),
+}
+"""Verb -> modules without which it does nothing. `doctor`, `chips` and `explain FILE.py:KERNEL` need none."""
+
+
+def require_packages(verb: str) -> None:
+    """Raise MissingPackage for what is missing of what the verb needs."""
+    require(f"anychip {verb}", NEEDS[verb])
