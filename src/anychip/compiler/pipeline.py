@@ -19,6 +19,7 @@ from .ir.inline import inline_calls
 from .ir.parser import parse
 from .ir.printer import print_module
 from .ir.verifier import verify
+from .schedule.bounds import check_bounds, pointer_slots
 from .schedule.choices import BY_RULES, Choices
 from .schedule.decompose import decompose
 from .schedule.printer import print_schedule
@@ -37,7 +38,8 @@ class CompiledKernel:
     of assertion number k+1. `waiting` says whether programs wait for each other, `waits_at` in which line
     of the source; then each call of the symbol runs or continues one program in an arena that
     belongs to it (see `codegen.cooperative`), and `arena_bytes` is what a program needs. `endless`: it
-    has loops in which it asks whether to go on. `stages`: dumps by
+    has loops in which it asks whether to go on. `bounds`: the slots of
+    the pointers whose bounds the last arguments are, two for each. `stages`: dumps by
     name, when they were asked for. `seconds`: how long each part of the compilation took, in order.
     """
 
@@ -51,6 +53,7 @@ class CompiledKernel:
     waiting: Waiting = Waiting.NEVER
     waits_at: str = ""
     endless: bool = False
+    bounds: tuple[int, ...] = ()
     stages: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -98,16 +101,20 @@ def compile_ttir(
     keep_stages: bool = False,
     choices: Choices = BY_RULES,
     interruptible: bool = False,
+    checked: bool = False,
 ) -> CompiledKernel:
     """Compile the kernel of a TTIR module for `target`, by the scheduler's rules or by other `choices`. If
     it is `interruptible`, its `while` loops ask the runtime whether to go on (see `codegen.interruption`).
+    If it is `checked`, it reports accesses out of bounds (see `schedule.bounds`).
 
     Raises `CompileError` (`ParseError`, `VerifyError`, `UnsupportedOperation`, `CodegenError`) with
     the user's source line where it is known.
     """
     clock = _Clock()
     with _without_collections():
-        func, planned, code, stages = _generate(text, target, keep_stages, clock, choices, interruptible)
+        func, planned, code, stages = _generate(
+            text, target, keep_stages, clock, choices, interruptible, checked
+        )
     arena_bytes = planned.arena_bytes
     if code.coroutine:
         made = machine.emit_coroutine(code.llvm_ir, target, code.coroutine)
@@ -128,6 +135,7 @@ def compile_ttir(
         waiting=code.waiting.kind,
         waits_at=code.waiting.place,
         endless=code.endless,
+        bounds=pointer_slots(func) if checked else (),
         stages=stages,
         seconds=clock.seconds,
     )
@@ -176,6 +184,7 @@ def _generate(
     clock: _Clock,
     choices: Choices = BY_RULES,
     interruptible: bool = False,
+    checked: bool = False,
 ) -> tuple[Func, Schedule, KernelCode, dict[str, str]]:
     module = parse(text)
     clock.mark("parse")
@@ -188,6 +197,8 @@ def _generate(
         stages["tile"] = print_module(module)
     func = module.kernel
     decompose(func)
+    if checked:
+        check_bounds(func)
     planned = schedule(func, target, choices)
     clock.mark("schedule")
     if keep:

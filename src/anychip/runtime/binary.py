@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from .errors import CorruptBinary
 
 MAGIC = b"ANYCHIP\0"
-FORMAT = 4
+FORMAT = 5
 _START = struct.Struct("<8sII")
 """Magic, format version, length of the JSON header."""
 

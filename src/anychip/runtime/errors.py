@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..compiler.schedule.bounds import SEPARATOR
 from ..errors import AnychipError
 
 
@@ -59,6 +60,71 @@ class DeviceAssertion(RuntimeFault, RuntimeError):
 
     def __reduce__(self) -> tuple[type, tuple[str, str, tuple[int, int, int]]]:
         return (type(self), (self.kernel, self.message, self.program_id))
+
+
+class OutOfBounds(DeviceAssertion, IndexError):
+    """A kernel compiled with checks (ANYCHIP_SANITIZE=1) accessed memory that is not of its argument's
+    tensor.
+
+    `access` is "reads", "writes" or "updates", `argument` the parameter's name, `place` file and line of the
+    kernel's source. `offset` counts bytes from the argument's address; `low` and `high` are the tensor's
+    memory likewise, None where they are not known; `size` is that of an element in bytes, `slot` the
+    argument's.
+    """
+
+    def __init__(
+        self,
+        kernel: str,
+        access: str,
+        argument: str,
+        place: str,
+        program_id: tuple[int, int, int],
+        offset: int,
+        size: int,
+        slot: int,
+        bounds: tuple[int, int] | None = None,
+    ):
+        self.slot = slot
+        self.access, self.argument, self.place = access, argument, place
+        self.offset, self.size, self.bounds = offset, size, bounds
+        extent = ""
+        if bounds is not None:
+            low, high = (bound // size for bound in bounds)
+            extent = (
+                f"; its memory holds elements {low} to {high - 1}" if low < high else "; it has no memory"
+            )
+        super().__init__(kernel, "an access out of bounds", program_id)
+        self.args = (
+            f"{kernel}, program instance {program_id}, {place}: {access} element {offset // size} of "
+            f"{argument} (byte {offset} from the pointer), which is out of bounds{extent}",
+        )
+
+    def within(self, bounds: tuple[int, int]) -> OutOfBounds:
+        """The same, with the bounds told."""
+        return OutOfBounds(
+            self.kernel,
+            self.access,
+            self.argument,
+            self.place,
+            self.program_id,
+            self.offset,
+            self.size,
+            self.slot,
+            bounds,
+        )
+
+    @classmethod
+    def of_message(
+        cls, kernel: str, message: str, program_id: tuple[int, int, int], offset: int
+    ) -> OutOfBounds:
+        """From the text of the check that failed (see `compiler.schedule.bounds`)."""
+        _, access, argument, slot, rest = message.split(SEPARATOR)
+        size, place = rest.split(" ", 1)
+        return cls(kernel, access, argument, place.strip("()"), program_id, offset, int(size), int(slot))
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        fields = (self.kernel, self.access, self.argument, self.place, self.program_id, self.offset)
+        return (type(self), (*fields, self.size, self.slot, self.bounds))
 
 
 class IndexAssertion(DeviceAssertion, IndexError):

@@ -12,12 +12,13 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from ..compiler.schedule.bounds import MARK as OUT_OF_BOUNDS
 from . import function, launches, native
-from .errors import ArgumentError, DeviceAssertion, IndexAssertion, TooManyPrograms
+from .errors import ArgumentError, DeviceAssertion, IndexAssertion, OutOfBounds, TooManyPrograms
 from .native.cooperative import MOST_PROGRAMS, TOO_MANY_PROGRAMS
 from .native.grid import GRID_TOO_LARGE, OUT_OF_MEMORY
 from .native.interrupt import INTERRUPTED
-from .slots import Node, Slot, count, descriptors, pack, pointers
+from .slots import MASK64, UNBOUNDED, Node, Slot, bounds, count, descriptors, pack, pointers
 
 GRID_LIMIT = (1 << 31) - 1
 """Largest extent of one grid dimension: program ids are 32 bits wide."""
@@ -26,10 +27,20 @@ GRID_LIMIT = (1 << 31) - 1
 class Launcher:
     """Launches one kernel. `tree` says how each argument is packed (see `slots`), `arg_types`
     are the TTIR types of the compiled function's arguments, one for each slot. Listeners get `origin`
-    with each launch."""
+    with each launch. A kernel that checks bounds is told those of the pointers in the slots `checked`, two
+    more arguments for each."""
 
-    def __init__(self, tree: Sequence[Node], arg_types: Sequence[str], name: str, origin: Any = None):
+    def __init__(
+        self,
+        tree: Sequence[Node],
+        arg_types: Sequence[str],
+        name: str,
+        origin: Any = None,
+        checked: Sequence[int] = (),
+    ):
         self.tree = tuple(tree)
+        self.checked = tuple(checked)
+        arg_types = arg_types[: len(arg_types) - 2 * len(checked)]
         self.name = name
         self.origin = origin
         self.slot_count = len(arg_types)
@@ -65,6 +76,8 @@ class Launcher:
                 f"{self.name}: launched with the function {function_address!r}, not a loaded one"
             )
         slots = pack(self.tree, arguments, self.rounding_flag, [])
+        for low, high in self._bounds(arguments):
+            slots += (low & MASK64, high & MASK64)
         if _is_set(enter_hook):
             enter_hook(launch_metadata)
         if launches.is_recording():
@@ -74,9 +87,24 @@ class Launcher:
                     self.name, grid, arguments, function_address, tuple(slots), tuple(places), self.origin
                 )
             )
-        run(function_address, slots, grid)
+        try:
+            run(function_address, slots, grid)
+        except OutOfBounds as error:
+            raise self._told(error, arguments) from None
         if _is_set(exit_hook):
             exit_hook(launch_metadata)
+
+    def _bounds(self, arguments: Sequence[Any]) -> list[tuple[int, int]]:
+        """The bounds of the pointers that a kernel with checks is told."""
+        if not self.checked:
+            return []
+        owners = dict(pointers(self.tree, arguments, self.rounding_flag))
+        return [bounds(owners[slot]) if slot in owners else UNBOUNDED for slot in self.checked]
+
+    def _told(self, error: OutOfBounds, arguments: Sequence[Any]) -> OutOfBounds:
+        """The error with the bounds of the argument that it names."""
+        known = dict(zip(self.checked, self._bounds(arguments)))
+        return error.within(known[error.slot]) if error.slot in known else error
 
     def _extent(self, axis: str, extent: Any) -> int:
         try:
@@ -88,14 +116,20 @@ class Launcher:
         return value
 
 
-def launcher(tree: Sequence[Node], arg_types: Sequence[str], name: str, origin: Any = None) -> Any:
+def launcher(
+    tree: Sequence[Node],
+    arg_types: Sequence[str],
+    name: str,
+    origin: Any = None,
+    checked: Sequence[int] = (),
+) -> Any:
     """The fastest callable that launches a kernel of this signature: the native one where every
     parameter is of a kind that it packs, else `Launcher`. `origin` is whatever the kernel came from."""
     runtime = native.state()
     runtime.attach_threads()
-    general = Launcher(tree, arg_types, name, origin)
+    general = Launcher(tree, arg_types, name, origin, checked)
     opcodes = [node for node in tree if isinstance(node, Slot)]
-    if len(opcodes) < len(tree):
+    if checked or len(opcodes) < len(tree):
         return general
     return runtime.launcher(opcodes, general, fail) or general
 
@@ -123,6 +157,8 @@ def fail(address: int, code: int, x: int, y: int, z: int) -> NoReturn:
     if code == GRID_TOO_LARGE:
         raise ArgumentError(f"{failed.name}: the grid has 2^63 program instances or more")
     message = failed.messages[code - 1] if code <= len(failed.messages) else f"assertion {code}"
+    if message.startswith(OUT_OF_BOUNDS):
+        raise OutOfBounds.of_message(failed.name, message, (x, y, z), native.state().state.detail)
     kind = IndexAssertion if message.startswith("index ") else DeviceAssertion
     raise kind(failed.name, message, (x, y, z))
 

@@ -17,7 +17,7 @@ from triton._C.libtriton import ir, passes
 from triton.backends.compiler import BaseBackend, GPUTarget, Language
 
 from ..errors import AnychipError
-from . import autotuning, fingerprint, language
+from . import autotuning, fingerprint, language, sanitizer
 from .options import KernelOptions, parse_options
 
 BACKEND_NAME = "cpu"
@@ -105,7 +105,8 @@ class CPUBackend(BaseBackend):
 
     def hash(self) -> str:
         identity = target_identity(resolve_target(str(self.target.arch)))
-        return f"anychip-{compiler_fingerprint()}-{identity}-{self.binary_ext}"
+        checks = "-checked" if sanitizer.is_on() else ""
+        return f"anychip-{compiler_fingerprint()}-{identity}-{self.binary_ext}{checks}"
 
     def get_target_name(self, options: KernelOptions) -> str:
         return f"{BACKEND_NAME}:{options.arch}" if options.arch else BACKEND_NAME
@@ -175,9 +176,12 @@ def make_binary(module: Any, metadata: dict[str, Any], arch: str, schedule: str 
 
     target = resolve_target(arch)
     chosen = choices.parse(schedule)
-    kernel = pipeline.compile_ttir(str(module), target, choices=chosen, interruptible=True)
+    kernel = pipeline.compile_ttir(
+        str(module), target, choices=chosen, interruptible=True, checked=sanitizer.is_on()
+    )
     metadata["name"] = kernel.name
     metadata["shared"] = max(1, kernel.arena_bytes)
+    metadata["checked_slots"] = list(kernel.bounds)
     metadata["arg_types"] = list(kernel.arg_types)
     return pack(
         KernelBinary(

@@ -76,7 +76,8 @@ def make_launcher(source: Any, metadata: Any) -> Any:
 
     follow_torch()
     tree = slot_tree(source.signature.values())
-    return launcher(tree, tuple(metadata.arg_types), metadata.name, Origin(source, metadata))
+    origin = Origin(source, metadata)
+    return launcher(tree, tuple(metadata.arg_types), metadata.name, origin, tuple(metadata.checked_slots))
 
 
 class CPUDriver(DriverBase):

@@ -13,10 +13,13 @@ from ..ir.core import Op
 from ..ir.types import PointerType, ScalarType, element_of
 from ..schedule.steps import Each, Graph
 from . import casts, memory
-from .builder import I1, I32, PTR, mangle
+from .builder import I1, I32, I64, PTR, mangle
 from .context import Context
 from .evaluate import Evaluation, Index, Point
 from .llvm_types import LLType, Val, register_type
+
+DETAIL = 56
+"""Byte of the arena's status block for what an assertion tells."""
 
 ORDERINGS = {"relaxed": "monotonic", "acquire": "acquire", "release": "release", "acq_rel": "acq_rel"}
 FAILURE_ORDERINGS = {
@@ -164,7 +167,8 @@ def _compare_and_swap(context: Context, op: Op, args: list[Val], index: list[Val
 
 
 def _assert(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
-    """A false condition leaves its number and the program id in the arena's status block."""
+    """A false condition leaves its number and the program id in the arena's status block, and what else
+    the assertion tells, an i64."""
     b = context.b
     text = f"{op.attrs['message']} ({op.location})"
     if text not in context.messages:
@@ -176,8 +180,19 @@ def _assert(context: Context, op: Op, args: list[Val], index: list[Val]) -> list
     b.store(b.int(code), context.arena, 4)
     for axis in range(3):
         b.store(context.program[axis], b.gep(context.arena, 4 * (axis + 1)), 4)
+    if len(args) > 1:
+        b.store(_of_a_failed_lane(context, args[0], args[1]), b.gep(context.arena, DETAIL), 8)
     b.place(done)
     return []
+
+
+def _of_a_failed_lane(context: Context, condition: Val, detail: Val) -> Val:
+    """The largest (i64) of what belongs to lanes in which a condition does not hold."""
+    b = context.b
+    if condition.lanes == 1:
+        return b.extract(detail, 0)
+    failed = b.select(condition, b.int(-(1 << 63), I64), detail)
+    return b.call(f"llvm.vector.reduce.smax.{mangle(failed.type)}", I64, [failed])
 
 
 def _everywhere(context: Context, condition: Val) -> Val:

@@ -248,7 +248,7 @@ fill:
   call void @anychip.dispatch(ptr %state, ptr %job, i64 %members)
   call void @anychip.leave(ptr %state, ptr %job, ptr %before)
   call void @free(ptr %memory)
-  %code = call i32 @anychip.outcome(ptr %job, ptr %program)
+  %code = call i32 @anychip.outcome(ptr %state, ptr %job, ptr %program)
   ret i32 %code
 }}
 """

@@ -215,6 +215,10 @@ report:
   %program = load [ 3 x i32 ], ptr %program_p, align 4
   %reported = call ptr @job.program_x(ptr %job)
   store [ 3 x i32 ] %program, ptr %reported, align 4
+  %detail_p = call ptr @arena.detail(ptr %arena)
+  %detail = load i64, ptr %detail_p
+  %j_detail = call ptr @job.detail(ptr %job)
+  store i64 %detail, ptr %j_detail
   br label %done
 done:
   %attention_p = call ptr @job.attention(ptr %job)
@@ -402,7 +406,7 @@ pool:
 }}
 
 ; What a job came to: 0, or the code of its failure with the program's id in %program.
-define internal i32 @anychip.outcome(ptr %job, ptr %program) alwaysinline {{
+define internal i32 @anychip.outcome(ptr %state, ptr %job, ptr %program) alwaysinline {{
   %j_failure = call ptr @job.failure(ptr %job)
   %failure = load i32, ptr %j_failure
   %well = icmp eq i32 %failure, 0
@@ -411,6 +415,10 @@ failed:
   %f_program = call ptr @job.program_x(ptr %job)
   %id = load [ 3 x i32 ], ptr %f_program, align 4
   store [ 3 x i32 ] %id, ptr %program, align 4
+  %j_detail = call ptr @job.detail(ptr %job)
+  %detail = load i64, ptr %j_detail
+  %s_detail = call ptr @state.detail(ptr %state)
+  store i64 %detail, ptr %s_detail
   br label %done
 done:
   ret i32 %failure
@@ -606,7 +614,7 @@ leave:
   br label %give_back
 give_back:
   call void @anychip.release(ptr %state, ptr %block)
-  %code = call i32 @anychip.outcome(ptr %job, ptr %program)
+  %code = call i32 @anychip.outcome(ptr %state, ptr %job, ptr %program)
   %succeeded = icmp eq i32 %code, 0
   br i1 %succeeded, label %learn, label %end
 learn:

@@ -32,6 +32,7 @@ class State(ctypes.Structure):
         ("previous_handler", ctypes.c_void_p),
         ("first_handler", ctypes.c_void_p),
         ("inside_handler", ctypes.c_int64),
+        ("detail", ctypes.c_int64),
         ("raised_type", ctypes.c_void_p),
         ("raised_value", ctypes.c_void_p),
         ("raised_traceback", ctypes.c_void_p),
@@ -68,6 +69,7 @@ class Arena(ctypes.Structure):
         ("attention", ctypes.c_void_p),
         ("poll", ctypes.c_void_p),
         ("job", ctypes.c_void_p),
+        ("detail", ctypes.c_int64),
     )
 
 
@@ -108,6 +110,7 @@ class Job(ctypes.Structure):
         ("endless", ctypes.c_int64),
         ("completed", ctypes.c_int64),
         ("state", ctypes.c_void_p),
+        ("detail", ctypes.c_int64),
     )
 
 
