@@ -93,8 +93,10 @@ out = llm.flash_attention(query, key, value, causal=True)
 loss = llm.linear_cross_entropy(hidden, head, labels)
 ```
 
-`help(anychip.llm.rms_norm)` tells shapes, dtypes and errors. Causal language models of the `transformers`
-library (4.56 and 5.24 are tried) take them without a change of their code:
+`help(anychip.llm.rms_norm)` tells shapes, dtypes and errors. `torch.func` works through all of them: a
+batch of `vmap` is a loop, `jacrev` takes the kernels, `jvp` and `jacfwd` a plain composition in float64;
+what has no derivative, or writes into its arguments, raises there. Causal language models of the
+`transformers` library (4.56 and 5.24 are tried) take them without a change of their code:
 
 ```python
 from anychip.llm.models import fuse

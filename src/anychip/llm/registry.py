@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -47,8 +47,11 @@ def register(operator: Fused) -> Fused:
         raise RegistryError(
             f"fused operator {operator.name!r} is registered twice; rename one of the records"
         )
-    _operators[operator.name] = operator
-    return operator
+    from .transforms import served
+
+    known = replace(operator, function=served(operator))
+    _operators[operator.name] = known
+    return known
 
 
 def operators() -> dict[str, Fused]:

@@ -28,8 +28,8 @@ TILES = Tiles(simt={"block": 2048}, simd={"block": 2048})
 def divergence_terms(s, t, mix, KIND: tl.constexpr):
     """For log-probabilities s and t of student and teacher: the term of the divergence, and the student's
     probability times the term's derivative by it (up to what is constant over a row). What has no
-    probability adds nothing, whatever its logarithm. Where one of a mixture's parts has some, so has the
-    mixture, and its logarithm is finite."""
+    probability adds nothing, whatever its logarithm. A mixture has some where one of its parts
+    has, so that it is enough to keep logarithms of zero finite."""
     student, teacher = tl.exp(s), tl.exp(t)
     if KIND == "kl":
         value = tl.where(teacher == 0.0, 0.0, teacher * (t - s))
@@ -40,9 +40,9 @@ def divergence_terms(s, t, mix, KIND: tl.constexpr):
     elif KIND == "js":
         of_teacher = mix * teacher
         of_student = (1.0 - mix) * student
-        middle = tl.log(of_teacher + of_student)
-        slope = tl.where(of_student == 0.0, 0.0, of_student * (s - middle))
-        value = slope + tl.where(of_teacher == 0.0, 0.0, of_teacher * (t - middle))
+        middle = tl.log(tl.maximum(of_teacher + of_student, 1.1754943508222875e-38))
+        slope = of_student * (tl.maximum(s, -1e30) - middle)
+        value = slope + of_teacher * (tl.maximum(t, -1e30) - middle)
     else:
         value = 0.5 * tl.abs(student - teacher)
         slope = 0.5 * student * tl.where(student > teacher, 1.0, tl.where(student < teacher, -1.0, 0.0))
