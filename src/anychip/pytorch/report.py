@@ -4,12 +4,13 @@ flow in, a printable report flows out."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import torch
 
 from ..ops.registry import absent
-from . import statistics
+from . import graphs, statistics
 from .automatic.registration import AutomaticRegistrations
 from .policy import registrations
 from .report_page import fragment
@@ -62,14 +63,38 @@ class ChoiceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class GraphRow:
+    """One graph that `torch.compile` compiled with our back end. `fused` are kernels that Inductor generated
+    and we compiled, `library` operators of the library, `foreign` PyTorch's with the reason, each with its
+    number in the graph; `milliseconds` is the time of all calls, `compiling` the seconds of compiling it."""
+
+    name: str
+    calls: int
+    milliseconds: float
+    compiling: float
+    fused: tuple[tuple[str, int], ...]
+    library: tuple[tuple[str, int], ...]
+    foreign: tuple[tuple[str, str, int], ...]
+    replay: str
+
+    @property
+    def ours_text(self) -> str:
+        """What is ours, in words."""
+        parts = [f"{name} x{number}" for name, number in (*self.library, *self.fused)]
+        return ", ".join(parts) or "nothing"
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """Rows by time, largest first, fall-throughs by calls, the choices of the policy "auto", and what is left
-    out for want of it in PyTorch."""
+    """Rows by time, largest first, fall-throughs by calls, the choices of the policy "auto", what is left out
+    for want of it in PyTorch, compiled graphs, and how often and why PyTorch broke a graph."""
 
     served: tuple[ServedRow, ...]
     fallen: tuple[FallThroughRow, ...]
     choices: tuple[ChoiceRow, ...] = ()
     absent: tuple[AbsentRow, ...] = ()
+    graphs: tuple[GraphRow, ...] = ()
+    breaks: tuple[tuple[str, int], ...] = ()
 
     @property
     def calls(self) -> int:
@@ -98,6 +123,14 @@ class Report:
         if self.left_text:
             lines.append(f"auto: {self.left_text}")
         lines += [f"left out: {row.overload} ({row.reason})" for row in self.absent]
+        if self.graphs:
+            lines.append(f"{'compiled graph':<44}{'calls':>7}{'ms':>10}{'compile s':>11}  ours")
+        for row in self.graphs:
+            times = f"{row.calls:>7}{row.milliseconds:>10.3f}{row.compiling:>11.2f}"
+            lines.append(f"{row.name:<44}{times}  {row.ours_text}")
+            lines += [f"  PyTorch's: {name} x{number} ({reason})" for name, reason, number in row.foreign]
+            lines.append(f"  {row.replay}")
+        lines += [f"graph break x{number}: {reason}" for reason, number in self.breaks]
         return "\n".join(lines)
 
     @property
@@ -128,9 +161,37 @@ def report(*, reset: bool = False) -> Report:
         FallThroughRow(overload, reason, calls)
         for (overload, reason), calls in statistics.fallen.most_common()
     )
+    left_out = _absent() if served or registrations() else ()
+    made = Report(served, fallen, _choices(), left_out, _graphs(), _breaks())
     if reset:
         statistics.reset()
-    return Report(served, fallen, _choices(), _absent() if served or registrations() else ())
+        graphs.reset()
+    return made
+
+
+def _graphs() -> tuple[GraphRow, ...]:
+    """The graphs that were compiled in this process, in order."""
+    return tuple(
+        GraphRow(
+            f"{graph.number} ({graph.kind})",
+            graph.calls,
+            graph.seconds * 1e3,
+            graph.compiling,
+            tuple(graph.fused.items()),
+            tuple(graph.library.items()),
+            tuple((name, reason, number) for (name, reason), number in graph.foreign.items()),
+            graph.replay(),
+        )
+        for graph in list(graphs.graphs)
+    )
+
+
+def _breaks() -> tuple[tuple[str, int], ...]:
+    """Why PyTorch cut functions into several graphs, by its own count; nothing where none was compiled."""
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    if dynamo is None or not graphs.graphs:
+        return ()
+    return tuple((reason.split("\n")[0], number) for reason, number in dynamo.counters["graph_break"].items())
 
 
 def _absent() -> tuple[AbsentRow, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .report import Report
+    from .report import GraphRow, Report
 
 STYLE = """
 .anychip table { border-collapse: collapse; margin: 0.3em 0 1em 0; }
@@ -19,7 +19,7 @@ STYLE = """
 .anychip caption { text-align: left; font-weight: bold; padding: 0.3em 0; }
 """
 
-NUMBERS = frozenset({"calls", "launches", "ms"})
+NUMBERS = frozenset({"calls", "compile s", "launches", "ms"})
 """Columns that are aligned to the right."""
 
 
@@ -50,6 +50,15 @@ def fragment(report: Report) -> str:
     if report.absent:
         rows = [(row.overload, row.operator, row.reason) for row in report.absent]
         parts.append(_table("Left out", ("overload", "operator", "reason"), rows))
+    if report.graphs:
+        parts.append(
+            _table(
+                "Compiled graphs",
+                ("graph", "calls", "ms", "compile s", "ours", "PyTorch's", "calls are"),
+                map(_graph, report.graphs),
+            )
+        )
+        parts.append(_table("Graph breaks", ("reason", "calls"), report.breaks))
     return f'<div class="anychip"><style>{STYLE}</style>{"".join(parts)}</div>'
 
 
@@ -60,6 +69,13 @@ def page(report: Report, command: Sequence[str]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<body><p><code>{html.escape(shlex.join(command))}</code></p>{fragment(report)}</body></html>\n"
     )
+
+
+def _graph(row: GraphRow) -> tuple[object, ...]:
+    """A compiled graph's cells."""
+    others = "; ".join(f"{name} x{number}: {reason}" for name, reason, number in row.foreign)
+    times = row.calls, f"{row.milliseconds:.3f}", f"{row.compiling:.2f}"
+    return row.name, *times, row.ours_text, others or "nothing", row.replay
 
 
 def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

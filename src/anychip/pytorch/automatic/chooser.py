@@ -17,10 +17,12 @@ import torch
 
 from ...ops.registry import Operator
 from ...ops.schemas import overload_of
+from ...tuning.entry import Entry
 from ..observation import draws_random_numbers
+from . import overhead
 from .judge import Judge, times
 from .signature import class_of, dtype_name, exact, tensors_of
-from .trial import DISPATCH, NATIVE, OURS, Trial, gain
+from .trial import NATIVE, OURS, Trial, gain
 
 _log = logging.getLogger(__name__)
 
@@ -28,12 +30,16 @@ Function = Callable[..., Any]
 
 KEPT = 4096
 """Exact signatures that one overload remembers; beyond, it forgets them all and begins anew."""
-PATIENCE = 128
+PATIENCE = 64
 """Calls of an overload after which it is asked whether it saved more than it cost to look at each."""
 AGAIN = 200
 """Calls after which a choice that was measured on a crowded machine is measured once more."""
 WATCHFUL = frozenset({"mm", "convolution", "_scaled_dot_product_flash_attention_for_cpu"})
-"""Overloads that are never given back: their calls tell when a program begins to work on other sizes."""
+"""Overloads whose calls tell when a program begins to work on other sizes: they are not given back while
+looking at them costs less than WATCH of the program's time."""
+WATCH = 0.002
+UNMEASURED = 4e-6
+"""Seconds that a call through Python is taken to cost while no trial has measured it."""
 
 
 @dataclass(slots=True)
@@ -55,17 +61,22 @@ class Choice:
 
 
 class Chooser:
-    """State of one functional overload on one device. `limit`: tensors smaller than this go to PyTorch
-    without a look; `left`: calls until `account` is asked for. `trials` makes a trial."""
+    """State of one functional overload on one device, whose dispatch key is `key`. `limit`: tensors smaller
+    than this go to PyTorch without a look; `left`: calls until `account` is asked for, `since` when it was
+    asked for last. `cost` is what a call through Python costs, 0 until it is measured. `trials` makes a
+    trial."""
 
     __slots__ = (
-        "classes", "clock", "crowded", "judge", "left", "limit", "name", "operator", "reason", "rest",
-        "table", "trials", "wake",
+        "classes", "clock", "cost", "crowded", "judge", "key", "left", "limit", "name", "operator", "reason",
+        "rest", "since", "table", "trials", "wake",
     )  # fmt: skip
 
-    def __init__(self, name: str, operator: Operator):
+    def __init__(self, name: str, operator: Operator, key: str = "CPU"):
         self.name = name
         self.operator = operator
+        self.key = key
+        self.cost = 0.0
+        self.since = 0.0
         self.table: dict[Any, Choice] = {}
         self.classes: dict[str, Choice] = {}
         self.judge: Judge | None = None
@@ -84,7 +95,7 @@ class Chooser:
         if judge is not self.judge:
             self.forget()
         self.judge, self.clock = judge, clock
-        self.left = PATIENCE
+        self.left, self.since = PATIENCE, time.perf_counter()
         self.limit = judge.limit(self.name)
         self.reason = judge.hopeless(self.name)
         if always_random(self.name) and not (judge.tries_random or judge.has_ours(self.name)):
@@ -100,6 +111,9 @@ class Chooser:
         """Give the overload back if ours saved less, over the last calls, than it costs that each goes
         through Python; not while a trial is under way."""
         calls, self.left = PATIENCE, PATIENCE
+        cost = self.cost or UNMEASURED
+        now = time.perf_counter()
+        elapsed, self.since = now - self.since, now
         saved = 0.0
         trying = False
         for choice in self.classes.values():
@@ -108,7 +122,9 @@ class Chooser:
             if choice.verdict == OURS:
                 calls -= since
                 saved += since * choice.gain
-        if not trying and saved < calls * DISPATCH and self.name not in WATCHFUL:
+        if trying or saved >= calls * cost:
+            return
+        if self.name not in WATCHFUL or PATIENCE * cost > WATCH * elapsed:
             self.rest(self)
 
     def settle(self, key: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Choice:
@@ -136,20 +152,44 @@ class Chooser:
         elements = 0 if largest is None else largest.numel()
         entry = judge.known(self.name, self.operator, signature)
         if entry is not None:
-            reason = f"tuning database: {times(entry.seconds)}"
-            return Choice(signature, elements, str(entry.values["choice"]), reason, gain=gain(entry.seconds))
+            return self._kept(entry, elements, arguments, keywords)
         draws = draws_random_numbers(overload_of(self.name), arguments, keywords)
         if draws and not judge.tries_random:
             return Choice(signature, elements, NATIVE, "draws random numbers: a trial would mix two streams")
         dtype = "" if largest is None else dtype_name(largest.dtype)
         reason = judge.presumed(self.name, dtype, elements)
-        return Choice(signature, elements, NATIVE if reason else "", reason, self.trials())
+        if reason:
+            return Choice(signature, elements, NATIVE, reason)
+        trial = self.trials()
+        trial.overhead = self._cost(arguments, keywords)
+        return Choice(signature, elements, "", "", trial)
+
+    def _kept(
+        self, entry: Entry, elements: int, arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> Choice:
+        """The choice that the database holds. One for ours is PyTorch's where it saves less than this call
+        costs through Python: what was measured then may have been another processor's time, or another
+        PyTorch's."""
+        chosen, reason = str(entry.values["choice"]), f"tuning database: {times(entry.seconds)}"
+        if chosen == NATIVE:
+            return Choice(entry.signature, elements, NATIVE, reason)
+        saved = gain(entry.seconds, self._cost(arguments, keywords))
+        if saved < 0:
+            reason += ", less than a call through Python costs"
+        return Choice(entry.signature, elements, NATIVE if saved < 0 else chosen, reason, gain=saved)
+
+    def _cost(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> float:
+        """What a call through Python costs above one that PyTorch's dispatcher takes to its own kernel, in
+        seconds; measured once, for the arguments at hand."""
+        if not self.cost:
+            self.cost = overhead.measure(self.name, self.key, arguments, keywords, written(self.name))
+        return self.cost
 
     def decide(self, choice: Choice) -> None:
         """A trial has ended: take its verdict and keep it."""
         assert self.judge is not None
         seconds = choice.trial.seconds()
-        choice.verdict, choice.gain = choice.trial.verdict, gain(seconds)
+        choice.verdict, choice.gain = choice.trial.verdict, gain(seconds, choice.trial.overhead)
         choice.reason = f"measured: {times(seconds)}"
         if choice.trial.disturbed:
             choice.reason += ", on a crowded machine"
@@ -216,7 +256,7 @@ def choosing(
             choice = chooser.settle(key, arguments, keywords)
         choice.calls += 1
         if choice.calls == choice.again:
-            choice.trial, choice.verdict = Trial(), ""
+            choice.trial, choice.verdict = Trial(overhead=choice.trial.overhead), ""
         chooser.left -= 1
         if chooser.left <= 0:
             chooser.account()

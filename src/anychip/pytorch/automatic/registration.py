@@ -107,7 +107,7 @@ class AutomaticRegistrations:
 @functools.cache
 def _chooser(name: str, key: str) -> Chooser:
     """The state of a functional overload, which registered functions hold for ever."""
-    return Chooser(name, overloads()[name][0])
+    return Chooser(name, overloads()[name][0], key)
 
 
 @functools.cache

@@ -29,7 +29,8 @@ MARGIN = 0.97
 DISCARDED = 24
 """Samples taken on a crowded machine that a trial throws away before it takes what it gets."""
 DISPATCH = 1.5e-6
-"""Seconds that a call through Python costs above a call of PyTorch's own: ours has to earn them."""
+"""Seconds that any call through Python costs above a call of PyTorch's own: ours has to earn them. What it
+is for an overload is measured, see `overhead`."""
 
 TURNS = tuple(islice(chain([NATIVE, NATIVE, OURS, OURS], cycle([OURS, NATIVE, NATIVE, OURS])), 64))
 
@@ -42,6 +43,7 @@ class Trial:
     clear_samples: int = CLEAR_SAMPLES
     all_samples: int = ALL_SAMPLES
     most_samples: int = MOST_SAMPLES
+    overhead: float = DISPATCH
     verdict: str = ""
     calls: int = 0
     discarded: int = 0
@@ -82,20 +84,21 @@ class Trial:
             return ""
         if fewest < self.most_samples and min(sum(t[WARM_UP:]) for t in self.samples.values()) < ENOUGH:
             return ""
-        return verdict(self.seconds(), clear=CLEAR if fewest < self.all_samples else 1.0)
+        clear = CLEAR if fewest < self.all_samples else 1.0
+        return verdict(self.seconds(), clear=clear, overhead=self.overhead)
 
 
-def verdict(seconds: Mapping[str, float], clear: float = 1.0) -> str:
+def verdict(seconds: Mapping[str, float], clear: float = 1.0, overhead: float = DISPATCH) -> str:
     """The faster candidate by two times, PyTorch's own where they are about equal; empty where the
-    difference is below the factor `clear`."""
-    ours, native = seconds[OURS] + DISPATCH, seconds[NATIVE]
+    difference is below the factor `clear`. `overhead` is what a call through Python costs."""
+    ours, native = seconds[OURS] + overhead, seconds[NATIVE]
     if max(ours, native) < clear * min(ours, native):
         return ""
     return OURS if ours < MARGIN * native else NATIVE
 
 
-def gain(seconds: Mapping[str, float]) -> float:
+def gain(seconds: Mapping[str, float], overhead: float = DISPATCH) -> float:
     """Seconds that a call saves which goes to ours instead of PyTorch's own; 0 where that is not known."""
     if NATIVE not in seconds or OURS not in seconds:
         return 0.0
-    return seconds[NATIVE] - seconds[OURS] - DISPATCH
+    return seconds[NATIVE] - seconds[OURS] - overhead

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from torch._inductor import list_mode_options
-from torch._inductor.compile_fx import compile_fx
+from torch._inductor.compile_fx import compile_fx, compile_fx_inner
 
+from .. import graphs
 from . import decompositions, digest, folder, replay
 from .substitution import Substitution
 
@@ -39,7 +40,20 @@ def backend(
     folder.settle()
     digest.settle()
     replay.install()
+    graphs.begin()
     made: Any = compile_fx(
-        graph, inputs, config_patches={**settings(), **chosen}, decompositions=decompositions.table()
+        graph,
+        inputs,
+        inner_compile=_timed,
+        config_patches={**settings(), **chosen},
+        decompositions=decompositions.table(),
     )
     return made
+
+
+@functools.wraps(compile_fx_inner)
+def _timed(*arguments: Any, **keywords: Any) -> Any:
+    """Inductor's compilation of one graph. A backward graph may be compiled long after its forward one."""
+    if keywords.get("is_backward"):
+        graphs.begin()
+    return compile_fx_inner(*arguments, **keywords)

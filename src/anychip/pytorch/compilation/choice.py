@@ -41,6 +41,16 @@ def is_ours(node: torch.fx.Node, replayed: bool) -> bool:
     return value.dtype in dtypes and is_faster(node, value, replayed)
 
 
+def why_not(node: torch.fx.Node) -> str:
+    """Why a node of an operator in FASTER is PyTorch's, in words."""
+    name = name_of(node)
+    value = node.meta.get("val")
+    value = value[0] if isinstance(value, tuple | list) else value
+    if isinstance(value, torch.Tensor) and value.dtype not in FASTER[name][0]:
+        return f"the library was not measured ahead in {str(value.dtype).removeprefix('torch.')}"
+    return RULES[name]
+
+
 def _product(node: torch.fx.Node, product: torch.Tensor, replayed: bool) -> bool:
     left = node.args[-2]
     work = product.numel() * (left.meta["val"].shape[-1] if isinstance(left, torch.fx.Node) else 1)
@@ -88,4 +98,17 @@ FASTER: dict[str, tuple[frozenset[torch.dtype], Callable[[torch.fx.Node, torch.T
 """Operator -> the dtypes in which the library was measured ahead of PyTorch's kernel on CPUs
 (docs/performance.md), and the question whether it is for a node of these."""
 
-assert FASTER.keys() == operators.FUNCTIONS.keys()
+_PRODUCTS = (
+    f"a product of fewer than {SMALLEST} multiplications, or of other types than f32 and f16, is PyTorch's"
+)
+_ATTENTIONS = "attention with dropout, or of another type than f32, is PyTorch's"
+
+RULES: dict[str, str] = {
+    **dict.fromkeys(("mm", "bmm", "addmm", "baddbmm"), _PRODUCTS),
+    "convolution": "large dense, transposed or strided convolutions, and other types than f32, are PyTorch's",
+    "_scaled_dot_product_flash_attention_for_cpu": _ATTENTIONS,
+    "_scaled_dot_product_flash_attention_for_cpu_backward": _ATTENTIONS,
+}
+"""Operator -> when it stays PyTorch's, in words."""
+
+assert FASTER.keys() == operators.FUNCTIONS.keys() == RULES.keys()

@@ -25,12 +25,14 @@ from torch._inductor.output_code import CompiledFxGraph
 from torch.utils._pytree import tree_structure
 
 from ...runtime import launches
+from .. import graphs
 from ..capture import Memory, Recorder, Source
 from ..errors import CaptureError
 from ..interface import InputTensor
 from ..layouts import ADDRESS_ALIGNMENT, copied, layout_of, view_of
 from ..observation import ALLOCATIONS, memory_key, observe
 from ..program import Program
+from . import choice
 from .substitution import Substitution
 
 _log = logging.getLogger(__name__)
@@ -155,6 +157,14 @@ class Replay:
         self.reason = "" if ALLOCATE in module else "the module allocates by other means"
         self.calls = 0
 
+    def state(self) -> str:
+        """Whether calls are replayed, in words."""
+        if self.program is not None:
+            return "replayed in one call"
+        if self.reason:
+            return f"not replayed: {self.reason}"
+        return "not replayed yet: recorded at a second call"
+
     def __call__(self, inputs: list[Any]) -> Any:
         """Inductor's convention: a list of inputs, which the callee empties, to a sequence of outputs."""
         if self.reason or launches.is_recording():
@@ -213,10 +223,27 @@ def _post_compile(stock: Callable[..., None]) -> Callable[..., None]:
         module = getattr(getattr(run, "__func__", run), "__globals__", {})
         stock(self, example_inputs, *arguments, **keywords)
         ours = isinstance(config.post_grad_custom_post_pass, Substitution)
-        if ours and self.current_callable is not None and _is_static(example_inputs):
-            self.current_callable = Replay(self.current_callable, module, self.mutated_input_idxs)
+        if not ours or self.current_callable is None:
+            return
+        called, state = self.current_callable, _never_replayed
+        if _is_static(example_inputs):
+            called = Replay(called, module, self.mutated_input_idxs)
+            state = called.state
+        graph = graphs.ready(_kind(self), self.source_code, state, choice.RULES)
+        self.current_callable = graphs.counted(graph, called)
 
     return post_compile
+
+
+def _kind(compiled: CompiledFxGraph) -> str:
+    """Which part of a model a graph is."""
+    if compiled.fx_kwargs.get("is_backward"):
+        return "backward"
+    return "inference" if compiled.fx_kwargs.get("is_inference") else "forward"
+
+
+def _never_replayed() -> str:
+    return "not replayed: its shapes vary"
 
 
 def _is_static(inputs: Sequence[Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
 
+from .. import graphs
 from . import choice, operators
 
 EXTERN = frozenset({"convolution_backward", "prims::inductor_seed", "prims::inductor_seeds"})
@@ -24,9 +25,15 @@ class Substitution(CustomGraphPass):
 
     def __call__(self, graph: torch.fx.Graph) -> None:
         replayed = _may_be_replayed(graph)
+        left: dict[str, str] = {}
         for node in list(graph.nodes):
-            if node.op == "call_function" and choice.is_ours(node, replayed):
+            if node.op != "call_function":
+                continue
+            if choice.is_ours(node, replayed):
                 node.target = getattr(torch.ops.anychip, choice.name_of(node)).default
+            elif choice.name_of(node) in choice.FASTER:
+                left[choice.name_of(node)] = choice.why_not(node)
+        graphs.left(left)
         graph.lint()
 
     def uuid(self) -> Any:
