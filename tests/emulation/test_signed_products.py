@@ -1,6 +1,6 @@
 """Products of signed bytes on WebAssembly. LLVM 22 can make an instruction of them, the relaxed dot product,
-which is defined for second factors of 0 to 127 only: ours are compiled without relaxed SIMD, and right for all
-bytes."""
+which is defined for second factors of 0 to 127 only: ours are compiled without relaxed SIMD, and right for
+all bytes."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 import triton
 import triton.language as tl
+from triton.language.extra.cuda.utils import convert_float16_to_fp8e4b15, convert_fp8e4b15_to_float16
 
 from anychip.errors import AnychipError
 
@@ -383,3 +384,21 @@ def test_the_rest_is_refused_by_name(text: str, constraints: str, message: str) 
         AnychipError, match=rf"(?s)test_translate\.py:\d+.*inline assembly.*{message}.*tl operations"
     ):
         any_assembly[(1,)](torch.zeros(16, dtype=torch.int32), text, constraints)
+
+
+@triton.jit
+def by_tritons_own(x, half, back, B: tl.constexpr):
+    """Triton's conversions of fp8e4b15 for NVIDIA's GPUs: scopes, numbered registers, pairs of predicates."""
+    i = tl.arange(0, B)
+    value = convert_fp8e4b15_to_float16(tl.load(x + i))
+    tl.store(half + i, value)
+    tl.store(back + i, convert_float16_to_fp8e4b15(value, False).to(tl.uint8, bitcast=True))
+
+
+def test_tritons_own_assembly() -> None:
+    codes = torch.arange(256).to(torch.uint8)
+    half, back = torch.zeros(256, dtype=torch.float16), torch.zeros(256, dtype=torch.uint8)
+    by_tritons_own[(1,)](codes, half, back, 256)
+    wide = codes.int()
+    assert torch.equal(half.view(torch.int16), ((wide & 0x80) << 8 | (wide & 0x7F) << 7).to(torch.int16))
+    assert torch.equal(back, torch.where((codes & 0x7F) == 0x7F, codes - 1, codes))
