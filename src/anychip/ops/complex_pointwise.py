@@ -70,8 +70,9 @@ def complex_kernel(
         value = FUNCTION(a, b, c, d, e, f, g, h)
     if PAIR:
         part = 2 * start + tl.arange(0, 2 * BLOCK)
-        zero = tl.zeros((BLOCK,), COMPUTE)
-        tl.store(out + part, tl.interleave(value[0] + zero, value[1] + zero), mask=part < 2 * n)
+        real = tl.broadcast_to(value[0], (BLOCK,)).to(COMPUTE)
+        imaginary = tl.broadcast_to(value[1], (BLOCK,)).to(COMPUTE)
+        tl.store(out + part, tl.interleave(real, imaginary), mask=part < 2 * n)
     else:
         store_as(out + index, value, mask)
 

@@ -24,12 +24,15 @@ def product(a, b, c, d):
 
 @triton.jit
 def quotient(a, b, c, d):
-    """(a + bi) / (c + di); the divisor is scaled so that its square stays finite."""
-    scale = 1.0 / tl.maximum(tl.abs(c), tl.abs(d))
-    x = c * scale
-    y = d * scale
-    size = scale / (x * x + y * y)
-    return (a * x + b * y) * size, (b * x - a * y) * size
+    """(a + bi) / (c + di) by the larger part of the divisor, after Smith, "Algorithm 116: complex division",
+    1962, as PyTorch has it: where C's Annex G restores a zero or an infinity from NaN, this does not."""
+    by_real = tl.abs(c) >= tl.abs(d)
+    zero = (c == 0) & (d == 0)
+    ratio = tl.where(by_real, d, c) / tl.where(zero, 1.0, tl.where(by_real, c, d))
+    scale = 1.0 / (tl.where(by_real, c, d) + tl.where(by_real, d, c) * ratio)
+    real = tl.where(by_real, a + b * ratio, a * ratio + b) * scale
+    imaginary = tl.where(by_real, b - a * ratio, b * ratio - a) * scale
+    return tl.where(zero, a / tl.abs(c), real), tl.where(zero, b / tl.abs(d), imaginary)
 
 
 @triton.jit

@@ -20,9 +20,28 @@ from .complex_arithmetic import inverse, length, product, quotient
 
 
 @triton.jit
+def finite(x):
+    return tl.abs(x) < float("inf")
+
+
+@triton.jit
+def grown(a, x):
+    """exp(a) x for a of at least 64, in two steps: the exponential alone may overflow before the product."""
+    half = tl.exp(0.5 * a)
+    return half * x * half
+
+
+@triton.jit
 def exponential_(a, b):
     size = tl.exp(a)
-    return size * tl.cos(b), tl.where(b == 0, b, size * tl.sin(b))
+    large = (a > 64.0) & finite(a)
+    real = tl.where(large, grown(a, tl.cos(b)), size * tl.cos(b))
+    imaginary = tl.where(large, grown(a, tl.sin(b)), size * tl.sin(b))
+    endless = ~finite(b)
+    real = tl.where(endless & (a == float("-inf")), 0.0, tl.where(endless & (a == float("inf")), a, real))
+    nothing = tl.where(b == b, libdevice.copysign(tl.zeros_like(b), b), 0.0)
+    imaginary = tl.where(endless & (a == float("-inf")), nothing, imaginary)
+    return real, tl.where(b == 0, b, imaginary)
 
 
 @triton.jit
@@ -32,6 +51,7 @@ def exponential_of_two(a, b):
 
 @triton.jit
 def exponential_less_one(a, b):
+    """As NumPy and PyTorch have it at infinity, too; C has no such function."""
     half = tl.sin(b * 0.5)
     return libdevice.expm1(a) * tl.cos(b) - 2.0 * half * half, tl.exp(a) * tl.sin(b)
 
@@ -118,23 +138,41 @@ def inverse_square_root(a, b):
 
 
 @triton.jit
-def sine(a, b):
-    return tl.sin(a) * libdevice.cosh(b), tl.cos(a) * libdevice.sinh(b)
-
-
-@triton.jit
-def cosine(a, b):
-    return tl.cos(a) * libdevice.cosh(b), -tl.sin(a) * libdevice.sinh(b)
-
-
-@triton.jit
 def hyperbolic_sine(a, b):
-    return libdevice.sinh(a) * tl.cos(b), libdevice.cosh(a) * tl.sin(b)
+    large = (tl.abs(a) > 64.0) & finite(a)
+    size = tl.abs(a)
+    cosine_of_b = tl.cos(b)
+    signed = 0.5 * libdevice.copysign(cosine_of_b, cosine_of_b * a)
+    real = tl.where(large, grown(size, signed), libdevice.sinh(a) * cosine_of_b)
+    imaginary = tl.where(large, grown(size, 0.5 * tl.sin(b)), libdevice.cosh(a) * tl.sin(b))
+    real = tl.where(~finite(b) & (size == float("inf")), size, real)
+    real = tl.where(~finite(b) & (a == 0), a, real)
+    return real, tl.where(b == 0, b, imaginary)
 
 
 @triton.jit
 def hyperbolic_cosine(a, b):
-    return libdevice.cosh(a) * tl.cos(b), libdevice.sinh(a) * tl.sin(b)
+    large = (tl.abs(a) > 64.0) & finite(a)
+    size = tl.abs(a)
+    real = tl.where(large, grown(size, 0.5 * tl.cos(b)), libdevice.cosh(a) * tl.cos(b))
+    sine_of_b = tl.sin(b)
+    imaginary = tl.where(
+        large, grown(size, 0.5 * libdevice.copysign(sine_of_b, sine_of_b * a)), libdevice.sinh(a) * sine_of_b
+    )
+    endless = ~finite(b) & (size == float("inf"))
+    imaginary = tl.where((b == 0) & ~(size <= 64.0), tl.where(a < 0, -b, b), imaginary)
+    return tl.where(endless, size, real), tl.where((a == 0) & ~finite(b), 0.0, imaginary)
+
+
+@triton.jit
+def sine(a, b):
+    real, imaginary = hyperbolic_sine(-b, a)
+    return imaginary, tl.where(~finite(a) & (tl.abs(b) == float("inf")), tl.abs(b), -real)
+
+
+@triton.jit
+def cosine(a, b):
+    return hyperbolic_cosine(-b, a)
 
 
 @triton.jit
@@ -145,9 +183,12 @@ def hyperbolic_tangent(a, b):
     beta = 1.0 + t * t
     s = libdevice.sinh(tl.where(far, 1.0, a))
     divisor = 1.0 + beta * s * s
-    limit = libdevice.copysign(tl.where(a == a, 1.0, a), a)
+    limit = libdevice.copysign(tl.where(finite(b) | (tl.abs(a) == float("inf")), 1.0, b - b), a)
     rest = 4.0 * tl.sin(b) * tl.cos(b) * tl.exp(-2.0 * tl.abs(a))
-    return tl.where(far, limit, beta * tl.sqrt(1.0 + s * s) * s / divisor), tl.where(far, rest, t / divisor)
+    rest = tl.where((tl.abs(a) == float("inf")) & ~finite(b), libdevice.copysign(tl.zeros_like(b), b), rest)
+    real = tl.where(far, limit, beta * tl.sqrt(1.0 + s * s) * s / divisor)
+    imaginary = tl.where(far, rest, t / divisor)
+    return tl.where((a == 0) & ~finite(b), a, real), tl.where(b == 0, b, imaginary)
 
 
 @triton.jit
@@ -156,38 +197,73 @@ def tangent(a, b):
     return imaginary, -real
 
 
+FAR = tl.constexpr(1e8)
+"""An absolute value whose inverse square is nothing beside one."""
+LOG_OF_TWO = tl.constexpr(0.6931471805599453)
+RIGHT_ANGLE = tl.constexpr(1.5707963267948966)
+
+
+@triton.jit
+def is_far(a, b):
+    """Whether a part is so large that inverse functions are logarithms or inverses of the number."""
+    return (tl.abs(a) > FAR) | (tl.abs(b) > FAR)
+
+
+@triton.jit
+def area_sine(a, b):
+    x, y = square_root(1.0 + b, -a)
+    u, v = square_root(1.0 - b, a)
+    real = libdevice.asinh(y * u - x * v)
+    imaginary = libdevice.atan2(b, x * u - y * v)
+    far = is_far(a, b)
+    real = tl.where(far, libdevice.copysign(log_length(a, b) + LOG_OF_TWO, a), -real)
+    imaginary = tl.where(far, libdevice.atan2(b, tl.abs(a)), imaginary)
+    return real, tl.where((b == 0) & (a != a), b, imaginary)
+
+
 @triton.jit
 def arc_sine(a, b):
-    x, y = square_root(1.0 - a, -b)
-    u, v = square_root(1.0 + a, b)
-    return libdevice.atan2(a, x * u - y * v), libdevice.asinh(x * v - y * u)
+    real, imaginary = area_sine(-b, a)
+    return imaginary, -real
 
 
 @triton.jit
 def arc_cosine(a, b):
     x, y = square_root(1.0 - a, -b)
     u, v = square_root(1.0 + a, b)
-    return 2.0 * libdevice.atan2(x, u), libdevice.asinh(u * y - v * x)
-
-
-@triton.jit
-def area_sine(a, b):
-    real, imaginary = arc_sine(-b, a)
-    return imaginary, -real
+    far = is_far(a, b)
+    real = tl.where(far, libdevice.atan2(tl.abs(b), a), 2.0 * libdevice.atan2(x, u))
+    imaginary = libdevice.asinh(u * y - v * x)
+    imaginary = tl.where(far, -libdevice.copysign(log_length(a, b) + LOG_OF_TWO, b), imaginary)
+    return tl.where((a == 0) & (b != b), RIGHT_ANGLE, real), imaginary
 
 
 @triton.jit
 def area_cosine(a, b):
     x, y = square_root(a - 1.0, b)
     u, v = square_root(a + 1.0, b)
-    return libdevice.asinh(x * u + y * v), 2.0 * libdevice.atan2(y, u)
+    far = is_far(a, b)
+    real = tl.where(far, log_length(a, b) + LOG_OF_TWO, libdevice.asinh(x * u + y * v))
+    imaginary = tl.where(far, libdevice.atan2(b, a), 2.0 * libdevice.atan2(y, u))
+    return real, tl.where((a == 0) & (b != b), RIGHT_ANGLE, imaginary)
 
 
 @triton.jit
 def area_tangent(a, b):
     distance = 1.0 - tl.abs(a)
-    real = 0.25 * libdevice.log1p(4.0 * tl.abs(a) / (distance * distance + b * b))
-    return libdevice.copysign(real, a), 0.5 * libdevice.atan2(2.0 * b, (1.0 - a) * (1.0 + a) - b * b)
+    real = libdevice.copysign(0.25 * libdevice.log1p(4.0 * tl.abs(a) / (distance * distance + b * b)), a)
+    imaginary = 0.5 * libdevice.atan2(2.0 * b, (1.0 - a) * (1.0 + a) - b * b)
+    far = is_far(a, b) & ((a == a) | (tl.abs(b) == float("inf")))
+    slope, _ = inverse(tl.where(far, a, 1.0), tl.where(far, b, 0.0))
+    endless = (tl.abs(a) == float("inf")) | (tl.abs(b) == float("inf"))
+    real = tl.where(
+        far, tl.where(endless, libdevice.copysign(tl.zeros_like(a), a), libdevice.copysign(slope, a)), real
+    )
+    imaginary = tl.where(
+        far, tl.where(b != b, b, libdevice.copysign(tl.zeros_like(b) + RIGHT_ANGLE, b)), imaginary
+    )
+    real = tl.where(far & (b != b) & ~endless, b, real)
+    return tl.where((a == 0) & (b != b), a, real), imaginary
 
 
 @triton.jit
