@@ -14,6 +14,8 @@ PAIRS := 2.13.0-3.6.0 2.13.0-3.7.1 2.14.1-3.8.0 2.15.0-3.9.0
 # The environment whose versions `make constraints` writes down.
 ENVIRONMENT ?= $(VENV)
 NEWEST := .venvs/newest
+# What meets LLVM, for `make test-llvmlite-0.47.0` and the other versions supported.
+LLVM_TESTS := tests/compiler tests/runtime tests/triton_backend tests/emulation tests/edge tests/ops
 PIP := -m pip --disable-pip-version-check
 # Versions that were tested together, the build tool's included (no build environment is made).
 INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
@@ -75,6 +77,9 @@ test-versions: $(PAIRS:%=test-pair-%)  ## Run tests on each pair of PyTorch and 
 test-pair-%: .venvs/pair-%/.test
 	.venvs/pair-$*/bin/python scripts/versions.py run --jobs $(JOBS)
 
+test-llvmlite-%: .venvs/llvmlite-%/.test
+	.venvs/llvmlite-$*/bin/python -m pytest -n $(JOBS) --dist loadfile $(LLVM_TESTS)
+
 resolve-versions: $(VENV)/.dev  ## Ask for which versions of Python, PyTorch and Triton there are wheels, and record it
 	$(BIN)/python $(PIP) install uv
 	$(BIN)/python scripts/versions.py resolve
@@ -115,7 +120,15 @@ $(VENV)/.peers: $(VENV)/.demo pyproject.toml
 	.venvs/pair-$*/bin/python $(INSTALL) 'triton==$(word 2,$(subst -, ,$*))' -e '.[test]'
 	@touch $@
 
-.PRECIOUS: .venvs/pair-%/.test
+.venvs/llvmlite-%/.test: pyproject.toml constraints.txt
+	test -x .venvs/llvmlite-$*/bin/python || $(PYTHON) -m venv .venvs/llvmlite-$*
+	grep -v '^llvmlite==' constraints.txt > .venvs/llvmlite-$*/constraints.txt
+	.venvs/llvmlite-$*/bin/python $(PIP) install -c .venvs/llvmlite-$*/constraints.txt '$(TORCH)' '$(TRITON)' hatchling editables
+	.venvs/llvmlite-$*/bin/python $(PIP) install -c .venvs/llvmlite-$*/constraints.txt --no-build-isolation \
+		'llvmlite==$*' -e '.[test]'
+	@touch $@
+
+.PRECIOUS: .venvs/llvmlite-%/.test .venvs/pair-%/.test
 
 clean:  ## Remove environments and build products
 	rm -rf $(VENV) .venvs build dist .pytest_cache .ruff_cache

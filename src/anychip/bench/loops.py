@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ..compiler import targets
-from ..compiler.targets import Target, machine
+from ..compiler.targets import Target, llvm_versions, machine
 from ..runtime.loader import LoadedCode, load
 
 ACCUMULATORS = 20
@@ -120,6 +120,8 @@ Text = tuple[str, tuple[str, ...]]
 def _fma_loop(element: str, target: Target) -> Text:
     if element in _DOT_PRODUCTS:
         intrinsic, kind, operand, _ = _DOT_PRODUCTS[element]
+        if element == "i8" and not llvm_versions.installed().byte_factors:
+            operand = kind
         declare = f"declare {kind} {intrinsic}({kind}, {operand}, {operand})"
 
         def step(value: str) -> str:

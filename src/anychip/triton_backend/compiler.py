@@ -16,6 +16,7 @@ from triton import knobs
 from triton._C.libtriton import ir, passes
 from triton.backends.compiler import BaseBackend, GPUTarget, Language
 
+from ..compiler.targets import llvm_versions
 from ..errors import AnychipError
 from . import autotuning, fingerprint, language, sanitizer
 from .options import KernelOptions, parse_options
@@ -60,7 +61,8 @@ def compiler_fingerprint() -> str:
 
     from .. import __version__
 
-    digest = hashlib.sha256(f"{__version__};llvmlite {version('llvmlite')}".encode())
+    versions = f"{__version__};llvmlite {version('llvmlite')};LLVM {llvm_versions.installed_text()}"
+    digest = hashlib.sha256(versions.encode())
     package = Path(__file__).parent.parent
     for folder in ("compiler", "triton_backend"):
         for path in sorted((package / folder).rglob("*.py")):

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from llvmlite import binding as llvm
 
 from ..errors import CodegenError
+from . import llvm_versions
 from .errors import UnusableTarget
 from .long_blocks import LONG_TEXT, divide_long_blocks
 from .target import Target
@@ -185,6 +186,12 @@ def _split_coroutines(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> No
 
 
 def _parsed(llvm_ir: str, target: Target, context: llvm.ContextRef | None = None) -> llvm.ModuleRef:
+    version = llvm_versions.installed()
+    if target.isa in version.without_half and re.search(r"\bhalf\b", llvm_ir):
+        raise UnusableTarget(
+            f"LLVM {version.major} has no half-precision numbers for {target.name}",
+            hint="llvmlite 0.48 and newer bring an LLVM that has them: pip install 'llvmlite>=0.48,<0.51'.",
+        )
     try:
         module = llvm.parse_assembly(llvm_ir, context or llvm.create_context())
     except RuntimeError as error:

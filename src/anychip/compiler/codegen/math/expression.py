@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ...targets import llvm_versions
 from ...targets.target import Target
 from ..builder import Builder, mangle, round_to_f32
 from ..llvm_types import LLType, Val
@@ -341,7 +342,7 @@ class Formula:
 
     def scale(self, x: Num, n: Num) -> Num:
         """x * 2^n, rounded once into the denormals for |n| up to about twice the exponent bias."""
-        if self.target.scale_by_power and self.lanes >= 4:
+        if self.target.scale_by_power and self.lanes >= 4 and llvm_versions.installed().vector_ldexp:
             power = n.val if self.layout.bits == 32 else self.b.cast("trunc", n.val, "i32")
             type = x.val.type
             name = f"llvm.ldexp.{mangle(type)}.{mangle(power.type)}"
