@@ -21,7 +21,7 @@ def fading_of(g, c):
     whole = tl.sum(g, 0)
     whole_ended = tl.sum(ends.to(tl.int32), 0)
     seen = (c[:, None] >= c[None, :]) & (ended[:, None] == ended[None, :])
-    fading = tl.where(seen, tl.exp(tl.where(seen, so_far[:, None] - so_far[None, :], 0.0)), 0.0)
+    fading = tl.where(seen, tl.exp(so_far[:, None] - so_far[None, :]), 0.0)
     before = tl.where(ended == 0, tl.exp(so_far), 0.0)
     after = tl.where(ended == whole_ended, tl.exp(whole - so_far), 0.0)
     return before, after, tl.where(whole_ended == 0, tl.exp(whole), 0.0), fading
