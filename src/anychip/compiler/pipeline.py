@@ -53,6 +53,8 @@ class CompiledKernel:
     waiting: Waiting = Waiting.NEVER
     waits_at: str = ""
     endless: bool = False
+    place: str = ""
+    arg_names: tuple[str, ...] = ()
     bounds: tuple[int, ...] = ()
     stages: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -135,6 +137,8 @@ def compile_ttir(
         waiting=code.waiting.kind,
         waits_at=code.waiting.place,
         endless=code.endless,
+        place=str(func.location) if func.location.line else "",
+        arg_names=tuple(a.name for a in func.args),
         bounds=pointer_slots(func) if checked else (),
         stages=stages,
         seconds=clock.seconds,

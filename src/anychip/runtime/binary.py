@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from .errors import CorruptBinary
 
 MAGIC = b"ANYCHIP\0"
-FORMAT = 5
+FORMAT = 6
 _START = struct.Struct("<8sII")
 """Magic, format version, length of the JSON header."""
 
@@ -30,7 +30,8 @@ class KernelBinary:
     `arena_bytes` is the scratch memory each thread needs, status block included; `grain` the program
     instances that a thread takes at once (0: by the runtime's rules). `waiting` is 1 if its programs may wait
     for each other, 2 if they do, in the line `waits_at` of the source: `arena_bytes` is then what each
-    program needs. `endless`: it has loops that may never end, in which it looks for signals."""
+    program needs. `endless`: it has loops that may never end, in which it looks for signals. `place` is
+    the kernel's file and line, `arg_names` the names of the arguments."""
 
     name: str
     symbol: str
@@ -43,6 +44,8 @@ class KernelBinary:
     waiting: int = 0
     waits_at: str = ""
     endless: bool = False
+    place: str = ""
+    arg_names: tuple[str, ...] = ()
 
 
 def pack(binary: KernelBinary) -> bytes:
@@ -80,6 +83,8 @@ def unpack(data: bytes, target: str | None = None) -> KernelBinary:
         waiting=fields["waiting"],
         waits_at=fields["waits_at"],
         endless=fields["endless"],
+        place=fields["place"],
+        arg_names=tuple(fields["arg_names"]),
     )
     if target is not None and binary.target != target:
         raise CorruptBinary(f"compiled for {binary.target}, this process needs {target}")

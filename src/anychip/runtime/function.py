@@ -11,7 +11,7 @@ import os
 import threading
 import weakref
 
-from . import launches
+from . import faults, launches
 from .binary import KernelBinary, unpack
 from .loader import load
 from .native.layout import CACHE_LINE, FunctionRecord
@@ -51,6 +51,7 @@ class Function:
         self.address = ctypes.addressof(self.record)
         _loaded[self.address] = self
         launches.watch(self, self.name, self.record)
+        faults.explain(self, binary, self._code[binary.symbol])
 
 
 def share(data: bytes, target: str) -> Function:

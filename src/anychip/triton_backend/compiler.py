@@ -198,5 +198,7 @@ def make_binary(module: Any, metadata: dict[str, Any], arch: str, schedule: str 
             waiting=kernel.waiting,
             waits_at=kernel.waits_at,
             endless=kernel.endless,
+            place=kernel.place,
+            arg_names=kernel.arg_names,
         )
     )

@@ -26,13 +26,15 @@ from ..loader import LoadedCode, load
 from ..slots import Slot
 from . import call
 from .cooperative import COOPERATIVE
+from .fault import FAULT, FAULTS
+from .fault import is_supported as handles_faults
 from .grid import GRID
 from .interrupt import INTERRUPT
 from .layout import State, accessors
 from .pool import POOL
 from .replay import REPLAY
 
-ENTRY_POINTS = ("anychip.run", "anychip.trim", "anychip.call", "anychip.replay")
+ENTRY_POINTS = ("anychip.run", "anychip.trim", "anychip.call", "anychip.replay", "anychip.watch_faults")
 
 
 class Native:
@@ -52,8 +54,18 @@ class Native:
         )
         self._trim = ctypes.CFUNCTYPE(None, pointer)(self._code["anychip.trim"])
         self._definition = call.make_definition(self._code["anychip.call"])
+        self._watch_faults()
         self.attach_threads()
         os.register_at_fork(after_in_child=self._after_fork)
+
+    def _watch_faults(self) -> None:
+        """Have faults in kernels explained, unless ANYCHIP_FAULTS=0 says that nobody wants that."""
+        if handles_faults() and os.environ.get("ANYCHIP_FAULTS") != "0":
+            watch = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int32)(
+                self._code["anychip.watch_faults"]
+            )
+            for signal in FAULTS:
+                watch(self.address, signal)
 
     def launcher(
         self, opcodes: Sequence[Slot], fallback: Callable[..., None], fail: Callable[..., None]
@@ -135,7 +147,7 @@ def _thread_limit() -> int:
 
 
 def _load() -> LoadedCode:
-    text = "\n".join((accessors(), INTERRUPT, GRID, COOPERATIVE, POOL, call.CALL, REPLAY))
+    text = "\n".join((accessors(), INTERRUPT, FAULT, GRID, COOPERATIVE, POOL, call.CALL, REPLAY))
     target = targets.host()
     key = hashlib.sha256(f"{text};{target};{version('llvmlite')}".encode()).hexdigest()
     cache = ObjectCache("native")

@@ -247,6 +247,8 @@ fill:
   %before = call ptr @anychip.enter(ptr %state, ptr %job, i1 true)
   call void @anychip.dispatch(ptr %state, ptr %job, i64 %members)
   call void @anychip.leave(ptr %state, ptr %job, ptr %before)
+  %f_slots = call ptr @function.slots(ptr %function)
+  store ptr null, ptr %f_slots
   call void @free(ptr %memory)
   %code = call i32 @anychip.outcome(ptr %state, ptr %job, ptr %program)
   ret i32 %code

@@ -345,6 +345,8 @@ define internal void @anychip.describe(
   store ptr %kernel, ptr %j_entry
   %j_slots = call ptr @job.slots(ptr %job)
   store ptr %slots, ptr %j_slots
+  %f_slots = call ptr @function.slots(ptr %function)
+  store ptr %slots, ptr %f_slots
   %j_total = call ptr @job.total(ptr %job)
   store i64 %total, ptr %j_total
   %gx32 = trunc i64 %gx to i32
@@ -613,6 +615,8 @@ leave:
   call void @anychip.leave(ptr %state, ptr %job, ptr %before)
   br label %give_back
 give_back:
+  %f_slots = call ptr @function.slots(ptr %function)
+  store ptr null, ptr %f_slots
   call void @anychip.release(ptr %state, ptr %block)
   %code = call i32 @anychip.outcome(ptr %state, ptr %job, ptr %program)
   %succeeded = icmp eq i32 %code, 0

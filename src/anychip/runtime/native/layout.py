@@ -33,6 +33,7 @@ class State(ctypes.Structure):
         ("first_handler", ctypes.c_void_p),
         ("inside_handler", ctypes.c_int64),
         ("detail", ctypes.c_int64),
+        ("kernels", ctypes.c_void_p),
         ("raised_type", ctypes.c_void_p),
         ("raised_value", ctypes.c_void_p),
         ("raised_traceback", ctypes.c_void_p),
@@ -42,7 +43,8 @@ class State(ctypes.Structure):
 class FunctionRecord(ctypes.Structure):
     """What native code knows of a loaded kernel. `grain`: program instances that a thread takes at once
     (0: by the rules of `grid`). `waiting`: whether its programs wait for each other (see `cooperative`).
-    `endless`: whether it has loops that may never end, and looks for signals in them."""
+    `endless`: whether it has loops that may never end, and looks for signals in them. `slots`: the arguments
+    of a launch that runs."""
 
     _fields_ = (
         ("entry", ctypes.c_void_p),
@@ -52,6 +54,23 @@ class FunctionRecord(ctypes.Structure):
         ("grain", ctypes.c_int64),
         ("waiting", ctypes.c_int64),
         ("endless", ctypes.c_int64),
+        ("slots", ctypes.c_void_p),
+    )
+
+
+class Kernel(ctypes.Structure):
+    """What the handler of faults knows of a loaded kernel: where its code is, its name and source, and the
+    `pointers` among its arguments: numbers of their slots and names. `next` is another kernel."""
+
+    _fields_ = (
+        ("next", ctypes.c_void_p),
+        ("first", ctypes.c_int64),
+        ("last", ctypes.c_int64),
+        ("name", ctypes.c_char_p),
+        ("record", ctypes.c_void_p),
+        ("pointers", ctypes.c_int64),
+        ("numbers", ctypes.c_void_p),
+        ("names", ctypes.c_void_p),
     )
 
 
@@ -191,6 +210,7 @@ STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "state": State,
     "function": FunctionRecord,
     "arena": Arena,
+    "kernel": Kernel,
     "block": Block,
     "job": Job,
     "pool": Pool,
