@@ -109,7 +109,7 @@ def test_workers_of_torchrun_have_the_policy(tmp_path: Path, variables: dict[str
         "d.all_reduce(x)\nfrom anychip.pytorch import policy\nprint(x.sum().item(), policy().name)\n"
         "d.destroy_process_group()\n"
     )
-    options = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0")
+    options = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     ended = started(anychip_run(*options, str(script)), variables)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines() == ["8.0 portable"] * 2
