@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from . import precision
+
 KEY_PADDING = 1
 """The type of a mask [batch, keys]; others are [queries, keys], or broadcast to the scores as they are."""
 
@@ -93,6 +95,7 @@ def table() -> dict[Any, Callable[..., Any]]:
     aten = torch.ops.aten
     return {
         **select_decomp_table(),
+        **precision.table(),
         aten._native_multi_head_attention.default: multi_head_attention,
         aten._transformer_encoder_layer_fwd.default: transformer_encoder_layer,
     }
