@@ -7,6 +7,8 @@ from typing import Any
 import torch
 import triton
 
+from ..axis import delivered
+from ..memory.copy import COPY
 from ..reduction import TILES, Reduction
 from ..registry import ALL, Operator, Overload, register
 from ..samples import reduction_samples
@@ -44,6 +46,19 @@ def _truth(reduction: Reduction, self: torch.Tensor, dim: Any, keepdim: bool, ou
     return reduction(self, dim, keepdim, compute=torch.int8, result=torch.bool, out=out)
 
 
+def _truth_over(reduction: Reduction, self: torch.Tensor, dim: Any, keepdim: bool, out: Any) -> torch.Tensor:
+    """`_truth`, where no dimension at all means none: these two, alone among reductions, then say of
+    each element whether it is true."""
+    if dim is None or len(dim):
+        return _truth(reduction, self, dim, keepdim, out)
+    from ..elementwise.comparison import ne
+
+    each = ne(self, 0)
+    if self.dtype == torch.uint8:
+        each = COPY(each, out=torch.empty(self.shape, dtype=torch.uint8, device=self.device))
+    return delivered(each, out)
+
+
 def any_all(self: torch.Tensor, *, out: Any = None) -> torch.Tensor:
     """Whether any element is true, 0-d."""
     return _truth(ANY, self, None, False, out)
@@ -55,8 +70,8 @@ def any_dim(self: torch.Tensor, dim: int, keepdim: bool = False, *, out: Any = N
 
 
 def any_dims(self: torch.Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> torch.Tensor:
-    """Whether any element over `dim` (None: all) is true."""
-    return _truth(ANY, self, dim, keepdim, out)
+    """Whether any element over `dim` (None: all; empty: each by itself) is true."""
+    return _truth_over(ANY, self, dim, keepdim, out)
 
 
 def all_all(self: torch.Tensor, *, out: Any = None) -> torch.Tensor:
@@ -70,8 +85,8 @@ def all_dim(self: torch.Tensor, dim: int, keepdim: bool = False, *, out: Any = N
 
 
 def all_dims(self: torch.Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> torch.Tensor:
-    """Whether all elements over `dim` (None: all) are true."""
-    return _truth(ALL_OF, self, dim, keepdim, out)
+    """Whether all elements over `dim` (None: all; empty: each by itself) are true."""
+    return _truth_over(ALL_OF, self, dim, keepdim, out)
 
 
 # ---- record ---------------------------------------------------------------------------------------

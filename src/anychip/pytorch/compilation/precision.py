@@ -1,5 +1,5 @@
 """Decompositions of compiled graphs that are as exact as PyTorch's own kernels, where Inductor's are not.
-Flows in: the arguments of an operator while a graph is traced. Flows out: the same result by other operators."""
+Flows in: the arguments of an operator while a graph is traced. Flows out: its result, by other operators."""
 
 from __future__ import annotations
 
