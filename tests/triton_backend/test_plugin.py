@@ -130,8 +130,12 @@ def test_options_that_change_code_change_the_hash(backend):
         assert backend.parse_options(options).hash() != plain
 
 
-def test_the_options_without_effect_exist():
-    assert set(KernelOptions.__dataclass_fields__) >= WITHOUT_EFFECT
+@pytest.mark.parametrize("name", sorted(WITHOUT_EFFECT))
+def test_an_option_without_effect_is_taken_and_leaves_the_kernels_key_alone(backend, name):
+    plain = backend.parse_options({})
+    changed = backend.parse_options({name: "something else"})
+    assert getattr(changed, name) == "something else" != getattr(plain, name)
+    assert changed.hash() == plain.hash()
 
 
 def test_a_kernels_own_keywords_are_not_options(backend):
