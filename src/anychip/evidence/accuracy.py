@@ -50,7 +50,7 @@ TOLD_APART = 0.25
 LUCK = 16.0
 """Multiple of an element's own movement that may be its usual one: a few draws are few."""
 
-FACTORS = {"fft": 2.0}
+FACTORS = {"fft": 4.0}
 """Domain of operators -> factor on what their results move by: our factors of a transform's length are others
 than PyTorch's, whose own worst error is often small by luck."""
 
