@@ -85,7 +85,7 @@ def handler():
 def test_a_handler_that_raises_nothing_lets_the_launch_go_on(endless, handler):
     seen: list[int] = []
     handler(lambda number, frame: seen.append(number))
-    counts = torch.zeros(1024, dtype=torch.int32)
+    counts = torch.zeros(1088, dtype=torch.int32)
     steps = 2000
     with sigint():
         while True:
@@ -95,7 +95,7 @@ def test_a_handler_that_raises_nothing_lets_the_launch_go_on(endless, handler):
             if seen:
                 break
     assert seen == [signal.SIGINT]
-    assert counts.sum() == 20_000
+    assert counts[:1024].sum() == 20_000
 
 
 def test_what_a_handler_raises_comes_out_of_the_launch(endless, handler):
