@@ -165,17 +165,16 @@ class Yardstick:
     def own_error(self, dtype: torch.dtype) -> Worst:
         """PyTorch's own largest error, as its result is in a type."""
         exact = self.exact.double()
-        if not exact.numel():
-            return Worst()
-        if self.native is not None:
+        found = Worst()
+        if self.native is not None and exact.numel():
             error = errors(self.native.to(dtype).double(), exact, dtype, self.scale)
-            return Worst(float(error.max()), float((error / self.unit(dtype)).max()))
+            found = Worst(float(error.max()), float((error / self.unit(dtype)).max()))
         pair = self.nearby.single() if dtype == torch.float64 and self.nearby is not None else None
-        if pair is None or pair[0].shape != exact.shape or pair[1].shape != exact.shape:
-            return Worst()
+        if pair is None or not exact.numel() or any(x.shape != exact.shape for x in pair):
+            return found
         error = errors(pair[0].double(), pair[1].double(), torch.float32, self.scale)
-        largest = Worst(float(error.max()), float((error / self.unit(torch.float32)).max()))
-        return Worst(largest.absolute * DOUBLE_TO_SINGLE, largest.units)
+        units = float((error / self.unit(torch.float32)).max())
+        return Worst(max(found.absolute, float(error.max()) * DOUBLE_TO_SINGLE), max(found.units, units))
 
     def _shares(self, dtype: torch.dtype, own: Worst) -> torch.Tensor:
         """The share of the largest error for each element that moves by more than it is told apart by."""

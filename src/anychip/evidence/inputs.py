@@ -62,8 +62,9 @@ def moved_in_float64(number: int, kept: torch.dtype | None = None) -> Callable[[
         kind = value.dtype if isinstance(value, torch.Tensor) and kind is None else kind
         if kind not in PRECISION or exact.layout != torch.strided:
             return exact
+        step = max(rounding(kept or accumulator(kind)), torch.finfo(torch.float64).eps)
         signs = 2.0 * torch.randint(0, 2, exact.shape, generator=generator, dtype=torch.float64) - 1.0
-        moved = exact.detach() * (1.0 + rounding(kept or accumulator(kind)) * signs)
+        moved = exact.detach() * (1.0 + step * signs)
         return moved.to(exact.dtype).requires_grad_(exact.requires_grad)
 
     return convert
