@@ -34,6 +34,9 @@ UNTOLD: dict[str, Untold] = {
     "arange": Untold((ANOTHER,), "the numbers that it is called with say the shape"),
     "eye": Untold((ANOTHER,), "the numbers that it is called with say the shape"),
     "logspace": Untold((ANOTHER,), "samples of one shape have the same ends"),
+    "lstm_layer": Untold(
+        (ONE_OFF,), "the workspace of a recurrence moves by more than eight units", (torch.float64,)
+    ),
     "isnan": Untold((ZEROS, ANOTHER), "no integer is NaN", (*INTEGRAL, torch.bool)),
 }
 """Record -> what cannot be told from its right result."""
