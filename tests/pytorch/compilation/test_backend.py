@@ -3,6 +3,7 @@ graphs that break, and a second process that starts from the cache."""
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -155,6 +156,24 @@ def test_large_dense_convolutions_are_pytorchs(pixels: int, ours: bool) -> None:
     close(compiled(module)(x).detach(), module(x).detach())
     made = [name for name in Counter(operators_launched) - before if "convolution" in name]
     assert bool(made) == ours
+
+
+@pytest.mark.parametrize("option", [True, False])
+def test_random_numbers_are_pytorchs_where_asked_for(option: bool) -> None:
+    """After a compilation without the setting, by an option or by Inductor's configuration."""
+    x = torch.ones(100)
+    drop = functools.partial(nn.functional.dropout, p=0.5)
+    compiled(drop)(x)
+    torch._dynamo.reset()
+    torch.manual_seed(3)
+    expected = drop(x)
+    torch.manual_seed(3)
+    if option:
+        actual = compiled(drop, options={"fallback_random": True})(x)
+    else:
+        with torch._inductor.config.patch(fallback_random=True):
+            actual = compiled(drop)(x)
+    assert torch.equal(actual, expected)
 
 
 SECOND = """

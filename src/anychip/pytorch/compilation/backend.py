@@ -46,7 +46,7 @@ def backend(
         inputs,
         inner_compile=_timed,
         config_patches={**settings(), **chosen},
-        decompositions=decompositions.table(),
+        decompositions=decompositions.table(chosen),
     )
     return made
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -87,15 +87,32 @@ def transformer_encoder_layer(
     return x if norm_first else second(x)
 
 
-@functools.cache
-def table() -> dict[Any, Callable[..., Any]]:
-    """Inductor's decompositions and these."""
+class Table(dict[Any, Callable[..., Any]]):
+    """A table of decompositions that is pickled as a call of `table`. Inductor pickles it into the key of
+    its cache, where operators themselves have no stable form. What is in it follows from the sources and
+    settings that the key holds as well."""
+
+    def __reduce__(self) -> tuple[Callable[[], Table], tuple[()]]:
+        return table, ()
+
+
+DECIDING = ("fallback_random", "fallback_embedding_bag_byte_unpack")
+"""Inductor's settings on which its table depends."""
+
+
+def table(settings: Mapping[str, Any] | None = None) -> Table:
+    """Inductor's decompositions and these, under `settings` of Inductor that come before the present ones."""
+    from torch._inductor import config
     from torch._inductor.decomposition import select_decomp_table
 
     aten = torch.ops.aten
-    return {
-        **select_decomp_table(),
-        **precision.table(),
-        aten._native_multi_head_attention.default: multi_head_attention,
-        aten._transformer_encoder_layer_fwd.default: transformer_encoder_layer,
-    }
+    with config.patch({name: value for name, value in (settings or {}).items() if name in DECIDING}):
+        inductors = select_decomp_table()
+    return Table(
+        {
+            **inductors,
+            **precision.table(),
+            aten._native_multi_head_attention.default: multi_head_attention,
+            aten._transformer_encoder_layer_fwd.default: transformer_encoder_layer,
+        }
+    )

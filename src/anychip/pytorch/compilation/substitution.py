@@ -16,7 +16,7 @@ from . import choice, operators
 EXTERN = frozenset({"convolution_backward", "prims::inductor_seed", "prims::inductor_seeds"})
 """Operators for which Inductor calls PyTorch's kernels without counting them among its fallbacks."""
 
-SOURCES = ("substitution.py", "choice.py", "operators.py", "decompositions.py")
+SOURCES = ("substitution.py", "choice.py", "operators.py", "decompositions.py", "precision.py")
 """Files whose text decides what a graph becomes."""
 
 
