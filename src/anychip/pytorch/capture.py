@@ -36,7 +36,7 @@ from .interface import (
     OutputView,
 )
 from .layouts import copied, layout_of, span_of
-from .observation import draws_random_numbers, memory_key, observe
+from .observation import HOST_READ, draws_random_numbers, memory_key, observe
 from .policy import using
 from .program import Program, capturing
 
@@ -226,8 +226,11 @@ class Recorder:
         memory = self._memory(tensor, Source.BEFORE)
         if memory is None or memory.is_constant:
             return
+        caller = self.operators[0] if self.operators else reader
+        if caller.removeprefix("aten::") == HOST_READ:  # PyTorch 2.15 calls it without "aten::item" around it
+            caller = "Tensor.item"
         raise CaptureError(
-            f"{self.name}: {self.operators[0] if self.operators else reader} hands values of "
+            f"{self.name}: {caller} hands values of "
             f"{self._describe(memory)} to Python; at a replay "
             "they would be other ones, and control flow, shapes and numbers that depend on them cannot "
             "follow.\n"
