@@ -80,6 +80,9 @@ test-pair-%: .venvs/pair-%/.test
 test-llvmlite-%: .venvs/llvmlite-%/.test
 	.venvs/llvmlite-$*/bin/python -m pytest -n $(JOBS) --dist loadfile $(LLVM_TESTS)
 
+test-numba-%: .venvs/numba-%/.test
+	.venvs/numba-$*/bin/python -m pytest tests/installation/test_numba.py
+
 resolve-versions: $(VENV)/.dev  ## Ask for which versions of Python, PyTorch and Triton there are wheels, and record it
 	$(BIN)/python $(PIP) install uv
 	$(BIN)/python scripts/versions.py resolve
@@ -128,7 +131,16 @@ $(VENV)/.peers: $(VENV)/.demo pyproject.toml
 		'llvmlite==$*' -e '.[test]'
 	@touch $@
 
-.PRECIOUS: .venvs/llvmlite-%/.test .venvs/pair-%/.test
+# Numba chooses the llvmlite.
+.venvs/numba-%/.test: pyproject.toml constraints.txt
+	test -x .venvs/numba-$*/bin/python || $(PYTHON) -m venv .venvs/numba-$*
+	grep -v '^llvmlite==' constraints.txt > .venvs/numba-$*/constraints.txt
+	.venvs/numba-$*/bin/python $(PIP) install -c .venvs/numba-$*/constraints.txt '$(TORCH)' '$(TRITON)' hatchling editables
+	.venvs/numba-$*/bin/python $(PIP) install -c .venvs/numba-$*/constraints.txt --no-build-isolation \
+		'numba==$*' -e '.[torch]' pytest hypothesis
+	@touch $@
+
+.PRECIOUS: .venvs/llvmlite-%/.test .venvs/numba-%/.test .venvs/pair-%/.test
 
 clean:  ## Remove environments and build products
 	rm -rf $(VENV) .venvs build dist .pytest_cache .ruff_cache

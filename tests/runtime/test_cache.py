@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from anychip.compiler.targets import llvm_versions, machine
+from anychip.runtime import native
 from anychip.runtime.cache import ObjectCache
 
 WRITER = """
@@ -81,3 +83,22 @@ def test_writers_that_are_killed_leave_whole_entries(cache):
         assert body is not None
         assert len(body) == 300_000
         assert len(set(body)) == 1
+
+
+@pytest.mark.parametrize("other", ["llvmlite", "LLVM"])
+def test_native_code_made_by_another_llvmlite_or_llvm_is_not_loaded(other, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANYCHIP_CACHE_DIR", str(tmp_path))
+    compiled = []
+    emit_object = machine.emit_object
+    monkeypatch.setattr(
+        machine, "emit_object", lambda *arguments: compiled.append(None) or emit_object(*arguments)
+    )
+    native._load()
+    native._load()
+    assert len(compiled) == 1
+    if other == "llvmlite":
+        monkeypatch.setattr(native, "version", lambda name: "0.1.0")
+    else:
+        monkeypatch.setattr(llvm_versions, "installed_text", lambda: "1.2.3")
+    native._load()
+    assert len(compiled) == 2

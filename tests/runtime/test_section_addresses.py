@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import struct
 import sys
 import traceback
@@ -27,6 +28,9 @@ from anychip.compiler.targets import machine
 from anychip.runtime import loader, native
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/maps")
+
+PATIENCE = 120
+"""Seconds after which a child that stands still is ended, and the test fails."""
 
 EVERY_SECTION = """
 @table = constant [4 x double] [double 1.0, double 2.5, double 3.0, double 4.0]
@@ -159,6 +163,7 @@ def in_a_child(work: Callable[[], None]) -> tuple[int, str]:
     if child == 0:
         code = 1
         try:
+            signal.alarm(PATIENCE)
             work()
             code = 0
         except BaseException:

@@ -19,7 +19,7 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from ...compiler import targets
-from ...compiler.targets import machine
+from ...compiler.targets import llvm_versions, machine
 from .. import openmp
 from ..cache import ObjectCache
 from ..loader import LoadedCode, load
@@ -146,10 +146,17 @@ def _thread_limit() -> int:
         return os.cpu_count() or 1
 
 
+def _key(text: str, target: targets.Target) -> str:
+    """The name of the object code in the cache: what it is made from, for and by. A build of llvmlite may
+    bring another LLVM than the one of the same version that PyPI has."""
+    maker = f"llvmlite {version('llvmlite')};LLVM {llvm_versions.installed_text()}"
+    return hashlib.sha256(f"{text};{target};{maker}".encode()).hexdigest()
+
+
 def _load() -> LoadedCode:
     text = "\n".join((accessors(), INTERRUPT, FAULT, GRID, COOPERATIVE, POOL, call.CALL, REPLAY))
     target = targets.host()
-    key = hashlib.sha256(f"{text};{target};{version('llvmlite')}".encode()).hexdigest()
+    key = _key(text, target)
     cache = ObjectCache("native")
     code = cache.get(key)
     if code is None:
