@@ -3,6 +3,7 @@ believed, and what is compiled already is not looked up again."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 import torch
 import triton
 import triton.language as tl
+from triton.runtime.jit import JITFunction
 
 from anychip.triton_backend import activate, choosing
 from anychip.tuning import chip
@@ -74,12 +76,11 @@ def test_what_is_compiled_is_not_looked_up_again(database: Database, monkeypatch
 
 def test_options_of_other_back_ends_pass_as_they_are() -> None:
     """Triton gives the last arguments by position in a launch, by name where it loads what it compiled."""
-    wrapped = choosing._choosing(lambda *arguments, **named: (arguments, named))
-    options = object()
-    arguments, named = wrapped(double_kernel, "key", {}, 0, {}, options, {}, warmup=True)
-    assert arguments == (double_kernel, "key", {}, 0, {}, options, {})
-    assert named == {"warmup": True}
-    assert wrapped(double_kernel, "key", {}, 0, {}, options, {}, False)[0][-1] is False
+    stock = inspect.signature(JITFunction._do_compile)
+    wrapped = choosing._choosing(lambda *given, **named: stock.bind(*given, **named).args)
+    arguments = (double_kernel, "key", {}, 0, {}, object(), {})
+    assert wrapped(*arguments, warmup=True) == (*arguments, True)
+    assert wrapped(*arguments, False) == (*arguments, False)
 
 
 def test_entries_of_other_code_or_another_class_do_not_count(database: Database) -> None:
