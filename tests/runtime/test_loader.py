@@ -6,7 +6,10 @@ import ctypes
 import gc
 import os
 import signal
+import threading
+import time
 import weakref
+from collections.abc import Callable
 
 import pytest
 from tests.memory import least_growth, needs_resident_bytes
@@ -96,13 +99,45 @@ def test_a_child_loads_though_a_thread_of_its_parent_was_loading():
     data = pack(handwritten.binary("child", handwritten.TALLY, ("!tt.ptr<i64>",)))
     target = unpack(data).target
     with loader._lock, function._sharing:
-        child = os.fork()
-        if child == 0:
-            try:
-                signal.alarm(30)
-                share(data, target)
-                os._exit(0)
-            finally:
-                os._exit(1)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+        assert in_a_child(lambda: share(data, target)) == 0
+
+
+def test_a_child_compiles_and_loads_while_threads_of_its_parent_do():
+    """Whatever the threads are at: in LLVM's passes, its code generator or its linker."""
+    target = targets.host()
+    done, ended = [0, 0], threading.Event()
+
+    def compile_and_load() -> None:
+        assert loader.load(machine.emit_object(CALLER, target), ["length"])["length"]
+
+    def work(number: int) -> None:
+        while not ended.is_set():
+            compile_and_load()
+            done[number] += 1
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(done))]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(20):
+            time.sleep(number * 1e-3)
+            assert in_a_child(compile_and_load) == 0
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert min(done) > 0
+
+
+def in_a_child(work: Callable[[], object]) -> int:
+    """The exit status of a forked child that does `work`: negative where it stood still."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            signal.alarm(30)
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

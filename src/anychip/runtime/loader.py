@@ -10,25 +10,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-import os
-import threading
 from collections.abc import Mapping, Sequence
 
 from llvmlite import binding as llvm
 
+from ..compiler.targets.forking import lock_held_while_forking
 from .errors import LoadError
 
-_lock = threading.Lock()
+_lock = lock_held_while_forking()
 _names = itertools.count()
-
-
-def _after_fork() -> None:
-    """In a child, the thread that held the lock may not exist."""
-    global _lock
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 _JITLINK_FROM = {"s390x": 22}

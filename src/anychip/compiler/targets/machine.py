@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools
 import re
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,10 +24,11 @@ from llvmlite import binding as llvm
 from ..errors import CodegenError
 from . import llvm_versions
 from .errors import UnusableTarget
+from .forking import lock_held_while_forking
 from .long_blocks import LONG_TEXT, divide_long_blocks
 from .target import Target
 
-_initialisation = threading.Lock()
+_initialisation = lock_held_while_forking()
 
 _OPTIONS = ("-enable-arm-maskedgatscat=false",)
 """LLVM's own settings. Its pass that forms gathers for Cortex-M55 scales the counter of a loop and leaves
