@@ -66,7 +66,7 @@ def test_a_symbol_found_nowhere_is_named(capfd):
 
 
 def test_damaged_objects_are_refused():
-    with pytest.raises(LoadError, match="length: cannot be linked"):
+    with pytest.raises(LoadError):
         loader.load(compiled(CALLER)[:100], ("length",))
 
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from ..evidence.inputs import SEED
-from ..evidence.trial import Trial
+from ..evidence.trial import SEED, Trial
 from ..pytorch import using
 
 Ready = Callable[[torch.dtype], Callable[[], Any]]
@@ -122,4 +121,4 @@ def trials(name: str, dtype: torch.dtype) -> Iterator[Trial]:
 
 def _trial(name: str, dtype: torch.dtype, call: Callable[[], Any], native: Any) -> Trial:
     words = f"{name} {str(dtype).removeprefix('torch.')}{list(_SHAPE)}"
-    return Trial("record", words, (call,), native, elements=42)
+    return Trial("record", words, (call,), native, length=42, scale=20.0)

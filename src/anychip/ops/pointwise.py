@@ -480,7 +480,6 @@ def pointwise(
                 tiles=TILES,
                 benchmarks=benchmarks,
                 tolerance=tolerance,
-                label=machine.name,
             )
         )
         return machine
