@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from triton import knobs
 from triton.runtime.cache import FileCacheManager
 from typer.testing import CliRunner
 
@@ -26,6 +27,7 @@ DAY = 86400
 @pytest.fixture(autouse=True)
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "triton"))
+    monkeypatch.setattr(knobs.cache, "dir", str(tmp_path / "triton"))  # Another test may have set it.
     monkeypatch.setenv("ANYCHIP_CACHE_DIR", str(tmp_path / "anychip"))
     monkeypatch.setattr("anychip.triton_backend.kept_kernels.PAUSE", 0.0)
 
