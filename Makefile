@@ -23,7 +23,7 @@ JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test emulators test-ops docs-operators bench lint format wheel test-versions resolve-versions \
-	test-newest constraints conformance clean
+	test-newest constraints conformance mutation clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,11 @@ resolve-versions: $(VENV)/.dev  ## Ask for which versions of Python, PyTorch and
 conformance: $(VENV)/.test  ## Run Triton's own tests (TREE=its sources) and write docs/conformance.md
 	$(BIN)/python scripts/conformance.py $(TREE) $(if $(WHEEL),--wheel $(WHEEL)) $(if $(SAMPLE),--sample $(SAMPLE)) --jobs $(JOBS)
 
+mutation: .venvs/mutation/.installed  ## Go on with the run of sampled mutants, and write docs/mutation.md
+	.venvs/mutation/bin/python scripts/mutation.py run
+	.venvs/mutation/bin/python scripts/mutation.py check
+	.venvs/mutation/bin/python scripts/mutation.py page
+
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Anychip needs Python 3.11 or newer; this is {v.major}.{v.minor}. Try: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -129,6 +134,14 @@ $(VENV)/.peers: $(VENV)/.demo pyproject.toml
 	.venvs/llvmlite-$*/bin/python $(PIP) install -c .venvs/llvmlite-$*/constraints.txt '$(TORCH)' '$(TRITON)' hatchling editables
 	.venvs/llvmlite-$*/bin/python $(PIP) install -c .venvs/llvmlite-$*/constraints.txt --no-build-isolation \
 		'llvmlite==$*' -e '.[test]'
+	@touch $@
+
+.venvs/mutation/.installed: pyproject.toml constraints.txt
+	test -x .venvs/mutation/bin/python || $(PYTHON) -m venv .venvs/mutation
+	.venvs/mutation/bin/python $(INSTALL) '$(TORCH)' hatchling editables
+	.venvs/mutation/bin/python -m pip show torch | grep -q '^Requires:.*triton' \
+		|| .venvs/mutation/bin/python $(INSTALL) '$(TRITON)'
+	.venvs/mutation/bin/python $(INSTALL) -e '.[mutation]'
 	@touch $@
 
 # Numba chooses the llvmlite.
