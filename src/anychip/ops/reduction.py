@@ -60,15 +60,16 @@ def reduce_kernel(MAP: Any, COMBINE: Any, FINISH: Any) -> Any:
     @triton.jit(do_not_specialize=["parameter", "count"])
     def reduce_kernel(
         out, source, table, kept, outer_length, length, kept_stride, outer_stride, stride, out_stride,
-        splits, parameter: tl.int64, count: tl.int64,
+        splits, together, stretch, parameter: tl.int64, count: tl.int64,
         IDENTITY: tl.constexpr, OUTER: tl.constexpr, COMPUTE: tl.constexpr, FLOAT: tl.constexpr,
         BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr, FIRST: tl.constexpr, LAST: tl.constexpr,
-        WHOLE: tl.constexpr,
+        WHOLE: tl.constexpr, PARTS: tl.constexpr,
     ):  # fmt: skip
         """out[k] = FINISH(COMBINE over r of MAP(source[k, r])). A program covers BLOCK_K kept elements and
         one of `splits` shares of the reduced ones, which are `outer_length` runs of `length`; `table` holds
         size, source stride and out stride of each of the OUTER further kept dimensions. WHOLE: one
-        block has all reduced elements."""
+        block has all reduced elements. PARTS: each `stretch` elements of a run, or `together` shorter runs,
+        have a total of their own, so that rounding errors do not grow with every element."""
         tiles = tl.cdiv(kept, BLOCK_K)
         program = tl.program_id(0)
         share = program % splits
@@ -105,15 +106,29 @@ def reduce_kernel(MAP: Any, COMBINE: Any, FINISH: Any) -> Any:
             per_share = tl.cdiv(tl.cdiv(length, BLOCK_R), splits) * BLOCK_R
             start = share.to(tl.int64) * per_share
             stop = tl.minimum(start + per_share, length)
-            for _ in range(outer_length):
-                for block in range(start, stop, BLOCK_R):
-                    mask = inside[:, None] & (lane_r < stop - block)[None, :]
-                    at = source + block * stride + at_k[:, None] + at_r[None, :]
-                    value = tl.load(at, mask=mask, other=0)
-                    if FIRST:
-                        value = MAP(value.to(COMPUTE), number)
-                    total = tl.where(mask, COMBINE(total, value.to(COMPUTE)), total)
-                source += outer_stride
+            if PARTS:
+                for far in range(0, outer_length, together):
+                    for near in range(start, stop, stretch):
+                        part = tl.full((BLOCK_K, BLOCK_R), IDENTITY, COMPUTE)
+                        for run in range(far, tl.minimum(far + together, outer_length)):
+                            for block in range(near, tl.minimum(near + stretch, stop), BLOCK_R):
+                                mask = inside[:, None] & (lane_r < stop - block)[None, :]
+                                at = source + run.to(tl.int64) * outer_stride + block * stride
+                                value = tl.load(at + at_k[:, None] + at_r[None, :], mask=mask, other=0)
+                                if FIRST:
+                                    value = MAP(value.to(COMPUTE), number)
+                                part = tl.where(mask, COMBINE(part, value.to(COMPUTE)), part)
+                        total = COMBINE(total, part)
+            else:
+                for _ in range(outer_length):
+                    for block in range(start, stop, BLOCK_R):
+                        mask = inside[:, None] & (lane_r < stop - block)[None, :]
+                        at = source + block * stride + at_k[:, None] + at_r[None, :]
+                        value = tl.load(at, mask=mask, other=0)
+                        if FIRST:
+                            value = MAP(value.to(COMPUTE), number)
+                        total = tl.where(mask, COMBINE(total, value.to(COMPUTE)), total)
+                    source += outer_stride
         result = tl.reduce(total, 1, COMBINE)
         if LAST:
             result = FINISH(result, number, count.to(tl.int64))
@@ -135,12 +150,18 @@ class Reduction:
     map: Any = itself
     finish: Any = total_itself
     tiles: Tiles = TILES
+    exact: bool = False
+    """Whether `combine` never rounds, so that the order does not matter."""
     _stages: Plans[Stages] = field(default_factory=Plans)
 
     @property
     def kernel(self) -> Any:
         """The kernel that runs it."""
         return reduce_kernel(self.map, self.combine, self.finish)
+
+    def rounds_in(self, compute: torch.dtype) -> bool:
+        """Whether totals of this type are rounded."""
+        return compute.is_floating_point and not self.exact
 
     def __call__(
         self,
@@ -218,10 +239,14 @@ class Reduction:
         programs, block_r = layout.programs(self.tiles)
         length = math.prod(inner.sizes)
         budget = self.tiles.on(source)
-        if programs >= FEW_PROGRAMS or length < budget["split"]:
+        blocks = cdiv(inner.sizes[-1], block_r)
+        splits = cdiv(blocks, STRETCH * STRETCH) if self.rounds_in(compute) else 1
+        if programs < FEW_PROGRAMS and length >= budget["split"]:
+            splits = max(splits, 2 * FEW_PROGRAMS // max(programs, 1))
+        splits = min(splits, blocks)
+        if splits <= 1:
             plan = layout.plan(self, out_strides, 1, first=True, last=True)
             return Stages(plan, None, numbers, tuple(out.shape), (), order)
-        splits = min(2 * FEW_PROGRAMS // max(programs, 1), cdiv(inner.sizes[-1], block_r))
         partial = (*sizes, splits)
         partial_strides = [math.prod(partial[k + 1 :]) for k in range(len(sizes))]
         first = layout.plan(self, partial_strides, splits, first=True, last=False)
@@ -233,6 +258,14 @@ class Reduction:
 
 FEW_PROGRAMS = 8
 """With fewer programs than this a long reduction is split, so that every thread has work."""
+
+STRETCH = 64
+"""Blocks, at least, that are reduced to a total of their own before these totals are. Where totals round, a
+program has at most its square of them."""
+
+FEW_BLOCKS = 32
+"""With no more blocks than this for each of the lanes that share a result (up to 16), one total rounds
+little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,15 +333,20 @@ class _Layout:
         if len(self.inner.sizes) == 2:
             runs, run_stride = self.inner.sizes[0], self.inner.strides[0][0]
         programs = math.prod(space.sizes[:-1]) * cdiv(space.sizes[-1], block_k) * splits
+        blocks = cdiv(cdiv(self.inner.sizes[-1], block_r), splits)
+        rounds = reduction.rounds_in(self.compute)
+        stretch = max(STRETCH, power_of_two(math.isqrt(runs * blocks)))
         sizes = (
             table, space.sizes[-1], runs, self.inner.sizes[-1], space.strides[1][-1], run_stride,
             self.inner.strides[0][-1], space.strides[0][-1], splits,
+            max(1, stretch // max(1, blocks)), stretch * block_r,
         )  # fmt: skip
         constants = {
             "IDENTITY": self.identity, "OUTER": outer, "COMPUTE": TRITON_DTYPES[self.compute],
             "FLOAT": self.compute.is_floating_point, "BLOCK_K": block_k, "BLOCK_R": block_r,
             "FIRST": first, "LAST": last,
             "WHOLE": runs == 1 and splits == 1 and self.inner.sizes[-1] <= block_r,
+            "PARTS": rounds and runs * blocks > FEW_BLOCKS * min(block_r, 16),
         }  # fmt: skip
         return Plan(reduction.kernel, programs, sizes, constants, label=reduction.name)
 

@@ -1,7 +1,9 @@
 """Matrix products: a register-blocked micro-kernel over packed operands.
 
 A block of `rows` x `columns` vectors of the accumulator stays in registers while the whole inner
-dimension passes by; its shape follows from the target's vector registers.
+dimension passes by; its shape follows from the target's vector registers. Products of floats begin at
+zero and are added to what was there at the end: rounding errors grow with the length of one such pass and
+with the number of passes, not with the length of the whole inner dimension.
 """
 
 from __future__ import annotations
@@ -83,6 +85,8 @@ class DotEmitter:
         self.lanes = min(context.target.lanes(self.element.bits), self.n)
         self.rows, self.columns = block_shape(context.target, self.m, self.n // self.lanes)
         self.type = register_type(self.element, self.lanes)
+        self.later = step.out.element.is_float
+        """Whether the accumulator is added to the products instead of growing by each of them."""
         self.meta = context.arena_memory
         self.left = left
         self.known = known
@@ -106,10 +110,13 @@ class DotEmitter:
                 bias = self._bias(self.instruction, b_column, column)
 
             def block(row: Val | int) -> None:
-                accumulators = self._start(start, row, column)
+                accumulators = self._start(None if self.later else start, row, column)
                 if bias:
                     accumulators = [self.b.sub(t, bias[k % self.columns]) for k, t in enumerate(accumulators)]
                 accumulators = self._inner(self._left_rows(a, row), b_column, accumulators)
+                if self.later and start is not None:
+                    before = self._start(start, row, column)
+                    accumulators = [self.b.fadd(x, y) for x, y in zip(before, accumulators, strict=True)]
                 self._finish(out, row, column, accumulators)
 
             loop(self.b, self.m, self.rows, block)

@@ -2,7 +2,7 @@
 
 Where nothing else in the loop reads the accumulator, the operands of several iterations are packed side
 by side and multiplied in one go, as if the inner dimension were longer: the accumulator is loaded and
-stored once for all of them. The order of the additions stays the same.
+stored once for all of them. Products of floats are summed among themselves first and added to it then.
 """
 
 from __future__ import annotations

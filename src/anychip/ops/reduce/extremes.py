@@ -37,8 +37,8 @@ def smaller(a, b):
 
 # ---- forward --------------------------------------------------------------------------------------
 
-LARGEST = Reduction("amax", larger, 0)
-SMALLEST = Reduction("amin", smaller, 0)
+LARGEST = Reduction("amax", larger, 0, exact=True)
+SMALLEST = Reduction("amin", smaller, 0, exact=True)
 
 
 def _extreme(reduction: Reduction, self: torch.Tensor, dim: Any, keepdim: bool, out: Any) -> torch.Tensor:

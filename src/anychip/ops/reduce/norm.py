@@ -59,8 +59,8 @@ NORMS = {
     0.0: Reduction("norm_0", plus, 0, map=is_nonzero),
     1.0: Reduction("norm_1", plus, 0, map=magnitude),
     2.0: Reduction("norm_2", plus, 0, map=squared, finish=root),
-    math.inf: Reduction("norm_inf", larger, 0, map=magnitude),
-    -math.inf: Reduction("norm_-inf", smaller, math.inf, map=magnitude),
+    math.inf: Reduction("norm_inf", larger, 0, map=magnitude, exact=True),
+    -math.inf: Reduction("norm_-inf", smaller, math.inf, map=magnitude, exact=True),
 }
 ANY_NORM = Reduction("norm_p", plus, 0, map=powered, finish=rooted)
 
