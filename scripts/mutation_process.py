@@ -102,7 +102,7 @@ class Watcher:
         if self.step.names and name is not None:
             return self.step.names.index(name) if name in self.step.names else None
         found = [at for at, word in enumerate(self.step.first) if word in item.name]
-        return min(found, default=max(len(self.step.names), len(self.step.first)))
+        return len(self.step.names) + min(found, default=len(self.step.first))
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         ranked = [(rank, item) for item in items if (rank := self._rank(item)) is not None]

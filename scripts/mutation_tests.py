@@ -19,6 +19,7 @@ from pathlib import Path
 from mutation_process import Step
 
 RECORDS = "tests/ops/test_operators.py"
+REGISTRY = "tests/ops/test_registry.py::test_what_is_said_to_take_out_takes_it"
 TABLE = Path(__file__).with_name("mutation_nearest.toml")
 DATABASE = ("tests/pytorch/test_opinfo.py", "tests/pytorch/test_opinfo_namespaces.py")
 MOST_RECORDS = 24
@@ -132,5 +133,6 @@ def steps(
     records = nearest_records(file, line, registered, uses)
     mirror = "tests/" + Path(file).parent.relative_to("src/anychip").as_posix()
     own = [mirror] if mirror != "tests/ops" and (tree / mirror).is_dir() else []
-    first = Step((RECORDS, *own, *listed(file)), tuple(records), budget=20.0)
-    return [first, Step(DATABASE, tuple(entry_names(records)), budget=10.0)]
+    entries = tuple(entry_names(records))
+    first = Step((RECORDS, REGISTRY, *own, *listed(file)), tuple(records), entries)
+    return [first, Step(DATABASE, entries, budget=15.0)]

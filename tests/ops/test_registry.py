@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 
 import pytest
 import torch
@@ -48,6 +49,14 @@ TESTED_THROUGH_OPTIMIZERS = {
     *(f"_fused_{name}_{rate}" for name in ("adam", "adamw", "sgd", "adagrad") for rate in ("", ".tensor_lr")),
 }
 """They write lists of tensors in place; tests/ops/optimizer/test_torch_optim.py compares these."""
+
+
+def test_what_is_said_to_take_out_takes_it() -> None:
+    saying = [overload for _, overload in overloads().values() if overload.takes_out]
+    assert len(saying) > 100
+    for overload in saying:
+        parameters = inspect.signature(overload.implementation).parameters
+        assert "out" in parameters, overload.name
 
 
 def test_records_are_complete() -> None:

@@ -170,3 +170,16 @@ def test_eigenvectors_of_general_matrices(shape: tuple[int, ...], dtype: torch.d
     distance = np.abs(values.numpy()[..., :, None] - expected[..., None, :])
     assert distance.min(-1).max() < 100 * bound
     assert distance.min(-2).max() < 100 * bound
+
+
+def test_singular_symmetric_factors_raise_only_where_errors_are_checked() -> None:
+    a = torch.diag(torch.tensor([2.0, 0.0, 3.0], dtype=torch.float64))
+    expected = torch.linalg.ldl_factor_ex(a).info
+    with pytest.raises(RuntimeError) as theirs:
+        torch.linalg.ldl_factor_ex(a, check_errors=True)
+    with anychip.using("strict"):
+        info = torch.linalg.ldl_factor_ex(a).info
+        with pytest.raises(theirs.type, match="ldl_factor_ex.*2"):
+            torch.linalg.ldl_factor_ex(a, check_errors=True)
+        torch.linalg.ldl_factor_ex(a + torch.eye(3, dtype=a.dtype), check_errors=True)
+    assert info == expected != 0

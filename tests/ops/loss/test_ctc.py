@@ -1,6 +1,9 @@
-"""The gradient of a CTC loss whose target no alignment of the inputs gives."""
+"""A CTC loss of targets with a label twice in a row, and its gradient where no alignment gives the target."""
 
 from __future__ import annotations
+
+import itertools
+import math
 
 import pytest
 import torch
@@ -34,3 +37,19 @@ def test_impossible_targets(zero_infinity: bool) -> None:
     for mine, theirs in zip(actual, expected, strict=True):
         torch.testing.assert_close(mine, theirs, equal_nan=True)
     assert bool(actual[1][:, 0].isnan().all()) is not zero_infinity
+
+
+@pytest.mark.parametrize("target", [[1, 1], [2, 1, 1], [3, 3, 3], [1, 2, 1]])
+def test_a_label_twice_in_a_row_needs_a_blank_between(target: list[int]) -> None:
+    """By the sum over all alignments: a path of labels with neighbours merged and blanks left out."""
+    scores = torch.linspace(-1, 3, 24, dtype=torch.float64).cos().view(6, 4).log_softmax(-1)
+    total = 0.0
+    for path in itertools.product(range(4), repeat=6):
+        if [label for label, _ in itertools.groupby(path) if label] == target:
+            total += math.exp(sum(float(scores[t, label]) for t, label in enumerate(path)))
+    with anychip.using("strict"):
+        loss = torch.nn.functional.ctc_loss(
+            scores[:, None], torch.tensor([target]), torch.tensor([6]), torch.tensor([len(target)]),
+            reduction="sum",
+        )  # fmt: skip
+    assert loss.item() == pytest.approx(-math.log(total), rel=1e-12)

@@ -39,3 +39,25 @@ def test_fake_quantisation_is_pytorchs_to_the_bit(scale: float, dtype: torch.dty
         assert launches.total() > before
         for value, wanted in zip(got, expected, strict=True):
             assert torch.equal(value, wanted)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_an_observer_of_rows_begins_without_rows(symmetric: bool) -> None:
+    """Extremes, scales and zero points of no element become those of each row."""
+    x = torch.randn(5, 33) * torch.arange(1, 6)[:, None]
+    on = torch.ones(1, dtype=torch.int64)
+
+    def observed() -> list[torch.Tensor]:
+        state = [torch.empty(0), torch.empty(0), torch.empty(0), torch.empty(0, dtype=torch.int32)]
+        result = aten._fused_moving_avg_obs_fq_helper(
+            x, on, on, *state, 0.25, -128, 127, 0, per_row_fake_quant=True, symmetric_quant=symmetric
+        )
+        return [*result, *state]
+
+    expected = observed()
+    before = launches.total()
+    with anychip.using("strict"):
+        actual = observed()
+    assert launches.total() > before
+    assert [len(tensor) for tensor in actual] == [5] * 6
+    torch.testing.assert_close(actual, expected)

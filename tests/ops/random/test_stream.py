@@ -13,7 +13,7 @@ from scipy import stats
 
 import anychip
 from anychip.ops.launch import Plans, Tiles, launches
-from anychip.ops.random import philox
+from anychip.ops.random import multinomial, philox
 
 COUNT = 5000
 SMALLEST_P = 1e-4
@@ -147,6 +147,16 @@ def test_the_stream_does_not_depend_on_how_it_is_made(change: str, request: pyte
         request.getfixturevalue(change)
         actual = fills()
     assert all(torch.equal(x, y) for x, y in zip(expected, actual, strict=True))
+
+
+def test_draws_without_replacement_do_not_depend_on_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = torch.rand(3, 40, generator=generator(44))
+    drawn = []
+    with anychip.using("strict"):
+        for block in (64, 16):
+            monkeypatch.setattr(multinomial, "TILES", Tiles(simt={"block": block}, simd={"block": block}))
+            drawn.append(torch.multinomial(weights, 9, generator=generator(45)))
+    assert torch.equal(*drawn)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -1,0 +1,18 @@
+"""Whether two tensors are equal, where there is nothing to compare."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import anychip
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [((0,), (0,)), ((2, 0), (2, 0)), ((0, 2), (2, 0)), ((0,), (1,))]
+)
+def test_tensors_without_elements_are_equal_where_their_shapes_are(
+    first: tuple[int, ...], second: tuple[int, ...]
+) -> None:
+    with anychip.using("strict"):
+        assert torch.equal(torch.zeros(first), torch.zeros(second)) == (first == second)
