@@ -74,6 +74,13 @@ def remember(record: Row) -> None:
     draft.replace(RECORD)
 
 
+def noted(row: Row) -> None:
+    """Put a mutant's result into the record as it is now: other runs may have written since."""
+    record = json.loads(RECORD.read_text())
+    record["mutants"] = [row if row["number"] == other["number"] else other for other in record["mutants"]]
+    remember(record)
+
+
 def processor() -> str:
     """The processor's name and the number of its cores that are used."""
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
@@ -153,7 +160,7 @@ def run(wanted: Callable[[Row], bool], log: Path | None) -> None:
     mutation_process.preload()
     with copied() as tree:
         registered, uses = records_of(tree), mutation_tests.importers(tree)
-        for at, row in enumerate(record["mutants"]):
+        for row in record["mutants"]:
             if not wanted(row):
                 continue
             path = tree / row["file"]
@@ -168,8 +175,7 @@ def run(wanted: Callable[[Row], bool], log: Path | None) -> None:
             tests = [name for step in steps[: verdict.steps] for name in step.arguments]
             result = {"result": verdict.result, "by": verdict.by, "passed": verdict.passed}
             more = {"seconds": round(verdict.seconds, 1), "commit": commit, "tests": tests}
-            record["mutants"][at] = {**kept, **result, **more}
-            remember(record)
+            noted({**kept, **result, **more})
             print(
                 row["number"], row["file"], verdict.result, f"{verdict.seconds:.1f} s", verdict.by, flush=True
             )

@@ -8,9 +8,7 @@ import torch
 import anychip
 
 
-@pytest.mark.parametrize(
-    ("first", "second"), [((0,), (0,)), ((2, 0), (2, 0)), ((0, 2), (2, 0)), ((0,), (1,))]
-)
+@pytest.mark.parametrize(("first", "second"), [((0,), (0,)), ((2, 0), (2, 0)), ((0, 2), (2, 0))])
 def test_tensors_without_elements_are_equal_where_their_shapes_are(
     first: tuple[int, ...], second: tuple[int, ...]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Sums and extremes of repeated places along every dimension, by PyTorch's own kernels in double precision."""
+"""Sums and extremes of repeated places along every dimension, by PyTorch's own kernels in f64."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def test_singular_symmetric_factors_raise_only_where_errors_are_checked() -> Non
         torch.linalg.ldl_factor_ex(a, check_errors=True)
     with anychip.using("strict"):
         info = torch.linalg.ldl_factor_ex(a).info
-        with pytest.raises(theirs.type, match="ldl_factor_ex.*2"):
+        with pytest.raises(theirs.type, match=r"ldl_factor_ex.*2"):
             torch.linalg.ldl_factor_ex(a, check_errors=True)
         torch.linalg.ldl_factor_ex(a + torch.eye(3, dtype=a.dtype), check_errors=True)
     assert info == expected != 0
