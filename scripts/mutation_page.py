@@ -24,8 +24,8 @@ WAYS = """## How it was made
   position on it, then one of cosmic-ray's operators that apply there.
 - Left out as changes that cannot matter (positions): {skipped}.
 - Tests of the compiler are listed by file in `scripts/mutation_nearest.toml`. For an operator, they are those
-  of the records that its file registers, nearest first ({records} overloads at most), its domain's, and
-  PyTorch's samples of the same operators. After {budget:.0f} processor seconds no further test begins.
+  of the records that its file registers, nearest first ({records} overloads at most), and its domain's.
+  After 25 to {budget:.0f} processor seconds no further test begins.
 - {processor}, Python {python}; {hours:.1f} hours of processor time in all. {checked}
 - Resumed by `make mutation`; `python scripts/mutation.py draw --seed N` begins another sample.
 """

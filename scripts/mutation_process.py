@@ -12,7 +12,6 @@ import contextlib
 import importlib
 import json
 import os
-import re
 import resource
 import shutil
 import signal
@@ -45,9 +44,9 @@ DATA_BYTES = 8 << 30
 
 @dataclass(frozen=True)
 class Step:
-    """One run of pytest. Of tests that are parametrised by operators or by entries of PyTorch's database,
-    only those of `names` are run, in that order; tests with a word of `first` in their names come first;
-    `budget` is processor seconds after which no further test begins."""
+    """One run of pytest. Of tests that are parametrised by overloads, only those of `names` are run, in that
+    order and before the others; of these, tests with a word of `first` in their names come first; `budget`
+    is processor seconds after which no further test begins."""
 
     arguments: tuple[str, ...]
     names: tuple[str, ...] = ()
@@ -97,8 +96,6 @@ class Watcher:
         """Where a test stands in the order; None leaves it out."""
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         name = getattr(parameters.get("overload"), "name", None)
-        if {"name", "dtype", "first"} <= parameters.keys():
-            name = re.split(r"\W", parameters["name"].rpartition(".")[2])[0].strip("_")
         if self.step.names and name is not None:
             return self.step.names.index(name) if name in self.step.names else None
         found = [at for at, word in enumerate(self.step.first) if word in item.name]

@@ -1,6 +1,6 @@
 """Which tests are nearest to a place. For the compiler a table says it, file by file. For operators the
 records that a file registers do: their tests, those registered nearest to the changed line first, then the
-domain's own, then PyTorch's samples of the same operators.
+domain's own.
 
 Flows in: a file, a line, and where each record is registered. Flows out: steps of pytest's arguments. A file
 without records (a part that several operators share) is watched by those of the files that import it.
@@ -21,7 +21,6 @@ from mutation_process import Step
 RECORDS = "tests/ops/test_operators.py"
 REGISTRY = "tests/ops/test_registry.py::test_what_is_said_to_take_out_takes_it"
 TABLE = Path(__file__).with_name("mutation_nearest.toml")
-DATABASE = ("tests/pytorch/test_opinfo.py", "tests/pytorch/test_opinfo_namespaces.py")
 MOST_RECORDS = 24
 """Overloads whose tests are run for one place, each in two dtypes."""
 
@@ -81,20 +80,16 @@ def nearest_records(file: str, line: int, registered: Registered, uses: Mapping[
     return found[:MOST_RECORDS]
 
 
-def entry_names(overloads: Iterable[str]) -> list[str]:
-    """How PyTorch's database calls the operators of overloads: `_softmax` and `_softmax_backward_data` are
-    `softmax` there."""
+def words_of(overloads: Iterable[str]) -> list[str]:
+    """How tests of a domain call the operators of overloads: `softmax` for `_softmax_backward_data`."""
     names = []
     for overload in overloads:
         base = overload.partition(".")[0].strip("_")
         for ending in ("_backward_data", "_backward", "_forward", "_jvp"):
             base = base.removesuffix(ending)
-        names += [
-            base,
-            base.removeprefix("linalg_"),
-            base.removeprefix("special_"),
-            base.removeprefix("fft_"),
-        ]
+        for beginning in ("linalg_", "special_", "fft_"):
+            base = base.removeprefix(beginning)
+        names.append(base)
     return list(dict.fromkeys(names))
 
 
@@ -133,6 +128,5 @@ def steps(
     records = nearest_records(file, line, registered, uses)
     mirror = "tests/" + Path(file).parent.relative_to("src/anychip").as_posix()
     own = [mirror] if mirror != "tests/ops" and (tree / mirror).is_dir() else []
-    entries = tuple(entry_names(records))
-    first = Step((RECORDS, REGISTRY, *own, *listed(file)), tuple(records), entries)
-    return [first, Step(DATABASE, entries, budget=15.0)]
+    arguments = (RECORDS, REGISTRY, *own, *listed(file))
+    return [Step(arguments, tuple(records), tuple(words_of(records)), budget=25.0)]

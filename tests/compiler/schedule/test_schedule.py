@@ -18,17 +18,23 @@ from anychip.compiler.ir.inline import inline_calls
 from anychip.compiler.ir.parser import parse
 from anychip.compiler.schedule.printer import print_schedule
 from anychip.compiler.schedule.scheduler import schedule
+from anychip.compiler.schedule.steps import Nest, Schedule, Write
 
 TARGET = targets.get("x86-64-v4")
 
 
-def scheduled(fn: triton.JITFunction, types: str, **constants: object) -> str:
-    """The schedule of a kernel as text, one step a line, without places and locations."""
+def schedule_of(fn: triton.JITFunction, types: str, **constants: object) -> Schedule:
+    """The schedule of a kernel whose other arguments have the listed types."""
     names = iter(types.split())
     signature = {n: "constexpr" if n in constants else next(names) for n in fn.arg_names}
     module = parse(ttir_of(fn, signature, constants))
     inline_calls(module)
-    text = print_schedule(schedule(module.kernel, TARGET))
+    return schedule(module.kernel, TARGET)
+
+
+def scheduled(fn: triton.JITFunction, types: str, **constants: object) -> str:
+    """The schedule of a kernel as text, one step a line, without places and locations."""
+    text = print_schedule(schedule_of(fn, types, **constants))
     return re.sub(r"@\d+\[", "[", re.sub(r"  # .*?(?= ->| carries|$)", "", text, flags=re.MULTILINE))
 
 
@@ -230,3 +236,35 @@ def repeated(x, row, out, step, B: tl.constexpr):
 def test_lanes_go_along_the_axis_of_memory_not_of_what_is_kept_for_rows() -> None:
     text = scheduled(repeated, "*fp32 *fp32 *fp32 i32", B=32)
     assert "nest [axis 0: 32 by 1, axis 1: 32 by 16]" in text
+
+
+@triton.jit
+def written_along_columns(source, out, rounds, R: tl.constexpr, C: tl.constexpr):
+    row = tl.arange(0, R)[:, None]
+    column = tl.arange(0, C)[None, :]
+    x = tl.load(source + row * C + column)
+    x = tl.exp(x) + tl.sum(x, 1)[:, None]
+    for k in range(rounds):
+        tl.store(out + k * R * C + row + column * R, x * k)
+
+
+def test_a_buffer_lies_along_the_axis_in_which_a_loop_reads_it() -> None:
+    made = schedule_of(written_along_columns, "*fp32 *fp32 i32", R=32, C=64)
+    steps = [step for _, steps in made.body.blocks for step in steps if isinstance(step, Nest)]
+    buffers = [root.buffer for step in steps for root in step.roots if isinstance(root, Write)]
+    assert [buffer.order for buffer in buffers] == [(1, 0)]
+
+
+@triton.jit
+def both(a, b):
+    return a & b
+
+
+@triton.jit
+def all_below(out, n, BLOCK: tl.constexpr):
+    tl.store(out, tl.reduce(tl.arange(0, BLOCK) < n, 0, both).to(tl.int32))
+
+
+def test_booleans_fill_registers_as_bytes() -> None:
+    text = scheduled(all_below, "*i32 i32", BLOCK=256)
+    assert re.search(r"nest \[axis 0: 256 by (\d+)\]", text)[1] == str(TARGET.vector_bits // 8)
