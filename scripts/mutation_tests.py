@@ -103,19 +103,24 @@ def listed(file: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"tests/{name}" for name in names))
 
 
-def words(source: str, line: int) -> tuple[str, ...]:
-    """What a file of mathematics is about at a line: the functions that it defines, the nearest first, or
-    else the name of the table of coefficients."""
-    lines = source.splitlines()
+def words(path: Path, line: int) -> tuple[str, ...]:
+    """What a file of mathematics is about at a line: the functions that it defines, the nearest first; for a
+    table of coefficients those of the files that name it; then the names of the files."""
+    lines = path.read_text().splitlines()
     named = [
-        (abs(n - line), m[1])
-        for n, text in enumerate(lines, 1)
-        if (m := re.search(r'@function\("(\w+)"', text))
+        (abs(number - line), found[1])
+        for number, text in enumerate(lines, 1)
+        if (found := re.search(r'@function\("(\w+)"', text))
     ]
     if named:
-        return tuple(name for _, name in sorted(named))
-    tables = [m[1] for text in lines[:line] if (m := re.match(r"([A-Z]\w+)\b.*=", text))]
-    return tuple(tables[-1].lower().split("_")) if tables else ()
+        return (*(name for _, name in sorted(named)), *path.stem.split("_"))
+    tables = [found[1] for text in lines[:line] if (found := re.match(r"([A-Z]\w+)\b.*=", text))]
+    users = [
+        user
+        for user in sorted(path.parent.glob("*.py"))
+        if tables and user != path and re.search(rf"\b{tables[-1]}\b", user.read_text())
+    ]
+    return tuple(dict.fromkeys(word for user in users for word in (*user.stem.split("_"), *words(user, 1))))
 
 
 def steps(
@@ -124,7 +129,7 @@ def steps(
     """What is run for a place, the nearest first."""
     if not file.startswith("src/anychip/ops/"):
         mathematics = "/codegen/math/" in file
-        return [Step(listed(file), first=words((tree / file).read_text(), line) if mathematics else ())]
+        return [Step(listed(file), first=words(tree / file, line) if mathematics else ())]
     records = nearest_records(file, line, registered, uses)
     mirror = "tests/" + Path(file).parent.relative_to("src/anychip").as_posix()
     own = [mirror] if mirror != "tests/ops" and (tree / mirror).is_dir() else []

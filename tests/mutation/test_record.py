@@ -111,7 +111,11 @@ def test_importers_are_found_in_the_library(mutation: Any) -> None:
     assert "src/anychip/ops/fft/transforms.py" in uses["src/anychip/ops/fft/lines.py"]
 
 
-def test_functions_of_mathematics_are_named_by_line(mutation: Any) -> None:
-    source = '@function("exp")\ndef exp(m): ...\n\n@function("log")\ndef log(m): ...\n'
-    assert mutation.mutation_tests.words(source, 5) == ("log", "exp")
-    assert mutation.mutation_tests.words("ERF_TAIL = (\n 1,\n)\n", 2) == ("erf", "tail")
+def test_functions_of_mathematics_are_named_by_line(mutation: Any, tmp_path: Path) -> None:
+    words = mutation.mutation_tests.words
+    path, table = tmp_path / "growth.py", tmp_path / "coefficients.py"
+    path.write_text('@function("exp")\ndef exp(m): return TAIL\n\n@function("log")\ndef log(m): ...\n')
+    table.write_text("HEAD = (\n 1,\n)\nTAIL = (\n 2,\n)\n")
+    assert words(path, 5) == ("log", "exp", "growth")
+    assert words(table, 5) == ("growth", "exp", "log")
+    assert words(table, 2) == ()

@@ -59,3 +59,14 @@ def test_factors():
     assert factors(1000) == (4, 2, 5, 5, 5)
     assert factors(97) is None
     assert factors(17) is None
+
+
+def test_stages():
+    length = 4 * 16 * 17 * 19
+    x = torch.randn(1, length, 2, dtype=torch.complex128)
+    wanted = torch.fft.fft(x, dim=1)
+    before = launches["stage_kernel"]
+    with anychip.using("strict"):
+        found = torch.fft.fft(x, dim=1)
+    assert launches["stage_kernel"] == before + 4
+    _near(found, wanted)
