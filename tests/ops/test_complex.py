@@ -111,6 +111,18 @@ def test_conjugates_and_out():
     torch.testing.assert_close(target, x * x.conj())
 
 
+def test_both_parts_of_a_value_are_written():
+    x = torch.zeros(2, 3, dtype=torch.complex64)
+    mask = torch.tensor([True, False, True])
+    with anychip.using("strict"):
+        filled = x.clone().fill_(2 - 3j)
+        masked = x.masked_fill(mask, 1 + 4j)
+        placed = x.index_fill(1, torch.tensor([1]), 5j)
+    assert filled.tolist() == [[2 - 3j] * 3] * 2
+    assert masked.tolist() == [[1 + 4j, 0, 1 + 4j]] * 2
+    assert placed.tolist() == [[0, 5j, 0]] * 2
+
+
 def test_gradients():
     x = torch.randn(1, 2, dtype=torch.complex128, requires_grad=True)
     w = torch.randn(2, 1, dtype=torch.complex128, requires_grad=True)

@@ -183,3 +183,14 @@ def test_singular_symmetric_factors_raise_only_where_errors_are_checked() -> Non
             torch.linalg.ldl_factor_ex(a, check_errors=True)
         torch.linalg.ldl_factor_ex(a + torch.eye(3, dtype=a.dtype), check_errors=True)
     assert info == expected != 0
+
+
+def test_determinants_of_a_grid_of_matrices() -> None:
+    a = drawn(2, 3, 4, 4)
+    with anychip.using("strict"):
+        determinant = torch.linalg.det(a)
+        sign, logarithm = torch.linalg.slogdet(a.mT)
+    np.testing.assert_allclose(determinant.numpy(), np.linalg.det(a.numpy()), rtol=1e-12)
+    expected = np.linalg.slogdet(a.numpy())
+    np.testing.assert_allclose(sign.numpy(), expected[0])
+    np.testing.assert_allclose(logarithm.numpy(), expected[1], rtol=1e-12)
