@@ -274,3 +274,25 @@ def test_broadcast_row_overwritten_in_place(size: int) -> None:
     expected = p[0].clone() + torch.arange(size, dtype=torch.int32)[:, None]
     same_column[(1,)](p, size)
     torch.testing.assert_close(p, expected, rtol=0, atol=0)
+
+
+@triton.jit
+def loop_between_stores(a, b, total, n, B: tl.constexpr):
+    i = tl.arange(0, B)
+    tl.store(a + i, i + 1)
+    read = 0
+    for k in range(n):
+        read += tl.load(a + k) + 1000 * tl.load(b + k)
+    tl.store(b + i, i + 7)
+    tl.store(total, read)
+
+
+def test_a_loop_between_two_stores_reads_what_the_first_wrote_and_the_second_did_not() -> None:
+    size, n = 128, 9
+    a, b = torch.zeros(size, dtype=torch.int32), torch.arange(size, dtype=torch.int32) % 5
+    expected = sum(range(1, n + 1)) + 1000 * int(b[:n].sum())
+    total = torch.zeros(1, dtype=torch.int32)
+    loop_between_stores[(1,)](a, b, total, n, size)
+    assert total.tolist() == [expected]
+    assert a.tolist() == list(range(1, size + 1))
+    assert b.tolist() == list(range(7, size + 7))
