@@ -73,7 +73,8 @@ def nearest_records(file: str, line: int, registered: Registered, uses: Mapping[
     seen, ring, found = {file}, sorted(uses.get(file, ())), []
     while ring and len(found) < MOST_RECORDS:
         by_file = {user: [n for n, (path, _) in registered.items() if path == user] for user in ring}
-        rows = [names[turn] for turn in range(3) for names in by_file.values() if turn < len(names)]
+        turns = range(MOST_RECORDS)
+        rows = [names[turn] for turn in turns for names in by_file.values() if turn < len(names)]
         found += [name for name in rows if name not in found]
         seen.update(ring)
         ring = sorted({next_user for user in ring for next_user in uses.get(user, ())} - seen)
@@ -133,5 +134,8 @@ def steps(
     records = nearest_records(file, line, registered, uses)
     mirror = "tests/" + Path(file).parent.relative_to("src/anychip").as_posix()
     own = [mirror] if mirror != "tests/ops" and (tree / mirror).is_dir() else []
-    arguments = (RECORDS, REGISTRY, *own, *listed(file))
-    return [Step(arguments, tuple(records), tuple(words_of(records)), budget=25.0)]
+    step = Step(
+        (RECORDS, REGISTRY, *own, *listed(file)), tuple(records), tuple(words_of(records)), budget=25.0
+    )
+    shared = not any(path == file for path, _ in registered.values())
+    return [Step(listed(file), budget=25.0), step] if shared and listed(file) else [step]
