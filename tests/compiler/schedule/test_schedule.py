@@ -23,7 +23,7 @@ from anychip.compiler.schedule.steps import Nest, Schedule, Write
 TARGET = targets.get("x86-64-v4")
 
 
-def schedule_of(fn: triton.JITFunction, types: str, target: Target = TARGET, **constants: object) -> Schedule:
+def schedule_of(fn: triton.JITFunction, types: str, **constants: object) -> Schedule:
     """The schedule of a kernel whose other arguments have the listed types."""
     names = iter(types.split())
     signature = {n: "constexpr" if n in constants else next(names) for n in fn.arg_names}
