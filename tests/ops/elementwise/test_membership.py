@@ -9,7 +9,7 @@ import anychip
 
 
 @pytest.mark.parametrize(("first", "second"), [((0,), (0,)), ((2, 0), (2, 0)), ((0, 2), (2, 0))])
-def test_tensors_without_elements_are_equal_where_their_shapes_are(
+def test_equal_looks_at_shapes_where_there_are_no_elements(
     first: tuple[int, ...], second: tuple[int, ...]
 ) -> None:
     with anychip.using("strict"):

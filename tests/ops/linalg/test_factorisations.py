@@ -172,7 +172,7 @@ def test_eigenvectors_of_general_matrices(shape: tuple[int, ...], dtype: torch.d
     assert distance.min(-2).max() < 100 * bound
 
 
-def test_singular_symmetric_factors_raise_only_where_errors_are_checked() -> None:
+def test_ldl_factor_ex_raises_only_where_errors_are_checked() -> None:
     a = torch.diag(torch.tensor([2.0, 0.0, 3.0], dtype=torch.float64))
     expected = torch.linalg.ldl_factor_ex(a).info
     with pytest.raises(RuntimeError) as theirs:

@@ -149,7 +149,7 @@ def test_the_stream_does_not_depend_on_how_it_is_made(change: str, request: pyte
     assert all(torch.equal(x, y) for x, y in zip(expected, actual, strict=True))
 
 
-def test_draws_without_replacement_do_not_depend_on_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_multinomial_does_not_depend_on_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = torch.rand(3, 40, generator=generator(44))
     drawn = []
     with anychip.using("strict"):
