@@ -86,3 +86,70 @@ PRODUCTS: dict[str, tuple[Function, tuple[torch.Tensor, ...]]] = {
 def test_products_of_a_long_inner_dimension(name: str) -> None:
     function, operands = PRODUCTS[name]
     as_exact_as_pytorch(function, "matmul", *operands)
+
+
+def row_statistics(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return torch.native_layer_norm(x, (x.shape[-1],), None, None, 1e-5)
+
+
+def group_statistics(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return torch.native_group_norm(x, None, None, x.shape[0], x.shape[1], x[0, 0].numel(), 4, 1e-5)
+
+
+def channel_statistics(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return torch.native_batch_norm(x, None, None, None, None, True, 0.1, 1e-5)
+
+
+def nearer_channels(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return channel_statistics(x.contiguous(memory_format=torch.channels_last))
+
+
+NORMALISED: dict[str, tuple[Callable[..., tuple[torch.Tensor, ...]], tuple[int, ...], str]] = {
+    "layer_norm": (row_statistics, (20, 1000), "layer_norm"),
+    "layer_norm of long rows": (row_statistics, (4, 30000), "layer_norm"),
+    "group_norm": (group_statistics, (4, 16, 28, 28), "group_norm"),
+    "batch_norm": (channel_statistics, (8, 16, 28, 28), "batch_norm"),
+    "batch_norm of channels that lie next to each other": (nearer_channels, (8, 16, 28, 28), "batch_norm"),
+    "batch_norm of rows": (channel_statistics, (20000, 32), "batch_norm"),
+}
+
+
+@pytest.mark.parametrize("name", NORMALISED)
+def test_normalisation_around_a_large_mean(name: str) -> None:
+    """Of the result, an error of the mean's rounding is what PyTorch makes; of the statistics, 2 units."""
+    function, shape, kernel = NORMALISED[name]
+    x = around(*shape)
+    as_exact_as_pytorch(lambda x: function(x)[0], kernel, x)
+    as_exact_as_pytorch(lambda x: function(x)[1], kernel, x, units=1)
+    as_exact_as_pytorch(lambda x: function(x)[2], kernel, x, units=2)
+
+
+@pytest.mark.parametrize("order", [1.0, 2.0, 3.0])
+def test_distances_of_long_rows(order: float) -> None:
+    as_exact_as_pytorch(lambda x: torch.pdist(x, order), "pdist", even(12, 10000))
+
+
+def test_largest_difference_of_long_rows() -> None:
+    x = even(6, 1000)
+    x[2, 700] = torch.nan
+    with anychip.using("strict"):
+        result = torch.pdist(x, torch.inf)
+    assert torch.equal(result.nan_to_num(-1), torch.pdist(x, torch.inf).nan_to_num(-1))
+
+
+@pytest.mark.parametrize("count", [5000, 100000])
+def test_weights_of_bins(count: int) -> None:
+    x = even(count)
+
+    def of_bins(weight: torch.Tensor) -> torch.Tensor:
+        return torch.histogram(x.to(weight.dtype), 4, range=(0.0, 1.0), weight=weight)[0]
+
+    as_exact_as_pytorch(of_bins, "combine", x.flip(0).contiguous(), units=1)
+    places = torch.arange(count) % 3
+    as_exact_as_pytorch(lambda weight: torch.bincount(places, weight), "combine", x, units=1)
+
+
+def test_products_of_millions_of_factors() -> None:
+    factors = 1 + (even(4000000) - 0.5) * 1e-4
+    as_exact_as_pytorch(torch.prod, "[prod]", factors, units=1)
+    as_exact_as_pytorch(lambda x: torch.prod(x, 0), "[prod]", factors.view(-1, 4), units=1)

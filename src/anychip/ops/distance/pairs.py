@@ -24,6 +24,8 @@ TILES = Tiles(simt={"rows": 32, "columns": 32}, simd={"rows": 16, "columns": 64}
 PLANS: Plans[Plan] = Plans()
 ZERO, ONE, TWO, LARGEST, BELOW, ABOVE = 0, 1, 2, 3, 4, 5
 """Orders with a formula of their own; BELOW and ABOVE are the others, on either side of two."""
+STRETCH = 32
+"""Coordinates, at least, that are joined before their totals are."""
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -43,6 +45,16 @@ def joined(total, difference, order, ORDER: tl.constexpr):
         result = tl.where((size > total) | (size != size), size, total)
     else:
         result = total + libdevice.pow(tl.abs(difference), order)
+    return result
+
+
+@triton.jit
+def part_added(total, part, ORDER: tl.constexpr):
+    """`total` with that of further coordinates."""
+    if ORDER == 3:
+        result = tl.where((part > total) | (part != part), part, total)
+    else:
+        result = total + part
     return result
 
 
@@ -130,9 +142,10 @@ def cdist_backward_kernel(
 
 
 @triton.jit(do_not_specialize=["order"])
-def pdist_kernel(out, x, rows, width, order: tl.int64, ORDER: tl.constexpr, BLOCK: tl.constexpr):
+def pdist_kernel(out, x, rows, width, stretch, order: tl.int64, ORDER: tl.constexpr, BLOCK: tl.constexpr):
     """Distances of row i to the rows after it; pairs are listed row after row. x is [width, rows]: the same
-    coordinate of all rows is contiguous."""
+    coordinate of all rows is contiguous. Each `stretch` coordinates have a total of their own, so that
+    rounding errors do not grow with every one."""
     i = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, BLOCK)
     power = order.to(tl.int64).to(tl.float64, bitcast=True).to(x.dtype.element_ty)
@@ -141,10 +154,13 @@ def pdist_kernel(out, x, rows, width, order: tl.int64, ORDER: tl.constexpr, BLOC
         j = first + lane
         inside = j < rows
         total = tl.zeros((BLOCK,), x.dtype.element_ty)
-        for k in range(width):
-            line = x + k.to(tl.int64) * rows
-            theirs = tl.load(line + j, mask=inside, other=0)
-            total = joined(total, tl.load(line + i) - theirs, power, ORDER)
+        for near in range(0, width, stretch):
+            part = tl.zeros((BLOCK,), x.dtype.element_ty)
+            for k in range(near, tl.minimum(near + stretch, width)):
+                line = x + k.to(tl.int64) * rows
+                theirs = tl.load(line + j, mask=inside, other=0)
+                part = joined(part, tl.load(line + i) - theirs, power, ORDER)
+            total = part_added(total, part, ORDER)
         tl.store(out + place + j, finished(total, power, ORDER), mask=inside)
 
 
@@ -245,8 +261,8 @@ def pdist_forward(self: torch.Tensor, p: float = 2.0) -> torch.Tensor:
     block = min(power_of_two(rows), TILES.on(self)["columns"])
     turned = COPY(self.t(), out=torch.empty((width, rows), dtype=self.dtype, device=self.device))
     launch(
-        pdist_kernel, max(0, rows - 1), out, turned, rows, width, scalar_bits(p, True), ORDER=_order(p),
-        BLOCK=block,
+        pdist_kernel, max(0, rows - 1), out, turned, rows, width, max(STRETCH, math.isqrt(width)),
+        scalar_bits(p, True), ORDER=_order(p), BLOCK=block,
     )  # fmt: skip
     return out
 

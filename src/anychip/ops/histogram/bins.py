@@ -22,6 +22,7 @@ from ..memory.spaced import linspace
 from ..pointwise import Pointwise
 from ..reduce.extremes import max_all, min_all
 from ..reduce.sums import SUM
+from ..reduction import wide_accumulator
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, tensor
 from ..sorting.search import search
@@ -82,11 +83,13 @@ JOINED = Pointwise(joined_bin)
 def counted(
     places: torch.Tensor, bins: int, weights: torch.Tensor | None, dtype: torch.dtype
 ) -> torch.Tensor:
-    """How many of the flat `places` (negative: none) are each bin, or the sum of their weights [bins]."""
+    """How many of the flat `places` (negative: none) are each bin, or the sum of their weights [bins], which
+    grows in double where `wide_accumulator` says so."""
+    wide = wide_accumulator(dtype, places.device)
     count = places.numel()
     sizes = TILES.on(places)
     tables = max(1, min(sizes["tables"], count // sizes["share"], count // max(bins, 1)))
-    held = torch.empty((tables, bins), dtype=dtype, device=places.device)
+    held = torch.empty((tables, bins), dtype=wide, device=places.device)
     fill_(held, 0)
     share = count // tables
     if bins:
@@ -94,9 +97,9 @@ def counted(
             part = places[start : start + rows * length].view(rows, length)
             added = None if weights is None else weights[start : start + rows * length].view(rows, length)
             combine(held, 1, part, added, "add", value=1, skip=True)
-    if tables == 1:
+    if tables == 1 and wide == dtype:
         return held.view(bins)
-    return SUM(held, [0], False, compute=dtype, result=dtype)
+    return SUM(held, [0], False, compute=wide, result=dtype)
 
 
 def bincount(self: torch.Tensor, weights: torch.Tensor | None = None, minlength: int = 0) -> torch.Tensor:

@@ -18,6 +18,7 @@ from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, sca
 from ..memory.copy import COPY
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
+from .layer_norm import variance_beside
 
 TILES = Tiles(simt={"elements": 1024, "channels": 32}, simd={"elements": 1024, "channels": 64})
 PLANS: Plans[Plan] = Plans()
@@ -45,6 +46,7 @@ def batch_statistics_kernel(
             mask = inside[:, None] & (lane < inner - first)[None, :]
             total += tl.load(row + first.to(tl.int64) * stride_inner, mask=mask, other=0).to(COMPUTE)
     mean = tl.sum(total, 1) / count
+    total = tl.zeros((BLOCK_C, BLOCK_S), COMPUTE)
     squares = tl.zeros((BLOCK_C, BLOCK_S), COMPUTE)
     for n in range(outer):
         row = source + n.to(tl.int64) * stride_outer
@@ -52,9 +54,11 @@ def batch_statistics_kernel(
             mask = inside[:, None] & (lane < inner - first)[None, :]
             value = tl.load(row + first.to(tl.int64) * stride_inner, mask=mask, other=0).to(COMPUTE)
             centred = tl.where(mask, value - mean[:, None], 0.0)
+            total += centred
             squares += centred * centred
-    sum_of_squares = tl.sum(squares, 1)
-    variance = sum_of_squares / count
+    beside = tl.sum(total, 1) / count
+    variance = variance_beside(tl.sum(squares, 1) / count, beside)
+    mean += beside
     share = momentum.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
     small = eps.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
     if running_mean is not None:
@@ -63,7 +67,7 @@ def batch_statistics_kernel(
         tl.store(running_mean + channel, new.to(running_mean.dtype.element_ty), mask=inside)
     if running_var is not None:
         old = tl.load(running_var + channel, mask=inside, other=0).to(COMPUTE)
-        new = share * (sum_of_squares / (count - 1)) + (1 - share) * old
+        new = share * (variance * (count / (count - 1))) + (1 - share) * old
         tl.store(running_var + channel, new.to(running_var.dtype.element_ty), mask=inside)
     tl.store(mean_out + channel, mean.to(mean_out.dtype.element_ty), mask=inside)
     if VARIANCE:
@@ -117,11 +121,11 @@ def batch_norm_kernel(
         factor = tl.load(scale + channel, mask=inside, other=0).to(COMPUTE)
     if weight is not None:
         factor *= tl.load(weight + channel, mask=inside, other=0).to(COMPUTE)
-    addend = -tl.load(mean + channel, mask=inside, other=0).to(COMPUTE) * factor
+    centre = tl.load(mean + channel, mask=inside, other=0).to(COMPUTE)
+    value = (tl.load(source + at, mask=mask, other=0).to(COMPUTE) - centre[:, None]) * factor[:, None]
     if bias is not None:
-        addend += tl.load(bias + channel, mask=inside, other=0).to(COMPUTE)
-    value = tl.load(source + at, mask=mask, other=0).to(COMPUTE)
-    tl.store(out + at, (value * factor[:, None] + addend[:, None]).to(out.dtype.element_ty), mask=mask)
+        value += tl.load(bias + channel, mask=inside, other=0).to(COMPUTE)[:, None]
+    tl.store(out + at, value.to(out.dtype.element_ty), mask=mask)
 
 
 @triton.jit(do_not_specialize=["eps"])

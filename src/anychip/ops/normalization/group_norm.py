@@ -17,6 +17,7 @@ from ..memory.copy import zero_
 from ..reduce.sums import SUM
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
+from .layer_norm import variance_beside
 
 TILES = Tiles(simt={"elements": 1024}, simd={"elements": 2048})
 PLANS: Plans[Plan] = Plans()
@@ -45,29 +46,34 @@ def group_norm_kernel(
             mask = (lane_c < channels - c)[:, None] & (lane_s < pixels - s)[None, :]
             total += tl.load(source + c * pixels + s + offset, mask=mask, other=0).to(COMPUTE)
     mean = tl.sum(tl.sum(total, 1), 0) / count
+    total = tl.zeros((BLOCK_C, BLOCK_S), COMPUTE)
     squares = tl.zeros((BLOCK_C, BLOCK_S), COMPUTE)
     for c in range(0, channels, BLOCK_C):
         for s in range(0, pixels, BLOCK_S):
             mask = (lane_c < channels - c)[:, None] & (lane_s < pixels - s)[None, :]
             value = tl.load(source + c * pixels + s + offset, mask=mask, other=0).to(COMPUTE)
             centred = tl.where(mask, value - mean, 0.0)
+            total += centred
             squares += centred * centred
+    beside = tl.sum(tl.sum(total, 1), 0) / count
+    variance = variance_beside(tl.sum(tl.sum(squares, 1), 0) / count, beside)
     small = eps.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
-    rstd = 1.0 / tl.sqrt(tl.sum(tl.sum(squares, 1), 0) / count + small)
+    rstd = 1.0 / tl.sqrt(variance + small)
     for c in range(0, channels, BLOCK_C):
         inside = lane_c < channels - c
         factor = tl.zeros((BLOCK_C,), COMPUTE) + rstd
         if weight is not None:
             factor *= tl.load(weight + first_channel + c + lane_c, mask=inside, other=0).to(COMPUTE)
-        addend = -mean * factor
+        addend = -beside * factor
         if bias is not None:
             addend += tl.load(bias + first_channel + c + lane_c, mask=inside, other=0).to(COMPUTE)
         for s in range(0, pixels, BLOCK_S):
             mask = inside[:, None] & (lane_s < pixels - s)[None, :]
             at = c * pixels + s + offset
-            value = tl.load(source + at, mask=mask, other=0).to(COMPUTE) * factor[:, None] + addend[:, None]
+            centred = tl.load(source + at, mask=mask, other=0).to(COMPUTE) - mean
+            value = centred * factor[:, None] + addend[:, None]
             tl.store(out + at, value.to(out.dtype.element_ty), mask=mask)
-    tl.store(mean_out + row, mean.to(mean_out.dtype.element_ty))
+    tl.store(mean_out + row, (mean + beside).to(mean_out.dtype.element_ty))
     tl.store(rstd_out + row, rstd.to(rstd_out.dtype.element_ty))
 
 

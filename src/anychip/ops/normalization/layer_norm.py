@@ -27,12 +27,20 @@ PLANS: Plans[Plan] = Plans()
 # ---- kernels --------------------------------------------------------------------------------------
 
 
+@triton.jit
+def variance_beside(square, beside):
+    """The variance, from the mean `square` of distances from a number `beside` the mean."""
+    variance = square - beside * beside
+    return tl.where(variance < 0, 0.0, variance)
+
+
 @triton.jit(do_not_specialize=["eps"])
 def layer_norm_kernel(
     out, mean_out, rstd_out, source, weight, bias, length, eps: tl.int64,
     COMPUTE: tl.constexpr, BLOCK: tl.constexpr, WHOLE: tl.constexpr,
 ):  # fmt: skip
-    """One row: (x - mean) / sqrt(variance + eps) * weight + bias, the variance from centred values."""
+    """One row: (x - mean) / sqrt(variance + eps) * weight + bias, the variance from centred values. Their
+    mean is what rounding took off the mean: it is added to it, and taken off the centred values."""
     row = tl.program_id(0).to(tl.int64)
     source += row * length
     out += row * length
@@ -44,8 +52,9 @@ def layer_norm_kernel(
         value = tl.load(source + lane, mask=mask, other=0.0).to(COMPUTE)
         mean = tl.sum(value, 0) / count
         centred = tl.where(mask, value - mean, 0.0)
-        rstd = 1.0 / tl.sqrt(tl.sum(centred * centred, 0) / count + small)
-        result = centred * rstd
+        beside = tl.sum(centred, 0) / count
+        rstd = 1.0 / tl.sqrt(variance_beside(tl.sum(centred * centred, 0) / count, beside) + small)
+        result = centred * rstd - beside * rstd
         if weight is not None:
             result *= tl.load(weight + lane, mask=mask, other=0.0).to(COMPUTE)
         if bias is not None:
@@ -56,23 +65,26 @@ def layer_norm_kernel(
         for block in range(0, length, BLOCK):
             total += tl.load(source + block + lane, mask=lane < length - block, other=0.0).to(COMPUTE)
         mean = tl.sum(total, 0) / count
+        total = tl.zeros((BLOCK,), COMPUTE)
         squares = tl.zeros((BLOCK,), COMPUTE)
         for block in range(0, length, BLOCK):
             mask = lane < length - block
             value = tl.load(source + block + lane, mask=mask, other=0.0).to(COMPUTE)
             centred = tl.where(mask, value - mean, 0.0)
+            total += centred
             squares += centred * centred
-        rstd = 1.0 / tl.sqrt(tl.sum(squares, 0) / count + small)
+        beside = tl.sum(total, 0) / count
+        rstd = 1.0 / tl.sqrt(variance_beside(tl.sum(squares, 0) / count, beside) + small)
         for block in range(0, length, BLOCK):
             mask = lane < length - block
             value = tl.load(source + block + lane, mask=mask, other=0.0).to(COMPUTE)
-            result = (value - mean) * rstd
+            result = (value - mean) * rstd - beside * rstd
             if weight is not None:
                 result *= tl.load(weight + block + lane, mask=mask, other=0.0).to(COMPUTE)
             if bias is not None:
                 result += tl.load(bias + block + lane, mask=mask, other=0.0).to(COMPUTE)
             tl.store(out + block + lane, result.to(out.dtype.element_ty), mask=mask)
-    tl.store(mean_out + row, mean)
+    tl.store(mean_out + row, mean + beside)
     tl.store(rstd_out + row, rstd)
 
 

@@ -9,7 +9,7 @@ import torch
 import triton
 
 from ..errors import ArgumentError, NotServed
-from ..reduction import TILES, Reduction, accumulator
+from ..reduction import TILES, Reduction, accumulator, normal_dims, wide_accumulator
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import reduction_samples, tensor
 
@@ -36,6 +36,17 @@ def divided_by_count(total, parameter, count):
 SUM = Reduction("sum", plus, 0)
 MEAN = Reduction("mean", plus, 0, finish=divided_by_count)
 PRODUCT = Reduction("prod", times, 1)
+MANY_FACTORS = 1 << 19
+BEYOND_CACHES = 3 << 20
+"""Elements of tensors that are read from memory, which takes longer than multiplying them in double."""
+
+
+def _product_type(self: torch.Tensor, result: torch.dtype, factors: int) -> torch.dtype:
+    """The type of products. Each factor's rounding stays, in whatever order: where there are many of them
+    and it takes no time, products are double on CPUs."""
+    if factors >= MANY_FACTORS and self.numel() >= BEYOND_CACHES:
+        return wide_accumulator(result, self.device)
+    return accumulator(result)
 
 
 def _result(self: torch.Tensor, dtype: torch.dtype | None, out: torch.Tensor | None) -> torch.dtype:
@@ -83,13 +94,16 @@ def prod_over(
 ) -> torch.Tensor:
     """Product over one dimension."""
     result = _result(self, dtype, out)
-    return PRODUCT(self, [dim], keepdim, compute=accumulator(result), result=result, out=out)
+    factors = self.shape[normal_dims([dim], self.ndim)[0]] if self.ndim else 1
+    compute = _product_type(self, result, factors)
+    return PRODUCT(self, [dim], keepdim, compute=compute, result=result, out=out)
 
 
 def prod_all(self: torch.Tensor, *, dtype: Any = None, out: Any = None) -> torch.Tensor:
     """Product of all elements, 0-d."""
     result = _result(self, dtype, out)
-    return PRODUCT(self, None, False, compute=accumulator(result), result=result, out=out)
+    compute = _product_type(self, result, self.numel())
+    return PRODUCT(self, None, False, compute=compute, result=result, out=out)
 
 
 # ---- record ---------------------------------------------------------------------------------------
