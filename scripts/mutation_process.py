@@ -45,12 +45,13 @@ DATA_BYTES = 8 << 30
 @dataclass(frozen=True)
 class Step:
     """One run of pytest. Of tests that are parametrised by overloads, only those of `names` are run, in that
-    order and before the others; of these, tests with a word of `first` in their names come first; `budget`
-    is processor seconds after which no further test begins."""
+    order and before the others; of these, tests with a word of `first` in their names come first. `leading`
+    is run before all. `budget` is processor seconds after which no further test begins."""
 
     arguments: tuple[str, ...]
     names: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
+    leading: str = ""
     budget: float = 30.0
 
 
@@ -94,6 +95,8 @@ class Watcher:
 
     def _rank(self, item: Any) -> int | None:
         """Where a test stands in the order; None leaves it out."""
+        if item.nodeid == self.step.leading:
+            return -1
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         name = getattr(parameters.get("overload"), "name", None)
         if self.step.names and name is not None:

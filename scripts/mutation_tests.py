@@ -135,7 +135,7 @@ def steps(
     mirror = "tests/" + Path(file).parent.relative_to("src/anychip").as_posix()
     own = [mirror] if mirror != "tests/ops" and (tree / mirror).is_dir() else []
     step = Step(
-        (RECORDS, REGISTRY, *own, *listed(file)), tuple(records), tuple(words_of(records)), budget=25.0
+        (RECORDS, REGISTRY, *own, *listed(file)), tuple(records), tuple(words_of(records)), REGISTRY, 25.0
     )
     shared = not any(path == file for path, _ in registered.values())
     return [Step(listed(file), budget=25.0), step] if shared and listed(file) else [step]
