@@ -14,8 +14,10 @@ import mpmath as mp
 import numpy as np
 import pytest
 import scipy.special as sp
-from tests.compiler.codegen.jit import SINGLE, TARGETS
+from tests.compiler.codegen.jit import NUMPY_TYPES, SINGLE, TARGETS
 from tests.compiler.codegen.ulp import Ranges, errors, exact_error, exactly, function, samples, worst
+
+from anychip.compiler.codegen.math import error_function
 
 F32_SAMPLES, F64_SAMPLES = 100_000, 1_600
 
@@ -195,3 +197,20 @@ def test_the_number_of_lanes_changes_no_bit(name: str, lanes: int):
     types = ["float"] * len(args)
     whole = function(name, "float", "host", types)(*args)
     assert np.array_equal(function(name, "float", "host", types, lanes=lanes)(*args), whole, equal_nan=True)
+
+
+@pytest.mark.parametrize(("element", "largest"), [("float", -26), ("double", -60)])
+def test_tgamma_of_tiny_numbers_is_their_inverse(element: str, largest: int):
+    tiny = np.linspace(1.01, 1.99, 50) * np.exp2(np.arange(largest - 51.0, largest - 1.0))
+    x = np.concatenate([tiny, -tiny]).astype(NUMPY_TYPES[element])
+    assert np.array_equal(function("tgamma", element, "host")(x), 1 / x)
+
+
+@pytest.mark.parametrize("piece", range(len(error_function.ERF_PIECES[0])))
+def test_erf_pieces_for_processors_that_are_not_here(piece: int):
+    """The polynomials for registers of 16 floats, in float64: any machine can add them up."""
+    middle, width = piece * error_function.ERF_WIDTH, error_function.ERF_WIDTH
+    distance = np.linspace(-0.5 if piece else 0.0, 0.5, 33) * width
+    powers = [row[piece] * distance**power for power, row in enumerate(error_function.ERF_PIECES)]
+    value = sum(powers) + (middle + distance if piece < error_function.ERF_LINEAR_PIECES else 0.0)
+    np.testing.assert_allclose(value, sp.erf(middle + distance), rtol=2e-7)
