@@ -159,3 +159,20 @@ def test_bounds_on_both_sides(low: int, high: int) -> None:
         expected[GUARD + first : GUARD + last] = source[first:last]
     copy_between[(1,)](source, memory[GUARD:], low, high, 128)
     torch.testing.assert_close(memory, expected, rtol=0, atol=0)
+
+
+@triton.jit
+def sum_beside_store(source, out, total, n, B: tl.constexpr):
+    i = tl.arange(0, B)
+    x = tl.load(source + i)
+    tl.store(out + i, x + 1, mask=i < n)
+    tl.store(total, tl.sum(x, 0))
+
+
+@pytest.mark.parametrize("n", [0, 5, 200, 1024])
+def test_a_sum_beside_a_masked_store_is_of_all_elements(n: int) -> None:
+    x = torch.arange(1024, dtype=torch.int32) % 17
+    out, total = torch.full((1024,), -1, dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
+    sum_beside_store[(1,)](x, out, total, n, 1024)
+    assert total.item() == int(x.sum())
+    assert out.tolist() == [*(x[:n] + 1).tolist(), *[-1] * (1024 - n)]
