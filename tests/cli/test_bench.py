@@ -50,7 +50,12 @@ def test_a_saved_run_is_reported_and_compared(tmp_path: Path) -> None:
 
 
 def test_an_operator() -> None:
-    assert "_softmax" in run("op", "softmax", *QUICK)
+    rows = json.loads(run("op", "softmax", *QUICK, "-o", "json"))["rows"]
+    assert {row["name"] for row in rows} >= {"_softmax"}
+    for row in rows:
+        assert row["wrong"] == ""
+        assert row["seconds"]["anychip"] > 0
+        assert row["seconds"]["eager"] > 0
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,10 @@ def test_json_and_tables_tell_the_same(found: Demonstration, monkeypatch: pytest
 
 
 def test_text_and_batch_are_checked(tmp_path: Path) -> None:
-    missing = CliRunner().invoke(application, ["demo", "--text", str(tmp_path / "none.txt")])
-    assert isinstance(missing.exception, CommandError)
+    with pytest.raises(CommandError, match=r"none\.txt"):
+        CliRunner().invoke(
+            application, ["demo", "--text", str(tmp_path / "none.txt")], catch_exceptions=False
+        )
     assert CliRunner().invoke(application, ["demo", "--batch", "0"]).exit_code == 2
 
 

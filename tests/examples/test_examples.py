@@ -20,5 +20,6 @@ def test_example_runs_and_its_check_holds(path: Path, tmp_path: Path) -> None:
     assert done.stdout.strip()
 
 
-def test_there_are_examples() -> None:
-    assert len(EXAMPLES) >= 3
+def test_the_examples_are_those_that_the_documents_name() -> None:
+    names = {"program", "resnet", "softmax", "train_tiny", "unet", "vector_add"}
+    assert {path.stem for path in EXAMPLES} == names

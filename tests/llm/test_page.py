@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 import torch
 from typer.testing import CliRunner
 
@@ -60,11 +61,11 @@ def test_the_record_says_what_was_found() -> None:
 def test_the_verbs_list_and_prove() -> None:
     result = CliRunner().invoke(application, ["ops", "--llm", "--json"])
     assert {row["name"] for row in json.loads(result.output)} == set(operators())
-    result = CliRunner().invoke(application, ["ops", "--llm", "--domain", "nowhere"])
-    assert isinstance(result.exception, CommandError)
+    with pytest.raises(CommandError, match="nowhere"):
+        CliRunner().invoke(application, ["ops", "--llm", "--domain", "nowhere"], catch_exceptions=False)
     result = CliRunner().invoke(application, ["test", "--llm", "soft_cap", "--json"])
     found = json.loads(result.output)
     assert result.exit_code == 0
     assert [row["passed"] for row in found] == [True] * 3
-    result = CliRunner().invoke(application, ["test", "--llm", "soft_crap"])
-    assert isinstance(result.exception, CommandError)
+    with pytest.raises(CommandError, match="soft_crap"):
+        CliRunner().invoke(application, ["test", "--llm", "soft_crap"], catch_exceptions=False)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from tests.launched import launched
 
 import anychip
-from anychip.ops.launch import launches
 
 pytestmark = pytest.mark.slow
 
@@ -35,24 +35,21 @@ def table() -> torch.Tensor:
     return x
 
 
-def ours(function: Callable[[], torch.Tensor]) -> torch.Tensor:
-    """The result under the strict policy, where kernels of ours must have run."""
-    before = sum(launches.values())
-    with anychip.using("strict"):
-        result = function()
-    assert sum(launches.values()) > before
-    return result
+def ours(name: str, function: Callable[[], torch.Tensor]) -> torch.Tensor:
+    """The result under the strict policy, where kernels of the named overload must have run."""
+    with anychip.using("strict"), launched(name):
+        return function()
 
 
 def test_pointwise_in_place(table: torch.Tensor) -> None:
-    ours(lambda: table.neg_())
+    ours("neg", lambda: table.neg_())
     for row, values in zip(FAR, filled(1), strict=True):
         assert np.array_equal(table[row].numpy(), -values)
 
 
 def test_pointwise_with_strides(table: torch.Tensor) -> None:
     far = table.as_strided((WIDTH, 3), (1, WIDTH << 19))
-    found = ours(lambda: far + 1)
+    found = ours("add.Tensor", lambda: far + 1)
     expected = np.zeros((WIDTH, 3), np.int8) + 1
     expected[:, 0] += filled(1)[0]
     expected[:, 2] += filled(1)[3]
@@ -61,48 +58,48 @@ def test_pointwise_with_strides(table: torch.Tensor) -> None:
 
 def test_copy_with_strides(table: torch.Tensor) -> None:
     far = table.as_strided((3, WIDTH), (WIDTH << 19, 1))
-    found = ours(lambda: far.t().contiguous())
+    found = ours("copy_", lambda: far.t().contiguous())
     assert np.array_equal(found.numpy()[:, 0], filled(1)[0])
     assert np.array_equal(found.numpy()[:, 2], filled(1)[3])
 
 
 def test_reduction_of_everything(table: torch.Tensor) -> None:
-    found = ours(lambda: table.sum())
+    found = ours("sum", lambda: table.sum())
     assert int(found) == int(filled(1).sum(dtype=np.int64))
 
 
 def test_reduction_of_rows(table: torch.Tensor) -> None:
-    found = ours(lambda: table.sum(1)).numpy()
+    found = ours("sum.dim_IntList", lambda: table.sum(1)).numpy()
     assert np.array_equal(found[list(FAR)], filled(1).sum(1, dtype=np.int64))
     assert np.count_nonzero(found) == np.count_nonzero(filled(1).sum(1, dtype=np.int64))
 
 
 def test_place_of_the_largest(table: torch.Tensor) -> None:
     table[FAR[-1], WIDTH - 1] = 100
-    assert int(ours(lambda: table.view(-1).argmax())) == FAR[-1] * WIDTH + WIDTH - 1
+    assert int(ours("argmax", lambda: table.view(-1).argmax())) == FAR[-1] * WIDTH + WIDTH - 1
 
 
 def test_rows_by_index(table: torch.Tensor) -> None:
-    found = ours(lambda: table.index_select(0, torch.tensor(FAR)))
+    found = ours("index_select", lambda: table.index_select(0, torch.tensor(FAR)))
     assert np.array_equal(found.numpy(), filled(1))
-    found = ours(lambda: table[torch.tensor(FAR)])
+    found = ours("index.Tensor", lambda: table[torch.tensor(FAR)])
     assert np.array_equal(found.numpy(), filled(1))
 
 
 def test_elements_by_index(table: torch.Tensor) -> None:
     flat = table.view(-1)
     place = torch.tensor([row * WIDTH + 17 for row in FAR])
-    assert np.array_equal(ours(lambda: flat.gather(0, place)).numpy(), filled(1)[:, 17])
-    assert np.array_equal(ours(lambda: flat.take(place)).numpy(), filled(1)[:, 17])
+    assert np.array_equal(ours("gather", lambda: flat.gather(0, place)).numpy(), filled(1)[:, 17])
+    assert np.array_equal(ours("take", lambda: flat.take(place)).numpy(), filled(1)[:, 17])
 
 
 def test_writing_by_index(table: torch.Tensor) -> None:
     flat = table.view(-1)
     place = torch.tensor([row * WIDTH + 17 for row in FAR])
     values = torch.arange(1, len(FAR) + 1, dtype=torch.int8)
-    ours(lambda: flat.scatter_(0, place, values))
+    ours("scatter.src", lambda: flat.scatter_(0, place, values))
     assert flat.numpy()[place.numpy()].tolist() == values.tolist()
-    ours(lambda: flat.index_put_((place,), values, accumulate=True))
+    ours("_index_put_impl_", lambda: flat.index_put_((place,), values, accumulate=True))
     assert flat.numpy()[place.numpy()].tolist() == (2 * values).tolist()
 
 
@@ -111,7 +108,7 @@ def test_matrix_product_of_rows_far_apart(table: torch.Tensor) -> None:
     rows = np.zeros((3, WIDTH), np.int64)
     rows[0], rows[2] = filled(1)[0], filled(1)[3]
     right = np.random.default_rng(2).integers(-7, 8, (WIDTH, 16)).astype(np.int8)
-    found = ours(lambda: torch.ops.aten._int_mm(far, torch.from_numpy(right)))
+    found = ours("_int_mm", lambda: torch.ops.aten._int_mm(far, torch.from_numpy(right)))
     assert np.array_equal(found.numpy(), rows @ right.astype(np.int64))
 
 
@@ -120,7 +117,7 @@ def test_matrix_product_with_a_large_result() -> None:
     right = torch.zeros((1, 1 << 15), dtype=torch.int8)
     left[-1], left[3] = 5, 2
     right[0, -1] = 7
-    found = ours(lambda: torch.mm(left, right))
+    found = ours("mm", lambda: torch.mm(left, right))
     assert int(found[-1, -1]) == 35
     assert int(found[3, -1]) == 14
     assert int(found[-1, 0]) == 0

@@ -66,7 +66,7 @@ def test_a_symbol_found_nowhere_is_named(capfd):
 
 
 def test_damaged_objects_are_refused():
-    with pytest.raises(LoadError):
+    with pytest.raises(LoadError, match="length: cannot be linked"):
         loader.load(compiled(CALLER)[:100], ("length",))
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from ..evidence.trial import SEED, Trial
+from ..evidence.inputs import SEED
+from ..evidence.trial import Trial
 from ..pytorch import using
 
 Ready = Callable[[torch.dtype], Callable[[], Any]]
@@ -121,4 +122,4 @@ def trials(name: str, dtype: torch.dtype) -> Iterator[Trial]:
 
 def _trial(name: str, dtype: torch.dtype, call: Callable[[], Any], native: Any) -> Trial:
     words = f"{name} {str(dtype).removeprefix('torch.')}{list(_SHAPE)}"
-    return Trial("record", words, (call,), native, length=42, scale=20.0)
+    return Trial("record", words, (call,), native, elements=42)

@@ -60,4 +60,4 @@ def trials(name: str, dtype: torch.dtype, sampling: Sampling = DEFAULT) -> list[
 
 def _is_small(trial: Trial) -> bool:
     elements: Iterable[int] = (x.numel() for x in tensors_in(trial.native))
-    return trial.length <= LARGEST_ELEMENTS and sum(elements) <= LARGEST_ELEMENTS
+    return trial.elements <= LARGEST_ELEMENTS and sum(elements) <= LARGEST_ELEMENTS

@@ -1,10 +1,7 @@
-"""Whether a result is right. Flows in: our result, PyTorch's in the same type, PyTorch's in float64,
-and what is known of the rounding on the way. Flows out: nothing, or what differs and by how much.
+"""Whether a result is right. Flows in: our result, PyTorch's in the same type, PyTorch's in float64, and how
+that moves with its inputs. Flows out: nothing, or what differs and by how much.
 
-Floating results may miss the float64 reference by a bound made of the unit of rounding of the result's
-type, once for every operator called on the way, and of the unit of the computing type times the root of
-the number of terms; and by FOREIGN times the error that PyTorch itself makes at that element, which is
-how badly conditioned the function is there. Everything else is equal or wrong.
+Floating results may miss the float64 reference by the bound of `accuracy`; everything else is equal or wrong.
 """
 
 from __future__ import annotations
@@ -15,52 +12,21 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_flatten
 
-ROUNDING = {
-    torch.float64: 2.0**-53,
-    torch.float32: 2.0**-24,
-    torch.bfloat16: 2.0**-8,
-    torch.float16: 2.0**-11,
-}
-"""Largest relative error of one rounding to the type."""
-
-COMPUTED = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
-"""The type in which values of a type are computed, where it is another."""
-
-FUNCTION = 16.0
-"""Roundings of the computing type allowed for a function itself: PyTorch's vectorised ones have up to
-4 ULP, and so may ours."""
-
-FOREIGN = 4.0
-"""Multiple of PyTorch's own error that is allowed."""
+from .accuracy import UNITS, Yardstick
+from .nearby import Nearby, OfResult, parts_of
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
-    """What the tolerance is made of: `calls` of operators on the way, `length` terms of the longest sum,
-    whether an element depends on the elements at its own place alone, a record's `factor` for operators
-    that amplify rounding, whether any value may stand where PyTorch gives NaN, and whether PyTorch's
-    largest relative error is granted everywhere."""
+class Terms:
+    """On which terms a result is judged: `calls` of operators on the way, a `factor` on what the result moves
+    by with its inputs, and whether any value may stand where PyTorch gives NaN."""
 
     calls: int = 1
-    length: int = 1
-    pointwise: bool = False
     factor: float = 1.0
     undefined: bool = False
-    cancelling: bool = False
 
-    def relative(self, dtype: torch.dtype) -> float:
-        """Error relative to a result's own size."""
-        computed = ROUNDING[COMPUTED.get(dtype, dtype)]
-        once = 2.0 * ROUNDING[dtype] if dtype in COMPUTED else 0.0
-        return self.factor * (max(1, self.calls) * once + FUNCTION * computed * self.length**0.5)
 
-    def absolute(self, dtype: torch.dtype, scale: float) -> float:
-        """Error independent of a result's size, for values of about `scale`: what cancels leaves it."""
-        computed = FUNCTION * ROUNDING[COMPUTED.get(dtype, dtype)]
-        if self.pointwise and self.calls <= 1:
-            return self.factor * computed
-        rounded = 2.0 * self.calls * ROUNDING[dtype] if dtype in COMPUTED else 0.0
-        return self.factor * scale * (computed * self.length**0.5 * max(1, self.calls) ** 0.5 + rounded)
+PLAIN = Terms()
 
 
 def tensors_in(value: Any) -> list[torch.Tensor]:
@@ -68,17 +34,9 @@ def tensors_in(value: Any) -> list[torch.Tensor]:
     return [x for x in tree_flatten(value)[0] if isinstance(x, torch.Tensor)]
 
 
-def largest(value: Any) -> float:
-    """The largest finite magnitude among the floating tensors of a nested value, at least 1."""
-    found = 1.0
-    for x in tensors_in(value):
-        if x.is_floating_point() and x.layout == torch.strided and x.numel():
-            finite = torch.nan_to_num(x.detach().double(), nan=0.0, posinf=0.0, neginf=0.0)
-            found = max(found, float(finite.abs().max()))
-    return found
-
-
-def difference(actual: Any, native: Any, reference: Any, bound: Bound, scale: float = 1.0) -> str | None:
+def difference(
+    actual: Any, native: Any, reference: Any, terms: Terms = PLAIN, nearby: Nearby | None = None
+) -> str | None:
     """What is wrong with `actual`, or None. `native` is PyTorch's result, which also says shapes and
     types; `reference` is the same in float64, or None where there is none."""
     ours, theirs = tree_flatten(actual)[0], tree_flatten(native)[0]
@@ -92,7 +50,9 @@ def difference(actual: Any, native: Any, reference: Any, bound: Bound, scale: fl
         if isinstance(y, torch.Tensor):
             if not isinstance(x, torch.Tensor):
                 return f"{place}{type(x).__name__} instead of a tensor"
-            fault = _tensor_difference(x, y, z if isinstance(z, torch.Tensor) else None, bound, scale)
+            exact_one = z if isinstance(z, torch.Tensor) else None
+            beside = None if nearby is None else OfResult(nearby, number, len(theirs))
+            fault = _tensor_difference(x, y, exact_one, terms, beside)
         else:
             same = x == y or (x != x and y != y)
             fault = None if same else f"{x!r} instead of {y!r}"
@@ -137,7 +97,11 @@ def picks_alike(indices: torch.Tensor, expected: torch.Tensor, source: torch.Ten
 
 
 def _tensor_difference(
-    ours: torch.Tensor, native: torch.Tensor, reference: torch.Tensor | None, bound: Bound, scale: float
+    ours: torch.Tensor,
+    native: torch.Tensor,
+    reference: torch.Tensor | None,
+    terms: Terms,
+    nearby: OfResult | None,
 ) -> str | None:
     if ours.dtype != native.dtype:
         return f"dtype {ours.dtype} instead of {native.dtype}"
@@ -149,49 +113,48 @@ def _tensor_difference(
         ours, native, reference = ours.to_dense(), native.to_dense(), None
     if not native.numel():
         return None
-    ours, native = ours.detach().resolve_conj(), native.detach().resolve_conj()
-    reference = None if reference is None else reference.detach().resolve_conj()
-    if reference is not None and (
-        reference.shape != native.shape or reference.is_complex() != native.is_complex()
-    ):
+    parts = native.is_complex()
+    ours, native = parts_of(ours), parts_of(native)
+    reference = None if reference is None else parts_of(reference)
+    if reference is not None and reference.shape != native.shape:
         reference = None
-    if native.is_complex():
-        ours, native = torch.view_as_real(ours), torch.view_as_real(native)
-        reference = None if reference is None else torch.view_as_real(reference)
-    if not native.is_floating_point():
-        if torch.equal(ours, native):
-            return None
-        if reference is not None and reference.dtype == ours.dtype and torch.equal(ours, reference):
-            return None
-        return _described(ours, native, ours != native)
-    wrong = ~_near(ours, native, reference, bound, scale)
+    if not native.is_floating_point() or ours.dtype not in UNITS:
+        same = ours.double() == native.double() if native.is_floating_point() else ours == native
+        same |= ours.isnan() & native.isnan()
+        if reference is not None and native.is_floating_point():
+            same |= ours.double() == reference.to(ours.dtype).double()
+        elif reference is not None and reference.dtype == ours.dtype:
+            same |= bool(torch.equal(ours, reference))
+        return None if bool(same.all()) else _described(ours, native, ~same)
+    wrong = ~_near(ours, native, reference, terms, nearby, parts)
     return _described(ours, native, wrong) if bool(wrong.any()) else None
 
 
 def _near(
-    ours: torch.Tensor, native: torch.Tensor, reference: torch.Tensor | None, bound: Bound, scale: float
+    ours: torch.Tensor,
+    native: torch.Tensor,
+    reference: torch.Tensor | None,
+    terms: Terms,
+    nearby: OfResult | None,
+    parts: bool,
 ) -> torch.Tensor:
     """Where our elements are right."""
-    dtype = ours.dtype if ours.dtype in ROUNDING else torch.float32
-    relative = bound.relative(dtype)
-    absolute = bound.absolute(dtype, max(scale, largest(native)))
-    x, y = ours.double(), native.double()
-    same = (x == y) | (x.isnan() & y.isnan())
-    near = (x - y).abs() <= absolute + relative * y.abs()
-    right = same | (near & x.isfinite() & y.isfinite())
-    if bound.undefined:
-        right |= y.isnan()
-    if reference is None or not reference.is_floating_point():
+    right = (ours == native) | (ours.isnan() & native.isnan())
+    if terms.undefined:
+        right |= native.isnan()
+    if bool(right.all()):
         return right
-    z = reference.to(ours.dtype).double()
-    exact = reference.double()
-    right |= (x == z) | (x.isnan() & z.isnan())
-    foreign = torch.where(y.isfinite() & exact.isfinite(), (y - exact).abs(), 0.0)
-    if bound.cancelling and foreign.numel():
-        size = exact.abs().clamp(min=1.0)
-        foreign = (foreign / size).nan_to_num().max() * size
-    close = (x - exact).abs() <= absolute + relative * exact.abs() + FOREIGN * foreign
-    return right | (close & x.isfinite() & exact.isfinite())
+    judged = reference if reference is not None and reference.is_floating_point() else None
+
+    yardstick = Yardstick(
+        exact=native if judged is None else judged,
+        native=None if judged is None else native,
+        nearby=nearby,
+        calls=terms.calls,
+        factor=terms.factor,
+        parts=parts,
+    )
+    return right | yardstick.right(ours)
 
 
 def _described(ours: torch.Tensor, native: torch.Tensor, wrong: torch.Tensor) -> str:

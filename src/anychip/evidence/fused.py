@@ -3,9 +3,10 @@ composition as its reference. Flows out: what was compared in float64, results a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils._pytree import tree_flatten, tree_map
@@ -13,11 +14,15 @@ from torch.utils._pytree import tree_flatten, tree_map
 from ..llm.registry import Fused
 from ..ops.launch import launches
 from ..ops.registry import Sample
+from .accuracy import Yardstick
+from .inputs import copied, in_float64, weights_like
+from .nearby import Nearby, OfResult, scale_of
 
-EPSILON = {torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.6e-2, torch.float64: 1e-12}
-"""Granted differences by the narrowest type of a comparison, a quarter of them: relative, and of the largest
-value."""
-SEED = 5
+Convert = Callable[[Any], Any]
+
+ORDER = 2.0
+"""Factor on what inputs moved by a rounding change: sums of thousands are in the order of a kernel's loop,
+and PyTorch's in blocks."""
 
 
 @dataclass(slots=True)
@@ -51,72 +56,126 @@ def prove(operator: Fused, dtype: torch.dtype, samples: Iterable[Sample] | None 
 
 
 def _tried(operator: Fused, dtype: torch.dtype, sample: Sample, finding: Finding) -> str:
-    arguments, keywords = list(sample.arguments), dict(sample.keywords)
+    inputs = inputs_of(operator, dtype, sample)
+    wanted = expected(operator, dtype, inputs)
+    ours = _evaluated(operator, operator.function, inputs)
+    if any(e.numel() for e in wanted.exact.results):
+        for what, launched in (("", ours.forward), (" for the gradients", ours.backward)):
+            if launched is not None and not _own(operator, launched):
+                return f"no kernel of its own was launched{what}, but {dict(launched)}"
+    if operator.differentiable and not wanted.exact.gradients:
+        return "nothing to differentiate"
+    finding.gradients += sum(x is not None for x in wanted.exact.gradients)
+    return fault(operator, ours, wanted)
+
+
+Inputs = tuple[list[Any], dict[str, Any]]
+
+
+def inputs_of(operator: Fused, dtype: torch.dtype, sample: Sample) -> Inputs:
+    """A sample's arguments, of which those of `dtype` want gradients if there are any, and keywords."""
+    arguments = list(sample.arguments)
     if operator.differentiable:
         arguments = [
             x.detach().requires_grad_() if isinstance(x, torch.Tensor) and x.dtype == dtype else x
             for x in arguments
         ]
-    oracle_arguments, oracle_keywords = tree_map(wide, (arguments, keywords))
-    expected = tensors(operator.reference(*oracle_arguments, **oracle_keywords))
-    before = sum(launches.values())
-    actual = tensors(operator.function(*arguments, **keywords))
-    if len(actual) != len(expected):
-        return f"{len(actual)} results, {len(expected)} expected"
-    if sum(launches.values()) == before and any(e.numel() for e in expected):
-        return "no kernel was launched"
-    for place, (ours, oracle) in enumerate(zip(actual, expected, strict=True)):
-        if problem := difference(ours, oracle, dtype, operator.tolerance):
-            return f"result {place}: {problem}"
-    if not operator.differentiable:
-        return ""
-    return _gradients(operator, dtype, arguments, actual, oracle_arguments, expected, finding)
+    return arguments, dict(sample.keywords)
 
 
-def _gradients(
-    operator: Fused,
-    dtype: torch.dtype,
-    arguments: Sequence[Any],
-    actual: Sequence[torch.Tensor],
-    oracle_arguments: Sequence[Any],
-    expected: Sequence[torch.Tensor],
-    finding: Finding,
-) -> str:
-    pairs = [
-        (x, y)
-        for x, y in zip(tensors(arguments), tensors(oracle_arguments), strict=True)
-        if x.requires_grad and y.requires_grad
-    ]
-    results = [(a, e) for a, e in zip(actual, expected, strict=True) if a.requires_grad and e.requires_grad]
-    if not pairs or not results:
-        return "nothing to differentiate"
-    generator = torch.Generator().manual_seed(SEED)
-    seeds = [torch.randn(e.shape, generator=generator, dtype=torch.float64) for _, e in results]
-    seeds = [seed.to(a.dtype) for seed, (a, _) in zip(seeds, results, strict=True)]
-    before = sum(launches.values())
-    ours = torch.autograd.grad([a for a, _ in results], [x for x, _ in pairs], seeds, allow_unused=True)
-    if sum(launches.values()) == before and any(e.numel() for e in expected):
-        return "no kernel was launched for the gradients"
-    oracle = torch.autograd.grad(
-        [e for _, e in results], [y for _, y in pairs], [s.double() for s in seeds], allow_unused=True
+class Wanted(NamedTuple):
+    """What a call should give: what the composition gives in float64, in the type at hand (the former where
+    PyTorch lacks an operator in that type), and near the inputs."""
+
+    exact: Evaluated
+    native: Evaluated
+    nearby: Nearby
+
+
+def expected(operator: Fused, dtype: torch.dtype, inputs: Inputs) -> Wanted:
+    """What the operator's composition makes of inputs."""
+
+    def reference(convert: Convert) -> Evaluated:
+        return _evaluated(operator, operator.reference, tree_map(_kept(convert), inputs))
+
+    exact = reference(in_float64)
+    try:
+        native = reference(copied)
+    except RuntimeError:
+        native = exact
+    if len(native.flat) != len(exact.flat):
+        native = exact
+    return Wanted(
+        exact, native, Nearby(lambda convert: reference(convert).flat, kept=dtype, scale=scale_of(inputs))
     )
-    for place, (mine, theirs) in enumerate(zip(ours, oracle, strict=True)):
-        if (mine is None) != (theirs is None):
-            return f"gradient {place}: {'missing' if mine is None else 'where there is none'}"
-        if mine is not None and theirs is not None:
-            finding.gradients += 1
-            if problem := difference(mine, theirs, dtype, 4 * operator.tolerance):
-                return f"gradient {place}: {problem}"
+
+
+def fault(operator: Fused, ours: Evaluated, wanted: Wanted) -> str:
+    """What is wrong with results and gradients, in words; empty if they are near enough."""
+    for what in ("results", "gradients"):
+        found, right = len(getattr(ours, what)), len(getattr(wanted.exact, what))
+        if found != right:
+            return f"{found} {what}, {right} expected"
+    flat, count = zip(ours.flat, wanted.exact.flat, wanted.native.flat, strict=True), len(ours.flat)
+    for place, (mine, oracle, plain) in enumerate(flat):
+        number = place - len(ours.results)
+        name = f"result {place}" if number < 0 else f"gradient {number}"
+        if (mine is None) != (oracle is None):
+            return f"{name}: {'missing' if mine is None else 'where there is none'}"
+        if mine is not None and oracle is not None:
+            beside = OfResult(wanted.nearby, place, count)
+            if problem := difference(mine, oracle, plain, beside, ORDER * operator.tolerance):
+                return f"{name}: {problem}"
     return ""
 
 
-def wide(value: Any) -> Any:
-    """A float64 copy of a floating tensor that can be differentiated; other tensors copied."""
-    if not isinstance(value, torch.Tensor):
-        return value
-    if not value.is_floating_point() or value.dtype.itemsize == 1:
-        return value.clone()
-    return value.detach().to(torch.float64, copy=True).requires_grad_(value.requires_grad)
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What a call gave: results, gradients by the arguments that want one (None where there is none), and the
+    launches of both passes; `backward` is None where there was none."""
+
+    results: list[torch.Tensor]
+    gradients: list[torch.Tensor | None]
+    forward: Counter[str]
+    backward: Counter[str] | None
+
+    @property
+    def flat(self) -> list[torch.Tensor | None]:
+        """Results, then gradients."""
+        return [*self.results, *self.gradients]
+
+
+def _evaluated(operator: Fused, function: Callable[..., Any], inputs: Any) -> Evaluated:
+    """A call, and its gradients for fixed weights of the results, if the operator has them."""
+    arguments, keywords = inputs
+    before = Counter(launches)
+    results = tensors(function(*arguments, **keywords))
+    forward = Counter(launches) - before
+    wanting = [x for x in tensors(arguments) if x.requires_grad]
+    outputs = [x for x in results if x.requires_grad]
+    if not operator.differentiable or not wanting or not outputs:
+        return Evaluated(results, [], forward, None)
+    before = Counter(launches)
+    weights = [weights_like(x) for x in outputs]
+    gradients = torch.autograd.grad(outputs, wanting, weights, allow_unused=True)
+    return Evaluated(results, list(gradients), forward, Counter(launches) - before)
+
+
+def _own(operator: Fused, launched: Counter[str]) -> bool:
+    """Whether kernels of an operator's record are among those launched."""
+    names = {kernel.__name__ for kernel in operator.kernels}
+    return any(name.partition("[")[0] in names for name in launched)
+
+
+def _kept(convert: Convert) -> Convert:
+    """The conversion, but for 8-bit floats, which are formats, and for what is no tensor."""
+
+    def converted(value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        return value.clone() if value.is_floating_point() and value.dtype.itemsize == 1 else convert(value)
+
+    return converted
 
 
 def tensors(value: Any) -> list[torch.Tensor]:
@@ -124,9 +183,16 @@ def tensors(value: Any) -> list[torch.Tensor]:
     return [x for x in tree_flatten(value)[0] if isinstance(x, torch.Tensor)]
 
 
-def difference(ours: torch.Tensor, oracle: torch.Tensor, dtype: torch.dtype, factor: float) -> str:
-    """What is wrong with a result, in words; empty if it is near enough. Integers and 8-bit floats must be
-    equal."""
+def difference(
+    ours: torch.Tensor,
+    oracle: torch.Tensor,
+    native: torch.Tensor | None,
+    nearby: OfResult | None = None,
+    factor: float = 1.0,
+) -> str:
+    """What is wrong with a result, in words; empty if it is near enough to the float64 `oracle`, by the bound
+    of `accuracy`; `native` is what the composition gives in the type at hand. Integers and 8-bit floats must
+    be equal."""
     if ours.shape != oracle.shape:
         return f"shape {tuple(ours.shape)}, expected {tuple(oracle.shape)}"
     if not oracle.is_floating_point():
@@ -134,16 +200,16 @@ def difference(ours: torch.Tensor, oracle: torch.Tensor, dtype: torch.dtype, fac
     if oracle.dtype.itemsize == 1:
         equal = ours.dtype == oracle.dtype and torch.equal(ours.float(), oracle.float())
         return "" if equal else "8-bit floats differ"
-    epsilon = 4 * max(EPSILON[dtype], EPSILON.get(ours.dtype, 0.0)) * factor
-    scale = max(1.0, float(oracle.detach().abs().nan_to_num(0.0, 0.0, 0.0).max()) if oracle.numel() else 1.0)
-    try:
-        torch.testing.assert_close(
-            ours.detach().double(), oracle.detach().double(), rtol=epsilon, atol=epsilon * scale,
-            equal_nan=True,
-        )  # fmt: skip
-    except AssertionError as error:
-        return " ".join(str(error).split())
-    return ""
+    ours, oracle = ours.detach(), oracle.detach()
+    plain = native.detach() if native is not None and native.dtype != torch.float64 else None
+    right = Yardstick(oracle, plain, nearby, factor=factor).right(ours)
+    if bool(right.all()):
+        return ""
+    place = tuple(int(k) for k in (~right).nonzero()[0]) if right.ndim else ()
+    return (
+        f"{int((~right).sum())} of {right.numel()} elements are wrong, first at {list(place)}: "
+        f"{ours[place].item()!r} instead of {oracle[place].item()!r}"
+    )
 
 
 def sparing(operator: Fused, dtype: torch.dtype) -> list[Sample]:

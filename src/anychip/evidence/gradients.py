@@ -12,9 +12,9 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from .comparison import tensors_in
-from .inputs import copied, summary, weights_like
+from .inputs import SEED, copied, summary, weights_like
 from .oracle import told
-from .trial import SEED, Trial
+from .trial import Trial
 
 LARGEST = 1 << 12
 """Elements of inputs with which `gradcheck` is tried."""

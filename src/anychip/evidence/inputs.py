@@ -4,12 +4,16 @@ samples and nested arguments. Flows out: the same in memory of their own."""
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy
 import torch
 
-from .trial import SEED
+from .accuracy import PRECISION, accumulator, rounding
+
+SEED = 20
+"""What random numbers of trials begin with."""
 
 EXACT = {torch.float64: torch.float64, torch.complex64: torch.complex128, torch.complex128: torch.complex128}
 """Types of references, but for floating ones, which are judged by float64."""
@@ -17,7 +21,7 @@ EXACT = {torch.float64: torch.float64, torch.complex64: torch.complex128, torch.
 
 def seed(number: int = 0) -> None:
     """The state from which sample `number` is drawn: whatever is tried between two samples, they stay."""
-    torch.manual_seed(SEED + number)
+    torch.default_generator.manual_seed(SEED + number)
     numpy.random.seed(SEED + number)
     random.seed(SEED + number)
 
@@ -45,6 +49,45 @@ def in_float64(value: Any) -> Any:
     if isinstance(value, torch.dtype) and (value.is_floating_point or value.is_complex):
         return EXACT.get(value, torch.float64)
     return value
+
+
+def moved_in_float64(number: int, kept: torch.dtype | None = None) -> Callable[[Any], Any]:
+    """`in_float64` with each floating number up or down by one rounding, as draw `number` says: of the type
+    in which it would be added, or of `kept`, the type in which values on the way are kept."""
+    generator = torch.Generator().manual_seed(SEED + number)
+
+    def convert(value: Any) -> Any:
+        exact = in_float64(value)
+        kind = value.dtype.to_real() if isinstance(value, torch.Tensor) and value.is_complex() else None
+        kind = value.dtype if isinstance(value, torch.Tensor) and kind is None else kind
+        if kind not in PRECISION or exact.layout != torch.strided:
+            return exact
+        step = max(rounding(kept or accumulator(kind)), torch.finfo(torch.float64).eps)
+        signs = 2.0 * torch.randint(0, 2, exact.shape, generator=generator, dtype=torch.float64) - 1.0
+        moved = exact.detach() * (1.0 + step * signs)
+        return moved.to(exact.dtype).requires_grad_(exact.requires_grad)
+
+    return convert
+
+
+SINGLE = {torch.float64: torch.float32, torch.complex128: torch.complex64}
+
+
+def in_single(value: Any) -> Any:
+    """`copied`, in single precision where it is in double precision; dtypes likewise."""
+    if isinstance(value, torch.dtype):
+        return SINGLE.get(value, value)
+    if not isinstance(value, torch.Tensor) or value.dtype not in SINGLE:
+        return copied(value)
+    return value.detach().to(SINGLE[value.dtype]).requires_grad_(value.requires_grad)
+
+
+def through_single(value: Any) -> Any:
+    """`copied`, rounded to single precision where it is in double precision."""
+    if not isinstance(value, torch.Tensor) or value.dtype not in SINGLE:
+        return copied(value)
+    rounded = value.detach().to(SINGLE[value.dtype]).to(value.dtype)
+    return rounded.requires_grad_(value.requires_grad)
 
 
 def detached(value: Any) -> Any:

@@ -31,6 +31,13 @@ DTYPES: tuple[torch.dtype, ...] = (*ALL, torch.complex64)
 EDGED = 3
 """Samples of which inputs at the edges are made, and of which `gradcheck` is asked."""
 
+VARIED = 8
+"""Samples that are tried in strided memory, in place and into `out`, too; all are tried forward and by their
+gradients."""
+
+REFERENCES = 16
+"""PyTorch's harder inputs that are tried."""
+
 
 @functools.cache
 def entries() -> dict[str, Any]:
@@ -128,7 +135,7 @@ def _of_sample(
         if number < EDGED and dtype == torch.float64:
             makers["gradcheck"] = lambda: checked_gradient(entry, sample)
     for kind, make in makers.items():
-        if kind in wanted:
+        if kind in wanted and (number < VARIED or kind in ("sample", "gradient")):
             yield make()
     if number < EDGED:
         yield from _edges(entry, dtype, plain, wanted)
@@ -205,7 +212,7 @@ def _references(
     """PyTorch's harder inputs: large, strided, special values."""
     if "reference" not in wanted or (entry.reference_inputs_func is None and not is_pointwise(entry)):
         return
-    for sample in _drawn(entry.reference_inputs, limit, "cpu", dtype):
+    for sample in _drawn(entry.reference_inputs, min(limit or REFERENCES, REFERENCES), "cpu", dtype):
         inputs = tree_map(detached, ([sample.input, *sample.args], dict(sample.kwargs)))
         made = told(entry, "reference", dtype, inputs, caller(entry.op, inputs))
         if made is not None:

@@ -14,8 +14,9 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from ..pytorch.observation import draws_random_numbers
 from .exceptions import exemption
-from .inputs import copied, detached, in_float64, summary
-from .trial import SEED, Trial, length_of, scale_of
+from .inputs import SEED, copied, detached, in_float64, summary
+from .nearby import Nearby, scale_of
+from .trial import Trial, elements_of
 
 Call = Callable[[Callable[[Any], Any]], Callable[[], Any]]
 """Given a function that copies or converts inputs, makes them ready and gives what is to be run."""
@@ -53,7 +54,7 @@ def native_result(call: Call, convert: Callable[[Any], Any]) -> tuple[Any, bool]
     """PyTorch's result for inputs passed through `convert`, and whether random numbers were drawn for
     it. Raises Refused where PyTorch raises."""
     run = call(convert)
-    torch.manual_seed(SEED)
+    torch.default_generator.manual_seed(SEED)
     draws = _Draws()
     try:
         with draws:
@@ -79,7 +80,6 @@ def told(entry: Any, kind: str, dtype: torch.dtype, inputs: Any, call: Call) -> 
             exact = None
     else:
         exact = _independent(entry, kind, inputs)
-    pointwise = is_pointwise(entry) and kind != "gradient"
     first = inputs[0][0]
     ties = exemption("ties", entry.full_name, kind, dtype) is not None and isinstance(first, torch.Tensor)
     return Trial(
@@ -88,11 +88,9 @@ def told(entry: Any, kind: str, dtype: torch.dtype, inputs: Any, call: Call) -> 
         tuple(call(copied) for _ in range(1 + drawn)),
         native,
         exact,
-        length=1 if pointwise else length_of(inputs),
-        pointwise=pointwise,
-        scale=1.0 if pointwise else scale_of(inputs),
+        nearby=Nearby(lambda convert: native_result(call, convert)[0], scale=scale_of(inputs)),
+        elements=elements_of(inputs),
         source=first if ties else None,
-        cancelling=exemption("cancelling", entry.full_name, kind, dtype) is not None,
         undefined=exemption("undefined", entry.full_name, kind, dtype) is not None,
         unsigned=exemption("magnitudes", entry.full_name, kind, dtype) is not None,
     )

@@ -3,20 +3,21 @@ and what PyTorch made of it. Flows out: a verdict, counted in a proof with the o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch.utils._pytree import tree_map
 
-from ..ops.registry import overloads
+from ..ops.registry import operators, overloads
 from ..pytorch import statistics
 from ..pytorch.errors import FallThroughError
-from .comparison import Bound, difference, largest, picks_alike, selects, tensors_in
+from .accuracy import FACTORS
+from .comparison import Terms, difference, picks_alike, selects, tensors_in
+from .inputs import SEED
+from .nearby import Nearby
 from .outcome import Failure, Proof, Tally
-
-SEED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +32,35 @@ class Trial:
     native: Any = None
     reference: Any = None
     raises: type[Exception] | None = None
-    length: int = 1
-    pointwise: bool = False
-    scale: float = 1.0
+    nearby: Nearby | None = None
+    """What PyTorch gives for inputs near those of the trial."""
+    elements: int = 1
+    """Elements of the largest input."""
     source: torch.Tensor | None = None
     """What the results (values, indices) are picked from, where equal elements may be named at will."""
     unsigned: bool = False
     """Vectors are determined but for their sign."""
     undefined: bool = False
     """Where PyTorch gives NaN, any value may stand."""
-    cancelling: bool = False
-    """PyTorch's largest relative error is granted at every element."""
 
 
 class Observation(NamedTuple):
     """What one trial did: its results, or its error, and the overloads that were served meanwhile, each
-    with its calls and the kernels that it launched."""
+    with its calls and how often it launched kernels of its operator's record."""
 
     results: tuple[Any, ...]
     error: Exception | None
     served: dict[str, tuple[int, int]]
+
+
+COMPLEX = "complex_kernel["
+"""Begins the names of launches that serve pointwise operators for complex numbers."""
+
+
+def own_launches(operator: str, kernels: Mapping[str, int]) -> int:
+    """How many of counted launches are of kernels that an operator's record names."""
+    record = operators()[operator]
+    return sum(n for name, n in kernels.items() if record.owns(name) or name.startswith(COMPLEX))
 
 
 def observe(trial: Trial) -> Observation:
@@ -60,12 +70,12 @@ def observe(trial: Trial) -> Observation:
     error = None
     try:
         for run in trial.runs:
-            torch.manual_seed(SEED)
+            torch.default_generator.manual_seed(SEED)
             results.append(run())
     except Exception as raised:
         error = raised.with_traceback(None)
     served = {
-        entry.overload: (entry.calls, sum(entry.kernels.values()))
+        entry.overload: (entry.calls, own_launches(entry.operator, entry.kernels))
         for entry in statistics.served.values()
         if entry.calls
     }
@@ -112,18 +122,23 @@ def _fault(trial: Trial, observed: Observation) -> str | None:
         first, second = observed.results[:2]
         return _random_difference(first, second, trial.native)
     calls = sum(calls for calls, _ in observed.served.values())
-    factor = _factor(tuple(observed.served))
-    bound = Bound(calls, trial.length, trial.pointwise, factor, trial.undefined, trial.cancelling)
+    terms = Terms(calls, _factor(tuple(observed.served)), trial.undefined)
     result, native, reference = observed.results, (trial.native,), (trial.reference,)
+    nearby = trial.nearby
     if trial.unsigned:
         result, native, reference = tree_map(_magnitude, (result, native, reference))
-    fault = difference(result, native, reference, bound, trial.scale)
+        nearby = (
+            None
+            if nearby is None
+            else Nearby(nearby.run, lambda x: tree_map(_magnitude, x), scale=nearby.scale)
+        )
+    fault = difference(result, native, reference, terms, nearby)
     if fault is None or trial.source is None:
         return fault
     ours, theirs = tensors_in(observed.results), tensors_in(trial.native)
     if len(ours) == len(theirs) == 1:
         return None if picks_alike(ours[0], theirs[0], trial.source) else fault
-    values = difference(ours[0], theirs[0], None, bound, trial.scale)
+    values = difference(ours[0], theirs[0], None, terms)
     chosen = len(ours) == len(theirs) == 2 and ours[1].shape == theirs[1].shape
     return None if values is None and chosen and selects(ours[1], ours[0], trial.source) else fault
 
@@ -145,27 +160,12 @@ def _random_difference(result: Any, again: Any, native: Any) -> str | None:
     return None
 
 
-def _factor(names: tuple[str, ...]) -> float:
-    """The largest factor on the tolerance among the records of overloads and their variants."""
-    return max((_factors().get(name.partition(".")[0].rstrip("_"), 1.0) for name in names), default=1.0)
+def _factor(served: tuple[str, ...]) -> float:
+    """The largest factor among the domains of operators that served a trial."""
+    known = overloads()
+    return max((FACTORS.get(known[n][0].domain, 1.0) for n in served if n in known), default=1.0)
 
 
-_known_factors: dict[str, float] = {}
-
-
-def _factors() -> dict[str, float]:
-    if not _known_factors:
-        for name, (operator, _) in overloads().items():
-            base = name.partition(".")[0].rstrip("_")
-            _known_factors[base] = max(operator.tolerance, _known_factors.get(base, 1.0))
-    return _known_factors
-
-
-def length_of(inputs: Any) -> int:
-    """A bound on the terms of a sum: the elements of the largest input."""
+def elements_of(inputs: Any) -> int:
+    """The elements of the largest input."""
     return max((x.numel() for x in tensors_in(inputs)), default=1) or 1
-
-
-def scale_of(inputs: Any) -> float:
-    """The largest finite magnitude among the inputs."""
-    return largest(inputs)

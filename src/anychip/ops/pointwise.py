@@ -480,6 +480,7 @@ def pointwise(
                 tiles=TILES,
                 benchmarks=benchmarks,
                 tolerance=tolerance,
+                label=machine.name,
             )
         )
         return machine

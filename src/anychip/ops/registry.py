@@ -72,7 +72,17 @@ class Operator:
     tiles: Tiles = field(default_factory=Tiles)
     benchmarks: tuple[Benchmark, ...] = ()
     tolerance: float = 1.0
-    """Factor on a test's tolerance, for operators that amplify rounding (with a reason in the file)."""
+    """Factor on the difference that a benchmark grants between two implementations that it times, for
+    algorithms that amplify rounding (with a reason in the file). Proofs grant none (`evidence.accuracy`)."""
+    label: str = ""
+    """What the launches of kernels that serve many operators are counted under: `flat_kernel[tanh]`."""
+
+    def owns(self, launched: str) -> bool:
+        """Whether a launch, by the name that it is counted under, is one of this operator's kernels."""
+        kernel, _, label = launched.partition("[")
+        return (not self.label or label == f"{self.label}]") and any(
+            kernel == own.__name__ for own in self.kernels
+        )
 
 
 _operators: dict[str, Operator] = {}

@@ -3,6 +3,8 @@ are no bin's, and machine code for other targets."""
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,18 @@ def test_one_value_only() -> None:
     assert out[0].tolist() == [0, 0, 0, 512, *([0] * 12)]
 
 
-@pytest.mark.parametrize("target", ["cortex-a76", "spacemit-x60", "z14", "wasm32", "x86-64"])
-def test_other_targets(target: str) -> None:
-    assert pipeline.compile_ttir(CASES["histogram"].ttir(), targets.get(target)).object_code
+ADDITIONS = {
+    "cortex-a76": r"\badd\s+[vw]\d+",
+    "spacemit-x60": r"\b(addiw?|addw|vadd\.v[vi])\b",
+    "z14": r"\b(asi|ahi|ahik|vaf|alsi)\b",
+    "wasm32": r"\bi32(x4)?\.add\b",
+    "x86-64": r"\b(incl|addl|paddd)\b",
+}
+"""Target -> what adds to a 32-bit counter there."""
+
+
+@pytest.mark.parametrize("target", ADDITIONS)
+def test_other_targets_count_with_their_own_additions(target: str) -> None:
+    compiled = pipeline.compile_ttir(CASES["histogram"].ttir(), targets.get(target), keep_stages=True)
+    assert compiled.symbol.encode() in compiled.object_code
+    assert re.search(ADDITIONS[target], compiled.stages["asm"]), compiled.stages["asm"]

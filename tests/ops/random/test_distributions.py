@@ -153,11 +153,11 @@ def test_multinomial_without_replacement() -> None:
 def test_bad_probabilities_raise() -> None:
     with anychip.using("strict"):
         for weights in ([-1.0, 2.0], [0.0, 0.0], [float("nan"), 1.0]):
-            with pytest.raises(RuntimeError):
+            with pytest.raises(RuntimeError, match="multinomial"):
                 torch.multinomial(torch.tensor(weights), 1)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(RuntimeError, match="bernoulli"):
             torch.bernoulli(torch.tensor([1.5]))
-        with pytest.raises(RuntimeError):
+        with pytest.raises(RuntimeError, match="normal"):
             torch.normal(torch.zeros(3), torch.tensor([1.0, -1.0, 1.0]))
 
 

@@ -80,7 +80,13 @@ register(
 )
 
 
-@pointwise("hardtanh_backward", domain="activation", differentiable=False)
+def _clipped(dtype: torch.dtype) -> Iterable[Sample]:
+    """Some of the values lie between the ends, some beyond."""
+    for shape in ((17,), (3, 4, 5), ()):
+        yield Sample((tensor(shape, dtype), tensor(shape, dtype, seed=1), -1.0, 1.5))
+
+
+@pointwise("hardtanh_backward", domain="activation", differentiable=False, samples=_clipped)
 @triton.jit
 def hardtanh_backward(gradient, x, low, high):
     return tl.where((x > low) & (x < high), gradient, 0.0)

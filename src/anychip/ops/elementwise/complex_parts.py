@@ -114,7 +114,7 @@ def _record(name: str, function: Callable[..., Any], *, differentiable: bool) ->
         Operator(
             name=name,
             domain="elementwise",
-            overloads=(Overload(name, function, _pairs, compared=torch.view_as_real),),
+            overloads=(Overload(name, function, _pairs),),
             kernels=(pairs_kernel, flat_kernel, tiled_kernel),
             dtypes=(torch.float32, torch.float64),
             differentiable=differentiable,

@@ -11,25 +11,43 @@ import triton.language as tl
 
 from ..pointwise import TILES, Pointwise, Promotion, flat_kernel, pointwise, tiled_kernel
 from ..registry import ALL, INTEGRAL, Operator, Overload, Sample, register
-from ..samples import BROADCASTS, pointwise_benchmark, pointwise_samples, tensor
+from ..samples import BROADCASTS, pointwise_benchmark, pointwise_samples, special, tensor
 
 BOOL = Promotion.ALWAYS_BOOL
+
+
+def _truths(dtype: torch.dtype) -> Iterable[Sample]:
+    """Pairs with zeros among them; one with special values."""
+    for first, second in BROADCASTS:
+        yield Sample(
+            tuple((tensor(s, torch.int64, seed=k) % 3 == 1).to(dtype) for k, s in enumerate((first, second)))
+        )
+    if dtype.is_floating_point:
+        yield Sample((special(dtype), special(dtype).flip(0)))
+
+
 BITS: tuple[torch.dtype, ...] = (*INTEGRAL, torch.bool)
 
 
-@pointwise("logical_and", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False)
+@pointwise(
+    "logical_and", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False, samples=_truths
+)
 @triton.jit
 def logical_and(x, y):
     return (x != 0) & (y != 0)
 
 
-@pointwise("logical_or", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False)
+@pointwise(
+    "logical_or", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False, samples=_truths
+)
 @triton.jit
 def logical_or(x, y):
     return (x != 0) | (y != 0)
 
 
-@pointwise("logical_xor", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False)
+@pointwise(
+    "logical_xor", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False, samples=_truths
+)
 @triton.jit
 def logical_xor(x, y):
     return (x != 0) ^ (y != 0)

@@ -18,7 +18,7 @@ from ..errors import ArgumentError, NotServed
 from ..indexing.combine import combine, combine_kernel
 from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import COPY, fill_
-from ..memory.spaced import linspace
+from ..memory.spaced import linspace, spaced_kernel
 from ..pointwise import Pointwise
 from ..reduce.extremes import max_all, min_all
 from ..reduce.sums import SUM
@@ -397,7 +397,11 @@ for _name, _overloads, _dtypes, _benchmarks in (
             name=_name,
             domain="histogram",
             overloads=_overloads,
-            kernels=(combine_kernel, edge_kernel) if _name.startswith("histogram") else (combine_kernel,),
+            kernels=(
+                (combine_kernel, edge_kernel, spaced_kernel)
+                if _name.startswith("histogram")
+                else (combine_kernel,)
+            ),
             dtypes=_dtypes,
             differentiable=False,
             tiles=TILES,

@@ -16,8 +16,19 @@ from ..launch import Tiles, launch
 from ..registry import Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 from .matmul import product
-from .matrices import SERVED, broadcast_batch, check_info, copied, delivered, flat, matrices, served, triangle
-from .triangular import solve_in_place
+from .matrices import (
+    SERVED,
+    broadcast_batch,
+    check_info,
+    copied,
+    delivered,
+    flat,
+    matrices,
+    served,
+    triangle,
+    triangle_kernel,
+)
+from .triangular import solve_in_place, solve_kernel
 
 TILES = Tiles(simt={"elements": 2048, "diagonal": 64}, simd={"elements": 1024, "diagonal": 64})
 
@@ -182,7 +193,7 @@ register(
             Overload("cholesky_inverse", cholesky_inverse, _inverses),
             Overload("_cholesky_solve_helper", cholesky_solve_helper, _solves, takes_out=False),
         ),
-        kernels=(cholesky_kernel,),
+        kernels=(cholesky_kernel, solve_kernel, triangle_kernel),
         dtypes=SERVED,
         tiles=TILES,
         benchmarks=(Benchmark("linalg_cholesky_ex", lambda dtype: Sample((positive((512, 512), dtype),))),),

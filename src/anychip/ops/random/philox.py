@@ -16,7 +16,7 @@ import triton.language as tl
 from ..elementwise.arithmetic import mul
 from ..errors import ArgumentError, NotServed
 from ..launch import Plan, Plans, Tiles, cdiv, scalar_bits
-from ..pointwise import Pointwise, store_as
+from ..pointwise import Pointwise, flat_kernel, store_as, tiled_kernel
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
 
 TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})
@@ -310,7 +310,7 @@ for _name, _overloads, _dtypes in (
             name=_name,
             domain="random",
             overloads=_overloads,
-            kernels=(random_kernel,),
+            kernels=(random_kernel, *((flat_kernel, tiled_kernel) if _name == "dropout" else ())),
             dtypes=_dtypes,
             differentiable=_name == "dropout",
             tiles=TILES,
