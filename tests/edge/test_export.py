@@ -149,11 +149,11 @@ def test_files_added_to_an_earlier_export_are_left_alone(program: anychip.Progra
 
 def test_a_failure_while_writing_leaves_what_was_there(tmp_path: Path):
     broken = {"a.o": b"", "no/such/folder.o": b""}
-    with pytest.raises(ExportError, match="cannot be made"):
+    with pytest.raises(ExportError, match="cannot be written"):
         folder.write(tmp_path / "out", broken)
     assert list(tmp_path.iterdir()) == []
     folder.write(tmp_path / "out", EARLIER)
-    with pytest.raises(ExportError, match="cannot be made"):
+    with pytest.raises(ExportError, match="cannot be written"):
         folder.write(tmp_path / "out", broken)
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(EARLIER)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

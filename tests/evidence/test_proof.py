@@ -27,8 +27,8 @@ def replaced(overload: str, function: Any) -> Iterator[None]:
     anychip.disable()
     before = dispatch.derived
     dispatch._served.cache_clear()
-    dispatch.derived = lambda served, variant: (
-        function if variant.name == overload else before(served, variant)
+    dispatch.derived = lambda served, variant, domain: (
+        function if variant.name == overload else before(served, variant, domain)
     )
     try:
         yield

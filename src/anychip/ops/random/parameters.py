@@ -29,7 +29,7 @@ def coin_kernel(out, probability, n, seed: tl.int64, TYPE: tl.constexpr, BLOCK: 
     inside = lane < n - first
     a, b, _, _ = tl.randint4x(seed.to(tl.int64), first + lane)
     wanted = tl.load(probability + first + lane, mask=inside, other=0).to(TYPE)
-    tl.device_assert((wanted >= 0) & (wanted <= 1), "Expected p_in >= 0 && p_in <= 1 to be true")
+    tl.device_assert((wanted >= 0) & (wanted <= 1), "bernoulli: Expected p_in >= 0 && p_in <= 1 to be true")
     store_as(out + first + lane, (open_unit(a, b, TYPE) < wanted).to(TYPE), inside)
 
 
