@@ -14,8 +14,10 @@ from torch.utils._pytree import tree_map
 import anychip
 from anychip import llm
 from anychip.errors import AnychipError
-from anychip.evidence.fused import difference, tensors, wide
+from anychip.evidence import fused
+from anychip.evidence.inputs import copied
 from anychip.llm.registry import operators
+from anychip.ops.registry import Sample
 
 NEEDS_MORE = {
     "flash_attention_packed", "pad_sequences",  # starts of one element are no sequence at all
@@ -40,12 +42,10 @@ def test_every_size_and_number_is_one(name: str) -> None:
     operator = operators()[name]
     for sample in operator.samples(operator.dtypes[0]):
         arguments, keywords = tree_map(shrunk, (sample.arguments, sample.keywords))
-        oracle = tree_map(wide, (arguments, keywords))
+        inputs = fused.inputs_of(operator, operator.dtypes[0], Sample(tuple(arguments), keywords))
         with suppress(AnychipError):
-            results = tensors(operator.function(*arguments, **keywords))
-            expected = tensors(operator.reference(*oracle[0], **oracle[1]))
-            for ours, theirs in zip(results, expected, strict=True):
-                assert not difference(ours, theirs, operator.dtypes[0], operator.tolerance)
+            ours = fused.evaluated(operator, operator.function, tree_map(copied, inputs))
+            assert not fused.fault(operator, ours, fused.expected(operator, operator.dtypes[0], inputs))
 
 
 def test_seeds_of_one_and_rows_of_one() -> None:

@@ -11,13 +11,16 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from anychip import llm
-from anychip.evidence.fused import difference, tensors, wide
+from anychip.evidence.fused import ORDER, difference, tensors, wide
+from anychip.evidence.nearby import Nearby, OfResult, scale_of
 from anychip.llm.registry import Fused, operators
 from anychip.llm.transforms import WRITES
 from anychip.ops.errors import ArgumentError
 from anychip.ops.launch import launches
 
 Flat = Callable[..., tuple[torch.Tensor, ...]]
+Convert = Callable[[torch.Tensor], torch.Tensor]
+Run = Callable[[Convert], list[torch.Tensor]]
 
 
 def smallest(operator: Fused) -> tuple[Flat, Flat, list[torch.Tensor], list[int]]:
@@ -71,16 +74,30 @@ def tried(name: str) -> None:
         return
     generator = torch.Generator().manual_seed(0)
     directions = tuple(torch.randn(given[k].shape, generator=generator).to(given[k].dtype) for k in wanted)
-    primals, tangents = torch.func.jvp(*at(function, given, wanted), directions)
-    oracle = [wide(x) for x in given]
-    plain, expected = torch.func.jvp(*at(reference, oracle, wanted), tuple(map(wide, directions)))
-    for ours, theirs in zip((*primals, *tangents), (*plain, *expected), strict=True):
-        assert not difference(ours, theirs, operator.dtypes[0], operator.tolerance)
-    seeds = tuple(torch.randn(x.shape, generator=generator).to(x.dtype) for x in primals)
-    (ours_of, moved), (theirs_of, wide_moved) = at(function, given, wanted), at(reference, oracle, wanted)
-    pull, oracle_pull = torch.func.vjp(ours_of, *moved)[1], torch.func.vjp(theirs_of, *wide_moved)[1]
-    for ours, theirs in zip(pull(seeds), oracle_pull(tuple(map(wide, seeds))), strict=True):
-        assert not difference(ours, theirs, operator.dtypes[0], operator.tolerance)
+
+    def forward(function: Flat, convert: Convert) -> list[torch.Tensor]:
+        converted = [convert(x) for x in given]
+        return tensors(torch.func.jvp(*at(function, converted, wanted), tuple(map(convert, directions))))
+
+    primals = forward(function, torch.clone)
+    agree(operator, primals, lambda convert: forward(reference, convert), given)
+    floating = [x for x in function(*given) if x.is_floating_point()]
+    seeds = [torch.randn(x.shape, generator=generator).to(x.dtype) for x in floating]
+
+    def backward(function: Flat, convert: Convert) -> list[torch.Tensor]:
+        called, moved = at(function, [convert(x) for x in given], wanted)
+        return list(torch.func.vjp(called, *moved)[1](tuple(map(convert, seeds))))
+
+    agree(operator, backward(function, torch.clone), lambda convert: backward(reference, convert), given)
+
+
+def agree(operator: Fused, ours: list[torch.Tensor], run: Run, given: list[torch.Tensor]) -> None:
+    """Ours are within the bound of proofs of what the reference gives for inputs converted to float64."""
+    exact, nearby = run(wide), Nearby(run, kept=operator.dtypes[0], scale=scale_of(given))
+    assert len(ours) == len(exact)
+    for number, (mine, oracle, native) in enumerate(zip(ours, exact, run(torch.clone), strict=True)):
+        beside = OfResult(nearby, number, len(ours))
+        assert not difference(mine, oracle, native, beside, ORDER * operator.tolerance)
 
 
 def at(function: Flat, given: list[torch.Tensor], places: list[int]) -> tuple[Flat, tuple[torch.Tensor, ...]]:

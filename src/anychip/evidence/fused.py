@@ -58,7 +58,7 @@ def prove(operator: Fused, dtype: torch.dtype, samples: Iterable[Sample] | None 
 def _tried(operator: Fused, dtype: torch.dtype, sample: Sample, finding: Finding) -> str:
     inputs = inputs_of(operator, dtype, sample)
     wanted = expected(operator, dtype, inputs)
-    ours = _evaluated(operator, operator.function, inputs)
+    ours = evaluated(operator, operator.function, inputs)
     if any(e.numel() for e in wanted.exact.results):
         for what, launched in (("", ours.forward), (" for the gradients", ours.backward)):
             if launched is not None and not _own(operator, launched):
@@ -96,7 +96,7 @@ def expected(operator: Fused, dtype: torch.dtype, inputs: Inputs) -> Wanted:
     """What the operator's composition makes of inputs."""
 
     def reference(convert: Convert) -> Evaluated:
-        return _evaluated(operator, operator.reference, tree_map(_kept(convert), inputs))
+        return evaluated(operator, operator.reference, tree_map(_kept(convert), inputs))
 
     exact = reference(in_float64)
     try:
@@ -145,7 +145,7 @@ class Evaluated:
         return [*self.results, *self.gradients]
 
 
-def _evaluated(operator: Fused, function: Callable[..., Any], inputs: Any) -> Evaluated:
+def evaluated(operator: Fused, function: Callable[..., Any], inputs: Any) -> Evaluated:
     """A call, and its gradients for fixed weights of the results, if the operator has them."""
     arguments, keywords = inputs
     before = Counter(launches)
@@ -165,6 +165,11 @@ def _own(operator: Fused, launched: Counter[str]) -> bool:
     """Whether kernels of an operator's record are among those launched."""
     names = {kernel.__name__ for kernel in operator.kernels}
     return any(name.partition("[")[0] in names for name in launched)
+
+
+def wide(value: Any) -> Any:
+    """A float64 copy of a floating tensor; copies of others, and of 8-bit floats, which are formats."""
+    return _kept(in_float64)(value)
 
 
 def _kept(convert: Convert) -> Convert:
