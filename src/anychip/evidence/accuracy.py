@@ -8,8 +8,9 @@ rounding of their inputs, lose more than that, and how much depends on the numbe
 the type that they are added in. Two measurements say so without a formula for each operator:
 
 - the worst error that PyTorch itself makes in the same call, against float64, both as it is and in units;
-  the lesser counts, so that the error of a large element excuses no small one. What PyTorch's own error is
-  in double precision its error in single precision tells, in proportion;
+  the lesser counts, so that the error of a large element excuses no small one. In double precision nothing is
+  more exact: there its error in single precision tells, in proportion, and what its results scatter by
+  where inputs go to their neighbours, beyond what they move by;
 - how far each element of the exact result moves where each input is moved by one rounding of the
   accumulator's type (of its own, for fused operators, whose products take values in it): for a sum of n
   terms that is the rounding, times their size, times the root of n
@@ -50,12 +51,12 @@ TOLD_APART = 0.25
 LUCK = 16.0
 """Multiple of an element's own movement that may be its usual one: a few draws are few."""
 
-FACTORS = {"fft": 4.0}
-"""Domain of operators -> factor on what their results move by: our factors of a transform's length are others
-than PyTorch's, whose own worst error is often small by luck."""
-
 DOUBLE_TO_SINGLE = 2.0**-29
 """Rounding of double precision by that of single precision."""
+
+MAGNIFIED = 2.0**28
+"""How much further numbers in double precision are moved than to their neighbours, to see movements that
+are less than a rounding of float64: about as far as a rounding of single precision."""
 
 
 def rounding(dtype: torch.dtype) -> float:
@@ -81,6 +82,10 @@ class Worst:
 
     absolute: float = 0.0
     units: float = 0.0
+
+    def or_worse(self, other: Worst) -> Worst:
+        """The larger of both errors, each by itself."""
+        return Worst(max(self.absolute, other.absolute), max(self.units, other.units))
 
 
 def errors(found: torch.Tensor, exact: torch.Tensor, dtype: torch.dtype, scale: float = 0.0) -> torch.Tensor:
@@ -108,7 +113,12 @@ class Nearby(Protocol):
         ...
 
     def moved(self) -> Sequence[torch.Tensor]:
-        """Exact results for inputs moved by a rounding of that type, in several draws."""
+        """Exact results for inputs moved by a rounding of that type (by MAGNIFIED roundings of double
+        precision), in several draws."""
+        ...
+
+    def beside(self) -> Sequence[torch.Tensor]:
+        """Those for inputs in double precision moved by one rounding, in the first draws of `moved`."""
         ...
 
     def single(self) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -169,23 +179,30 @@ class Yardstick:
         if self.native is not None and exact.numel():
             error = errors(self.native.to(dtype).double(), exact, dtype, self.scale)
             found = Worst(float(error.max()), float((error / self.unit(dtype)).max()))
-        pair = self.nearby.single() if dtype == torch.float64 and self.nearby is not None else None
-        if pair is None or not exact.numel() or any(x.shape != exact.shape for x in pair):
+        if dtype != torch.float64 or self.nearby is None or not exact.numel():
             return found
-        error = errors(pair[0].double(), pair[1].double(), torch.float32, self.scale)
-        units = float((error / self.unit(torch.float32)).max())
-        return Worst(max(found.absolute, float(error.max()) * DOUBLE_TO_SINGLE), max(found.units, units))
+        pair = self.nearby.single()
+        if pair is not None and all(x.shape == exact.shape for x in pair):
+            error = errors(pair[0].double(), pair[1].double(), torch.float32, self.scale)
+            units = float((error / self.unit(torch.float32)).max())
+            found = found.or_worse(Worst(float(error.max()) * DOUBLE_TO_SINGLE, units))
+        for near, far in zip(self.nearby.beside(), self.nearby.moved(), strict=False):
+            if near.shape == far.shape == exact.shape:
+                error = errors(near.double() - (far.double() - exact) / MAGNIFIED, exact, dtype, self.scale)
+                found = found.or_worse(Worst(float(error.max()), float((error / self.unit(dtype)).max())))
+        return found
 
     def _shares(self, dtype: torch.dtype, own: Worst) -> torch.Tensor:
         """The share of the largest error for each element that moves by more than it is told apart by."""
         assert self.nearby is not None
         exact, kind = self.exact.double(), self.nearby.kept or accumulator(dtype)
+        step = torch.float32 if kind == torch.float64 else kind
         moves = [
-            errors(x.double(), exact, kind, self.scale) for x in self.nearby.moved() if x.shape == exact.shape
+            errors(x.double(), exact, step, self.scale) for x in self.nearby.moved() if x.shape == exact.shape
         ]
         if not moves:
             return torch.zeros_like(exact)
-        most = torch.stack(moves).amax(0)
+        most = torch.stack(moves).amax(0) / (MAGNIFIED if kind == torch.float64 else 1.0)
         farthest = float(most.max()) or 1.0
         largest = max(self.factor * farthest, own.absolute)
         share = (LUCK * most / farthest).clamp(max=1.0)

@@ -10,10 +10,12 @@ from typing import Any
 import numpy
 import torch
 
-from .accuracy import PRECISION, accumulator, rounding
+from .accuracy import MAGNIFIED, PRECISION, accumulator, rounding
 
 SEED = 20
 """What random numbers of trials begin with."""
+
+EPSILON = torch.finfo(torch.float64).eps
 
 EXACT = {torch.float64: torch.float64, torch.complex64: torch.complex128, torch.complex128: torch.complex128}
 """Types of references, but for floating ones, which are judged by float64."""
@@ -53,7 +55,17 @@ def in_float64(value: Any) -> Any:
 
 def moved_in_float64(number: int, kept: torch.dtype | None = None) -> Callable[[Any], Any]:
     """`in_float64` with each floating number up or down by one rounding, as draw `number` says: of the type
-    in which it would be added, or of `kept`, the type in which values on the way are kept."""
+    in which it would be added, or of `kept`, the type in which values on the way are kept. Numbers in double
+    precision go as `neighbours_in_float64`, but MAGNIFIED times as far: float64 shows no smaller movement."""
+    return _moved(number, lambda kind: rounding(kept or accumulator(kind)), MAGNIFIED)
+
+
+def neighbours_in_float64(number: int) -> Callable[[Any], Any]:
+    """`in_float64` with each number in double precision up or down to a neighbour, as draw `number` says."""
+    return _moved(number, lambda kind: 0.0, 1.0)
+
+
+def _moved(number: int, relative: Callable[[torch.dtype], float], magnified: float) -> Callable[[Any], Any]:
     generator = torch.Generator().manual_seed(SEED + number)
 
     def convert(value: Any) -> Any:
@@ -62,9 +74,12 @@ def moved_in_float64(number: int, kept: torch.dtype | None = None) -> Callable[[
         kind = value.dtype if isinstance(value, torch.Tensor) and kind is None else kind
         if kind not in PRECISION or exact.layout != torch.strided:
             return exact
-        step = max(rounding(kept or accumulator(kind)), torch.finfo(torch.float64).eps)
         signs = 2.0 * torch.randint(0, 2, exact.shape, generator=generator, dtype=torch.float64) - 1.0
-        moved = exact.detach() * (1.0 + step * signs)
+        plain = exact.detach()
+        if kind == torch.float64:
+            moved = plain + (plain * (1.0 + EPSILON * signs) - plain) * magnified
+        else:
+            moved = plain * (1.0 + relative(kind) * signs)
         return moved.to(exact.dtype).requires_grad_(exact.requires_grad)
 
     return convert

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_flatten
 
-from .inputs import in_single, moved_in_float64, through_single
+from .inputs import in_single, moved_in_float64, neighbours_in_float64, through_single
 
 DRAWS = 4
 """How often inputs are moved by a rounding."""
@@ -25,31 +25,43 @@ Run = Callable[[Callable[[Any], Any]], Any]
 @dataclass(slots=True)
 class Nearby:
     """The results near one call's, flattened: `change` is applied to each result first. Values on the way are
-    `kept` in a type, or (None) in that in which the inputs' are added."""
+    `kept` in a type, or (None) in that in which the inputs' are added. `own` runs PyTorch's operator where
+    `run` is a reference that computes in double precision always."""
 
     run: Run
     change: Callable[[Any], Any] | None = None
     kept: torch.dtype | None = None
     scale: float = 0.0
     """The largest finite magnitude among the inputs."""
+    own: Run | None = None
     _moved: list[list[Any]] | None = field(default=None, init=False)
+    _beside: list[list[Any]] | None = field(default=None, init=False)
     _single: list[list[Any]] | None = field(default=None, init=False)
 
     def moved(self) -> list[list[Any]]:
         """In float64, for inputs moved by a rounding, in several draws; none where PyTorch raises."""
         if self._moved is None:
-            self._moved = self._tried([moved_in_float64(number, self.kept) for number in range(DRAWS)])
+            conversions = [moved_in_float64(number, self.kept) for number in range(DRAWS)]
+            self._moved = self._tried([(self.run, convert) for convert in conversions])
         return self._moved
+
+    def beside(self) -> list[list[Any]]:
+        """In float64, for inputs in double precision moved to their neighbours, in the first draws of
+        `moved`."""
+        if self._beside is None:
+            conversions = [neighbours_in_float64(number) for number in range(DRAWS // 2)]
+            self._beside = self._tried([(self.run, convert) for convert in conversions])
+        return self._beside
 
     def single(self) -> list[list[Any]]:
         """For inputs rounded to single precision: in that, and in double precision."""
         if self._single is None:
-            self._single = self._tried([in_single, through_single])
+            self._single = self._tried([(self.own or self.run, in_single), (self.run, through_single)])
         return self._single
 
-    def _tried(self, conversions: Sequence[Callable[[Any], Any]]) -> list[list[Any]]:
+    def _tried(self, runs: Sequence[tuple[Run, Callable[[Any], Any]]]) -> list[list[Any]]:
         try:
-            found = [self.run(convert) for convert in conversions]
+            found = [run(convert) for run, convert in runs]
         except Exception:
             return []
         return [tree_flatten(x if self.change is None else self.change(x))[0] for x in found]
@@ -96,6 +108,10 @@ class OfResult:
     def moved(self) -> list[torch.Tensor]:
         """In float64, for inputs moved by a rounding."""
         return [x for x in self._picked(self.nearby.moved()) if x.is_floating_point()]
+
+    def beside(self) -> list[torch.Tensor]:
+        """In float64, for inputs in double precision moved to their neighbours."""
+        return [x for x in self._picked(self.nearby.beside()) if x.is_floating_point()]
 
     def single(self) -> tuple[torch.Tensor, torch.Tensor] | None:
         """In single precision, and in double precision for the same inputs."""

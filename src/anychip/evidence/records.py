@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 from ..ops.registry import Overload, Sample, operators
 from ..ops.schemas import overload_of
 from .inputs import SEED, copied, in_float64, summary
-from .nearby import Nearby, scale_of
+from .nearby import Nearby, Run, scale_of
 from .trial import Trial, elements_of
 
 BY_REFERENCE = frozenset({"_weight_int8pack_mm"})
@@ -72,19 +72,17 @@ def expected(overload: Overload, sample: Sample) -> Expected:
     torch.default_generator.manual_seed(SEED)
     exact = _ready(overload, reference, inputs, in_float64)()
     torch.default_generator.manual_seed(SEED)
-    own = reference if overload.name in BY_REFERENCE else served
+
+    def run(function: Any) -> Run:
+        return lambda convert: _ready(overload, function, inputs, convert)()
+
+    if overload.name in BY_REFERENCE:
+        return Expected(_rounded(exact, inputs), exact, Nearby(run(reference), scale=scale_of(inputs)))
     try:
-        native = _ready(overload, own, inputs, copied)()
+        native = run(served)(copied)
     except Exception:
-        if overload.reference is None:
-            native = _rounded(exact, inputs)
-        else:
-            native = _ready(overload, reference, inputs, copied)()
-    return Expected(
-        native,
-        exact,
-        Nearby(lambda convert: _ready(overload, reference, inputs, convert)(), scale=scale_of(inputs)),
-    )
+        native = _rounded(exact, inputs) if overload.reference is None else run(reference)(copied)
+    return Expected(native, exact, Nearby(run(reference), scale=scale_of(inputs), own=run(served)))
 
 
 def _rounded(exact: Any, inputs: Any) -> Any:

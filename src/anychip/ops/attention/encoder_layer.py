@@ -18,7 +18,7 @@ from ..memory.copy import COPY
 from ..normalization.layer_norm import native_layer_norm
 from ..normalization.masked_softmax import masked_softmax
 from ..normalization.softmax import softmax
-from ..pointwise import Pointwise
+from ..pointwise import Pointwise, flat_kernel, tiled_kernel
 from ..reduce.sums import mean_over
 from ..registry import FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor
@@ -198,7 +198,7 @@ register(
             ),
             Overload("_transformer_encoder_layer_fwd", transformer_encoder_layer, _layers, takes_out=False),
         ),
-        kernels=(matmul_kernel,),
+        kernels=(matmul_kernel, flat_kernel, tiled_kernel),
         dtypes=(torch.float32, torch.float64),
         differentiable=False,
         tiles=TILES,

@@ -28,14 +28,15 @@ MOST_SWEEPS = 60
 
 @triton.jit
 def symmetric_kernel(
-    work, shifts, a, n, batch_stride, row_stride, column_stride, UPPER: tl.constexpr, BLOCK: tl.constexpr
+    work, plain, a, n, batch_stride, row_stride, column_stride, UPPER: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """work = the symmetric matrix whose lower (or upper) triangle is in `a`, plus its largest sum of
-    absolute values of a row, on the diagonal, which also goes to `shifts`."""
+    """plain = the symmetric matrix whose lower (or upper) triangle is in `a`; work = the same with its
+    largest sum of absolute values of a row added to the diagonal."""
     batch = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, BLOCK)
     a += batch * batch_stride
     work += batch * n * n
+    plain += batch * n * n
     largest = tl.sum(tl.zeros((BLOCK,), tl.float64), 0)
     for i in range(n):
         total = tl.zeros((BLOCK,), tl.float64)
@@ -48,6 +49,7 @@ def symmetric_kernel(
                 at = low * row_stride + high * column_stride
             value = tl.load(a + at, mask=j < n, other=0).to(tl.float64)
             tl.store(work + i.to(tl.int64) * n + j, value, mask=j < n)
+            tl.store(plain + i.to(tl.int64) * n + j, value, mask=j < n)
             total += tl.abs(value)
         size = tl.sum(total, 0)
         largest = tl.where(size == size, tl.maximum(largest, size), size)
@@ -57,7 +59,6 @@ def symmetric_kernel(
         value = tl.load(work + j * (n + 1), mask=j < n, other=0)
         tl.debug_barrier()
         tl.store(work + j * (n + 1), value + largest, mask=j < n)
-    tl.store(shifts + batch, largest)
 
 
 @triton.jit
@@ -122,26 +123,38 @@ def rotations_kernel(
 
 
 @triton.jit
-def sizes_kernel(sizes, work, vectors, shifts, count, length, EIGEN: tl.constexpr, BLOCK: tl.constexpr):
-    """sizes[batch, i] = the length of row i of `work`, or with EIGEN its product with row i of `vectors`,
-    less the shift."""
-    batch = (tl.program_id(0) // count).to(tl.int64)
+def sizes_kernel(sizes, work, count, length, BLOCK: tl.constexpr):
+    """sizes[batch, i] = the length of row i of `work` [count, length]."""
     row = tl.program_id(0).to(tl.int64) * length
     lane = tl.arange(0, BLOCK)
     total = tl.zeros((BLOCK,), tl.float64)
     for start in range(0, length, BLOCK):
-        inside = start + lane < length
-        x = tl.load(work + row + start + lane, mask=inside, other=0)
-        if EIGEN:
-            total += x * tl.load(vectors + row + start + lane, mask=inside, other=0)
-        else:
-            total += x * x
-    result = tl.sum(total, 0)
-    if EIGEN:
-        result -= tl.load(shifts + batch)
-    else:
-        result = tl.sqrt(result)
-    tl.store(sizes + tl.program_id(0), result)
+        x = tl.load(work + row + start + lane, mask=start + lane < length, other=0)
+        total += x * x
+    tl.store(sizes + tl.program_id(0), tl.sqrt(tl.sum(total, 0)))
+
+
+@triton.jit
+def quotient_kernel(sizes, plain, vectors, count, BLOCK: tl.constexpr):
+    """sizes[batch, i] = the Rayleigh quotient of row i of `vectors` and the symmetric matrix `plain`
+    [count, count]: exact to the square of the vector's own error."""
+    batch = (tl.program_id(0) // count).to(tl.int64)
+    v = vectors + tl.program_id(0).to(tl.int64) * count
+    plain += batch * count * count
+    lane = tl.arange(0, BLOCK)
+    total = tl.zeros((BLOCK,), tl.float64)
+    square = tl.zeros((BLOCK,), tl.float64)
+    for j in range(count):
+        row = plain + j.to(tl.int64) * count
+        factor = tl.load(v + j)
+        for start in range(0, count, BLOCK):
+            inside = start + lane < count
+            x = tl.load(v + start + lane, mask=inside, other=0)
+            total += factor * (tl.load(row + start + lane, mask=inside, other=0) * x)
+    for start in range(0, count, BLOCK):
+        x = tl.load(v + start + lane, mask=start + lane < count, other=0)
+        square += x * x
+    tl.store(sizes + tl.program_id(0), tl.sum(total, 0) / tl.sum(square, 0))
 
 
 @triton.jit
@@ -218,23 +231,23 @@ def _rotate(work: torch.Tensor, wanted: bool) -> torch.Tensor:
 
 
 def _ordered(
-    values: torch.Tensor, work: torch.Tensor, vectors: torch.Tensor, shifts: torch.Tensor | None,
+    values: torch.Tensor, work: torch.Tensor, vectors: torch.Tensor, symmetric: torch.Tensor | None,
     rows: torch.Tensor | None, other: torch.Tensor | None,
 ) -> None:  # fmt: skip
-    """Put lengths (eigenvalues if `shifts` are given) in order into `values`, rows of `work` and of
-    `vectors` in the same order into `rows` and `other`."""
+    """Put lengths (eigenvalues if the `symmetric` matrices are given) in order into `values`, rows of
+    `work` and of `vectors` in the same order into `rows` and `other`."""
     batch, count, length = work.shape
     block = min(power_of_two(max(length, count)), TILES.on(work)["block"])
     sizes = _empty(work, batch, count)
-    launch(
-        sizes_kernel, batch * count, sizes, work, vectors, shifts, count, length, EIGEN=shifts is not None,
-        BLOCK=block,
-    )  # fmt: skip
+    if symmetric is None:
+        launch(sizes_kernel, batch * count, sizes, work, count, length, BLOCK=block)
+    else:
+        launch(quotient_kernel, batch * count, sizes, symmetric, vectors, count, BLOCK=block)
     row_strides = (0, 0, 0) if rows is None else rows.stride()
     other_strides = (0, 0, 0) if other is None else other.stride()
     launch(
         order_kernel, batch * count, values, rows, other, sizes, work, vectors, count, length, count,
-        *row_strides, *other_strides, DESCENDING=shifts is None, ROWS=rows is not None,
+        *row_strides, *other_strides, DESCENDING=symmetric is None, ROWS=rows is not None,
         OTHER=other is not None, BLOCK=block,
     )  # fmt: skip
 
@@ -252,13 +265,13 @@ def linalg_eigh(
     values = _empty(A, batch, n)
     vectors = _empty(A, batch, n, n) if compute_v else _empty(A, 0)
     if source.numel():
-        work, shifts = _empty(A, batch, n, n, double=True), _empty(A, batch, double=True)
+        work, plain = (_empty(A, batch, n, n, double=True) for _ in range(2))
         launch(
-            symmetric_kernel, batch, work, shifts, source, n, *source.stride(), UPPER=UPLO.upper() == "U",
+            symmetric_kernel, batch, work, plain, source, n, *source.stride(), UPPER=UPLO.upper() == "U",
             BLOCK=min(power_of_two(n), TILES.on(A)["block"]),
         )  # fmt: skip
         rotations = _rotate(work, True)
-        _ordered(values, work, rotations, shifts, None, vectors.mT if compute_v else None)
+        _ordered(values, work, rotations, plain, None, vectors.mT if compute_v else None)
     return values.view(A.shape[:-1]), vectors.view(A.shape) if compute_v else vectors
 
 
@@ -371,7 +384,7 @@ register(
         overloads=(
             Overload("_linalg_eigh", linalg_eigh, _symmetric, takes_out=False, compared=_rebuilt_symmetric),
         ),
-        kernels=(symmetric_kernel, rotations_kernel, sizes_kernel, order_kernel),
+        kernels=(symmetric_kernel, rotations_kernel, quotient_kernel, order_kernel),
         dtypes=SERVED,
         tiles=TILES,
         benchmarks=(Benchmark("_linalg_eigh", lambda dtype: Sample((tensor((128, 128), dtype),))),),

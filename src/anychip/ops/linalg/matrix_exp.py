@@ -18,6 +18,7 @@ from ..registry import Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 from .matmul import matmul_kernel, product
 from .matrices import SERVED, copied, matrices, served
+from .references import matrix_exp
 
 TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})
 POWERS = 4
@@ -175,7 +176,9 @@ register(
         name="matrix_exp",
         domain="linalg",
         overloads=(
-            Overload("linalg_matrix_exp", linalg_matrix_exp, _matrices, takes_out=False),
+            Overload(
+                "linalg_matrix_exp", linalg_matrix_exp, _matrices, takes_out=False, reference=matrix_exp
+            ),
             Overload("_compute_linear_combination", compute_linear_combination, _combinations),
         ),
         kernels=(combination_kernel, norm_kernel, polynomial_kernel, chosen_kernel, matmul_kernel),

@@ -16,9 +16,10 @@ from ..elementwise.complex_arithmetic import product
 from ..errors import ArgumentError, DimensionError, NotServed
 from ..iteration import broadcast_shape
 from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
+from ..reduction import reduce_kernel
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
 from ..samples import tensor
-from .matmul import addmm, dot, matmul_kernel
+from .matmul import addmm, dot, dot_kernel, matmul_kernel
 from .matrices import delivered
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -143,7 +144,12 @@ _numeric = (*FLOATING, *INTEGRAL)
 _elements = (flat_kernel, tiled_kernel)
 for _name, _overload, _dtypes, _kernels in (
     ("addbmm", Overload("addbmm", addbmm, _batches), (*FLOATING, torch.int64, torch.int32), (matmul_kernel,)),
-    ("vdot", Overload("vdot", vdot, _dots, takes_out=False), (*FLOATING, torch.int64), _elements),
+    (
+        "vdot",
+        Overload("vdot", vdot, _dots, takes_out=False),
+        (*FLOATING, torch.int64),
+        (dot_kernel, reduce_kernel),
+    ),
     ("cross", Overload("linalg_cross", linalg_cross, _crosses), _numeric, _elements),
     (
         "addmm_activation",

@@ -17,6 +17,7 @@ from ..registry import Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 from .matmul import product
 from .matrices import SERVED, broadcast_batch, copied, delivered, flat, matrices, served
+from .references import solve_triangular
 
 TILES = Tiles(
     simt={"elements": 1024, "columns": 32, "diagonal": 64, "few": 64},
@@ -178,7 +179,9 @@ register(
         name="solve_triangular",
         domain="linalg",
         overloads=(
-            Overload("linalg_solve_triangular", linalg_solve_triangular, _systems),
+            Overload(
+                "linalg_solve_triangular", linalg_solve_triangular, _systems, reference=solve_triangular
+            ),
             Overload("triangular_solve", triangular_solve, _legacy),
         ),
         kernels=(solve_kernel,),

@@ -15,8 +15,9 @@ from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
 from ..memory.copy import zero_
-from ..pointwise import Pointwise
+from ..pointwise import Pointwise, flat_kernel, tiled_kernel
 from ..reduce.norm import linalg_vector_norm
+from ..reduction import reduce_kernel
 from ..registry import FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor
 
@@ -156,7 +157,7 @@ register(
             Overload("renorm", renorm, _samples),
             Overload("embedding_renorm_", embedding_renorm_, _rows, takes_out=False),
         ),
-        kernels=(mark_kernel, renorm_rows_kernel),
+        kernels=(mark_kernel, renorm_rows_kernel, reduce_kernel, flat_kernel, tiled_kernel),
         dtypes=FLOATING,
         tiles=TILES,
         tolerance=4.0,

@@ -94,10 +94,15 @@ def hurwitz_zeta(s, q):
     steps = tl.max(raised).to(tl.int32)
     total = zeros_as(s + q)
     at = q + total
+    lost = total  # what rounding takes from the sum: large terms of both signs cancel where q is negative
     for k in range(steps):
         left = k < raised
-        total += tl.where(left, libdevice.pow(at, -s), 0.0)
+        term = tl.where(left, libdevice.pow(at, -s), 0.0)
+        larger = total + term
+        lost += tl.where(tl.abs(total) >= tl.abs(term), (total - larger) + term, (term - larger) + total)
+        total = larger
         at = tl.where(left, at + 1.0, at)
+    total += tl.where(lost == lost, lost, 0.0)
     term = libdevice.pow(at, -s)
     total += term * (at / (s - 1.0) + 0.5)
     term = term * s / at

@@ -25,7 +25,9 @@ STEPS = tl.constexpr(4096)
 
 @triton.jit
 def gamma_density(a, x):
-    """x^a exp(-x) / gamma(a + 1), for large a by x's relative distance from a."""
+    """x^a exp(-x) / gamma(a + 1), for large a by x's relative distance from a: the exponent is small there,
+    and with it what its rounding does. Stirling's series has all digits from LARGE on."""
+    LARGE: tl.constexpr = tl.constexpr(16.0 if x.dtype == tl.float64 else 3.0)
     plain = tl.exp(a * tl.log(x) - x - libdevice.lgamma(a + 1.0))
     distance = (x - a) / a
     inverse = 1.0 / a
@@ -34,7 +36,7 @@ def gamma_density(a, x):
     stirling = inverse * (0.08333333333333333 - square * (0.002777777777777778 - square * series))
     exponent = a * (distance - libdevice.log1p(distance)) + stirling
     scaled = tl.exp(-exponent) * 0.3989422804014327 / tl.sqrt(a)
-    return tl.where(a > 16.0, scaled, plain)
+    return tl.where(a > LARGE, scaled, plain)
 
 
 @triton.jit
