@@ -89,8 +89,8 @@ def _probabilities(dtype: torch.dtype) -> Iterable[Sample]:
 def _slopes(dtype: torch.dtype) -> Iterable[Sample]:
     for sample in _probabilities(dtype):
         x, *eps = sample.arguments
-        # Without the negative zero, where PyTorch's own sign of infinity depends on the type and the
-        processor.x = x + 0.0 if x.ndim == 1 else x
+        # Without the negative zero, where PyTorch's sign of infinity depends on type and processor.
+        x = x + 0.0 if x.ndim == 1 else x
         yield Sample((tensor(x.shape, dtype, seed=3), x, *eps))
 
 
