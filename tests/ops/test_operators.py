@@ -14,7 +14,8 @@ import torch
 from torch.utils._pytree import tree_map
 
 from anychip.evidence import records
-from anychip.evidence.comparison import difference, tensors_in
+from anychip.evidence.accuracy import FACTORS
+from anychip.evidence.comparison import Terms, difference, tensors_in
 from anychip.evidence.inputs import copied
 from anychip.ops.launch import attribution, compute_dtype
 from anychip.ops.registry import Operator, Overload, no_samples, operators
@@ -62,7 +63,8 @@ def test_operator_agrees_with_float64(
         arguments, keywords = tree_map(copied, records.inputs_of(sample))
         launched.clear()
         actual = pick(overload.implementation(*arguments, **keywords))
-        fault = difference(actual, wanted.native, wanted.exact, nearby=wanted.nearby)
+        terms = Terms(factor=FACTORS.get(operator.domain, 1.0))
+        fault = difference(actual, wanted.native, wanted.exact, terms, wanted.nearby)
         assert fault is None, f"sample {number}: {fault}"
         given = [x.numel() for x in tensors_in(sample)]
         if any(x.numel() for x in tensors_in(wanted.native)) and (any(given) or not given):

@@ -13,7 +13,8 @@ from tests.wrong_results import ANOTHER, ONE_OFF, ZEROS, backwards, next_number,
 from torch.utils._pytree import tree_map
 
 from anychip.evidence import records
-from anychip.evidence.comparison import difference
+from anychip.evidence.accuracy import FACTORS
+from anychip.evidence.comparison import Terms, difference
 from anychip.ops.registry import INTEGRAL, Operator, Sample, no_samples, operators
 
 ONE_IN = 12
@@ -65,9 +66,10 @@ def cases() -> list[object]:
     ]
 
 
-def judge(wanted: records.Expected) -> Callable[[Any], bool]:
+def judge(operator: Operator, wanted: records.Expected) -> Callable[[Any], bool]:
     """Whether a result passes for the one that is wanted."""
-    return lambda found: difference(found, wanted.native, wanted.exact, nearby=wanted.nearby) is None
+    terms = Terms(factor=FACTORS.get(operator.domain, 1.0))
+    return lambda found: difference(found, wanted.native, wanted.exact, terms, wanted.nearby) is None
 
 
 @pytest.mark.parametrize(("operator", "dtype"), cases())
@@ -85,7 +87,7 @@ def test_wrong_results_are_refused(operator: Operator, dtype: torch.dtype) -> No
             changed = [Sample(*tree_map(change, arguments)) for change in (backwards, smaller, next_number)]
             others = [*(samples[place + k - len(samples)] for k in (1, 2) if len(samples) > k), *changed]
             calls = [lambda o=overload, s=other: records.expected(o, s).native for other in others]
-            found = set(taken(wanted, calls, judge(wanted))) - set(excused)
+            found = set(taken(wanted, calls, judge(operator, wanted))) - set(excused)
             least = min(least, found, key=len)
             if not least:
                 return

@@ -51,6 +51,10 @@ TOLD_APART = 0.25
 LUCK = 16.0
 """Multiple of an element's own movement that may be its usual one: a few draws are few."""
 
+FACTORS = {"fft": 2.0}
+"""Domain of operators -> factor on what results move by where inputs are rounded once: a transform of four
+stages rounds four times on the way, whose errors add up to the root of that; of twelve, 3.5 times as much."""
+
 DOUBLE_TO_SINGLE = 2.0**-29
 """Rounding of double precision by that of single precision."""
 

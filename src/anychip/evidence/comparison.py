@@ -18,10 +18,11 @@ from .nearby import Nearby, OfResult, parts_of
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """On which terms a result is judged: `calls` of operators on the way, and whether any value may stand
-    where PyTorch gives NaN."""
+    """On which terms a result is judged: `calls` of operators on the way, a `factor` on what the result moves
+    by with its inputs, and whether any value may stand where PyTorch gives NaN."""
 
     calls: int = 1
+    factor: float = 1.0
     undefined: bool = False
 
 
@@ -150,6 +151,7 @@ def _near(
         native=None if judged is None else native,
         nearby=nearby,
         calls=terms.calls,
+        factor=terms.factor,
         parts=parts,
     )
     return right | yardstick.right(ours)

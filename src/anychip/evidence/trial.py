@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils._pytree import tree_map
 
-from ..ops.registry import operators
+from ..ops.registry import operators, overloads
 from ..pytorch import statistics
 from ..pytorch.errors import FallThroughError
+from .accuracy import FACTORS
 from .comparison import Terms, difference, picks_alike, selects, tensors_in
 from .inputs import SEED
 from .nearby import Nearby
@@ -121,7 +122,7 @@ def _fault(trial: Trial, observed: Observation) -> str | None:
         first, second = observed.results[:2]
         return _random_difference(first, second, trial.native)
     calls = sum(calls for calls, _ in observed.served.values())
-    terms = Terms(calls, trial.undefined)
+    terms = Terms(calls, _factor(tuple(observed.served)), trial.undefined)
     result, native, reference = observed.results, (trial.native,), (trial.reference,)
     nearby = trial.nearby
     if trial.unsigned:
@@ -157,6 +158,12 @@ def _random_difference(result: Any, again: Any, native: Any) -> str | None:
         if not torch.equal(torch.nan_to_num(x.detach()), torch.nan_to_num(y.detach())):
             return "another result from the same seed"
     return None
+
+
+def _factor(served: tuple[str, ...]) -> float:
+    """The largest factor among the domains of operators that served a trial."""
+    known = overloads()
+    return max((FACTORS.get(known[n][0].domain, 1.0) for n in served if n in known), default=1.0)
 
 
 def elements_of(inputs: Any) -> int:

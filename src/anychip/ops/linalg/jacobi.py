@@ -102,13 +102,15 @@ def rotations_kernel(
                     t = tl.where(zeta < 0, -size, size)
                     c = 1.0 / tl.sqrt(1.0 + t * t)
                     s = c * t
+                    # Rutishauser's form: what rounding takes from a rotation's length goes to zero with s.
+                    tau = s / (1.0 + c)
                     for start in range(0, length, BLOCK):
                         inside = start + lane < length
                         x = tl.load(at_p + start + lane, mask=inside, other=0)
                         y = tl.load(at_q + start + lane, mask=inside, other=0)
                         tl.debug_barrier()
-                        tl.store(at_p + start + lane, c * x - s * y, mask=inside)
-                        tl.store(at_q + start + lane, s * x + c * y, mask=inside)
+                        tl.store(at_p + start + lane, x - s * (y + tau * x), mask=inside)
+                        tl.store(at_q + start + lane, y + s * (x - tau * y), mask=inside)
                     if VECTORS:
                         v_p = vectors + p.to(tl.int64) * count
                         v_q = vectors + q.to(tl.int64) * count
@@ -117,8 +119,8 @@ def rotations_kernel(
                             x = tl.load(v_p + start + lane_v, mask=inside, other=0)
                             y = tl.load(v_q + start + lane_v, mask=inside, other=0)
                             tl.debug_barrier()
-                            tl.store(v_p + start + lane_v, c * x - s * y, mask=inside)
-                            tl.store(v_q + start + lane_v, s * x + c * y, mask=inside)
+                            tl.store(v_p + start + lane_v, x - s * (y + tau * x), mask=inside)
+                            tl.store(v_q + start + lane_v, y + s * (x - tau * y), mask=inside)
                     tl.debug_barrier()
 
 
@@ -224,7 +226,7 @@ def _rotate(work: torch.Tensor, wanted: bool) -> torch.Tensor:
         triangle(vectors, None, False)
     block = TILES.on(work)["block"]
     launch(
-        rotations_kernel, batch, work, vectors, count, length, MOST_SWEEPS, 1e-15 * max(1.0, length**0.5),
+        rotations_kernel, batch, work, vectors, count, length, MOST_SWEEPS, 1.2e-16 * max(2.0, length**0.5),
         VECTORS=wanted, BLOCK=min(power_of_two(length), block), BLOCK_V=min(power_of_two(count), block),
     )  # fmt: skip
     return vectors
@@ -336,6 +338,11 @@ def _shapes(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((5, 4), dtype), False, False))
 
 
+def _beside_its_size(whole: torch.Tensor) -> torch.Tensor:
+    """Elements of matrices plus the largest of each: what a decomposition misses is in proportion to that."""
+    return whole + whole.abs().amax((-2, -1), keepdim=True) if whole.numel() else whole
+
+
 def _rebuilt(result: Any) -> Any:
     """What two decompositions with other signs have in common."""
     left, values, right = result
@@ -344,7 +351,7 @@ def _rebuilt(result: Any) -> Any:
     steps = values.shape[-1]
     whole = (left.double()[..., :steps] * values.double()[..., None, :]) @ right.double()[..., :steps, :]
     unit = left.double().mT @ left.double(), right.double() @ right.double().mT
-    return values, whole.to(values.dtype), *(x.to(values.dtype) for x in unit)
+    return values, _beside_its_size(whole).to(values.dtype), *(x.to(values.dtype) for x in unit)
 
 
 def _symmetric(dtype: torch.dtype) -> Iterable[Sample]:
@@ -362,7 +369,7 @@ def _rebuilt_symmetric(result: Any) -> Any:
         return values
     wide = vectors.double()
     whole = (wide * values.double()[..., None, :]) @ wide.mT
-    return values, whole.to(values.dtype), (wide.mT @ wide).to(values.dtype)
+    return values, _beside_its_size(whole).to(values.dtype), (wide.mT @ wide).to(values.dtype)
 
 
 register(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -89,8 +90,8 @@ def _probabilities(dtype: torch.dtype) -> Iterable[Sample]:
 def _slopes(dtype: torch.dtype) -> Iterable[Sample]:
     for sample in _probabilities(dtype):
         x, *eps = sample.arguments
-        # Without the negative zero, where PyTorch's sign of infinity depends on type and processor.
-        x = x + 0.0 if x.ndim == 1 else x
+        # Without NaN and the negative zero, where PyTorch's result depends on the type and the processor.
+        x = x.nan_to_num(0.25, math.inf, -math.inf) + 0.0 if x.ndim == 1 else x
         yield Sample((tensor(x.shape, dtype, seed=3), x, *eps))
 
 

@@ -185,7 +185,7 @@ def _dimensions(dtype: torch.dtype) -> Iterable[Sample]:
 def _zetas(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((3, 5), dtype, 1.2, 9.0), tensor((5,), dtype, 0.3, 30.0, seed=1)))
     s = torch.tensor([1.0, 0.5, 2.0, 2.5, 3.0, 4.0, float("nan")], dtype=dtype)
-    q = torch.tensor([2.0, 2.0, -1.0, -1.5, -1.5, 0.0, 1.0], dtype=dtype)
+    q = torch.tensor([2.0, 2.0, -1.0, -2.25, -2.25, 0.0, 1.0], dtype=dtype)
     yield Sample((s, q))
 
 
