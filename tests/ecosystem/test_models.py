@@ -140,7 +140,11 @@ def losses(model: Any, batch: Inputs) -> list[float]:
     return [float(loss) for loss in found]
 
 
-@pytest.mark.parametrize("build", MODELS, ids=lambda build: build.__name__)
+@pytest.mark.parametrize(
+    "build",
+    [pytest.param(build, marks=() if build in (bert, gpt2, vit) else pytest.mark.slow) for build in MODELS],
+    ids=lambda build: build.__name__,
+)
 def test_training_is_as_pytorch_trains(build: Callable[[], tuple[Any, Inputs]]) -> None:
     torch.manual_seed(0)
     model, batch = build()

@@ -58,6 +58,7 @@ def test_x86_cores_are_emulated_where_asked_and_known():
     assert core_for(targets.get("cascadelake"), emulate_x86=True).kind == "native"
 
 
+@pytest.mark.slow
 def test_a_program_for_this_machine_runs(tmp_path: Path):
     pytest.importorskip("ziglang")
     core = core_for(targets.get("x86-64-v2"))

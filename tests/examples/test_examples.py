@@ -11,7 +11,11 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.slow if path.stem == "unet" else ()) for path in EXAMPLES],
+    ids=lambda path: path.stem,
+)
 def test_example_runs_and_its_check_holds(path: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(path)], capture_output=True, text=True, timeout=300, cwd=tmp_path

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from tests.open_questions import expected_to_fail
 from torch.utils._pytree import tree_map
 
 from anychip.evidence import records
@@ -65,6 +66,7 @@ def test_operator_agrees_with_float64(
         actual = pick(overload.implementation(*arguments, **keywords))
         terms = Terms(factor=FACTORS.get(operator.domain, 1.0))
         fault = difference(actual, wanted.native, wanted.exact, terms, wanted.nearby)
+        expected_to_fail(f"{overload.name}-{str(dtype)[6:]}", fault)
         assert fault is None, f"sample {number}: {fault}"
         given = [x.numel() for x in tensors_in(sample)]
         if any(x.numel() for x in tensors_in(wanted.native)) and (any(given) or not given):

@@ -23,6 +23,9 @@ PLUGINS = {
     for chip in chips.all()
     if chip.plugin and chip.plugin.backend not in STOCK
 }
+ALWAYS = ("cuda metax", "npu ascend", "xpu intel")
+"""One of each kind: a key of CUDA's, a key of the maker's own, a key that PyTorch has. The others are slow
+tests."""
 OWN_KEYS = {"cuda": "CUDA", "xpu": "XPU"}
 
 
@@ -35,7 +38,9 @@ def told(device: str, backend: str) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("name", sorted(PLUGINS))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.slow) for name in sorted(PLUGINS)]
+)
 def test_operators_run_on_a_makers_device(name: str) -> None:
     plugin = PLUGINS[name]
     device = plugin.device

@@ -41,7 +41,7 @@ def _skip_unless_the_machine_can(core: str) -> None:
         pytest.skip(f"this machine does not run code for {core}")
 
 
-@pytest.mark.parametrize("core", ["x86-64", "haswell"])
+@pytest.mark.parametrize("core", ["haswell", pytest.param("x86-64", marks=pytest.mark.slow)])
 def test_programs_on_a_lesser_core(core: str) -> None:
     _skip_unless_the_machine_can(core)
     _run(core, FAST)

@@ -28,7 +28,7 @@ def assert_close(actual: torch.Tensor, expected: Any) -> None:
     np.testing.assert_allclose(actual.numpy(), expected, rtol=1e-10, atol=tolerance)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(length=LENGTHS, rows=st.integers(1, 4), norm=st.sampled_from(NORMS), axis=st.sampled_from([0, 1]))
 def test_any_length(length: int, rows: int, norm: Any, axis: int) -> None:
     x = drawn((rows, length) if axis else (length, rows), length)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+from triton.language.extra import libdevice
 
 
 @triton.jit
@@ -13,7 +14,7 @@ def capped(x, soft_cap, CAPPED: tl.constexpr):
     value = x
     slope = tl.zeros_like(x) + 1.0
     if CAPPED:
-        t = 2.0 / (1.0 + tl.exp(-2.0 * (x / soft_cap))) - 1.0
+        t = libdevice.tanh(x / soft_cap)
         value = soft_cap * t
         slope = 1.0 - t * t
     return value, slope

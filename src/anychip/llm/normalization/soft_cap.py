@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import triton
 import triton.language as tl
+from triton.language.extra import libdevice
 
 from ...ops.errors import ArgumentError
 from ...ops.launch import cdiv, launch
@@ -27,7 +28,7 @@ def soft_cap_kernel(out, x, gradient, cap, count, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = at < count
     value = tl.load(x + at, mask=mask, other=0.0).to(tl.float32) / cap
-    t = 2.0 / (1.0 + tl.exp(-2.0 * value)) - 1.0
+    t = libdevice.tanh(value)
     result = cap * t
     if gradient is not None:
         result = (1.0 - t * t) * tl.load(gradient + at, mask=mask, other=0.0).to(tl.float32)

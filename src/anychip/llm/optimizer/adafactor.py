@@ -23,7 +23,7 @@ TILES = Tiles(simt={"block": 1024, "columns": 64}, simd={"block": 1024, "columns
 
 
 @triton.jit
-def row_moment_kernel(row_moment, gradient, columns, keep, eps, BLOCK: tl.constexpr):
+def row_moment_kernel(row_moment, gradient, columns, keep, rest, eps, BLOCK: tl.constexpr):
     """r = keep r + (1 - keep) mean over the row of g^2 + eps."""
     row = tl.program_id(0).to(tl.int64)
     total = tl.zeros((BLOCK,), tl.float32)
@@ -32,11 +32,11 @@ def row_moment_kernel(row_moment, gradient, columns, keep, eps, BLOCK: tl.conste
         g = tl.load(gradient + row * columns + lane, mask=lane < columns, other=0.0).to(tl.float32)
         total += g * g
     old = tl.load(row_moment + row)
-    tl.store(row_moment + row, keep * old + (1.0 - keep) * (tl.sum(total, 0) / columns + eps))
+    tl.store(row_moment + row, keep * old + rest * (tl.sum(total, 0) / columns + eps))
 
 
 @triton.jit
-def column_moment_kernel(column_moment, gradient, rows, columns, keep, eps, BLOCK: tl.constexpr):
+def column_moment_kernel(column_moment, gradient, rows, columns, keep, rest, eps, BLOCK: tl.constexpr):
     """c = keep c + (1 - keep) mean over the column of g^2 + eps."""
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mask = lane < columns
@@ -45,7 +45,7 @@ def column_moment_kernel(column_moment, gradient, rows, columns, keep, eps, BLOC
         g = tl.load(gradient + row.to(tl.int64) * columns + lane, mask=mask, other=0.0).to(tl.float32)
         total += g * g
     old = tl.load(column_moment + lane, mask=mask, other=0.0)
-    tl.store(column_moment + lane, keep * old + (1.0 - keep) * (total / rows + eps), mask=mask)
+    tl.store(column_moment + lane, keep * old + rest * (total / rows + eps), mask=mask)
 
 
 @triton.jit
@@ -73,7 +73,7 @@ def scaled_gradient(gradient, row_moment, column_moment, mean, row, lane, column
 
 @triton.jit
 def update_square_kernel(
-    partial, gradient, row_moment, column_moment, mean, columns, keep, eps, BLOCK: tl.constexpr
+    partial, gradient, row_moment, column_moment, mean, columns, keep, rest, eps, BLOCK: tl.constexpr
 ):
     """The sum of squares of one row's update; without columns the moment is renewed on the way."""
     row = tl.program_id(0).to(tl.int64)
@@ -84,7 +84,7 @@ def update_square_kernel(
         if column_moment is None:
             at = row * columns + lane
             g = tl.load(gradient + at, mask=mask, other=0.0).to(tl.float32)
-            v = keep * tl.load(row_moment + at, mask=mask, other=0.0) + (1.0 - keep) * (g * g + eps)
+            v = keep * tl.load(row_moment + at, mask=mask, other=0.0) + rest * (g * g + eps)
             tl.store(row_moment + at, v, mask=mask)
             u = g * tl.rsqrt(tl.where(mask, v, 1.0))
         else:
@@ -106,8 +106,8 @@ def clip_factor_kernel(factor, partial, rows, count, limit, BLOCK: tl.constexpr)
 
 @triton.jit
 def adafactor_kernel(
-    parameter, gradient, row_moment, column_moment, mean, factor, momentum, columns, rate, beta, decay,
-    BLOCK: tl.constexpr,
+    parameter, gradient, row_moment, column_moment, mean, factor, momentum, columns, rate, beta, rest,
+    shrink, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """p = p (1 - rate decay) - rate u, u the clipped update or its running mean."""
     row = tl.program_id(0).to(tl.int64)
@@ -117,10 +117,10 @@ def adafactor_kernel(
     u = scaled_gradient(gradient, row_moment, column_moment, mean, row, lane, columns, mask)
     u *= tl.load(factor)
     if momentum is not None:
-        u = beta * tl.load(momentum + at, mask=mask, other=0.0).to(tl.float32) + (1.0 - beta) * u
+        u = beta * tl.load(momentum + at, mask=mask, other=0.0).to(tl.float32) + rest * u
         tl.store(momentum + at, u.to(momentum.dtype.element_ty), mask=mask)
     p = tl.load(parameter + at, mask=mask, other=0.0).to(tl.float32)
-    tl.store(parameter + at, (p * (1.0 - rate * decay) - rate * u).to(parameter.dtype.element_ty), mask=mask)
+    tl.store(parameter + at, (p * shrink - rate * u).to(parameter.dtype.element_ty), mask=mask)
 
 
 # ---- functions ------------------------------------------------------------------------------------
@@ -160,26 +160,27 @@ def adafactor_step(
     if not factored and count % max(columns, 1):
         columns = count
     rows = count // max(columns, 1)
-    keep = 1.0 - float(step) ** keep_power
+    rest = float(step) ** keep_power
+    keep = 1.0 - rest
     block = min(tiles["block"], power_of_two(columns))
     mean, factor = (torch.empty(1, dtype=torch.float32, device=device) for _ in range(2))
     partial = torch.empty(rows, dtype=torch.float32, device=device)
     if factored:
         across = min(tiles["columns"], power_of_two(columns))
-        launch(row_moment_kernel, rows, row_moment, gradient, columns, keep, eps, BLOCK=block)
+        launch(row_moment_kernel, rows, row_moment, gradient, columns, keep, rest, eps, BLOCK=block)
         launch(
-            column_moment_kernel, cdiv(columns, across), column_moment, gradient, rows, columns, keep, eps,
-            BLOCK=across,
+            column_moment_kernel, cdiv(columns, across), column_moment, gradient, rows, columns, keep,
+            rest, eps, BLOCK=across,
         )  # fmt: skip
         launch(moment_mean_kernel, 1, mean, row_moment, rows, BLOCK=512)
     launch(
-        update_square_kernel, rows, partial, gradient, row_moment, column_moment, mean, columns, keep, eps,
-        BLOCK=block,
+        update_square_kernel, rows, partial, gradient, row_moment, column_moment, mean, columns, keep,
+        rest, eps, BLOCK=block,
     )  # fmt: skip
     launch(clip_factor_kernel, 1, factor, partial, rows, count, limit, BLOCK=512)
     launch(
         adafactor_kernel, (rows, cdiv(columns, block)), parameter, gradient, row_moment, column_moment, mean,
-        factor, momentum, columns, rate, beta, decay, BLOCK=block,
+        factor, momentum, columns, rate, beta, 1.0 - beta, 1.0 - rate * decay, BLOCK=block,
     )  # fmt: skip
     return parameter, row_moment, column_moment, momentum
 

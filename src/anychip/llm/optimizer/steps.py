@@ -23,39 +23,39 @@ TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})
 
 @triton.jit
 def adamw_kernel(
-    parameter, gradient, first, second, count, rate, beta1, beta2, eps, decay, scale1, scale2,
+    parameter, gradient, first, second, count, rate, beta1, rest1, beta2, rest2, eps, shrink, scale1, scale2,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
     """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p = p (1 - rate decay) - rate (m scale1) /
-    (sqrt(v scale2) + eps)."""
+    (sqrt(v scale2) + eps). What is less than one by little, and its rest, come rounded once each."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = at < count
     p = tl.load(parameter + at, mask=mask, other=0.0).to(tl.float32)
     g = tl.load(gradient + at, mask=mask, other=0.0).to(tl.float32)
     m = tl.load(first + at, mask=mask, other=0.0).to(tl.float32)
     v = tl.load(second + at, mask=mask, other=0.0).to(tl.float32)
-    m = beta1 * m + (1.0 - beta1) * g
-    v = beta2 * v + (1.0 - beta2) * g * g
-    p = p * (1.0 - rate * decay) - rate * (m * scale1) / (tl.sqrt(v * scale2) + eps)
+    m = beta1 * m + rest1 * g
+    v = beta2 * v + rest2 * g * g
+    p = p * shrink - rate * (m * scale1) / (tl.sqrt(v * scale2) + eps)
     tl.store(parameter + at, p.to(parameter.dtype.element_ty), mask=mask)
     tl.store(first + at, m.to(first.dtype.element_ty), mask=mask)
     tl.store(second + at, v.to(second.dtype.element_ty), mask=mask)
 
 
 @triton.jit
-def lion_kernel(parameter, gradient, momentum, count, rate, beta1, beta2, decay, BLOCK: tl.constexpr):
+def lion_kernel(
+    parameter, gradient, momentum, count, rate, beta1, rest1, beta2, rest2, shrink, BLOCK: tl.constexpr
+):
     """p = p (1 - rate decay) - rate sign(b1 m + (1 - b1) g); m = b2 m + (1 - b2) g."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = at < count
     p = tl.load(parameter + at, mask=mask, other=0.0).to(tl.float32)
     g = tl.load(gradient + at, mask=mask, other=0.0).to(tl.float32)
     m = tl.load(momentum + at, mask=mask, other=0.0).to(tl.float32)
-    blend = beta1 * m + (1.0 - beta1) * g
+    blend = beta1 * m + rest1 * g
     sign = tl.where(blend > 0.0, 1.0, tl.where(blend < 0.0, -1.0, blend))
-    tl.store(
-        parameter + at, (p * (1.0 - rate * decay) - rate * sign).to(parameter.dtype.element_ty), mask=mask
-    )
-    tl.store(momentum + at, (beta2 * m + (1.0 - beta2) * g).to(momentum.dtype.element_ty), mask=mask)
+    tl.store(parameter + at, (p * shrink - rate * sign).to(parameter.dtype.element_ty), mask=mask)
+    tl.store(momentum + at, (beta2 * m + rest2 * g).to(momentum.dtype.element_ty), mask=mask)
 
 
 @triton.jit
@@ -76,13 +76,13 @@ def momentum_kernel(
 
 
 @triton.jit
-def average_kernel(average, value, count, keep, BLOCK: tl.constexpr):
+def average_kernel(average, value, count, keep, rest, BLOCK: tl.constexpr):
     """a = keep a + (1 - keep) x."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = at < count
     a = tl.load(average + at, mask=mask, other=0.0).to(tl.float32)
     x = tl.load(value + at, mask=mask, other=0.0).to(tl.float32)
-    tl.store(average + at, (keep * a + (1.0 - keep) * x).to(average.dtype.element_ty), mask=mask)
+    tl.store(average + at, (keep * a + rest * x).to(average.dtype.element_ty), mask=mask)
 
 
 # ---- functions ------------------------------------------------------------------------------------
@@ -111,8 +111,9 @@ def adamw_step(
     if step < 1:
         raise ArgumentError(f"adamw_step: steps count from 1, not {step}")
     launch(
-        adamw_kernel, programs, parameter, gradient, first, second, count, rate, beta1, beta2, eps, decay,
-        1.0 / (1.0 - beta1**step), 1.0 / (1.0 - beta2**step), BLOCK=block,
+        adamw_kernel, programs, parameter, gradient, first, second, count, rate, beta1, 1.0 - beta1,
+        beta2, 1.0 - beta2, eps, 1.0 - rate * decay, 1.0 / (1.0 - beta1**step), 1.0 / (1.0 - beta2**step),
+        BLOCK=block,
     )  # fmt: skip
     return parameter, first, second
 
@@ -124,8 +125,9 @@ def lion_step(
     """Lion's step in place; returns parameter and momentum. Raises ArgumentError."""
     programs, count, block = _grid("lion_step", parameter, gradient, momentum)
     launch(
-        lion_kernel, programs, parameter, gradient, momentum, count, rate, beta1, beta2, decay, BLOCK=block
-    )
+        lion_kernel, programs, parameter, gradient, momentum, count, rate, beta1, 1.0 - beta1, beta2,
+        1.0 - beta2, 1.0 - rate * decay, BLOCK=block,
+    )  # fmt: skip
     return parameter, momentum
 
 
@@ -145,7 +147,7 @@ def momentum_step(
 def ema_update(average: torch.Tensor, value: torch.Tensor, keep: float = 0.999) -> torch.Tensor:
     """average = keep average + (1 - keep) value, in place; returns it. Raises ArgumentError."""
     programs, count, block = _grid("ema_update", average, value)
-    launch(average_kernel, programs, average, value, count, keep, BLOCK=block)
+    launch(average_kernel, programs, average, value, count, keep, 1.0 - keep, BLOCK=block)
     return average
 
 

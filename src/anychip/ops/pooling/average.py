@@ -15,6 +15,7 @@ from ..distinct import distinct
 from ..errors import ArgumentError, NotServed
 from ..launch import TRITON_DTYPES, Plan, Plans, compute_dtype, signature
 from ..reduce.sums import MEAN
+from ..reduction import reduce_kernel
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, Samples, register
 from ..samples import tensor
 from .adaptive import adaptive_average, adaptive_average_kernel, rows_fit
@@ -459,7 +460,7 @@ register(
                 )
             ),
         ),
-        kernels=(average_kernel, average_gradient_kernel, adaptive_average_kernel),
+        kernels=(average_kernel, average_gradient_kernel, adaptive_average_kernel, reduce_kernel),
         dtypes=FLOATING,
         tiles=TILES,
         benchmarks=(
