@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from tests import processors
 
 import anychip
 from anychip.environment import leave_policy
+from anychip.evidence import accuracy
 from anychip.ops import launch
 
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -36,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """PyTorch's own operators are what results are compared with, whatever the environment asks for."""
     leave_policy()
     anychip.disable()
+    accuracy.SLACK = processors.slack()
     if config.getoption("--tiles"):
         launch.tile_class = config.getoption("--tiles")
 

@@ -39,17 +39,25 @@ ACCUMULATOR = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
 """The type in which values of a type are computed and added, where it is another."""
 
 UNITS = {torch.float64: 7.0, torch.float32: 7.0, torch.bfloat16: 2.0, torch.float16: 2.0}
-"""Units granted to every element: functions of PyTorch's have up to 4 and so may ours; a result that was
-computed in single precision is rounded once."""
+"""Units granted to every element, one less than the eight by which a wrong element must be noticed:
+functions of PyTorch's have up to 4 and so may ours; a result that was computed in single precision is
+rounded once."""
 
 MARGIN = 3.75
-"""Multiple of a measured error that is granted."""
+"""Multiple of a measured error that is granted; four times it must be noticed, whatever rounding takes
+away."""
 
 TOLD_APART = 0.25
-"""Units of that type by which an element must move to get a share."""
+"""Units of that type by which an element must move to get a share. A copy moves by half a unit or a whole
+one; what moves by less than half of that is better conditioned than a copy."""
 
 LUCK = 16.0
-"""Multiple of an element's own movement that may be its usual one: a few draws are few."""
+"""Multiple of an element's own movement that may be its usual one: the largest of four draws of a normal
+distribution is less than a sixteenth of its deviation in 6 of a million elements."""
+
+SLACK = 1.0
+"""Multiple of every bound that is granted: more than one only in tests on processors where nobody has
+settled yet which trials are outside (see `tests/processors.py`)."""
 
 FACTORS = {"fft": 2.0}
 """Domain of operators -> factor on what results move by where inputs are rounded once: a transform of four
@@ -162,7 +170,7 @@ class Yardstick:
         """Where the elements of a result in one of the types of `UNITS` are near enough."""
         dtype, x, exact = ours.dtype, ours.double(), self.exact.double()
         size, rounded = self.unit(dtype), exact.to(dtype).double()
-        error = (x - exact).abs()
+        error = (x - exact).abs() / SLACK
         right = (x == rounded) | (x.isnan() & rounded.isnan())
         right |= error <= UNITS[dtype] * max(1, self.calls) * size
         if bool(right.all()):
