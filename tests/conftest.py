@@ -59,6 +59,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def no_slack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound of proofs as it is, on whatever processor: for tests in which only PyTorch runs."""
+    monkeypatch.setattr(accuracy, "SLACK", 1.0)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def kernel_caches() -> Iterator[None]:
     """Empty kernel caches in a temporary folder, removed after the run; one for each xdist worker."""

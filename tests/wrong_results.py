@@ -3,15 +3,20 @@ off. What a proof takes of these it cannot tell from the right one, and so prove
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import pytest
 import torch
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from anychip.evidence.accuracy import UNITS, Yardstick, unit
 from anychip.evidence.nearby import OfResult, parts_of
 from anychip.evidence.records import Expected
+
+ONE_IN = 12
+"""Of so many pairs of record and dtype one is tried in every run; the others are slow tests."""
 
 ZEROS, ANOTHER, ONE_OFF = "zeros", "another call's result", "one element off"
 OFF_BY_UNITS = 8.0
@@ -120,3 +125,16 @@ def smaller(value: Any) -> Any:
     if value.is_floating_point() and value.dtype.itemsize == 1:
         return value
     return (value.detach() * 0.75).requires_grad_(value.requires_grad)
+
+
+def one_in_twelve(pairs: Iterable[tuple[Any, torch.dtype]]) -> list[Any]:
+    """Parameters of a test for pairs of a record and a dtype."""
+    return [
+        pytest.param(
+            record,
+            dtype,
+            id=f"{record.name}-{str(dtype)[6:]}",
+            marks=() if zlib.crc32(f"{record.name} {dtype}".encode()) % ONE_IN == 0 else pytest.mark.slow,
+        )
+        for record, dtype in pairs
+    ]

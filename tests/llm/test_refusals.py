@@ -4,48 +4,26 @@ Gradients through values that are kept in half precision move by more. Only PyTo
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from tests.wrong_results import ANOTHER, ONE_OFF, ZEROS, backwards, smaller, taken
+from tests.wrong_results import ANOTHER, ONE_OFF, ZEROS, backwards, one_in_twelve, smaller, taken
 from torch.utils._pytree import tree_map
 
-from anychip.evidence import accuracy, fused
+from anychip.evidence import fused
 from anychip.evidence.records import Expected
 from anychip.llm.registry import Fused, operators
 
-
-@pytest.fixture(autouse=True)
-def no_slack(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only PyTorch runs here, on whatever processor."""
-    monkeypatch.setattr(accuracy, "SLACK", 1.0)
-
-
-ONE_IN = 12
-"""Of so many pairs of record and dtype one is tried in every run; the others are slow tests."""
+pytestmark = pytest.mark.usefixtures("no_slack")
 
 UNTOLD: dict[str, tuple[tuple[str, ...], str]] = {
     "newton_schulz": ((ONE_OFF,), "five products of matrices kept in bfloat16 lose more than eight units"),
     "latent_attention": ((ONE_OFF,), "scores kept in half precision move results by more than eight units"),
 }
 """Record -> the wrong results that are right ones, and why."""
-
-
-def cases() -> list[object]:
-    return [
-        pytest.param(
-            operator,
-            dtype,
-            id=f"{operator.name}-{str(dtype)[6:]}",
-            marks=() if zlib.crc32(f"{operator.name} {dtype}".encode()) % ONE_IN == 0 else pytest.mark.slow,
-        )
-        for operator in operators().values()
-        for dtype in operator.dtypes
-    ]
 
 
 def judge(operator: Fused, wanted: fused.Wanted) -> Callable[[Any], bool]:
@@ -64,7 +42,10 @@ def in_type(flat: list[Any], dtype: torch.dtype) -> list[Any]:
     return [x.to(dtype) if isinstance(x, torch.Tensor) and x.dtype == torch.float64 else x for x in flat]
 
 
-@pytest.mark.parametrize(("operator", "dtype"), cases())
+PAIRS = [(operator, dtype) for operator in operators().values() for dtype in operator.dtypes]
+
+
+@pytest.mark.parametrize(("operator", "dtype"), one_in_twelve(PAIRS))
 def test_wrong_results_are_refused(operator: Fused, dtype: torch.dtype) -> None:
     excused, _ = UNTOLD.get(operator.name, ((), ""))
     least: set[str] = {ZEROS, ONE_OFF, ANOTHER}

@@ -3,29 +3,20 @@ result of another call, and a result with one element off are refused. Only PyTo
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
 import torch
-from tests.wrong_results import ANOTHER, ONE_OFF, ZEROS, backwards, next_number, smaller, taken
+from tests.wrong_results import ANOTHER, ONE_OFF, ZEROS, backwards, next_number, one_in_twelve, smaller, taken
 from torch.utils._pytree import tree_map
 
-from anychip.evidence import accuracy, records
+from anychip.evidence import records
 from anychip.evidence.accuracy import FACTORS
 from anychip.evidence.comparison import Terms, difference
 from anychip.ops.registry import INTEGRAL, Operator, Sample, no_samples, operators
 
-
-@pytest.fixture(autouse=True)
-def no_slack(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only PyTorch runs here, on whatever processor."""
-    monkeypatch.setattr(accuracy, "SLACK", 1.0)
-
-
-ONE_IN = 12
-"""Of so many pairs of record and dtype one is tried in every run; the others are slow tests."""
+pytestmark = pytest.mark.usefixtures("no_slack")
 
 
 class Untold(NamedTuple):
@@ -59,18 +50,12 @@ DRAWN = {name for name, one in operators().items() if all(o.samples is no_sample
 """Records without samples: random numbers, which are compared with themselves and by their distributions."""
 
 
-def cases() -> list[object]:
-    return [
-        pytest.param(
-            operator,
-            dtype,
-            id=f"{operator.name}-{str(dtype)[6:]}",
-            marks=() if zlib.crc32(f"{operator.name} {dtype}".encode()) % ONE_IN == 0 else pytest.mark.slow,
-        )
-        for operator in operators().values()
-        if operator.name not in DRAWN
-        for dtype in operator.dtypes
-    ]
+PAIRS = [
+    (operator, dtype)
+    for operator in operators().values()
+    if operator.name not in DRAWN
+    for dtype in operator.dtypes
+]
 
 
 def judge(operator: Operator, wanted: records.Expected) -> Callable[[Any], bool]:
@@ -79,7 +64,7 @@ def judge(operator: Operator, wanted: records.Expected) -> Callable[[Any], bool]
     return lambda found: difference(found, wanted.native, wanted.exact, terms, wanted.nearby) is None
 
 
-@pytest.mark.parametrize(("operator", "dtype"), cases())
+@pytest.mark.parametrize(("operator", "dtype"), one_in_twelve(PAIRS))
 def test_wrong_results_are_refused(operator: Operator, dtype: torch.dtype) -> None:
     excused = untold(operator.name, dtype)
     least: set[str] = {ZEROS, ONE_OFF, ANOTHER}
