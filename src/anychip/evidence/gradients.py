@@ -36,11 +36,17 @@ def gradient(entry: Any, dtype: torch.dtype, sample: Any) -> Trial | None:
     def call(convert: Callable[[Any], Any]) -> Callable[[], Any]:
         arguments, keywords = tree_map(convert, inputs)
         leaves = [x for x in tensors_in((arguments, keywords)) if x.requires_grad]
-        return lambda: found(arguments, keywords, leaves)
+        return lambda: found(arguments, keywords, leaves, convert)
 
-    def found(arguments: list[Any], keywords: dict[str, Any], leaves: list[torch.Tensor]) -> Any:
+    def found(
+        arguments: list[Any],
+        keywords: dict[str, Any],
+        leaves: list[torch.Tensor],
+        convert: Callable[[Any], Any],
+    ) -> Any:
         outputs = _outputs(entry, sample, arguments, keywords)
-        weights = [weights_like(x) for x in outputs]
+        # Weights are inputs, too, and move with them: the derivative of a linear function has no others.
+        weights = [convert(weights_like(x).to(_alike(x, dtype))).to(x.dtype) for x in outputs]
         derivatives = torch.autograd.grad(outputs, leaves, weights, allow_unused=True)
         return [x for x in derivatives if x is not None]
 
@@ -79,6 +85,13 @@ def checked_gradient(entry: Any, sample: Any) -> Trial | None:
     except Exception:
         return None
     return Trial("gradcheck", summary(inputs), (ready(),), native)
+
+
+def _alike(result: torch.Tensor, dtype: torch.dtype) -> torch.dtype:
+    """The type that a result has where inputs are of `dtype`, by whether it is real or complex."""
+    if result.is_complex():
+        return dtype.to_complex() if dtype in (torch.float32, torch.float64) else result.dtype
+    return dtype.to_real()
 
 
 def _outputs(entry: Any, sample: Any, arguments: list[Any], keywords: dict[str, Any]) -> list[torch.Tensor]:

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from ..pytorch.observation import draws_random_numbers
+from .comparison import tensors_in
 from .exceptions import exemption
 from .inputs import SEED, copied, detached, in_float64, summary
 from .nearby import Nearby, scale_of
@@ -72,12 +73,14 @@ def told(entry: Any, kind: str, dtype: torch.dtype, inputs: Any, call: Call) -> 
         return None
     tensors = [x for x in tree_flatten((inputs, native))[0] if isinstance(x, torch.Tensor)]
     rounded = [x for x in tensors if _is_rounded(x.dtype)]
-    exact = None
+    exact, near = None, call
     if rounded:
-        try:
-            exact, _ = native_result(call, in_float64)
-        except Refused:
-            exact = None
+        for near in (_of_floats(call), call) if _of_integers(inputs) else (call,):
+            try:
+                exact, _ = native_result(near, in_float64)
+                break
+            except Refused:
+                exact = None
     else:
         exact = _independent(entry, kind, inputs)
     first = inputs[0][0]
@@ -88,12 +91,28 @@ def told(entry: Any, kind: str, dtype: torch.dtype, inputs: Any, call: Call) -> 
         tuple(call(copied) for _ in range(1 + drawn)),
         native,
         exact,
-        nearby=Nearby(lambda convert: native_result(call, convert)[0], scale=scale_of(inputs)),
+        nearby=Nearby(lambda convert: native_result(near, convert)[0], scale=scale_of(inputs)),
         elements=elements_of(inputs),
         source=first if ties else None,
         undefined=exemption("undefined", entry.full_name, kind, dtype) is not None,
         unsigned=exemption("magnitudes", entry.full_name, kind, dtype) is not None,
     )
+
+
+def _of_integers(inputs: Any) -> bool:
+    """Whether no tensor among the inputs is floating or complex."""
+    return not any(x.is_floating_point() or x.is_complex() for x in tensors_in(inputs))
+
+
+def _of_floats(call: Call) -> Call:
+    """The call with its integers as floats of single precision, from which conversions go on: of integers
+    PyTorch itself gives floats of that, in which nothing is more exact."""
+
+    def promoted(value: Any) -> Any:
+        whole = isinstance(value, torch.Tensor) and value.dtype != torch.bool
+        return value.detach().to(torch.float32) if whole else value
+
+    return lambda convert: call(lambda value: convert(promoted(value)))
 
 
 def is_pointwise(entry: Any) -> bool:

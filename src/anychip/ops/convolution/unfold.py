@@ -15,6 +15,7 @@ from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
 from ..memory.copy import copy_, zero_
+from ..pointwise import flat_kernel
 from ..reduction import accumulator
 from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
@@ -283,7 +284,7 @@ for _overload, _kernel, _draw in (
             name=_overload.name,
             domain="convolution",
             overloads=(_overload,),
-            kernels=(_kernel,),
+            kernels=(_kernel, flat_kernel),
             dtypes=FLOATING,
             tiles=TILES,
             benchmarks=() if _draw is None else (Benchmark(_overload.name, _draw),),
