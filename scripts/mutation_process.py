@@ -196,8 +196,9 @@ def forked(task: Callable[[], None], tree: Path, folder: Path, limited: bool = T
             os.killpg(child, signal.SIGKILL)
     _, status, usage = ended
     seconds = usage.ru_utime + usage.ru_stime
-    out_of_time = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL)
-    return late or (out_of_time and seconds >= PROCESSOR_SECONDS - 1), seconds
+    signalled = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    hard = signalled == signal.SIGKILL and seconds >= PROCESSOR_SECONDS - 1  # others send this one, too
+    return late or signalled == signal.SIGXCPU or hard, seconds
 
 
 def run(tree: Path, steps: Sequence[Step], keep: Path | None = None, limited: bool = True) -> Verdict:
