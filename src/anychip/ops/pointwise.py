@@ -480,7 +480,7 @@ def pointwise(
                 tiles=TILES,
                 benchmarks=benchmarks,
                 tolerance=tolerance,
-                label=machine.name,
+                labels=(machine.name,),
             )
         )
         return machine

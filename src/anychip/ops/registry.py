@@ -74,16 +74,22 @@ class Operator:
     tolerance: float = 1.0
     """Factor on the difference that a benchmark grants between two implementations that it times, for
     algorithms that amplify rounding (with a reason in the file). Proofs grant none (`evidence.accuracy`)."""
-    label: str = ""
-    """What the launches of kernels that serve many operators are counted under: `flat_kernel[tanh]`."""
+    labels: tuple[str, ...] = ()
+    """What the launches of kernels that serve many operators are counted under (`flat_kernel[tanh]`), where
+    only some are this operator's."""
 
     def owns(self, launched: str) -> bool:
-        """Whether a launch, by the name that it is counted under, is one of this operator's kernels."""
-        kernel, _, label = launched.partition("[")
-        return (not self.label or label == f"{self.label}]") and any(
-            kernel == own.__name__ for own in self.kernels
-        )
+        """Whether a launch, by the name that it is counted under, is one of this operator's kernels. One that
+        copies is not, but for operators of memory and those whose labels say so."""
+        kernel, _, label = launched.removesuffix("]").partition("[")
+        known = label in self.labels if self.labels else label != COPYING or self.domain == "memory"
+        if label and not known:
+            return False
+        return any(kernel == own.__name__ for own in self.kernels)
 
+
+COPYING = "same"
+"""The label of launches that copy: operators of all kinds do so on the way."""
 
 _operators: dict[str, Operator] = {}
 _overloads: dict[str, tuple[Operator, Overload]] = {}

@@ -17,7 +17,7 @@ from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
 from ..memory.copy import copy_, zero_
 from ..pointwise import flat_kernel
 from ..reduction import accumulator
-from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, register
+from ..registry import ALL, COPYING, FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 from .geometry import output_size
 
@@ -274,17 +274,23 @@ def _layer_columns(dtype: torch.dtype) -> Sample:
     return Sample((tensor((4, 288, 3136), dtype), [56, 56], [3, 3], [1, 1], [1, 1], [1, 1]))
 
 
-for _overload, _kernel, _draw in (
-    (Overload("im2col", im2col, _images), im2col_kernel, _layer),
-    (Overload("col2im", col2im, _columns), col2im_kernel, _layer_columns),
-    (Overload("unfold_backward", unfold_backward, _unfolded, takes_out=False), unfold_gradient_kernel, None),
+for _overload, _kernels, _labels, _draw in (
+    (Overload("im2col", im2col, _images), (im2col_kernel,), (), _layer),
+    (Overload("col2im", col2im, _columns), (col2im_kernel,), (), _layer_columns),
+    (
+        Overload("unfold_backward", unfold_backward, _unfolded, takes_out=False),
+        (unfold_gradient_kernel, flat_kernel),
+        (COPYING,),  # the gradient of a tensor without dimensions
+        None,
+    ),
 ):
     register(
         Operator(
             name=_overload.name,
             domain="convolution",
             overloads=(_overload,),
-            kernels=(_kernel, flat_kernel),
+            kernels=_kernels,
+            labels=_labels,
             dtypes=FLOATING,
             tiles=TILES,
             benchmarks=() if _draw is None else (Benchmark(_overload.name, _draw),),

@@ -13,7 +13,7 @@ from triton.language.extra import libdevice
 
 from ..errors import ArgumentError
 from ..pointwise import TILES, Pointwise, Promotion, flat_kernel, pointwise, tiled_kernel
-from ..registry import ALL, FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
+from ..registry import ALL, COPYING, FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import BROADCASTS, layouts, pointwise_benchmark, special, tensor
 
 FLOAT = Promotion.INT_TO_FLOAT
@@ -204,7 +204,7 @@ def _conjugates(dtype: torch.dtype) -> Iterable[Sample]:
 
 def _record(
     name: str, overloads: tuple[Overload, ...], dtypes: tuple[torch.dtype, ...], *, differentiable: bool,
-    benchmarks: tuple[Benchmark, ...] = (),
+    benchmarks: tuple[Benchmark, ...] = (), labels: tuple[str, ...] = (),
 ) -> None:  # fmt: skip
     register(
         Operator(
@@ -216,6 +216,7 @@ def _record(
             differentiable=differentiable,
             tiles=TILES,
             benchmarks=benchmarks,
+            labels=labels,
         )
     )
 
@@ -235,10 +236,12 @@ _record(
     NUMERIC,
     differentiable=True,
     benchmarks=(Benchmark("nan_to_num", lambda dtype: Sample((tensor((4096, 1024), dtype), 0.0))),),
+    labels=(FINITE.name, COPYING),  # integers are copied
 )
 _record(
     "conj_physical",
     (Overload("conj_physical.out", conj_physical_out, _conjugates, takes_out=False),),
     ALL,
     differentiable=True,
+    labels=(COPYING,),  # real numbers are copied
 )

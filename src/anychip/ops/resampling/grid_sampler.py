@@ -63,9 +63,9 @@ def axis_place(x, size, MODE: tl.constexpr, PADDING: tl.constexpr, ALIGN: tl.con
     if ALIGN:
         scale = (tl.zeros((), x.dtype) + (size - 1)) / 2
         place = (x + 1) * scale
-    else:
+    else:  # a place near a pixel's middle cancels: the product is rounded once only, after the half is off
         scale = (tl.zeros((), x.dtype) + size) / 2
-        place = (x + 1) * scale - 0.5
+        place = tl.fma(x + 1, scale, tl.full((), -0.5, x.dtype))
     slope = tl.full(x.shape, 1.0, x.dtype)
     if MODE != 2:
         place, slope = padded_place(place, size, PADDING, ALIGN)

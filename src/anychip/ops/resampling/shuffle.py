@@ -12,7 +12,7 @@ import torch
 from ..errors import ArgumentError, NotServed
 from ..memory.copy import COPY
 from ..pointwise import TILES, flat_kernel, tiled_kernel
-from ..registry import ALL, Benchmark, Operator, Overload, Sample, Samples, register
+from ..registry import ALL, COPYING, Benchmark, Operator, Overload, Sample, Samples, register
 from ..samples import tensor
 
 # ---- operators ------------------------------------------------------------------------------------
@@ -117,6 +117,7 @@ def _register(
             domain="resampling",
             overloads=(Overload(name, function, samples), *also),
             kernels=(flat_kernel, tiled_kernel),
+            labels=(COPYING,),
             dtypes=ALL,
             tiles=TILES,
             benchmarks=(Benchmark(name, lambda dtype: Sample((tensor(shape, dtype), 2))),),
