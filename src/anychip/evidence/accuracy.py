@@ -102,14 +102,13 @@ class Worst:
 
 def errors(found: torch.Tensor, exact: torch.Tensor, dtype: torch.dtype, scale: float = 0.0) -> torch.Tensor:
     """What finite elements miss the exact ones by. What is large beside the largest exact element, or input
-    (`scale`), by a type's rounding to the power of a third, is another branch of a function, and no
-    rounding: zero."""
+    (`scale`), by the root of a type's rounding, is another branch of a function, and no rounding: zero."""
     finite = found.isfinite() & exact.isfinite()
     error = torch.where(finite, (found - exact).abs(), 0.0)
     if not error.numel():
         return error
     size = max(float(torch.where(finite, exact.abs(), 0.0).max()), scale)
-    return torch.where(error <= rounding(dtype) ** (1 / 3) * size, error, 0.0)
+    return torch.where(error <= rounding(dtype) ** 0.5 * size, error, 0.0)
 
 
 class Nearby(Protocol):
@@ -219,5 +218,4 @@ class Yardstick:
         farthest = float(most.max()) or 1.0
         largest = max(self.factor * farthest, own.absolute)
         share = (LUCK * most / farthest).clamp(max=1.0)
-        least = torch.minimum(self.unit(kind), self.unit(dtype))
-        return torch.where(most > TOLD_APART * least, largest * share, 0.0)
+        return torch.where(most > TOLD_APART * self.unit(kind), largest * share, 0.0)
