@@ -6,10 +6,11 @@ and Anychip's kernel caches of a test run apart from the user's and from other r
 
 from __future__ import annotations
 
+import functools
 import os
 import random
+import shutil
 import tempfile
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -36,11 +37,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """PyTorch's own operators are what results are compared with, whatever the environment asks for."""
+    if not hasattr(config, "workerinput"):
+        _empty_caches(config)
     leave_policy()
     anychip.disable()
     accuracy.SLACK = processors.slack()
     if config.getoption("--tiles"):
         launch.tile_class = config.getoption("--tiles")
+
+
+def _empty_caches(config: pytest.Config) -> None:
+    """Empty kernel caches in a temporary folder, removed after the run. Workers of xdist inherit the names
+    and share the folders: what one has compiled, others load."""
+    changed = pytest.MonkeyPatch()
+    folder = tempfile.mkdtemp(prefix="anychip-test-")
+    for name in ("TRITON_CACHE_DIR", "TRITON_DUMP_DIR", "ANYCHIP_CACHE_DIR"):
+        changed.setenv(name, os.path.join(folder, name.lower()))
+    config.add_cleanup(changed.undo)
+    config.add_cleanup(functools.partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -63,19 +77,3 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def no_slack(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound of proofs as it is, on whatever processor: for tests in which only PyTorch runs."""
     monkeypatch.setattr(accuracy, "SLACK", 1.0)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def kernel_caches() -> Iterator[None]:
-    """Empty kernel caches in a temporary folder, removed after the run; one for each xdist worker."""
-    names = ("TRITON_CACHE_DIR", "TRITON_DUMP_DIR", "ANYCHIP_CACHE_DIR")
-    saved = {name: os.environ.get(name) for name in names}
-    with tempfile.TemporaryDirectory(prefix="anychip-test-", ignore_cleanup_errors=True) as folder:
-        for name in names:
-            os.environ[name] = os.path.join(folder, name.lower())
-        yield
-        for name, value in saved.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

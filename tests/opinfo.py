@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.open_questions import expected_to_fail
 
 from anychip.evidence import opinfo
 from anychip.evidence.outcome import KINDS
@@ -47,7 +46,6 @@ def check(name: str, dtype: torch.dtype, first: int) -> None:
     edge = [EDGES[number // 2 % len(EDGES)]] if number % 2 and dtype == torch.float32 else []
     proof = prove(name, dtype, first, kinds=(*ALWAYS, *edge))
     failures = [f"{failure.kind} {failure.inputs}: {failure.reason}" for failure in proof.failures]
-    expected_to_fail(f"{name}-{str(dtype)[6:]}", failures)
     assert not failures, "\n".join(failures)
     if proof.verdict in ("no computation", "not served"):
         pytest.skip(f"{proof.verdict}: {', '.join(proof.unserved) or 'views and allocations alone'}")

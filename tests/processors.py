@@ -1,7 +1,7 @@
-"""Processors on which the whole suite was run and every trial outside of the bound of proofs was settled
-or listed in `open_questions.py`. The last bits of vectorised functions, PyTorch's and ours, differ from
-core to core: on others a trial may be outside that nobody has looked at, so tests there grant a multiple
-of the bound. `make test-ops` grants none, and its record says what it found."""
+"""Processors on which the whole suite was run and every trial outside of the bound of proofs was settled.
+The last bits of vectorised functions, PyTorch's and ours, differ from core to core: on others a trial may be
+outside that nobody has looked at, so tests there grant a multiple of the bound. `make test-ops` grants none,
+and its record says what it found."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.open_questions import expected_to_fail
 
 from anychip.evidence import fused
 from anychip.llm.registry import Fused, operators
@@ -35,7 +34,6 @@ CASES = [named(operator, dtype) for operator in operators().values() for dtype i
 @pytest.mark.parametrize(("operator", "dtype"), list(few()))
 def test_agrees_with_float64(operator: Fused, dtype: torch.dtype) -> None:
     finding = fused.prove(operator, dtype, fused.sparing(operator, dtype))
-    expected_to_fail(f"{operator.name}-{finding.dtype}", finding.failures)
     assert finding.passed, finding.failures
     assert finding.gradients or not operator.differentiable
 
@@ -44,7 +42,6 @@ def test_agrees_with_float64(operator: Fused, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(("operator", "dtype"), CASES)
 def test_agrees_with_float64_in_every_sample(operator: Fused, dtype: torch.dtype) -> None:
     finding = fused.prove(operator, dtype)
-    expected_to_fail(f"{operator.name}-{finding.dtype}", finding.failures)
     assert finding.failures == []
 
 

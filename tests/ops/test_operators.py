@@ -1,7 +1,7 @@
 """Every registered operator against its reference, through the one list of operators. The oracle is
 PyTorch's own kernel in float64 (or the record's reference), within the bound that proofs use; a test also
-asserts that kernels of the operator's record ran. Each overload is tried in its first dtype and in another
-one, drawn by its name; the rest are slow tests."""
+asserts that kernels of the operator's record ran. Each overload is tried in its first dtype, and one in three
+in another one, both drawn by the name; the rest are slow tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from tests.open_questions import expected_to_fail
 from torch.utils._pytree import tree_map
 
 from anychip.evidence import records
@@ -21,11 +20,14 @@ from anychip.evidence.inputs import copied
 from anychip.ops.launch import attribution, compute_dtype
 from anychip.ops.registry import Operator, Overload, no_samples, operators
 
+ONE_IN = 3
+
 
 def is_drawn(operator: Operator, overload: Overload, dtype: torch.dtype) -> bool:
-    """Whether the dtype is one of the two in which the overload is always tried."""
+    """Whether the dtype is one of those in which the overload is always tried."""
     first, *others = operator.dtypes
-    return dtype == first or dtype == others[zlib.crc32(overload.name.encode()) % len(others)]
+    number = zlib.crc32(overload.name.encode())
+    return dtype == first or (number % ONE_IN == 0 and dtype == others[number // ONE_IN % len(others)])
 
 
 CASES = [
@@ -66,7 +68,6 @@ def test_operator_agrees_with_float64(
         actual = pick(overload.implementation(*arguments, **keywords))
         terms = Terms(factor=FACTORS.get(operator.domain, 1.0))
         fault = difference(actual, wanted.native, wanted.exact, terms, wanted.nearby)
-        expected_to_fail(f"{overload.name}-{str(dtype)[6:]}", fault)
         assert fault is None, f"sample {number}: {fault}"
         given = [x.numel() for x in tensors_in(sample)]
         if any(x.numel() for x in tensors_in(wanted.native)) and (any(given) or not given):
