@@ -71,12 +71,16 @@ def rms_norm_backward_kernel(
 
 @triton.jit
 def group_sum_kernel(out, partial, groups, length, BLOCK: tl.constexpr):
-    """out[k] = sum over groups of partial[g, k]."""
+    """out[k] = sum over groups of partial[g, k]: 64 of them at a time, so that rounding does not grow with
+    every one."""
     column = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = column < length
     total = tl.zeros((BLOCK,), tl.float32)
-    for group in range(groups):
-        total += tl.load(partial + group * length + column, mask=mask, other=0.0)
+    for first in range(0, groups, 64):
+        part = tl.zeros((BLOCK,), tl.float32)
+        for group in range(first, tl.minimum(first + 64, groups)):
+            part += tl.load(partial + group.to(tl.int64) * length + column, mask=mask, other=0.0)
+        total += part
     tl.store(out + column, total.to(out.dtype.element_ty), mask=mask)
 
 

@@ -12,19 +12,33 @@ def fading_of(g, c):
     """Of log-decays of a chunk what is left of: the state before it at each token, each token's share at its
     end, the state at its end, and one token's share at another (lower triangle and diagonal).
 
-    A log-decay below -104, -inf too, leaves nothing in float32. It is counted instead of added, so that sums
-    of what comes after it stay finite and exact."""
+    Log-decays are added in two parts, multiples of 1/1024 without rounding and what is left over, so that
+    differences of large sums are as exact as their terms. A log-decay below -104, -inf too, leaves nothing in
+    float32. It is counted instead of added, so that sums of what comes after it stay finite and exact."""
     ends = g < -104.0
     g = tl.where(ends, 0.0, g)
-    so_far = tl.cumsum(g, 0)
+    coarse = tl.floor(g * 1024.0) * 0.0009765625
+    fine = g - coarse
+    so_far = tl.cumsum(coarse, 0)
+    beside = tl.cumsum(fine, 0)
     ended = tl.cumsum(ends.to(tl.int32), 0)
-    whole = tl.sum(g, 0)
+    whole = tl.sum(coarse, 0)
+    whole_beside = tl.sum(fine, 0)
     whole_ended = tl.sum(ends.to(tl.int32), 0)
     seen = (c[:, None] >= c[None, :]) & (ended[:, None] == ended[None, :])
-    fading = tl.where(seen, tl.exp(so_far[:, None] - so_far[None, :]), 0.0)
-    before = tl.where(ended == 0, tl.exp(so_far), 0.0)
-    after = tl.where(ended == whole_ended, tl.exp(whole - so_far), 0.0)
-    return before, after, tl.where(whole_ended == 0, tl.exp(whole), 0.0), fading
+    between = (so_far[:, None] - so_far[None, :]) + (beside[:, None] - beside[None, :])
+    fading = tl.where(seen, tl.exp(between), 0.0)
+    before = tl.where(ended == 0, tl.exp(so_far + beside), 0.0)
+    after = tl.where(ended == whole_ended, tl.exp((whole - so_far) + (whole_beside - beside)), 0.0)
+    return before, after, tl.where(whole_ended == 0, tl.exp(whole + whole_beside), 0.0), fading
+
+
+@triton.jit
+def across(pairs, c):
+    """For each token of a chunk the sum of pairs [later, earlier] that its decay is between: later ones from
+    it on, earlier ones before it. Nothing is taken off again, as the difference of two running sums would."""
+    from_it_on = tl.cumsum(pairs, 0, reverse=True)
+    return tl.sum(tl.where(c[:, None] > c[None, :], from_it_on, 0.0), 1)
 
 
 @triton.jit

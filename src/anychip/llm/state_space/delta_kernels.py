@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .chunks import dot, fading_of, first_state, load_tile, store_tile
+from .chunks import across, dot, fading_of, first_state, load_tile, store_tile
 
 
 @triton.jit
@@ -149,12 +149,11 @@ def delta_backward_kernel(
         dq = tl.dot(weighed, k, through_q, input_precision="ieee")
         dk = tl.dot(tl.trans(weighed), q, through_k + through_last, input_precision="ieee")
         dk = tl.dot(likened + tl.trans(likened), k, dk, input_precision="ieee")
-        shares = dscore * score + dlikeness * likeness
         ending_shares = tl.sum(through_last * k, 1)
-        dfading = tl.sum(through_q * q + through_k * k, 1) - ending_shares
-        dfading += tl.sum(shares, 1) - tl.sum(shares, 0)
-        dwhole = tl.sum(ending_shares, 0) + through * tl.sum(tl.sum(state * dstate, 1), 0)
-        dg = dwhole + tl.sum(dfading, 0) - tl.cumsum(dfading, 0) + dfading
+        dg = across(dscore * score + dlikeness * likeness, c)
+        dg += tl.cumsum(tl.sum(through_q * q + through_k * k, 1), 0, reverse=True)
+        dg += tl.sum(tl.where(strictly, ending_shares[None, :], 0.0), 1)
+        dg += through * tl.sum(tl.sum(state * dstate, 1), 0)
         at = part * rows + row
         store_tile(dquery, at, d, width, in_c, dq)
         store_tile(dkey, at, d, width, in_c, dk)

@@ -17,13 +17,7 @@ from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..normalization.rms_norm import group_sum_kernel
 from ..registry import Fused, register
-from .linear_kernels import (
-    chunk_kernel,
-    decay_gradient_kernel,
-    faded_kernel,
-    recurrent_kernel,
-    shared_gradient_kernel,
-)
+from .linear_kernels import chunk_kernel, faded_kernel, recurrent_kernel, shared_gradient_kernel
 
 TILES = Tiles(simt={"chunk": 32, "values": 64}, simd={"chunk": 64, "values": 64})
 
@@ -35,22 +29,28 @@ def _steps(decay: torch.Tensor | None) -> tuple[int, int]:
     return (0, 0) if decay is None else (decay.shape[-1] if decay.ndim == 3 else 0, 1)
 
 
+def _blocks(tokens: int, value_width: int, device: torch.device) -> tuple[int, int]:
+    """Tokens in a chunk, and values that a program makes."""
+    tiles = TILES.on(device)
+    chunk = max(16, min(tiles["chunk"], power_of_two(tokens)))
+    return chunk, max(16, min(tiles["values"], power_of_two(value_width)))
+
+
 def _chunked(
     out: torch.Tensor, last: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
     decay: torch.Tensor | None, initial: torch.Tensor | None, scale: float, initial_factor: float = 1.0,
-    reverse: bool = False,
+    reverse: bool = False, partner: torch.Tensor | None = None, states: torch.Tensor | None = None,
+    shares: torch.Tensor | None = None,
 ) -> None:  # fmt: skip
     """One launch of the scan; `last` [batch, heads, width, value width] may be transposed, as `initial`."""
     batch, tokens, heads, value_width = out.shape
     width = query.shape[3]
-    tiles = TILES.on(out)
-    block_v = max(16, min(tiles["values"], power_of_two(value_width)))
+    chunk, block_v = _blocks(tokens, value_width, out.device)
     launch(
         chunk_kernel, (cdiv(value_width, block_v), heads, batch), out, last, query, key, value, decay,
-        initial, tokens, heads, heads // query.shape[2], heads // value.shape[2], width, value_width,
-        *_steps(decay), last.stride(2), last.stride(3), scale, initial_factor, REVERSE=reverse,
-        BLOCK_D=max(16, power_of_two(width)), BLOCK_V=block_v,
-        CHUNK=max(16, min(tiles["chunk"], power_of_two(tokens))),
+        initial, partner, states, shares, tokens, heads, heads // query.shape[2], heads // value.shape[2],
+        width, value_width, *_steps(decay), last.stride(2), last.stride(3), scale, initial_factor,
+        REVERSE=reverse, BLOCK_D=max(16, power_of_two(width)), BLOCK_V=block_v, CHUNK=chunk,
     )  # fmt: skip
 
 
@@ -73,13 +73,13 @@ class LinearAttention(torch.autograd.Function):
         if chunked:
             _chunked(out, last, query, key, value, decay, initial, scale)
         else:
-            block_v = max(16, min(TILES.on(value)["values"], power_of_two(value_width)))
+            _, block_v = _blocks(tokens, value_width, value.device)
             launch(
                 recurrent_kernel, (cdiv(value_width, block_v), heads, batch), out, last, query, key, value,
                 decay, initial, tokens, heads, heads // query.shape[2], width, value_width, *_steps(decay),
                 scale, BLOCK_D=max(16, power_of_two(width)), BLOCK_V=block_v,
             )  # fmt: skip
-        ctx.save_for_backward(query, key, value, decay, initial, last)
+        ctx.save_for_backward(query, key, value, decay, initial)
         ctx.scale = scale
         ctx.set_materialize_grads(False)
         return out, last
@@ -87,36 +87,43 @@ class LinearAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
         dout, dlast = grad_outputs
-        query, key, value, decay, initial, last = ctx.saved_tensors
+        query, key, value, decay, initial = ctx.saved_tensors
         dout = torch.zeros_like(value) if dout is None else dout.contiguous()
         dlast = None if dlast is None else dlast.contiguous()
         (batch, tokens, heads, value_width), width = value.shape, query.shape[3]
         single: dict[str, Any] = {"dtype": torch.float32, "device": value.device}
         sharing, size = heads // query.shape[2], width * value_width
         dq, dk = (torch.empty((batch, tokens, heads, width), **single) for _ in range(2))
-        dvalue, state = torch.empty_like(value), torch.empty_like(last)
-        turned = torch.empty_like(last).transpose(2, 3)
+        dvalue, state = torch.empty_like(value), torch.empty((batch, heads, width, value_width), **single)
+        turned = torch.empty_like(state).transpose(2, 3)
         backwards: dict[str, Any] = {"initial_factor": 1.0 / ctx.scale, "reverse": True}
-        _chunked(dq, turned, dout, value, key, decay, initial, ctx.scale)
-        _chunked(dk, turned, value, dout, query, decay, dlast, ctx.scale, **backwards)
+        ddecay = dinitial = states = None
+        shares: Any = (None, None)
+        if decay is not None and ctx.needs_input_grad[3]:
+            chunk, block = _blocks(tokens, width, value.device)
+            states = torch.empty((batch, heads, cdiv(tokens, chunk), value_width, width), **single)
+            shares = torch.empty((2, cdiv(width, block), batch, tokens, heads), **single)
+        _chunked(
+            dq, turned, dout, value, key, decay, initial, ctx.scale, partner=query, states=states,
+            shares=shares[0],
+        )  # fmt: skip
+        _chunked(
+            dk, turned, value, dout, query, decay, dlast, ctx.scale, **backwards, partner=key, states=states,
+            shares=shares[1],
+        )  # fmt: skip
         _chunked(dvalue, state, key, query, dout, decay, dlast, ctx.scale, **backwards)
         dquery, dkey = torch.empty_like(query), torch.empty_like(key)
-        balance = torch.empty((batch, tokens, heads), **single)
         launch(
-            shared_gradient_kernel, (batch * tokens, query.shape[2]), dquery, dkey, balance, dq, dk, query,
-            key, heads, sharing, width, BLOCK=power_of_two(width),
+            shared_gradient_kernel, (batch * tokens, query.shape[2]), dquery, dkey, dq, dk, heads, sharing,
+            width, BLOCK=power_of_two(width),
         )  # fmt: skip
-        ddecay = dinitial = None
-        if decay is not None and ctx.needs_input_grad[3]:
-            each = torch.empty((batch, tokens, heads), **single)
-            launch(
-                decay_gradient_kernel, (heads, batch), each, balance, last, dlast, tokens, heads, size,
-                BLOCK=256,
-            )  # fmt: skip
+        if states is not None:
             ddecay = torch.empty_like(decay)
             whole = decay.numel()
-            groups = batch * tokens * heads // max(1, whole)
-            launch(group_sum_kernel, cdiv(whole, 256), ddecay, each, groups, whole, BLOCK=256)
+            launch(
+                group_sum_kernel, cdiv(whole, 256), ddecay, shares, shares.numel() // max(1, whole), whole,
+                BLOCK=256,
+            )  # fmt: skip
         if initial is not None and ctx.needs_input_grad[4]:
             dinitial = torch.empty_like(initial)
             launch(
@@ -229,9 +236,7 @@ def _retention_samples(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((*_operands(dtype, 2, 70, 2, 2, 12, 20), decay), {"scale": 0.3})
 
 
-_GRADIENTS = (
-    chunk_kernel, shared_gradient_kernel, decay_gradient_kernel, faded_kernel, group_sum_kernel,
-)  # fmt: skip
+_GRADIENTS = (chunk_kernel, shared_gradient_kernel, faded_kernel, group_sum_kernel)
 for _function, _draw, _kernels in (
     (linear_attention, _samples, _GRADIENTS),
     (linear_attention_recurrent, _recurrent_samples, (recurrent_kernel, *_GRADIENTS)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .chunks import dot, fading_of, first_state, load_tile, store_tile
+from .chunks import across, dot, fading_of, first_state, load_tile, store_tile
 
 
 @triton.jit
@@ -41,97 +41,91 @@ def recurrent_kernel(
 
 @triton.jit
 def chunk_kernel(
-    out, last, query, key, value, decay, initial, tokens, heads, sharing, value_sharing, width, value_width,
-    decay_token, decay_head, state_d, state_v, scale, initial_factor,
+    out, last, query, key, value, decay, initial, partner, states, shares, tokens, heads, sharing,
+    value_sharing, width, value_width, decay_token, decay_head, state_d, state_v, scale, initial_factor,
     REVERSE: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
     """The same in chunks: within one by products of scores, between them by the state. Heads of queries and
     keys, and of values, may be shared; the result's are not. With REVERSE time runs backwards, and a token
-    fades by the decay of the token after it: what gradients of keys and values are."""
+    fades by the decay of the token after it: what gradients of keys and values are.
+
+    `shares` [blocks of values, tokens, heads] get what the block knows of the gradients of log-decays, if
+    it is wanted. The gradient of one is the sum over pairs of an earlier key and value and a later query that
+    it lies between: forwards (`partner` are queries) those whose query is in the chunk, and `states` keeps
+    what is left of each chunk's first state at its end; backwards (`partner` are keys) those whose query is
+    after it."""
     sequence = tl.program_id(2).to(tl.int64)
     head = tl.program_id(1)
     d = tl.arange(0, BLOCK_D)
     v = tl.program_id(0) * BLOCK_V + tl.arange(0, BLOCK_V)
     c = tl.arange(0, CHUNK)
     inside = (d < width)[:, None] & (v < value_width)[None, :]
-    at_state = (sequence * heads + head) * width * value_width + d[:, None] * state_d + v[None, :] * state_v
+    line = sequence * heads + head
+    at_state = line * width * value_width + d[:, None] * state_d + v[None, :] * state_v
     state = first_state(initial, at_state, inside, initial_factor, BLOCK_D, BLOCK_V)
-    for first in range(0, tokens, CHUNK):
-        place = first + c
-        in_c = place < tokens
-        token = place
+    chunks = (tokens + CHUNK - 1) // CHUNK
+    for turn in range(chunks):
+        chunk = turn
+        token = turn * CHUNK + c
         if REVERSE:
-            token = tokens - 1 - place
+            chunk = chunks - 1 - turn
+            token = chunk * CHUNK + CHUNK - 1 - c
+        in_c = token < tokens
         row = sequence * tokens + token
         row_q = row * (heads // sharing) + head // sharing
+        row_x = row * (heads // value_sharing) + head // value_sharing
         q = load_tile(query, row_q, d, width, in_c)
         k = load_tile(key, row_q, d, width, in_c)
-        x = load_tile(value, row * (heads // value_sharing) + head // value_sharing, v, value_width, in_c)
+        x = load_tile(value, row_x, v, value_width, in_c)
         g = tl.zeros((CHUNK,), tl.float32)
         if decay is not None:
             fades = row
             known = in_c
             if REVERSE:
                 fades = row + 1
-                known = in_c & (token + 1 < tokens)
+                known = token + 1 < tokens
             g = tl.load(decay + fades * decay_token + head * decay_head, mask=known, other=0.0)
             g = g.to(tl.float32)
         before, after, through, fading = fading_of(g, c)
         score = dot(q, tl.trans(k)) * fading
-        result = dot(q * before[:, None], state)
-        result = tl.dot(score, x, result, input_precision="ieee") * scale
+        carried = dot(q * before[:, None], state)
+        result = tl.dot(score, x, carried, input_precision="ieee") * scale
         store_tile(out, row * heads + head, v, value_width, in_c, result)
+        if shares is not None:
+            other = load_tile(partner, row_x, v, value_width, in_c)
+            own = tl.sum(other * carried, 1)
+            at_kept = ((line * chunks + chunk) * width + d[:, None]) * value_width + v[None, :]
+            if REVERSE:
+                kept = tl.load(states + at_kept, mask=inside, other=0.0)
+                fresh = tl.sum(tl.where(c == 0, before, 0.0), 0)
+                share = tl.sum(tl.where(c[None, :] > c[:, None], own[None, :], 0.0), 1)
+                share += fresh * tl.sum(tl.sum(kept * state, 1), 0)
+            else:
+                tl.store(states + at_kept, state * through, mask=inside)
+                share = across(score * dot(other, tl.trans(x)), c) + tl.cumsum(own, 0, reverse=True)
+            at_share = (tl.program_id(0) * tl.num_programs(2) * tokens + row) * heads + head
+            tl.store(shares + at_share, share * scale, mask=in_c)
         faded = tl.trans(k * after[:, None])
         state = tl.dot(faded, x, state * through, input_precision="ieee")
     tl.store(last + at_state, state, mask=inside)
 
 
 @triton.jit
-def shared_gradient_kernel(
-    dquery, dkey, balance, dq, dk, query, key, heads, sharing, width, BLOCK: tl.constexpr
-):
-    """One shared head of one token: the sums of its heads' gradients, and of each head q . dq - k . dk, of
-    which the gradients of log-decays are made."""
+def shared_gradient_kernel(dquery, dkey, dq, dk, heads, sharing, width, BLOCK: tl.constexpr):
+    """One shared head of one token: the sums of its heads' gradients."""
     row = tl.program_id(0).to(tl.int64)
     shared = tl.program_id(1)
     lane = tl.arange(0, BLOCK)
     mask = lane < width
     at = (row * (heads // sharing) + shared) * width + lane
-    q = tl.load(query + at, mask=mask, other=0.0).to(tl.float32)
-    k = tl.load(key + at, mask=mask, other=0.0).to(tl.float32)
     total_q = tl.zeros((BLOCK,), tl.float32)
     total_k = tl.zeros((BLOCK,), tl.float32)
     for one in range(sharing):
         head = row * heads + shared * sharing + one
-        a = tl.load(dq + head * width + lane, mask=mask, other=0.0)
-        b = tl.load(dk + head * width + lane, mask=mask, other=0.0)
-        total_q += a
-        total_k += b
-        tl.store(balance + head, tl.sum(q * a - k * b, 0))
+        total_q += tl.load(dq + head * width + lane, mask=mask, other=0.0)
+        total_k += tl.load(dk + head * width + lane, mask=mask, other=0.0)
     tl.store(dquery + at, total_q.to(dquery.dtype.element_ty), mask=mask)
     tl.store(dkey + at, total_k.to(dkey.dtype.element_ty), mask=mask)
-
-
-@triton.jit
-def decay_gradient_kernel(ddecay, balance, last, dlast, tokens, heads, size, BLOCK: tl.constexpr):
-    """One head of one sequence: the sum of what follows each token, and of the last state times its own."""
-    head = tl.program_id(0)
-    sequence = tl.program_id(1).to(tl.int64)
-    carry = 0.0
-    if dlast is not None:
-        total = tl.zeros((BLOCK,), tl.float32)
-        for first in range(0, size, BLOCK):
-            lane = first + tl.arange(0, BLOCK)
-            at = (sequence * heads + head) * size + lane
-            a = tl.load(last + at, mask=lane < size, other=0.0)
-            total += a * tl.load(dlast + at, mask=lane < size, other=0.0).to(tl.float32)
-        carry = tl.sum(total, 0)
-    for first in range(0, tokens, BLOCK):
-        place = first + tl.arange(0, BLOCK)
-        at = (sequence * tokens + tokens - 1 - place) * heads + head
-        x = tl.load(balance + at, mask=place < tokens, other=0.0)
-        tl.store(ddecay + at, carry + tl.cumsum(x, 0), mask=place < tokens)
-        carry += tl.sum(x, 0)
 
 
 @triton.jit
