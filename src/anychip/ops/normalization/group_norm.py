@@ -15,11 +15,14 @@ from ..iteration import power_of_two
 from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, compute_dtype, scalar_bits, signature
 from ..memory.copy import zero_
 from ..reduce.sums import SUM
+from ..reduction import wide_accumulator
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 from .layer_norm import variance_beside
 
-TILES = Tiles(simt={"elements": 1024}, simd={"elements": 2048})
+TILES = Tiles(simt={"elements": 1024, "row": 1024}, simd={"elements": 2048, "row": 256})
+"""`elements` of several channels that are taken at once, and of a `row` of all pixels of a group."""
+
 PLANS: Plans[Plan] = Plans()
 
 # ---- kernels --------------------------------------------------------------------------------------
@@ -28,35 +31,42 @@ PLANS: Plans[Plan] = Plans()
 @triton.jit(do_not_specialize=["eps"])
 def group_norm_kernel(
     out, mean_out, rstd_out, source, weight, bias, groups, channels, pixels, eps: tl.int64,
-    COMPUTE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
+    COMPUTE: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr, BLOCK_C: tl.constexpr,
+    BLOCK_S: tl.constexpr,
 ):  # fmt: skip
-    """One group of one image: `channels` rows of `pixels` elements."""
+    """One group of one image: `channels` rows of `pixels` elements, one after the other. What rounding takes
+    off the mean is known if totals are kept in a type that is WIDE; else it is the mean of centred values."""
     row = tl.program_id(0).to(tl.int64)
     first_channel = (row % groups) * channels
-    start = row * channels * pixels
+    length = channels * pixels
+    start = row * length
     source += start
     out += start
+    lane = tl.arange(0, BLOCK)
     lane_c = tl.arange(0, BLOCK_C)
     lane_s = tl.arange(0, BLOCK_S)
     offset = lane_c[:, None] * pixels + lane_s[None, :]
-    count = tl.zeros((), COMPUTE) + channels * pixels
-    total = tl.zeros((BLOCK_C, BLOCK_S), COMPUTE)
-    for c in range(0, channels, BLOCK_C):
-        for s in range(0, pixels, BLOCK_S):
-            mask = (lane_c < channels - c)[:, None] & (lane_s < pixels - s)[None, :]
-            total += tl.load(source + c * pixels + s + offset, mask=mask, other=0).to(COMPUTE)
-    mean = tl.sum(tl.sum(total, 1), 0) / count
-    total = tl.zeros((BLOCK_C, BLOCK_S), COMPUTE)
-    squares = tl.zeros((BLOCK_C, BLOCK_S), COMPUTE)
-    for c in range(0, channels, BLOCK_C):
-        for s in range(0, pixels, BLOCK_S):
-            mask = (lane_c < channels - c)[:, None] & (lane_s < pixels - s)[None, :]
-            value = tl.load(source + c * pixels + s + offset, mask=mask, other=0).to(COMPUTE)
-            centred = tl.where(mask, value - mean, 0.0)
+    count = tl.zeros((), COMPUTE) + length
+    wide_total = tl.zeros((BLOCK,), WIDE)
+    for block in range(0, length, BLOCK):
+        value = tl.load(source + block + lane, mask=lane < length - block, other=0)
+        wide_total += value.to(COMPUTE).to(WIDE)
+    wide_mean = tl.sum(wide_total, 0) / length
+    mean = wide_mean.to(COMPUTE)
+    total = tl.zeros((BLOCK,), COMPUTE)
+    squares = tl.zeros((BLOCK,), COMPUTE)
+    for block in range(0, length, BLOCK):
+        mask = lane < length - block
+        value = tl.load(source + block + lane, mask=mask, other=0).to(COMPUTE)
+        centred = tl.where(mask, value - mean, 0.0)
+        if WIDE == COMPUTE:
             total += centred
-            squares += centred * centred
-    beside = tl.sum(tl.sum(total, 1), 0) / count
-    variance = variance_beside(tl.sum(tl.sum(squares, 1), 0) / count, beside)
+        squares += centred * centred
+    if WIDE == COMPUTE:
+        beside = tl.sum(total, 0) / count
+    else:
+        beside = (wide_mean - mean.to(WIDE)).to(COMPUTE)
+    variance = variance_beside(tl.sum(squares, 0) / count, beside)
     small = eps.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
     rstd = 1.0 / tl.sqrt(variance + small)
     for c in range(0, channels, BLOCK_C):
@@ -138,7 +148,9 @@ def group_norm_gradient_kernel(
 # ---- forward, backward ----------------------------------------------------------------------------
 
 
-def _plan(kernel: Any, rows: int, sizes: tuple[int, ...], label: str, *operands: Any) -> Plan:
+def _plan(
+    kernel: Any, rows: int, sizes: tuple[int, ...], label: str, *operands: Any, **more: Any
+) -> Plan:  # fmt: skip
     key = (label, rows, sizes, signature(*operands))
     plan = PLANS.get(key)
     if plan is None:
@@ -147,7 +159,7 @@ def _plan(kernel: Any, rows: int, sizes: tuple[int, ...], label: str, *operands:
         block_s = min(power_of_two(sizes[2]), budget)
         constants = {
             "COMPUTE": TRITON_DTYPES[compute_dtype(source.dtype)],
-            "BLOCK_C": min(power_of_two(sizes[1]), budget // block_s), "BLOCK_S": block_s,
+            "BLOCK_C": min(power_of_two(sizes[1]), budget // block_s), "BLOCK_S": block_s, **more,
         }  # fmt: skip
         plan = PLANS.remember(key, Plan(kernel, rows, sizes, constants, label=label))
     return plan
@@ -184,7 +196,10 @@ def native_group_norm(
     rstd = torch.empty((N, group), dtype=dtype, device=input.device)
     weight = None if weight is None else weight.contiguous()
     bias = None if bias is None else bias.contiguous()
-    plan = _plan(group_norm_kernel, N * group, (group, C // group, HxW), label, source, weight, bias)
+    plan = _plan(
+        group_norm_kernel, N * group, (group, C // group, HxW), label, source, weight, bias,
+        WIDE=TRITON_DTYPES[wide_accumulator(input.dtype, input.device)], BLOCK=TILES.on(source)["row"],
+    )  # fmt: skip
     plan.launch(out, mean, rstd, source, weight, bias, numbers=(scalar_bits(eps, True),))
     return out.contiguous(memory_format=_format(input)), mean, rstd
 
