@@ -58,7 +58,8 @@ def prove(operator: Fused, dtype: torch.dtype, samples: Iterable[Sample] | None 
 def _tried(operator: Fused, dtype: torch.dtype, sample: Sample, finding: Finding) -> str:
     inputs = inputs_of(operator, dtype, sample)
     wanted = expected(operator, dtype, inputs)
-    ours = evaluated(operator, operator.function, inputs)
+    # In memory of its own: what is updated in place must stay for the results near the inputs.
+    ours = evaluated(operator, operator.function, tree_map(copied, inputs))
     if any(e.numel() for e in wanted.exact.results):
         for what, launched in (("", ours.forward), (" for the gradients", ours.backward)):
             if launched is not None and not _own(operator, launched):
