@@ -60,6 +60,7 @@ def test_a_wrong_result_of_the_chip_is_a_failure(monkeypatch: pytest.MonkeyPatch
     assert chip_record.record(campaign)["verdicts"] == {"softmax": "failed"}
 
 
+@pytest.mark.slow
 def test_what_the_emulator_fails_at_runs_in_the_scalar_form(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """The first operator of a batch ends the emulator of the vector form; its trials pass without vectors,
     and the record tells."""

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
+LONG = {"resnet", "train_tiny", "unet"}
 
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(path, marks=pytest.mark.slow if path.stem == "unet" else ()) for path in EXAMPLES],
+    [pytest.param(path, marks=pytest.mark.slow if path.stem in LONG else ()) for path in EXAMPLES],
     ids=lambda path: path.stem,
 )
 def test_example_runs_and_its_check_holds(path: Path, tmp_path: Path) -> None:
