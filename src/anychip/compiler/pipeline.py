@@ -23,6 +23,7 @@ from .schedule.bounds import check_bounds, pointer_slots
 from .schedule.choices import BY_RULES, Choices
 from .schedule.decompose import decompose
 from .schedule.printer import print_schedule
+from .schedule.rolling import roll
 from .schedule.scheduler import schedule
 from .schedule.steps import Schedule
 from .targets import machine
@@ -201,6 +202,7 @@ def _generate(
         stages["tile"] = print_module(module)
     func = module.kernel
     decompose(func)
+    roll(func)
     if checked:
         check_bounds(func)
     planned = schedule(func, target, choices)

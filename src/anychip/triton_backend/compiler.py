@@ -160,7 +160,7 @@ def make_ttir(module: Any, metadata: dict[str, Any]) -> Any:
     which takes a time in proportion to the text."""
     manager = ir.pass_manager(module.context)
     manager.enable_debug()
-    text = str(module)
+    text = module.str_nodebug()
     for group, name, subject in TTIR_PASSES:
         add = getattr(getattr(passes, group), name, None)
         if add is None or subject not in text or (name == INLINER and inlines_slowly(text)):

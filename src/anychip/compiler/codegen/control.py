@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
 from ..ir.core import Block, Op, Value
@@ -344,6 +345,17 @@ def _clock(self: StepEmitter, op: Op) -> list[Val]:
     return [self.b.call("llvm.readcyclecounter" if cycles else "llvm.readsteadycounter", LLType("i64"), [])]
 
 
+def _table(self: StepEmitter, op: Op) -> list[Val]:
+    """The element of a constant table at an index, which is inside."""
+    b, element = self.b, op.result.element
+    type = register_type(element)
+    values = [elementwise.constant(b, v, element, self.context.target).ref for v in op.attrs["values"]]
+    name = f"table.{element}.{hashlib.blake2b(','.join(values).encode(), digest_size=8).hexdigest()}"
+    table = b.module.table(name, type, values)
+    index = b.cast("zext", self.context.scalars[op.operands[0]], "i64")
+    return [b.load(type, b.gep(table, b.mul(index, b.int(element.bytes, index.type))), element.bytes)]
+
+
 _SCALARS: dict[str, Callable[[StepEmitter, Op], list[Val]]] = {
     "arith.constant": StepEmitter._constant,
     "tt.get_program_id": _program_id,
@@ -360,6 +372,7 @@ _SCALARS: dict[str, Callable[[StepEmitter, Op], list[Val]]] = {
     "ttg.barrier": _barrier,
     "tt.debug_barrier": _barrier,
     "anychip.clock": _clock,
+    "anychip.table": _table,
     "llvm.intr.assume": _nothing,
 }
 

@@ -387,6 +387,7 @@ _TABLE: list[OpInfo] = [
     OpInfo("anychip.region", (), None, "", regions=1, reads=True, writes=True),
     OpInfo("gpu.barrier", (), 0, writes=True),
     OpInfo("anychip.clock", (), 1, reads=True, writes=True),
+    OpInfo("anychip.table", ("index",), 1, "", (Attribute("values", kind=tuple),)),
     OpInfo("llvm.intr.assume", ("condition",), 0, "truth", writes=True),
     OpInfo("ub.poison", (), 1),
     # Control flow.
