@@ -70,6 +70,16 @@ def each_kept(x, out, B: tl.constexpr, TIMES: tl.constexpr, VERSION: tl.constexp
 
 
 @triton.jit
+def chain(x, out, B: tl.constexpr, TIMES: tl.constexpr, VERSION: tl.constexpr):
+    """Nothing but a tile is handed over: the loop runs inside the nest, in registers."""
+    i = tl.arange(0, B)
+    value = tl.load(x + i)
+    for k in tl.static_range(TIMES):
+        value = value * 0.5 + (k * k + 3)
+    tl.store(out + i, value)
+
+
+@triton.jit
 def two_back(x, out, B: tl.constexpr, TIMES: tl.constexpr, VERSION: tl.constexpr):
     """A repetition takes what the one before the last made, which no loop of ours hands on."""
     i = tl.arange(0, B)
@@ -94,6 +104,18 @@ def run_handed_over(x: torch.Tensor) -> tuple[torch.Tensor, object]:
 def run_each_kept(x: torch.Tensor) -> tuple[torch.Tensor, object]:
     out = torch.empty(12 * 16)
     return out, each_kept[(1,)](x, out, 16, 12, next(version))
+
+
+def run_chain(x: torch.Tensor) -> tuple[torch.Tensor, object]:
+    out = torch.empty(16)
+    return out, chain[(1,)](x, out, 16, 12, next(version))
+
+
+def chain_in_double(x: torch.Tensor) -> torch.Tensor:
+    value = x[:16].double()
+    for k in range(12):
+        value = value * 0.5 + (k * k + 3)
+    return value
 
 
 def handed_over_in_double(x: torch.Tensor) -> torch.Tensor:
@@ -132,6 +154,7 @@ CASES: dict[str, tuple[Callable[[torch.Tensor], tuple[torch.Tensor, object]], to
     "rotations": (rotated, torch.randn(3, ROWS, COLUMNS, generator=torch.Generator().manual_seed(1)),
                   lambda x: torch.linalg.svdvals(x.double())),
     "handed over": (run_handed_over, torch.linspace(-1, 1, 60), handed_over_in_double),
+    "chain": (run_chain, torch.linspace(-1, 1, 60), chain_in_double),
     "each kept": (run_each_kept, torch.linspace(-1, 1, 60), each_kept_in_double),
 }  # fmt: skip
 
