@@ -80,6 +80,16 @@ def chain(x, out, B: tl.constexpr, TIMES: tl.constexpr, VERSION: tl.constexpr):
 
 
 @triton.jit
+def signs_of_zeros(x, out, B: tl.constexpr, TIMES: tl.constexpr, VERSION: tl.constexpr):
+    """Two numbers of each repetition are equal, and differ in their signs."""
+    i = tl.arange(0, B)
+    for k in tl.static_range(TIMES):
+        value = tl.load(x + k * B + i)
+        tl.store(out + 2 * k * B + i, value * (0.0 if k % 2 == 0 else -0.0))
+        tl.store(out + (2 * k + 1) * B + i, value * (-0.0 if k % 2 == 0 else 0.0))
+
+
+@triton.jit
 def two_back(x, out, B: tl.constexpr, TIMES: tl.constexpr, VERSION: tl.constexpr):
     """A repetition takes what the one before the last made, which no loop of ours hands on."""
     i = tl.arange(0, B)
@@ -172,6 +182,14 @@ def test_rolled_up_is_what_was_unrolled(case: str, monkeypatch: pytest.MonkeyPat
     assert torch.equal(rolled, unrolled)
     found = rolled.sort(-1, descending=True).values if case == "rotations" else rolled
     torch.testing.assert_close(found.double(), exact(x), rtol=1e-5, atol=1e-5)
+
+
+def test_zeros_keep_their_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rolling, "LONG", 1)
+    x, out = torch.linspace(1, 2, 12 * 16), torch.empty(12, 2, 16)
+    kernel = signs_of_zeros[(1,)](x, out, 16, 12, next(version))
+    assert loops(kernel.asm["ttir"]) == [12]
+    assert torch.equal(out.signbit()[:, :, 0], torch.tensor([[False, True], [True, False]] * 6))
 
 
 def test_what_no_loop_stands_for_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

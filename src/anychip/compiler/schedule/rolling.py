@@ -13,6 +13,7 @@ where all repetitions share them, else into it. Everything else keeps its order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..ir.core import Block, Func, Op, Region, Value
@@ -149,7 +150,7 @@ class _Loop:
         self.carried: dict[tuple[int, Value], Value] = {}
         """What a repetition takes from the one before it, by its place there and what the first one takes."""
         self._one_for_all: dict[tuple[Value, ...], Value] = {}
-        self._tables: dict[tuple[ElementType, tuple[Any, ...]], Value] = {}
+        self._tables: dict[tuple[ElementType, str], Value] = {}
         uses = ([v for op in repetition for v in used(op)] for repetition in repetitions)
         self.replaced = [self._operand(values) for values in zip(*uses, strict=True)]
 
@@ -233,7 +234,7 @@ class _Loop:
             fits = all(-(1 << 31) <= offset < 1 << 31 for offset in offsets)
             offset = self._table(first.shape, I32 if fits else I64, offsets)
             return self._make("tt.addptr", [roots[0], offset], first, {})
-        table = self._table(first.shape, first.element, offsets)
+        table = self._table(first.shape, first.element, [_wrapped(x, first.element) for x in offsets])
         if roots[0] is None:
             return table
         return self._make("arith.addi", [roots[0], table], first, {"overflow": "none"})
@@ -251,14 +252,14 @@ class _Loop:
         operands = [self._outside(vs) for vs in zip(*(op.operands for op in made), strict=True)]
         return self._make(made[0].name, operands, first, dict(made[0].attrs))
 
-    def _table(self, shape: tuple[int, ...], element: ElementType, values: tuple[Any, ...]) -> Value:
+    def _table(self, shape: tuple[int, ...], element: ElementType, values: Sequence[Any]) -> Value:
         """The number of `values` for the repetition at hand, in every element of `shape`."""
         if str(element) not in _TABULATED:
             raise _Differs
-        key = (element, values)
+        key = (element, repr(values))  # zeros of either sign are equal
         if key not in self._tables:
             like = Value(element, "table")
-            self._tables[key] = self._make(TABLE, [self.counter], like, {"values": values})
+            self._tables[key] = self._make(TABLE, [self.counter], like, {"values": tuple(values)})
         table = self._tables[key]
         return (
             self._make("tt.splat", [table], Value(with_shape(shape, element), "table"), {})
@@ -272,7 +273,7 @@ def _root_and_offset(value: Value) -> tuple[Value | None, Any]:
     offset = 0
     while (op := value.defining_op) is not None:
         if op.name == "arith.constant" and isinstance(number := op.attrs["value"], int | float):
-            return None, number + offset
+            return None, number + offset if offset else number  # a zero keeps its sign
         if op.name not in _SUMS:
             break
         numbers = [_whole_number(v) for v in op.operands]
@@ -282,6 +283,14 @@ def _root_and_offset(value: Value) -> tuple[Value | None, Any]:
         offset += numbers[constant] or 0
         value = op.operands[1 - constant]
     return value, offset
+
+
+def _wrapped(number: Any, element: ElementType) -> Any:
+    """An integer, a sum of several, as it is in two's complement."""
+    if not isinstance(number, int):
+        return number
+    half = 1 << 8 * element.bytes - 1
+    return (number + half) % (2 * half) - half
 
 
 def _whole_number(value: Value) -> int | None:
