@@ -54,14 +54,14 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of the sources, with "+" if they differ from it; empty outside of a repository."""
+    """The commit that last changed the sources, with "+" if they differ from it, or nothing without git."""
 
     def git(*words: str) -> str:
         folder = Path(__file__).parents[1]
         done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
 
-    name = git("rev-parse", "--short", "HEAD")
+    name = git("log", "-1", "--format=%h", "--", ".")
     return name + ("+" if name and git("status", "--porcelain", "--", ".") else "")
 
 
