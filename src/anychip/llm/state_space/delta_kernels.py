@@ -152,7 +152,7 @@ def delta_backward_kernel(
         ending_shares = tl.sum(through_last * k, 1)
         dg = across(dscore * score + dlikeness * likeness, c)
         dg += tl.cumsum(tl.sum(through_q * q + through_k * k, 1), 0, reverse=True)
-        dg += tl.sum(tl.where(strictly, ending_shares[None, :], 0.0), 1)
+        dg += tl.sum(tl.where(strictly, tl.expand_dims(ending_shares, 0), 0.0), 1)
         dg += through * tl.sum(tl.sum(state * dstate, 1), 0)
         at = part * rows + row
         store_tile(dquery, at, d, width, in_c, dq)

@@ -117,7 +117,7 @@ class LinearAttention(torch.autograd.Function):
             shared_gradient_kernel, (batch * tokens, query.shape[2]), dquery, dkey, dq, dk, heads, sharing,
             width, BLOCK=power_of_two(width),
         )  # fmt: skip
-        if states is not None:
+        if states is not None and decay is not None:
             ddecay = torch.empty_like(decay)
             whole = decay.numel()
             launch(

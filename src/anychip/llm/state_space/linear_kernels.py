@@ -98,7 +98,7 @@ def chunk_kernel(
             if REVERSE:
                 kept = tl.load(states + at_kept, mask=inside, other=0.0)
                 fresh = tl.sum(tl.where(c == 0, before, 0.0), 0)
-                share = tl.sum(tl.where(c[None, :] > c[:, None], own[None, :], 0.0), 1)
+                share = tl.sum(tl.where(c[None, :] > c[:, None], tl.expand_dims(own, 0), 0.0), 1)
                 share += fresh * tl.sum(tl.sum(kept * state, 1), 0)
             else:
                 tl.store(states + at_kept, state * through, mask=inside)

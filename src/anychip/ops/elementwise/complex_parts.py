@@ -15,7 +15,7 @@ from ..iteration import broadcast_shape
 from ..launch import cdiv, launch
 from ..memory.copy import COPY
 from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
-from ..registry import Operator, Overload, Sample, register
+from ..registry import COPYING, Operator, Overload, Sample, register
 from ..samples import BROADCASTS, layouts, tensor
 
 COMPLEX: dict[torch.dtype, torch.dtype] = {
@@ -109,7 +109,9 @@ def _pairs(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((next(layouts(tensor((3, 4, 5), dtype))), tensor((4, 5), dtype)))
 
 
-def _record(name: str, function: Callable[..., Any], *, differentiable: bool) -> None:
+def _record(
+    name: str, function: Callable[..., Any], *, differentiable: bool, labels: tuple[str, ...] = ()
+) -> None:
     register(
         Operator(
             name=name,
@@ -119,9 +121,10 @@ def _record(name: str, function: Callable[..., Any], *, differentiable: bool) ->
             dtypes=(torch.float32, torch.float64),
             differentiable=differentiable,
             tiles=TILES,
+            labels=labels,
         )
     )
 
 
-_record("complex", complex_, differentiable=True)
+_record("complex", complex_, differentiable=True, labels=(COPYING,))  # strided parts are copied
 _record("polar", polar, differentiable=False)
