@@ -22,8 +22,8 @@ INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test emulators test-ops docs-operators bench lint format wheel test-versions resolve-versions \
-	test-newest constraints conformance mutation clean
+.PHONY: help demo test emulators test-ops test-models docs-operators bench lint format wheel test-versions \
+	resolve-versions test-newest constraints conformance mutation clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: $(VENV)/.test  ## Run the tests
 test-ops: $(VENV)/.test  ## Prove every operator by PyTorch's own samples (SAMPLES=8 for fewer) and record it
 	$(BIN)/anychip test --all --record --resume --jobs $(JOBS) $(if $(SAMPLES),--samples $(SAMPLES),--all-samples)
 	$(BIN)/anychip ops --page docs/operators.md
+
+test-models: $(VENV)/.test  ## Train and run the models and examples that take minutes
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --slow tests/ecosystem/test_models.py tests/examples
 
 docs-operators: $(VENV)/.test  ## Write docs/operators.md from the registry and the records
 	$(BIN)/anychip ops --page docs/operators.md
