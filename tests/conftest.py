@@ -10,6 +10,7 @@ import functools
 import os
 import random
 import shutil
+import signal
 import tempfile
 
 import numpy as np
@@ -37,6 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """PyTorch's own operators are what results are compared with, whatever the environment asks for."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell that started the run in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         _empty_caches(config)
     leave_policy()
