@@ -114,6 +114,17 @@ NORMALISED: dict[str, tuple[Callable[..., tuple[torch.Tensor, ...]], tuple[int, 
 }
 
 
+def test_a_groups_mean_is_rounded_once() -> None:
+    """Even where it is small beside the elements."""
+    x = torch.randn(2, 2, 50, 50, generator=torch.Generator().manual_seed(0))
+    true = torch.native_group_norm(x.double(), None, None, 2, 2, 2500, 1, 1e-5)[1]
+    before = launches["group_norm_kernel[native_group_norm]"]
+    with anychip.using("strict"):
+        mean = torch.native_group_norm(x, None, None, 2, 2, 2500, 1, 1e-5)[1]
+    assert launches["group_norm_kernel[native_group_norm]"] == before + 1
+    assert ((mean.double() - true).abs() <= 0.51 * UNIT * true.abs()).all()
+
+
 @pytest.mark.parametrize("name", NORMALISED)
 def test_normalisation_around_a_large_mean(name: str) -> None:
     """Of the result, an error of the mean's rounding is what PyTorch makes; of the statistics, 2 units."""

@@ -19,6 +19,7 @@ class Kinds:
         self._types: dict[int, int] = {}
 
     def of(self, ops: list[Op]) -> list[int]:
+        """The number of each operation."""
         return [self._number(self._kind(op, {})) for op in ops]
 
     def _number(self, kind: Any) -> int:
@@ -56,6 +57,7 @@ class Kinds:
 
 
 def attributes(op: Op) -> str:
+    """The attributes as text, in which zeros of either sign differ, as they do not as numbers."""
     return repr(sorted(op.attrs.items())) if op.attrs else ""
 
 

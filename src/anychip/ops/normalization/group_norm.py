@@ -21,7 +21,8 @@ from ..samples import tensor
 from .layer_norm import variance_beside
 
 TILES = Tiles(simt={"elements": 1024, "row": 1024}, simd={"elements": 2048, "row": 256})
-"""`elements` of several channels that are taken at once, and of a `row` of all pixels of a group."""
+"""How many elements of a group are taken at once: `elements` over its channels and pixels, where a channel
+has weights of its own, and those of a `row`, all of them one after the other, for mean and variance."""
 
 PLANS: Plans[Plan] = Plans()
 
@@ -148,9 +149,8 @@ def group_norm_gradient_kernel(
 # ---- forward, backward ----------------------------------------------------------------------------
 
 
-def _plan(
-    kernel: Any, rows: int, sizes: tuple[int, ...], label: str, *operands: Any, **more: Any
-) -> Plan:  # fmt: skip
+def _plan(kernel: Any, rows: int, sizes: tuple[int, ...], label: str, *operands: Any, **more: Any) -> Plan:
+    """A launch over `rows` programs; constants of the kernel beyond those that all have are `more`."""
     key = (label, rows, sizes, signature(*operands))
     plan = PLANS.get(key)
     if plan is None:

@@ -63,7 +63,7 @@ def axis_place(x, size, MODE: tl.constexpr, PADDING: tl.constexpr, ALIGN: tl.con
     if ALIGN:
         scale = (tl.zeros((), x.dtype) + (size - 1)) / 2
         place = (x + 1) * scale
-    else:  # a place near a pixel's middle cancels: the product is rounded once only, after the half is off
+    else:  # rounded once, after the half is off: beside the first pixel's middle the two cancel
         scale = (tl.zeros((), x.dtype) + size) / 2
         place = tl.fma(x + 1, scale, tl.full((), -0.5, x.dtype))
     slope = tl.full(x.shape, 1.0, x.dtype)
