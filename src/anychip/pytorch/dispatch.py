@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..ops.schemas import Variant, overload_of, variants
 from ..suggestions import did_you_mean
 from . import devices, overlap, statistics
 from .errors import FallThroughError, MissingKernelError, PolicyError
+from .overrides import Overrides
 from .passthrough import PASSED
 
 NO_KERNEL = "no operator of the library serves it"
@@ -153,7 +153,7 @@ class Registrations:
 
     def __init__(self, selected: frozenset[str]):
         self.selected = selected
-        self.libraries: list[Any] = []
+        self.overrides: list[Overrides] = []
         for key in devices.dispatch_keys():
             self._register(key)
 
@@ -167,19 +167,13 @@ class Registrations:
         for name in names:
             if name not in planned and name not in PASSED:
                 planned[name] = _left_out(name, key) if name in variants_served() else _fallen(name, key)
-        library = torch.library.Library("aten", "IMPL")
-        self.libraries.append(library)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="(?s).*Overriding a previously registered kernel.*")
-            warnings.filterwarnings("ignore", message="(?s).*other operators may also be overridden.*")
-            for name, function in planned.items():
-                library.impl(name, function, key)
+        self.overrides.append(Overrides((name, key, function) for name, function in planned.items()))
 
     def remove(self) -> None:
         """Give every overload back to PyTorch."""
-        for library in self.libraries:
-            library._destroy()
-        self.libraries.clear()
+        for overrides in self.overrides:
+            overrides.remove()
+        self.overrides.clear()
 
 
 @functools.cache

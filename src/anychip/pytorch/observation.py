@@ -8,7 +8,6 @@ the calls inside of operators, too.
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
@@ -16,6 +15,8 @@ from typing import Any, Protocol
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from .overrides import Overrides
 
 ALLOCATIONS = ("empty.memory_format", "empty_strided")
 """The ATen overloads through which PyTorch gets memory that it does not write."""
@@ -172,18 +173,13 @@ def _implementations() -> dict[str, Callable[..., Any]]:
 @contextmanager
 def _overrides(observer: Observer) -> Iterator[None]:
     """Put `_implementations` under PyTorch's overloads: they see the calls inside of operators, too."""
-    library = torch.library.Library("aten", "IMPL")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="(?s).*Overriding a previously registered kernel.*")
-        warnings.filterwarnings("ignore", message="(?s).*other operators may also be overridden.*")
-        for name, function in _implementations().items():
-            library.impl(name, function, "CPU")
+    overrides = Overrides((name, "CPU", function) for name, function in _implementations().items())
     _observers.append(observer)
     try:
         yield
     finally:
         _observers.remove(observer)
-        library._destroy()
+        overrides.remove()
 
 
 @contextmanager

@@ -5,13 +5,13 @@ a graph made under one policy may be walked under another."""
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ..ops.recurrent import lstm
+from .overrides import Overrides
 
 Backward = Callable[..., Any]
 
@@ -22,7 +22,7 @@ PAIRS: dict[str, tuple[Callable[..., bool], Backward]] = {
 own backward operator. What other pairs share (indices, masks, statistics, logarithms of sums) is in
 PyTorch's format."""
 
-_kept: list[Any] = []
+_kept: list[Overrides] = []
 """Registrations that outlive every policy."""
 
 
@@ -30,14 +30,12 @@ _kept: list[Any] = []
 def settle() -> None:
     """Put a choice by workspace beneath whatever a policy registers, once: PyTorch's own kernel cannot read
     ours, nor say so."""
-    library = torch.library.Library("aten", "IMPL")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="(?s).*Overriding a previously registered kernel.*")
-        warnings.filterwarnings("ignore", message="(?s).*other operators may also be overridden.*")
-        for name, (is_ours, ours) in PAIRS.items():
-            if torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{name}", "CPU"):
-                library.impl(name, _by_workspace(name, is_ours, ours), "CPU")
-    _kept.append(library)
+    functions = [
+        (name, "CPU", _by_workspace(name, is_ours, ours))
+        for name, (is_ours, ours) in PAIRS.items()
+        if torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{name}", "CPU")
+    ]
+    _kept.append(Overrides(functions))
 
 
 def _by_workspace(name: str, is_ours: Callable[..., bool], ours: Backward) -> Backward:

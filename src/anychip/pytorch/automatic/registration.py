@@ -7,7 +7,6 @@ from __future__ import annotations
 import functools
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from ...ops.registry import overloads
 from ...ops.schemas import overload_of
 from ...tuning.crowd import crowded
 from .. import devices, dispatch
+from ..overrides import Overrides
 from . import judge as judges
 from .chooser import Chooser, Function, choosing
 
@@ -37,7 +37,7 @@ class AutomaticRegistrations:
         self.choosers: list[Chooser] = []
         self.left: dict[str, str] = {}
         """Overloads that are left to PyTorch altogether, with the reason."""
-        self._libraries: dict[Chooser, list[Any]] = {}
+        self._overrides: dict[Chooser, Overrides] = {}
         self._functions: dict[Chooser, list[tuple[str, str, Function]]] = {}
         self._resting: dict[Chooser, int] = {}
         self._kept: list[Any] = []
@@ -65,22 +65,15 @@ class AutomaticRegistrations:
             ]
 
     def _register(self, chooser: Chooser) -> None:
-        library = torch.library.Library("aten", "IMPL")
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="(?s).*Overriding a previously registered kernel.*")
-            warnings.filterwarnings("ignore", message="(?s).*other operators may also be overridden.*")
-            for name, key, function in self._functions[chooser]:
-                library.impl(name, function, key)
-        self._libraries[chooser] = [library]
+        self._overrides[chooser] = Overrides(self._functions[chooser])
 
     def rest(self, chooser: Chooser) -> None:
         """Give one overload back to PyTorch for now. Done only where no other thread can be in a call."""
-        if threading.active_count() != 1 or chooser not in self._libraries:
+        if threading.active_count() != 1 or chooser not in self._overrides:
             return
         # The call that led here returns into what is taken away: it stays in memory.
         self._kept += [torch.library.get_kernel(f"aten::{n}", key) for n, key, _ in self._functions[chooser]]
-        for library in self._libraries.pop(chooser):
-            library._destroy()
+        self._overrides.pop(chooser).remove()
         self._resting[chooser] = self._resting.get(chooser, 0) + 1
 
     def wake(self) -> None:
@@ -88,20 +81,19 @@ class AutomaticRegistrations:
         if threading.active_count() != 1:
             return
         for chooser, times in self._resting.items():
-            if times <= WAKES and chooser not in self._libraries:
+            if times <= WAKES and chooser not in self._overrides:
                 self._register(chooser)
 
     @property
     def resting(self) -> list[str]:
         """Overloads that are given back to PyTorch at present."""
-        return [chooser.name for chooser in self._resting if chooser not in self._libraries]
+        return [chooser.name for chooser in self._resting if chooser not in self._overrides]
 
     def remove(self) -> None:
         """Give every overload back to PyTorch."""
-        for libraries in self._libraries.values():
-            for library in libraries:
-                library._destroy()
-        self._libraries.clear()
+        for overrides in self._overrides.values():
+            overrides.remove()
+        self._overrides.clear()
 
 
 @functools.cache
