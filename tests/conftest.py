@@ -12,6 +12,7 @@ import random
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from tests import processors
 import anychip
 from anychip.environment import leave_policy
 from anychip.evidence import accuracy
-from anychip.ops import launch
+from anychip.ops.launching import set_for_process
 
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(
@@ -44,9 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
         _empty_caches(config)
     leave_policy()
     anychip.disable()
-    accuracy.SLACK = processors.slack()
-    if config.getoption("--tiles"):
-        launch.tile_class = config.getoption("--tiles")
+    if config.getoption("--tiles"):  # for threads that tests start, too
+        set_for_process(tile_class=config.getoption("--tiles"))
 
 
 def _empty_caches(config: pytest.Config) -> None:
@@ -76,7 +76,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def slack() -> Iterator[None]:
+    """The multiple of the bound of proofs that this processor is granted."""
+    with accuracy.granting(processors.slack()):
+        yield
+
+
 @pytest.fixture
-def no_slack(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_slack() -> Iterator[None]:
     """The bound of proofs as it is, on whatever processor: for tests in which only PyTorch runs."""
-    monkeypatch.setattr(accuracy, "SLACK", 1.0)
+    with accuracy.granting(1.0):
+        yield

@@ -131,7 +131,7 @@ def test_tracebacks_and_signals_are_plain_pythons(tmp_path: Path, variables: dic
 @pytest.mark.slow
 def test_whatever_is_imported_first(variables: dict[str, str]) -> None:
     """PyTorch's import, within which a policy is enabled, may begin in the middle of one of ours."""
-    for module in ("anychip.ops.launch", "anychip.pytorch.policy", "anychip.llm.registry", "triton"):
+    for module in ("anychip.ops.launching", "anychip.pytorch.policy", "anychip.llm.registry", "triton"):
         code = f"import {module}, torch\nfrom anychip.pytorch import policy\nprint(policy().name)"
         ended = started([sys.executable, "-c", code], variables | {"ANYCHIP_POLICY": "auto"})
         assert (ended.stdout, ended.stderr) == ("auto\n", ""), module

@@ -11,7 +11,8 @@ from anychip.conformance import chip_record, trials
 from anychip.conformance.generation import Generation, as_on, generation_of
 from anychip.conformance.run import run
 from anychip.emulation.errors import EmulationError
-from anychip.ops import eight_bits, launch
+from anychip.ops import eight_bits
+from anychip.ops.launching import Tiles
 
 SMALL = trials.Sampling((torch.float32,), 1)
 
@@ -43,7 +44,7 @@ def test_chips_of_other_generations_get_other_kernels() -> None:
 
 
 def test_operators_launch_as_on_a_chip_while_that_is_wanted() -> None:
-    tiles = launch.Tiles(simt={"BLOCK": 1}, simd={"BLOCK": 2})
+    tiles = Tiles(simt={"BLOCK": 1}, simd={"BLOCK": 2})
     here = torch.device("cpu")
     before = tiles.on(here)["BLOCK"], eight_bits.of_device(here)
     with as_on(generation_of(resolve("nvidia-t4"))):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import anychip
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 
 transformers = pytest.importorskip("transformers", reason="needs the package transformers")
 
@@ -150,11 +150,11 @@ def test_training_is_as_pytorch_trains(build: Callable[[], tuple[Any, Inputs]]) 
     model, batch = build()
     twin = copy.deepcopy(model)
     expected = losses(twin, batch)
-    launched = sum(launches.values())
+    launched = sum(launch_counts.values())
     anychip.report(reset=True)
     with anychip.using("strict"):
         found = losses(model, batch)
     assert expected[-1] < expected[0]
     torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=2e-4, atol=2e-5)
-    assert sum(launches.values()) - launched > 50 * STEPS
+    assert sum(launch_counts.values()) - launched > 50 * STEPS
     assert not anychip.report().fallen

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from anychip.llm.models import fuse
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.slow
@@ -80,9 +80,9 @@ def test_batches_with_padding_on_either_side(pair: tuple[Any, Any]) -> None:
     for hidden in (slice(0, 3), slice(7, 9)):
         mask = torch.ones_like(tokens)
         mask[1, hidden] = 0
-        before = launches.copy()
+        before = launch_counts.copy()
         expected, actual = (model(tokens, attention_mask=mask).logits[mask.bool()] for model in pair)
-        assert any(name.startswith("flash_kernel") for name in launches - before)
+        assert any(name.startswith("flash_kernel") for name in launch_counts - before)
         same(expected, actual)
 
 

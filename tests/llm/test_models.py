@@ -11,7 +11,7 @@ import torch
 
 from anychip.llm.models import fuse
 from anychip.ops.errors import ArgumentError
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 
 transformers = pytest.importorskip("transformers")
 
@@ -54,9 +54,9 @@ def test_forward_and_gradients_are_equal(kind: tuple[str, str, dict[str, Any]]) 
     labels = tokens.clone()
     labels[0, :4] = -100
     expected = model(tokens, labels=labels)
-    before = launches.copy()
+    before = launch_counts.copy()
     actual = ours(tokens, labels=labels)
-    ran = launches - before
+    ran = launch_counts - before
     for kernel in ("rms_norm", "gated", "flash", "cross_entropy"):
         assert any(name.startswith(f"{kernel}_kernel") for name in ran), kernel
     torch.testing.assert_close(actual.logits.double(), expected.logits, rtol=1e-4, atol=1e-4)

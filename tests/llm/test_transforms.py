@@ -16,7 +16,7 @@ from anychip.evidence.nearby import Nearby, OfResult, scale_of
 from anychip.llm.registry import Fused, operators
 from anychip.llm.transforms import WRITES
 from anychip.ops.errors import ArgumentError
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 
 Flat = Callable[..., tuple[torch.Tensor, ...]]
 Convert = Callable[[torch.Tensor], torch.Tensor]
@@ -61,10 +61,10 @@ def tried(name: str) -> None:
         with pytest.raises(ArgumentError, match="writes into its arguments"):
             torch.func.vmap(function)(*batch)
         return
-    before = sum(launches.values())
+    before = sum(launch_counts.values())
     for ours, each in zip(torch.func.vmap(function)(*batch), function(*given), strict=True):
         assert torch.equal(*torch.broadcast_tensors(ours.float().nan_to_num(), each.float().nan_to_num()))
-    assert sum(launches.values()) > before
+    assert sum(launch_counts.values()) > before
     if not operator.differentiable:
         tangents = tree_map(lambda x: torch.ones_like(x) if x.is_floating_point() else None, given)
         if any(x is not None for x in tangents) and any(x.is_floating_point() for x in function(*given)):

@@ -18,9 +18,9 @@ ROWS = [
         "result": "killed",
         "seconds": 3,
     },
-    {"file": "src/anychip/ops/launch.py", "line": 3, "change": "1 -> 2", "result": "timeout", "seconds": 3},
+    {"file": "src/anychip/ops/tuned.py", "line": 3, "change": "1 -> 2", "result": "timeout", "seconds": 3},
     {
-        "file": "src/anychip/ops/launch.py",
+        "file": "src/anychip/ops/tuned.py",
         "line": 9,
         "change": "x <= y -> x < y",
         "result": "survived",
@@ -35,7 +35,7 @@ ROWS = [
     },
     {"file": "src/anychip/compiler/ir/core.py", "line": 6, "change": "q -> not q"},
 ]
-REASONS = {("src/anychip/ops/launch.py", "x <= y -> x < y"): "x is never y"}
+REASONS = {("src/anychip/ops/tuned.py", "x <= y -> x < y"): "x is never y"}
 HEAD = {"seed": 1, "commit": "c", "processor": "P", "python": "3", "lines": 9, "skipped": {"annotations": 2}}
 
 
@@ -67,7 +67,7 @@ def test_the_page_counts_and_names(mutation: Any) -> None:
     assert "1 were not tried yet" in text
     assert "| **all** | 4 | 1 | 1 | 1 | 1 |" in text
     assert "| ops | 2 | 0 | 1 | 1 | 0 |" in text
-    assert "`ops/launch.py`, line 9: x is never y" in text
+    assert "`ops/tuned.py`, line 9: x is never y" in text
     survivors = text[text.index("## Survivors") : text.index("## Equivalent")]
     assert "`compiler/ir/core.py`, line 5" in survivors
     assert "launch" not in survivors

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import anychip
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 
 UNIT = torch.finfo(torch.float32).eps / 2
 """Half a unit in the last place: the error of the one rounding that no result escapes."""
@@ -25,10 +25,10 @@ def normal(*shape: int) -> torch.Tensor:
 
 def ours(function: Function, x: torch.Tensor, kernel: str) -> torch.Tensor:
     """The result under the strict policy, of a kernel with `kernel` in its name."""
-    before = {name: count for name, count in launches.items() if kernel in name}
+    before = {name: count for name, count in launch_counts.items() if kernel in name}
     with anychip.using("strict"):
         result = function(x)
-    assert any(count > before.get(name, 0) for name, count in launches.items() if kernel in name)
+    assert any(count > before.get(name, 0) for name, count in launch_counts.items() if kernel in name)
     return result
 
 

@@ -10,7 +10,7 @@ from torch.utils import _pytree as pytree
 import anychip
 from anychip.ops.complex_forms import AS_WHOLES, BY_PARTS, serve_complex
 from anychip.ops.errors import RegistryError
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 from anychip.ops.registry import overloads
 
 QUICK = (
@@ -48,11 +48,11 @@ def _compare(name: str, dtype: torch.dtype, count: int) -> None:
     for sample in drawn:
         arguments = (sample.input, *sample.args)
         expected = entry.op(*_copied(arguments), **_copied(sample.kwargs))
-        before = launches.total()
+        before = launch_counts.total()
         with anychip.using("strict"):
             actual = entry.op(*_copied(arguments), **_copied(sample.kwargs))
         some = any(x.numel() for x in pytree.tree_leaves(arguments) if isinstance(x, torch.Tensor))
-        assert launches.total() > before or not some
+        assert launch_counts.total() > before or not some
         tolerance = 2e-4 if dtype == torch.complex64 else 1e-9
         torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
         tried += 1

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import anychip
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 
 REDUCTIONS: dict[str, Callable[[torch.Tensor], Any]] = {
     "all": lambda x: torch.all(x > 0, dim=()),
@@ -37,8 +37,8 @@ REDUCTIONS: dict[str, Callable[[torch.Tensor], Any]] = {
 def test_no_dimensions(name: str) -> None:
     x = torch.arange(-3.0, 9.0).view(3, 4)
     expected = REDUCTIONS[name](x)
-    before = sum(launches.values())
+    before = sum(launch_counts.values())
     with anychip.using("strict"):
         actual = REDUCTIONS[name](x)
-    assert sum(launches.values()) > before
+    assert sum(launch_counts.values()) > before
     torch.testing.assert_close(actual, expected)

@@ -17,7 +17,7 @@ from anychip.evidence import records
 from anychip.evidence.accuracy import FACTORS
 from anychip.evidence.comparison import Terms, difference, tensors_in
 from anychip.evidence.inputs import copied
-from anychip.ops.launch import attribution, compute_dtype
+from anychip.ops.launching import attribution, compute_dtype
 from anychip.ops.registry import Operator, Overload, no_samples, operators
 
 ONE_IN = 3

@@ -12,7 +12,7 @@ import anychip
 from anychip.ops.elementwise.arithmetic import add, div, mul
 from anychip.ops.elementwise.comparison import lt
 from anychip.ops.errors import ArgumentError, NotServed, UnsupportedDtype
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 from anychip.ops.memory.copy import copy_
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool)
@@ -127,30 +127,30 @@ def test_transposing_copy_of_uneven_tiles() -> None:
 
 def test_contiguous_operands_take_the_flat_kernel() -> None:
     x = torch.ones(6, 7)
-    before = launches["flat_kernel[add]"]
+    before = launch_counts["flat_kernel[add]"]
     add(x, x, 1)
     add(x.t(), x.t(), 1)
-    assert launches["flat_kernel[add]"] == before + 2
-    before = launches["tiled_kernel[add]"]
+    assert launch_counts["flat_kernel[add]"] == before + 2
+    before = launch_counts["tiled_kernel[add]"]
     add(x, x.t().contiguous().t(), 1)
-    assert launches["tiled_kernel[add]"] == before + 1
+    assert launch_counts["tiled_kernel[add]"] == before + 1
 
 
 @pytest.mark.parametrize("shape", [(1,), (1, 1), (37, 1), (2, 1, 1), (1, 37, 1), (2, 37, 1)], ids=str)
 def test_one_value_for_a_row_or_for_all(shape: tuple[int, ...]) -> None:
     x = torch.linspace(-1, 1, 2 * 37 * 70).reshape(2, 37, 70)
     y = torch.linspace(1, 2, torch.Size(shape).numel()).reshape(shape)
-    before = launches["flat_kernel[mul]"] + launches["tiled_kernel[mul]"]
+    before = launch_counts["flat_kernel[mul]"] + launch_counts["tiled_kernel[mul]"]
     assert torch.equal(mul(x, y), x * y)
     assert torch.equal(mul(y, x), x * y)
     assert torch.equal(mul(y.expand(x.shape), y), (y * y).expand(x.shape))
-    assert launches["flat_kernel[mul]"] + launches["tiled_kernel[mul]"] == before + 3
+    assert launch_counts["flat_kernel[mul]"] + launch_counts["tiled_kernel[mul]"] == before + 3
 
 
 def test_nothing_is_launched_for_no_elements() -> None:
-    before = sum(launches.values())
+    before = sum(launch_counts.values())
     assert add(torch.empty(0, 3), torch.ones(3), 1).shape == (0, 3)
-    assert sum(launches.values()) == before
+    assert sum(launch_counts.values()) == before
 
 
 def test_out_is_resized_each_time() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import anychip
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 
 LENGTH = 20011
 NUMBERS = (torch.arange(6 * LENGTH) * 7919) % 1009 - 500
@@ -24,9 +24,9 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", list(LAYOUTS))
 def test_runs(layout: str) -> None:
     x, dims = LAYOUTS[layout]
-    before = sum(count for name, count in launches.items() if name.startswith("reduce_kernel"))
+    before = sum(n for name, n in launch_counts.items() if name.startswith("reduce_kernel"))
     with anychip.using("strict"):
         total, largest = x.sum(dims), x.amax(dims)
-    assert sum(count for name, count in launches.items() if name.startswith("reduce_kernel")) >= before + 2
+    assert sum(n for name, n in launch_counts.items() if name.startswith("reduce_kernel")) >= before + 2
     assert total.tolist() == x.numpy().sum(dims).tolist()
     assert largest.tolist() == x.numpy().max(dims).tolist()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import anychip
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 
 UNIT = torch.finfo(torch.float32).eps
 """A unit in the last place of the largest numbers below a power of two, relative to that power."""
@@ -37,10 +37,10 @@ def as_exact_as_pytorch(function: Function, kernel: str, *operands: torch.Tensor
     """Our kernel's largest error is at most `units`, or twice that of PyTorch's."""
     true = function(*(x.double() for x in operands))
     of_pytorch = largest_error(function(*operands), true)
-    before = {name: count for name, count in launches.items() if kernel in name}
+    before = {name: count for name, count in launch_counts.items() if kernel in name}
     with anychip.using("strict"):
         result = function(*operands)
-    assert any(count > before.get(name, 0) for name, count in launches.items() if kernel in name)
+    assert any(count > before.get(name, 0) for name, count in launch_counts.items() if kernel in name)
     assert largest_error(result, true) <= max(2 * of_pytorch, units)
 
 
@@ -118,10 +118,10 @@ def test_a_groups_mean_is_rounded_once() -> None:
     """Even where it is small beside the elements."""
     x = torch.randn(2, 2, 50, 50, generator=torch.Generator().manual_seed(0))
     true = torch.native_group_norm(x.double(), None, None, 2, 2, 2500, 1, 1e-5)[1]
-    before = launches["group_norm_kernel[native_group_norm]"]
+    before = launch_counts["group_norm_kernel[native_group_norm]"]
     with anychip.using("strict"):
         mean = torch.native_group_norm(x, None, None, 2, 2, 2500, 1, 1e-5)[1]
-    assert launches["group_norm_kernel[native_group_norm]"] == before + 1
+    assert launch_counts["group_norm_kernel[native_group_norm]"] == before + 1
     assert ((mean.double() - true).abs() <= 0.51 * UNIT * true.abs()).all()
 
 

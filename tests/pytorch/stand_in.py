@@ -180,13 +180,13 @@ def main(device_type: str, backend: str) -> None:
         backends[backend] = Backend(StandInBackend, StandInDriver)
 
     import anychip
-    from anychip.ops import launch
+    from anychip.ops.launching import Tiles, launch_counts
     from anychip.pytorch import devices
 
     torch.manual_seed(0)
     host = torch.randn(5, 300).clamp(-2, 2)
     x = Memory(host, f"{device_type}:0")
-    tiles = launch.Tiles(simt={"BLOCK": 1}, simd={"BLOCK": 2}).on(x.device)
+    tiles = Tiles(simt={"BLOCK": 1}, simd={"BLOCK": 2}).on(x.device)
     told: dict[str, Any] = {"tiles": tiles["BLOCK"], "keys": devices.dispatch_keys()}
     if not backend:
         with anychip.using("strict"):
@@ -202,7 +202,7 @@ def main(device_type: str, backend: str) -> None:
     with anychip.using("strict"):
         results = {name: call(*arguments) for name, (call, arguments) in calls.items()}
         on_cpu = torch.exp(host)
-    told["launches"] = dict(launch.launches)
+    told["launches"] = dict(launch_counts)
     told["on_cpu"] = float(on_cpu.double().sub(host.double().exp()).abs().max())
     told["devices"] = sorted({str(result.device) for result in results.values()})
     told["errors"] = {}

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import anychip
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 from anychip.ops.schemas import overload_of
 from anychip.pytorch.dispatch import variants_served
 
@@ -114,9 +114,9 @@ ALLOWED: dict[str, Callable[[torch.Tensor, torch.Tensor], Any]] = {
 @pytest.mark.parametrize("name", ALLOWED)
 def test_what_is_not_refused_is_what_comes_of_a_copy(name: str) -> None:
     shared, apart = line(), line()
-    before = sum(launches.values())
+    before = sum(launch_counts.values())
     with anychip.using("strict"):
         ALLOWED[name](shared, shared)
         ALLOWED[name](apart, apart.clone())
-    assert sum(launches.values()) > before
+    assert sum(launch_counts.values()) > before
     torch.testing.assert_close(shared, apart, rtol=0, atol=0)

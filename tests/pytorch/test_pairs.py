@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 import anychip
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 from anychip.pytorch.policy import disabled
 
 
@@ -52,10 +52,10 @@ def lstm_gradients(forward: str, backward: str) -> list[torch.Tensor]:
 )
 def test_lstm_across_policies(forward: str, backward: str) -> None:
     expected = lstm_gradients("none", "none")
-    before = launches["lstm_cell_gradient_kernel"]
+    before = launch_counts["lstm_cell_gradient_kernel"]
     actual = lstm_gradients(forward, backward)
     if forward == "portable":
-        assert launches["lstm_cell_gradient_kernel"] > before
+        assert launch_counts["lstm_cell_gradient_kernel"] > before
     assert len(actual) == len(expected) == 16
     for mine, theirs in zip(actual, expected, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
@@ -121,7 +121,7 @@ def gradient(function: Forward, forward: str, backward: str) -> torch.Tensor:
 def test_what_other_pairs_share_is_in_pytorchs_format(name: str) -> None:
     expected = gradient(SHARED[name], "none", "none")
     for forward, backward in (("portable", "none"), ("none", "portable")):
-        before = sum(launches.values())
+        before = sum(launch_counts.values())
         actual = gradient(SHARED[name], forward, backward)
-        assert sum(launches.values()) > before
+        assert sum(launch_counts.values()) > before
         torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from anychip.compiler import targets
-from anychip.ops import launch, tuned
+from anychip.ops import tuned
+from anychip.ops.launching import launch_options, set_for_process
 from anychip.ops.pointwise import TILES
 from anychip.pytorch.policy import _tune_tiles
 from anychip.tune import modelled, tiles
@@ -37,11 +38,11 @@ def test_an_aarch64_host_takes_the_models_sizes(tmp_path: Path, monkeypatch: pyt
     assert chip.level() == "aarch64"
     known = Defaults("aarch64", "made up", {}, MODEL, {**shipped.tiles, "pointwise.TILES": {"flat": 256}})
     monkeypatch.setattr(defaults, "load", lambda level: known if level == "aarch64" else None)
-    before = dict(launch.tuned_sizes)
+    before = launch_options().tuned
     try:
         _tune_tiles.__wrapped__(1)
         assert TILES.on(torch.empty(1 << 20))["flat"] == 256
         for name, sizes in shipped.tiles.items():
             assert tuned.named()[name].on(torch.device("cpu")).items() >= sizes.items()
     finally:
-        tuned._put(before)
+        set_for_process(tuned=before)

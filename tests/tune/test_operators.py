@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import anychip
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 from anychip.ops.registry import Sample
 from anychip.pytorch.automatic import judge as judges
 from anychip.pytorch.automatic.judge import Judge
@@ -27,8 +27,8 @@ class Clock:
 
     def __call__(self) -> float:
         if self.running:
-            self.now += 1e-3 if launches.total() > self.before else 2e-3
-        self.running, self.before = not self.running, launches.total()
+            self.now += 1e-3 if launch_counts.total() > self.before else 2e-3
+        self.running, self.before = not self.running, launch_counts.total()
         return self.now
 
 
@@ -54,10 +54,10 @@ def test_rows_become_entries_that_auto_uses(judge: Judge, monkeypatch: pytest.Mo
     assert {entry.subject for entry in judge.database.entries()} == set(found)
     monkeypatch.setattr(judges, "judge", lambda device: Judge(judge.database, Defaults()))
     x = torch.rand(operators.SIZES["tiny"].matrix())
-    before = launches["flat_kernel[exp]"]
+    before = launch_counts["flat_kernel[exp]"]
     with anychip.using("auto", only=["exp"]):
         torch.exp(x)
-    assert launches["flat_kernel[exp]"] == before + 1
+    assert launch_counts["flat_kernel[exp]"] == before + 1
 
 
 def test_each_size_is_measured_by_itself(judge: Judge) -> None:

@@ -10,8 +10,8 @@ import torch
 
 from anychip.bench.arguments import LARGE, SMALL
 from anychip.compiler.schedule.choices import VALUES, parse
-from anychip.ops import launch, tuned
-from anychip.ops.launch import Tiles
+from anychip.ops import tuned
+from anychip.ops.launching import Tiles, launch_options, planned_launches, set_for_process
 from anychip.ops.pointwise import TILES
 from anychip.ops.registry import overloads
 from anychip.pytorch.policy import disabled
@@ -29,10 +29,10 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def shipped_sizes() -> Iterator[None]:
-    before = dict(launch.tuned_sizes)
+    before = launch_options().tuned
     tuned.apply([])
     yield
-    tuned._put(before)
+    set_for_process(tuned=before)
 
 
 def entry(values: dict[str, object], name: str = NAME) -> Entry:
@@ -51,17 +51,9 @@ def test_an_entry_changes_what_operators_launch_with() -> None:
     expected = exp(x)
     assert tuned.apply([entry({"flat": 512})]) == 1
     assert TILES.on(CPU) == {**TILES.simd, "flat": 512}
-    seen: list[tuple[int, ...]] = []
-    original = launch.Plan.launch
-
-    def noted(self: launch.Plan, *tensors: torch.Tensor | None, numbers: tuple[int, ...] = ()) -> None:
-        seen.append(self.grid)
-        original(self, *tensors, numbers=numbers)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch.Plan, "launch", noted)
+    with planned_launches() as seen:
         assert torch.equal(exp(x), expected)
-    assert seen == [(10, 1, 1)]
+    assert [plan.grid for plan, *_ in seen] == [(10, 1, 1)]
     tuned.apply([])
     assert TILES.on(CPU) is TILES.simd
 

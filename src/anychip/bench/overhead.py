@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from triton import knobs
 
-from ..ops.launch import Plan
+from ..ops.launching import Plan, planned_launches
 from ..ops.registry import overloads
 from ..pytorch import using
 from .errors import BenchmarkError
@@ -101,18 +101,8 @@ def _least(function: Callable[[], Any]) -> float:
 
 def _only_launch(call: Call) -> tuple[Plan, Sequence[Any], tuple[int, ...]]:
     """The plan that a call launches, with what it launches it with."""
-    seen: list[tuple[Plan, Sequence[Any], tuple[int, ...]]] = []
-    original = Plan.launch
-
-    def noted(self: Plan, *tensors: Any, numbers: tuple[int, ...] = ()) -> None:
-        seen.append((self, tensors, numbers))
-        original(self, *tensors, numbers=numbers)
-
-    Plan.launch = noted
-    try:
+    with planned_launches() as seen:
         call.written()
-    finally:
-        Plan.launch = original
     if len(seen) != 1:
         raise BenchmarkError(f"{call.label} makes {len(seen)} launches; the stages are those of one.")
     return seen[0]

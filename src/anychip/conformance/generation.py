@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from ..compiler.foreign.records import StockTarget
 from ..compiler.targets import Target
-from ..ops import eight_bits, launch
+from ..ops import eight_bits
 from ..ops.eight_bits import EightBits
+from ..ops.launching import launch_options, launching
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,10 @@ def generation_of(target: Target | StockTarget) -> Generation:
 
 @contextmanager
 def as_on(generation: Generation) -> Iterator[None]:
-    """Operators launch what they would on chips of this generation, while the context is open."""
-    before = launch.tile_class, eight_bits.assumed
-    launch.tile_class, eight_bits.assumed = generation.tile_class, generation.numbers
-    launch.forget_plans()
-    try:
+    """This thread's operators launch what they would on chips of this generation, while the block is open."""
+    now = launch_options()
+    if (now.tile_class, now.eight_bits) == (generation.tile_class, generation.numbers):
         yield
-    finally:
-        launch.tile_class, eight_bits.assumed = before
-        launch.forget_plans()
+        return
+    with launching(tile_class=generation.tile_class, eight_bits=generation.numbers):
+        yield

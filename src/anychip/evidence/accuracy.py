@@ -23,7 +23,9 @@ MARGIN times the larger of the two is granted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,9 +57,25 @@ LUCK = 16.0
 """Multiple of an element's own movement that may be its usual one: the largest of four draws of a normal
 distribution is less than a sixteenth of its deviation in 6 of a million elements."""
 
-SLACK = 1.0
-"""Multiple of every bound that is granted: more than one only in tests on processors where nobody has
-settled yet which trials are outside (see `tests/processors.py`)."""
+_slack: ContextVar[float] = ContextVar("anychip.evidence.accuracy", default=1.0)
+"""Multiple of every bound that is granted in this context."""
+
+
+@contextmanager
+def granting(multiple: float) -> Iterator[None]:
+    """Grant a multiple of every bound in the block, to this thread: more than one only in tests on
+    processors where nobody has settled yet which trials are outside (see `tests/processors.py`)."""
+    token = _slack.set(multiple)
+    try:
+        yield
+    finally:
+        _slack.reset(token)
+
+
+def granted() -> float:
+    """The multiple of every bound that is granted here."""
+    return _slack.get()
+
 
 FACTORS = {"fft": 2.0}
 """Domain of operators -> factor on what results move by where inputs are rounded once: a transform of four
@@ -169,7 +187,7 @@ class Yardstick:
         """Where the elements of a result in one of the types of `UNITS` are near enough."""
         dtype, x, exact = ours.dtype, ours.double(), self.exact.double()
         size, rounded = self.unit(dtype), exact.to(dtype).double()
-        error = (x - exact).abs() / SLACK
+        error = (x - exact).abs() / granted()
         right = (x == rounded) | (x.isnan() & rounded.isnan())
         right |= error <= UNITS[dtype] * max(1, self.calls) * size
         if bool(right.all()):

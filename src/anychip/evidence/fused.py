@@ -12,7 +12,7 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_map
 
 from ..llm.registry import Fused
-from ..ops.launch import launches
+from ..ops.launching import launch_counts
 from ..ops.registry import Sample
 from .accuracy import Yardstick
 from .inputs import copied, in_float64, weights_like
@@ -47,9 +47,9 @@ def prove(operator: Fused, dtype: torch.dtype, samples: Iterable[Sample] | None 
     finding = Finding(operator.name, str(dtype).removeprefix("torch."))
     for sample in operator.samples(dtype) if samples is None else samples:
         finding.samples += 1
-        before = sum(launches.values())
+        before = sum(launch_counts.values())
         problem = _tried(operator, dtype, sample, finding)
-        finding.launches += sum(launches.values()) - before
+        finding.launches += sum(launch_counts.values()) - before
         if problem:
             finding.failures.append(f"sample {finding.samples}: {problem}")
     return finding
@@ -149,17 +149,17 @@ class Evaluated:
 def evaluated(operator: Fused, function: Callable[..., Any], inputs: Any) -> Evaluated:
     """A call, and its gradients for fixed weights of the results, if the operator has them."""
     arguments, keywords = inputs
-    before = Counter(launches)
+    before = Counter(launch_counts)
     results = tensors(function(*arguments, **keywords))
-    forward = Counter(launches) - before
+    forward = Counter(launch_counts) - before
     wanting = [x for x in tensors(arguments) if x.requires_grad]
     outputs = [x for x in results if x.requires_grad]
     if not operator.differentiable or not wanting or not outputs:
         return Evaluated(results, [], forward, None)
-    before = Counter(launches)
+    before = Counter(launch_counts)
     weights = [weights_like(x) for x in outputs]
     gradients = torch.autograd.grad(outputs, wanting, weights, allow_unused=True)
-    return Evaluated(results, list(gradients), forward, Counter(launches) - before)
+    return Evaluated(results, list(gradients), forward, Counter(launch_counts) - before)
 
 
 def _own(operator: Fused, launched: Counter[str]) -> bool:

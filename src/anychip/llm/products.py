@@ -9,7 +9,7 @@ import triton.language as tl
 
 from ..ops.errors import ArgumentError
 from ..ops.iteration import power_of_two
-from ..ops.launch import Tiles, cdiv, launch
+from ..ops.launching import Tiles, cdiv, launch
 
 TILES = Tiles(simt={"rows": 64, "columns": 64, "depth": 32}, simd={"rows": 64, "columns": 64, "depth": 64})
 

@@ -14,7 +14,7 @@ import triton.language as tl
 
 from .errors import ArgumentError, NotServed
 from .iteration import broadcast_shape
-from .launch import Plan, Plans, Tiles, cdiv, scalar_bits
+from .launching import Plan, Plans, Tiles, cdiv, scalar_bits
 from .memory.copy import copy_
 from .pointwise import store_as
 from .promotion import Promotion, elementwise_dtypes

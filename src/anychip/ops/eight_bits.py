@@ -9,6 +9,8 @@ import torch
 import triton
 import triton.language as tl
 
+from .launching.options import launch_options
+
 
 @dataclass(frozen=True, slots=True)
 class EightBits:
@@ -18,10 +20,6 @@ class EightBits:
     floats: bool = True
 
 
-assumed: EightBits | None = None
-"""What every device takes. Set where kernels are made for a chip that is not here."""
-
-
 def of_capability(capability: int) -> EightBits:
     """What NVIDIA's GPUs take, by their compute capability (89 for 8.9): integers since Ampere, floats since
     Ada (Triton's lowering of `dot` and of `fp_to_fp`)."""
@@ -29,7 +27,8 @@ def of_capability(capability: int) -> EightBits:
 
 
 def of_device(device: torch.device) -> EightBits:
-    """What the chip of a device takes."""
+    """What the chip of a device takes, or what the options of launches say that every device does."""
+    assumed = launch_options().eight_bits
     if assumed is not None:
         return assumed
     if device.type != "cuda" or torch.version.hip is not None:

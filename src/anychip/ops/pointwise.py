@@ -15,7 +15,7 @@ import triton.language as tl
 
 from .errors import ArgumentError, NotServed, UnsupportedDtype
 from .iteration import broadcast_shape, broadcast_strides, coalesce, power_of_two, second_innermost
-from .launch import EIGHT_BIT_FLOATS, TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits
+from .launching import EIGHT_BIT_FLOATS, TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits
 from .promotion import Promotion, elementwise_dtypes
 from .registry import FLOATING, Benchmark, Operator, Overload, Samples, leave_out, register
 from .samples import pointwise_benchmark, pointwise_samples

@@ -16,7 +16,7 @@ import triton.language as tl
 
 from .errors import ArgumentError, DimensionError, NotServed
 from .iteration import Space, coalesce, power_of_two
-from .launch import (
+from .launching import (
     TRITON_DTYPES,
     Plan,
     Plans,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from .errors import RegistryError
-from .launch import Tiles
+from .launching import Tiles
 from .schemas import exists
 
 FLOATING: tuple[torch.dtype, ...] = (torch.float32, torch.float16, torch.bfloat16, torch.float64)

@@ -29,6 +29,6 @@ def digest(domain: str = "") -> str:
 def _foundation() -> str:
     code = hashlib.sha256(compiler_fingerprint().encode())
     code.update(f"{torch.__version__};{version('triton')}".encode())
-    for file in sorted(_LIBRARY.glob("*.py")):
+    for file in sorted((*_LIBRARY.glob("*.py"), *_LIBRARY.glob("launching/*.py"))):
         code.update(file.name.encode() + file.read_bytes())
     return code.hexdigest()

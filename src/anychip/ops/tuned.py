@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from ..tuning.entry import TILES, Entry
-from . import launch, sources
-from .launch import ANY, SizeClass, Tiles
+from . import sources
+from .launching import ANY, First, SizeClass, Tiles, launch_options, launching, set_for_process
 from .registry import operators
 
 _log = logging.getLogger(__name__)
@@ -38,9 +38,9 @@ def digest(name: str) -> str:
 
 
 def apply(entries: Iterable[Entry], shipped: Mapping[str, Mapping[str, int]] | None = None) -> int:
-    """Put tuned sizes in force, in place of all earlier ones, over those that are `shipped` for the CPU's
-    kind; returns how many tiles have some. Entries of other code, or with sizes that the tiles do not have,
-    are left out."""
+    """Put tuned sizes in force for the process, in place of all earlier ones, over those that are `shipped`
+    for the CPU's kind; returns how many tiles have some. Entries of other code, or with sizes that the tiles
+    do not have, are left out."""
     known = named()
     wanted: dict[Tiles, dict[SizeClass, Mapping[str, int]]] = {}
     for name, sizes in (shipped or {}).items():
@@ -53,7 +53,7 @@ def apply(entries: Iterable[Entry], shipped: Mapping[str, Mapping[str, int]] | N
         if _is_sound(entry.subject, tiles, entry.values):
             classes = wanted.setdefault(tiles, {})
             classes[class_] = {**classes.get(ANY, tiles.simd), **entry.values}
-    _put(wanted)
+    set_for_process(tuned=wanted)
     return len(wanted)
 
 
@@ -86,35 +86,18 @@ def valid(tiles: Tiles, sizes: Mapping[str, object]) -> bool:
 
 
 @contextmanager
-def using(sizes: Mapping[Tiles, Mapping[str, int]], first: launch.First | None = None) -> Iterator[None]:
-    """Other sizes of some tiles for the block, for tensors of any class, and first launches by `first`; plans
-    are made anew."""
-    before, launched = dict(launch.tuned_sizes), launch.first
-    launch.first = first
-    launch.forget_plans()
-    _put({**before, **{tiles: {ANY: {**tiles.simd, **own}} for tiles, own in sizes.items()}})
-    try:
+def using(sizes: Mapping[Tiles, Mapping[str, int]], first: First | None = None) -> Iterator[None]:
+    """Other sizes of some tiles for this thread's launches in the block, for tensors of any class, and first
+    launches by `first`; plans are made anew."""
+    own = {tiles: {ANY: {**tiles.simd, **some}} for tiles, some in sizes.items()}
+    with launching(tuned={**launch_options().tuned, **own}, first=first):
         yield
-    finally:
-        launch.first = launched
-        launch.forget_plans()
-        _put(before)
 
 
 @contextmanager
 def reads() -> Iterator[list[tuple[Tiles, SizeClass]]]:
-    """Collects the tiles whose sizes operators ask for in the block, with the class of each question; plans
-    are made anew."""
-    launch.forget_plans()
-    before, launch.readers = launch.readers, []
-    try:
-        yield launch.readers
-    finally:
-        launch.readers = before
-
-
-def _put(wanted: Mapping[Tiles, Mapping[SizeClass, Mapping[str, int]]]) -> None:
-    if dict(wanted) != launch.tuned_sizes:
-        launch.tuned_sizes.clear()
-        launch.tuned_sizes.update(wanted)
-        launch.forget_plans()
+    """Collects the tiles whose sizes this thread's operators ask for in the block, with the class of each
+    question; plans are made anew."""
+    read: list[tuple[Tiles, SizeClass]] = []
+    with launching(asked=lambda tiles, class_: read.append((tiles, class_))):
+        yield read

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from ..ops import launch
 from ..ops.errors import NotServed
+from ..ops.launching import attribution
 
 
 class Served:
@@ -39,7 +39,6 @@ def entry(operator: str, overload: str) -> Served:
 def counted(function: Callable[..., Any], totals: Served, fall: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, with its calls, own time and launches added to `totals`; `fall` takes the calls that
     it does not serve, and the reason as `reason_`."""
-    attribution = launch.attribution
     clock = perf_counter
 
     def call(*arguments: Any, **keywords: Any) -> Any:

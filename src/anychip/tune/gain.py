@@ -22,7 +22,7 @@ from ..bench.case import Case
 from ..bench.report import Circumstances
 from ..compiler.schedule.choices import VALUES
 from ..ops import tuned
-from ..ops.launch import Tiles
+from ..ops.launching import Tiles
 from ..pytorch.policy import disabled
 from .budget import Budget
 from .errors import TuneError

@@ -2,7 +2,7 @@
 out: workloads to search over, and entries of the tuning database where something is clearly faster than what
 ships.
 
-Sizes belong to a set of tiles (`ops.launch.Tiles`) that several operators may share, and to a class of
+Sizes belong to a set of tiles (`ops.launching.Tiles`) that several operators may share, and to a class of
 tensors; they are measured on up to three of these operators. Schedules belong to the kernels that these
 launch."""
 
@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from ..bench.arguments import LARGE, Size, arguments
 from ..ops import tuned
-from ..ops.launch import SizeClass, Tiles
+from ..ops.launching import SizeClass, Tiles
 from ..ops.registry import operators
 from ..pytorch.policy import disabled
 from ..suggestions import did_you_mean

@@ -15,7 +15,7 @@ import torch
 
 from ..compiler.schedule.choices import VALUES, Choices, of
 from ..ops import tuned
-from ..ops.launch import Tiles
+from ..ops.launching import Tiles
 from ..triton_backend import choosing
 from ..triton_backend.origin import Origin, front_end
 from .search import Point

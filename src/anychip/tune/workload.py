@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from ..compiler.schedule.choices import VALUES
 from ..compiler.targets.host import host
-from ..ops.launch import Tiles
+from ..ops.launching import Tiles
 from ..pytorch.policy import disabled
 from . import cost, machine
 from .budget import Budget

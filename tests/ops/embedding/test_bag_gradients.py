@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 import anychip
-from anychip.ops import launch
+from anychip.ops.launching import launch_counts, launching
 
 KERNELS = {"simd": "bag_gradient_in_turn_kernel", "simt": "bag_gradient_kernel"}
 CASES: dict[str, dict[str, Any]] = {
@@ -23,7 +23,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("tiles", list(KERNELS))
 @pytest.mark.parametrize("case", list(CASES))
-def test_gradients(case: str, tiles: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients(case: str, tiles: str) -> None:
     indices, offsets = torch.tensor([1, 2, 5, 1, 0, 2, 2, 6, 5]), torch.tensor([0, 3, 3, 5])
     weight = torch.randn(7, 300, dtype=torch.float64, requires_grad=True)
     upstream = torch.randn(4, 300, dtype=torch.float64)
@@ -36,9 +36,8 @@ def test_gradients(case: str, tiles: str, monkeypatch: pytest.MonkeyPatch) -> No
         expected = gradient(mode="sum") / indices.bincount(minlength=7).clamp(min=1)[:, None]
     else:
         expected = gradient(**CASES[case])
-    monkeypatch.setattr(launch, "tile_class", tiles)
-    before = launch.launches[KERNELS[tiles]]
-    with anychip.using("strict"):
+    before = launch_counts[KERNELS[tiles]]
+    with anychip.using("strict"), launching(tile_class=tiles):
         actual = gradient(**CASES[case])
-    assert launch.launches[KERNELS[tiles]] == before + 1
+    assert launch_counts[KERNELS[tiles]] == before + 1
     torch.testing.assert_close(actual, expected)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import anychip
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 
 COMBINE: dict[str, Callable[..., Any]] = {
     "sum": lambda out, dim, index, x: out.scatter_add(dim, index, x),
@@ -29,10 +29,10 @@ def test_repeated_places(kind: str, shape: tuple[int, ...], dim: int) -> None:
     index = torch.randint(0, 2, shape)
     out = torch.randn([2 if d == dim else size for d, size in enumerate(shape)], dtype=torch.float64)
     expected = COMBINE[kind](out, dim, index, x)
-    before = launches.total()
+    before = launch_counts.total()
     with anychip.using("strict"):
         actual = COMBINE[kind](out, dim, index, x)
         padded = COMBINE[kind](out, dim, index, torch.stack([x, x], -1)[..., 0])
-    assert launches.total() > before
+    assert launch_counts.total() > before
     torch.testing.assert_close(actual, expected)
     torch.testing.assert_close(padded, expected)

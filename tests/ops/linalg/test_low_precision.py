@@ -3,6 +3,8 @@ numbers and as for GPUs that do not; conversions of e4m3 floats as bytes, agains
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 import triton
@@ -11,7 +13,7 @@ import triton.language as tl
 import anychip
 from anychip.ops import eight_bits
 from anychip.ops.eight_bits import EightBits, from_e4m3fn, to_e4m3fn
-from anychip.ops.launch import launch, launches
+from anychip.ops.launching import launch, launch_counts, launching
 
 FLOATS = (torch.float8_e4m3fn, torch.float8_e5m2)
 WITHOUT = EightBits(integers=False, floats=False)
@@ -57,8 +59,9 @@ def test_gpus_take_what_their_generation_takes() -> None:
 
 
 @pytest.fixture(params=[None, WITHOUT], ids=["taken", "not-taken"])
-def eight_bit_numbers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eight_bits, "assumed", request.param)
+def eight_bit_numbers(request: pytest.FixtureRequest) -> Iterator[None]:
+    with launching(eight_bits=request.param):
+        yield
 
 
 @pytest.mark.usefixtures("eight_bit_numbers")
@@ -67,10 +70,10 @@ def test_product_of_integers(dtype: torch.dtype) -> None:
     a, b = (torch.full(shape, -128, dtype=torch.int8) for shape in ((18, 200), (200, 24)))
     a[3:] = torch.randint(-128, 128, (15, 200), generator=torch.Generator().manual_seed(1))
     a = a if dtype == torch.int8 else (a.short() + 127 + (a < 0)).to(dtype)
-    before = launches["low_precision_kernel[_int_mm]"]
+    before = launch_counts["low_precision_kernel[_int_mm]"]
     with anychip.using("strict"):
         actual = torch.ops.aten._int_mm(a, b)
-    assert launches["low_precision_kernel[_int_mm]"] == before + 1
+    assert launch_counts["low_precision_kernel[_int_mm]"] == before + 1
     assert torch.equal(actual.long(), a.long() @ b.long())
 
 
@@ -84,11 +87,11 @@ def test_scaled_product(dtype: torch.dtype, rowwise: bool) -> None:
     scale_a = torch.rand((20, 1) if rowwise else (), generator=generator) + 0.5
     scale_b = torch.rand((1, 32) if rowwise else (), generator=generator) + 0.5
     bias = torch.randn(32, generator=generator)
-    before = launches["low_precision_kernel[_scaled_mm]"]
+    before = launch_counts["low_precision_kernel[_scaled_mm]"]
     with anychip.using("strict"):
         actual = torch.ops.aten._scaled_mm(a, b, scale_a, scale_b, bias=bias, out_dtype=torch.float32)
         half = torch.ops.aten._scaled_mm(a, b, scale_a, scale_b, out_dtype=torch.bfloat16)
-    assert launches["low_precision_kernel[_scaled_mm]"] == before + 2
+    assert launch_counts["low_precision_kernel[_scaled_mm]"] == before + 2
     expected = (a.double() * scale_a) @ (b.double() * scale_b)
     torch.testing.assert_close(actual.double(), expected + bias, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(half.double(), expected, rtol=1e-2, atol=1e-2)

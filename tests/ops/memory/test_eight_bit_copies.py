@@ -7,7 +7,7 @@ import torch
 
 import anychip
 from anychip import capture
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 
 KINDS = (torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz)
 OTHERS = (
@@ -51,22 +51,22 @@ def test_conversions_are_pytorchs(kind: torch.dtype, other: torch.dtype) -> None
     x = edges.to(other).view(4, 9)
     wide = torch.arange(256).to(torch.uint8).view(kind).float().nan_to_num(0, 7, -7).to(kind)
     expected = x.to(kind), wide.to(other)
-    before = launches.total()
+    before = launch_counts.total()
     with anychip.using("strict"):
         got = x.to(kind), wide.to(other)
-    assert launches.total() == before + 2
+    assert launch_counts.total() == before + 2
     for value, wanted in zip(got, expected, strict=True):
         same(value.double(), wanted.double())
 
 
 def test_moves_of_bytes_and_strides() -> None:
     x = torch.arange(36).to(torch.uint8).view(KINDS[1]).view(4, 9)
-    before = launches.total()
+    before = launch_counts.total()
     with anychip.using("strict"):
         moved = x.t().clone(memory_format=torch.contiguous_format)
         zeros = torch.zeros_like(x)
         turned = torch.empty(9, 4, dtype=KINDS[0]).copy_(x.t())
-    assert launches.total() == before + 3
+    assert launch_counts.total() == before + 3
     assert torch.equal(bits(moved), bits(x.t()))
     assert not bits(zeros).any()
     assert torch.equal(bits(turned), bits(x.t().float().to(KINDS[0])))

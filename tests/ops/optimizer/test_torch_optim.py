@@ -10,7 +10,7 @@ import torch
 from tests.launched import launched
 
 import anychip
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 from anychip.ops.samples import tensor
 
 SHAPES = ((5, 7), (13,))
@@ -49,10 +49,10 @@ def trained(name: str, dtype: torch.dtype, **options: Any) -> list[torch.Tensor]
 @pytest.mark.parametrize("name", FUSED)
 def test_fused_steps_agree_with_plain_ones(name: str) -> None:
     expected = trained(name, torch.float64, foreach=False, **FUSED[name])
-    before = launches[KERNELS[name]]
+    before = launch_counts[KERNELS[name]]
     with anychip.using("strict"):
         actual = trained(name, torch.float32, fused=True, **FUSED[name])
-    assert launches[KERNELS[name]] == before + STEPS * len(SHAPES)
+    assert launch_counts[KERNELS[name]] == before + STEPS * len(SHAPES)
     for ours, oracle in zip(actual, expected, strict=True):
         torch.testing.assert_close(ours.double(), oracle, rtol=2e-5, atol=2e-5)
 

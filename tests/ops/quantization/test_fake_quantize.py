@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import anychip
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 
 SCALES = (0.003, 0.02, 0.7)
 aten = torch.ops.aten
@@ -33,10 +33,10 @@ def test_fake_quantisation_is_pytorchs_to_the_bit(scale: float, dtype: torch.dty
         calls.append(lambda: (aten._fake_quantize_learnable_per_tensor_affine(x, *learned),))
     for call in calls:
         expected = call()
-        before = launches.total()
+        before = launch_counts.total()
         with anychip.using("strict"):
             got = call()
-        assert launches.total() > before
+        assert launch_counts.total() > before
         for value, wanted in zip(got, expected, strict=True):
             assert torch.equal(value, wanted)
 
@@ -55,9 +55,9 @@ def test_an_observer_of_rows_begins_without_rows(symmetric: bool) -> None:
         return [*result, *state]
 
     expected = observed()
-    before = launches.total()
+    before = launch_counts.total()
     with anychip.using("strict"):
         actual = observed()
-    assert launches.total() > before
+    assert launch_counts.total() > before
     assert [len(tensor) for tensor in actual] == [5] * 6
     torch.testing.assert_close(actual, expected)

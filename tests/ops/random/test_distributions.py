@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 
 import anychip
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 
 COUNT = 20_000
 SMALLEST_P = 1e-4
@@ -29,10 +29,10 @@ CONTINUOUS = {
 def test_fills(name: str, dtype: torch.dtype) -> None:
     fill, distribution = CONTINUOUS[name]
     torch.manual_seed(11)
-    before = launches[f"random_kernel[{name}]"]
+    before = launch_counts[f"random_kernel[{name}]"]
     with anychip.using("strict"):
         x = fill(torch.empty(COUNT, dtype=dtype))
-    assert launches[f"random_kernel[{name}]"] == before + 1
+    assert launch_counts[f"random_kernel[{name}]"] == before + 1
     assert stats.kstest(x.numpy(), distribution.cdf).pvalue > SMALLEST_P
 
 

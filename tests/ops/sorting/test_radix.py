@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.launched import launched
 
-from anychip.ops.launch import Tiles
+from anychip.ops.launching import Tiles
 from anychip.ops.samples import special, tensor
 from anychip.ops.scan.running import SUM
 from anychip.ops.sorting.radix import TILES, sort_rows

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import anychip
-from anychip.ops.launch import launches
+from anychip.ops.launching import launch_counts
 from anychip.pytorch.automatic import judge as judges
 from anychip.pytorch.automatic import registration
 from anychip.pytorch.automatic.chooser import PATIENCE
@@ -38,7 +38,7 @@ class Clock:
     running: bool = False
 
     def __call__(self) -> float:
-        total = launches.total()
+        total = launch_counts.total()
         if self.running:
             self.now += self.ours if total > self.before else self.native
         self.running, self.before = not self.running, total
@@ -90,9 +90,9 @@ def test_ours_is_taken_where_it_is_faster(bench: Bench) -> None:
             torch.testing.assert_close(torch.exp(x).double(), expected, rtol=1e-6, atol=1e-6)
         assert bench.choices("exp") == {"float32[6,7]c": OURS}
         assert "measured" in bench.reason("exp")
-        before = launches["flat_kernel[exp]"]
+        before = launch_counts["flat_kernel[exp]"]
         times(5, lambda: torch.exp(x))
-        assert launches["flat_kernel[exp]"] == before + 5
+        assert launch_counts["flat_kernel[exp]"] == before + 5
 
 
 def test_pytorch_is_taken_where_it_is_faster(bench: Bench) -> None:
@@ -101,9 +101,9 @@ def test_pytorch_is_taken_where_it_is_faster(bench: Bench) -> None:
     with anychip.using("auto", only=["exp"]):
         times(10, lambda: torch.exp(x))
         assert bench.choices("exp") == {"float32[6,7]c": NATIVE}
-        before = launches["flat_kernel[exp]"]
+        before = launch_counts["flat_kernel[exp]"]
         times(5, lambda: torch.exp(x))
-        assert launches["flat_kernel[exp]"] == before
+        assert launch_counts["flat_kernel[exp]"] == before
 
 
 def test_each_call_runs_one_kernel_once(bench: Bench) -> None:
@@ -128,9 +128,9 @@ def test_a_choice_is_kept_for_later_processes(bench: Bench) -> None:
         times(10, lambda: torch.exp(x))
     bench.clock.ours = 1.0
     with anychip.using("auto", only=["exp"]):
-        before = launches["flat_kernel[exp]"]
+        before = launch_counts["flat_kernel[exp]"]
         torch.exp(x)
-        assert launches["flat_kernel[exp]"] == before + 1
+        assert launch_counts["flat_kernel[exp]"] == before + 1
         assert bench.reason("exp").startswith("tuning database")
 
 
@@ -145,9 +145,9 @@ def test_a_small_tensor_is_ours_if_the_database_says_so(bench: Bench) -> None:
 
     judge.keep("exp", overloads()["exp"][0], "float32[7]c", OURS, 100, dict(entry.seconds))
     with anychip.using("auto", only=["exp"]):
-        before = launches["flat_kernel[exp]"]
+        before = launch_counts["flat_kernel[exp]"]
         torch.exp(small)
-        assert launches["flat_kernel[exp]"] == before + 1
+        assert launch_counts["flat_kernel[exp]"] == before + 1
 
 
 def test_an_entry_of_changed_kernels_is_measured_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,11 +167,11 @@ def test_in_place_and_out_take_the_choice_of_the_functional_form(bench: Bench) -
     x = torch.rand(64, 100)
     with anychip.using("auto", only=["sin"]):
         times(10, lambda: torch.sin(x))
-        before = launches["flat_kernel[sin]"]
+        before = launch_counts["flat_kernel[sin]"]
         out = torch.empty_like(x)
         torch.sin(x, out=out)
         x.clone().sin_()
-        assert launches["flat_kernel[sin]"] == before + 2
+        assert launch_counts["flat_kernel[sin]"] == before + 2
         assert bench.choices("sin") == {"float32[6,7]c": OURS}
     torch.testing.assert_close(out, torch.sin(x))
 
@@ -252,11 +252,11 @@ def test_random_numbers_are_one_stream(bench: Bench, kept: bool) -> None:
             expected = draw()
     else:
         expected = draw()
-    before = launches.total()
+    before = launch_counts.total()
     with anychip.using("auto", only=["normal"] if "normal" in _names() else None):
         found = draw()
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-    assert (launches.total() > before) == kept
+    assert (launch_counts.total() > before) == kept
 
 
 def _names() -> set[str]:
@@ -325,14 +325,14 @@ def test_a_failing_call_fails_alike(bench: Bench) -> None:
 
 def test_deterministic_algorithms_are_not_mixed(bench: Bench) -> None:
     x = torch.randn(64, 100)
-    before = launches.total()
+    before = launch_counts.total()
     torch.use_deterministic_algorithms(True)
     try:
         with anychip.using("auto", only=["exp"]):
             times(10, lambda: torch.exp(x))
     finally:
         torch.use_deterministic_algorithms(False)
-    assert launches.total() == before
+    assert launch_counts.total() == before
 
 
 def test_what_always_goes_to_pytorch_is_given_back_and_taken_up_again(bench: Bench) -> None:
@@ -359,10 +359,10 @@ def test_another_policy_takes_over(bench: Bench) -> None:
     x = torch.randn(64, 100)
     with anychip.using("auto"):
         times(3, lambda: torch.exp(x))
-        before = launches["flat_kernel[exp]"]
+        before = launch_counts["flat_kernel[exp]"]
         with anychip.using("strict"):
             torch.exp(x)
-        assert launches["flat_kernel[exp]"] == before + 1
+        assert launch_counts["flat_kernel[exp]"] == before + 1
         torch.exp(x)
     current = anychip.report()
     assert not current.choices

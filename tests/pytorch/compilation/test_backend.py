@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from anychip.ops.launch import launches as operators_launched
+from anychip.ops.launching import launch_counts
 from anychip.pytorch.compilation import backend
 from anychip.pytorch.compilation.choice import SMALLEST
 from anychip.runtime import launches
@@ -57,12 +57,12 @@ def test_inference_runs_our_kernels() -> None:
     torch.manual_seed(0)
     module, x = Block().eval(), torch.randn(32, 64)
     assert x.shape[0] * 64 * 256 >= SMALLEST
-    fused, products = Counter(launches.by_kernel()), sum(operators_launched.values())
+    fused, products = Counter(launches.by_kernel()), sum(launch_counts.values())
     with torch.no_grad():
         close(compiled(module)(x), module(x))
     made = Counter(launches.by_kernel()) - fused
     assert any(name.startswith("triton_") for name in made), made
-    assert sum(operators_launched.values()) >= products + 2
+    assert sum(launch_counts.values()) >= products + 2
 
 
 def test_a_training_step_has_eager_gradients() -> None:
@@ -71,9 +71,9 @@ def test_a_training_step_has_eager_gradients() -> None:
     module(x).square().mean().backward()
     expected = [p.grad.clone() for p in module.parameters() if p.grad is not None]
     module.zero_grad()
-    before = sum(operators_launched.values())
+    before = sum(launch_counts.values())
     compiled(module)(x).square().mean().backward()
-    assert sum(operators_launched.values()) > before
+    assert sum(launch_counts.values()) > before
     for parameter, gradient in zip(module.parameters(), expected, strict=True):
         assert parameter.grad is not None
         close(parameter.grad, gradient)
@@ -105,9 +105,9 @@ def test_a_graph_that_breaks_in_the_middle() -> None:
 @pytest.mark.parametrize(("function", "ours"), [(lambda x: torch.linalg.inv(x @ x), 0), (lambda x: x @ x, 1)])
 def test_small_products_are_ours_only_where_calls_are_replayed(function: Any, ours: int) -> None:
     x = torch.eye(8) + torch.rand(8, 8) / 8
-    before = sum(operators_launched.values())
+    before = sum(launch_counts.values())
     close(compiled(function)(x), function(x))
-    assert sum(operators_launched.values()) == before + ours
+    assert sum(launch_counts.values()) == before + ours
 
 
 @pytest.mark.parametrize("layout", ["heads first", "length first"])
@@ -120,12 +120,12 @@ def test_attention_is_ours_forward_and_backward(layout: str) -> None:
     inputs = [torch.randn(2, 3, 20, 16, requires_grad=True) for _ in range(3)]
     expected = function(*inputs)
     gradients = torch.autograd.grad(expected.square().sum(), inputs)
-    before = Counter(operators_launched)
+    before = Counter(launch_counts)
     result = compiled(function)(*inputs)
     close(result, expected)
     for ours, theirs in zip(torch.autograd.grad(result.square().sum(), inputs), gradients, strict=True):
         close(ours, theirs)
-    made = {name.split("[")[0] for name in Counter(operators_launched) - before}
+    made = {name.split("[")[0] for name in Counter(launch_counts) - before}
     assert any("attention" in name and "backward" not in name for name in made), made
     assert len([name for name in made if "attention" in name]) >= 2, made
 
@@ -135,9 +135,9 @@ def test_attention_with_dropout_is_pytorchs() -> None:
         return nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=0.5)
 
     inputs = torch.randn(3, 1, 2, 5, 8)
-    before = Counter(operators_launched)
+    before = Counter(launch_counts)
     assert compiled(function)(*inputs).shape == (1, 2, 5, 8)
-    assert not [name for name in Counter(operators_launched) - before if "attention" in name]
+    assert not [name for name in Counter(launch_counts) - before if "attention" in name]
 
 
 @pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune-no-cudagraphs"])
@@ -152,9 +152,9 @@ def test_modes_are_accepted(mode: str) -> None:
 @pytest.mark.parametrize(("pixels", "ours"), [(8, True), (64, False)])
 def test_large_dense_convolutions_are_pytorchs(pixels: int, ours: bool) -> None:
     module, x = nn.Conv2d(32, 32, 3, padding=1), torch.randn(1, 32, pixels, pixels)
-    before = Counter(operators_launched)
+    before = Counter(launch_counts)
     close(compiled(module)(x).detach(), module(x).detach())
-    made = [name for name in Counter(operators_launched) - before if "convolution" in name]
+    made = [name for name in Counter(launch_counts) - before if "convolution" in name]
     assert bool(made) == ours
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from anychip.ops.launch import launches as operators_launched
+from anychip.ops.launching import launch_counts
 from anychip.pytorch.compilation import decompositions
 from anychip.runtime import launches
 
@@ -70,12 +70,12 @@ def test_a_compiled_encoder_layer_is_ours() -> None:
     torch._dynamo.reset()
     model = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True).eval()
     x = torch.rand(2, 16, 32)
-    fused, operators = Counter(launches.by_kernel()), Counter(operators_launched)
+    fused, operators = Counter(launches.by_kernel()), Counter(launch_counts)
     with torch.no_grad():
         torch.testing.assert_close(torch.compile(model, backend="anychip")(x), model(x), rtol=2e-4, atol=2e-5)
     made = Counter(launches.by_kernel()) - fused
     assert any(name.startswith("triton_per_fused") for name in made), made
-    assert {name.split("[")[0] for name in Counter(operators_launched) - operators} == {
+    assert {name.split("[")[0] for name in Counter(launch_counts) - operators} == {
         "attention_kernel",
         "matmul_kernel",
     }

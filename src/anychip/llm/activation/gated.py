@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 
 from ...ops.errors import ArgumentError
-from ...ops.launch import Tiles, cdiv, launch
+from ...ops.launching import Tiles, cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..registry import Fused, register

@@ -13,7 +13,7 @@ import torch
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
-from ...ops.launch import Tiles, cdiv, launch
+from ...ops.launching import Tiles, cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..registry import Fused, register

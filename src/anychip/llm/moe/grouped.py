@@ -14,7 +14,7 @@ import triton.language as tl
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
-from ...ops.launch import Tiles, cdiv, launch
+from ...ops.launching import Tiles, cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..activation.gated import PackedGated, gated_backward_kernel, gated_kernel, silu

@@ -13,7 +13,7 @@ from triton.language.extra import libdevice
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
-from ...ops.launch import cdiv, launch
+from ...ops.launching import cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..registry import Fused, register

@@ -12,7 +12,7 @@ import triton.language as tl
 from triton.language.extra import libdevice
 
 from ...ops.errors import ArgumentError
-from ...ops.launch import cdiv, launch
+from ...ops.launching import cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..registry import Fused, register

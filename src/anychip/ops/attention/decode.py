@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, cdiv, compute_dtype
+from ..launching import TRITON_DTYPES, Plan, cdiv, compute_dtype
 
 DECODE_PROGRAMS = 32
 """Where there are fewer queries in all batches and heads, each one's keys are divided among programs, of

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, NotServed
-from ..launch import Tiles
+from ..launching import Tiles
 from ..memory.copy import zero_
 from ..reduce.sums import SUM
 from ..reduction import accumulator

@@ -11,7 +11,7 @@ import triton.language as tl
 
 from ..distinct import distinct
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
 from ..reduction import accumulator
 from .geometry import Phase
 from .margin import with_margins

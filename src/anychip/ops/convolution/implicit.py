@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
 from ..memory.copy import dense
 from ..pooling.window import column_phases
 from ..reduction import accumulator

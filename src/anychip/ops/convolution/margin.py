@@ -11,7 +11,7 @@ import triton.language as tl
 
 from ..distinct import distinct
 from ..iteration import power_of_two
-from ..launch import Plan, Plans, Tiles, cdiv, signature
+from ..launching import Plan, Plans, Tiles, cdiv, signature
 from .geometry import Phase, Sizes
 
 TILES = Tiles(

@@ -13,7 +13,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
 from ..memory.copy import copy_, zero_
 from ..pointwise import flat_kernel
 from ..reduction import accumulator

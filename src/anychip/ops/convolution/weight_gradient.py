@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
 from ..reduce.sums import SUM
 from ..reduction import accumulator
 from .geometry import Phase

@@ -14,7 +14,7 @@ from triton.language.extra import libdevice
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import broadcast_shape, power_of_two
-from ..launch import Plan, Plans, Tiles, cdiv, launch, scalar_bits
+from ..launching import Plan, Plans, Tiles, cdiv, launch, scalar_bits
 from ..memory.copy import COPY
 from ..registry import Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor

@@ -12,7 +12,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError
 from ..iteration import broadcast_shape
-from ..launch import cdiv, launch
+from ..launching import cdiv, launch
 from ..memory.copy import COPY
 from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
 from ..registry import COPYING, Operator, Overload, Sample, register

@@ -13,7 +13,7 @@ import triton.language as tl
 from ..complex_pointwise import PARTS
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
+from ..launching import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
 from ..memory.copy import COPY
 from ..pointwise import TILES as POINTWISE_TILES
 from ..pointwise import flat_kernel, tiled_kernel

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from ..iteration import power_of_two
-from ..launch import Tiles, cdiv, launch, scalar_bits
+from ..launching import Tiles, cdiv, launch, scalar_bits
 from . import roots
 from .signals import Signal, planar
 from .stages import transform

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 from ..iteration import power_of_two
-from ..launch import Plan, Plans, Tiles, cdiv, scalar_bits
+from ..launching import Plan, Plans, Tiles, cdiv, scalar_bits
 from . import roots
 from .lines import transform_lines, worthwhile
 from .signals import Signal, planar_like

@@ -17,7 +17,7 @@ import triton.language as tl
 
 from ..distinct import distinct
 from ..iteration import power_of_two
-from ..launch import Plan, Plans, Tiles, cdiv, scalar_bits
+from ..launching import Plan, Plans, Tiles, cdiv, scalar_bits
 from . import roots
 from .butterflies import RADICES, butterfly, woven
 from .signals import Signal

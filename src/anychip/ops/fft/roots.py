@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 from ..iteration import power_of_two
-from ..launch import cdiv, launch
+from ..launching import cdiv, launch
 
 BLOCK = 1024
 SMALLEST_MATRIX = 16

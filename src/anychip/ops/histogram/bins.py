@@ -16,7 +16,7 @@ from ..distinct import distinct
 from ..elementwise.arithmetic import div, sub
 from ..errors import ArgumentError, NotServed
 from ..indexing.combine import combine, combine_kernel
-from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
+from ..launching import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import COPY, fill_
 from ..memory.spaced import linspace, spaced_kernel
 from ..pointwise import Pointwise

@@ -14,7 +14,7 @@ import triton.language as tl
 from ..axis import delivered
 from ..errors import ArgumentError, DimensionError, NotServed
 from ..iteration import broadcast_shape
-from ..launch import TRITON_DTYPES
+from ..launching import TRITON_DTYPES
 from ..pointwise import Pointwise, apart
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, tensor

@@ -14,7 +14,7 @@ import triton.language as tl
 from ..axis import normal_dim
 from ..errors import ArgumentError, DimensionError, NotServed
 from ..iteration import coalesce, power_of_two
-from ..launch import COMPUTE_DTYPES, TRITON_DTYPES, Plan, Plans, Tiles, cdiv, scalar_bits, signature
+from ..launching import COMPUTE_DTYPES, TRITON_DTYPES, Plan, Plans, Tiles, cdiv, scalar_bits, signature
 from ..pointwise import store_as
 from ..reduce.extremes import larger, smaller
 

@@ -14,7 +14,7 @@ import triton.language as tl
 from ..distinct import distinct
 from ..errors import ArgumentError, NotServed
 from ..iteration import coalesce, power_of_two
-from ..launch import Plan, Plans, Tiles, cdiv, launch, scalar_bits, signature
+from ..launching import Plan, Plans, Tiles, cdiv, launch, scalar_bits, signature
 from ..pointwise import store_as
 from ..registry import ALL, FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor

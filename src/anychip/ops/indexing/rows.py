@@ -15,7 +15,7 @@ from ..distinct import distinct
 from ..elementwise.arithmetic import mul
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import Plan, Plans, Tiles, cdiv, compute_dtype, launch, signature
+from ..launching import Plan, Plans, Tiles, cdiv, compute_dtype, launch, signature
 from ..memory.copy import fill_
 from ..pointwise import store_as, writable
 from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, register

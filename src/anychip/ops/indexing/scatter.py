@@ -14,7 +14,7 @@ from ..axis import delivered, normal_dim
 from ..distinct import distinct
 from ..elementwise.arithmetic import div
 from ..errors import ArgumentError, DimensionError, NotServed
-from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
+from ..launching import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import fill_
 from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, tensor

@@ -14,7 +14,7 @@ from ..axis import delivered
 from ..distinct import distinct
 from ..errors import ArgumentError, NotServed
 from ..iteration import broadcast_shape
-from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
+from ..launching import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import fill_
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, tensor

@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 
 from ..iteration import power_of_two
-from ..launch import Tiles, launch
+from ..launching import Tiles, launch
 from ..registry import Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 from .matmul import product

@@ -18,7 +18,7 @@ from ..elementwise.arithmetic import sub
 from ..elementwise.comparison import ne
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import Tiles, launch
+from ..launching import Tiles, launch
 from ..memory.copy import copy_, zero_
 from ..reduce.truth import any_all
 from ..registry import Benchmark, Operator, Overload, Sample, register

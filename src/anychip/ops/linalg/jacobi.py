@@ -14,7 +14,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError
 from ..iteration import power_of_two
-from ..launch import Tiles, launch
+from ..launching import Tiles, launch
 from ..registry import Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 from .matrices import SERVED, flat, matrices, served, triangle

@@ -13,7 +13,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError
 from ..iteration import power_of_two
-from ..launch import Tiles, cdiv, launch
+from ..launching import Tiles, cdiv, launch
 from ..registry import Operator, Overload, Sample, register
 from ..samples import tensor
 from .matrices import SERVED, broadcast_batch, check_info, copied, delivered, flat, matrices, served, triangle

@@ -16,7 +16,7 @@ from .. import eight_bits
 from ..eight_bits import from_e4m3fn, to_e4m3fn
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import Tiles, cdiv, launch
+from ..launching import Tiles, cdiv, launch
 from ..registry import Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 

@@ -13,7 +13,7 @@ import triton.language as tl
 from ..elementwise.arithmetic import mul
 from ..errors import ArgumentError
 from ..iteration import power_of_two
-from ..launch import Tiles, launch, scalar_bits
+from ..launching import Tiles, launch, scalar_bits
 from ..reduce.sums import SUM
 from ..registry import Operator, Overload, Sample, register
 from ..samples import tensor

@@ -15,7 +15,7 @@ from ..complex_forms import delivered, parts_of, plain, whole
 from ..elementwise.arithmetic import add, mul
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, launch, scalar_bits, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, launch, scalar_bits, signature
 from ..reduce.sums import SUM
 from ..reduction import accumulator
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register

@@ -13,7 +13,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import broadcast_shape, power_of_two
-from ..launch import Tiles, cdiv, launch
+from ..launching import Tiles, cdiv, launch
 
 SERVED = (torch.float32, torch.float64)
 TILES = Tiles(simt={"elements": 1024}, simd={"elements": 1024})

@@ -11,7 +11,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError
 from ..iteration import power_of_two
-from ..launch import Tiles, launch
+from ..launching import Tiles, launch
 from ..registry import Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 from .lu import exchange, exchange_kernel, factor, invertible, linalg_lu_factor_ex, panel_kernel

@@ -12,7 +12,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError
 from ..iteration import power_of_two
-from ..launch import Plan, Plans, Tiles, cdiv, signature
+from ..launching import Plan, Plans, Tiles, cdiv, signature
 from ..registry import Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 from .matmul import product

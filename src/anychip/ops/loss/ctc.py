@@ -15,7 +15,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Tiles, launch
+from ..launching import TRITON_DTYPES, Tiles, launch
 from ..memory.copy import fill_
 from ..registry import Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor

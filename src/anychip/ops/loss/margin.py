@@ -12,7 +12,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Tiles, compute_dtype, launch, scalar_bits
+from ..launching import TRITON_DTYPES, Tiles, compute_dtype, launch, scalar_bits
 from ..memory.copy import COPY
 from ..reduce.sums import MEAN as MEAN_OF
 from ..reduce.sums import SUM

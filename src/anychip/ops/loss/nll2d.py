@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
-from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
+from ..launching import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
 from ..memory.copy import COPY, fill_
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor

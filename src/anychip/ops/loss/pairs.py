@@ -15,7 +15,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import broadcast_shape, power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, launch, scalar_bits, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, launch, scalar_bits, signature
 from ..memory.copy import COPY
 from ..pointwise import Pointwise, apply
 from ..reduce.sums import SUM

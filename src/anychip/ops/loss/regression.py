@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError
-from ..launch import cdiv, launch
+from ..launching import cdiv, launch
 from ..pointwise import flat_kernel, tiled_kernel
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, Samples, register
 from ..samples import tensor

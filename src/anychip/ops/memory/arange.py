@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, ArgumentValueError
-from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
+from ..launching import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
 
 TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})

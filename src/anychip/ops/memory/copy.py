@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
-from ..launch import EIGHT_BIT_FLOATS
+from ..launching import EIGHT_BIT_FLOATS
 from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
 from ..samples import layouts, tensor

@@ -14,7 +14,7 @@ from ..axis import delivered, normal_dim
 from ..distinct import distinct
 from ..errors import ArgumentError, DimensionError, NotServed
 from ..iteration import Space, coalesce, power_of_two, second_innermost
-from ..launch import TRITON_DTYPES, Plan, Plans, cdiv, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, cdiv, signature
 from ..pointwise import MAX_OPERANDS, TILES, flat_kernel, tiled_kernel
 from ..reduction import normal_dims
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register

@@ -12,7 +12,7 @@ import triton.language as tl
 from triton.language.extra import libdevice
 
 from ..errors import ArgumentError, NotServed
-from ..launch import TRITON_DTYPES, Tiles, cdiv, launch, scalar_bits
+from ..launching import TRITON_DTYPES, Tiles, cdiv, launch, scalar_bits
 from ..pointwise import store_as
 from ..random.philox import random_from
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register

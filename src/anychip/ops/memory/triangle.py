@@ -12,7 +12,7 @@ import triton.language as tl
 from ..axis import delivered
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, launch, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, launch, signature
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, tensor
 

@@ -12,7 +12,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, compute_dtype, scalar_bits, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, compute_dtype, scalar_bits, signature
 from ..memory.copy import zero_
 from ..reduce.sums import SUM
 from ..reduction import wide_accumulator

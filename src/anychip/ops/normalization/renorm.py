@@ -13,7 +13,7 @@ from triton.language.extra import libdevice
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
+from ..launching import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
 from ..memory.copy import zero_
 from ..pointwise import Pointwise, flat_kernel, tiled_kernel
 from ..reduce.norm import linalg_vector_norm

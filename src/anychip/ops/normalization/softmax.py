@@ -14,7 +14,7 @@ import triton.language as tl
 
 from ..errors import NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, compute_dtype, launch, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, compute_dtype, launch, signature
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 

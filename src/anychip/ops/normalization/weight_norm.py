@@ -12,7 +12,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Tiles, launch
+from ..launching import TRITON_DTYPES, Tiles, launch
 from ..pointwise import Pointwise, flat_kernel, tiled_kernel
 from ..reduce.sums import plus
 from ..reduction import TILES, Reduction, accumulator

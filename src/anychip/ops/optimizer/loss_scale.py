@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from ..errors import NotServed
-from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
+from ..launching import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
 from ..references import in_single
 from ..registry import FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor

@@ -14,7 +14,7 @@ import triton.language as tl
 from ..distinct import distinct
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, signature
 from ..pooling.geometry import TILES, blocks, channels, deliver, result_for, strides
 from ..pooling.window import in_tile, plane_start, tile_place
 from ..reduction import accumulator

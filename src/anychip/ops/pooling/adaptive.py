@@ -12,7 +12,7 @@ import triton.language as tl
 
 from ..distinct import distinct
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, compute_dtype, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, compute_dtype, signature
 from .geometry import Windows, channels, strides
 from .window import plane_start, window_start, window_stop
 

@@ -13,7 +13,7 @@ import triton.language as tl
 
 from ..distinct import distinct
 from ..errors import ArgumentError, NotServed
-from ..launch import TRITON_DTYPES, Plan, Plans, compute_dtype, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, compute_dtype, signature
 from ..reduce.sums import MEAN
 from ..reduction import reduce_kernel
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, Samples, register

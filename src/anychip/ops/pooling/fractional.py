@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
-from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
+from ..launching import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
 from ..memory.copy import COPY, copy_, zero_
 from ..registry import FLOATING, Operator, Overload, Sample, Samples, register
 from ..samples import tensor

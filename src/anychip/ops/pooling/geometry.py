@@ -13,7 +13,7 @@ import torch
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import Tiles, cdiv
+from ..launching import Tiles, cdiv
 from ..memory.copy import copy_
 
 TILES = Tiles(simt={"elements": 256, "row": 64}, simd={"elements": 2048, "row": 128})

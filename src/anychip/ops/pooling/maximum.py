@@ -13,7 +13,7 @@ import triton.language as tl
 
 from ..distinct import distinct
 from ..errors import ArgumentError, NotServed
-from ..launch import TRITON_DTYPES, Plan, Plans, compute_dtype, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, compute_dtype, signature
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, Samples, register
 from ..samples import tensor
 from .adaptive import adaptive_maximum, adaptive_maximum_kernel, rows_fit

@@ -13,7 +13,7 @@ import triton.language as tl
 from triton.language.extra import libdevice
 
 from ..errors import ArgumentError, NotServed
-from ..launch import compute_dtype
+from ..launching import compute_dtype
 from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
 from ..reduce.sums import plus
 from ..reduction import Reduction

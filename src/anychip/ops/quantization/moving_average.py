@@ -14,7 +14,7 @@ from triton.language.extra import libdevice
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import Tiles, cdiv, launch, scalar_bits
+from ..launching import Tiles, cdiv, launch, scalar_bits
 from ..memory.copy import copy_, fill_
 from ..reduce.extremes import amax, amin
 from ..registry import Operator, Overload, Sample, register

@@ -14,7 +14,7 @@ from triton.language.extra import libdevice
 
 from ..errors import NotServed
 from ..iteration import broadcast_shape
-from ..launch import Tiles, cdiv, launch
+from ..launching import Tiles, cdiv, launch
 from ..registry import FLOATING, Operator, Overload, register
 from .philox import draw, drawn_seed
 

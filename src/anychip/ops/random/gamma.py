@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
-from ..launch import Tiles, cdiv, launch
+from ..launching import Tiles, cdiv, launch
 from ..registry import Operator, Overload, register
 from .philox import draw, drawn_seed
 

@@ -12,7 +12,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import Tiles, cdiv, launch
+from ..launching import Tiles, cdiv, launch
 from ..registry import FLOATING, Operator, Overload, register
 from .philox import draw, drawn_seed
 

@@ -11,7 +11,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import broadcast_shape
-from ..launch import Tiles, cdiv, launch, scalar_bits
+from ..launching import Tiles, cdiv, launch, scalar_bits
 from ..pointwise import store_as
 from ..registry import ALL, FLOATING, Operator, Overload, register
 from .philox import drawn_seed, number, open_unit

@@ -15,7 +15,7 @@ import triton.language as tl
 
 from ..elementwise.arithmetic import mul
 from ..errors import ArgumentError, NotServed
-from ..launch import Plan, Plans, Tiles, cdiv, scalar_bits
+from ..launching import Plan, Plans, Tiles, cdiv, scalar_bits
 from ..pointwise import Pointwise, flat_kernel, store_as, tiled_kernel
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
 

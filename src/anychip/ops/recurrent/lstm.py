@@ -13,7 +13,7 @@ import triton.language as tl
 
 from ..errors import NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, signature
 from ..linalg.matmul import product
 from ..memory.copy import COPY, zero_
 from ..reduce.sums import SUM

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError
-from ..launch import compute_dtype
+from ..launching import compute_dtype
 from ..reduction import TILES, Reduction, normal_dims
 from ..registry import ALL, Operator, Overload, register
 from ..samples import reduction_samples

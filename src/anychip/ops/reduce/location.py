@@ -13,7 +13,7 @@ import triton.language as tl
 from ..axis import Around, around, delivered, normal_dim, without
 from ..errors import ArgumentError, DimensionError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, signature
 from ..registry import ALL, FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, special, tensor
 from .extremes import larger, smaller

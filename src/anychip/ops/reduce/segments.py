@@ -14,7 +14,7 @@ import triton.language as tl
 from ..axis import normal_dim
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
+from ..launching import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
 from ..memory.copy import fill_
 from ..registry import Operator, Overload, Sample, register
 from ..samples import tensor

@@ -17,7 +17,7 @@ import triton.language as tl
 from ..axis import Around, delivered
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, scalar_bits, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, scalar_bits, signature
 from ..reduction import accumulator, normal_dims, reduced_shape, wide_accumulator
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, tensor

@@ -14,7 +14,7 @@ import triton.language as tl
 from ..distinct import distinct
 from ..errors import NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, signature
 from ..pooling.window import column_phases, tile_place
 from .tables import NEAREST, Axis, Windows, windows
 

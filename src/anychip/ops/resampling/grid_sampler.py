@@ -15,7 +15,7 @@ import triton.language as tl
 from ..distinct import distinct
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, signature
 from ..memory.copy import COPY, zero_
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, Samples, register
 from ..samples import tensor

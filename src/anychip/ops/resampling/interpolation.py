@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, NotServed
-from ..launch import compute_dtype
+from ..launching import compute_dtype
 from ..pooling.average import average_kernel, sums_of_parts
 from ..pooling.geometry import deliver, memory_format
 from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, Samples, register

@@ -11,7 +11,7 @@ import torch
 import triton
 import triton.language as tl
 
-from ..launch import TRITON_DTYPES, Plans, cdiv, launch, scalar_bits
+from ..launching import TRITON_DTYPES, Plans, cdiv, launch, scalar_bits
 
 TABLE_BLOCK = 64
 SEARCH_STEPS = 32

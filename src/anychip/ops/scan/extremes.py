@@ -9,7 +9,7 @@ import triton.language as tl
 from ..axis import around, normal_dim
 from ..errors import NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
+from ..launching import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
 from ..registry import ALL, Operator, Overload, register
 
 TILES = Tiles(simt={"elements": 2048, "columns": 128}, simd={"elements": 1024, "columns": 256})

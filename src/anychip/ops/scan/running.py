@@ -18,7 +18,7 @@ from triton.language.extra import libdevice
 from ..axis import Around, around, delivered, normal_dim
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
 from ..pointwise import store_as
 from ..reduce.extremes import larger
 from ..reduce.sums import plus, times

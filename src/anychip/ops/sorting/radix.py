@@ -12,7 +12,7 @@ import triton.language as tl
 
 from ..errors import NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
+from ..launching import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import fill_
 
 TILES = Tiles(

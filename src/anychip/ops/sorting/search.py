@@ -13,7 +13,7 @@ import triton.language as tl
 from ..axis import delivered
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
+from ..launching import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import fill_
 from ..reduce.extremes import max_all, min_all
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register

@@ -12,7 +12,7 @@ import triton.language as tl
 
 from ..axis import last, normal_dim, without
 from ..errors import ArgumentError, DimensionError
-from ..launch import Tiles, cdiv, launch
+from ..launching import Tiles, cdiv, launch
 from ..memory.copy import COPY, fill_
 from ..registry import ALL, FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, special, tensor

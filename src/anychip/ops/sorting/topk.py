@@ -12,7 +12,7 @@ import triton.language as tl
 from ..axis import last, normal_dim
 from ..errors import ArgumentError
 from ..iteration import power_of_two
-from ..launch import TRITON_DTYPES, Plan, Plans, Tiles, signature
+from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, signature
 from ..memory.copy import COPY
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, special, tensor

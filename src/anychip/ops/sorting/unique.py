@@ -13,7 +13,7 @@ from ..axis import normal_dim
 from ..errors import ArgumentError, NotServed
 from ..indexing.rows import index_select
 from ..indexing.selection import picked, selected
-from ..launch import TRITON_DTYPES, Tiles, cdiv, launch
+from ..launching import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.arange import arange_out
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, tensor

@@ -11,7 +11,7 @@ import torch
 
 from ...ops.attention.flash import attention, attention_backward
 from ...ops.convolution.convolution import convolution
-from ...ops.launch import compute_dtype
+from ...ops.launching import compute_dtype
 from ...ops.linalg.matmul import addmm, baddbmm, bmm, mm
 from ...ops.memory.copy import dense
 

@@ -1,0 +1,70 @@
+"""What an operator remembers by signature, for each set of options apart. A lookup is one of a dictionary:
+until the first `launching` block of the process all launches are by the process's options, and only from then
+on the caller's context is asked for its own."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from .options import in_context
+
+PLANS_KEPT = 4096
+"""Plans that one operator remembers by one set of options; beyond, it forgets them all and begins anew."""
+
+Kept = TypeVar("Kept")
+
+_all: weakref.WeakSet[Plans[Any]] = weakref.WeakSet()
+_lock = threading.Lock()
+_by_context = False
+
+
+class Plans(Generic[Kept]):
+    """The plans of one operator by signature. `get(signature)` gives the plan that was remembered by the same
+    options, or None."""
+
+    __slots__ = ("__weakref__", "_of_process", "get")
+
+    get: Callable[[Any], Kept | None]
+
+    def __init__(self) -> None:
+        self._of_process: dict[Any, Kept] = {}
+        with _lock:
+            self.get = self._get_by_context if _by_context else self._of_process.get
+            _all.add(self)
+
+    def remember(self, key: Any, plan: Kept) -> Kept:
+        """Keep a plan; returns it."""
+        own = in_context.get()
+        plans = self._of_process if own is None else own.plans.setdefault(self, {})
+        if len(plans) >= PLANS_KEPT:
+            plans.clear()
+        plans[key] = plan
+        return plan
+
+    def _get_by_context(self, key: Any) -> Kept | None:
+        own = in_context.get()
+        if own is None:
+            return self._of_process.get(key)
+        plans = own.plans.get(self)
+        return None if plans is None else plans.get(key)
+
+
+def ask_contexts() -> None:
+    """From now on look plans up by the options of the caller's context. This stays so when a block ends: a
+    copy of its context may outlive it."""
+    global _by_context
+    with _lock:
+        if not _by_context:
+            _by_context = True
+            for plans in _all:
+                plans.get = plans._get_by_context
+
+
+def forget_plans_of_process() -> None:
+    """Let every operator plan anew where the caller's context has no options of its own."""
+    with _lock:
+        for plans in _all:
+            plans._of_process.clear()
