@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from tests.compiler.codegen.jit import optimised
 
 from anychip.compiler import targets
-from anychip.compiler.codegen.builder import PTR, Builder, LLModule
 from anychip.compiler.codegen.libdevice import SYMBOLS, emit_libdevice
-from anychip.compiler.codegen.llvm_types import LLType, Val
+from anychip.compiler.llvm.builder import Builder
+from anychip.compiler.llvm.module import LLModule
+from anychip.compiler.llvm.types import PTR, LLType, Val
 from anychip.compiler.targets import machine
 from anychip.edge.arithmetic import kind_of, supplied
 from anychip.edge.symbols import read_symbols

@@ -13,10 +13,10 @@ from typing import Any
 
 from . import native
 from .binary import KernelBinary
-from .native.layout import Kernel
+from .native.layout import KERNEL
 
 _lock = threading.RLock()
-_entries: dict[int, tuple[Kernel, Any]] = {}
+_entries: dict[int, tuple[ctypes.Structure, Any]] = {}
 
 
 def explain(function: Any, binary: KernelBinary, entry: int) -> None:
@@ -28,7 +28,7 @@ def explain(function: Any, binary: KernelBinary, entry: int) -> None:
     held_names = (ctypes.c_char_p * len(names))(*(name.encode() for name in names))
     reach = len(binary.object_code)
     title = f"{binary.name} ({binary.place})" if binary.place else binary.name
-    kernel = Kernel(
+    kernel = KERNEL.ctypes(
         first=max(0, entry - reach) if binary.waiting else entry,
         last=entry + reach,
         name=title.encode(),

@@ -14,7 +14,7 @@ import weakref
 from . import faults, launches
 from .binary import KernelBinary, unpack
 from .loader import load
-from .native.layout import CACHE_LINE, FunctionRecord
+from .native.layout import CACHE_LINE, FUNCTION
 
 _loaded: weakref.WeakValueDictionary[int, Function] = weakref.WeakValueDictionary()
 _shared: weakref.WeakValueDictionary[bytes, Function] = weakref.WeakValueDictionary()
@@ -41,7 +41,7 @@ class Function:
         self.waits_at = binary.waits_at
         self._code = load(binary.object_code, (binary.symbol,))
         arena = max(binary.arena_bytes, CACHE_LINE)
-        self.record = FunctionRecord(
+        self.record = FUNCTION.ctypes(
             entry=self._code[binary.symbol],
             arena_bytes=(arena + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE,
             grain=binary.grain,

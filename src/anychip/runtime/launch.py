@@ -15,9 +15,8 @@ from typing import Any, NoReturn
 from ..compiler.schedule.bounds import MARK as OUT_OF_BOUNDS
 from . import function, launches, native
 from .errors import ArgumentError, DeviceAssertion, IndexAssertion, OutOfBounds, TooManyPrograms
-from .native.cooperative import MOST_PROGRAMS, TOO_MANY_PROGRAMS
-from .native.grid import GRID_TOO_LARGE, OUT_OF_MEMORY
-from .native.interrupt import INTERRUPTED
+from .native.cooperative import MOST_PROGRAMS
+from .native.layout import Code
 from .slots import MASK64, UNBOUNDED, Node, Slot, bounds, count, descriptors, pack, pointers
 
 GRID_LIMIT = (1 << 31) - 1
@@ -146,15 +145,15 @@ def run(address: int, slots: Sequence[int], grid: Sequence[int]) -> None:
 
 def fail(address: int, code: int, x: int, y: int, z: int) -> NoReturn:
     """Raise what a launch's result code stands for; x, y and z are the program's, or the grid's."""
-    if code == INTERRUPTED:
+    if code == Code.INTERRUPTED:
         native.state().raise_interruption()
     failed = function.at(address)
-    if code == OUT_OF_MEMORY:
+    if code == Code.OUT_OF_MEMORY:
         owner = "program" if failed.record.waiting else "thread"
         raise MemoryError(f"{failed.name}: no scratch memory ({failed.record.arena_bytes} bytes a {owner})")
-    if code == TOO_MANY_PROGRAMS:
+    if code == Code.TOO_MANY_PROGRAMS:
         raise TooManyPrograms(failed.name, x * y * z, MOST_PROGRAMS, failed.waits_at)
-    if code == GRID_TOO_LARGE:
+    if code == Code.GRID_TOO_LARGE:
         raise ArgumentError(f"{failed.name}: the grid has 2^63 program instances or more")
     message = failed.messages[code - 1] if code <= len(failed.messages) else f"assertion {code}"
     if message.startswith(OUT_OF_BOUNDS):

@@ -15,14 +15,9 @@ from typing import Any
 
 from . import launch, launches, native, plan
 from .function import Function
-from .native.layout import Failure, FunctionRecord, Replay, Step
+from .native.layout import FAILURE, FUNCTION, REPLAY, STEP
+from .slot_table import Owner, SlotRow
 from .slots import MASK64
-
-NO_OWNER = 0
-ARENA = 1
-FIRST_GIVEN = 2
-"""Owners of slots: nothing is added to a value that is complete; the arena's address to a temporary's
-offset; then come the buffers that the caller gives, inputs before outputs."""
 
 
 class BufferKind(Enum):
@@ -103,7 +98,7 @@ class LaunchList:
         arena = plan.plan(self.lifetimes)
         self.arena_bytes = arena.size
         self.places = dict(zip(temporaries, arena.offsets))
-        self._bases = ctypes.c_uint64 * (FIRST_GIVEN + len(self.inputs) + len(self.outputs))
+        self._bases = ctypes.c_uint64 * (Owner.GIVEN + len(self.inputs) + len(self.outputs))
         self._lay_out()
 
     def replay(self, addresses: Sequence[int]) -> None:
@@ -112,14 +107,35 @@ class LaunchList:
 
         Raises `MemoryError`, or `DeviceAssertion` when a launch's assertion failed.
         """
-        bases = self._bases(0, 0, *addresses)
-        failure = Failure()
+        bases = self._bases(*[0] * Owner.GIVEN, *addresses)
+        failure = FAILURE.ctypes()
         runtime = native.state()
         code = runtime.replay(runtime.address, self._address, bases, ctypes.byref(failure))
         if code:
             if failure.step < 0:
                 raise MemoryError(f"no memory for the {self.arena_bytes} bytes of the launch list's arena")
             launch.fail(self.launches[failure.step].function.address, code, *failure.program)
+
+    def slot_rows(self, constant: Callable[[int], tuple[Owner, int]]) -> list[SlotRow]:
+        """The slots of each launch. `constant(buffer)` says from whose address on a constant begins, and how
+        far behind it."""
+        given = {number: Owner.GIVEN + k for k, number in enumerate((*self.inputs, *self.outputs))}
+        rows = []
+        for recorded in self.launches:
+            values = [value & MASK64 for value in recorded.slots]
+            owners = [int(Owner.NOTHING)] * len(values)
+            for pointer in recorded.pointers:
+                kind = self.buffers[pointer.buffer].kind
+                if kind is BufferKind.TEMPORARY:
+                    owner, begin = Owner.ARENA, self.places[pointer.buffer]
+                elif kind is BufferKind.CONSTANT:
+                    owner, begin = constant(pointer.buffer)
+                else:
+                    owner, begin = given[pointer.buffer], 0
+                owners[pointer.slot] = int(owner)
+                values[pointer.slot] = (begin + pointer.offset) & MASK64
+            rows.append(SlotRow(tuple(values), tuple(owners)))
+        return rows
 
     @property
     def constant_bytes(self) -> int:
@@ -163,24 +179,13 @@ class LaunchList:
 
     def _lay_out(self) -> None:
         """Make the structures that native code reads; they live as long as this object."""
-        offsets: list[int] = []
-        owners: list[int] = []
-        given = {number: FIRST_GIVEN + k for k, number in enumerate((*self.inputs, *self.outputs))}
-        self._steps = (Step * len(self.launches))()
+        rows = self.slot_rows(lambda buffer: (Owner.NOTHING, self.buffers[buffer].address))
+        offsets = [value for row in rows for value in row.values]
+        owners = [owner for row in rows for owner in row.owners]
+        self._steps = (STEP.ctypes * len(self.launches))()
         for step, recorded in zip(self._steps, self.launches):
-            first = len(offsets)
-            offsets += recorded.slots
-            owners += [NO_OWNER] * len(recorded.slots)
-            for pointer in recorded.pointers:
-                buffer = self.buffers[pointer.buffer]
-                begin = self.places.get(pointer.buffer, 0) + buffer.address
-                offsets[first + pointer.slot] = begin + pointer.offset
-                if buffer.kind is BufferKind.TEMPORARY:
-                    owners[first + pointer.slot] = ARENA
-                elif buffer.kind is not BufferKind.CONSTANT:
-                    owners[first + pointer.slot] = given[pointer.buffer]
             known = recorded.function.record
-            step.function = FunctionRecord(
+            step.function = FUNCTION.ctypes(
                 known.entry,
                 known.arena_bytes,
                 0,
@@ -192,9 +197,9 @@ class LaunchList:
             step.slots = len(recorded.slots)
             step.grid_x, step.grid_y, step.grid_z = recorded.grid
             launches.watch(self, recorded.function.name, step.function)
-        self._offsets = (ctypes.c_uint64 * len(offsets))(*(value & MASK64 for value in offsets))
+        self._offsets = (ctypes.c_uint64 * len(offsets))(*offsets)
         self._owners = (ctypes.c_uint32 * len(owners))(*owners)
-        self._replay = Replay(
+        self._replay = REPLAY.ctypes(
             ctypes.addressof(self._steps),
             len(self.launches),
             ctypes.addressof(self._offsets),

@@ -13,8 +13,9 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from anychip.compiler import targets
-from anychip.compiler.codegen.builder import I64, PTR, Builder, LLModule
-from anychip.compiler.codegen.llvm_types import LLType, Val
+from anychip.compiler.llvm.builder import Builder
+from anychip.compiler.llvm.module import LLModule
+from anychip.compiler.llvm.types import I64, PTR, LLType, Val
 from anychip.compiler.targets.target import Target
 
 llvm.initialize_native_target()

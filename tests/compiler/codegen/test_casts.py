@@ -11,7 +11,7 @@ from tests.compiler.codegen.jit import TARGETS, compile_loop, loop_text
 
 from anychip.compiler import targets as targets_module
 from anychip.compiler.codegen import casts
-from anychip.compiler.codegen.llvm_types import REGISTER_TYPES
+from anychip.compiler.codegen.register_types import REGISTER_TYPES
 from anychip.compiler.ir.types import SCALAR_TYPES
 from anychip.compiler.targets import machine
 from anychip.edge.symbols import read_symbols

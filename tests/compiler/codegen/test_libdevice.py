@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from tests.compiler.codegen.jit import TARGETS, optimised
 
-from anychip.compiler.codegen.builder import PTR, Builder, LLModule
 from anychip.compiler.codegen.libdevice import FUNCTIONS, SYMBOLS, emit_libdevice, lookup
-from anychip.compiler.codegen.llvm_types import LLType, Val
 from anychip.compiler.codegen.math import FUNCTIONS as CANONICAL
+from anychip.compiler.llvm.builder import Builder
+from anychip.compiler.llvm.module import LLModule
+from anychip.compiler.llvm.types import PTR, LLType, Val
 
 REGISTERS = {
     "fp32": "float", "fp64": "double", "int32": "i32", "uint32": "i32", "int64": "i64", "uint64": "i64",

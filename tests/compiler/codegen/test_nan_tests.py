@@ -7,8 +7,8 @@ import pytest
 from tests.compiler.codegen.jit import compile_loop
 
 from anychip.compiler import targets
-from anychip.compiler.codegen.builder import Builder
-from anychip.compiler.codegen.llvm_types import Val
+from anychip.compiler.llvm.builder import Builder
+from anychip.compiler.llvm.types import Val
 
 VALUES = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, -np.nan, 65504.0], np.float32)
 X, Y = (part.ravel() for part in np.meshgrid(VALUES, VALUES))

@@ -8,9 +8,9 @@ import torch
 import triton
 import triton.language as tl
 
-from anychip.compiler.codegen.builder import Builder
-from anychip.compiler.codegen.llvm_types import Val
 from anychip.compiler.codegen.nests import interleave, lane_patterns, transpose
+from anychip.compiler.llvm.builder import Builder
+from anychip.compiler.llvm.types import Val
 from anychip.compiler.schedule.steps import Nest
 
 from .jit import compile_loop

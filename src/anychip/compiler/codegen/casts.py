@@ -18,9 +18,9 @@ import struct
 from dataclasses import dataclass, replace
 
 from ..ir.types import ElementType
+from ..llvm.builder import Builder
+from ..llvm.types import LLType, Val
 from ..targets.target import Target
-from .builder import Builder
-from .llvm_types import LLType, Val
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..ir.core import Location, Op, Value
+from ..llvm.builder import Builder
+from ..llvm.module import LLModule
+from ..llvm.types import I1, I64, PTR, Val
 from ..schedule.steps import Buffer
 from ..targets.target import Target
-from .builder import I1, I64, PTR, Builder, LLModule
 from .linear import LinearArithmetic
-from .llvm_types import Val
 
 TRUE = Val("true", I1)
 

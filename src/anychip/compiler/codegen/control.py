@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable
 
 from ..ir.core import Block, Op, Value
+from ..llvm.builder import Phi
+from ..llvm.types import LLType, Val
 from ..schedule.steps import (
     Buffer,
     Dot,
@@ -23,13 +25,12 @@ from ..schedule.steps import (
     While,
 )
 from . import cooperative, each, elementwise, interruption, memory
-from .builder import Phi
 from .context import Context
 from .dot import emit_dot
 from .evaluate import ZERO, Evaluation
-from .llvm_types import LLType, Val, register_type
 from .nests import NestEmitter
 from .products import ProductLoop
+from .register_types import register_type
 from .scan import emit_histogram, emit_scan
 from .sweeps import SweepEmitter
 

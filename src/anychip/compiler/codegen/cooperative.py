@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .builder import I1, I8, I64, PTR, Builder
+from ..llvm.builder import Builder
+from ..llvm.types import I1, I8, I64, PTR, Val
 from .context import Context
-from .llvm_types import Val
 
 HANDLE = 16
 """Byte of the arena's status block where the handle of an interrupted program stands (null: none)."""

@@ -11,14 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..ir.types import F32, ElementType, ScalarType
+from ..llvm.builder import Builder
+from ..llvm.types import I64, PTR, LLType, Val
 from ..schedule.steps import Buffer, Dot
 from ..targets.target import Target
 from . import casts
-from .builder import I64, PTR, Builder
 from .context import Context
 from .dot_instruction import Instruction, instruction
-from .llvm_types import LLType, Val, register_type
 from .nests import loop
+from .register_types import register_type
 
 UNROLL = 4
 """Steps of the inner dimension done in one iteration."""

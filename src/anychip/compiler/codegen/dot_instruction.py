@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..llvm.builder import Builder
+from ..llvm.types import LLType, Val
 from ..targets import llvm_versions
 from ..targets.dot_products import DotProduct
 from ..targets.target import Target
-from .builder import Builder
-from .llvm_types import LLType, Val
 
 
 @dataclass(frozen=True, slots=True)

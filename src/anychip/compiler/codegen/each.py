@@ -11,12 +11,12 @@ from collections.abc import Callable
 from ..errors import UnsupportedOperation
 from ..ir.core import Op
 from ..ir.types import PointerType, ScalarType, element_of
+from ..llvm.types import I1, I32, I64, PTR, LLType, Val, mangle
 from ..schedule.steps import Each, Graph
 from . import casts, memory
-from .builder import I1, I32, I64, PTR, mangle
 from .context import Context
 from .evaluate import Evaluation, Index, Point
-from .llvm_types import LLType, Val, register_type
+from .register_types import register_type
 
 DETAIL = 56
 """Byte of the arena's status block for what an assertion tells."""

@@ -12,11 +12,12 @@ from typing import Any
 from ..errors import UnsupportedOperation
 from ..ir.core import Op
 from ..ir.types import ElementType, PointerType, ScalarType
+from ..llvm.builder import Builder
+from ..llvm.types import LLType, Val
 from ..targets.target import Target
 from . import casts
-from .builder import Builder
-from .llvm_types import LLType, Val, register_type
 from .math import table as math_table
+from .register_types import register_type
 
 Rule = Callable[[Builder, Op, list[Val], Target], Val]
 

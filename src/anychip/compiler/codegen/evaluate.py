@@ -14,13 +14,14 @@ from ..analysis.structure import reshape_groups
 from ..errors import UnsupportedOperation
 from ..ir.core import Op, Region, Value
 from ..ir.types import PointerType, element_of
+from ..llvm.builder import Builder
+from ..llvm.types import I32, LLType, Val
 from ..schedule.placement import is_inline_op
 from . import elementwise, memory
-from .builder import I32, Builder
 from .context import Context
 from .exchange import exchange
 from .linear import Lane, Lanes, Lin, with_exact
-from .llvm_types import LLType, Val, register_type
+from .register_types import register_type
 
 
 class Index:

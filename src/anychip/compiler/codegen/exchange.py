@@ -11,8 +11,8 @@ from operator import or_
 from typing import TYPE_CHECKING
 
 from ..ir.core import Op, Value
+from ..llvm.types import Val
 from .linear import Lane
-from .llvm_types import Val
 
 if TYPE_CHECKING:
     from .evaluate import Evaluation, Point

@@ -8,8 +8,8 @@ such loops.
 
 from __future__ import annotations
 
+from ..llvm.types import I32, PTR
 from . import cooperative
-from .builder import I32, PTR
 from .context import Context
 
 ATTENTION, POLL = 32, 40

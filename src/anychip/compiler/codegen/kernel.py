@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from ..analysis.waiting import WaitingLoops
 from ..ir.core import Func, Value
 from ..ir.types import PointerType
+from ..llvm.builder import Builder
+from ..llvm.module import LLModule
+from ..llvm.types import I1, I8, I32, I64, PTR, Val
 from ..schedule.steps import Schedule
 from ..targets.target import Target
 from . import cooperative
-from .builder import I1, I8, I32, I64, PTR, Builder, LLModule
 from .context import Access, Context
 from .control import StepEmitter
-from .llvm_types import Val, register_type
+from .register_types import register_type
 
 SLOT = 8
 """Bytes of one kernel argument."""

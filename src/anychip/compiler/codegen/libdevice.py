@@ -12,9 +12,9 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..llvm.builder import Builder
+from ..llvm.types import Val
 from ..targets.target import Target
-from .builder import Builder
-from .llvm_types import Val
 from .math import emit
 
 

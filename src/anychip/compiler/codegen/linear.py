@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .builder import I64, Builder
-from .llvm_types import LLType, Val
+from ..llvm.builder import Builder
+from ..llvm.types import I64, LLType, Val
 
 Lanes = tuple[int, ...]
 

@@ -7,10 +7,10 @@ extreme ones. Where every such condition of a chunk holds, the chunk runs withou
 from __future__ import annotations
 
 from ..ir.core import Op, Value
+from ..llvm.types import Val
 from ..schedule.placement import is_inline_op
 from .evaluate import MOVES, Assumption, Evaluation, Point
 from .linear import Lin
-from .llvm_types import Val
 
 _MASK_OPERAND = {"tt.load": 1, "tt.store": 2}
 _UPPER = {"slt": "slt", "sle": "sle", "ult": "ult", "ule": "ule"}

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from ..ir.core import Op
 from ..ir.types import I64 as INT64
 from ..ir.types import ElementType, PointerType, element_of
+from ..llvm.types import I1, I64, PTR, LLType, Val, mangle
 from ..schedule.steps import Buffer
-from .builder import I1, I64, PTR, mangle
 from .linear import Lane, Lin
-from .llvm_types import LLType, Val, register_type
+from .register_types import register_type
 
 if TYPE_CHECKING:
     from .evaluate import Evaluation, Index, Point

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..ir.core import Op, Value
+from ..llvm.builder import Builder
+from ..llvm.types import I32, LLType, Val
 from ..schedule.axes import root_values
 from ..schedule.steps import Each, Nest, Reduce, Store, Write
 from ..schedule.units import REDUCING
 from . import casts, each, memory
-from .builder import I32, Builder
 from .context import Context
 from .evaluate import Evaluation, Index, Point
 from .linear import Lin
-from .llvm_types import LLType, Val
 from .masks import MaskBounds
 from .reduce import Accumulators
 

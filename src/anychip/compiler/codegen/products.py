@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..llvm.builder import Phi
+from ..llvm.types import I1, I64, PTR, LLType, Val
 from ..schedule.steps import Buffer, Direct, Dot, For, Kept
-from .builder import I1, I64, PTR, Phi
 from .dot import TABLE_ENTRY, Rows, emit_dot
 from .evaluate import ZERO, Evaluation, Index
-from .llvm_types import LLType, Val, register_type
 from .masks import MaskBounds
 from .nests import NestEmitter, loop
+from .register_types import register_type
 
 if TYPE_CHECKING:
     from .control import StepEmitter

@@ -14,12 +14,12 @@ from functools import reduce
 
 from ..analysis.combining import combining_op
 from ..ir.types import F32, F64, ElementType, ScalarType
+from ..llvm.types import I1, Val, mangle
 from ..schedule.steps import Reduce
-from .builder import I1, mangle
 from .context import Context
 from .elementwise import constant
 from .evaluate import Evaluation
-from .llvm_types import Val, register_type
+from .register_types import register_type
 
 
 def _least(element: ScalarType) -> float | int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from ..llvm.types import I32, I64, LLType, Val
 from ..schedule.steps import Histogram, Scan
 from . import memory
-from .builder import I32, I64
 from .context import Context
 from .evaluate import Evaluation, Index
-from .llvm_types import LLType, Val, register_type
 from .nests import loop
+from .register_types import register_type
 
 
 def emit_scan(context: Context, step: Scan) -> None:

@@ -6,10 +6,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..ir.core import Value
+from ..llvm.types import Val
 from ..schedule.steps import Nest, RegisterLoop
 from .evaluate import Evaluation, Point
-from .llvm_types import Val, register_type
 from .nests import NestEmitter
+from .register_types import register_type
 
 if TYPE_CHECKING:
     from .control import StepEmitter

@@ -1,10 +1,11 @@
 """The native part of the runtime: written in LLVM IR, compiled once and kept as object code.
 
-`grid` runs launches over threads, `cooperative` those whose programs wait for each other, `pool` is the
-thread pool for processes without OpenMP, `interrupt` ends launches at a signal, `call` is what Python calls
-for a launch, `replay` runs a recorded list of launches. `state()` compiles or loads them and gives the one
-`Native` object of the process.
-"""
+`call` is what Python calls for a launch, with `packing` of its arguments; `grid` runs launches over threads,
+`cooperative` those whose programs wait for each other; `team` has the threads, `pool` those of processes
+without OpenMP; `job` is a launch while it runs, `memory` its scratch memory; `interrupt` ends launches at a
+signal, `fault` explains a death; `replay` runs a recorded list of launches by `interpreter`. `layout`
+describes the structures that they share with Python. `state()` compiles or loads all this and gives the one
+`Native` object of the process."""
 
 from __future__ import annotations
 
@@ -19,41 +20,41 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from ...compiler import targets
+from ...compiler.llvm.module import LLModule
 from ...compiler.targets import llvm_versions, machine
 from .. import openmp
 from ..cache import ObjectCache
 from ..loader import LoadedCode, load
 from ..slots import Slot
-from . import call
-from .cooperative import COOPERATIVE
-from .fault import FAULT, FAULTS
+from . import call, python_api
+from .fault import FAULTS, watch_faults
 from .fault import is_supported as handles_faults
-from .grid import GRID
-from .interrupt import INTERRUPT
-from .layout import State, accessors
-from .pool import POOL
-from .replay import REPLAY
+from .grid import run
+from .layout import STATE
+from .memory import trim
+from .replay import replay
 
-ENTRY_POINTS = ("anychip.run", "anychip.trim", "anychip.call", "anychip.replay", "anychip.watch_faults")
+ENTRY_POINTS = (run, trim, call.launch, replay, watch_faults)
 
 
 class Native:
-    """The native runtime, loaded. `state` is shared memory: see `layout.State`."""
+    """The native runtime, loaded. `state` is shared memory: see `layout.STATE`."""
 
     def __init__(self) -> None:
-        self.state = State(thread_limit=_thread_limit(), main_thread=threading.main_thread().ident or 0)
+        main_thread = threading.main_thread().ident or 0
+        self.state = STATE.ctypes(thread_limit=_thread_limit(), main_thread=main_thread)
         self.address = ctypes.addressof(self.state)
         self._is_child = False
         self._code = _load()
         pointer, integer = ctypes.c_void_p, ctypes.c_int64
         self.run = ctypes.CFUNCTYPE(
             ctypes.c_int32, pointer, pointer, pointer, integer, integer, integer, pointer
-        )(self._code["anychip.run"])
+        )(self._code[run.name])
         self.replay = ctypes.CFUNCTYPE(ctypes.c_int32, pointer, pointer, pointer, pointer)(
-            self._code["anychip.replay"]
+            self._code[replay.name]
         )
-        self._trim = ctypes.CFUNCTYPE(None, pointer)(self._code["anychip.trim"])
-        self._definition = call.make_definition(self._code["anychip.call"])
+        self._trim = ctypes.CFUNCTYPE(None, pointer)(self._code[trim.name])
+        self._definition = call.make_definition(self._code[call.launch.name])
         self._watch_faults()
         self.attach_threads()
         os.register_at_fork(after_in_child=self._after_fork)
@@ -61,9 +62,7 @@ class Native:
     def _watch_faults(self) -> None:
         """Have faults in kernels explained, unless ANYCHIP_FAULTS=0 says that nobody wants that."""
         if handles_faults() and os.environ.get("ANYCHIP_FAULTS") != "0":
-            watch = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int32)(
-                self._code["anychip.watch_faults"]
-            )
+            watch = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int32)(self._code[watch_faults.name])
             for signal in FAULTS:
                 watch(self.address, signal)
 
@@ -153,13 +152,20 @@ def _key(text: str, target: targets.Target) -> str:
     return hashlib.sha256(f"{text};{target};{maker}".encode()).hexdigest()
 
 
+def text() -> str:
+    """The native part as LLVM IR: the entry points and all that they call."""
+    module = LLModule()
+    for entry in ENTRY_POINTS:
+        entry.define(module)
+    return str(module)
+
+
 def _load() -> LoadedCode:
-    text = "\n".join((accessors(), INTERRUPT, FAULT, GRID, COOPERATIVE, POOL, call.CALL, REPLAY))
-    target = targets.host()
-    key = _key(text, target)
+    ir, target = text(), targets.host()
+    key = _key(ir, target)
     cache = ObjectCache("native")
     code = cache.get(key)
     if code is None:
-        code = machine.emit_object(text, target)
+        code = machine.emit_object(ir, target)
         cache.put(key, code)
-    return load(code, ENTRY_POINTS, call.imports())
+    return load(code, [entry.name for entry in ENTRY_POINTS], python_api.imports())

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ..builder import I64, PTR, Builder
-from ..llvm_types import LLType, Val
+from ...llvm.builder import Builder
+from ...llvm.types import I64, PTR, LLType, Val
 from .expression import Formula, Num
 
 TWO_OVER_PI = 0.6366197723675814

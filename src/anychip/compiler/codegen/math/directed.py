@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..llvm_types import LLType
+from ...llvm.types import LLType
 from .expression import Formula, Num
 from .rounding import ceil, floor, rint, round_half_away, trunc
 from .table import function

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ...llvm.builder import Builder, round_to_f32
+from ...llvm.types import LLType, Val, mangle
 from ...targets import llvm_versions
 from ...targets.target import Target
-from ..builder import Builder, mangle, round_to_f32
-from ..llvm_types import LLType, Val
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ The names are CUDA's (CUDA Math API, integer intrinsics); arithmetic wraps.
 
 from __future__ import annotations
 
-from ..llvm_types import LLType, Val
+from ...llvm.types import LLType, Val
 from .expression import Formula, Num
 from .table import function
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ...llvm.builder import Builder
+from ...llvm.types import LLType, Val, mangle
 from ...targets.target import Target
-from ..builder import Builder, mangle
-from ..llvm_types import LLType, Val
 from .expression import Formula, Num
 
 Body = Callable[..., Num]

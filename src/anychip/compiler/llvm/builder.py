@@ -10,10 +10,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from .llvm_types import LLType, Val
-
-I1, I8, I16, I32, I64, PTR = (LLType(n) for n in ("i1", "i8", "i16", "i32", "i64", "ptr"))
-F16, F32, F64 = LLType("half"), LLType("float"), LLType("double")
+from .module import LLModule
+from .types import F32, I32, I64, PTR, LLType, Val, mangle
 
 _INFINITY = {"half": (0x7FFF, 0x7C00), "float": (0x7FFF_FFFF, 0x7F80_0000)}
 """Element type -> the bits without the sign, and those of infinity: above it are the NaNs."""
@@ -58,62 +56,6 @@ class Phi:
         return f"  {self.val.ref} = phi {self.val.type} {pairs}"
 
 
-class LLModule:
-    """Declarations, constants and functions of one LLVM module, each added once."""
-
-    def __init__(self, triple: str = "", data_layout: str = ""):
-        self.triple = triple
-        self.data_layout = data_layout
-        self.declarations: dict[str, str] = {}
-        self.functions: dict[str, str] = {}
-        self.metadata: list[str] = []
-        self._strings: dict[bytes, str] = {}
-        self.nan_tests_of_integers = False
-        """Whether vectors are tested for NaN by their bits."""
-
-    def declare(self, name: str, result: LLType | str, args: Sequence[LLType | str], attrs: str = "") -> None:
-        """Declare external function `name` (without the `@`) unless it was already."""
-        if name not in self.declarations:
-            params = ", ".join(map(str, args))
-            self.declarations[name] = f"declare {result} @{name}({params}) {attrs}".rstrip()
-
-    def add_function(self, name: str, text: str) -> None:
-        self.functions[name] = text
-
-    def string(self, data: bytes) -> Val:
-        """The address of a constant, zero-terminated byte string."""
-        if data not in self._strings:
-            name = f"anychip.str.{len(self._strings)}"
-            body = "".join(f"\\{b:02X}" for b in data + b"\0")
-            text = f'@{name} = private unnamed_addr constant [{len(data) + 1} x i8] c"{body}"'
-            self.declarations[f"@{name}"] = text
-            self._strings[data] = f"@{name}"
-        return Val(self._strings[data], PTR)
-
-    def table(self, name: str, type: LLType, values: Sequence[str]) -> Val:
-        """The address of a constant array of scalars."""
-        if f"@{name}" not in self.declarations:
-            body = ", ".join(f"{type} {v}" for v in values)
-            self.declarations[f"@{name}"] = (
-                f"@{name} = private unnamed_addr constant [{len(values)} x {type}] [{body}], align 64"
-            )
-        return Val(f"@{name}", PTR)
-
-    def add_metadata(self, body: str) -> str:
-        """Add a metadata node; returns its reference, e.g. `!3`."""
-        self.metadata.append(body)
-        return f"!{len(self.metadata) - 1}"
-
-    def __str__(self) -> str:
-        head = []
-        if self.data_layout:
-            head.append(f'target datalayout = "{self.data_layout}"')
-        if self.triple:
-            head.append(f'target triple = "{self.triple}"')
-        meta = [f"!{i} = {body}" for i, body in enumerate(self.metadata)]
-        return "\n".join([*head, *self.declarations.values(), *self.functions.values(), *meta, ""])
-
-
 class Builder:
     """Writes the body of one LLVM function. The insertion point is the end of `block`."""
 
@@ -121,7 +63,7 @@ class Builder:
         self.module = module
         self._next = 0
         self._entry: list[str] = []
-        self.lines: list[str | Phi] = []
+        self.lines: list[object] = []
         self.block = "start"
         self.terminated = False
 
@@ -439,12 +381,6 @@ class Builder:
     def store(self, val: Val, ptr: Val, align: int, meta: str = "", volatile: bool = False) -> None:
         word = "store volatile" if volatile else "store"
         self.effect(f"{word} {val}, {ptr}, align {align}{meta}")
-
-
-def mangle(type: LLType) -> str:
-    """The suffix of an overloaded intrinsic, e.g. `v16f32`, `i64`, `v4p0`."""
-    element = {"float": "f32", "double": "f64", "half": "f16", "ptr": "p0"}.get(type.element, type.element)
-    return element if type.lanes == 1 else f"v{type.lanes}{element}"
 
 
 def round_to_f32(value: float) -> float:
