@@ -9,250 +9,209 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_UNSIGNED = """
-; Quotient and remainder; by 32 bits at once where both fit, else bit by bit (division by 0 gives 0).
-define internal { i64, i64 } @divide(i64 %n, i64 %d) nounwind {
-entry:
-  %either = or i64 %n, %d
-  %high = lshr i64 %either, 32
-  %short = icmp eq i64 %high, 0
-  br i1 %short, label %narrow, label %wide
-narrow:
-  %n32 = trunc i64 %n to i32
-  %d32 = trunc i64 %d to i32
-  %zero = icmp eq i32 %d32, 0
-  br i1 %zero, label %none, label %some
-none:
-  %by_zero = insertvalue { i64, i64 } { i64 0, i64 undef }, i64 %n, 1
-  ret { i64, i64 } %by_zero
-some:
-  %q32 = udiv i32 %n32, %d32
-  %p32 = mul i32 %q32, %d32
-  %r32 = sub i32 %n32, %p32
-  %q64 = zext i32 %q32 to i64
-  %r64 = zext i32 %r32 to i64
-  %quick = insertvalue { i64, i64 } undef, i64 %q64, 0
-  %quick_both = insertvalue { i64, i64 } %quick, i64 %r64, 1
-  ret { i64, i64 } %quick_both
-wide:
-  %k = phi i32 [ 64, %entry ], [ %left, %wide ]
-  %rest = phi i64 [ 0, %entry ], [ %rest_next, %wide ]
-  %bits = phi i64 [ %n, %entry ], [ %bits_next, %wide ]
-  %top = lshr i64 %bits, 63
-  %carry = icmp slt i64 %rest, 0
-  %doubled = shl i64 %rest, 1
-  %with_bit = or i64 %doubled, %top
-  %larger = icmp uge i64 %with_bit, %d
-  %takes = or i1 %carry, %larger
-  %less = sub i64 %with_bit, %d
-  %rest_next = select i1 %takes, i64 %less, i64 %with_bit
-  %moved = shl i64 %bits, 1
-  %one = zext i1 %takes to i64
-  %bits_next = or i64 %moved, %one
-  %left = sub i32 %k, 1
-  %finished = icmp eq i32 %left, 0
-  br i1 %finished, label %done, label %wide
-done:
-  %quotient = insertvalue { i64, i64 } undef, i64 %bits_next, 0
-  %both = insertvalue { i64, i64 } %quotient, i64 %rest_next, 1
-  ret { i64, i64 } %both
-}
-"""
+from ..compiler.llvm.flow import Flow
+from ..compiler.llvm.module import LLModule
+from ..compiler.llvm.routine import Routine, routine
+from ..compiler.llvm.types import F32, F64, I1, I32, I64, LLType, Val, aggregate
 
-_WHOLE = """
-; The whole part of an f32's magnitude, below 2^64.
-define internal i64 @whole(i32 %bits) nounwind {
-  %shifted = lshr i32 %bits, 23
-  %exponent = and i32 %shifted, 255
-  %fraction = and i32 %bits, 8388607
-  %mantissa = or i32 %fraction, 8388608
-  %wide = zext i32 %mantissa to i64
-  %place = sub i32 %exponent, 127
-  %above = call i32 @llvm.smin.i32(i32 %place, i32 63)
-  %limited = call i32 @llvm.smax.i32(i32 %above, i32 0)
-  %count = zext i32 %limited to i64
-  %high = shl i64 %wide, 40
-  %left = sub i64 63, %count
-  %moved = lshr i64 %high, %left
-  %small = icmp slt i32 %place, 0
-  %result = select i1 %small, i64 0, i64 %moved
-  ret i64 %result
-}
-declare i32 @llvm.smin.i32(i32, i32)
-declare i32 @llvm.smax.i32(i32, i32)
-"""
+QUOTIENT_AND_REMAINDER = aggregate(I64, I64)
 
-_NEAREST = """
-; The bit pattern of the f32 nearest to an unsigned number, ties to even.
-define internal i32 @nearest(i64 %n) nounwind {
-  %zeros = call i64 @llvm.ctlz.i64(i64 %n, i1 false)
-  %is_zero = icmp eq i64 %n, 0
-  %shift = select i1 %is_zero, i64 0, i64 %zeros
-  %normal = shl i64 %n, %shift
-  %kept64 = lshr i64 %normal, 40
-  %rest = and i64 %normal, 1099511627775
-  %kept = trunc i64 %kept64 to i32
-  %odd = trunc i32 %kept to i1
-  %above = icmp ugt i64 %rest, 549755813888
-  %tie = icmp eq i64 %rest, 549755813888
-  %tie_up = and i1 %tie, %odd
-  %up = or i1 %above, %tie_up
-  %one = zext i1 %up to i32
-  %rounded = add i32 %kept, %one
-  %shift32 = trunc i64 %shift to i32
-  %exponent = sub i32 189, %shift32
-  %field = shl i32 %exponent, 23
-  %bits = add i32 %field, %rounded
-  %result = select i1 %is_zero, i32 0, i32 %bits
-  ret i32 %result
-}
-declare i64 @llvm.ctlz.i64(i64, i1)
-"""
+F32_MANTISSA, F32_BIAS = 23, 127
+"""Bits of an f32's mantissa that are stored, and its exponent of 1.0. Behind them: 8 bits of exponent, a
+sign."""
 
-_SHARED: tuple[tuple[str, str], ...] = (("@divide(", _UNSIGNED), ("@whole(", _WHOLE), ("@nearest(", _NEAREST))
-"""What routines call, and its definition."""
+F64_MANTISSA, F64_BIAS = 52, 1023
 
-_ROUTINES: dict[str, str] = {
-    "__aeabi_uldivmod": """
-define weak hidden arm_aapcscc { i64, i64 } @__aeabi_uldivmod(i64 %n, i64 %d) nounwind {
-  %both = call { i64, i64 } @divide(i64 %n, i64 %d)
-  ret { i64, i64 } %both
+_F32_INFINITY, _F32_NAN = 0x7F80_0000, 0x7FC0_0000
+
+
+def _arm(name: str, result: LLType, **parameters: LLType):
+    """The decorator of a routine of the run-time ABI; the linker prefers one of the C compiler's own
+    library."""
+    return routine(name, result, linkage="weak hidden arm_aapcscc", attributes="nounwind", **parameters)
+
+
+def _magnitude(f: Flow, value: Val) -> tuple[Val, Val]:
+    """The absolute value of a signed number, and its sign: 0 or -1."""
+    sign = f.ashr(value, value.type.bits - 1)
+    return _with_sign(f, value, sign), sign
+
+
+def _with_sign(f: Flow, value: Val, sign: Val) -> Val:
+    """`value`, negated where `sign` is -1 and not where it is 0."""
+    return f.sub(f.xor(value, sign), sign)
+
+
+# --- division ---------------------------------------------------------------------------
+
+
+@routine("divide", QUOTIENT_AND_REMAINDER, attributes="nounwind", n=I64, d=I64)
+def _divide(f: Flow, n: Val, d: Val) -> Val:
+    """Quotient and remainder; by 32 bits at once where both fit, else bit by bit (division by 0 gives 0)."""
+    with f.if_(f.eq(f.lshr(f.or_(n, d), 32), 0)):
+        n32, d32 = f.trunc(n, I32), f.trunc(d, I32)
+        with f.if_(f.eq(d32, 0)):
+            f.return_(f.together(f.int(0, I64), n))
+        quotient = f.udiv(n32, d32)
+        remainder = f.sub(n32, f.mul(quotient, d32))
+        f.return_(f.together(f.zext(quotient), f.zext(remainder)))
+    with f.loop(f.int(64), f.int(0, I64), n) as turn:
+        left, rest, bits = turn.carried
+        overflows = f.slt(rest, 0)
+        with_bit = f.or_(f.shl(rest, 1), f.lshr(bits, 63))
+        takes = f.or_(overflows, f.uge(with_bit, d))
+        rest = f.select(takes, f.sub(with_bit, d), with_bit)
+        bits = f.or_(f.shl(bits, 1), f.zext(takes))
+        left = f.sub(left, 1)
+        turn.repeat_if(f.ne(left, 0), left, rest, bits)
+    _, remainder, quotient = turn.results
+    return f.together(quotient, remainder)
+
+
+@_arm("__aeabi_uldivmod", QUOTIENT_AND_REMAINDER, n=I64, d=I64)
+def _divide_unsigned(f: Flow, n: Val, d: Val) -> Val:
+    return _divide(f, n, d)
+
+
+@_arm("__aeabi_ldivmod", QUOTIENT_AND_REMAINDER, n=I64, d=I64)
+def _divide_signed(f: Flow, n: Val, d: Val) -> Val:
+    """Rounded towards zero: the remainder has the sign of `n`."""
+    (n_size, n_sign), (d_size, d_sign) = _magnitude(f, n), _magnitude(f, d)
+    both = _divide(f, n_size, d_size)
+    quotient, remainder = (f.extract_member(both, k, I64) for k in range(2))
+    return f.together(
+        _with_sign(f, quotient, f.xor(n_sign, d_sign)),
+        _with_sign(f, remainder, n_sign),
+    )
+
+
+# --- integers to floating point ----------------------------------------------------------
+
+
+def _to_f64(f: Flow, n: Val, high: Val, signed: bool) -> Val:
+    """2^32 times the upper half plus the lower one, which is rounded once."""
+    upper = f.convert("sitofp" if signed else "uitofp", f.trunc(high, I32), F64)
+    lower = f.convert("uitofp", f.trunc(n, I32), F64)
+    return f.fadd(f.fmul(upper, f.float(2.0**32, F64)), lower)
+
+
+@_arm("__aeabi_ul2d", F64, n=I64)
+def _unsigned_to_f64(f: Flow, n: Val) -> Val:
+    return _to_f64(f, n, f.lshr(n, 32), signed=False)
+
+
+@_arm("__aeabi_l2d", F64, n=I64)
+def _signed_to_f64(f: Flow, n: Val) -> Val:
+    return _to_f64(f, n, f.ashr(n, 32), signed=True)
+
+
+@routine("nearest", I32, attributes="nounwind", n=I64)
+def _nearest_f32(f: Flow, n: Val) -> Val:
+    """The bit pattern of the f32 nearest to an unsigned number, ties to even."""
+    dropped = 64 - (F32_MANTISSA + 1)
+    zeros = f.call("llvm.ctlz.i64", I64, [n, f.int(0, I1)])
+    is_zero = f.eq(n, 0)
+    shift = f.select(is_zero, 0, zeros)
+    normal = f.shl(n, shift)
+    kept = f.trunc(f.lshr(normal, dropped), I32)
+    rest = f.and_(normal, (1 << dropped) - 1)
+    rounded = _to_even(f, kept, rest, f.int(1 << (dropped - 1), I64))
+    exponent = f.sub(F32_BIAS + 63 - 1, f.trunc(shift, I32))
+    bits = f.add(f.shl(exponent, F32_MANTISSA), rounded)
+    return f.select(is_zero, 0, bits)
+
+
+def _to_even(f: Flow, kept: Val, rest: Val, half: Val) -> Val:
+    """`kept` (i32), one more where the `rest` that was cut off is above `half`, or is that and `kept` is
+    odd."""
+    tie = f.and_(f.eq(rest, half), f.trunc(kept, I1))
+    return f.add(kept, f.zext(f.or_(f.ugt(rest, half), tie), I32))
+
+
+@_arm("__aeabi_ul2f", F32, n=I64)
+def _unsigned_to_f32(f: Flow, n: Val) -> Val:
+    return f.convert("bitcast", _nearest_f32(f, n), F32)
+
+
+@_arm("__aeabi_l2f", F32, n=I64)
+def _signed_to_f32(f: Flow, n: Val) -> Val:
+    size, sign = _magnitude(f, n)
+    bits = _nearest_f32(f, size)
+    return f.convert("bitcast", f.or_(bits, f.shl(f.trunc(sign, I32), 31)), F32)
+
+
+# --- floating point to integers ----------------------------------------------------------
+
+
+@routine("whole", I64, attributes="nounwind", bits=I32)
+def _whole(f: Flow, bits: Val) -> Val:
+    """The whole part of an f32's magnitude, below 2^64."""
+    exponent = f.and_(f.lshr(bits, F32_MANTISSA), 0xFF)
+    mantissa = f.or_(f.and_(bits, (1 << F32_MANTISSA) - 1), 1 << F32_MANTISSA)
+    place = f.sub(exponent, F32_BIAS)
+    count = f.zext(f.smax(f.smin(place, 63), 0))
+    at_the_top = f.shl(f.zext(mantissa), 63 - F32_MANTISSA)
+    moved = f.lshr(at_the_top, f.sub(63, count))
+    return f.select(f.slt(place, 0), f.int(0, I64), moved)
+
+
+@_arm("__aeabi_f2lz", I64, x=F32)
+def _f32_to_signed(f: Flow, x: Val) -> Val:
+    """Rounded towards zero."""
+    bits = f.convert("bitcast", x, I32)
+    size = _whole(f, bits)
+    return _with_sign(f, size, f.sext(f.ashr(bits, 31)))
+
+
+@_arm("__aeabi_f2ulz", I64, x=F32)
+def _f32_to_unsigned(f: Flow, x: Val) -> Val:
+    return _whole(f, f.convert("bitcast", x, I32))
+
+
+# --- f64 to f32 --------------------------------------------------------------------------
+
+
+@_arm("__aeabi_d2f", F32, x=F64)
+def _f64_to_f32(f: Flow, x: Val) -> Val:
+    """To nearest, ties to even, on the bit pattern: a carry out of the mantissa raises the exponent."""
+    dropped = F64_MANTISSA - F32_MANTISSA
+    bits = f.convert("bitcast", x, I64)
+    exponent = f.trunc(f.and_(f.lshr(bits, F64_MANTISSA), 0x7FF), I32)
+    fraction = f.and_(bits, (1 << F64_MANTISSA) - 1)
+    leading = f.select(f.eq(exponent, 0), 0, f.int(1 << F64_MANTISSA, I64))
+    mantissa = f.or_(fraction, leading)
+    single = f.sub(exponent, F64_BIAS - F32_BIAS)
+    is_normal = f.sgt(single, 0)
+    deeper = f.sub(dropped + 1, single)
+    limited = f.select(f.sgt(deeper, 60), 60, deeper)
+    drop = f.zext(f.select(is_normal, dropped, limited))
+    kept = f.lshr(mantissa, drop)
+    rest = f.sub(mantissa, f.shl(kept, drop))
+    half = f.shl(f.int(1, I64), f.sub(drop, 1))
+    rounded = _to_even(f, f.trunc(kept, I32), rest, half)
+    base = f.select(is_normal, f.shl(f.sub(single, 1), F32_MANTISSA), 0)
+    finite = f.add(base, rounded)
+    magnitude = f.select(f.sgt(single, 0xFE), _F32_INFINITY, finite)
+    is_nan = f.and_(f.eq(exponent, 0x7FF), f.ne(fraction, 0))
+    value = f.select(is_nan, _F32_NAN, magnitude)
+    sign = f.shl(f.trunc(f.lshr(bits, 63), I32), 31)
+    return f.convert("bitcast", f.or_(value, sign), F32)
+
+
+_ROUTINES: dict[str, Routine] = {
+    each.name: each
+    for each in (
+        _divide_unsigned,
+        _divide_signed,
+        _unsigned_to_f64,
+        _signed_to_f64,
+        _f64_to_f32,
+        _f32_to_signed,
+        _f32_to_unsigned,
+        _signed_to_f32,
+        _unsigned_to_f32,
+    )
 }
-""",
-    "__aeabi_ldivmod": """
-define weak hidden arm_aapcscc { i64, i64 } @__aeabi_ldivmod(i64 %n, i64 %d) nounwind {
-  %n_sign = ashr i64 %n, 63
-  %n_flipped = xor i64 %n, %n_sign
-  %n_size = sub i64 %n_flipped, %n_sign
-  %d_sign = ashr i64 %d, 63
-  %d_flipped = xor i64 %d, %d_sign
-  %d_size = sub i64 %d_flipped, %d_sign
-  %both = call { i64, i64 } @divide(i64 %n_size, i64 %d_size)
-  %q = extractvalue { i64, i64 } %both, 0
-  %r = extractvalue { i64, i64 } %both, 1
-  %q_sign = xor i64 %n_sign, %d_sign
-  %q_flipped = xor i64 %q, %q_sign
-  %q_signed = sub i64 %q_flipped, %q_sign
-  %r_flipped = xor i64 %r, %n_sign
-  %r_signed = sub i64 %r_flipped, %n_sign
-  %first = insertvalue { i64, i64 } undef, i64 %q_signed, 0
-  %second = insertvalue { i64, i64 } %first, i64 %r_signed, 1
-  ret { i64, i64 } %second
-}
-""",
-    "__aeabi_ul2d": """
-define weak hidden arm_aapcscc double @__aeabi_ul2d(i64 %n) nounwind {
-  %high64 = lshr i64 %n, 32
-  %high = trunc i64 %high64 to i32
-  %low = trunc i64 %n to i32
-  %high_value = uitofp i32 %high to double
-  %low_value = uitofp i32 %low to double
-  %scaled = fmul double %high_value, 4294967296.0
-  %sum = fadd double %scaled, %low_value
-  ret double %sum
-}
-""",
-    "__aeabi_l2d": """
-define weak hidden arm_aapcscc double @__aeabi_l2d(i64 %n) nounwind {
-  %high64 = ashr i64 %n, 32
-  %high = trunc i64 %high64 to i32
-  %low = trunc i64 %n to i32
-  %high_value = sitofp i32 %high to double
-  %low_value = uitofp i32 %low to double
-  %scaled = fmul double %high_value, 4294967296.0
-  %sum = fadd double %scaled, %low_value
-  ret double %sum
-}
-""",
-    "__aeabi_d2f": """
-; To nearest, ties to even, on the bit pattern: a carry out of the mantissa raises the exponent.
-define weak hidden arm_aapcscc float @__aeabi_d2f(double %x) nounwind {
-  %bits = bitcast double %x to i64
-  %shifted = lshr i64 %bits, 52
-  %exponent64 = and i64 %shifted, 2047
-  %exponent = trunc i64 %exponent64 to i32
-  %fraction = and i64 %bits, 4503599627370495
-  %is_denormal = icmp eq i32 %exponent, 0
-  %leading = select i1 %is_denormal, i64 0, i64 4503599627370496
-  %mantissa = or i64 %fraction, %leading
-  %single = sub i32 %exponent, 896
-  %is_normal = icmp sgt i32 %single, 0
-  %deeper = sub i32 30, %single
-  %too_deep = icmp sgt i32 %deeper, 60
-  %limited = select i1 %too_deep, i32 60, i32 %deeper
-  %drop = select i1 %is_normal, i32 29, i32 %limited
-  %drop64 = zext i32 %drop to i64
-  %kept64 = lshr i64 %mantissa, %drop64
-  %kept = trunc i64 %kept64 to i32
-  %back = shl i64 %kept64, %drop64
-  %rest = sub i64 %mantissa, %back
-  %before = sub i64 %drop64, 1
-  %half = shl i64 1, %before
-  %odd = trunc i32 %kept to i1
-  %above = icmp ugt i64 %rest, %half
-  %tie = icmp eq i64 %rest, %half
-  %tie_up = and i1 %tie, %odd
-  %up = or i1 %above, %tie_up
-  %one = zext i1 %up to i32
-  %rounded = add i32 %kept, %one
-  %below = sub i32 %single, 1
-  %field = shl i32 %below, 23
-  %base = select i1 %is_normal, i32 %field, i32 0
-  %finite = add i32 %base, %rounded
-  %large = icmp sgt i32 %single, 254
-  %magnitude = select i1 %large, i32 2139095040, i32 %finite
-  %special = icmp eq i32 %exponent, 2047
-  %some_fraction = icmp ne i64 %fraction, 0
-  %is_nan = and i1 %special, %some_fraction
-  %value = select i1 %is_nan, i32 2143289344, i32 %magnitude
-  %sign64 = lshr i64 %bits, 63
-  %sign = trunc i64 %sign64 to i32
-  %sign_bit = shl i32 %sign, 31
-  %result = or i32 %value, %sign_bit
-  %float = bitcast i32 %result to float
-  ret float %float
-}
-""",
-    "__aeabi_f2lz": """
-define weak hidden arm_aapcscc i64 @__aeabi_f2lz(float %x) nounwind {
-  %bits = bitcast float %x to i32
-  %size = call i64 @whole(i32 %bits)
-  %sign = ashr i32 %bits, 31
-  %wide_sign = sext i32 %sign to i64
-  %flipped = xor i64 %size, %wide_sign
-  %result = sub i64 %flipped, %wide_sign
-  ret i64 %result
-}
-""",
-    "__aeabi_f2ulz": """
-define weak hidden arm_aapcscc i64 @__aeabi_f2ulz(float %x) nounwind {
-  %bits = bitcast float %x to i32
-  %size = call i64 @whole(i32 %bits)
-  ret i64 %size
-}
-""",
-    "__aeabi_l2f": """
-define weak hidden arm_aapcscc float @__aeabi_l2f(i64 %n) nounwind {
-  %sign = ashr i64 %n, 63
-  %flipped = xor i64 %n, %sign
-  %size = sub i64 %flipped, %sign
-  %bits = call i32 @nearest(i64 %size)
-  %sign32 = trunc i64 %sign to i32
-  %sign_bit = shl i32 %sign32, 31
-  %result = or i32 %bits, %sign_bit
-  %float = bitcast i32 %result to float
-  ret float %float
-}
-""",
-    "__aeabi_ul2f": """
-define weak hidden arm_aapcscc float @__aeabi_ul2f(i64 %n) nounwind {
-  %bits = call i32 @nearest(i64 %n)
-  %float = bitcast i32 %bits to float
-  ret float %float
-}
-""",
-}
-"""Symbol -> its definition."""
 
 
 def supplied(undefined: Iterable[str]) -> str:
@@ -260,11 +219,11 @@ def supplied(undefined: Iterable[str]) -> str:
     wanted = [name for name in sorted(undefined) if name in _ROUTINES]
     if not wanted:
         return ""
-    used = ", ".join(f"ptr @{name}" for name in wanted)
-    keep = f'@llvm.compiler.used = appending global [{len(wanted)} x ptr] [{used}], section "llvm.metadata"'
-    routines = [_ROUTINES[name] for name in wanted]
-    shared = [text for call, text in _SHARED if any(call in routine for routine in routines)]
-    return "\n".join([*shared, *routines, keep])
+    module = LLModule()
+    for name in wanted:
+        _ROUTINES[name].define(module)
+    module.keep(wanted)
+    return str(module)
 
 
 MEMORY = frozenset(

@@ -19,6 +19,7 @@ from ..compiler.foreign.routes import resolve
 from ..compiler.targets import Target
 from . import arithmetic, folder, launch_list, web
 from .archive import archive
+from .context import layout_of
 from .errors import ExportError
 from .example import example, golden
 from .header import header
@@ -83,7 +84,7 @@ def build(subject: Subject, chip: str, *, embed_weights: bool | None = None) -> 
     object_code, frames = _compile(subject, lowered, weights, target, embedded)
     symbols = read_symbols(object_code)
     _require_independent(symbols)
-    layout = launch_list.layout_of(subject.launches, lowered)
+    layout = layout_of(subject.launches, lowered)
     if target.pointer_bits == 32 and layout.arena_bytes >= 1 << 31:
         raise ExportError(f"the arena of {layout.arena_bytes} bytes is more than {target.name} can address")
     facts = report(subject, chip, target, lowered, weights, embedded, layout, object_code, symbols, frames)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .launch_list import ARENA_ALIGNMENT, ARGUMENT_ALIGNMENT, Layout, Status
+from .context import ARENA_ALIGNMENT, ARGUMENT_ALIGNMENT, Layout, Status
 from .subject import Argument
 from .weights import HEADER_BYTES
 

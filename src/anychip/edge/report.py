@@ -14,8 +14,8 @@ from typing import Any
 from ..compiler.targets import Target
 from ..runtime.program import RecordedLaunch
 from .arithmetic import kind_of
+from .context import Layout
 from .flops import flops_of
-from .launch_list import Layout
 from .lowering import Lowered
 from .subject import Argument, Subject
 from .symbols import Symbols

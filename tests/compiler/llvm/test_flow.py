@@ -123,12 +123,11 @@ def _divisor(f: Flow, n: Val) -> Val:
 @routine("digits", I64, linkage="", n=I64)
 def _digits(f: Flow, n: Val) -> Val:
     """The number of decimal digits: one turn at least."""
-    count = f.local(f.int(0, I64))
-    with f.loop(n) as turn:
-        count.value = f.add(count.value, 1)
-        rest = f.udiv(turn.carried[0], 10)
-        turn.repeat_if(f.ne(rest, 0), rest)
-    return count.value
+    with f.loop(n, f.int(0, I64)) as turn:
+        rest, count = turn.carried
+        rest, count = f.udiv(rest, 10), f.add(count, 1)
+        turn.repeat_if(f.ne(rest, 0), rest, count)
+    return turn.results[1]
 
 
 @given(st.integers(1, 3000))

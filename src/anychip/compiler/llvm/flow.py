@@ -114,9 +114,11 @@ class Loop(Block):
         self._flow.br(self._head)
 
     def repeat_if(self, condition: Val, *values: Operand) -> None:
-        """The last instruction of a turn: another one where `condition` is true, which gets `values`."""
-        self._repeat(self._constants(values))
-        self._leaves.append((self._flow.block, ()))
+        """The last instruction of a turn: another one where `condition` is true, which gets `values`; else
+        they are the results."""
+        given = self._constants(values)
+        self._repeat(given)
+        self._leaves.append((self._flow.block, given))
         self._flow.cond_br(condition, self._head, self._end)
 
     def _constants(self, values: Sequence[Operand]) -> list[Val]:

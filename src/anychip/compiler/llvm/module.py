@@ -48,6 +48,13 @@ class LLModule:
             )
         return Val(f"@{name}", PTR)
 
+    def keep(self, names: Sequence[str]) -> None:
+        """Have the compiler keep functions that nothing seems to use, e.g. because it calls them itself."""
+        used = ", ".join(f"ptr @{name}" for name in names)
+        self.declarations["@llvm.compiler.used"] = (
+            f'@llvm.compiler.used = appending global [{len(names)} x ptr] [{used}], section "llvm.metadata"'
+        )
+
     def add_metadata(self, body: str) -> str:
         """Add a metadata node; returns its reference, e.g. `!3`."""
         self.metadata.append(body)

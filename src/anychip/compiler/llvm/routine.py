@@ -8,7 +8,7 @@
 
 A `Routine` is called like the Python function that it is made from: `lock(f, word)` inside of another routine
 writes the call, and has the module hold the routine. So a module is made from its entry points alone
-(`Routine.define`). What stands elsewhere is an `External`; memory of the module itself a `Global`.
+(`Routine.define`). What stands elsewhere is an `External`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def symbol(name: str) -> str:
     return f"@{name}" if _PLAIN_NAME.fullmatch(name) else f'@"{name}"'
 
 
-class _Callable:
+class Callee:
     """What functions of this module and of others have in common: name, parameters, result."""
 
     def __init__(self, name: str, result: Parameter, parameters: Sequence[Parameter]):
@@ -76,7 +76,7 @@ class _Callable:
         return emit_call(f, self.result, text)
 
 
-class External(_Callable):
+class External(Callee):
     """A function of the C library, of Python, or of another module. `variadic`: it takes more arguments."""
 
     def __init__(self, name: str, result: Parameter = VOID, *parameters: Parameter, variadic: bool = False):
@@ -97,7 +97,7 @@ class External(_Callable):
         return ", ".join([*map(_text, self._parameters), *(["..."] if self.variadic else [])])
 
 
-class Routine(_Callable):
+class Routine(Callee):
     """A function of the module, written by `write(f, *parameters)`."""
 
     def __init__(
@@ -175,21 +175,6 @@ def passed(f: Flow, parameters: Sequence[Parameter], arguments: Sequence[Operand
     """Arguments as a call has them."""
     pairs = zip(parameters, arguments, strict=True)
     return ", ".join(f"{_text(p)} {f.constant(a, _type_of(p)).ref}" for p, a in pairs)
-
-
-class Global:
-    """Memory of the module, or constants in it: `content` is the initial value as LLVM writes it."""
-
-    def __init__(self, name: str, type: LLType, content: str, *, constant: bool = False, align: int = 0):
-        self.name = name
-        kind = "constant" if constant else "global"
-        aligned = f", align {align}" if align else ""
-        self._text = f"{symbol(name)} = internal {kind} {type} {content}{aligned}"
-
-    def address(self, f: Flow) -> Val:
-        """Where it is."""
-        f.module.declarations.setdefault(f"@{self.name}", self._text)
-        return Val(symbol(self.name), PTR)
 
 
 def _type_of(parameter: Parameter) -> LLType:

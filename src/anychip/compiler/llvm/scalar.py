@@ -87,11 +87,11 @@ class ScalarBuilder(Builder):
         """The opposite of an i1."""
         return self.xor(condition, 1)
 
-    def any_of(self, conditions: Sequence[Val]) -> Val:
-        """Whether one of some conditions (i1) is true, all of them computed."""
-        total, *others = conditions
-        for condition in others:
-            total = self.or_(total, condition)
+    def any_of(self, values: Sequence[Val]) -> Val:
+        """Bitwise or of some values: of conditions (i1), whether one of them is true."""
+        total, *others = values
+        for value in others:
+            total = self.or_(total, value)
         return total
 
     def umin(self, a: Operand, b: Operand) -> Val:

@@ -132,6 +132,11 @@ class Fields:
         known = self.flow.constant(value, self._type(field))
         self.flow.store(known, self.address(field), volatile=volatile)
 
+    def clear(self, field: str) -> None:
+        """Fill a field with zeros."""
+        type = self._type(field)
+        self.flow.store(Val("zeroinitializer", type), self.address(field))
+
     def store_all(self, **values: Operand) -> None:
         """Write several fields."""
         for field, value in values.items():

@@ -11,9 +11,10 @@ import platform
 import sys
 
 from ...compiler.llvm.flow import Flow
-from ...compiler.llvm.routine import Global, call_pointer, routine
+from ...compiler.llvm.globals import zeroed
+from ...compiler.llvm.routine import call_pointer, routine
 from ...compiler.llvm.struct import Fields, Struct
-from ...compiler.llvm.types import I8, I32, I64, PTR, VOID, LLType, Val, array
+from ...compiler.llvm.types import I8, I32, I64, PTR, VOID, Val, array
 from .layout import FUNCTION, KERNEL, STATE
 from .system import (
     ACTION,
@@ -60,10 +61,8 @@ _MESSAGE_BYTES = 1024
 
 _SIGNALS = 32
 
-_STATE = Global("anychip.fault_state", PTR, "null")
-_PREVIOUS = Global(
-    "anychip.previous_fault", LLType(f"[{_SIGNALS} x {ACTION.type}]"), "zeroinitializer", align=8
-)
+_STATE = zeroed("anychip.fault_state", PTR)
+_PREVIOUS = zeroed("anychip.previous_fault", array(ACTION.type, _SIGNALS), align=8)
 """What was done before at each signal."""
 
 

@@ -11,7 +11,8 @@ are not interrupted, as nothing is in Python.
 from __future__ import annotations
 
 from ...compiler.llvm.flow import Block, Flow
-from ...compiler.llvm.routine import Global, call_pointer, routine
+from ...compiler.llvm.globals import zeroed
+from ...compiler.llvm.routine import call_pointer, routine
 from ...compiler.llvm.struct import Fields
 from ...compiler.llvm.types import I1, I32, I64, PTR, VOID, Val
 from . import python_api
@@ -31,7 +32,7 @@ MEMBER_SPINS = 20_000
 MEMBER_WAIT_MICROSECONDS = 50
 """The calling thread looks so often whether the others are done, then sleeps between looks."""
 
-_STATE = Global("anychip.state", PTR, "null")
+_STATE = zeroed("anychip.state", PTR)
 """Where the handler, which is told nothing, finds the runtime's state."""
 
 
