@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from ..compiler.llvm.flow import Flow
 from ..compiler.llvm.module import LLModule
-from ..compiler.llvm.routine import Routine, routine
+from ..compiler.llvm.routine import Definition, Routine, routine
 from ..compiler.llvm.types import F32, F64, I1, I32, I64, LLType, Val, aggregate
 
 QUOTIENT_AND_REMAINDER = aggregate(I64, I64)
@@ -25,7 +25,7 @@ F64_MANTISSA, F64_BIAS = 52, 1023
 _F32_INFINITY, _F32_NAN = 0x7F80_0000, 0x7FC0_0000
 
 
-def _arm(name: str, result: LLType, **parameters: LLType):
+def _arm(name: str, result: LLType, **parameters: LLType) -> Definition:
     """The decorator of a routine of the run-time ABI; the linker prefers one of the C compiler's own
     library."""
     return routine(name, result, linkage="weak hidden arm_aapcscc", attributes="nounwind", **parameters)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..compiler.llvm.flow import Flow
 from ..compiler.llvm.globals import byte_table
-from ..compiler.llvm.routine import C_INT, Parameter, Routine, routine
+from ..compiler.llvm.routine import C_INT, Definition, Parameter, Routine, routine
 from ..compiler.llvm.struct import Struct
 from ..compiler.llvm.types import I8, I64, NULL, PTR, LLType, Val, array
 from ..runtime.program import LaunchList
@@ -29,7 +29,7 @@ class Library:
     embedded: bool
     replay: Routine
 
-    def function(self, name: str, result: Parameter, **parameters: Parameter):
+    def function(self, name: str, result: Parameter, **parameters: Parameter) -> Definition:
         """The decorator of a function that callers see."""
         return routine(f"{self.name}_{name}", result, linkage="", attributes="nounwind", **parameters)
 

@@ -11,8 +11,8 @@
     with f.forever() as turn:                      # until something leaves
         turn.leave_if(f.eq(f.load(I64, word), 0))
 
-Blocks and phis are made here and nowhere else. A value that several branches set lives in a `Variable`, which
-LLVM turns into registers.
+Code that is written so makes no block and no phi by hand. A value that several branches set lives in a
+`Variable`, which LLVM turns into registers.
 """
 
 from __future__ import annotations
@@ -210,7 +210,8 @@ class Flow(ScalarBuilder):
             for side, value in zip(sides, (then, otherwise)):
                 with side:
                     result = value()
-                    values.append((result, self.block))
+                    if not self.terminated:
+                        values.append((result, self.block))
         phi = self.phi(values[0][0].type)
         for value, block in values:
             phi.add(value, block)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .types import PTR, LLType, Val
+from .types import PTR, VOID, LLType, Val
 
 
 class LLModule:
@@ -15,6 +15,8 @@ class LLModule:
         self.data_layout = data_layout
         self.declarations: dict[str, str] = {}
         self.functions: dict[str, str] = {}
+        self.results: dict[str, LLType] = {}
+        """What functions return."""
         self.metadata: list[str] = []
         self._strings: dict[bytes, str] = {}
         self.nan_tests_of_integers = False
@@ -26,8 +28,10 @@ class LLModule:
             params = ", ".join(map(str, args))
             self.declarations[name] = f"declare {result} @{name}({params}) {attrs}".rstrip()
 
-    def add_function(self, name: str, text: str) -> None:
+    def add_function(self, name: str, text: str, result: LLType = VOID) -> None:
+        """Add function `name` (without the `@`), which returns a `result`."""
         self.functions[name] = text
+        self.results[name] = result
 
     def string(self, data: bytes) -> Val:
         """The address of a constant, zero-terminated byte string."""

@@ -22,7 +22,7 @@ from .module import LLModule
 from .scalar import Operand
 from .types import I32, PTR, VOID, LLType, Val
 
-_PLAIN_NAME = re.compile(r"[\w.$-]+")
+_PLAIN_NAME = re.compile(r"[A-Za-z$._-][A-Za-z0-9$._-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +66,12 @@ class Callee:
     def __call__(self, f: Flow, *arguments: Operand) -> Val:
         """Write a call; the result, if there is one."""
         self.require(f.module)
-        return self._call(f, arguments, str(self.result))
+        count = len(self._parameters)
+        assert len(arguments) == count, f"{self.name} takes {count} arguments, not {len(arguments)}"
+        return self._call(f, str(self.result), self._parameters, arguments)
 
-    def _call(self, f: Flow, arguments: Sequence[Operand], type: str) -> Val:
-        fixed = self._parameters
-        assert len(arguments) >= len(fixed), f"{self.name} takes {len(fixed)} arguments, not {len(arguments)}"
-        parameters = [*fixed, *(a.type for a in arguments[len(fixed) :] if isinstance(a, Val))]
-        text = f"{type} {symbol(self.name)}({passed(f, parameters, arguments)})"
-        return emit_call(f, self.result, text)
+    def _call(self, f: Flow, type: str, parameters: Sequence[Parameter], arguments: Sequence[Operand]) -> Val:
+        return emit_call(f, self.result, f"{type} {symbol(self.name)}({passed(f, parameters, arguments)})")
 
 
 class External(Callee):
@@ -89,9 +87,13 @@ class External(Callee):
         )
 
     def __call__(self, f: Flow, *arguments: Operand) -> Val:
+        """Write a call. Arguments beyond the named ones are values, which say their own types."""
+        if not self.variadic:
+            return super().__call__(f, *arguments)
         self.require(f.module)
-        type = f"{self.result} ({self._types()})" if self.variadic else str(self.result)
-        return self._call(f, arguments, type)
+        others = [value.type for value in arguments[len(self._parameters) :] if isinstance(value, Val)]
+        type = f"{self.result} ({self._types()})"
+        return self._call(f, type, [*self._parameters, *others], arguments)
 
     def _types(self) -> str:
         return ", ".join([*map(_text, self._parameters), *(["..."] if self.variadic else [])])
@@ -134,6 +136,10 @@ class Routine(Callee):
         module.functions[self.name] = f.text(" ".join(filter(None, head)), self._attributes)
 
 
+Definition = Callable[[Callable[..., Operand | None]], Routine]
+"""A decorator that makes a routine."""
+
+
 def routine(
     name: str,
     result: Parameter = VOID,
@@ -142,7 +148,7 @@ def routine(
     linkage: str = "internal",
     attributes: str = "",
     **parameters: Parameter,
-) -> Callable[[Callable[..., Operand | None]], Routine]:
+) -> Definition:
     """Make a `Routine` of a Python function that writes its body; what that returns, the routine returns.
 
     `parameters` are names and types in order. `linkage` "" makes the function visible from outside;

@@ -47,21 +47,27 @@ class ScalarBuilder(Builder):
 
     # --- arithmetic ----------------------------------------------------------------------
     def binary(self, opcode: str, a: Operand, b: Operand, flags: str = "") -> Val:
+        """Any instruction with two operands of one type."""
         return super().binary(opcode, *self.same_type(a, b), flags)
 
     def add(self, a: Operand, b: Operand) -> Val:
+        """The sum."""
         return self.binary("add", a, b)
 
     def sub(self, a: Operand, b: Operand) -> Val:
+        """The difference."""
         return self.binary("sub", a, b)
 
     def mul(self, a: Operand, b: Operand) -> Val:
+        """The product."""
         return self.binary("mul", a, b)
 
     def udiv(self, a: Operand, b: Operand) -> Val:
+        """The quotient of unsigned numbers, rounded down."""
         return self.binary("udiv", a, b)
 
     def urem(self, a: Operand, b: Operand) -> Val:
+        """The remainder of unsigned numbers."""
         return self.binary("urem", a, b)
 
     def and_(self, a: Operand, b: Operand) -> Val:
@@ -69,18 +75,23 @@ class ScalarBuilder(Builder):
         return super().and_(*self.same_type(a, b))
 
     def or_(self, a: Operand, b: Operand) -> Val:
+        """Bitwise or."""
         return self.binary("or", a, b)
 
     def xor(self, a: Operand, b: Operand) -> Val:
+        """Bitwise exclusive or."""
         return self.binary("xor", a, b)
 
     def shl(self, a: Operand, b: Operand) -> Val:
+        """`a` moved up by `b` bits."""
         return self.binary("shl", a, b)
 
     def lshr(self, a: Operand, b: Operand) -> Val:
+        """`a` moved down by `b` bits, zeros following."""
         return self.binary("lshr", a, b)
 
     def ashr(self, a: Operand, b: Operand) -> Val:
+        """`a` moved down by `b` bits, its sign following."""
         return self.binary("ashr", a, b)
 
     def not_(self, condition: Val) -> Val:
@@ -117,36 +128,47 @@ class ScalarBuilder(Builder):
 
     # --- comparisons ---------------------------------------------------------------------
     def icmp(self, predicate: str, a: Operand, b: Operand) -> Val:
+        """A comparison of integers or addresses (i1)."""
         return super().icmp(predicate, *self.same_type(a, b))
 
     def eq(self, a: Operand, b: Operand) -> Val:
+        """Whether both are equal (i1)."""
         return self.icmp("eq", a, b)
 
     def ne(self, a: Operand, b: Operand) -> Val:
+        """Whether they differ (i1)."""
         return self.icmp("ne", a, b)
 
     def ult(self, a: Operand, b: Operand) -> Val:
+        """a < b of unsigned numbers (i1)."""
         return self.icmp("ult", a, b)
 
     def ule(self, a: Operand, b: Operand) -> Val:
+        """a <= b of unsigned numbers (i1)."""
         return self.icmp("ule", a, b)
 
     def ugt(self, a: Operand, b: Operand) -> Val:
+        """a > b of unsigned numbers (i1)."""
         return self.icmp("ugt", a, b)
 
     def uge(self, a: Operand, b: Operand) -> Val:
+        """a >= b of unsigned numbers (i1)."""
         return self.icmp("uge", a, b)
 
     def slt(self, a: Operand, b: Operand) -> Val:
+        """a < b of signed numbers (i1)."""
         return self.icmp("slt", a, b)
 
     def sgt(self, a: Operand, b: Operand) -> Val:
+        """a > b of signed numbers (i1)."""
         return self.icmp("sgt", a, b)
 
     def sge(self, a: Operand, b: Operand) -> Val:
+        """a >= b of signed numbers (i1)."""
         return self.icmp("sge", a, b)
 
     def select(self, cond: Val, a: Operand, b: Operand) -> Val:
+        """`a` where `cond` (i1) is true, else `b`; both are computed."""
         return super().select(cond, *self.same_type(a, b))
 
     # --- conversions ---------------------------------------------------------------------
@@ -193,10 +215,12 @@ class ScalarBuilder(Builder):
         )
 
     def load(self, type: LLType, ptr: Val, align: int = 0, meta: str = "", volatile: bool = False) -> Val:
+        """What stands in memory. `align` 0 is the type's own."""
         word = "load volatile" if volatile else "load"
         return self.raw(type, f"{word} {type}, {ptr}{_aligned(type, align)}{meta}")
 
     def store(self, val: Val, ptr: Val, align: int = 0, meta: str = "", volatile: bool = False) -> None:
+        """Write to memory. `align` 0 is the type's own."""
         word = "store volatile" if volatile else "store"
         self.effect(f"{word} {val}, {ptr}{_aligned(val.type, align)}{meta}")
 

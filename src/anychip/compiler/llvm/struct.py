@@ -11,6 +11,7 @@ Fields lie where C puts them on the machine that the code is for; Python sees th
 from __future__ import annotations
 
 import ctypes
+from ctypes import Structure, sizeof
 from functools import cached_property
 from typing import Any
 
@@ -51,15 +52,15 @@ class Struct:
         self._numbers = {field: number for number, field in enumerate(fields)}
 
     @cached_property
-    def ctypes(self) -> type[ctypes.Structure]:
+    def ctypes(self) -> type[Structure]:
         """The class by which Python makes and reads such structures."""
         fields = [(name, _ctypes_of(type)) for name, type in self.fields.items()]
-        return type(self.name, (ctypes.Structure,), {"_fields_": fields, "__doc__": self.description})
+        return type(self.name, (Structure,), {"_fields_": fields, "__doc__": self.description})
 
     @property
     def size(self) -> int:
         """Bytes of one on this machine."""
-        return ctypes.sizeof(self.ctypes)
+        return sizeof(self.ctypes)
 
     def at(self, f: Flow, pointer: Val) -> Fields:
         """The structure at an address."""

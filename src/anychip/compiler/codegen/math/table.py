@@ -77,16 +77,7 @@ def emit(b: Builder, name: str, args: Sequence[Val], target: Target) -> Val:
     symbol = ".".join(["anychip", name, *(mangle(v.type) for v in values)])
     if symbol not in b.module.functions:
         _define(b, symbol, entry, [v.type for v in values], target)
-    return b.call(symbol, _result_type(b.module.functions[symbol]), values)
-
-
-def _result_type(text: str) -> LLType:
-    """The type that the function with this text returns."""
-    words = text[: text.index(" @")].removeprefix(_LINKAGE)
-    return LLType(words.strip("<>").split()[-1], int(words[1:].split()[0]) if words[0] == "<" else 1)
-
-
-_LINKAGE = "define internal "
+    return b.call(symbol, b.module.results[symbol], values)
 
 
 def _define(b: Builder, symbol: str, entry: MathFunction, types: Sequence[LLType], target: Target) -> None:
@@ -104,6 +95,6 @@ def _define(b: Builder, symbol: str, entry: MathFunction, types: Sequence[LLType
     if widen and result.val.type.element == "double":
         result = result.cast("fptrunc", "float")
     body.effect(f"ret {result.val}")
-    signature = f"{_LINKAGE}{result.val.type} @{symbol}({', '.join(map(str, parameters))})"
+    signature = f"define internal {result.val.type} @{symbol}({', '.join(map(str, parameters))})"
     attributes = f"{'alwaysinline ' if entry.inline else ''}nounwind willreturn memory(none)"
-    b.module.add_function(symbol, body.text(signature, attributes))
+    b.module.add_function(symbol, body.text(signature, attributes), result.val.type)
