@@ -10,7 +10,8 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, ArgumentValueError
-from ..launching import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
+from ..launching import TRITON_DTYPES, Tiles, cdiv, launch, scalar_bits
+from ..reduction import wide_accumulator
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
 
 TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})
@@ -55,7 +56,7 @@ def arange_out(start: float, end: float, step: float = 1, *, out: torch.Tensor) 
         out.resize_((count,))
     target = out if out.ndim == 1 else out.view(-1)
     floating = out.dtype.is_floating_point
-    compute = compute_dtype(out.dtype)
+    compute = wide_accumulator(out.dtype, out.device)
     block = TILES.on(out)["block"]
     stride = target.stride(0) if count else 1
     launch(
@@ -76,6 +77,8 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
         if dtype in (torch.float16, torch.bfloat16) and end > 100:
             end = 100
         yield Sample((start, end, step), {"out": torch.empty((0,), dtype=dtype)})
+    if dtype.is_floating_point:  # a number that is the difference of larger ones
+        yield Sample((2.1, -2.9, -1.0), {"out": torch.empty((0,), dtype=dtype)})
 
 
 register(

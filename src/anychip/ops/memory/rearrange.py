@@ -265,7 +265,7 @@ for _name, _overload, _benchmarks in (
             name=_name,
             domain="memory",
             overloads=(_overload,),
-            kernels=(reversed_rows_kernel, tiled_kernel) if _name == "flip" else (flat_kernel, tiled_kernel),
+            kernels=(flat_kernel, tiled_kernel, *((reversed_rows_kernel,) if _name == "flip" else ())),
             dtypes=ALL,
             tiles=TILES,
             benchmarks=_benchmarks,
