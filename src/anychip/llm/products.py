@@ -16,10 +16,27 @@ TILES = Tiles(simt={"rows": 64, "columns": 64, "depth": 32}, simd={"rows": 64, "
 
 @triton.jit
 def product_kernel(
-    out, a, b, c, rows, columns, depth, out_row, out_column, a_row, a_depth, b_depth, b_column, c_row,
-    c_column, alpha, beta,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-):  # fmt: skip
+    out,
+    a,
+    b,
+    c,
+    rows,
+    columns,
+    depth,
+    out_row,
+    out_column,
+    a_row,
+    a_depth,
+    b_depth,
+    b_column,
+    c_row,
+    c_column,
+    alpha,
+    beta,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
     """One tile of out = alpha a b + beta c; c may be None, or out itself."""
     row = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
     column = tl.program_id(1).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -46,9 +63,13 @@ def product_kernel(
 
 
 def product(
-    out: torch.Tensor, a: torch.Tensor, b: torch.Tensor, c: torch.Tensor | None = None,
-    alpha: float = 1.0, beta: float = 1.0,
-) -> torch.Tensor:  # fmt: skip
+    out: torch.Tensor,
+    a: torch.Tensor,
+    b: torch.Tensor,
+    c: torch.Tensor | None = None,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+) -> torch.Tensor:
     """out = alpha a b + beta c for a [m, k], b [k, n], c and out [m, n] of any strides; returns out.
     `c` may be out, elementwise. Raises ArgumentError."""
     rows, depth = a.shape
@@ -62,9 +83,23 @@ def product(
     block_m = max(16, min(tiles["rows"], power_of_two(rows)))
     block_n = max(16, min(tiles["columns"], power_of_two(columns)))
     launch(
-        product_kernel, (cdiv(rows, block_m), cdiv(columns, block_n)), out, a, b, c, rows, columns, depth,
-        *out.stride(), *a.stride(), *b.stride(), *((0, 0) if c is None else c.stride()),
-        alpha, beta, BLOCK_M=block_m, BLOCK_N=block_n,
+        product_kernel,
+        (cdiv(rows, block_m), cdiv(columns, block_n)),
+        out,
+        a,
+        b,
+        c,
+        rows,
+        columns,
+        depth,
+        *out.stride(),
+        *a.stride(),
+        *b.stride(),
+        *((0, 0) if c is None else c.stride()),
+        alpha,
+        beta,
+        BLOCK_M=block_m,
+        BLOCK_N=block_n,
         BLOCK_K=max(16, min(tiles["depth"], power_of_two(depth))),
-    )  # fmt: skip
+    )
     return out

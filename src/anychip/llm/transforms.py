@@ -19,12 +19,22 @@ from .registry import Fused
 
 WRITES = frozenset(
     {
-        "adafactor_step", "adamw_step", "causal_conv1d_update", "clip_gradient_norm", "ema_update",
-        "fp8_cache_write", "kv_cache_write", "latent_cache_write", "lion_step", "momentum_step",
-        "norm_rotary_cache_write", "paged_kv_cache_write", "quantized_kv_cache_write",
+        "adafactor_step",
+        "adamw_step",
+        "causal_conv1d_update",
+        "clip_gradient_norm",
+        "ema_update",
+        "fp8_cache_write",
+        "kv_cache_write",
+        "latent_cache_write",
+        "lion_step",
+        "momentum_step",
+        "norm_rotary_cache_write",
+        "paged_kv_cache_write",
+        "quantized_kv_cache_write",
         "selective_state_update",
     }
-)  # fmt: skip
+)
 """Operators that change some of their arguments; `out` makes others do so."""
 
 
@@ -177,10 +187,16 @@ class Backward(_Derivative):
             leaves = [x.detach().requires_grad_(each) for x, each in zip(tensors, wanted, strict=True)]
             results = [x for x, each in zip(call.run(leaves), given, strict=True) if each]
             pairs = [(x, g) for x, g in zip(results, gradients, strict=True) if x.requires_grad]
-            found = torch.autograd.grad(
-                [x for x, _ in pairs], [x for x in leaves if x.requires_grad], [g for _, g in pairs],
-                allow_unused=True,
-            ) if pairs else (None,)  # fmt: skip
+            found = (
+                torch.autograd.grad(
+                    [x for x, _ in pairs],
+                    [x for x in leaves if x.requires_grad],
+                    [g for _, g in pairs],
+                    allow_unused=True,
+                )
+                if pairs
+                else (None,)
+            )
         return _all_known(call, found)
 
     @staticmethod
@@ -204,10 +220,17 @@ class Forward(_Derivative):
             results = [x for x, dtype in zip(results, call.dtypes, strict=True) if dtype.is_floating_point]
             seeds = [torch.zeros_like(x).requires_grad_() for x in results]
             pairs = [(x, s) for x, s in zip(results, seeds, strict=True) if x.requires_grad]
-            found = torch.autograd.grad(
-                [x for x, _ in pairs], [x for x in leaves if x.requires_grad], [s for _, s in pairs],
-                create_graph=True, allow_unused=True,
-            ) if pairs else (None,)  # fmt: skip
+            found = (
+                torch.autograd.grad(
+                    [x for x, _ in pairs],
+                    [x for x in leaves if x.requires_grad],
+                    [s for _, s in pairs],
+                    create_graph=True,
+                    allow_unused=True,
+                )
+                if pairs
+                else (None,)
+            )
             known = zip(_all_known(call, found), tangents, strict=True)
             total = torch.stack([(g * t.to(g.dtype)).sum() for g, t in known]).sum()
             out = torch.autograd.grad(total, seeds, allow_unused=True, materialize_grads=True)

@@ -20,21 +20,66 @@ COMPLEX = {part: whole for whole, part in PARTS.items()}
 _forms: dict[str, Implementation] = {}
 
 
-BY_PARTS = frozenset({
-    "_index_put_impl_", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "avg_pool2d", "avg_pool3d", "col2im",
-    "cumsum", "im2col", "index_add", "index_fill_.int_Scalar", "index_fill_.int_Tensor", "masked_fill.Scalar",
-    "masked_fill.Tensor", "mean", "mean.dim", "nan_to_num", "put_", "scatter.value",
-    "scatter_add", "sum", "sum.dim_IntList", "trace", "where.self",
-})  # fmt: skip
+BY_PARTS = frozenset(
+    {
+        "_index_put_impl_",
+        "_adaptive_avg_pool2d",
+        "_adaptive_avg_pool3d",
+        "avg_pool2d",
+        "avg_pool3d",
+        "col2im",
+        "cumsum",
+        "im2col",
+        "index_add",
+        "index_fill_.int_Scalar",
+        "index_fill_.int_Tensor",
+        "masked_fill.Scalar",
+        "masked_fill.Tensor",
+        "mean",
+        "mean.dim",
+        "nan_to_num",
+        "put_",
+        "scatter.value",
+        "scatter_add",
+        "sum",
+        "sum.dim_IntList",
+        "trace",
+        "where.self",
+    }
+)
 """Overloads that are linear with real coefficients in all their tensors of numbers, or choose among them."""
 
-AS_WHOLES = frozenset({
-    "_stack", "cat", "channel_shuffle", "embedding", "flip", "gather", "index.Tensor", "index_copy",
-    "index_select", "masked_scatter_", "masked_select", "narrow_copy", "native_channel_shuffle",
-    "pixel_shuffle", "pixel_unshuffle", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d",
-    "repeat_interleave.Tensor", "replication_pad1d", "replication_pad2d", "replication_pad3d", "roll",
-    "scatter.src", "take", "tril", "triu",
-})  # fmt: skip
+AS_WHOLES = frozenset(
+    {
+        "_stack",
+        "cat",
+        "channel_shuffle",
+        "embedding",
+        "flip",
+        "gather",
+        "index.Tensor",
+        "index_copy",
+        "index_select",
+        "masked_scatter_",
+        "masked_select",
+        "narrow_copy",
+        "native_channel_shuffle",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "reflection_pad1d",
+        "reflection_pad2d",
+        "reflection_pad3d",
+        "repeat_interleave.Tensor",
+        "replication_pad1d",
+        "replication_pad2d",
+        "replication_pad3d",
+        "roll",
+        "scatter.src",
+        "take",
+        "tril",
+        "triu",
+    }
+)
 """Overloads that move numbers, whatever they are, and put zeros between them."""
 
 VALUE = "value"

@@ -46,12 +46,30 @@ def pair(pointer, index, mask, real_bits, imaginary_bits, KIND: tl.constexpr, CO
 
 @triton.jit(do_not_specialize=["r0", "i0", "r1", "i1", "r2", "i2", "r3", "i3"])
 def complex_kernel(
-    out, p0, p1, p2, p3, n,
-    r0: tl.int64, i0: tl.int64, r1: tl.int64, i1: tl.int64, r2: tl.int64, i2: tl.int64, r3: tl.int64,
+    out,
+    p0,
+    p1,
+    p2,
+    p3,
+    n,
+    r0: tl.int64,
+    i0: tl.int64,
+    r1: tl.int64,
+    i1: tl.int64,
+    r2: tl.int64,
+    i2: tl.int64,
+    r3: tl.int64,
     i3: tl.int64,
-    FUNCTION: tl.constexpr, ARITY: tl.constexpr, K0: tl.constexpr, K1: tl.constexpr, K2: tl.constexpr,
-    K3: tl.constexpr, COMPUTE: tl.constexpr, PAIR: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    FUNCTION: tl.constexpr,
+    ARITY: tl.constexpr,
+    K0: tl.constexpr,
+    K1: tl.constexpr,
+    K2: tl.constexpr,
+    K3: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    PAIR: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """out[i] = FUNCTION(real and imaginary part of p0[i], ...) for 0 <= i < n; contiguous operands."""
     start = tl.program_id(0).to(tl.int64) * BLOCK
     index = start + tl.arange(0, BLOCK)
@@ -140,11 +158,13 @@ class ComplexPointwise:
         block = TILES.on(made)["block"]
         padded = (*kinds, *((NUMBER,) * (MAX_OPERANDS - len(kinds))))
         constants = {
-            "FUNCTION": self.function, "ARITY": len(kinds),
+            "FUNCTION": self.function,
+            "ARITY": len(kinds),
             **{f"K{k}": kind for k, kind in enumerate(padded)},
             "COMPUTE": tl.float32 if PARTS[dtype] == torch.float32 else tl.float64,
-            "PAIR": made.is_complex(), "BLOCK": block,
-        }  # fmt: skip
+            "PAIR": made.is_complex(),
+            "BLOCK": block,
+        }
         count = made.numel()
         return Plan(complex_kernel, cdiv(count, block), (count,), constants, label=self.name)
 

@@ -81,9 +81,16 @@ def apply(a, b, c, d, e, FUNCTION: tl.constexpr, ARITY: tl.constexpr):
 
 @triton.jit
 def flat_operand(
-    pointer, start, lane, n, bits, UNIFORM: tl.constexpr, RAW: tl.constexpr, COMPUTE: tl.constexpr,
+    pointer,
+    start,
+    lane,
+    n,
+    bits,
+    UNIFORM: tl.constexpr,
+    RAW: tl.constexpr,
+    COMPUTE: tl.constexpr,
     FLOAT: tl.constexpr,
-):  # fmt: skip
+):
     """An operand's values in a contiguous block; a UNIFORM one is a single value in memory."""
     if UNIFORM:
         value = operand(pointer, start * 0, bits, start < n, RAW, COMPUTE, FLOAT)
@@ -94,9 +101,18 @@ def flat_operand(
 
 @triton.jit
 def tiled_operand(
-    pointer, base, along_m, along_n, rows, mask, bits, UNIFORM: tl.constexpr, RAW: tl.constexpr,
-    COMPUTE: tl.constexpr, FLOAT: tl.constexpr,
-):  # fmt: skip
+    pointer,
+    base,
+    along_m,
+    along_n,
+    rows,
+    mask,
+    bits,
+    UNIFORM: tl.constexpr,
+    RAW: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    FLOAT: tl.constexpr,
+):
     """An operand's values in a tile; of a UNIFORM one each row is a single value in memory, read once."""
     if UNIFORM:
         value = operand(pointer, base + along_m, bits, rows, RAW, COMPUTE, FLOAT)
@@ -107,11 +123,26 @@ def tiled_operand(
 
 @triton.jit(do_not_specialize=["s0", "s1", "s2", "s3", "s4"])
 def flat_kernel(
-    out, p0, p1, p2, p3, p4, n,
-    s0: tl.int64, s1: tl.int64, s2: tl.int64, s3: tl.int64, s4: tl.int64,
-    FUNCTION: tl.constexpr, ARITY: tl.constexpr, RAW: tl.constexpr,
-    UNIFORM: tl.constexpr, COMPUTE: tl.constexpr, FLOAT: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    p0,
+    p1,
+    p2,
+    p3,
+    p4,
+    n,
+    s0: tl.int64,
+    s1: tl.int64,
+    s2: tl.int64,
+    s3: tl.int64,
+    s4: tl.int64,
+    FUNCTION: tl.constexpr,
+    ARITY: tl.constexpr,
+    RAW: tl.constexpr,
+    UNIFORM: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    FLOAT: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """out[i] = FUNCTION(p0[i], ...) for 0 <= i < n; an operand whose pointer is None is the number s,
     and one whose bit is in UNIFORM is a single value in memory. Bit 5 says that all of them are; a
     function may ask for the largest of a block, so it gets one."""
@@ -129,13 +160,42 @@ def flat_kernel(
 
 @triton.jit(do_not_specialize=["s0", "s1", "s2", "s3", "s4"])
 def tiled_kernel(
-    out, p0, p1, p2, p3, p4, table, M, N,
-    out_m, out_n, m0, n0, m1, n1, m2, n2, m3, n3, m4, n4,
-    s0: tl.int64, s1: tl.int64, s2: tl.int64, s3: tl.int64, s4: tl.int64,
-    FUNCTION: tl.constexpr, ARITY: tl.constexpr, RAW: tl.constexpr, UNIFORM: tl.constexpr,
-    OUTER: tl.constexpr, COMPUTE: tl.constexpr, FLOAT: tl.constexpr, BLOCK_M: tl.constexpr,
+    out,
+    p0,
+    p1,
+    p2,
+    p3,
+    p4,
+    table,
+    M,
+    N,
+    out_m,
+    out_n,
+    m0,
+    n0,
+    m1,
+    n1,
+    m2,
+    n2,
+    m3,
+    n3,
+    m4,
+    n4,
+    s0: tl.int64,
+    s1: tl.int64,
+    s2: tl.int64,
+    s3: tl.int64,
+    s4: tl.int64,
+    FUNCTION: tl.constexpr,
+    ARITY: tl.constexpr,
+    RAW: tl.constexpr,
+    UNIFORM: tl.constexpr,
+    OUTER: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    FLOAT: tl.constexpr,
+    BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
-):  # fmt: skip
+):
     """The same over any strides: a program covers one BLOCK_M x BLOCK_N tile of the two innermost
     dimensions; `table` holds size and strides of each of the OUTER dimensions, 7 numbers a row. Operands
     whose bits are in UNIFORM have one value in each row of the tile."""
@@ -352,13 +412,21 @@ class Pointwise:
                 writable(out)
         kernel, programs, sizes, blocks = self._tile(shape, operands, out, device)
         constants: dict[str, Any] = {
-            "FUNCTION": self.function, "ARITY": len(operands), "RAW": self.raw,
-            "COMPUTE": self.dtypes[compute], "FLOAT": compute.is_floating_point, **blocks,
-        }  # fmt: skip
+            "FUNCTION": self.function,
+            "ARITY": len(operands),
+            "RAW": self.raw,
+            "COMPUTE": self.dtypes[compute],
+            "FLOAT": compute.is_floating_point,
+            **blocks,
+        }
         plan = Plan(
-            kernel, programs, sizes, constants, label=self.name,
+            kernel,
+            programs,
+            sizes,
+            constants,
+            label=self.name,
             result=(shape, result, device, compute.is_floating_point),
-        )  # fmt: skip
+        )
         return plan, out
 
     def _tile(

@@ -59,12 +59,32 @@ def reduce_kernel(MAP: Any, COMBINE: Any, FINISH: Any) -> Any:
 
     @triton.jit(do_not_specialize=["parameter", "count"])
     def reduce_kernel(
-        out, source, table, kept, outer_length, length, kept_stride, outer_stride, stride, out_stride,
-        splits, together, stretch, parameter: tl.int64, count: tl.int64,
-        IDENTITY: tl.constexpr, OUTER: tl.constexpr, COMPUTE: tl.constexpr, FLOAT: tl.constexpr,
-        BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr, FIRST: tl.constexpr, LAST: tl.constexpr,
-        WHOLE: tl.constexpr, PARTS: tl.constexpr,
-    ):  # fmt: skip
+        out,
+        source,
+        table,
+        kept,
+        outer_length,
+        length,
+        kept_stride,
+        outer_stride,
+        stride,
+        out_stride,
+        splits,
+        together,
+        stretch,
+        parameter: tl.int64,
+        count: tl.int64,
+        IDENTITY: tl.constexpr,
+        OUTER: tl.constexpr,
+        COMPUTE: tl.constexpr,
+        FLOAT: tl.constexpr,
+        BLOCK_K: tl.constexpr,
+        BLOCK_R: tl.constexpr,
+        FIRST: tl.constexpr,
+        LAST: tl.constexpr,
+        WHOLE: tl.constexpr,
+        PARTS: tl.constexpr,
+    ):
         """out[k] = FINISH(COMBINE over r of MAP(source[k, r])). A program covers BLOCK_K kept elements and
         one of `splits` shares of the reduced ones, which are `outer_length` runs of `length`; `table` holds
         size, source stride and out stride of each of the OUTER further kept dimensions. WHOLE: one
@@ -183,9 +203,15 @@ class Reduction:
             raise NotServed(self.name, f"dtype {source.dtype} into {result} is not served")
         start = self.identity if identity is None else identity
         key = (
-            signature(source), None if dims is None else tuple(dims), keepdim, compute, result, start,
-            None if out is None else (out.shape, out.stride(), out.dtype), parameter,
-        )  # fmt: skip
+            signature(source),
+            None if dims is None else tuple(dims),
+            keepdim,
+            compute,
+            result,
+            start,
+            None if out is None else (out.shape, out.stride(), out.dtype),
+            parameter,
+        )
         stages = self._stages.get(key)
         if stages is None:
             reduced = normal_dims(dims, source.ndim)
@@ -195,9 +221,15 @@ class Reduction:
             elif tuple(out.shape) != shape:
                 out.resize_(shape)
                 return self(
-                    source, dims, keepdim, compute=compute, result=result, parameter=parameter,
-                    identity=identity, out=out,
-                )  # fmt: skip
+                    source,
+                    dims,
+                    keepdim,
+                    compute=compute,
+                    result=result,
+                    parameter=parameter,
+                    identity=identity,
+                    out=out,
+                )
             stages = self._plan(source, sorted(reduced), keepdim, out, compute, parameter, start)
             self._stages.remember(key, stages)
         elif out is None:
@@ -337,17 +369,30 @@ class _Layout:
         rounds = reduction.rounds_in(self.compute)
         stretch = max(STRETCH, power_of_two(math.isqrt(runs * blocks)))
         sizes = (
-            table, space.sizes[-1], runs, self.inner.sizes[-1], space.strides[1][-1], run_stride,
-            self.inner.strides[0][-1], space.strides[0][-1], splits,
-            max(1, stretch // max(1, blocks)), stretch * block_r,
-        )  # fmt: skip
+            table,
+            space.sizes[-1],
+            runs,
+            self.inner.sizes[-1],
+            space.strides[1][-1],
+            run_stride,
+            self.inner.strides[0][-1],
+            space.strides[0][-1],
+            splits,
+            max(1, stretch // max(1, blocks)),
+            stretch * block_r,
+        )
         constants = {
-            "IDENTITY": self.identity, "OUTER": outer, "COMPUTE": TRITON_DTYPES[self.compute],
-            "FLOAT": self.compute.is_floating_point, "BLOCK_K": block_k, "BLOCK_R": block_r,
-            "FIRST": first, "LAST": last,
+            "IDENTITY": self.identity,
+            "OUTER": outer,
+            "COMPUTE": TRITON_DTYPES[self.compute],
+            "FLOAT": self.compute.is_floating_point,
+            "BLOCK_K": block_k,
+            "BLOCK_R": block_r,
+            "FIRST": first,
+            "LAST": last,
             "WHOLE": runs == 1 and splits == 1 and self.inner.sizes[-1] <= block_r,
             "PARTS": rounds and runs * blocks > FEW_BLOCKS * min(block_r, 16),
-        }  # fmt: skip
+        }
         return Plan(reduction.kernel, programs, sizes, constants, label=reduction.name)
 
 

@@ -94,15 +94,25 @@ class ClampedSwiGLU(torch.autograd.Function):
 
 
 def _clamped(
-    out: torch.Tensor, dout: torch.Tensor | None, packed: torch.Tensor, numbers: tuple[float, ...],
+    out: torch.Tensor,
+    dout: torch.Tensor | None,
+    packed: torch.Tensor,
+    numbers: tuple[float, ...],
     interleaved: bool,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     width = packed.shape[-1] // 2
     block = min(TILES.on(packed)["block"], power_of_two(width))
     launch(
-        clamped_swiglu_kernel, (cdiv(width, block), packed.shape[:-1].numel()), out, dout, packed, width,
-        *numbers, INTERLEAVED=interleaved, BLOCK=block,
-    )  # fmt: skip
+        clamped_swiglu_kernel,
+        (cdiv(width, block), packed.shape[:-1].numel()),
+        out,
+        dout,
+        packed,
+        width,
+        *numbers,
+        INTERLEAVED=interleaved,
+        BLOCK=block,
+    )
     return out
 
 
@@ -171,13 +181,23 @@ def _squared_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "swiglu_clamped", "activation", swiglu_clamped, _clamped_reference, _clamped_samples,
-        (clamped_swiglu_kernel,), differentiable=True,
+        "swiglu_clamped",
+        "activation",
+        swiglu_clamped,
+        _clamped_reference,
+        _clamped_samples,
+        (clamped_swiglu_kernel,),
+        differentiable=True,
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "squared_relu", "activation", squared_relu, lambda x: torch.relu(x).square(), _squared_samples,
-        (squared_relu_kernel,), differentiable=True,
+        "squared_relu",
+        "activation",
+        squared_relu,
+        lambda x: torch.relu(x).square(),
+        _squared_samples,
+        (squared_relu_kernel,),
+        differentiable=True,
     )
-)  # fmt: skip
+)

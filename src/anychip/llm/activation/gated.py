@@ -66,9 +66,19 @@ def gated_kernel(out, gate, up, width, gate_stride, up_stride, ACTIVATION: tl.co
 
 @triton.jit
 def gated_backward_kernel(
-    dgate, dup, dout, gate, up, width, gate_stride, up_stride, dgate_stride, dup_stride,
-    ACTIVATION: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    dgate,
+    dup,
+    dout,
+    gate,
+    up,
+    width,
+    gate_stride,
+    up_stride,
+    dgate_stride,
+    dup_stride,
+    ACTIVATION: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """dup = dout ACTIVATION(gate); dgate = dout up ACTIVATION'(gate)."""
     row = tl.program_id(1).to(tl.int64)
     column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -104,9 +114,18 @@ class Gated(torch.autograd.Function):
         width = gate.shape[-1]
         grid, block = _blocks(width, gate.numel() // max(width, 1), gate.device)
         launch(
-            gated_kernel, grid, out, gate, up, width, width, width,
-            label=activation.__name__, ACTIVATION=activation, BLOCK=block,
-        )  # fmt: skip
+            gated_kernel,
+            grid,
+            out,
+            gate,
+            up,
+            width,
+            width,
+            width,
+            label=activation.__name__,
+            ACTIVATION=activation,
+            BLOCK=block,
+        )
         ctx.save_for_backward(gate, up)
         ctx.activation = activation
         return out
@@ -118,9 +137,22 @@ class Gated(torch.autograd.Function):
         width = gate.shape[-1]
         grid, block = _blocks(width, gate.numel() // max(width, 1), gate.device)
         launch(
-            gated_backward_kernel, grid, dgate, dup, grad_outputs[0].contiguous(), gate, up, width, width,
-            width, width, width, label=ctx.activation.__name__, ACTIVATION=ctx.activation, BLOCK=block,
-        )  # fmt: skip
+            gated_backward_kernel,
+            grid,
+            dgate,
+            dup,
+            grad_outputs[0].contiguous(),
+            gate,
+            up,
+            width,
+            width,
+            width,
+            width,
+            width,
+            label=ctx.activation.__name__,
+            ACTIVATION=ctx.activation,
+            BLOCK=block,
+        )
         return dgate, dup, None
 
 
@@ -138,9 +170,18 @@ class PackedGated(torch.autograd.Function):
         out = torch.empty((*packed.shape[:-1], width), dtype=packed.dtype, device=packed.device)
         grid, block = _blocks(width, out.numel() // max(width, 1), packed.device)
         launch(
-            gated_kernel, grid, out, packed, packed[..., width:], width, 2 * width, 2 * width,
-            label=activation.__name__, ACTIVATION=activation, BLOCK=block,
-        )  # fmt: skip
+            gated_kernel,
+            grid,
+            out,
+            packed,
+            packed[..., width:],
+            width,
+            2 * width,
+            2 * width,
+            label=activation.__name__,
+            ACTIVATION=activation,
+            BLOCK=block,
+        )
         ctx.save_for_backward(packed)
         ctx.activation = activation
         return out
@@ -152,10 +193,19 @@ class PackedGated(torch.autograd.Function):
         gradient = torch.empty_like(packed)
         grid, block = _blocks(width, packed.numel() // max(2 * width, 1), packed.device)
         launch(
-            gated_backward_kernel, grid, gradient, gradient[..., width:], grad_outputs[0].contiguous(),
-            packed, packed[..., width:], width, *(2 * width,) * 4,
-            label=ctx.activation.__name__, ACTIVATION=ctx.activation, BLOCK=block,
-        )  # fmt: skip
+            gated_backward_kernel,
+            grid,
+            gradient,
+            gradient[..., width:],
+            grad_outputs[0].contiguous(),
+            packed,
+            packed[..., width:],
+            width,
+            *(2 * width,) * 4,
+            label=ctx.activation.__name__,
+            ACTIVATION=ctx.activation,
+            BLOCK=block,
+        )
         return gradient, None
 
 
@@ -203,16 +253,26 @@ def _register(name: str, activation: Any, plain: Callable[[torch.Tensor], torch.
     kernels = (gated_kernel, gated_backward_kernel)
     register(
         Fused(
-            name, "activation", unit, lambda gate, up: plain(gate) * up, _samples, kernels,
+            name,
+            "activation",
+            unit,
+            lambda gate, up: plain(gate) * up,
+            _samples,
+            kernels,
             differentiable=True,
         )
-    )  # fmt: skip
+    )
     register(
         Fused(
-            packed_unit.__name__, "activation", packed_unit, packed_reference, _packed_samples, kernels,
+            packed_unit.__name__,
+            "activation",
+            packed_unit,
+            packed_reference,
+            _packed_samples,
+            kernels,
             differentiable=True,
         )
-    )  # fmt: skip
+    )
 
 
 for _name, (_activation, _plain) in ACTIVATIONS.items():

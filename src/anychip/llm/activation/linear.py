@@ -38,9 +38,19 @@ def identity(x):
 
 @triton.jit
 def linear_activation_kernel(
-    out, kept, x, weight, bias, rows, columns, inner, ACTIVATION: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-):  # fmt: skip
+    out,
+    kept,
+    x,
+    weight,
+    bias,
+    rows,
+    columns,
+    inner,
+    ACTIVATION: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
     """One tile of ACTIVATION(x weight^T + bias); `kept` gets what the activation was given."""
     row = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
     column = tl.program_id(1).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -93,9 +103,18 @@ def column_total_kernel(out, partial, groups, columns, BLOCK: tl.constexpr):
 
 @triton.jit
 def few_rows_kernel(
-    partial, x, weight, bias, rows, columns, inner, inner_of_part,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-):  # fmt: skip
+    partial,
+    x,
+    weight,
+    bias,
+    rows,
+    columns,
+    inner,
+    inner_of_part,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
     """x weight^T of a few rows and some columns over one part of the inner dimension, without tl.dot: rows
     one by one, while the weights of the columns are near. A bias is for a whole that has one part."""
     column = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -155,11 +174,22 @@ class LinearActivation(torch.autograd.Function):
         block_m = max(16, min(tiles["rows"], power_of_two(rows)))
         block_n = max(16, min(tiles["columns"], power_of_two(columns)))
         launch(
-            linear_activation_kernel, (cdiv(rows, block_m), cdiv(columns, block_n)), out, kept, x, weight,
-            None if bias is None else bias.contiguous(), rows, columns, inner,
-            label=activation.__name__, ACTIVATION=activation, BLOCK_M=block_m, BLOCK_N=block_n,
+            linear_activation_kernel,
+            (cdiv(rows, block_m), cdiv(columns, block_n)),
+            out,
+            kept,
+            x,
+            weight,
+            None if bias is None else bias.contiguous(),
+            rows,
+            columns,
+            inner,
+            label=activation.__name__,
+            ACTIVATION=activation,
+            BLOCK_M=block_m,
+            BLOCK_N=block_n,
             BLOCK_K=max(16, min(tiles["inner"], power_of_two(inner))),
-        )  # fmt: skip
+        )
         ctx.save_for_backward(x, weight, kept)
         ctx.activation, ctx.has_bias = activation, bias is not None
         return out
@@ -174,10 +204,19 @@ class LinearActivation(torch.autograd.Function):
         partial = torch.empty((groups, columns), dtype=torch.float32, device=device)
         block = min(512, power_of_two(columns))
         launch(
-            activation_slope_kernel, (cdiv(columns, block), groups), slope, partial,
-            grad_outputs[0].contiguous(), kept, rows, columns, cdiv(rows, groups),
-            label=ctx.activation.__name__, ACTIVATION=ctx.activation, BLOCK=block,
-        )  # fmt: skip
+            activation_slope_kernel,
+            (cdiv(columns, block), groups),
+            slope,
+            partial,
+            grad_outputs[0].contiguous(),
+            kept,
+            rows,
+            columns,
+            cdiv(rows, groups),
+            label=ctx.activation.__name__,
+            ACTIVATION=ctx.activation,
+            BLOCK=block,
+        )
         dbias = None
         if ctx.has_bias:
             dbias = torch.empty(columns, dtype=weight.dtype, device=device)
@@ -245,10 +284,20 @@ def decode_linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | No
     partial = out if parts == 1 else torch.empty((parts, rows, columns), dtype=torch.float32, device=device)
     wide = tiles["wide"]
     launch(
-        few_rows_kernel, (cdiv(columns, wide), parts, cdiv(rows, block_m)), partial, x, weight,
-        bias if parts == 1 else None, rows, columns, inner, cdiv(cdiv(inner, parts), block_k) * block_k,
-        BLOCK_M=block_m, BLOCK_N=wide, BLOCK_K=block_k,
-    )  # fmt: skip
+        few_rows_kernel,
+        (cdiv(columns, wide), parts, cdiv(rows, block_m)),
+        partial,
+        x,
+        weight,
+        bias if parts == 1 else None,
+        rows,
+        columns,
+        inner,
+        cdiv(cdiv(inner, parts), block_k) * block_k,
+        BLOCK_M=block_m,
+        BLOCK_N=wide,
+        BLOCK_K=block_k,
+    )
     if parts > 1:
         count = rows * columns
         launch(join_few_kernel, cdiv(count, 1024), out, partial, bias, parts, count, columns, BLOCK=1024)
@@ -278,14 +327,22 @@ def _decode_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "linear_activation", "activation", linear_activation, _reference, _samples,
+        "linear_activation",
+        "activation",
+        linear_activation,
+        _reference,
+        _samples,
         (linear_activation_kernel, activation_slope_kernel, column_total_kernel, product_kernel),
         differentiable=True,
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "decode_linear", "activation", decode_linear, lambda x, w, b=None: F.linear(x, w, b), _decode_samples,
+        "decode_linear",
+        "activation",
+        decode_linear,
+        lambda x, w, b=None: F.linear(x, w, b),
+        _decode_samples,
         (few_rows_kernel, join_few_kernel),
     )
-)  # fmt: skip
+)

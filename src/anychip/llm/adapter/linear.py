@@ -35,9 +35,18 @@ from .lora import (
 
 @triton.jit
 def lora_weight_kernel(
-    out, left, right, indices, rows, columns, inner, scale,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-):  # fmt: skip
+    out,
+    left,
+    right,
+    indices,
+    rows,
+    columns,
+    inner,
+    scale,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
     """One tile of one adapter's scale sum over its rows of left[row, n] right[row, k]."""
     adapter = tl.program_id(2).to(tl.int64)
     n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -70,10 +79,20 @@ def _adapter_gradient(
     block_n = max(16, min(tiles["columns"], power_of_two(columns)))
     block_k = max(16, min(tiles["columns"], power_of_two(inner)))
     launch(
-        lora_weight_kernel, (cdiv(columns, block_n), cdiv(inner, block_k), adapters), out, left.contiguous(),
-        right.contiguous(), indices, indices.numel(), columns, inner, scale, BLOCK_M=tiles["rows"],
-        BLOCK_N=block_n, BLOCK_K=block_k,
-    )  # fmt: skip
+        lora_weight_kernel,
+        (cdiv(columns, block_n), cdiv(inner, block_k), adapters),
+        out,
+        left.contiguous(),
+        right.contiguous(),
+        indices,
+        indices.numel(),
+        columns,
+        inner,
+        scale,
+        BLOCK_M=tiles["rows"],
+        BLOCK_N=block_n,
+        BLOCK_K=block_k,
+    )
     return out
 
 
@@ -82,9 +101,14 @@ class Lora(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, down: torch.Tensor, up: torch.Tensor, base: torch.Tensor,
-        indices: torch.Tensor, scale: float,
-    ) -> torch.Tensor:  # fmt: skip
+        ctx: Any,
+        x: torch.Tensor,
+        down: torch.Tensor,
+        up: torch.Tensor,
+        base: torch.Tensor,
+        indices: torch.Tensor,
+        scale: float,
+    ) -> torch.Tensor:
         x, indices = x.contiguous(), indices.contiguous()
         shrunk = grouped_lora_shrink(x, down, indices, scale)
         ctx.save_for_backward(x, down, up, shrunk, indices)
@@ -123,9 +147,13 @@ class Frozen(torch.autograd.Function):
 
 
 def grouped_lora_linear(
-    x: torch.Tensor, down: torch.Tensor, up: torch.Tensor, base: torch.Tensor, indices: torch.Tensor,
+    x: torch.Tensor,
+    down: torch.Tensor,
+    up: torch.Tensor,
+    base: torch.Tensor,
+    indices: torch.Tensor,
     scale: float = 1.0,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """base + scale (x down^T) up^T with each row's own adapter.
 
     x [rows, in], down [adapters, rank, in], up [adapters, out, rank], base [rows, out], the layer's own
@@ -141,9 +169,14 @@ def grouped_lora_linear(
 
 
 def quantized_lora_linear(
-    x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, down: torch.Tensor, up: torch.Tensor,
-    scale: float = 1.0, group: int | None = None,
-) -> torch.Tensor:  # fmt: skip
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    scales: torch.Tensor,
+    down: torch.Tensor,
+    up: torch.Tensor,
+    scale: float = 1.0,
+    group: int | None = None,
+) -> torch.Tensor:
     """x w^T + scale (x down^T) up^T with a frozen w of 8-bit integers, as `int8_weight_matmul` takes it.
 
     x [rows, in], weight [out, in] int8, scales [out, groups], down [rank, in], up [out, rank]. Differentiable
@@ -163,16 +196,25 @@ def quantized_lora_linear(
 
 
 def _reference(
-    x: torch.Tensor, down: torch.Tensor, up: torch.Tensor, base: torch.Tensor, indices: torch.Tensor,
+    x: torch.Tensor,
+    down: torch.Tensor,
+    up: torch.Tensor,
+    base: torch.Tensor,
+    indices: torch.Tensor,
     scale: float = 1.0,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     return base + scale * grouped_product(grouped_product(x, down, indices), up, indices)
 
 
 def _quantized_reference(
-    x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, down: torch.Tensor, up: torch.Tensor,
-    scale: float = 1.0, group: int | None = None,
-) -> torch.Tensor:  # fmt: skip
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    scales: torch.Tensor,
+    down: torch.Tensor,
+    up: torch.Tensor,
+    scale: float = 1.0,
+    group: int | None = None,
+) -> torch.Tensor:
     length = weight.shape[1]
     plain = weight.double() * scales.repeat_interleave(group or length, -1)[:, :length]
     return x @ plain.t() + scale * (x @ down.t()) @ up.t()
@@ -196,14 +238,26 @@ def _quantized_samples(dtype: torch.dtype) -> Iterable[Sample]:
 _LORA = (lora_shrink_kernel, lora_expand_kernel, lora_weight_kernel)
 register(
     Fused(
-        "grouped_lora_linear", "adapter", grouped_lora_linear, _reference, _samples, _LORA,
-        differentiable=True, tolerance=2.0,
+        "grouped_lora_linear",
+        "adapter",
+        grouped_lora_linear,
+        _reference,
+        _samples,
+        _LORA,
+        differentiable=True,
+        tolerance=2.0,
     )
-)  # fmt: skip
+)
 # Frozen weights are rounded to x's dtype in both directions.
 register(
     Fused(
-        "quantized_lora_linear", "adapter", quantized_lora_linear, _quantized_reference, _quantized_samples,
-        (*_LORA, weight_only_kernel, dequantize_kernel, product_kernel), differentiable=True, tolerance=2.0,
+        "quantized_lora_linear",
+        "adapter",
+        quantized_lora_linear,
+        _quantized_reference,
+        _quantized_samples,
+        (*_LORA, weight_only_kernel, dequantize_kernel, product_kernel),
+        differentiable=True,
+        tolerance=2.0,
     )
-)  # fmt: skip
+)

@@ -36,9 +36,19 @@ def adapters_of(indices, row, rows, adapters):
 
 @triton.jit
 def lora_shrink_kernel(
-    out, x, down, indices, rows, inner, rank, adapters, scale,
-    BLOCK_M: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_K: tl.constexpr,
-):  # fmt: skip
+    out,
+    x,
+    down,
+    indices,
+    rows,
+    inner,
+    rank,
+    adapters,
+    scale,
+    BLOCK_M: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
     """scale x down^T for a tile of rows, adapter by adapter among those that its rows have; a row whose
     adapter it is not counts as zeros."""
     row = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -59,16 +69,27 @@ def lora_shrink_kernel(
                 )
                 result = tl.dot(left, right.to(left.dtype), result, input_precision="ieee")
     tl.store(
-        out + row_at * rank + lane[None, :], result * scale,
+        out + row_at * rank + lane[None, :],
+        result * scale,
         mask=(row < rows)[:, None] & (lane < rank)[None, :],
-    )  # fmt: skip
+    )
 
 
 @triton.jit
 def lora_expand_kernel(
-    out, base, shrunk, up, indices, rows, columns, rank, adapters,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_R: tl.constexpr,
-):  # fmt: skip
+    out,
+    base,
+    shrunk,
+    up,
+    indices,
+    rows,
+    columns,
+    rank,
+    adapters,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     """base + shrunk up^T for a tile of rows and columns, adapter by adapter as above."""
     row = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     column = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -87,9 +108,10 @@ def lora_expand_kernel(
         if tl.max(mine.to(tl.int32), 0) > 0:
             matrix = (adapter.to(tl.int64) * columns + column)[None, :] * rank
             right = tl.load(
-                up + matrix + lane[:, None], mask=(column < columns)[None, :] & (lane < rank)[:, None],
+                up + matrix + lane[:, None],
+                mask=(column < columns)[None, :] & (lane < rank)[:, None],
                 other=0.0,
-            )  # fmt: skip
+            )
             left = tl.where(mine[:, None], low, 0.0).to(right.dtype)
             result = tl.dot(left, right, result, input_precision="ieee")
     tl.store(out + row_at * columns + column[None, :], result.to(out.dtype.element_ty), mask=mask)
@@ -122,11 +144,21 @@ def _shrink(
     tiles = TILES.on(x)
     block_m = max(16, min(tiles["rows"], power_of_two(rows)))
     launch(
-        lora_shrink_kernel, cdiv(rows, block_m), out, x.contiguous(), down.contiguous(),
-        None if indices is None else indices.contiguous(), rows, inner, rank, adapters, scale,
-        BLOCK_M=block_m, BLOCK_R=max(16, power_of_two(rank)),
+        lora_shrink_kernel,
+        cdiv(rows, block_m),
+        out,
+        x.contiguous(),
+        down.contiguous(),
+        None if indices is None else indices.contiguous(),
+        rows,
+        inner,
+        rank,
+        adapters,
+        scale,
+        BLOCK_M=block_m,
+        BLOCK_R=max(16, power_of_two(rank)),
         BLOCK_K=max(16, min(tiles["inner"], power_of_two(inner))),
-    )  # fmt: skip
+    )
     return out
 
 
@@ -143,11 +175,21 @@ def _expand(
     tiles = TILES.on(shrunk)
     block_m = max(16, min(tiles["rows"], power_of_two(rows)))
     launch(
-        lora_expand_kernel, (cdiv(rows, block_m), cdiv(columns, tiles["columns"])), out,
-        None if base is None else base.contiguous(), shrunk.contiguous(), up.contiguous(),
-        None if indices is None else indices.contiguous(), rows, columns, rank, adapters,
-        BLOCK_M=block_m, BLOCK_N=tiles["columns"], BLOCK_R=max(16, power_of_two(rank)),
-    )  # fmt: skip
+        lora_expand_kernel,
+        (cdiv(rows, block_m), cdiv(columns, tiles["columns"])),
+        out,
+        None if base is None else base.contiguous(),
+        shrunk.contiguous(),
+        up.contiguous(),
+        None if indices is None else indices.contiguous(),
+        rows,
+        columns,
+        rank,
+        adapters,
+        BLOCK_M=block_m,
+        BLOCK_N=tiles["columns"],
+        BLOCK_R=max(16, power_of_two(rank)),
+    )
     return out
 
 
@@ -263,13 +305,21 @@ register(
 )
 register(
     Fused(
-        "grouped_lora_shrink", "adapter", grouped_lora_shrink, _grouped_shrink_reference,
-        _grouped_shrink_samples, (lora_shrink_kernel,),
+        "grouped_lora_shrink",
+        "adapter",
+        grouped_lora_shrink,
+        _grouped_shrink_reference,
+        _grouped_shrink_samples,
+        (lora_shrink_kernel,),
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "grouped_lora_expand", "adapter", grouped_lora_expand, _grouped_expand_reference,
-        _grouped_expand_samples, (lora_expand_kernel,),
+        "grouped_lora_expand",
+        "adapter",
+        grouped_lora_expand,
+        _grouped_expand_reference,
+        _grouped_expand_samples,
+        (lora_expand_kernel,),
     )
-)  # fmt: skip
+)

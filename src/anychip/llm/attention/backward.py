@@ -37,9 +37,27 @@ def flash_sink_gradient_kernel(dsinks, sinks, delta, logsumexp, rows, heads, BLO
 
 @triton.jit
 def score_gradients(
-    q, k, v, do, lse, delta, row, column, queries, keys, left, right, scale, soft_cap, slope, mask, mask_row,
-    mask_column, CAPPED: tl.constexpr, BIASED: tl.constexpr,
-):  # fmt: skip
+    q,
+    k,
+    v,
+    do,
+    lse,
+    delta,
+    row,
+    column,
+    queries,
+    keys,
+    left,
+    right,
+    scale,
+    soft_cap,
+    slope,
+    mask,
+    mask_row,
+    mask_column,
+    CAPPED: tl.constexpr,
+    BIASED: tl.constexpr,
+):
     """Probabilities of one tile, and the gradient of q k^T."""
     score, derivative = seen_scores(
         q, k, row, column, queries, keys, left, right, scale, soft_cap, slope, CAPPED, BIASED
@@ -53,11 +71,38 @@ def score_gradients(
 
 @triton.jit
 def flash_query_gradient_kernel(
-    dq, gradient, delta, logsumexp, query, key, value, query_starts, key_starts, slopes, mask, queries, keys,
-    heads, width, value_width, left, right, scale, soft_cap, mask_batch, mask_head, mask_row, mask_column,
-    SHARING: tl.constexpr, CAPPED: tl.constexpr, BIASED: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
+    dq,
+    gradient,
+    delta,
+    logsumexp,
+    query,
+    key,
+    value,
+    query_starts,
+    key_starts,
+    slopes,
+    mask,
+    queries,
+    keys,
+    heads,
+    width,
+    value_width,
+    left,
+    right,
+    scale,
+    soft_cap,
+    mask_batch,
+    mask_head,
+    mask_row,
+    mask_column,
+    SHARING: tl.constexpr,
+    CAPPED: tl.constexpr,
+    BIASED: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):
     """The gradient of one tile of queries of one head of one sequence."""
     head = tl.program_id(1)
     sequence = tl.program_id(2).to(tl.int64)
@@ -88,21 +133,66 @@ def flash_query_gradient_kernel(
             k = load_rows(key, column_at, column < keys, lane_d, width)
             v = load_rows(value, column_at, column < keys, lane_v, value_width)
             _, ds = score_gradients(
-                q, k, v, do, lse, di, row, column, queries, keys, left, right, scale, soft_cap, slope,
-                mask, mask_row, mask_column, CAPPED, BIASED,
-            )  # fmt: skip
+                q,
+                k,
+                v,
+                do,
+                lse,
+                di,
+                row,
+                column,
+                queries,
+                keys,
+                left,
+                right,
+                scale,
+                soft_cap,
+                slope,
+                mask,
+                mask_row,
+                mask_column,
+                CAPPED,
+                BIASED,
+            )
             result = tl.dot(ds.to(k.dtype), k, result, input_precision="ieee")
         store_rows(dq, row_at, in_m, lane_d, width, result)
 
 
 @triton.jit
 def flash_key_gradient_kernel(
-    dk, dv, gradient, delta, logsumexp, query, key, value, query_starts, key_starts, slopes, mask, queries,
-    keys, heads, width, value_width, left, right, scale, soft_cap, mask_batch, mask_head, mask_row,
+    dk,
+    dv,
+    gradient,
+    delta,
+    logsumexp,
+    query,
+    key,
+    value,
+    query_starts,
+    key_starts,
+    slopes,
+    mask,
+    queries,
+    keys,
+    heads,
+    width,
+    value_width,
+    left,
+    right,
+    scale,
+    soft_cap,
+    mask_batch,
+    mask_head,
+    mask_row,
     mask_column,
-    SHARING: tl.constexpr, CAPPED: tl.constexpr, BIASED: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
+    SHARING: tl.constexpr,
+    CAPPED: tl.constexpr,
+    BIASED: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):
     """The gradients of one tile of keys and values of one of their heads, from all heads that share it."""
     shared_head = tl.program_id(1)
     sequence = tl.program_id(2).to(tl.int64)
@@ -137,9 +227,27 @@ def flash_key_gradient_kernel(
                 lse = tl.load(logsumexp + row_at, mask=in_m, other=0.0)
                 di = tl.load(delta + row_at, mask=in_m, other=0.0)
                 p, ds = score_gradients(
-                    q, k, v, do, lse, di, row, column, queries, keys, left, right, scale, soft_cap, slope,
-                    of_head, mask_row, mask_column, CAPPED, BIASED,
-                )  # fmt: skip
+                    q,
+                    k,
+                    v,
+                    do,
+                    lse,
+                    di,
+                    row,
+                    column,
+                    queries,
+                    keys,
+                    left,
+                    right,
+                    scale,
+                    soft_cap,
+                    slope,
+                    of_head,
+                    mask_row,
+                    mask_column,
+                    CAPPED,
+                    BIASED,
+                )
                 result_v = tl.dot(tl.trans(p.to(do.dtype)), do, result_v, input_precision="ieee")
                 result_k = tl.dot(tl.trans(ds.to(q.dtype)), q, result_k, input_precision="ieee")
         store_rows(dk, column_at, in_n, lane_d, width, result_k)

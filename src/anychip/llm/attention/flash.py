@@ -50,9 +50,16 @@ class Form:
 
     def sizes(self, query: torch.Tensor, value: torch.Tensor) -> tuple[Any, ...]:
         return (
-            self.longest_query, self.longest_key, query.shape[1], query.shape[2], value.shape[2],
-            min(self.left, UNLIMITED), min(self.right, UNLIMITED), self.scale, self.soft_cap,
-        )  # fmt: skip
+            self.longest_query,
+            self.longest_key,
+            query.shape[1],
+            query.shape[2],
+            value.shape[2],
+            min(self.left, UNLIMITED),
+            min(self.right, UNLIMITED),
+            self.scale,
+            self.soft_cap,
+        )
 
 
 def _blocks(form: Form, query: torch.Tensor, value: torch.Tensor, direction: str = "") -> dict[str, Any]:
@@ -73,10 +80,17 @@ class Flash(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
-        query_starts: torch.Tensor | None, key_starts: torch.Tensor | None, slopes: torch.Tensor | None,
-        mask: torch.Tensor | None, sinks: torch.Tensor | None, form: Form,
-    ) -> torch.Tensor:  # fmt: skip
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        query_starts: torch.Tensor | None,
+        key_starts: torch.Tensor | None,
+        slopes: torch.Tensor | None,
+        mask: torch.Tensor | None,
+        sinks: torch.Tensor | None,
+        form: Form,
+    ) -> torch.Tensor:
         query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
         rows, heads, _ = query.shape
         out = torch.empty((rows, heads, value.shape[2]), dtype=query.dtype, device=query.device)
@@ -89,9 +103,23 @@ class Flash(torch.autograd.Function):
         }
         grid = (cdiv(form.longest_query, blocks["BLOCK_M"]), heads, form.batch)
         launch(
-            flash_kernel, grid, out, sums, query, key, value, query_starts, key_starts, slopes, mask, sinks,
-            *form.sizes(query, value), *_strides(mask), **constants, **blocks,
-        )  # fmt: skip
+            flash_kernel,
+            grid,
+            out,
+            sums,
+            query,
+            key,
+            value,
+            query_starts,
+            key_starts,
+            slopes,
+            mask,
+            sinks,
+            *form.sizes(query, value),
+            *_strides(mask),
+            **constants,
+            **blocks,
+        )
         ctx.save_for_backward(sinks, query, key, value, out, sums, query_starts, key_starts, slopes, mask)
         ctx.form, ctx.constants = form, constants
         return out
@@ -105,9 +133,14 @@ class Flash(torch.autograd.Function):
         dq, dk, dv = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
         delta = torch.empty_like(sums)
         launch(
-            flash_delta_kernel, sums.numel(), delta, out, gradient, out.shape[2],
+            flash_delta_kernel,
+            sums.numel(),
+            delta,
+            out,
+            gradient,
+            out.shape[2],
             BLOCK=power_of_two(out.shape[2]),
-        )  # fmt: skip
+        )
         sizes = *form.sizes(query, value), *_strides(shared[-1])
         given = (gradient, delta, sums, query, key, value, *shared, *sizes)
         grid = (cdiv(form.longest_query, blocks["BLOCK_M"]), query.shape[1], form.batch)
@@ -118,16 +151,19 @@ class Flash(torch.autograd.Function):
         if sinks is not None and ctx.needs_input_grad[7]:
             dsinks = torch.empty_like(sinks)
             rows, heads = sums.shape
-            launch(
-                flash_sink_gradient_kernel, heads, dsinks, sinks, delta, sums, rows, heads, BLOCK=256
-            )  # fmt: skip
+            launch(flash_sink_gradient_kernel, heads, dsinks, sinks, delta, sums, rows, heads, BLOCK=256)
         return dq, dk, dv, None, None, None, None, dsinks, None
 
 
 def _checked(
-    name: str, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rank: int,
-    slopes: torch.Tensor | None, sinks: torch.Tensor | None = None,
-) -> None:  # fmt: skip
+    name: str,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    rank: int,
+    slopes: torch.Tensor | None,
+    sinks: torch.Tensor | None = None,
+) -> None:
     if not query.ndim == key.ndim == value.ndim == rank:
         raise ArgumentError(
             f"{name}: expected tensors of {rank} dimensions, got {tuple(query.shape)}, {tuple(key.shape)}, "
@@ -180,10 +216,17 @@ def _window(causal: bool, window: tuple[int, int]) -> tuple[int, int]:
 
 
 def flash_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool = False,
-    window: tuple[int, int] = (-1, -1), slopes: torch.Tensor | None = None, soft_cap: float = 0.0,
-    scale: float | None = None, sinks: torch.Tensor | None = None, mask: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    causal: bool = False,
+    window: tuple[int, int] = (-1, -1),
+    slopes: torch.Tensor | None = None,
+    soft_cap: float = 0.0,
+    scale: float | None = None,
+    sinks: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
+) -> torch.Tensor:
     """softmax(f(scale q k^T)) v of dense sequences, laid out tokens first.
 
     query [batch, m, heads, width], key [batch, n, key heads, width], value [batch, n, key heads, value
@@ -199,9 +242,13 @@ def flash_attention(
     if query.shape[0] != key.shape[0]:
         raise ArgumentError(f"flash_attention: {query.shape[0]} sequences of queries, {key.shape[0]} of keys")
     form = Form(
-        query.shape[0], query.shape[1], key.shape[1], *_window(causal, window),
-        1.0 / math.sqrt(query.shape[-1]) if scale is None else scale, soft_cap,
-    )  # fmt: skip
+        query.shape[0],
+        query.shape[1],
+        key.shape[1],
+        *_window(causal, window),
+        1.0 / math.sqrt(query.shape[-1]) if scale is None else scale,
+        soft_cap,
+    )
     whole = _expanded(mask, (query.shape[0], query.shape[2], query.shape[1], key.shape[1]))
     packed = (x.flatten(0, 1) for x in (query, key, value))
     out = Flash.apply(*packed, None, None, slopes, whole, _contiguous(sinks), form)
@@ -209,11 +256,20 @@ def flash_attention(
 
 
 def flash_attention_packed(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, query_starts: torch.Tensor,
-    key_starts: torch.Tensor, longest_query: int, longest_key: int, causal: bool = False,
-    window: tuple[int, int] = (-1, -1), slopes: torch.Tensor | None = None, soft_cap: float = 0.0,
-    scale: float | None = None, sinks: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    query_starts: torch.Tensor,
+    key_starts: torch.Tensor,
+    longest_query: int,
+    longest_key: int,
+    causal: bool = False,
+    window: tuple[int, int] = (-1, -1),
+    slopes: torch.Tensor | None = None,
+    soft_cap: float = 0.0,
+    scale: float | None = None,
+    sinks: torch.Tensor | None = None,
+) -> torch.Tensor:
     """`flash_attention` of sequences of various lengths, one after the other without padding.
 
     query [rows, heads, width], key and value [rows of keys, key heads, width]; sequence i has rows
@@ -228,9 +284,13 @@ def flash_attention_packed(
             f"{tuple(query_starts.shape)} and {tuple(key_starts.shape)}"
         )
     form = Form(
-        query_starts.numel() - 1, longest_query, longest_key, *_window(causal, window),
-        1.0 / math.sqrt(query.shape[-1]) if scale is None else scale, soft_cap,
-    )  # fmt: skip
+        query_starts.numel() - 1,
+        longest_query,
+        longest_key,
+        *_window(causal, window),
+        1.0 / math.sqrt(query.shape[-1]) if scale is None else scale,
+        soft_cap,
+    )
     starts = query_starts.contiguous(), key_starts.contiguous()
     return Flash.apply(query, key, value, *starts, slopes, None, _contiguous(sinks), form)
 
@@ -239,10 +299,17 @@ def flash_attention_packed(
 
 
 def _reference(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool = False,
-    window: tuple[int, int] = (-1, -1), slopes: torch.Tensor | None = None, soft_cap: float = 0.0,
-    scale: float | None = None, sinks: torch.Tensor | None = None, mask: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    causal: bool = False,
+    window: tuple[int, int] = (-1, -1),
+    slopes: torch.Tensor | None = None,
+    soft_cap: float = 0.0,
+    scale: float | None = None,
+    sinks: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
+) -> torch.Tensor:
     m, n, sharing = query.shape[1], key.shape[1], query.shape[2] // key.shape[2]
     key, value = (x.repeat_interleave(sharing, 2) for x in (key, value))
     score = torch.einsum("bmhd,bnhd->bhmn", query, key)
@@ -271,9 +338,16 @@ def _reference(
 
 
 def packed_reference(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, query_starts: torch.Tensor,
-    key_starts: torch.Tensor, longest_query: int, longest_key: int, *arguments: Any, **keywords: Any,
-) -> torch.Tensor:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    query_starts: torch.Tensor,
+    key_starts: torch.Tensor,
+    longest_query: int,
+    longest_key: int,
+    *arguments: Any,
+    **keywords: Any,
+) -> torch.Tensor:
     parts = []
     q, k = query_starts.tolist(), key_starts.tolist()
     for i in range(len(q) - 1):
@@ -327,7 +401,12 @@ register(
 )
 register(
     Fused(
-        "flash_attention_packed", "attention", flash_attention_packed, packed_reference, _packed_samples,
-        _KERNELS, differentiable=True,
+        "flash_attention_packed",
+        "attention",
+        flash_attention_packed,
+        packed_reference,
+        _packed_samples,
+        _KERNELS,
+        differentiable=True,
     )
-)  # fmt: skip
+)

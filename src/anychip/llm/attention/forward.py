@@ -22,11 +22,37 @@ from .scores import (
 
 @triton.jit
 def flash_kernel(
-    out, logsumexp, query, key, value, query_starts, key_starts, slopes, mask, sinks, queries, keys, heads,
-    width, value_width, left, right, scale, soft_cap, mask_batch, mask_head, mask_row, mask_column,
-    SHARING: tl.constexpr, CAPPED: tl.constexpr, BIASED: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
+    out,
+    logsumexp,
+    query,
+    key,
+    value,
+    query_starts,
+    key_starts,
+    slopes,
+    mask,
+    sinks,
+    queries,
+    keys,
+    heads,
+    width,
+    value_width,
+    left,
+    right,
+    scale,
+    soft_cap,
+    mask_batch,
+    mask_head,
+    mask_row,
+    mask_column,
+    SHARING: tl.constexpr,
+    CAPPED: tl.constexpr,
+    BIASED: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):
     """One tile of queries of one head of one sequence."""
     head = tl.program_id(1)
     sequence = tl.program_id(2).to(tl.int64)

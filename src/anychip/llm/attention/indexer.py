@@ -34,9 +34,24 @@ def wide_enough(x):
 
 @triton.jit
 def indexer_kernel(
-    out, query, key, key_scales, weights, tables, starts, ends, next_tokens, heads, width, columns, page_size,
-    most_pages, BLOCK_H: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr,
-):  # fmt: skip
+    out,
+    query,
+    key,
+    key_scales,
+    weights,
+    tables,
+    starts,
+    ends,
+    next_tokens,
+    heads,
+    width,
+    columns,
+    page_size,
+    most_pages,
+    BLOCK_H: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):
     """One query and some keys: sum over heads of weight max(q . k, 0), times the key's scale; -inf outside of
     the query's range. With `tables`, ends are lengths of sequences of `next_tokens` queries each."""
     row = tl.program_id(1).to(tl.int64)
@@ -84,9 +99,13 @@ def _blocks(query: torch.Tensor) -> dict[str, Any]:
 
 
 def indexer_logits(
-    query: torch.Tensor, key: torch.Tensor, weights: torch.Tensor, ends: torch.Tensor,
-    starts: torch.Tensor | None = None, key_scales: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    weights: torch.Tensor,
+    ends: torch.Tensor,
+    starts: torch.Tensor | None = None,
+    key_scales: torch.Tensor | None = None,
+) -> torch.Tensor:
     """sum over heads h of weights[i, h] max(q[i, h] k[j]^T, 0) key_scales[j], -inf for keys j outside of
     starts[i] to ends[i] - 1.
 
@@ -110,17 +129,35 @@ def indexer_logits(
     out = torch.empty((rows, key.shape[0]), dtype=torch.float32, device=query.device)
     blocks = _blocks(query)
     launch(
-        indexer_kernel, (cdiv(key.shape[0], blocks["BLOCK_N"]), rows), out, query.contiguous(),
-        key.contiguous(), key_scales, weights.contiguous(), None, starts, ends.contiguous(), 1,
-        query.shape[1], query.shape[2], key.shape[0], 1, 0, **blocks,
-    )  # fmt: skip
+        indexer_kernel,
+        (cdiv(key.shape[0], blocks["BLOCK_N"]), rows),
+        out,
+        query.contiguous(),
+        key.contiguous(),
+        key_scales,
+        weights.contiguous(),
+        None,
+        starts,
+        ends.contiguous(),
+        1,
+        query.shape[1],
+        query.shape[2],
+        key.shape[0],
+        1,
+        0,
+        **blocks,
+    )
     return out
 
 
 def paged_indexer_logits(
-    query: torch.Tensor, key_cache: torch.Tensor, weights: torch.Tensor, tables: torch.Tensor,
-    lengths: torch.Tensor, key_scales: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    query: torch.Tensor,
+    key_cache: torch.Tensor,
+    weights: torch.Tensor,
+    tables: torch.Tensor,
+    lengths: torch.Tensor,
+    key_scales: torch.Tensor | None = None,
+) -> torch.Tensor:
     """`indexer_logits` of each sequence's newest tokens, whose keys lie in pages.
 
     query [sequences, new, heads, width], key_cache [pages, page size, width], weights [sequences, new,
@@ -148,11 +185,24 @@ def paged_indexer_logits(
     out = torch.empty((sequences, new, columns), dtype=torch.float32, device=query.device)
     blocks = _blocks(query)
     launch(
-        indexer_kernel, (cdiv(columns, blocks["BLOCK_N"]), sequences * new), out, query.contiguous(),
-        key_cache.contiguous(), None if key_scales is None else key_scales.contiguous(), weights.contiguous(),
-        tables.contiguous(), None, lengths.contiguous(), new, heads, width, columns, page_size,
-        tables.shape[1], **blocks,
-    )  # fmt: skip
+        indexer_kernel,
+        (cdiv(columns, blocks["BLOCK_N"]), sequences * new),
+        out,
+        query.contiguous(),
+        key_cache.contiguous(),
+        None if key_scales is None else key_scales.contiguous(),
+        weights.contiguous(),
+        tables.contiguous(),
+        None,
+        lengths.contiguous(),
+        new,
+        heads,
+        width,
+        columns,
+        page_size,
+        tables.shape[1],
+        **blocks,
+    )
     return out
 
 
@@ -160,9 +210,13 @@ def paged_indexer_logits(
 
 
 def _reference(
-    query: torch.Tensor, key: torch.Tensor, weights: torch.Tensor, ends: torch.Tensor,
-    starts: torch.Tensor | None = None, key_scales: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    weights: torch.Tensor,
+    ends: torch.Tensor,
+    starts: torch.Tensor | None = None,
+    key_scales: torch.Tensor | None = None,
+) -> torch.Tensor:
     score = torch.einsum("ihd,jd->ihj", query.double(), key.double()).relu()
     out = torch.einsum("ihj,ih->ij", score, weights.double())
     out = out if key_scales is None else out * key_scales
@@ -172,9 +226,13 @@ def _reference(
 
 
 def _paged_reference(
-    query: torch.Tensor, key_cache: torch.Tensor, weights: torch.Tensor, tables: torch.Tensor,
-    lengths: torch.Tensor, key_scales: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    query: torch.Tensor,
+    key_cache: torch.Tensor,
+    weights: torch.Tensor,
+    tables: torch.Tensor,
+    lengths: torch.Tensor,
+    key_scales: torch.Tensor | None = None,
+) -> torch.Tensor:
     new = query.shape[1]
     rows = []
     for s, length in enumerate(lengths.tolist()):
@@ -207,7 +265,11 @@ def _paged_samples(dtype: torch.dtype) -> Iterable[Sample]:
 register(Fused("indexer_logits", "attention", indexer_logits, _reference, _samples, (indexer_kernel,)))
 register(
     Fused(
-        "paged_indexer_logits", "attention", paged_indexer_logits, _paged_reference, _paged_samples,
+        "paged_indexer_logits",
+        "attention",
+        paged_indexer_logits,
+        _paged_reference,
+        _paged_samples,
         (indexer_kernel,),
     )
-)  # fmt: skip
+)

@@ -34,10 +34,26 @@ from .scores import weigh
 
 @triton.jit
 def latent_attention_kernel(
-    partial, sums, query, query_rope, cache, tables, lengths, rows, heads, latent, rope, page_size,
-    most_pages, keys_of_part, scale,
-    BLOCK_H: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_R: tl.constexpr,
-):  # fmt: skip
+    partial,
+    sums,
+    query,
+    query_rope,
+    cache,
+    tables,
+    lengths,
+    rows,
+    heads,
+    latent,
+    rope,
+    page_size,
+    most_pages,
+    keys_of_part,
+    scale,
+    BLOCK_H: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     """A tile of heads of one sequence over one part of its tokens. A row of the cache is a latent, which is
     key and value of all heads, and the rotated part of the key."""
     sequence = tl.program_id(0).to(tl.int64)
@@ -63,26 +79,28 @@ def latent_attention_kernel(
         page = tl.load(tables + sequence * most_pages + column // page_size, mask=in_n, other=0).to(tl.int64)
         at = ((page * page_size + column % page_size) * (latent + rope))[:, None]
         c = tl.load(cache + at + lane_d[None, :], mask=in_n[:, None] & in_d[None, :], other=0.0).to(q.dtype)
-        r = tl.load(
-            cache + at + latent + lane_r[None, :], mask=in_n[:, None] & in_r[None, :], other=0.0
-        ).to(q.dtype)  # fmt: skip
+        r = tl.load(cache + at + latent + lane_r[None, :], mask=in_n[:, None] & in_r[None, :], other=0.0).to(
+            q.dtype
+        )
         score = tl.dot(q, tl.trans(c), input_precision="ieee")
         score = tl.dot(turned, tl.trans(r), score, input_precision="ieee") * scale
         score = tl.where(in_n[None, :], score, float("-inf"))
         probability, decay, largest, total = weigh(score, largest, total)
         result = tl.dot(probability.to(q.dtype), c, result * decay[:, None], input_precision="ieee")
-    keep_part(
-        partial, sums, row, in_h, lane_d, latent, result, largest, total, rows, part, BLOCK_D,
-    )  # fmt: skip
+    keep_part(partial, sums, row, in_h, lane_d, latent, result, largest, total, rows, part, BLOCK_D)
 
 
 # ---- functions ------------------------------------------------------------------------------------
 
 
 def latent_attention(
-    query: torch.Tensor, query_rope: torch.Tensor, cache: torch.Tensor, tables: torch.Tensor,
-    lengths: torch.Tensor, scale: float,
-) -> torch.Tensor:  # fmt: skip
+    query: torch.Tensor,
+    query_rope: torch.Tensor,
+    cache: torch.Tensor,
+    tables: torch.Tensor,
+    lengths: torch.Tensor,
+    scale: float,
+) -> torch.Tensor:
     """Multi-head latent attention of each sequence's newest token, with the projections absorbed.
 
     query [sequences, heads, latent] (already times the up-projection of keys), query_rope [sequences, heads,
@@ -111,12 +129,28 @@ def latent_attention(
     partial = torch.empty((parts, sequences, heads, latent), dtype=torch.float32, device=query.device)
     sums = torch.empty((parts, sequences, heads), dtype=torch.float32, device=query.device)
     launch(
-        latent_attention_kernel, (sequences, cdiv(heads, tiles["heads"]), parts), partial, sums,
-        query.contiguous(), query_rope.contiguous(), cache, tables.contiguous(), lengths.contiguous(),
-        sequences * heads, heads, latent, rope, cache.shape[1], tables.shape[1], keys_of_part, scale,
-        BLOCK_H=tiles["heads"], BLOCK_N=keys_at_a_time(query, block_d), BLOCK_D=block_d,
+        latent_attention_kernel,
+        (sequences, cdiv(heads, tiles["heads"]), parts),
+        partial,
+        sums,
+        query.contiguous(),
+        query_rope.contiguous(),
+        cache,
+        tables.contiguous(),
+        lengths.contiguous(),
+        sequences * heads,
+        heads,
+        latent,
+        rope,
+        cache.shape[1],
+        tables.shape[1],
+        keys_of_part,
+        scale,
+        BLOCK_H=tiles["heads"],
+        BLOCK_N=keys_at_a_time(query, block_d),
+        BLOCK_D=block_d,
         BLOCK_R=max(16, power_of_two(rope)),
-    )  # fmt: skip
+    )
     return joined(query, latent, partial, sums)
 
 
@@ -124,9 +158,13 @@ def latent_attention(
 
 
 def _latent_reference(
-    query: torch.Tensor, query_rope: torch.Tensor, cache: torch.Tensor, tables: torch.Tensor,
-    lengths: torch.Tensor, scale: float,
-) -> torch.Tensor:  # fmt: skip
+    query: torch.Tensor,
+    query_rope: torch.Tensor,
+    cache: torch.Tensor,
+    tables: torch.Tensor,
+    lengths: torch.Tensor,
+    scale: float,
+) -> torch.Tensor:
     latent = query.shape[-1]
     key = cache[:, :, None]
     joined = torch.cat([query, query_rope], -1)
@@ -143,7 +181,12 @@ def _latent_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "latent_attention", "attention", latent_attention, _latent_reference, _latent_samples,
-        (latent_attention_kernel, join_parts_kernel), tolerance=2.0,  # sums of products of sums
+        "latent_attention",
+        "attention",
+        latent_attention,
+        _latent_reference,
+        _latent_samples,
+        (latent_attention_kernel, join_parts_kernel),
+        tolerance=2.0,  # sums of products of sums
     )
-)  # fmt: skip
+)

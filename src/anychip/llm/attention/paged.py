@@ -44,11 +44,34 @@ def keep_part(
 
 @triton.jit
 def paged_attention_kernel(
-    partial, sums, query, key_cache, value_cache, key_scales, value_scales, tables, lengths, slopes,
-    rows, heads, width, value_width, page_size, most_pages, keys_of_part, left, scale, soft_cap,
-    SHARING: tl.constexpr, CAPPED: tl.constexpr, BIASED: tl.constexpr,
-    BLOCK_H: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
+    partial,
+    sums,
+    query,
+    key_cache,
+    value_cache,
+    key_scales,
+    value_scales,
+    tables,
+    lengths,
+    slopes,
+    rows,
+    heads,
+    width,
+    value_width,
+    page_size,
+    most_pages,
+    keys_of_part,
+    left,
+    scale,
+    soft_cap,
+    SHARING: tl.constexpr,
+    CAPPED: tl.constexpr,
+    BIASED: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):
     """All heads of queries that share one head of keys, of one sequence, over one part of its keys."""
     sequence = tl.program_id(0).to(tl.int64)
     shared_head = tl.program_id(1)
@@ -87,15 +110,13 @@ def paged_attention_kernel(
         probability, decay, largest, total = weigh(score, largest, total)
         v = tl.load(
             value_cache + slot[:, None] * value_width + lane_v[None, :],
-            mask=in_n[:, None] & in_v[None, :], other=0,
-        ).to(q.dtype)  # fmt: skip
+            mask=in_n[:, None] & in_v[None, :],
+            other=0,
+        ).to(q.dtype)
         if value_scales is not None:
             probability *= tl.load(value_scales + slot, mask=in_n, other=0.0)[None, :]
         result = tl.dot(probability.to(q.dtype), v, result * decay[:, None], input_precision="ieee")
-    keep_part(
-        partial, sums, row, in_h, lane_v, value_width, result, largest, total,
-        rows, part, BLOCK_V,
-    )  # fmt: skip
+    keep_part(partial, sums, row, in_h, lane_v, value_width, result, largest, total, rows, part, BLOCK_V)
 
 
 @triton.jit
@@ -138,9 +159,17 @@ def joined(query: torch.Tensor, width: int, partial: torch.Tensor, sums: torch.T
     out = torch.empty((sequences, heads, width), dtype=query.dtype, device=query.device)
     block = min(power_of_two(width), 128)
     launch(
-        join_parts_kernel, (sequences * heads, cdiv(width, block)), out, partial, sums, sequences * heads,
-        sums.shape[0], width, PARTS=power_of_two(sums.shape[0]), BLOCK=block,
-    )  # fmt: skip
+        join_parts_kernel,
+        (sequences * heads, cdiv(width, block)),
+        out,
+        partial,
+        sums,
+        sequences * heads,
+        sums.shape[0],
+        width,
+        PARTS=power_of_two(sums.shape[0]),
+        BLOCK=block,
+    )
     return out
 
 
@@ -153,11 +182,18 @@ def check_tables(name: str, sequences: int, tables: torch.Tensor, lengths: torch
 
 
 def paged_attention(
-    query: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor, tables: torch.Tensor,
-    lengths: torch.Tensor, scale: float | None = None, window: int = -1, soft_cap: float = 0.0,
-    slopes: torch.Tensor | None = None, key_scales: torch.Tensor | None = None,
+    query: torch.Tensor,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor,
+    tables: torch.Tensor,
+    lengths: torch.Tensor,
+    scale: float | None = None,
+    window: int = -1,
+    soft_cap: float = 0.0,
+    slopes: torch.Tensor | None = None,
+    key_scales: torch.Tensor | None = None,
     value_scales: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """Attention of each sequence's newest token to all its keys, which lie in pages.
 
     query [sequences, heads, width]; caches [pages, page size, key heads, width] and [..., value width]
@@ -197,14 +233,36 @@ def paged_attention(
     partial = torch.empty((parts, sequences, heads, value_width), dtype=torch.float32, device=query.device)
     sums = torch.empty((parts, sequences, heads), dtype=torch.float32, device=query.device)
     launch(
-        paged_attention_kernel, (sequences, shared, parts), partial, sums, query.contiguous(), key_cache,
-        value_cache, key_scales, value_scales, tables.contiguous(), lengths.contiguous(), slopes,
-        sequences * heads, heads, width, value_width, page_size, tables.shape[1], keys_of_part,
-        1 << 29 if window < 0 else window, 1.0 / math.sqrt(width) if scale is None else scale, soft_cap,
-        SHARING=heads // shared, CAPPED=soft_cap > 0.0, BIASED=slopes is not None,
-        BLOCK_H=max(16, power_of_two(heads // shared)), BLOCK_N=keys_at_a_time(query, max(block_d, block_v)),
-        BLOCK_D=block_d, BLOCK_V=block_v,
-    )  # fmt: skip
+        paged_attention_kernel,
+        (sequences, shared, parts),
+        partial,
+        sums,
+        query.contiguous(),
+        key_cache,
+        value_cache,
+        key_scales,
+        value_scales,
+        tables.contiguous(),
+        lengths.contiguous(),
+        slopes,
+        sequences * heads,
+        heads,
+        width,
+        value_width,
+        page_size,
+        tables.shape[1],
+        keys_of_part,
+        1 << 29 if window < 0 else window,
+        1.0 / math.sqrt(width) if scale is None else scale,
+        soft_cap,
+        SHARING=heads // shared,
+        CAPPED=soft_cap > 0.0,
+        BIASED=slopes is not None,
+        BLOCK_H=max(16, power_of_two(heads // shared)),
+        BLOCK_N=keys_at_a_time(query, max(block_d, block_v)),
+        BLOCK_D=block_d,
+        BLOCK_V=block_v,
+    )
     return joined(query, value_width, partial, sums)
 
 
@@ -212,11 +270,18 @@ def paged_attention(
 
 
 def paged_reference(
-    query: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor, tables: torch.Tensor,
-    lengths: torch.Tensor, scale: float | None = None, window: int = -1, soft_cap: float = 0.0,
-    slopes: torch.Tensor | None = None, key_scales: torch.Tensor | None = None,
+    query: torch.Tensor,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor,
+    tables: torch.Tensor,
+    lengths: torch.Tensor,
+    scale: float | None = None,
+    window: int = -1,
+    soft_cap: float = 0.0,
+    slopes: torch.Tensor | None = None,
+    key_scales: torch.Tensor | None = None,
     value_scales: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     key_cache, value_cache = (
         cache.double() if scales is None else cache * scales[..., None]
         for cache, scales in ((key_cache, key_scales), (value_cache, value_scales))
@@ -259,7 +324,11 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "paged_attention", "attention", paged_attention, paged_reference, _samples,
+        "paged_attention",
+        "attention",
+        paged_attention,
+        paged_reference,
+        _samples,
         (paged_attention_kernel, join_parts_kernel),
     )
-)  # fmt: skip
+)

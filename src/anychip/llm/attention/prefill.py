@@ -33,11 +33,35 @@ def load_slots(cache, slot, inside, lane, width, slot_stride):
 
 @triton.jit
 def paged_prefill_kernel(
-    out, query, key_cache, value_cache, tables, starts, lengths, slopes, sinks, heads, width, value_width,
-    key_slot, value_slot, key_head, value_head, page_size, most_pages, left, scale, soft_cap,
-    SHARING: tl.constexpr, CAPPED: tl.constexpr, BIASED: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
+    out,
+    query,
+    key_cache,
+    value_cache,
+    tables,
+    starts,
+    lengths,
+    slopes,
+    sinks,
+    heads,
+    width,
+    value_width,
+    key_slot,
+    value_slot,
+    key_head,
+    value_head,
+    page_size,
+    most_pages,
+    left,
+    scale,
+    soft_cap,
+    SHARING: tl.constexpr,
+    CAPPED: tl.constexpr,
+    BIASED: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):
     """One tile of queries of one head of one sequence, which are the last of the tokens in its pages."""
     head = tl.program_id(1)
     sequence = tl.program_id(2).to(tl.int64)
@@ -84,10 +108,20 @@ def paged_prefill_kernel(
 
 
 def _prefill(
-    name: str, query: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor, tables: torch.Tensor,
-    starts: torch.Tensor, lengths: torch.Tensor, longest_query: int, scale: float, window: int,
-    soft_cap: float, slopes: torch.Tensor | None, sinks: torch.Tensor | None,
-) -> torch.Tensor:  # fmt: skip
+    name: str,
+    query: torch.Tensor,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor,
+    tables: torch.Tensor,
+    starts: torch.Tensor,
+    lengths: torch.Tensor,
+    longest_query: int,
+    scale: float,
+    window: int,
+    soft_cap: float,
+    slopes: torch.Tensor | None,
+    sinks: torch.Tensor | None,
+) -> torch.Tensor:
     """Caches are [pages, page size, heads, width] with whole slots side by side, strides in `key_slot`."""
     rows, heads, width = query.shape
     shared, value_width = key_cache.shape[2], value_cache.shape[3]
@@ -119,22 +153,54 @@ def _prefill(
     most = max(16, min(tiles["rows"], fitting))
     block_m = max(16, min(most, power_of_two(longest_query)))
     launch(
-        paged_prefill_kernel, (cdiv(longest_query, block_m), heads, sequences), out, query.contiguous(),
-        key_cache, value_cache, tables.contiguous(), starts.contiguous(), lengths.contiguous(), slopes, sinks,
-        heads, width, value_width, key_cache.stride(1), value_cache.stride(1), key_cache.stride(2),
-        value_cache.stride(2), key_cache.shape[1], tables.shape[1], UNLIMITED if window < 0 else window,
-        scale, soft_cap, SHARING=heads // shared, CAPPED=soft_cap > 0.0, BIASED=slopes is not None,
-        BLOCK_M=block_m, BLOCK_N=most, BLOCK_D=block_d, BLOCK_V=block_v,
-    )  # fmt: skip
+        paged_prefill_kernel,
+        (cdiv(longest_query, block_m), heads, sequences),
+        out,
+        query.contiguous(),
+        key_cache,
+        value_cache,
+        tables.contiguous(),
+        starts.contiguous(),
+        lengths.contiguous(),
+        slopes,
+        sinks,
+        heads,
+        width,
+        value_width,
+        key_cache.stride(1),
+        value_cache.stride(1),
+        key_cache.stride(2),
+        value_cache.stride(2),
+        key_cache.shape[1],
+        tables.shape[1],
+        UNLIMITED if window < 0 else window,
+        scale,
+        soft_cap,
+        SHARING=heads // shared,
+        CAPPED=soft_cap > 0.0,
+        BIASED=slopes is not None,
+        BLOCK_M=block_m,
+        BLOCK_N=most,
+        BLOCK_D=block_d,
+        BLOCK_V=block_v,
+    )
     return out
 
 
 def paged_prefill_attention(
-    query: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor, tables: torch.Tensor,
-    starts: torch.Tensor, lengths: torch.Tensor, longest_query: int, scale: float | None = None,
-    window: int = -1, soft_cap: float = 0.0, slopes: torch.Tensor | None = None,
+    query: torch.Tensor,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor,
+    tables: torch.Tensor,
+    starts: torch.Tensor,
+    lengths: torch.Tensor,
+    longest_query: int,
+    scale: float | None = None,
+    window: int = -1,
+    soft_cap: float = 0.0,
+    slopes: torch.Tensor | None = None,
     sinks: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """Causal attention of each sequence's newest tokens to all its tokens, whose keys lie in pages already.
 
     query [rows, heads, width]: sequence s has rows starts[s] to starts[s + 1] - 1, the last of its lengths[s]
@@ -148,15 +214,32 @@ def paged_prefill_attention(
             f"heads, width], got {tuple(query.shape)}, {tuple(key_cache.shape)}, {tuple(value_cache.shape)}"
         )
     return _prefill(
-        "paged_prefill_attention", query, key_cache, value_cache, tables, starts, lengths, longest_query,
-        1.0 / math.sqrt(query.shape[-1]) if scale is None else scale, window, soft_cap, slopes, sinks,
-    )  # fmt: skip
+        "paged_prefill_attention",
+        query,
+        key_cache,
+        value_cache,
+        tables,
+        starts,
+        lengths,
+        longest_query,
+        1.0 / math.sqrt(query.shape[-1]) if scale is None else scale,
+        window,
+        soft_cap,
+        slopes,
+        sinks,
+    )
 
 
 def latent_prefill_attention(
-    query: torch.Tensor, cache: torch.Tensor, latent: int, tables: torch.Tensor, starts: torch.Tensor,
-    lengths: torch.Tensor, longest_query: int, scale: float,
-) -> torch.Tensor:  # fmt: skip
+    query: torch.Tensor,
+    cache: torch.Tensor,
+    latent: int,
+    tables: torch.Tensor,
+    starts: torch.Tensor,
+    lengths: torch.Tensor,
+    longest_query: int,
+    scale: float,
+) -> torch.Tensor:
     """`latent_attention` of each sequence's newest tokens, causally: a prompt, or a chunk of one.
 
     query [rows, heads, latent + rope], the latent part already times the up-projection of keys; cache
@@ -170,35 +253,71 @@ def latent_prefill_attention(
         )
     keys = cache[:, :, None]
     return _prefill(
-        "latent_prefill_attention", query, keys, keys[..., :latent], tables, starts, lengths, longest_query,
-        scale, -1, 0.0, None, None,
-    )  # fmt: skip
+        "latent_prefill_attention",
+        query,
+        keys,
+        keys[..., :latent],
+        tables,
+        starts,
+        lengths,
+        longest_query,
+        scale,
+        -1,
+        0.0,
+        None,
+        None,
+    )
 
 
 # ---- records --------------------------------------------------------------------------------------
 
 
 def _reference(
-    query: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor, tables: torch.Tensor,
-    starts: torch.Tensor, lengths: torch.Tensor, longest_query: int, scale: float | None = None,
-    window: int = -1, soft_cap: float = 0.0, slopes: torch.Tensor | None = None,
+    query: torch.Tensor,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor,
+    tables: torch.Tensor,
+    starts: torch.Tensor,
+    lengths: torch.Tensor,
+    longest_query: int,
+    scale: float | None = None,
+    window: int = -1,
+    soft_cap: float = 0.0,
+    slopes: torch.Tensor | None = None,
     sinks: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     keys, values = [], []
     for pages, length in zip(tables.tolist(), lengths.tolist(), strict=True):
         keys.append(key_cache[pages].flatten(0, 1)[:length])
         values.append(value_cache[pages].flatten(0, 1)[:length])
     ends = torch.tensor([0, *lengths.tolist()]).cumsum(0)
     return packed_reference(
-        query, torch.cat(keys), torch.cat(values), starts, ends, longest_query, int(lengths.max()), True,
-        (window, -1), slopes, soft_cap, scale, sinks,
-    )  # fmt: skip
+        query,
+        torch.cat(keys),
+        torch.cat(values),
+        starts,
+        ends,
+        longest_query,
+        int(lengths.max()),
+        True,
+        (window, -1),
+        slopes,
+        soft_cap,
+        scale,
+        sinks,
+    )
 
 
 def _latent_reference(
-    query: torch.Tensor, cache: torch.Tensor, latent: int, tables: torch.Tensor, starts: torch.Tensor,
-    lengths: torch.Tensor, longest_query: int, scale: float,
-) -> torch.Tensor:  # fmt: skip
+    query: torch.Tensor,
+    cache: torch.Tensor,
+    latent: int,
+    tables: torch.Tensor,
+    starts: torch.Tensor,
+    lengths: torch.Tensor,
+    longest_query: int,
+    scale: float,
+) -> torch.Tensor:
     keys = cache[:, :, None]
     return _reference(query, keys, keys[..., :latent], tables, starts, lengths, longest_query, scale)
 
@@ -224,13 +343,21 @@ def _latent_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "paged_prefill_attention", "attention", paged_prefill_attention, _reference, _samples,
+        "paged_prefill_attention",
+        "attention",
+        paged_prefill_attention,
+        _reference,
+        _samples,
         (paged_prefill_kernel,),
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "latent_prefill_attention", "attention", latent_prefill_attention, _latent_reference, _latent_samples,
+        "latent_prefill_attention",
+        "attention",
+        latent_prefill_attention,
+        _latent_reference,
+        _latent_samples,
         (paged_prefill_kernel,),
     )
-)  # fmt: skip
+)

@@ -34,9 +34,20 @@ def store_rows(base, row_at, inside, lane, width, value):
 
 @triton.jit
 def seen_scores(
-    q, k, row, column, queries, keys, left, right, scale, soft_cap, slope,
-    CAPPED: tl.constexpr, BIASED: tl.constexpr,
-):  # fmt: skip
+    q,
+    k,
+    row,
+    column,
+    queries,
+    keys,
+    left,
+    right,
+    scale,
+    soft_cap,
+    slope,
+    CAPPED: tl.constexpr,
+    BIASED: tl.constexpr,
+):
     """scale q k^T, capped and biased, -inf where a query does not see a key; and the slope of the cap.
     Rows and columns count from their sequences' starts, whose ends are aligned."""
     score = tl.dot(q, tl.trans(k), input_precision="ieee") * scale

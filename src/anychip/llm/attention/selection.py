@@ -69,9 +69,19 @@ def top_k_row_kernel(out, scores, starts, ends, k, columns, BLOCK: tl.constexpr)
 
 @triton.jit
 def token_slots_kernel(
-    slots, counts, tokens, sequences, tables, lengths, most, window, page_size, most_pages, total,
+    slots,
+    counts,
+    tokens,
+    sequences,
+    tables,
+    lengths,
+    most,
+    window,
+    page_size,
+    most_pages,
+    total,
     BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """One query's chosen tokens as slots of the paged cache, behind the `window` newest of its sequence."""
     row = tl.program_id(0).to(tl.int64)
     sequence = tl.load(sequences + row).to(tl.int64)
@@ -98,9 +108,10 @@ def token_slots_kernel(
     for first in range(0, total, BLOCK):
         place = first + tl.arange(0, BLOCK)
         tl.store(
-            slots + row * total + place, tl.full((BLOCK,), -1, tl.int32),
+            slots + row * total + place,
+            tl.full((BLOCK,), -1, tl.int32),
             mask=(place < total) & (place >= taken),
-        )  # fmt: skip
+        )
     tl.store(counts + row, taken)
 
 
@@ -124,16 +135,27 @@ def top_k_rows(
         )
     out = torch.empty((rows, k), dtype=torch.int32, device=scores.device)
     launch(
-        top_k_row_kernel, rows, out, scores.contiguous(), starts, ends, k, scores.shape[1],
+        top_k_row_kernel,
+        rows,
+        out,
+        scores.contiguous(),
+        starts,
+        ends,
+        k,
+        scores.shape[1],
         BLOCK=min(1024, power_of_two(scores.shape[1])),
-    )  # fmt: skip
+    )
     return out
 
 
 def token_slots(
-    tokens: torch.Tensor, sequences: torch.Tensor, tables: torch.Tensor, lengths: torch.Tensor,
-    page_size: int, window: int = 0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    tokens: torch.Tensor,
+    sequences: torch.Tensor,
+    tables: torch.Tensor,
+    lengths: torch.Tensor,
+    page_size: int,
+    window: int = 0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Chosen tokens of a sequence as slots of the paged cache, after the `window` newest tokens.
 
     tokens [rows, most] integers (-1: none), sequences [rows] the row of `tables` [..., most pages], lengths
@@ -151,10 +173,21 @@ def token_slots(
     slots = torch.empty((rows, window + most), dtype=torch.int32, device=tokens.device)
     counts = torch.empty(rows, dtype=torch.int32, device=tokens.device)
     launch(
-        token_slots_kernel, rows, slots, counts, tokens.contiguous(), sequences.contiguous(),
-        tables.contiguous(), lengths.contiguous(), most, window, page_size, tables.shape[1], window + most,
+        token_slots_kernel,
+        rows,
+        slots,
+        counts,
+        tokens.contiguous(),
+        sequences.contiguous(),
+        tables.contiguous(),
+        lengths.contiguous(),
+        most,
+        window,
+        page_size,
+        tables.shape[1],
+        window + most,
         BLOCK=min(1024, power_of_two(max(window, most))),
-    )  # fmt: skip
+    )
     return slots, counts
 
 
@@ -173,9 +206,13 @@ def _top_k_reference(
 
 
 def _slots_reference(
-    tokens: torch.Tensor, sequences: torch.Tensor, tables: torch.Tensor, lengths: torch.Tensor,
-    page_size: int, window: int = 0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    tokens: torch.Tensor,
+    sequences: torch.Tensor,
+    tables: torch.Tensor,
+    lengths: torch.Tensor,
+    page_size: int,
+    window: int = 0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     out = torch.full((tokens.shape[0], tokens.shape[1] + window), -1)
     counts = []
     for i, (sequence, length) in enumerate(zip(sequences.tolist(), lengths.tolist(), strict=True)):
@@ -207,7 +244,12 @@ def _slots_samples(dtype: torch.dtype) -> Iterable[Sample]:
 register(Fused("top_k_rows", "sampling", top_k_rows, _top_k_reference, _top_k_samples, (top_k_row_kernel,)))
 register(
     Fused(
-        "token_slots", "cache", token_slots, _slots_reference, _slots_samples, (token_slots_kernel,),
+        "token_slots",
+        "cache",
+        token_slots,
+        _slots_reference,
+        _slots_samples,
+        (token_slots_kernel,),
         dtypes=(torch.float32,),
     )
-)  # fmt: skip
+)

@@ -25,9 +25,24 @@ TILES = Tiles(simt={"heads": 16, "keys": 16}, simd={"heads": 16, "keys": 64})
 
 @triton.jit
 def sparse_latent_kernel(
-    out, sums, query, cache, indices, counts, sinks, heads, width, latent, slots, most, scale,
-    BLOCK_H: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_R: tl.constexpr,
-):  # fmt: skip
+    out,
+    sums,
+    query,
+    cache,
+    indices,
+    counts,
+    sinks,
+    heads,
+    width,
+    latent,
+    slots,
+    most,
+    scale,
+    BLOCK_H: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     """A tile of heads of one token over the slots that its indices name; those outside are not seen."""
     token = tl.program_id(0).to(tl.int64)
     lane_h = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
@@ -69,9 +84,14 @@ def sparse_latent_kernel(
 
 
 def sparse_latent_attention(
-    query: torch.Tensor, cache: torch.Tensor, indices: torch.Tensor, latent: int, scale: float,
-    counts: torch.Tensor | None = None, sinks: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    query: torch.Tensor,
+    cache: torch.Tensor,
+    indices: torch.Tensor,
+    latent: int,
+    scale: float,
+    counts: torch.Tensor | None = None,
+    sinks: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Latent attention of each token to the slots that its row of `indices` names.
 
     query [tokens, heads, latent + rope], cache [slots, latent + rope] (a paged one flattened), indices
@@ -100,12 +120,26 @@ def sparse_latent_attention(
     sums = torch.empty((tokens, heads), dtype=torch.float32, device=query.device)
     tiles = TILES.on(query)
     launch(
-        sparse_latent_kernel, (tokens, cdiv(heads, tiles["heads"])), out, sums, query.contiguous(),
-        cache.contiguous(), indices.contiguous(), counts, None if sinks is None else sinks.contiguous(),
-        heads, width, latent, cache.shape[0], indices.shape[1], scale, BLOCK_H=tiles["heads"],
-        BLOCK_N=tiles["keys"], BLOCK_D=max(16, power_of_two(latent)),
+        sparse_latent_kernel,
+        (tokens, cdiv(heads, tiles["heads"])),
+        out,
+        sums,
+        query.contiguous(),
+        cache.contiguous(),
+        indices.contiguous(),
+        counts,
+        None if sinks is None else sinks.contiguous(),
+        heads,
+        width,
+        latent,
+        cache.shape[0],
+        indices.shape[1],
+        scale,
+        BLOCK_H=tiles["heads"],
+        BLOCK_N=tiles["keys"],
+        BLOCK_D=max(16, power_of_two(latent)),
         BLOCK_R=max(16, power_of_two(width - latent)),
-    )  # fmt: skip
+    )
     return out, sums
 
 
@@ -113,9 +147,14 @@ def sparse_latent_attention(
 
 
 def _reference(
-    query: torch.Tensor, cache: torch.Tensor, indices: torch.Tensor, latent: int, scale: float,
-    counts: torch.Tensor | None = None, sinks: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    query: torch.Tensor,
+    cache: torch.Tensor,
+    indices: torch.Tensor,
+    latent: int,
+    scale: float,
+    counts: torch.Tensor | None = None,
+    sinks: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
     most = indices.shape[1]
     seen = (indices >= 0) & (indices < len(cache))
     if counts is not None:
@@ -145,7 +184,11 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "sparse_latent_attention", "attention", sparse_latent_attention, _reference, _samples,
+        "sparse_latent_attention",
+        "attention",
+        sparse_latent_attention,
+        _reference,
+        _samples,
         (sparse_latent_kernel,),
     )
-)  # fmt: skip
+)

@@ -27,9 +27,16 @@ LARGEST = 448.0
 
 @triton.jit
 def latent_write_kernel(
-    cache, latent, rope, slots, capacity, latent_width, rope_width,
-    BLOCK_D: tl.constexpr, BLOCK_R: tl.constexpr,
-):  # fmt: skip
+    cache,
+    latent,
+    rope,
+    slots,
+    capacity,
+    latent_width,
+    rope_width,
+    BLOCK_D: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     """One token's latent and rotated key into its slot; nothing where that is outside of the cache."""
     token = tl.program_id(0).to(tl.int64)
     slot = tl.load(slots + token).to(tl.int64)
@@ -68,9 +75,19 @@ def fp8_write_kernel(
 
 @triton.jit
 def gather_pages_kernel(
-    out, cache, scales, tables, starts, width, group, groups, page_size, most_pages, sequences,
+    out,
+    cache,
+    scales,
+    tables,
+    starts,
+    width,
+    group,
+    groups,
+    page_size,
+    most_pages,
+    sequences,
     BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """One row of the result: the token's row of the cache, times its scales where there are any."""
     row = tl.program_id(0).to(tl.int64)
     sequence = tl.zeros((), tl.int32)
@@ -113,10 +130,17 @@ def latent_cache_write(
         )
     widths = latent.shape[1], rope.shape[1]
     launch(
-        latent_write_kernel, slots.numel(), cache, latent.contiguous(), rope.contiguous(), slots.contiguous(),
-        cache.shape[0] * cache.shape[1], *widths, BLOCK_D=power_of_two(widths[0]),
+        latent_write_kernel,
+        slots.numel(),
+        cache,
+        latent.contiguous(),
+        rope.contiguous(),
+        slots.contiguous(),
+        cache.shape[0] * cache.shape[1],
+        *widths,
+        BLOCK_D=power_of_two(widths[0]),
         BLOCK_R=power_of_two(widths[1]),
-    )  # fmt: skip
+    )
     return cache
 
 
@@ -144,16 +168,30 @@ def fp8_cache_write(
             f"cache {tuple(cache.shape)} of {cache.dtype} and scales {tuple(scales.shape)}, groups of {group}"
         )
     launch(
-        fp8_write_kernel, (slots.numel(), groups), cache, scales, x.contiguous(), slots.contiguous(),
-        cache.shape[0] * cache.shape[1], width, group, groups, LARGEST=LARGEST, BLOCK=power_of_two(group),
-    )  # fmt: skip
+        fp8_write_kernel,
+        (slots.numel(), groups),
+        cache,
+        scales,
+        x.contiguous(),
+        slots.contiguous(),
+        cache.shape[0] * cache.shape[1],
+        width,
+        group,
+        groups,
+        LARGEST=LARGEST,
+        BLOCK=power_of_two(group),
+    )
     return cache, scales
 
 
 def gather_pages(
-    cache: torch.Tensor, tables: torch.Tensor, starts: torch.Tensor, rows: int,
-    scales: torch.Tensor | None = None, dtype: torch.dtype | None = None,
-) -> torch.Tensor:  # fmt: skip
+    cache: torch.Tensor,
+    tables: torch.Tensor,
+    starts: torch.Tensor,
+    rows: int,
+    scales: torch.Tensor | None = None,
+    dtype: torch.dtype | None = None,
+) -> torch.Tensor:
     """The tokens of sequences out of their pages, one sequence after the other.
 
     cache [pages, page size, width], tables [sequences, most pages], starts [sequences + 1] integers from 0 to
@@ -177,10 +215,21 @@ def gather_pages(
     groups = 1 if scales is None else scales.shape[2]
     out = torch.empty((rows, width), dtype=wanted, device=cache.device)
     launch(
-        gather_pages_kernel, rows, out, cache.contiguous(), None if scales is None else scales.contiguous(),
-        tables.contiguous(), starts.contiguous(), width, cdiv(width, max(1, groups)), groups, cache.shape[1],
-        tables.shape[1], tables.shape[0], BLOCK=min(1024, power_of_two(width)),
-    )  # fmt: skip
+        gather_pages_kernel,
+        rows,
+        out,
+        cache.contiguous(),
+        None if scales is None else scales.contiguous(),
+        tables.contiguous(),
+        starts.contiguous(),
+        width,
+        cdiv(width, max(1, groups)),
+        groups,
+        cache.shape[1],
+        tables.shape[1],
+        tables.shape[0],
+        BLOCK=min(1024, power_of_two(width)),
+    )
     return out
 
 
@@ -213,9 +262,13 @@ def _fp8_reference(
 
 
 def _gather_reference(
-    cache: torch.Tensor, tables: torch.Tensor, starts: torch.Tensor, rows: int,
-    scales: torch.Tensor | None = None, dtype: torch.dtype | None = None,
-) -> torch.Tensor:  # fmt: skip
+    cache: torch.Tensor,
+    tables: torch.Tensor,
+    starts: torch.Tensor,
+    rows: int,
+    scales: torch.Tensor | None = None,
+    dtype: torch.dtype | None = None,
+) -> torch.Tensor:
     wide = cache.double()
     if scales is not None:
         wide = (
@@ -255,10 +308,14 @@ def _gather_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "latent_cache_write", "cache", latent_cache_write, _write_reference, _write_samples,
+        "latent_cache_write",
+        "cache",
+        latent_cache_write,
+        _write_reference,
+        _write_samples,
         (latent_write_kernel,),
     )
-)  # fmt: skip
+)
 register(
     Fused("fp8_cache_write", "cache", fp8_cache_write, _fp8_reference, _fp8_samples, (fp8_write_kernel,))
 )

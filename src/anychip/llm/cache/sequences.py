@@ -54,9 +54,17 @@ def _move(
 ) -> torch.Tensor:
     sequences, longest, width = padded.shape
     launch(
-        pad_sequences_kernel, (longest, sequences), padded, rows, starts, longest, width, fill,
-        TO_ROWS=to_rows, BLOCK=min(BLOCK, power_of_two(width)),
-    )  # fmt: skip
+        pad_sequences_kernel,
+        (longest, sequences),
+        padded,
+        rows,
+        starts,
+        longest,
+        width,
+        fill,
+        TO_ROWS=to_rows,
+        BLOCK=min(BLOCK, power_of_two(width)),
+    )
     return rows if to_rows else padded
 
 
@@ -158,7 +166,12 @@ for _function, _plain, _draw in (
 ):
     register(
         Fused(
-            _function.__name__, "cache", _function, _plain, _draw, (pad_sequences_kernel,),
+            _function.__name__,
+            "cache",
+            _function,
+            _plain,
+            _draw,
+            (pad_sequences_kernel,),
             differentiable=True,
         )
-    )  # fmt: skip
+    )

@@ -74,9 +74,20 @@ def quantized_row(cache, scales, x, slot, token, heads, head, width, BLOCK: tl.c
 
 @triton.jit
 def quantized_write_kernel(
-    key_cache, value_cache, key_scales, value_scales, key, value, slots, capacity, heads, key_width,
-    value_width, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
+    key_cache,
+    value_cache,
+    key_scales,
+    value_scales,
+    key,
+    value,
+    slots,
+    capacity,
+    heads,
+    key_width,
+    value_width,
+    BLOCK_K: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):
     """One head of one token to its slot, quantised; nothing where that is negative or past the end."""
     token = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1)
@@ -90,9 +101,13 @@ def quantized_write_kernel(
 
 
 def _check(
-    name: str, key: torch.Tensor, value: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor,
+    name: str,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor,
     ranks: tuple[int, int],
-) -> None:  # fmt: skip
+) -> None:
     """Ranks of new tokens and of caches; equal tokens, heads and widths; caches that can be written."""
     for x, cache, what in ((key, key_cache, "key"), (value, value_cache, "value")):
         if (x.ndim, cache.ndim) != ranks or x.shape[-2:] != cache.shape[-2:] or not cache.is_contiguous():
@@ -114,9 +129,12 @@ def _check_slots(name: str, slots: torch.Tensor, count: int) -> None:
 
 
 def kv_cache_write(
-    key: torch.Tensor, value: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor,
     starts: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Write new tokens after those that each sequence has; returns the caches, changed in place.
 
     key and value [batch, tokens, heads, width], caches [batch, capacity, heads, width] contiguous, starts
@@ -129,17 +147,28 @@ def kv_cache_write(
         raise ArgumentError(f"kv_cache_write: {key.shape[0]} sequences for {key_cache.shape[0]} in the cache")
     rows = key.shape[2] * key.shape[3], value.shape[2] * value.shape[3]
     launch(
-        cache_write_kernel, key.shape[0] * key.shape[1], key_cache, value_cache, key.contiguous(),
-        value.contiguous(), starts.contiguous(), key.shape[1], key_cache.shape[1], *rows,
+        cache_write_kernel,
+        key.shape[0] * key.shape[1],
+        key_cache,
+        value_cache,
+        key.contiguous(),
+        value.contiguous(),
+        starts.contiguous(),
+        key.shape[1],
+        key_cache.shape[1],
+        *rows,
         BLOCK=min(TILES.on(key)["block"], power_of_two(max(rows))),
-    )  # fmt: skip
+    )
     return key_cache, value_cache
 
 
 def paged_kv_cache_write(
-    key: torch.Tensor, value: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor,
     slots: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Write each new token to its slot; returns the caches, changed in place.
 
     key and value [tokens, heads, width], caches [pages, page size, heads, width] contiguous, slots [tokens]
@@ -150,17 +179,29 @@ def paged_kv_cache_write(
     _check_slots("paged_kv_cache_write", slots, key.shape[0])
     rows = key.shape[1] * key.shape[2], value.shape[1] * value.shape[2]
     launch(
-        paged_write_kernel, key.shape[0], key_cache, value_cache, key.contiguous(), value.contiguous(),
-        slots.contiguous(), key_cache.shape[0] * key_cache.shape[1], *rows,
+        paged_write_kernel,
+        key.shape[0],
+        key_cache,
+        value_cache,
+        key.contiguous(),
+        value.contiguous(),
+        slots.contiguous(),
+        key_cache.shape[0] * key_cache.shape[1],
+        *rows,
         BLOCK=min(TILES.on(key)["block"], power_of_two(max(rows))),
-    )  # fmt: skip
+    )
     return key_cache, value_cache
 
 
 def quantized_kv_cache_write(
-    key: torch.Tensor, value: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor,
-    key_scales: torch.Tensor, value_scales: torch.Tensor, slots: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    key: torch.Tensor,
+    value: torch.Tensor,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor,
+    key_scales: torch.Tensor,
+    value_scales: torch.Tensor,
+    slots: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Write each new token to its slot as 8-bit integers; returns caches and scales, changed in place.
 
     As `paged_kv_cache_write`, with caches of int8 and scales [pages, page size, heads] of float32: a head of
@@ -177,11 +218,22 @@ def quantized_kv_cache_write(
                 f"{cache.dtype} {tuple(cache.shape)} and scales {tuple(scales.shape)}"
             )
     launch(
-        quantized_write_kernel, (key.shape[0], key.shape[1]), key_cache, value_cache, key_scales,
-        value_scales, key.contiguous(), value.contiguous(), slots.contiguous(),
-        key_cache.shape[0] * key_cache.shape[1], key.shape[1], key.shape[2], value.shape[2],
-        BLOCK_K=power_of_two(key.shape[2]), BLOCK_V=power_of_two(value.shape[2]),
-    )  # fmt: skip
+        quantized_write_kernel,
+        (key.shape[0], key.shape[1]),
+        key_cache,
+        value_cache,
+        key_scales,
+        value_scales,
+        key.contiguous(),
+        value.contiguous(),
+        slots.contiguous(),
+        key_cache.shape[0] * key_cache.shape[1],
+        key.shape[1],
+        key.shape[2],
+        value.shape[2],
+        BLOCK_K=power_of_two(key.shape[2]),
+        BLOCK_V=power_of_two(value.shape[2]),
+    )
     return key_cache, value_cache, key_scales, value_scales
 
 
@@ -189,9 +241,12 @@ def quantized_kv_cache_write(
 
 
 def _reference(
-    key: torch.Tensor, value: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor,
     starts: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     for sequence, start in enumerate(starts.tolist()):
         fits = min(key.shape[1], key_cache.shape[1] - start)
         key_cache[sequence, start : start + fits] = key[sequence, :fits]
@@ -200,9 +255,12 @@ def _reference(
 
 
 def _paged_reference(
-    key: torch.Tensor, value: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor,
     slots: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     kept = slots >= 0
     key_cache.flatten(0, 1)[slots[kept].long()] = key[kept].to(key_cache.dtype)
     value_cache.flatten(0, 1)[slots[kept].long()] = value[kept].to(value_cache.dtype)
@@ -210,9 +268,14 @@ def _paged_reference(
 
 
 def _quantized_reference(
-    key: torch.Tensor, value: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor,
-    key_scales: torch.Tensor, value_scales: torch.Tensor, slots: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    key: torch.Tensor,
+    value: torch.Tensor,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor,
+    key_scales: torch.Tensor,
+    value_scales: torch.Tensor,
+    slots: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     parts = []
     for x in (key, value):
         largest = x.abs().amax(-1, keepdim=True)
@@ -260,13 +323,21 @@ def _quantized_samples(dtype: torch.dtype) -> Iterable[Sample]:
 register(Fused("kv_cache_write", "cache", kv_cache_write, _reference, _samples, (cache_write_kernel,)))
 register(
     Fused(
-        "paged_kv_cache_write", "cache", paged_kv_cache_write, _paged_reference, _paged_samples,
+        "paged_kv_cache_write",
+        "cache",
+        paged_kv_cache_write,
+        _paged_reference,
+        _paged_samples,
         (paged_write_kernel,),
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "quantized_kv_cache_write", "cache", quantized_kv_cache_write, _quantized_reference,
-        _quantized_samples, (quantized_write_kernel,),
+        "quantized_kv_cache_write",
+        "cache",
+        quantized_kv_cache_write,
+        _quantized_reference,
+        _quantized_samples,
+        (quantized_write_kernel,),
     )
-)  # fmt: skip
+)

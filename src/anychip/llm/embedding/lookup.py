@@ -81,9 +81,17 @@ class Embedding(torch.autograd.Function):
         gradient = grad_outputs[0].contiguous()
         total = torch.zeros((vocabulary, width), dtype=torch.float32, device=gradient.device)
         launch(
-            embedding_backward_kernel, grid, total, gradient, tokens, vocabulary, width, scale, ignored,
+            embedding_backward_kernel,
+            grid,
+            total,
+            gradient,
+            tokens,
+            vocabulary,
+            width,
+            scale,
+            ignored,
             BLOCK=block,
-        )  # fmt: skip
+        )
         if dtype == torch.float32:
             return total, None, None, None
         result = torch.empty((vocabulary, width), dtype=dtype, device=gradient.device)
@@ -128,7 +136,12 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "scaled_embedding", "embedding", scaled_embedding, _reference, _samples,
-        (embedding_kernel, embedding_backward_kernel, convert_kernel), differentiable=True,
+        "scaled_embedding",
+        "embedding",
+        scaled_embedding,
+        _reference,
+        _samples,
+        (embedding_kernel, embedding_backward_kernel, convert_kernel),
+        differentiable=True,
     )
-)  # fmt: skip
+)

@@ -157,7 +157,12 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "sinkhorn", "hyper_connection", sinkhorn, sinkhorn_reference, _samples,
-        (sinkhorn_kernel, sinkhorn_backward_kernel), differentiable=True,
+        "sinkhorn",
+        "hyper_connection",
+        sinkhorn,
+        sinkhorn_reference,
+        _samples,
+        (sinkhorn_kernel, sinkhorn_backward_kernel),
+        differentiable=True,
     )
-)  # fmt: skip
+)

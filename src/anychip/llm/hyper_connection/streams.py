@@ -150,9 +150,17 @@ class ReadStreams(torch.autograd.Function):
         dx, dweights = torch.empty_like(x), torch.empty_like(weights)
         streams, width = x.shape[1:]
         launch(
-            read_streams_backward_kernel, weights.numel(), dx, dweights, grad_outputs[0].contiguous(), x,
-            weights, streams, width, BLOCK=_block(width, x.device),
-        )  # fmt: skip
+            read_streams_backward_kernel,
+            weights.numel(),
+            dx,
+            dweights,
+            grad_outputs[0].contiguous(),
+            x,
+            weights,
+            streams,
+            width,
+            BLOCK=_block(width, x.device),
+        )
         return dx, dweights
 
 
@@ -163,9 +171,19 @@ def _read(
     out = torch.empty((tokens, width), dtype=x.dtype, device=x.device)
     block = _block(width, x.device)
     launch(
-        read_streams_kernel, (cdiv(width, block), tokens), out, x, weights, scale, base, streams, width, eps,
-        SQUASHED=scale is not None, BLOCK=block,
-    )  # fmt: skip
+        read_streams_kernel,
+        (cdiv(width, block), tokens),
+        out,
+        x,
+        weights,
+        scale,
+        base,
+        streams,
+        width,
+        eps,
+        SQUASHED=scale is not None,
+        BLOCK=block,
+    )
     return out
 
 
@@ -181,9 +199,17 @@ class WriteStreams(torch.autograd.Function):
         out = torch.empty_like(x)
         block = _block(width, x.device)
         launch(
-            write_streams_kernel, (cdiv(width, block), tokens * streams), out, layer, x, post, mixing,
-            streams, width, BLOCK=block,
-        )  # fmt: skip
+            write_streams_kernel,
+            (cdiv(width, block), tokens * streams),
+            out,
+            layer,
+            x,
+            post,
+            mixing,
+            streams,
+            width,
+            BLOCK=block,
+        )
         ctx.save_for_backward(layer, x, post, mixing)
         return out
 
@@ -196,13 +222,29 @@ class WriteStreams(torch.autograd.Function):
         dpost, dmixing = torch.empty_like(post), torch.empty_like(mixing)
         block = _block(width, x.device)
         launch(
-            write_streams_backward_kernel, (cdiv(width, block), tokens), dx, dlayer, gradient, post, mixing,
-            streams, width, BLOCK=block,
-        )  # fmt: skip
+            write_streams_backward_kernel,
+            (cdiv(width, block), tokens),
+            dx,
+            dlayer,
+            gradient,
+            post,
+            mixing,
+            streams,
+            width,
+            BLOCK=block,
+        )
         launch(
-            write_weights_backward_kernel, (tokens, streams + 1, streams), dpost, dmixing, gradient, layer,
-            x, streams, width, BLOCK=block,
-        )  # fmt: skip
+            write_weights_backward_kernel,
+            (tokens, streams + 1, streams),
+            dpost,
+            dmixing,
+            gradient,
+            layer,
+            x,
+            streams,
+            width,
+            BLOCK=block,
+        )
         return dlayer, dx, dpost, dmixing
 
 
@@ -281,23 +323,33 @@ def _write_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "hyper_connection_read", "hyper_connection", hyper_connection_read,
-        lambda x, weights: torch.einsum("tnw,tn->tw", x, weights), _read_samples,
-        (read_streams_kernel, read_streams_backward_kernel), differentiable=True,
+        "hyper_connection_read",
+        "hyper_connection",
+        hyper_connection_read,
+        lambda x, weights: torch.einsum("tnw,tn->tw", x, weights),
+        _read_samples,
+        (read_streams_kernel, read_streams_backward_kernel),
+        differentiable=True,
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "hyper_connection_head", "hyper_connection", hyper_connection_head,
+        "hyper_connection_head",
+        "hyper_connection",
+        hyper_connection_head,
         lambda x, m, scale, base, eps=1e-6: torch.einsum("tnw,tn->tw", x, (m * scale + base).sigmoid() + eps),
-        _head_samples, (read_streams_kernel,),
+        _head_samples,
+        (read_streams_kernel,),
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "hyper_connection_write", "hyper_connection", hyper_connection_write, _write_reference,
+        "hyper_connection_write",
+        "hyper_connection",
+        hyper_connection_write,
+        _write_reference,
         _write_samples,
         (write_streams_kernel, write_streams_backward_kernel, write_weights_backward_kernel),
         differentiable=True,
     )
-)  # fmt: skip
+)

@@ -24,9 +24,19 @@ from .streams import sigmoid
 
 @triton.jit
 def weights_kernel(
-    pre, post, mixing, mixes, scale, base, tokens, streams, eps, iterations,
-    TOKENS: tl.constexpr, STREAMS: tl.constexpr,
-):  # fmt: skip
+    pre,
+    post,
+    mixing,
+    mixes,
+    scale,
+    base,
+    tokens,
+    streams,
+    eps,
+    iterations,
+    TOKENS: tl.constexpr,
+    STREAMS: tl.constexpr,
+):
     """Of some tokens: sigmoid + eps, twice the sigmoid, and Sinkhorn's matrix, of three parts of a row."""
     token = tl.program_id(0).to(tl.int64) * TOKENS + tl.arange(0, TOKENS)
     lane = tl.arange(0, STREAMS)
@@ -58,9 +68,13 @@ def weights_kernel(
 
 
 def hyper_connection_weights(
-    mixes: torch.Tensor, scale: torch.Tensor, base: torch.Tensor, streams: int, iterations: int = 10,
+    mixes: torch.Tensor,
+    scale: torch.Tensor,
+    base: torch.Tensor,
+    streams: int,
+    iterations: int = 10,
     eps: float = 1e-6,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The weights of one layer's hyper-connection from a projection of its streams.
 
     mixes [tokens, n (n + 2)] for n `streams`: of its parts, times scale [3] each plus base [n (n + 2)], gives
@@ -77,9 +91,21 @@ def hyper_connection_weights(
     pre, post = (torch.empty((tokens, streams), **single) for _ in range(2))
     mixing = torch.empty((tokens, streams, streams), **single)
     launch(
-        weights_kernel, cdiv(tokens, 16), pre, post, mixing, mixes.contiguous(), scale.contiguous(),
-        base.contiguous(), tokens, streams, eps, iterations, TOKENS=16, STREAMS=power_of_two(streams),
-    )  # fmt: skip
+        weights_kernel,
+        cdiv(tokens, 16),
+        pre,
+        post,
+        mixing,
+        mixes.contiguous(),
+        scale.contiguous(),
+        base.contiguous(),
+        tokens,
+        streams,
+        eps,
+        iterations,
+        TOKENS=16,
+        STREAMS=power_of_two(streams),
+    )
     return pre, post, mixing
 
 
@@ -87,9 +113,13 @@ def hyper_connection_weights(
 
 
 def _weights_reference(
-    mixes: torch.Tensor, scale: torch.Tensor, base: torch.Tensor, streams: int, iterations: int = 10,
+    mixes: torch.Tensor,
+    scale: torch.Tensor,
+    base: torch.Tensor,
+    streams: int,
+    iterations: int = 10,
     eps: float = 1e-6,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     parts = [streams, streams, streams * streams]
     x, y, z = (
         m * scale[i] + b
@@ -108,7 +138,11 @@ def _weights_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "hyper_connection_weights", "hyper_connection", hyper_connection_weights, _weights_reference,
-        _weights_samples, (weights_kernel,),
+        "hyper_connection_weights",
+        "hyper_connection",
+        hyper_connection_weights,
+        _weights_reference,
+        _weights_samples,
+        (weights_kernel,),
     )
-)  # fmt: skip
+)

@@ -34,9 +34,21 @@ REDUCTIONS = ("mean", "sum", "none")
 
 @triton.jit
 def cross_entropy_kernel(
-    losses, sums, logits, target, classes, stride, ignore, smoothing, z_weight, soft_cap,
-    CAPPED: tl.constexpr, SMOOTHED: tl.constexpr, PENALIZED: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    losses,
+    sums,
+    logits,
+    target,
+    classes,
+    stride,
+    ignore,
+    smoothing,
+    z_weight,
+    soft_cap,
+    CAPPED: tl.constexpr,
+    SMOOTHED: tl.constexpr,
+    PENALIZED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """One row: (1 - s) (L - x_t) + s (L - mean x) + z L^2, L = log sum exp x; both parts of L are kept.
     Terms of weight zero are left out, since they may be infinite."""
     row = tl.program_id(0).to(tl.int64)
@@ -58,10 +70,24 @@ def cross_entropy_kernel(
 
 @triton.jit
 def cross_entropy_backward_kernel(
-    dlogits, logits, target, sums, gradient, gradient_stride, count, classes, stride, ignore, smoothing,
-    z_weight, soft_cap, CAPPED: tl.constexpr, SMOOTHED: tl.constexpr, PENALIZED: tl.constexpr,
+    dlogits,
+    logits,
+    target,
+    sums,
+    gradient,
+    gradient_stride,
+    count,
+    classes,
+    stride,
+    ignore,
+    smoothing,
+    z_weight,
+    soft_cap,
+    CAPPED: tl.constexpr,
+    SMOOTHED: tl.constexpr,
+    PENALIZED: tl.constexpr,
     BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """One block of one row: (p (1 + 2 z L) - (1 - s) [k = t] - s / classes) times the loss's gradient.
     `gradient` None stands for 1, and dlogits may be logits."""
     row = tl.program_id(1).to(tl.int64)
@@ -127,8 +153,11 @@ def _block(classes: int, device: torch.device) -> int:
 def _constants(numbers: tuple[float, ...], block: int) -> dict[str, Any]:
     smoothing, z_weight, soft_cap = numbers
     return {
-        "CAPPED": soft_cap > 0.0, "SMOOTHED": smoothing != 0.0, "PENALIZED": z_weight != 0.0, "BLOCK": block,
-    }  # fmt: skip
+        "CAPPED": soft_cap > 0.0,
+        "SMOOTHED": smoothing != 0.0,
+        "PENALIZED": z_weight != 0.0,
+        "BLOCK": block,
+    }
 
 
 def _checked(name: str, rows: tuple[int, ...], target: torch.Tensor, reduction: str) -> None:
@@ -155,9 +184,13 @@ class CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, logits: torch.Tensor, target: torch.Tensor, ignore: int, numbers: tuple[float, ...],
+        ctx: Any,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        ignore: int,
+        numbers: tuple[float, ...],
         reduction: str,
-    ) -> torch.Tensor:  # fmt: skip
+    ) -> torch.Tensor:
         logits, target = logits.contiguous(), target.contiguous()
         rows, classes = logits.shape
         constants = _constants(numbers, _block(classes, logits.device))
@@ -165,9 +198,18 @@ class CrossEntropy(torch.autograd.Function):
         whole = reduction == "none"
         losses = torch.empty(rows, dtype=logits.dtype if whole else torch.float32, device=logits.device)
         launch(
-            cross_entropy_kernel, rows, losses, sums, logits, target, classes, classes, ignore, *numbers,
+            cross_entropy_kernel,
+            rows,
+            losses,
+            sums,
+            logits,
+            target,
+            classes,
+            classes,
+            ignore,
+            *numbers,
             **constants,
-        )  # fmt: skip
+        )
         if whole:
             out, count = losses, torch.ones((), dtype=torch.float32, device=logits.device)
         else:
@@ -183,9 +225,21 @@ class CrossEntropy(torch.autograd.Function):
         rows, classes = logits.shape
         result = torch.empty_like(logits)
         launch(
-            cross_entropy_backward_kernel, (cdiv(classes, constants["BLOCK"]), rows), result, logits, target,
-            sums, grad_outputs[0].contiguous(), step, count, classes, classes, ignore, *numbers, **constants,
-        )  # fmt: skip
+            cross_entropy_backward_kernel,
+            (cdiv(classes, constants["BLOCK"]), rows),
+            result,
+            logits,
+            target,
+            sums,
+            grad_outputs[0].contiguous(),
+            step,
+            count,
+            classes,
+            classes,
+            ignore,
+            *numbers,
+            **constants,
+        )
         return result, None, None, None, None
 
 
@@ -195,9 +249,15 @@ class LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
-        target: torch.Tensor, ignore: int, numbers: tuple[float, ...], reduction: str,
-    ) -> torch.Tensor:  # fmt: skip
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        target: torch.Tensor,
+        ignore: int,
+        numbers: tuple[float, ...],
+        reduction: str,
+    ) -> torch.Tensor:
         hidden, weight, target = hidden.contiguous(), weight.contiguous(), target.contiguous()
         (rows, _), classes, device = hidden.shape, weight.shape[0], hidden.device
         single: dict[str, Any] = {"dtype": torch.float32, "device": device}
@@ -218,13 +278,34 @@ class LinearCrossEntropy(torch.autograd.Function):
             if bias is not None:
                 launch(add_bias_kernel, grid, logits, bias.contiguous(), classes, BLOCK=block)
             launch(
-                cross_entropy_kernel, x.shape[0], losses[part], total, logits, label, classes, classes,
-                ignore, *numbers, **constants,
-            )  # fmt: skip
+                cross_entropy_kernel,
+                x.shape[0],
+                losses[part],
+                total,
+                logits,
+                label,
+                classes,
+                classes,
+                ignore,
+                *numbers,
+                **constants,
+            )
             launch(
-                cross_entropy_backward_kernel, grid, logits, logits, label, total, None, 0, None, classes,
-                classes, ignore, *numbers, **constants,
-            )  # fmt: skip
+                cross_entropy_backward_kernel,
+                grid,
+                logits,
+                logits,
+                label,
+                total,
+                None,
+                0,
+                None,
+                classes,
+                classes,
+                ignore,
+                *numbers,
+                **constants,
+            )
             product(dhidden[part], logits, weight)
             product(dweight, logits.t(), x, dweight)
             if dbias is not None:
@@ -251,9 +332,14 @@ class LinearCrossEntropy(torch.autograd.Function):
 
 
 def cross_entropy(
-    logits: torch.Tensor, target: torch.Tensor, label_smoothing: float = 0.0, z_weight: float = 0.0,
-    soft_cap: float = 0.0, ignore_index: int = -100, reduction: str = "mean",
-) -> torch.Tensor:  # fmt: skip
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    label_smoothing: float = 0.0,
+    z_weight: float = 0.0,
+    soft_cap: float = 0.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> torch.Tensor:
     """Cross entropy of logits [rows, classes] with target [rows], int32 or int64 class numbers.
 
     Adds `z_weight` (log sum exp)^2; `soft_cap` c > 0 turns a logit x into c tanh(x / c) first. Rows whose
@@ -268,10 +354,16 @@ def cross_entropy(
 
 
 def linear_cross_entropy(
-    hidden: torch.Tensor, weight: torch.Tensor, target: torch.Tensor, bias: torch.Tensor | None = None,
-    label_smoothing: float = 0.0, z_weight: float = 0.0, soft_cap: float = 0.0, ignore_index: int = -100,
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    target: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    label_smoothing: float = 0.0,
+    z_weight: float = 0.0,
+    soft_cap: float = 0.0,
+    ignore_index: int = -100,
     reduction: str = "mean",
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """`cross_entropy` of hidden weight^T + bias without ever holding the logits of all rows.
 
     hidden [rows, width], weight [classes, width], bias [classes], target [rows]; reduction "mean" or "sum".
@@ -295,9 +387,14 @@ def linear_cross_entropy(
 
 
 def _reference(
-    logits: torch.Tensor, target: torch.Tensor, label_smoothing: float = 0.0, z_weight: float = 0.0,
-    soft_cap: float = 0.0, ignore_index: int = -100, reduction: str = "mean",
-) -> torch.Tensor:  # fmt: skip
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    label_smoothing: float = 0.0,
+    z_weight: float = 0.0,
+    soft_cap: float = 0.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> torch.Tensor:
     if soft_cap:
         logits = soft_cap * torch.tanh(logits / soft_cap)
     target = target.long()
@@ -312,9 +409,12 @@ def _reference(
 
 
 def _linear_reference(
-    hidden: torch.Tensor, weight: torch.Tensor, target: torch.Tensor, bias: torch.Tensor | None = None,
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    target: torch.Tensor,
+    bias: torch.Tensor | None = None,
     **keywords: Any,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     return _reference(F.linear(hidden, weight, bias), target, **keywords)
 
 
@@ -350,7 +450,12 @@ _KERNELS = (cross_entropy_kernel, cross_entropy_backward_kernel, mean_kernel)
 register(Fused("cross_entropy", "loss", cross_entropy, _reference, _samples, _KERNELS, differentiable=True))
 register(
     Fused(
-        "linear_cross_entropy", "loss", linear_cross_entropy, _linear_reference, _linear_samples,
-        (*_KERNELS, product_kernel, scaled_kernel, add_bias_kernel, column_sum_kernel), differentiable=True,
+        "linear_cross_entropy",
+        "loss",
+        linear_cross_entropy,
+        _linear_reference,
+        _linear_samples,
+        (*_KERNELS, product_kernel, scaled_kernel, add_bias_kernel, column_sum_kernel),
+        differentiable=True,
     )
-)  # fmt: skip
+)

@@ -79,9 +79,18 @@ def divergence_kernel(
 
 @triton.jit
 def divergence_backward_kernel(
-    dstudent, student, teacher, saved, gradient, rows, classes, scale, mix,
-    KIND: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    dstudent,
+    student,
+    teacher,
+    saved,
+    gradient,
+    rows,
+    classes,
+    scale,
+    mix,
+    KIND: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """One block of one row: (slope - probability * sum of slopes) scale gradient / rows."""
     row = tl.program_id(1).to(tl.int64)
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -122,9 +131,19 @@ class Divergence(torch.autograd.Function):
         block = min(TILES.on(device)["block"], power_of_two(classes))
         ctx.settings = (1.0 / temperature, mix, kind, block)
         launch(
-            divergence_kernel, rows, losses, saved, student, teacher, classes, 1.0 / temperature, mix,
-            label=kind, KIND=kind, BLOCK=block,
-        )  # fmt: skip
+            divergence_kernel,
+            rows,
+            losses,
+            saved,
+            student,
+            teacher,
+            classes,
+            1.0 / temperature,
+            mix,
+            label=kind,
+            KIND=kind,
+            BLOCK=block,
+        )
         out = torch.empty((), dtype=student.dtype, device=device)
         count = torch.empty((), dtype=torch.float32, device=device)
         launch(mean_kernel, 1, out, count, losses, None, rows, 0, MEAN=True, BLOCK=1024)
@@ -138,9 +157,21 @@ class Divergence(torch.autograd.Function):
         rows, classes = student.shape
         result = torch.empty_like(student)
         launch(
-            divergence_backward_kernel, (cdiv(classes, block), rows), result, student, teacher, saved,
-            grad_outputs[0].contiguous(), rows, classes, scale, mix, label=kind, KIND=kind, BLOCK=block,
-        )  # fmt: skip
+            divergence_backward_kernel,
+            (cdiv(classes, block), rows),
+            result,
+            student,
+            teacher,
+            saved,
+            grad_outputs[0].contiguous(),
+            rows,
+            classes,
+            scale,
+            mix,
+            label=kind,
+            KIND=kind,
+            BLOCK=block,
+        )
         return result, None, None, None, None
 
 
@@ -216,7 +247,12 @@ for _name, _function, _terms in (
 ):
     register(
         Fused(
-            _name, "loss", _function, _reference(_terms), _samples,
-            (divergence_kernel, divergence_backward_kernel, mean_kernel), differentiable=True,
+            _name,
+            "loss",
+            _function,
+            _reference(_terms),
+            _samples,
+            (divergence_kernel, divergence_backward_kernel, mean_kernel),
+            differentiable=True,
         )
-    )  # fmt: skip
+    )

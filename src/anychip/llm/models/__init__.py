@@ -90,9 +90,14 @@ def _has_causal_loss(model: Any) -> bool:
 
 
 def causal_loss(
-    logits: torch.Tensor, labels: torch.Tensor | None, vocab_size: int, num_items_in_batch: Any = None,
-    ignore_index: int = IGNORED, shift_labels: torch.Tensor | None = None, **keywords: Any,
-) -> torch.Tensor:  # fmt: skip
+    logits: torch.Tensor,
+    labels: torch.Tensor | None,
+    vocab_size: int,
+    num_items_in_batch: Any = None,
+    ignore_index: int = IGNORED,
+    shift_labels: torch.Tensor | None = None,
+    **keywords: Any,
+) -> torch.Tensor:
     """Cross entropy of each token's logits with the next label, as transformers defines it: the mean over
     labels that are not `ignore_index`, or their sum over `num_items_in_batch`."""
     refuse_unknown("loss", keywords, WITHOUT_STATE)
@@ -102,7 +107,9 @@ def causal_loss(
         shift_labels[..., :-1] = labels[..., 1:]
     reduction = "mean" if num_items_in_batch is None else "sum"
     loss = cross_entropy(
-        logits.reshape(-1, vocab_size), shift_labels.reshape(-1), ignore_index=ignore_index,
+        logits.reshape(-1, vocab_size),
+        shift_labels.reshape(-1),
+        ignore_index=ignore_index,
         reduction=reduction,
-    )  # fmt: skip
+    )
     return loss if num_items_in_batch is None else loss / num_items_in_batch

@@ -16,10 +16,17 @@ IMPLEMENTATION = "anychip"
 """Under which name the library knows this attention and its masks."""
 WITHOUT_STATE = frozenset(
     {
-        "position_ids", "cache_position", "use_cache", "output_hidden_states", "output_router_logits",
-        "num_items_in_batch", "return_dict", "logits_to_keep", "deterministic",
+        "position_ids",
+        "cache_position",
+        "use_cache",
+        "output_hidden_states",
+        "output_router_logits",
+        "num_items_in_batch",
+        "return_dict",
+        "logits_to_keep",
+        "deterministic",
     }
-)  # fmt: skip
+)
 """Keywords that attention may ignore: positions are in the rotation and in the mask already."""
 KNOWN_MASK = "_anychip_window"
 
@@ -33,11 +40,20 @@ def register() -> None:
 
 
 def attention(
-    module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
-    attention_mask: torch.Tensor | None = None, dropout: float = 0.0, scaling: float | None = None,
-    is_causal: bool | None = None, softcap: float | None = None, sliding_window: int | None = None,
-    s_aux: torch.Tensor | None = None, position_bias: torch.Tensor | None = None, **keywords: Any,
-) -> tuple[torch.Tensor, None]:  # fmt: skip
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    softcap: float | None = None,
+    sliding_window: int | None = None,
+    s_aux: torch.Tensor | None = None,
+    position_bias: torch.Tensor | None = None,
+    **keywords: Any,
+) -> tuple[torch.Tensor, None]:
     """An attention function of transformers: tensors are [batch, heads, tokens, width], the result is
     [batch, tokens, heads, width].
 
@@ -62,9 +78,16 @@ def attention(
     if position_bias is not None:
         attention_mask = _with_bias(name, attention_mask, position_bias)
     out = flash_attention(
-        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), causal, (window, -1),
-        soft_cap=softcap or 0.0, scale=scaling, sinks=s_aux, mask=attention_mask,
-    )  # fmt: skip
+        query.transpose(1, 2),
+        key.transpose(1, 2),
+        value.transpose(1, 2),
+        causal,
+        (window, -1),
+        soft_cap=softcap or 0.0,
+        scale=scaling,
+        sinks=s_aux,
+        mask=attention_mask,
+    )
     return out, None
 
 

@@ -38,9 +38,18 @@ def count_kernel(counts, ids, pairs, BLOCK: tl.constexpr):
 
 @triton.jit
 def place_kernel(
-    order, places, starts, block_experts, counts, ids, pairs, experts, align,
-    EXPERTS: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    order,
+    places,
+    starts,
+    block_experts,
+    counts,
+    ids,
+    pairs,
+    experts,
+    align,
+    EXPERTS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """One expert's pairs in their order, behind those of the experts before it, each expert's share padded
     to a multiple of `align`; what nobody fills keeps its value."""
     expert = tl.program_id(0)
@@ -123,17 +132,32 @@ def _grid(width: int, rows: int, device: torch.device) -> tuple[tuple[int, int],
 
 
 def _ordered(
-    ids: torch.Tensor, experts: int, align: int, order: torch.Tensor, places: torch.Tensor | None,
+    ids: torch.Tensor,
+    experts: int,
+    align: int,
+    order: torch.Tensor,
+    places: torch.Tensor | None,
     block_experts: torch.Tensor | None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     ids = ids.contiguous()
     counts = torch.empty(experts, dtype=torch.int32, device=ids.device)
     starts = torch.empty(experts + 1, dtype=torch.int32, device=ids.device)
     launch(count_kernel, experts, counts, ids, ids.numel(), BLOCK=SCAN)
     launch(
-        place_kernel, experts, order, places, starts, block_experts, counts, ids, ids.numel(), experts, align,
-        EXPERTS=power_of_two(experts), BLOCK=SCAN,
-    )  # fmt: skip
+        place_kernel,
+        experts,
+        order,
+        places,
+        starts,
+        block_experts,
+        counts,
+        ids,
+        ids.numel(),
+        experts,
+        align,
+        EXPERTS=power_of_two(experts),
+        BLOCK=SCAN,
+    )
     return starts
 
 
@@ -182,9 +206,18 @@ class Unpermute(torch.autograd.Function):
         width, k = rows.shape[1], places.shape[1]
         _, block = _grid(width, 1, rows.device)
         launch(
-            combine_backward_kernel, places.numel(), drows, dweights, grad_outputs[0].contiguous(), rows,
-            places, weights, width, k, BLOCK=block,
-        )  # fmt: skip
+            combine_backward_kernel,
+            places.numel(),
+            drows,
+            dweights,
+            grad_outputs[0].contiguous(),
+            rows,
+            places,
+            weights,
+            width,
+            k,
+            BLOCK=block,
+        )
         return drows, None, dweights
 
 
@@ -324,20 +357,35 @@ def _unpermute_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "moe_align_blocks", "moe", moe_align_blocks, _align_reference, _align_samples,
-        (count_kernel, place_kernel), dtypes=(torch.float32,),
+        "moe_align_blocks",
+        "moe",
+        moe_align_blocks,
+        _align_reference,
+        _align_samples,
+        (count_kernel, place_kernel),
+        dtypes=(torch.float32,),
     )
-)  # fmt: skip
+)
 register(Fused("moe_sum", "moe", moe_sum, _sum_reference, _sum_samples, (combine_rows_kernel,)))
 register(
     Fused(
-        "moe_permute", "moe", moe_permute, _permute_reference, _permute_samples,
-        (count_kernel, place_kernel, gather_rows_kernel, combine_rows_kernel), differentiable=True,
+        "moe_permute",
+        "moe",
+        moe_permute,
+        _permute_reference,
+        _permute_samples,
+        (count_kernel, place_kernel, gather_rows_kernel, combine_rows_kernel),
+        differentiable=True,
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "moe_unpermute", "moe", moe_unpermute, _unpermute_reference, _unpermute_samples,
-        (combine_rows_kernel, combine_backward_kernel), differentiable=True,
+        "moe_unpermute",
+        "moe",
+        moe_unpermute,
+        _unpermute_reference,
+        _unpermute_samples,
+        (combine_rows_kernel, combine_backward_kernel),
+        differentiable=True,
     )
-)  # fmt: skip
+)

@@ -40,9 +40,19 @@ TILES = Tiles(
 
 @triton.jit
 def grouped_gemm_kernel(
-    out, rows, weight, starts, columns, depth, weight_group, weight_depth, weight_column,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-):  # fmt: skip
+    out,
+    rows,
+    weight,
+    starts,
+    columns,
+    depth,
+    weight_group,
+    weight_depth,
+    weight_column,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
     """out[row] = rows[row] weight[group of row] for one block of columns and every n-th block of rows of
     one group."""
     group = tl.program_id(2)
@@ -62,8 +72,9 @@ def grouped_gemm_kernel(
             left = tl.load(rows + row[:, None] * depth + k[None, :], mask=in_m & in_k[None, :], other=0.0)
             right = tl.load(
                 matrix + k[:, None] * weight_depth + column[None, :] * weight_column,
-                mask=in_k[:, None] & in_n, other=0.0,
-            )  # fmt: skip
+                mask=in_k[:, None] & in_n,
+                other=0.0,
+            )
             total = tl.dot(left, right, total, input_precision="ieee")
         at = row[:, None] * columns + column[None, :]
         tl.store(out + at, total.to(out.dtype.element_ty), mask=in_m & in_n)
@@ -71,9 +82,16 @@ def grouped_gemm_kernel(
 
 @triton.jit
 def grouped_weight_kernel(
-    dweight, dout, rows, starts, columns, depth,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-):  # fmt: skip
+    dweight,
+    dout,
+    rows,
+    starts,
+    columns,
+    depth,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
     """One tile of one group's dweight[n, k] = sum over the group's rows of dout[row, n] rows[row, k]."""
     group = tl.program_id(2).to(tl.int64)
     start = tl.load(starts + group).to(tl.int64)
@@ -106,10 +124,19 @@ def _product(rows: torch.Tensor, weight: torch.Tensor, starts: torch.Tensor) -> 
     block_m = max(16, min(tiles["rows"], power_of_two(rows.shape[0])))
     split = max(1, min(tiles["split"], cdiv(rows.shape[0], block_m)))
     launch(
-        grouped_gemm_kernel, (cdiv(columns, block_n), split, groups), out, rows, weight, starts, columns,
-        depth, *weight.stride(), BLOCK_M=block_m, BLOCK_N=block_n,
+        grouped_gemm_kernel,
+        (cdiv(columns, block_n), split, groups),
+        out,
+        rows,
+        weight,
+        starts,
+        columns,
+        depth,
+        *weight.stride(),
+        BLOCK_M=block_m,
+        BLOCK_N=block_n,
         BLOCK_K=max(16, min(tiles["depth"], power_of_two(depth))),
-    )  # fmt: skip
+    )
     return out
 
 
@@ -132,9 +159,18 @@ class Grouped(torch.autograd.Function):
         block_n = max(16, min(tiles["columns"], power_of_two(columns)))
         block_k = max(16, min(tiles["columns"], power_of_two(depth)))
         launch(
-            grouped_weight_kernel, (cdiv(columns, block_n), cdiv(depth, block_k), groups), dweight, gradient,
-            rows, starts, columns, depth, BLOCK_M=tiles["depth"], BLOCK_N=block_n, BLOCK_K=block_k,
-        )  # fmt: skip
+            grouped_weight_kernel,
+            (cdiv(columns, block_n), cdiv(depth, block_k), groups),
+            dweight,
+            gradient,
+            rows,
+            starts,
+            columns,
+            depth,
+            BLOCK_M=tiles["depth"],
+            BLOCK_N=block_n,
+            BLOCK_K=block_k,
+        )
         return _product(gradient, weight, starts), dweight, None
 
 
@@ -213,17 +249,32 @@ def _moe_samples(dtype: torch.dtype) -> Iterable[Sample]:
 _KERNELS = (grouped_gemm_kernel, grouped_weight_kernel)
 register(
     Fused(
-        "grouped_gemm", "moe", grouped_gemm, _grouped_reference, _grouped_samples, _KERNELS,
+        "grouped_gemm",
+        "moe",
+        grouped_gemm,
+        _grouped_reference,
+        _grouped_samples,
+        _KERNELS,
         differentiable=True,
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "fused_moe", "moe", fused_moe, _moe_reference, _moe_samples,
+        "fused_moe",
+        "moe",
+        fused_moe,
+        _moe_reference,
+        _moe_samples,
         (
-            *_KERNELS, count_kernel, place_kernel, gather_rows_kernel, combine_rows_kernel,
-            combine_backward_kernel, gated_kernel, gated_backward_kernel,
+            *_KERNELS,
+            count_kernel,
+            place_kernel,
+            gather_rows_kernel,
+            combine_rows_kernel,
+            combine_backward_kernel,
+            gated_kernel,
+            gated_backward_kernel,
         ),
         differentiable=True,
     )
-)  # fmt: skip
+)

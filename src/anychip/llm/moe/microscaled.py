@@ -57,9 +57,20 @@ def power_of_two_of(code):
 
 @triton.jit
 def mxfp4_grouped_kernel(
-    out, rows, row_scales, weight, scales, starts, columns, depth, row_group, row_groups,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-):  # fmt: skip
+    out,
+    rows,
+    row_scales,
+    weight,
+    scales,
+    starts,
+    columns,
+    depth,
+    row_group,
+    row_groups,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
     """One block of columns and every n-th block of rows of one group; a step is the weights of one scale."""
     group = tl.program_id(2).to(tl.int64)
     start = tl.load(starts + group).to(tl.int64)
@@ -136,16 +147,26 @@ def dequantize_mxfp4(
         raise ArgumentError(f"dequantize_mxfp4: to {dtype} is not served; give float32, float16 or bfloat16")
     out = torch.empty((*weight.shape[:-1], inner), dtype=dtype, device=weight.device)
     launch(
-        mxfp4_values_kernel, cdiv(out.numel(), 1024), out, weight.contiguous(), scales.contiguous(),
-        out.numel(), GROUP=GROUP, BLOCK=1024,
-    )  # fmt: skip
+        mxfp4_values_kernel,
+        cdiv(out.numel(), 1024),
+        out,
+        weight.contiguous(),
+        scales.contiguous(),
+        out.numel(),
+        GROUP=GROUP,
+        BLOCK=1024,
+    )
     return out
 
 
 def mxfp4_grouped_gemm(
-    rows: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, starts: torch.Tensor,
-    row_scales: torch.Tensor | None = None, dtype: torch.dtype | None = None,
-) -> torch.Tensor:  # fmt: skip
+    rows: torch.Tensor,
+    weight: torch.Tensor,
+    scales: torch.Tensor,
+    starts: torch.Tensor,
+    row_scales: torch.Tensor | None = None,
+    dtype: torch.dtype | None = None,
+) -> torch.Tensor:
     """`grouped_gemm` with weights of 4-bit floats, as `dequantize_mxfp4` reads them.
 
     rows [rows, inner] floating, or float8_e4m3fn with row_scales [rows, groups] of groups that are multiples
@@ -176,17 +197,35 @@ def mxfp4_grouped_gemm(
     block_m = max(16, min(tiles["rows"], power_of_two(rows.shape[0])))
     split = max(1, min(tiles["split"], cdiv(rows.shape[0], block_m)))
     launch(
-        mxfp4_grouped_kernel, (cdiv(columns, block_n), split, weight.shape[0]), out, rows.contiguous(),
-        None if row_scales is None else row_scales.contiguous(), weight.contiguous(), scales.contiguous(),
-        starts.contiguous(), columns, inner, length, groups, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=GROUP,
-    )  # fmt: skip
+        mxfp4_grouped_kernel,
+        (cdiv(columns, block_n), split, weight.shape[0]),
+        out,
+        rows.contiguous(),
+        None if row_scales is None else row_scales.contiguous(),
+        weight.contiguous(),
+        scales.contiguous(),
+        starts.contiguous(),
+        columns,
+        inner,
+        length,
+        groups,
+        BLOCK_M=block_m,
+        BLOCK_N=block_n,
+        BLOCK_K=GROUP,
+    )
     return out
 
 
 def fused_moe_mxfp4(
-    x: torch.Tensor, gate_up: torch.Tensor, gate_up_scales: torch.Tensor, down: torch.Tensor,
-    down_scales: torch.Tensor, weights: torch.Tensor, ids: torch.Tensor, limit: float | None = None,
-) -> torch.Tensor:  # fmt: skip
+    x: torch.Tensor,
+    gate_up: torch.Tensor,
+    gate_up_scales: torch.Tensor,
+    down: torch.Tensor,
+    down_scales: torch.Tensor,
+    weights: torch.Tensor,
+    ids: torch.Tensor,
+    limit: float | None = None,
+) -> torch.Tensor:
     """`fused_moe` with weights of 4-bit floats, and SwiGLU's inputs within `limit` as in `swiglu_clamped`.
 
     x [tokens, width], gate_up [experts, 2 inner, width / 2] and down [experts, width, inner / 2] with their
@@ -209,9 +248,13 @@ def _values(weight: torch.Tensor, scales: torch.Tensor, dtype: torch.dtype = tor
 
 
 def _grouped_reference(
-    rows: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, starts: torch.Tensor,
-    row_scales: torch.Tensor | None = None, dtype: torch.dtype | None = None,
-) -> torch.Tensor:  # fmt: skip
+    rows: torch.Tensor,
+    weight: torch.Tensor,
+    scales: torch.Tensor,
+    starts: torch.Tensor,
+    row_scales: torch.Tensor | None = None,
+    dtype: torch.dtype | None = None,
+) -> torch.Tensor:
     plain, rows = _values(weight, scales), rows.double()
     if row_scales is not None:
         rows = rows * row_scales.repeat_interleave(rows.shape[1] // row_scales.shape[1], -1)
@@ -220,9 +263,15 @@ def _grouped_reference(
 
 
 def _moe_reference(
-    x: torch.Tensor, gate_up: torch.Tensor, gate_up_scales: torch.Tensor, down: torch.Tensor,
-    down_scales: torch.Tensor, weights: torch.Tensor, ids: torch.Tensor, limit: float | None = None,
-) -> torch.Tensor:  # fmt: skip
+    x: torch.Tensor,
+    gate_up: torch.Tensor,
+    gate_up_scales: torch.Tensor,
+    down: torch.Tensor,
+    down_scales: torch.Tensor,
+    weights: torch.Tensor,
+    ids: torch.Tensor,
+    limit: float | None = None,
+) -> torch.Tensor:
     first, second = _values(gate_up, gate_up_scales), _values(down, down_scales)
     gate, up = torch.einsum("th,tkih->tki", x, first[ids.long()]).chunk(2, -1)
     if limit is not None:
@@ -261,22 +310,33 @@ def _moe_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "dequantize_mxfp4", "quantization", dequantize_mxfp4, _values, _values_samples,
-        (mxfp4_values_kernel,),
+        "dequantize_mxfp4", "quantization", dequantize_mxfp4, _values, _values_samples, (mxfp4_values_kernel,)
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "mxfp4_grouped_gemm", "moe", mxfp4_grouped_gemm, _grouped_reference, _grouped_samples,
+        "mxfp4_grouped_gemm",
+        "moe",
+        mxfp4_grouped_gemm,
+        _grouped_reference,
+        _grouped_samples,
         (mxfp4_grouped_kernel,),
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "fused_moe_mxfp4", "moe", fused_moe_mxfp4, _moe_reference, _moe_samples,
+        "fused_moe_mxfp4",
+        "moe",
+        fused_moe_mxfp4,
+        _moe_reference,
+        _moe_samples,
         (
-            mxfp4_grouped_kernel, count_kernel, place_kernel, gather_rows_kernel, combine_rows_kernel,
+            mxfp4_grouped_kernel,
+            count_kernel,
+            place_kernel,
+            gather_rows_kernel,
+            combine_rows_kernel,
             clamped_swiglu_kernel,
         ),
     )
-)  # fmt: skip
+)

@@ -79,9 +79,18 @@ def softplus_sqrt(x):
 
 @triton.jit
 def topk_scores_kernel(
-    weights, ids, logits, bias, experts, k, factor,
-    SCORE: tl.constexpr, RENORMALIZE: tl.constexpr, BLOCK: tl.constexpr, SLOTS: tl.constexpr,
-):  # fmt: skip
+    weights,
+    ids,
+    logits,
+    bias,
+    experts,
+    k,
+    factor,
+    SCORE: tl.constexpr,
+    RENORMALIZE: tl.constexpr,
+    BLOCK: tl.constexpr,
+    SLOTS: tl.constexpr,
+):
     """The k largest SCOREs of one token, chosen after adding the bias."""
     token = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, BLOCK)
@@ -108,9 +117,20 @@ def topk_scores_kernel(
 
 @triton.jit
 def grouped_topk_kernel(
-    weights, ids, logits, bias, groups, members, groups_kept, k, factor,
-    RENORMALIZE: tl.constexpr, GROUPS: tl.constexpr, MEMBERS: tl.constexpr, SLOTS: tl.constexpr,
-):  # fmt: skip
+    weights,
+    ids,
+    logits,
+    bias,
+    groups,
+    members,
+    groups_kept,
+    k,
+    factor,
+    RENORMALIZE: tl.constexpr,
+    GROUPS: tl.constexpr,
+    MEMBERS: tl.constexpr,
+    SLOTS: tl.constexpr,
+):
     """The k largest sigmoids of one token, chosen after adding the bias, among those of the groups whose two
     largest sum to most."""
     token = tl.program_id(0).to(tl.int64)
@@ -173,9 +193,17 @@ def topk_softmax(logits: torch.Tensor, k: int, renormalize: bool = True) -> tupl
     weights, ids = _results(logits, k)
     experts = logits.shape[1]
     launch(
-        topk_softmax_kernel, logits.shape[0], weights, ids, logits.contiguous(), experts, k,
-        RENORMALIZE=renormalize, BLOCK=power_of_two(experts), SLOTS=power_of_two(k),
-    )  # fmt: skip
+        topk_softmax_kernel,
+        logits.shape[0],
+        weights,
+        ids,
+        logits.contiguous(),
+        experts,
+        k,
+        RENORMALIZE=renormalize,
+        BLOCK=power_of_two(experts),
+        SLOTS=power_of_two(k),
+    )
     return weights, ids
 
 
@@ -192,17 +220,31 @@ def _topk_scores(
     weights, ids = _results(logits, k)
     experts = logits.shape[1]
     launch(
-        topk_scores_kernel, logits.shape[0], weights, ids, logits.contiguous(),
-        None if bias is None else bias.contiguous(), experts, k, factor, label=score.__name__,
-        SCORE=score, RENORMALIZE=renormalize, BLOCK=power_of_two(experts), SLOTS=power_of_two(k),
-    )  # fmt: skip
+        topk_scores_kernel,
+        logits.shape[0],
+        weights,
+        ids,
+        logits.contiguous(),
+        None if bias is None else bias.contiguous(),
+        experts,
+        k,
+        factor,
+        label=score.__name__,
+        SCORE=score,
+        RENORMALIZE=renormalize,
+        BLOCK=power_of_two(experts),
+        SLOTS=power_of_two(k),
+    )
     return weights, ids
 
 
 def topk_sigmoid(
-    logits: torch.Tensor, k: int, bias: torch.Tensor | None = None, renormalize: bool = True,
+    logits: torch.Tensor,
+    k: int,
+    bias: torch.Tensor | None = None,
+    renormalize: bool = True,
     factor: float = 1.0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The k best experts by sigmoid(logits) + bias; weights are the sigmoids alone, which sum to one with
     `renormalize`, times `factor`. logits [tokens, experts], bias [experts]; gives float32 and int32
     [tokens, k]. Raises ArgumentError."""
@@ -210,17 +252,25 @@ def topk_sigmoid(
 
 
 def topk_softplus_sqrt(
-    logits: torch.Tensor, k: int, bias: torch.Tensor | None = None, renormalize: bool = True,
+    logits: torch.Tensor,
+    k: int,
+    bias: torch.Tensor | None = None,
+    renormalize: bool = True,
     factor: float = 1.0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     """`topk_sigmoid` with the root of softplus as score (DeepSeek-V4). Raises ArgumentError."""
     return _topk_scores(softplus_sqrt, logits, k, bias, renormalize, factor)
 
 
 def grouped_topk(
-    logits: torch.Tensor, k: int, groups: int, groups_kept: int, bias: torch.Tensor | None = None,
-    renormalize: bool = True, factor: float = 1.0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    logits: torch.Tensor,
+    k: int,
+    groups: int,
+    groups_kept: int,
+    bias: torch.Tensor | None = None,
+    renormalize: bool = True,
+    factor: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The k best experts by sigmoid(logits) + bias within the `groups_kept` best of `groups` equal groups.
 
     A group is worth the sum of its two best. Weights are the sigmoids alone, which sum to one with
@@ -239,11 +289,22 @@ def grouped_topk(
         )
     weights, ids = _results(logits, k)
     launch(
-        grouped_topk_kernel, logits.shape[0], weights, ids, logits.contiguous(),
-        None if bias is None else bias.contiguous(), groups, members, groups_kept, k, factor,
-        RENORMALIZE=renormalize, GROUPS=power_of_two(groups), MEMBERS=power_of_two(members),
+        grouped_topk_kernel,
+        logits.shape[0],
+        weights,
+        ids,
+        logits.contiguous(),
+        None if bias is None else bias.contiguous(),
+        groups,
+        members,
+        groups_kept,
+        k,
+        factor,
+        RENORMALIZE=renormalize,
+        GROUPS=power_of_two(groups),
+        MEMBERS=power_of_two(members),
         SLOTS=power_of_two(k),
-    )  # fmt: skip
+    )
     return weights, ids
 
 
@@ -259,9 +320,14 @@ def _softmax_reference(
 
 
 def _grouped_reference(
-    logits: torch.Tensor, k: int, groups: int, groups_kept: int, bias: torch.Tensor | None = None,
-    renormalize: bool = True, factor: float = 1.0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    logits: torch.Tensor,
+    k: int,
+    groups: int,
+    groups_kept: int,
+    bias: torch.Tensor | None = None,
+    renormalize: bool = True,
+    factor: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     score = logits.sigmoid()
     ranked = (score if bias is None else score + bias).unflatten(-1, (groups, -1))
     worth = ranked.topk(min(2, ranked.shape[-1]), -1).values.sum(-1)
@@ -274,9 +340,13 @@ def _grouped_reference(
 
 
 def _scores_reference(
-    score: Callable[[torch.Tensor], torch.Tensor], logits: torch.Tensor, k: int,
-    bias: torch.Tensor | None = None, renormalize: bool = True, factor: float = 1.0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    score: Callable[[torch.Tensor], torch.Tensor],
+    logits: torch.Tensor,
+    k: int,
+    bias: torch.Tensor | None = None,
+    renormalize: bool = True,
+    factor: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     scores = score(logits)
     ranked = scores if bias is None else scores + bias
     ids = ranked.sort(dim=-1, descending=True, stable=True).indices[:, :k]
@@ -310,10 +380,14 @@ for _function, _score in (
 ):
     register(
         Fused(
-            _function.__name__, "moe", _function, functools.partial(_scores_reference, _score),
-            _scores_samples, (topk_scores_kernel,),
+            _function.__name__,
+            "moe",
+            _function,
+            functools.partial(_scores_reference, _score),
+            _scores_samples,
+            (topk_scores_kernel,),
         )
-    )  # fmt: skip
+    )
 register(
     Fused("grouped_topk", "moe", grouped_topk, _grouped_reference, _grouped_samples, (grouped_topk_kernel,))
 )

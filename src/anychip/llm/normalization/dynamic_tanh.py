@@ -99,9 +99,16 @@ class DynamicTanh(torch.autograd.Function):
         out = torch.empty_like(x)
         block = min(COLUMNS, power_of_two(length))
         launch(
-            dynamic_tanh_kernel, (cdiv(length, block), x.numel() // max(length, 1)), out, x, alpha, weight,
-            None if bias is None else bias.contiguous(), length, BLOCK=block,
-        )  # fmt: skip
+            dynamic_tanh_kernel,
+            (cdiv(length, block), x.numel() // max(length, 1)),
+            out,
+            x,
+            alpha,
+            weight,
+            None if bias is None else bias.contiguous(),
+            length,
+            BLOCK=block,
+        )
         ctx.save_for_backward(x, alpha, weight)
         ctx.has_bias = bias is not None
         return out
@@ -117,10 +124,21 @@ class DynamicTanh(torch.autograd.Function):
         partial = torch.empty((3, groups, length), dtype=torch.float32, device=device)
         block = min(COLUMNS, power_of_two(length))
         launch(
-            dynamic_tanh_backward_kernel, (cdiv(length, block), groups), dx, partial[0], partial[1],
-            partial[2], grad_outputs[0].contiguous(), x, alpha, weight, rows, length, cdiv(rows, groups),
+            dynamic_tanh_backward_kernel,
+            (cdiv(length, block), groups),
+            dx,
+            partial[0],
+            partial[1],
+            partial[2],
+            grad_outputs[0].contiguous(),
+            x,
+            alpha,
+            weight,
+            rows,
+            length,
+            cdiv(rows, groups),
             BLOCK=block,
-        )  # fmt: skip
+        )
         launch(whole_sum_kernel, 1, dalpha, partial[0], groups * length, BLOCK=512)
         for out, part in ((dweight, partial[1]), (dbias, partial[2])):
             launch(group_sum_kernel, cdiv(length, 256), out, part, groups, length, BLOCK=256)
@@ -164,8 +182,12 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "dynamic_tanh", "normalization", dynamic_tanh, _reference, _samples,
+        "dynamic_tanh",
+        "normalization",
+        dynamic_tanh,
+        _reference,
+        _samples,
         (dynamic_tanh_kernel, dynamic_tanh_backward_kernel, whole_sum_kernel, group_sum_kernel),
         differentiable=True,
     )
-)  # fmt: skip
+)

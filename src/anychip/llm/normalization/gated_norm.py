@@ -48,9 +48,21 @@ def gated_norm_kernel(
 
 @triton.jit
 def gated_norm_backward_kernel(
-    dx, dgate, dweight, dy, x, gate, weight, rstd, rows, length, groups, rows_per_share,
-    NORM_FIRST: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    dx,
+    dgate,
+    dweight,
+    dy,
+    x,
+    gate,
+    weight,
+    rstd,
+    rows,
+    length,
+    groups,
+    rows_per_share,
+    NORM_FIRST: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """One group of a share of the rows."""
     share = tl.program_id(0).to(tl.int64)
     group = tl.program_id(1)
@@ -93,9 +105,14 @@ class GatedNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, gate: torch.Tensor, weight: torch.Tensor, groups: int, eps: float,
+        ctx: Any,
+        x: torch.Tensor,
+        gate: torch.Tensor,
+        weight: torch.Tensor,
+        groups: int,
+        eps: float,
         norm_first: bool,
-    ) -> torch.Tensor:  # fmt: skip
+    ) -> torch.Tensor:
         x, gate, weight = x.contiguous(), gate.contiguous(), weight.contiguous()
         length = weight.numel() // groups
         parts = x.numel() // max(length, 1)
@@ -116,18 +133,35 @@ class GatedNorm(torch.autograd.Function):
         dx, dgate, dweight = torch.empty_like(x), torch.empty_like(gate), torch.empty_like(weight)
         partial = torch.empty((shares, weight.numel()), dtype=torch.float32, device=x.device)
         launch(
-            gated_norm_backward_kernel, (shares, groups), dx, dgate, partial, grad_outputs[0].contiguous(),
-            x, gate, weight, rstd, rows, length, groups, cdiv(rows, shares), **constants,
-        )  # fmt: skip
+            gated_norm_backward_kernel,
+            (shares, groups),
+            dx,
+            dgate,
+            partial,
+            grad_outputs[0].contiguous(),
+            x,
+            gate,
+            weight,
+            rstd,
+            rows,
+            length,
+            groups,
+            cdiv(rows, shares),
+            **constants,
+        )
         count = weight.numel()
         launch(group_sum_kernel, cdiv(count, 256), dweight, partial, shares, count, BLOCK=256)
         return dx, dgate, dweight, None, None, None
 
 
 def gated_rms_norm(
-    x: torch.Tensor, gate: torch.Tensor, weight: torch.Tensor, groups: int = 1, eps: float = 1e-5,
+    x: torch.Tensor,
+    gate: torch.Tensor,
+    weight: torch.Tensor,
+    groups: int = 1,
+    eps: float = 1e-5,
     norm_first: bool = False,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """norm(x silu(gate)) weight, or norm(x) weight silu(gate) with `norm_first`; norm(s) = s / rms(s).
 
     x and gate [..., length], weight [length], whose `groups` equal parts have norms of their own.
@@ -145,9 +179,13 @@ def gated_rms_norm(
 
 
 def _reference(
-    x: torch.Tensor, gate: torch.Tensor, weight: torch.Tensor, groups: int = 1, eps: float = 1e-5,
+    x: torch.Tensor,
+    gate: torch.Tensor,
+    weight: torch.Tensor,
+    groups: int = 1,
+    eps: float = 1e-5,
     norm_first: bool = False,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     source = x if norm_first else x * F.silu(gate)
     parts = source.unflatten(-1, (groups, -1))
     parts = parts * torch.rsqrt(parts.square().mean(-1, keepdim=True) + eps)
@@ -164,7 +202,12 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "gated_rms_norm", "normalization", gated_rms_norm, _reference, _samples,
-        (gated_norm_kernel, gated_norm_backward_kernel, group_sum_kernel), differentiable=True,
+        "gated_rms_norm",
+        "normalization",
+        gated_rms_norm,
+        _reference,
+        _samples,
+        (gated_norm_kernel, gated_norm_backward_kernel, group_sum_kernel),
+        differentiable=True,
     )
-)  # fmt: skip
+)

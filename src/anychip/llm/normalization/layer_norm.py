@@ -51,9 +51,20 @@ def layer_norm_rows_kernel(
 
 @triton.jit
 def layer_norm_rows_backward_kernel(
-    dx, dweight, dbias, dy, dsum, source, weight, mean, rstd, rows, length, rows_per_group,
+    dx,
+    dweight,
+    dbias,
+    dy,
+    dsum,
+    source,
+    weight,
+    mean,
+    rstd,
+    rows,
+    length,
+    rows_per_group,
     BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """dx = rstd (g - mean g - xhat mean(g xhat)) + dsum, g = dy weight, of one group of rows; and the
     group's shares of dweight and dbias."""
     group = tl.program_id(0).to(tl.int64)
@@ -89,9 +100,13 @@ class LayerNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
-        residual: torch.Tensor | None, eps: float,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        residual: torch.Tensor | None,
+        eps: float,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         length = x.shape[-1]
         fits = weight.shape == (length,) and (bias is None or bias.shape == (length,))
         if not fits or (residual is not None and residual.shape != x.shape):
@@ -107,9 +122,20 @@ class LayerNorm(torch.autograd.Function):
         summed = x if residual is None else torch.empty_like(x)
         mean, rstd = (torch.empty(rows, dtype=torch.float32, device=x.device) for _ in range(2))
         launch(
-            layer_norm_rows_kernel, rows, out, summed, mean, rstd, x, residual, weight, bias, length, eps,
+            layer_norm_rows_kernel,
+            rows,
+            out,
+            summed,
+            mean,
+            rstd,
+            x,
+            residual,
+            weight,
+            bias,
+            length,
+            eps,
             BLOCK=power_of_two(length),
-        )  # fmt: skip
+        )
         ctx.save_for_backward(summed, weight, mean, rstd)
         ctx.has_bias, ctx.has_residual = bias is not None, residual is not None
         return out, (None if residual is None else summed)
@@ -123,10 +149,22 @@ class LayerNorm(torch.autograd.Function):
         dx = torch.empty_like(source)
         partial = torch.empty((2, groups, length), dtype=torch.float32, device=device)
         launch(
-            layer_norm_rows_backward_kernel, groups, dx, partial[0], partial[1] if ctx.has_bias else None,
-            dy.contiguous(), None if dsum is None else dsum.contiguous(), source, weight, mean, rstd, rows,
-            length, cdiv(rows, groups), BLOCK=power_of_two(length),
-        )  # fmt: skip
+            layer_norm_rows_backward_kernel,
+            groups,
+            dx,
+            partial[0],
+            partial[1] if ctx.has_bias else None,
+            dy.contiguous(),
+            None if dsum is None else dsum.contiguous(),
+            source,
+            weight,
+            mean,
+            rstd,
+            rows,
+            length,
+            cdiv(rows, groups),
+            BLOCK=power_of_two(length),
+        )
         dweight = torch.empty_like(weight)
         dbias = torch.empty_like(weight) if ctx.has_bias else None
         for out, part in ((dweight, partial[0]), (dbias, partial[1])):
@@ -146,9 +184,12 @@ def layer_norm(
 
 
 def add_layer_norm(
-    x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None,
+    x: torch.Tensor,
+    residual: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
     eps: float = 1e-5,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The layer norm of x + residual, and the sum itself, rounded to x's dtype as the next layer sees it.
 
     x and residual [..., length], weight and bias [length]. Differentiable in all. Raises ArgumentError.
@@ -166,9 +207,12 @@ def _reference(
 
 
 def _add_reference(
-    x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None,
+    x: torch.Tensor,
+    residual: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
     eps: float = 1e-5,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     total = x + residual
     return _reference(total, weight, bias, eps), total
 
@@ -192,7 +236,5 @@ for _function, _plain, _draw in (
     (add_layer_norm, _add_reference, _add_samples),
 ):
     register(
-        Fused(
-            _function.__name__, "normalization", _function, _plain, _draw, _KERNELS, differentiable=True
-        )
-    )  # fmt: skip
+        Fused(_function.__name__, "normalization", _function, _plain, _draw, _KERNELS, differentiable=True)
+    )

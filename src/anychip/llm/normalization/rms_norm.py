@@ -112,9 +112,19 @@ class RMSNorm(torch.autograd.Function):
         summed = x if residual is None else torch.empty_like(x)
         rstd = torch.empty(rows, dtype=torch.float32, device=x.device)
         launch(
-            rms_norm_kernel, rows, out, summed, rstd, x, residual, weight, length, eps, shift,
+            rms_norm_kernel,
+            rows,
+            out,
+            summed,
+            rstd,
+            x,
+            residual,
+            weight,
+            length,
+            eps,
+            shift,
             BLOCK=power_of_two(length),
-        )  # fmt: skip
+        )
         ctx.save_for_backward(summed, weight, rstd)
         ctx.shift, ctx.has_residual = shift, residual is not None
         return out, (None if residual is None else summed)
@@ -128,10 +138,21 @@ class RMSNorm(torch.autograd.Function):
         dx = torch.empty_like(source)
         partial = torch.empty((groups, length), dtype=torch.float32, device=source.device)
         launch(
-            rms_norm_backward_kernel, groups, dx, partial, dy.contiguous(),
-            None if dsum is None else dsum.contiguous(), source, weight, rstd, rows, length,
-            cdiv(rows, groups), ctx.shift, BLOCK=power_of_two(length),
-        )  # fmt: skip
+            rms_norm_backward_kernel,
+            groups,
+            dx,
+            partial,
+            dy.contiguous(),
+            None if dsum is None else dsum.contiguous(),
+            source,
+            weight,
+            rstd,
+            rows,
+            length,
+            cdiv(rows, groups),
+            ctx.shift,
+            BLOCK=power_of_two(length),
+        )
         dweight = torch.empty_like(weight)
         launch(group_sum_kernel, cdiv(length, 256), dweight, partial, groups, length, BLOCK=256)
         return dx, dweight, (dx if ctx.has_residual else None), None, None

@@ -34,9 +34,19 @@ def normalized_row(out, x, weight, row, length, eps, BLOCK: tl.constexpr):
 
 @triton.jit
 def pair_rms_norm_kernel(
-    first_out, second_out, first, second, first_weight, second_weight, first_rows, first_length,
-    second_length, eps, BLOCK_1: tl.constexpr, BLOCK_2: tl.constexpr,
-):  # fmt: skip
+    first_out,
+    second_out,
+    first,
+    second,
+    first_weight,
+    second_weight,
+    first_rows,
+    first_length,
+    second_length,
+    eps,
+    BLOCK_1: tl.constexpr,
+    BLOCK_2: tl.constexpr,
+):
     """One row: of the first tensor, or, beyond its rows, of the second."""
     program = tl.program_id(0).to(tl.int64)
     if program < first_rows:
@@ -50,9 +60,12 @@ def pair_rms_norm_kernel(
 
 
 def pair_rms_norm(
-    first: torch.Tensor, second: torch.Tensor, first_weight: torch.Tensor, second_weight: torch.Tensor,
+    first: torch.Tensor,
+    second: torch.Tensor,
+    first_weight: torch.Tensor,
+    second_weight: torch.Tensor,
     eps: float = 1e-6,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     """x / rms(x) * weight of the last dimension of each of two tensors.
 
     first [..., a] and second [..., b] floating of any leading dimensions, weights [a] and [b].
@@ -68,10 +81,19 @@ def pair_rms_norm(
     lengths = first.shape[-1], second.shape[-1]
     rows = first.shape[:-1].numel()
     launch(
-        pair_rms_norm_kernel, rows + second.shape[:-1].numel(), *outs, first, second,
-        first_weight.contiguous(), second_weight.contiguous(), rows, *lengths, eps,
-        BLOCK_1=power_of_two(lengths[0]), BLOCK_2=power_of_two(lengths[1]),
-    )  # fmt: skip
+        pair_rms_norm_kernel,
+        rows + second.shape[:-1].numel(),
+        *outs,
+        first,
+        second,
+        first_weight.contiguous(),
+        second_weight.contiguous(),
+        rows,
+        *lengths,
+        eps,
+        BLOCK_1=power_of_two(lengths[0]),
+        BLOCK_2=power_of_two(lengths[1]),
+    )
     return outs
 
 
@@ -79,9 +101,12 @@ def pair_rms_norm(
 
 
 def _reference(
-    first: torch.Tensor, second: torch.Tensor, first_weight: torch.Tensor, second_weight: torch.Tensor,
+    first: torch.Tensor,
+    second: torch.Tensor,
+    first_weight: torch.Tensor,
+    second_weight: torch.Tensor,
     eps: float = 1e-6,
-) -> tuple[torch.Tensor, ...]:  # fmt: skip
+) -> tuple[torch.Tensor, ...]:
     return tuple(
         x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight
         for x, weight in ((first, first_weight), (second, second_weight))

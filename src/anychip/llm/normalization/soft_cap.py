@@ -76,7 +76,12 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "soft_cap", "normalization", soft_cap, lambda x, cap: cap * torch.tanh(x / cap), _samples,
-        (soft_cap_kernel,), differentiable=True,
+        "soft_cap",
+        "normalization",
+        soft_cap,
+        lambda x, cap: cap * torch.tanh(x / cap),
+        _samples,
+        (soft_cap_kernel,),
+        differentiable=True,
     )
-)  # fmt: skip
+)

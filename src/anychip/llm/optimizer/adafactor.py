@@ -106,9 +106,20 @@ def clip_factor_kernel(factor, partial, rows, count, limit, BLOCK: tl.constexpr)
 
 @triton.jit
 def adafactor_kernel(
-    parameter, gradient, row_moment, column_moment, mean, factor, momentum, columns, rate, beta, rest,
-    shrink, BLOCK: tl.constexpr,
-):  # fmt: skip
+    parameter,
+    gradient,
+    row_moment,
+    column_moment,
+    mean,
+    factor,
+    momentum,
+    columns,
+    rate,
+    beta,
+    rest,
+    shrink,
+    BLOCK: tl.constexpr,
+):
     """p = p (1 - rate decay) - rate u, u the clipped update or its running mean."""
     row = tl.program_id(0).to(tl.int64)
     lane = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
@@ -127,10 +138,19 @@ def adafactor_kernel(
 
 
 def adafactor_step(
-    parameter: torch.Tensor, gradient: torch.Tensor, row_moment: torch.Tensor,
-    column_moment: torch.Tensor | None, step: int, rate: float = 1e-2, momentum: torch.Tensor | None = None,
-    beta: float = 0.9, keep_power: float = -0.8, eps: float = 1e-30, limit: float = 1.0, decay: float = 0.0,
-) -> tuple[torch.Tensor | None, ...]:  # fmt: skip
+    parameter: torch.Tensor,
+    gradient: torch.Tensor,
+    row_moment: torch.Tensor,
+    column_moment: torch.Tensor | None,
+    step: int,
+    rate: float = 1e-2,
+    momentum: torch.Tensor | None = None,
+    beta: float = 0.9,
+    keep_power: float = -0.8,
+    eps: float = 1e-30,
+    limit: float = 1.0,
+    decay: float = 0.0,
+) -> tuple[torch.Tensor | None, ...]:
     """Adafactor's step number `step` (from 1), in place; returns parameter, moments and momentum.
 
     A matrix [rows, columns] has moments [rows] and [columns]; anything else gives column_moment None and a
@@ -169,19 +189,50 @@ def adafactor_step(
         across = min(tiles["columns"], power_of_two(columns))
         launch(row_moment_kernel, rows, row_moment, gradient, columns, keep, rest, eps, BLOCK=block)
         launch(
-            column_moment_kernel, cdiv(columns, across), column_moment, gradient, rows, columns, keep,
-            rest, eps, BLOCK=across,
-        )  # fmt: skip
+            column_moment_kernel,
+            cdiv(columns, across),
+            column_moment,
+            gradient,
+            rows,
+            columns,
+            keep,
+            rest,
+            eps,
+            BLOCK=across,
+        )
         launch(moment_mean_kernel, 1, mean, row_moment, rows, BLOCK=512)
     launch(
-        update_square_kernel, rows, partial, gradient, row_moment, column_moment, mean, columns, keep,
-        rest, eps, BLOCK=block,
-    )  # fmt: skip
+        update_square_kernel,
+        rows,
+        partial,
+        gradient,
+        row_moment,
+        column_moment,
+        mean,
+        columns,
+        keep,
+        rest,
+        eps,
+        BLOCK=block,
+    )
     launch(clip_factor_kernel, 1, factor, partial, rows, count, limit, BLOCK=512)
     launch(
-        adafactor_kernel, (rows, cdiv(columns, block)), parameter, gradient, row_moment, column_moment, mean,
-        factor, momentum, columns, rate, beta, 1.0 - beta, 1.0 - rate * decay, BLOCK=block,
-    )  # fmt: skip
+        adafactor_kernel,
+        (rows, cdiv(columns, block)),
+        parameter,
+        gradient,
+        row_moment,
+        column_moment,
+        mean,
+        factor,
+        momentum,
+        columns,
+        rate,
+        beta,
+        1.0 - beta,
+        1.0 - rate * decay,
+        BLOCK=block,
+    )
     return parameter, row_moment, column_moment, momentum
 
 
@@ -189,10 +240,19 @@ def adafactor_step(
 
 
 def _reference(
-    parameter: torch.Tensor, gradient: torch.Tensor, row_moment: torch.Tensor,
-    column_moment: torch.Tensor | None, step: int, rate: float = 1e-2, momentum: torch.Tensor | None = None,
-    beta: float = 0.9, keep_power: float = -0.8, eps: float = 1e-30, limit: float = 1.0, decay: float = 0.0,
-) -> tuple[torch.Tensor | None, ...]:  # fmt: skip
+    parameter: torch.Tensor,
+    gradient: torch.Tensor,
+    row_moment: torch.Tensor,
+    column_moment: torch.Tensor | None,
+    step: int,
+    rate: float = 1e-2,
+    momentum: torch.Tensor | None = None,
+    beta: float = 0.9,
+    keep_power: float = -0.8,
+    eps: float = 1e-30,
+    limit: float = 1.0,
+    decay: float = 0.0,
+) -> tuple[torch.Tensor | None, ...]:
     keep = 1 - step**keep_power
     square = gradient.square() + eps
     if column_moment is None:
@@ -221,10 +281,18 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "adafactor_step", "optimizer", adafactor_step, _reference, _samples,
+        "adafactor_step",
+        "optimizer",
+        adafactor_step,
+        _reference,
+        _samples,
         (
-            row_moment_kernel, column_moment_kernel, moment_mean_kernel, update_square_kernel,
-            clip_factor_kernel, adafactor_kernel,
+            row_moment_kernel,
+            column_moment_kernel,
+            moment_mean_kernel,
+            update_square_kernel,
+            clip_factor_kernel,
+            adafactor_kernel,
         ),
     )
-)  # fmt: skip
+)

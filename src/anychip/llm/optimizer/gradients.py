@@ -107,8 +107,9 @@ def newton_schulz(matrix: torch.Tensor, steps: int = 5, eps: float = 1e-7) -> to
     for turn in range(steps):
         product(square, x, x.t())
         product(mixed, square, square, square, alpha=c, beta=b)
-        out = torch.empty((rows, columns), dtype=matrix.dtype if turn == steps - 1 else torch.float32,
-                          device=matrix.device)  # fmt: skip
+        out = torch.empty(
+            (rows, columns), dtype=matrix.dtype if turn == steps - 1 else torch.float32, device=matrix.device
+        )
         turned = out.t() if rows > columns else out
         x = product(turned, mixed, x, x, beta=a)
     return x.t() if rows > columns else x
@@ -162,14 +163,23 @@ _NORM = (squares_kernel, norm_kernel)
 register(Fused("gradient_norm", "optimizer", gradient_norm, _norm_reference, _norm_samples, _NORM))
 register(
     Fused(
-        "clip_gradient_norm", "optimizer", clip_gradient_norm, _clip_reference, _clip_samples,
+        "clip_gradient_norm",
+        "optimizer",
+        clip_gradient_norm,
+        _clip_reference,
+        _clip_samples,
         (*_NORM, shrink_kernel),
     )
-)  # fmt: skip
+)
 # Rounding grows with each step of the polynomial, whose slope at 0 is 3.4.
 register(
     Fused(
-        "newton_schulz", "optimizer", newton_schulz, _newton_schulz_reference, _matrix_samples,
-        (*_NORM, shrink_kernel, product_kernel), tolerance=16.0,
+        "newton_schulz",
+        "optimizer",
+        newton_schulz,
+        _newton_schulz_reference,
+        _matrix_samples,
+        (*_NORM, shrink_kernel, product_kernel),
+        tolerance=16.0,
     )
-)  # fmt: skip
+)

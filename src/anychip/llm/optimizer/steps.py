@@ -23,9 +23,22 @@ TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})
 
 @triton.jit
 def adamw_kernel(
-    parameter, gradient, first, second, count, rate, beta1, rest1, beta2, rest2, eps, shrink, scale1, scale2,
+    parameter,
+    gradient,
+    first,
+    second,
+    count,
+    rate,
+    beta1,
+    rest1,
+    beta2,
+    rest2,
+    eps,
+    shrink,
+    scale1,
+    scale2,
     BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p = p (1 - rate decay) - rate (m scale1) /
     (sqrt(v scale2) + eps). What is less than one by little, and its rest, come rounded once each."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -102,45 +115,97 @@ def _grid(name: str, *tensors: torch.Tensor) -> tuple[int, int, int]:
 
 
 def adamw_step(
-    parameter: torch.Tensor, gradient: torch.Tensor, first: torch.Tensor, second: torch.Tensor, step: int,
-    rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, decay: float = 0.01,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    parameter: torch.Tensor,
+    gradient: torch.Tensor,
+    first: torch.Tensor,
+    second: torch.Tensor,
+    step: int,
+    rate: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    decay: float = 0.01,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """AdamW's step number `step` (from 1), in place; returns parameter and both moments. Any equal shape,
     contiguous; moments may be wider than the parameter. Raises ArgumentError."""
     programs, count, block = _grid("adamw_step", parameter, gradient, first, second)
     if step < 1:
         raise ArgumentError(f"adamw_step: steps count from 1, not {step}")
     launch(
-        adamw_kernel, programs, parameter, gradient, first, second, count, rate, beta1, 1.0 - beta1,
-        beta2, 1.0 - beta2, eps, 1.0 - rate * decay, 1.0 / (1.0 - beta1**step), 1.0 / (1.0 - beta2**step),
+        adamw_kernel,
+        programs,
+        parameter,
+        gradient,
+        first,
+        second,
+        count,
+        rate,
+        beta1,
+        1.0 - beta1,
+        beta2,
+        1.0 - beta2,
+        eps,
+        1.0 - rate * decay,
+        1.0 / (1.0 - beta1**step),
+        1.0 / (1.0 - beta2**step),
         BLOCK=block,
-    )  # fmt: skip
+    )
     return parameter, first, second
 
 
 def lion_step(
-    parameter: torch.Tensor, gradient: torch.Tensor, momentum: torch.Tensor,
-    rate: float = 1e-4, beta1: float = 0.9, beta2: float = 0.99, decay: float = 0.0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    parameter: torch.Tensor,
+    gradient: torch.Tensor,
+    momentum: torch.Tensor,
+    rate: float = 1e-4,
+    beta1: float = 0.9,
+    beta2: float = 0.99,
+    decay: float = 0.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Lion's step in place; returns parameter and momentum. Raises ArgumentError."""
     programs, count, block = _grid("lion_step", parameter, gradient, momentum)
     launch(
-        lion_kernel, programs, parameter, gradient, momentum, count, rate, beta1, 1.0 - beta1, beta2,
-        1.0 - beta2, 1.0 - rate * decay, BLOCK=block,
-    )  # fmt: skip
+        lion_kernel,
+        programs,
+        parameter,
+        gradient,
+        momentum,
+        count,
+        rate,
+        beta1,
+        1.0 - beta1,
+        beta2,
+        1.0 - beta2,
+        1.0 - rate * decay,
+        BLOCK=block,
+    )
     return parameter, momentum
 
 
 def momentum_step(
-    parameter: torch.Tensor, gradient: torch.Tensor, velocity: torch.Tensor,
-    rate: float = 1e-2, beta: float = 0.9, decay: float = 0.0, nesterov: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    parameter: torch.Tensor,
+    gradient: torch.Tensor,
+    velocity: torch.Tensor,
+    rate: float = 1e-2,
+    beta: float = 0.9,
+    decay: float = 0.0,
+    nesterov: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradient descent with momentum, in place; returns parameter and velocity. Raises ArgumentError."""
     programs, count, block = _grid("momentum_step", parameter, gradient, velocity)
     launch(
-        momentum_kernel, programs, parameter, gradient, velocity, count, rate, beta, decay,
-        NESTEROV=nesterov, BLOCK=block,
-    )  # fmt: skip
+        momentum_kernel,
+        programs,
+        parameter,
+        gradient,
+        velocity,
+        count,
+        rate,
+        beta,
+        decay,
+        NESTEROV=nesterov,
+        BLOCK=block,
+    )
     return parameter, velocity
 
 
@@ -155,9 +220,17 @@ def ema_update(average: torch.Tensor, value: torch.Tensor, keep: float = 0.999) 
 
 
 def _adamw_reference(
-    p: torch.Tensor, g: torch.Tensor, m: torch.Tensor, v: torch.Tensor, step: int,
-    rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, decay: float = 0.01,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    p: torch.Tensor,
+    g: torch.Tensor,
+    m: torch.Tensor,
+    v: torch.Tensor,
+    step: int,
+    rate: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    decay: float = 0.01,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g * g
     corrected = (m / (1 - beta1**step)) / ((v / (1 - beta2**step)).sqrt() + eps)
@@ -165,16 +238,26 @@ def _adamw_reference(
 
 
 def _lion_reference(
-    p: torch.Tensor, g: torch.Tensor, m: torch.Tensor,
-    rate: float = 1e-4, beta1: float = 0.9, beta2: float = 0.99, decay: float = 0.0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    p: torch.Tensor,
+    g: torch.Tensor,
+    m: torch.Tensor,
+    rate: float = 1e-4,
+    beta1: float = 0.9,
+    beta2: float = 0.99,
+    decay: float = 0.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     return p * (1 - rate * decay) - rate * (beta1 * m + (1 - beta1) * g).sign(), beta2 * m + (1 - beta2) * g
 
 
 def _momentum_reference(
-    p: torch.Tensor, g: torch.Tensor, u: torch.Tensor,
-    rate: float = 1e-2, beta: float = 0.9, decay: float = 0.0, nesterov: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    p: torch.Tensor,
+    g: torch.Tensor,
+    u: torch.Tensor,
+    rate: float = 1e-2,
+    beta: float = 0.9,
+    decay: float = 0.0,
+    nesterov: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
     g = g + decay * p
     u = beta * u + g
     return p - rate * (g + beta * u if nesterov else u), u
@@ -218,7 +301,11 @@ register(
 )
 register(
     Fused(
-        "ema_update", "optimizer", ema_update, lambda a, x, keep=0.999: keep * a + (1 - keep) * x,
-        _average_samples, (average_kernel,),
+        "ema_update",
+        "optimizer",
+        ema_update,
+        lambda a, x, keep=0.999: keep * a + (1 - keep) * x,
+        _average_samples,
+        (average_kernel,),
     )
-)  # fmt: skip
+)

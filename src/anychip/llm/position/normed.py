@@ -25,10 +25,25 @@ TILES = Tiles(simt={"elements": 2048}, simd={"elements": 1024})
 
 @triton.jit
 def normed_heads(
-    out, to, x, row, heads, width, start, half, rest, weight, cosine, sine, eps,
-    NORM: tl.constexpr, INTERLEAVED: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_P: tl.constexpr,
+    out,
+    to,
+    x,
+    row,
+    heads,
+    width,
+    start,
+    half,
+    rest,
+    weight,
+    cosine,
+    sine,
+    eps,
+    NORM: tl.constexpr,
+    INTERLEAVED: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_P: tl.constexpr,
     BLOCK_REST: tl.constexpr,
-):  # fmt: skip
+):
     """All heads of one token, normalised with NORM and rotated from element `start` on, to row `to`; elements
     from `rest` on do not turn."""
     pair = tl.arange(0, BLOCK_P)
@@ -78,11 +93,31 @@ def normed_heads(
 
 @triton.jit
 def norm_rotary_kernel(
-    query_out, key_out, query, key, query_weight, key_weight, cosines, sines, positions, slots, capacity,
-    query_heads, key_heads, width, start, half, rest, eps,
-    QUERY_NORM: tl.constexpr, KEY_NORM: tl.constexpr, INTERLEAVED: tl.constexpr,
-    BLOCK_H: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_REST: tl.constexpr,
-):  # fmt: skip
+    query_out,
+    key_out,
+    query,
+    key,
+    query_weight,
+    key_weight,
+    cosines,
+    sines,
+    positions,
+    slots,
+    capacity,
+    query_heads,
+    key_heads,
+    width,
+    start,
+    half,
+    rest,
+    eps,
+    QUERY_NORM: tl.constexpr,
+    KEY_NORM: tl.constexpr,
+    INTERLEAVED: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    BLOCK_REST: tl.constexpr,
+):
     """One token: its queries, normalised, and its keys, which go to their slot where there are slots."""
     token = tl.program_id(0).to(tl.int64)
     pair = tl.arange(0, BLOCK_P)
@@ -90,17 +125,49 @@ def norm_rotary_kernel(
     cosine = tl.load(cosines + position * half + pair, mask=pair < half, other=1.0).to(tl.float32)
     sine = tl.load(sines + position * half + pair, mask=pair < half, other=0.0).to(tl.float32)
     normed_heads(
-        query_out, token, query, token, query_heads, width, start, half, rest, query_weight, cosine, sine,
-        eps, QUERY_NORM, INTERLEAVED, BLOCK_H, BLOCK_P, BLOCK_REST,
-    )  # fmt: skip
+        query_out,
+        token,
+        query,
+        token,
+        query_heads,
+        width,
+        start,
+        half,
+        rest,
+        query_weight,
+        cosine,
+        sine,
+        eps,
+        QUERY_NORM,
+        INTERLEAVED,
+        BLOCK_H,
+        BLOCK_P,
+        BLOCK_REST,
+    )
     slot = token
     if slots is not None:
         slot = tl.load(slots + token).to(tl.int64)
     if (slot >= 0) & (slot < capacity):
         normed_heads(
-            key_out, slot, key, token, key_heads, width, start, half, rest, key_weight, cosine, sine, eps,
-            KEY_NORM, INTERLEAVED, BLOCK_H, BLOCK_P, BLOCK_REST,
-        )  # fmt: skip
+            key_out,
+            slot,
+            key,
+            token,
+            key_heads,
+            width,
+            start,
+            half,
+            rest,
+            key_weight,
+            cosine,
+            sine,
+            eps,
+            KEY_NORM,
+            INTERLEAVED,
+            BLOCK_H,
+            BLOCK_P,
+            BLOCK_REST,
+        )
 
 
 # ---- functions ------------------------------------------------------------------------------------
@@ -124,33 +191,63 @@ def check_tables(
 
 
 def _launch(
-    query_out: torch.Tensor, key_out: torch.Tensor, query: torch.Tensor, key: torch.Tensor,
-    weights: tuple[torch.Tensor | None, torch.Tensor | None], tables: tuple[torch.Tensor, torch.Tensor],
-    positions: torch.Tensor, slots: torch.Tensor | None, capacity: int, start: int, eps: float,
+    query_out: torch.Tensor,
+    key_out: torch.Tensor,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    weights: tuple[torch.Tensor | None, torch.Tensor | None],
+    tables: tuple[torch.Tensor, torch.Tensor],
+    positions: torch.Tensor,
+    slots: torch.Tensor | None,
+    capacity: int,
+    start: int,
+    eps: float,
     interleaved: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Queries [tokens, heads, width], normalised, and keys [tokens, key heads, width], if with a weight."""
     tokens, heads, width = query.shape
     half = tables[0].shape[1]
     still = width - 2 * half
     block = power_of_two(half)
     launch(
-        norm_rotary_kernel, tokens, query_out, key_out, query, key,
+        norm_rotary_kernel,
+        tokens,
+        query_out,
+        key_out,
+        query,
+        key,
         *(None if weight is None else weight.contiguous() for weight in weights),
-        *(table.contiguous() for table in tables), positions.contiguous(),
-        None if slots is None else slots.contiguous(), capacity, heads, key.shape[1], width, start, half,
-        0 if start else 2 * half, eps, QUERY_NORM=True, KEY_NORM=weights[1] is not None,
+        *(table.contiguous() for table in tables),
+        positions.contiguous(),
+        None if slots is None else slots.contiguous(),
+        capacity,
+        heads,
+        key.shape[1],
+        width,
+        start,
+        half,
+        0 if start else 2 * half,
+        eps,
+        QUERY_NORM=True,
+        KEY_NORM=weights[1] is not None,
         INTERLEAVED=interleaved,
-        BLOCK_H=max(1, min(power_of_two(heads), TILES.on(query)["elements"] // block)), BLOCK_P=block,
+        BLOCK_H=max(1, min(power_of_two(heads), TILES.on(query)["elements"] // block)),
+        BLOCK_P=block,
         BLOCK_REST=power_of_two(still) if still else 0,
-    )  # fmt: skip
+    )
 
 
 def norm_rotary(
-    query: torch.Tensor, key: torch.Tensor, query_weight: torch.Tensor, key_weight: torch.Tensor,
-    cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, eps: float = 1e-6,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    query_weight: torch.Tensor,
+    key_weight: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    positions: torch.Tensor,
+    eps: float = 1e-6,
     interleaved: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     """RMS norm of every head of queries and keys, then rotary embedding, as Qwen3 begins its attention.
 
     query [tokens, heads, width], key [tokens, key heads, width], weights [width], tables [positions, pairs],
@@ -168,9 +265,16 @@ def norm_rotary(
 
 
 def norm_rotary_cache_write(
-    query: torch.Tensor, latent: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor,
-    cache: torch.Tensor, slots: torch.Tensor, eps: float = 1e-6, interleaved: bool = True,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    query: torch.Tensor,
+    latent: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    positions: torch.Tensor,
+    cache: torch.Tensor,
+    slots: torch.Tensor,
+    eps: float = 1e-6,
+    interleaved: bool = True,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Queries normalised head by head (no weight) and rotated; latents rotated and written to their slots.
 
     query [tokens, heads, width], latent [tokens, width], whose last 2 pairs elements turn; tables
@@ -207,10 +311,16 @@ def rotated_from(
 
 
 def _reference(
-    query: torch.Tensor, key: torch.Tensor, query_weight: torch.Tensor, key_weight: torch.Tensor,
-    cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, eps: float = 1e-6,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    query_weight: torch.Tensor,
+    key_weight: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    positions: torch.Tensor,
+    eps: float = 1e-6,
     interleaved: bool = False,
-) -> tuple[torch.Tensor, ...]:  # fmt: skip
+) -> tuple[torch.Tensor, ...]:
     return tuple(
         rotated(_normed(x, eps) * weight, cos[positions], sin[positions], interleaved)
         for x, weight in ((query, query_weight), (key, key_weight))
@@ -218,9 +328,16 @@ def _reference(
 
 
 def _write_reference(
-    query: torch.Tensor, latent: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor,
-    cache: torch.Tensor, slots: torch.Tensor, eps: float = 1e-6, interleaved: bool = True,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    query: torch.Tensor,
+    latent: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    positions: torch.Tensor,
+    cache: torch.Tensor,
+    slots: torch.Tensor,
+    eps: float = 1e-6,
+    interleaved: bool = True,
+) -> tuple[torch.Tensor, torch.Tensor]:
     start = query.shape[-1] - 2 * cos.shape[-1]
     cos, sin = cos[positions], sin[positions]
     kept = slots >= 0
@@ -254,7 +371,11 @@ def _write_samples(dtype: torch.dtype) -> Iterable[Sample]:
 register(Fused("norm_rotary", "position", norm_rotary, _reference, _samples, (norm_rotary_kernel,)))
 register(
     Fused(
-        "norm_rotary_cache_write", "position", norm_rotary_cache_write, _write_reference, _write_samples,
+        "norm_rotary_cache_write",
+        "position",
+        norm_rotary_cache_write,
+        _write_reference,
+        _write_samples,
         (norm_rotary_kernel,),
     )
-)  # fmt: skip
+)

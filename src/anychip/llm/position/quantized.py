@@ -43,9 +43,18 @@ def partner_of(lane, start, half, INTERLEAVED: tl.constexpr):
 
 @triton.jit
 def turned_head(
-    x, at, cosines, sines, position, width, start, half, direction,
-    INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    x,
+    at,
+    cosines,
+    sines,
+    position,
+    width,
+    start,
+    half,
+    direction,
+    INTERLEAVED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """One head, rotated from element `start` on, in float32."""
     lane = tl.arange(0, BLOCK)
     mask = lane < width
@@ -60,10 +69,24 @@ def turned_head(
 
 @triton.jit
 def rotary_fp8_kernel(
-    out, scales, x, cosines, sines, positions, heads, width, start, half, group, groups, direction,
-    LARGEST: tl.constexpr, INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
+    out,
+    scales,
+    x,
+    cosines,
+    sines,
+    positions,
+    heads,
+    width,
+    start,
+    half,
+    group,
+    groups,
+    direction,
+    LARGEST: tl.constexpr,
+    INTERLEAVED: tl.constexpr,
+    BLOCK: tl.constexpr,
     GROUPS: tl.constexpr,
-):  # fmt: skip
+):
     """One head of one token, rotated, as 8-bit floats with a scale for each group of its elements."""
     row = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, BLOCK)
@@ -90,9 +113,15 @@ def rotary_fp8_kernel(
 
 
 def rotary_quantize_fp8(
-    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, group: int = 128,
-    start: int = 0, inverse: bool = False, interleaved: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    x: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    positions: torch.Tensor,
+    group: int = 128,
+    start: int = 0,
+    inverse: bool = False,
+    interleaved: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Heads rotated from element `start` on (back with `inverse`) as float8_e4m3fn with scales of groups.
 
     x [tokens, heads, width], tables [positions, pairs], positions [tokens]. Gives [tokens, heads, width] and
@@ -107,11 +136,26 @@ def rotary_quantize_fp8(
     out = torch.empty(x.shape, dtype=torch.float8_e4m3fn, device=x.device)
     scales = torch.empty((tokens, heads, groups), dtype=torch.float32, device=x.device)
     launch(
-        rotary_fp8_kernel, tokens * heads, out, scales, x.contiguous(), cos.contiguous(), sin.contiguous(),
-        positions.contiguous(), heads, width, start, cos.shape[1], group, groups, -1.0 if inverse else 1.0,
-        LARGEST=LARGEST, INTERLEAVED=interleaved, BLOCK=power_of_two(width),
+        rotary_fp8_kernel,
+        tokens * heads,
+        out,
+        scales,
+        x.contiguous(),
+        cos.contiguous(),
+        sin.contiguous(),
+        positions.contiguous(),
+        heads,
+        width,
+        start,
+        cos.shape[1],
+        group,
+        groups,
+        -1.0 if inverse else 1.0,
+        LARGEST=LARGEST,
+        INTERLEAVED=interleaved,
+        BLOCK=power_of_two(width),
         GROUPS=power_of_two(groups),
-    )  # fmt: skip
+    )
     return out, scales
 
 
@@ -119,9 +163,15 @@ def rotary_quantize_fp8(
 
 
 def _fp8_reference(
-    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, group: int = 128,
-    start: int = 0, inverse: bool = False, interleaved: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    x: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    positions: torch.Tensor,
+    group: int = 128,
+    start: int = 0,
+    inverse: bool = False,
+    interleaved: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
     x = rotated_from(x, cos[positions], sin[positions] * (-1 if inverse else 1), start, interleaved)
     largest = torch.stack([part.abs().amax(-1) for part in x.split(group, -1)], -1)
     largest = torch.where(largest == 0, 1.0, largest)
@@ -140,7 +190,11 @@ def _fp8_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "rotary_quantize_fp8", "position", rotary_quantize_fp8, _fp8_reference, _fp8_samples,
+        "rotary_quantize_fp8",
+        "position",
+        rotary_quantize_fp8,
+        _fp8_reference,
+        _fp8_samples,
         (rotary_fp8_kernel,),
     )
-)  # fmt: skip
+)

@@ -25,9 +25,19 @@ TILES = Tiles(simt={"elements": 2048}, simd={"elements": 2048})
 
 @triton.jit
 def rotate(
-    out, x, token, heads, width, half, cosine, sine, INTERLEAVED: tl.constexpr, BLOCK_H: tl.constexpr,
-    BLOCK_P: tl.constexpr, BLOCK_REST: tl.constexpr,
-):  # fmt: skip
+    out,
+    x,
+    token,
+    heads,
+    width,
+    half,
+    cosine,
+    sine,
+    INTERLEAVED: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    BLOCK_REST: tl.constexpr,
+):
     """All heads of one token: pairs (a, b) become (a cos - b sin, b cos + a sin), the rest is copied."""
     pair = tl.arange(0, BLOCK_P)
     first = pair
@@ -54,10 +64,28 @@ def rotate(
 
 @triton.jit
 def rotary_kernel(
-    query_out, key_out, query, key, cosines, sines, positions, tokens, length, query_heads, key_heads, width,
-    half, direction, section_1, section_2, INTERLEAVED: tl.constexpr, SECTIONS: tl.constexpr,
-    BLOCK_H: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_REST: tl.constexpr,
-):  # fmt: skip
+    query_out,
+    key_out,
+    query,
+    key,
+    cosines,
+    sines,
+    positions,
+    tokens,
+    length,
+    query_heads,
+    key_heads,
+    width,
+    half,
+    direction,
+    section_1,
+    section_2,
+    INTERLEAVED: tl.constexpr,
+    SECTIONS: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    BLOCK_REST: tl.constexpr,
+):
     """One token: its row of the tables, then queries and keys. Pairs from `section_1` and from `section_2`
     on follow the second and the third row of `positions` if SECTIONS. `direction` is 1, or -1 backwards."""
     token = tl.program_id(0).to(tl.int64)
@@ -75,23 +103,49 @@ def rotary_kernel(
     cosine = tl.load(cosines + at, mask=inside, other=1.0).to(tl.float32)
     sine = tl.load(sines + at, mask=inside, other=0.0).to(tl.float32) * direction
     rotate(
-        query_out, query, token, query_heads, width, half, cosine, sine, INTERLEAVED, BLOCK_H, BLOCK_P,
+        query_out,
+        query,
+        token,
+        query_heads,
+        width,
+        half,
+        cosine,
+        sine,
+        INTERLEAVED,
+        BLOCK_H,
+        BLOCK_P,
         BLOCK_REST,
-    )  # fmt: skip
+    )
     if key is not None:
         rotate(
-            key_out, key, token, key_heads, width, half, cosine, sine, INTERLEAVED, BLOCK_H, BLOCK_P,
+            key_out,
+            key,
+            token,
+            key_heads,
+            width,
+            half,
+            cosine,
+            sine,
+            INTERLEAVED,
+            BLOCK_H,
+            BLOCK_P,
             BLOCK_REST,
-        )  # fmt: skip
+        )
 
 
 # ---- forward, backward ----------------------------------------------------------------------------
 
 
 def _turn(
-    query: torch.Tensor, key: torch.Tensor | None, cos: torch.Tensor, sin: torch.Tensor,
-    positions: torch.Tensor | None, sections: tuple[int, ...] | None, interleaved: bool, direction: float,
-) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor | None,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    positions: torch.Tensor | None,
+    sections: tuple[int, ...] | None,
+    interleaved: bool,
+    direction: float,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     query = query.contiguous()
     key = None if key is None else key.contiguous()
     query_out, key_out = torch.empty_like(query), None if key is None else torch.empty_like(key)
@@ -101,12 +155,30 @@ def _turn(
     block = power_of_two(half)
     first, second = (0, 0) if sections is None else (sections[0], sections[0] + sections[1])
     launch(
-        rotary_kernel, tokens if width else 0, query_out, key_out, query, key, cos, sin, positions, tokens,
-        query.shape[-3], heads, 0 if key is None else key.shape[-2], width, half, direction, first,
-        second, INTERLEAVED=interleaved, SECTIONS=sections is not None,
-        BLOCK_H=max(1, min(power_of_two(heads), TILES.on(query)["elements"] // block)), BLOCK_P=block,
+        rotary_kernel,
+        tokens if width else 0,
+        query_out,
+        key_out,
+        query,
+        key,
+        cos,
+        sin,
+        positions,
+        tokens,
+        query.shape[-3],
+        heads,
+        0 if key is None else key.shape[-2],
+        width,
+        half,
+        direction,
+        first,
+        second,
+        INTERLEAVED=interleaved,
+        SECTIONS=sections is not None,
+        BLOCK_H=max(1, min(power_of_two(heads), TILES.on(query)["elements"] // block)),
+        BLOCK_P=block,
         BLOCK_REST=power_of_two(width - 2 * half) if width > 2 * half else 0,
-    )  # fmt: skip
+    )
     return query_out, key_out
 
 
@@ -115,9 +187,15 @@ class Rotary(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: torch.Tensor, key: torch.Tensor | None, cos: torch.Tensor, sin: torch.Tensor,
-        positions: torch.Tensor | None, sections: tuple[int, ...] | None, interleaved: bool,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor | None,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        positions: torch.Tensor | None,
+        sections: tuple[int, ...] | None,
+        interleaved: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         cos, sin = cos.contiguous(), sin.contiguous()
         positions = None if positions is None else positions.contiguous()
         ctx.save_for_backward(cos, sin, positions)
@@ -151,9 +229,13 @@ def _check(
 
 
 def rotary_embedding(
-    query: torch.Tensor, key: torch.Tensor | None, cos: torch.Tensor, sin: torch.Tensor,
-    positions: torch.Tensor | None = None, interleaved: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor | None,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    positions: torch.Tensor | None = None,
+    interleaved: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Turn pair i of each head at position p by the angle whose cosine is cos[p, i] and sine sin[p, i].
 
     query [..., tokens, heads, width], key likewise with heads of its own (or None); tables [positions,
@@ -171,9 +253,14 @@ def rotary_embedding(
 
 
 def multi_section_rotary_embedding(
-    query: torch.Tensor, key: torch.Tensor | None, cos: torch.Tensor, sin: torch.Tensor,
-    positions: torch.Tensor, sections: Sequence[int], interleaved: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor | None,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    positions: torch.Tensor,
+    sections: Sequence[int],
+    interleaved: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Rotary embedding whose pairs follow three positions: time, height and width of a picture's patch.
 
     As `rotary_embedding`, with `positions` [3, ..., tokens] and `sections` the numbers of pairs (in order)
@@ -210,9 +297,13 @@ def rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, interleaved: 
 
 
 def _reference(
-    query: torch.Tensor, key: torch.Tensor | None, cos: torch.Tensor, sin: torch.Tensor,
-    positions: torch.Tensor | None = None, interleaved: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor | None,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    positions: torch.Tensor | None = None,
+    interleaved: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     cos, sin = cos.detach(), sin.detach()
     if positions is None:
         positions = torch.arange(query.shape[-3])
@@ -222,9 +313,14 @@ def _reference(
 
 
 def _sections_reference(
-    query: torch.Tensor, key: torch.Tensor | None, cos: torch.Tensor, sin: torch.Tensor,
-    positions: torch.Tensor, sections: Sequence[int], interleaved: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor | None,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    positions: torch.Tensor,
+    sections: Sequence[int],
+    interleaved: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     row = torch.repeat_interleave(torch.arange(3), torch.tensor(sections))
     at = positions[row].movedim(0, -1)
     pair = torch.arange(cos.shape[-1])
@@ -258,13 +354,23 @@ def _sections_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "rotary_embedding", "position", rotary_embedding, _reference, _samples, (rotary_kernel,),
+        "rotary_embedding",
+        "position",
+        rotary_embedding,
+        _reference,
+        _samples,
+        (rotary_kernel,),
         differentiable=True,
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "multi_section_rotary_embedding", "position", multi_section_rotary_embedding, _sections_reference,
-        _sections_samples, (rotary_kernel,), differentiable=True,
+        "multi_section_rotary_embedding",
+        "position",
+        multi_section_rotary_embedding,
+        _sections_reference,
+        _sections_samples,
+        (rotary_kernel,),
+        differentiable=True,
     )
-)  # fmt: skip
+)

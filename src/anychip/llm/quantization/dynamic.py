@@ -112,9 +112,16 @@ def _grouped(name: str, x: torch.Tensor, group: int, dtype: torch.dtype) -> tupl
     out = torch.empty(x.shape, dtype=dtype, device=x.device)
     scales = torch.empty((*x.shape[:-1], groups), dtype=torch.float32, device=x.device)
     launch(
-        quantize_group_kernel, (x.numel() // max(length, 1), groups), out, scales, x, length, group,
-        LARGEST=LARGEST[dtype], BLOCK=power_of_two(group),
-    )  # fmt: skip
+        quantize_group_kernel,
+        (x.numel() // max(length, 1), groups),
+        out,
+        scales,
+        x,
+        length,
+        group,
+        LARGEST=LARGEST[dtype],
+        BLOCK=power_of_two(group),
+    )
     return out, scales
 
 
@@ -132,9 +139,7 @@ def _whole(name: str, x: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor
     scale = torch.empty(2, dtype=torch.float32, device=x.device)
     launch(largest_of_block_kernel, blocks, largest, x, x.numel(), BLOCK=block)
     launch(tensor_scale_kernel, 1, scale, largest, blocks, LARGEST=LARGEST[dtype], BLOCK=256)
-    launch(
-        quantize_tensor_kernel, blocks, out, x, scale, x.numel(), LARGEST=LARGEST[dtype], BLOCK=block
-    )  # fmt: skip
+    launch(quantize_tensor_kernel, blocks, out, x, scale, x.numel(), LARGEST=LARGEST[dtype], BLOCK=block)
     return out, scale[0]
 
 
@@ -177,9 +182,12 @@ def quantize_fp8_per_tensor(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
 
 
 def dequantize(
-    x: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None = None, group: int | None = None,
+    x: torch.Tensor,
+    scales: torch.Tensor,
+    zeros: torch.Tensor | None = None,
+    group: int | None = None,
     dtype: torch.dtype = torch.float32,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """(x - zero) scale, in `dtype`.
 
     x [..., length] int8, uint8 or float8_e4m3fn; scales of no dimensions, or [..., groups] for groups of
@@ -204,10 +212,19 @@ def dequantize(
     out = torch.empty(x.shape, dtype=dtype, device=x.device)
     block = min(TILES.on(x)["block"], power_of_two(length))
     launch(
-        dequantize_kernel, (x.numel() // max(length, 1), cdiv(length, block)), out, x, scales.contiguous(),
-        None if zeros is None else zeros.contiguous(), length, group, groups, groups if scales.ndim else 0,
-        1 if scales.ndim else 0, BLOCK=block,
-    )  # fmt: skip
+        dequantize_kernel,
+        (x.numel() // max(length, 1), cdiv(length, block)),
+        out,
+        x,
+        scales.contiguous(),
+        None if zeros is None else zeros.contiguous(),
+        length,
+        group,
+        groups,
+        groups if scales.ndim else 0,
+        1 if scales.ndim else 0,
+        BLOCK=block,
+    )
     return out
 
 
@@ -228,9 +245,12 @@ def _group_reference(x: torch.Tensor, group: int, dtype: torch.dtype) -> tuple[t
 
 
 def _dequantize_reference(
-    x: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None = None, group: int | None = None,
+    x: torch.Tensor,
+    scales: torch.Tensor,
+    zeros: torch.Tensor | None = None,
+    group: int | None = None,
     dtype: torch.dtype = torch.float32,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     length = x.shape[-1]
     if scales.ndim:
         scales = scales.repeat_interleave(group or length, -1)[..., :length]
@@ -270,25 +290,41 @@ _FORMATS = (
 for _dtype, _per_token, _per_group, _per_tensor in _FORMATS:
     register(
         Fused(
-            _per_token.__name__, "quantization", _per_token,
-            lambda x, to=_dtype: _group_reference(x, x.shape[-1], to), _samples, _GROUP_KERNELS,
+            _per_token.__name__,
+            "quantization",
+            _per_token,
+            lambda x, to=_dtype: _group_reference(x, x.shape[-1], to),
+            _samples,
+            _GROUP_KERNELS,
         )
-    )  # fmt: skip
+    )
     register(
         Fused(
-            _per_group.__name__, "quantization", _per_group,
-            lambda x, group=128, to=_dtype: _group_reference(x, group, to), _group_samples, _GROUP_KERNELS,
+            _per_group.__name__,
+            "quantization",
+            _per_group,
+            lambda x, group=128, to=_dtype: _group_reference(x, group, to),
+            _group_samples,
+            _GROUP_KERNELS,
         )
-    )  # fmt: skip
+    )
     register(
         Fused(
-            _per_tensor.__name__, "quantization", _per_tensor,
-            lambda x, to=_dtype: _scaled(x, x.abs().amax(), to), _samples, _WHOLE_KERNELS,
+            _per_tensor.__name__,
+            "quantization",
+            _per_tensor,
+            lambda x, to=_dtype: _scaled(x, x.abs().amax(), to),
+            _samples,
+            _WHOLE_KERNELS,
         )
-    )  # fmt: skip
+    )
 register(
     Fused(
-        "dequantize", "quantization", dequantize, _dequantize_reference, _dequantize_samples,
+        "dequantize",
+        "quantization",
+        dequantize,
+        _dequantize_reference,
+        _dequantize_samples,
         (dequantize_kernel,),
     )
-)  # fmt: skip
+)

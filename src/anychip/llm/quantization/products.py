@@ -34,9 +34,19 @@ def store_tile(out, result, bias, row, column, rows, columns):
 
 @triton.jit
 def w8a8_kernel(
-    out, a, b, a_scales, b_scales, bias, rows, columns, inner,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-):  # fmt: skip
+    out,
+    a,
+    b,
+    a_scales,
+    b_scales,
+    bias,
+    rows,
+    columns,
+    inner,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
     """One tile of (a b^T) a_scale b_scale, summed as 32-bit integers."""
     row = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     column = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -57,10 +67,24 @@ def w8a8_kernel(
 
 @triton.jit
 def weight_only_kernel(
-    out, x, weight, scales, zeros, bias, rows, columns, inner, stored, group, groups,
-    BITS: tl.constexpr, ALIGNED: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-):  # fmt: skip
+    out,
+    x,
+    weight,
+    scales,
+    zeros,
+    bias,
+    rows,
+    columns,
+    inner,
+    stored,
+    group,
+    groups,
+    BITS: tl.constexpr,
+    ALIGNED: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
     """One tile of x ((w - zero) scale)^T. Rows of weights are `stored` bytes, at 4 BITS two elements each,
     the low half first, less 8 where there are no zeros. ALIGNED: a step stays inside a group."""
     row = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -95,9 +119,21 @@ def weight_only_kernel(
 
 @triton.jit
 def block_scaled_kernel(
-    out, a, b, a_scales, b_scales, bias, rows, columns, inner, block, blocks,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-):  # fmt: skip
+    out,
+    a,
+    b,
+    a_scales,
+    b_scales,
+    bias,
+    rows,
+    columns,
+    inner,
+    block,
+    blocks,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
     """One tile of the sum over blocks of (a b^T) a_scale b_scale; 8-bit floats are multiplied as the 16-bit
     ones that hold them exactly."""
     row = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -132,9 +168,13 @@ def _tiles(x: torch.Tensor, rows: int, inner: int) -> tuple[int, int, int]:
 
 
 def _operands(
-    name: str, x: torch.Tensor, weight: torch.Tensor, stored: int, bias: torch.Tensor | None,
+    name: str,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    stored: int,
+    bias: torch.Tensor | None,
     dtype: torch.dtype,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:
     """Contiguous operands and an empty result [..., out]; rows of `weight` have `stored` elements."""
     if x.ndim < 1 or weight.ndim != 2 or weight.shape[1] != stored or dtype not in FLOATING:
         raise ArgumentError(
@@ -157,9 +197,13 @@ def _require(
 
 
 def w8a8_matmul(
-    a: torch.Tensor, b: torch.Tensor, a_scales: torch.Tensor, b_scales: torch.Tensor,
-    bias: torch.Tensor | None = None, dtype: torch.dtype = torch.float32,
-) -> torch.Tensor:  # fmt: skip
+    a: torch.Tensor,
+    b: torch.Tensor,
+    a_scales: torch.Tensor,
+    b_scales: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> torch.Tensor:
     """(a b^T) a_scale b_scale + bias in `dtype`, products summed exactly in 32 bits.
 
     a [..., in] int8 with scales [..., 1] as `quantize_int8_per_token` gives them; b [out, in] int8 with
@@ -175,16 +219,34 @@ def w8a8_matmul(
     rows, columns = a.shape[:-1].numel(), b.shape[0]
     block_m, block_n, block_k = _tiles(a, rows, inner)
     launch(
-        w8a8_kernel, (cdiv(rows, block_m), cdiv(columns, block_n)), out, a, b, a_scales.contiguous(),
-        b_scales.contiguous(), bias, rows, columns, inner, BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=block_k,
-    )  # fmt: skip
+        w8a8_kernel,
+        (cdiv(rows, block_m), cdiv(columns, block_n)),
+        out,
+        a,
+        b,
+        a_scales.contiguous(),
+        b_scales.contiguous(),
+        bias,
+        rows,
+        columns,
+        inner,
+        BLOCK_M=block_m,
+        BLOCK_N=block_n,
+        BLOCK_K=block_k,
+    )
     return out
 
 
 def _weight_only(
-    name: str, bits: int, x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor,
-    zeros: torch.Tensor | None, group: int | None, bias: torch.Tensor | None,
-) -> torch.Tensor:  # fmt: skip
+    name: str,
+    bits: int,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    scales: torch.Tensor,
+    zeros: torch.Tensor | None,
+    group: int | None,
+    bias: torch.Tensor | None,
+) -> torch.Tensor:
     inner = x.shape[-1] if x.ndim else 0
     stored = cdiv(inner, 2) if bits == 4 else inner
     x, weight, bias, out = _operands(name, x, weight, stored, bias, x.dtype)
@@ -199,18 +261,37 @@ def _weight_only(
     rows, columns = x.shape[:-1].numel(), weight.shape[0]
     block_m, block_n, block_k = _tiles(x, rows, inner)
     launch(
-        weight_only_kernel, (cdiv(rows, block_m), cdiv(columns, block_n)), out, x, weight,
-        scales.contiguous(), None if zeros is None else zeros.contiguous(), bias, rows, columns, inner,
-        stored, group, groups, BITS=bits, ALIGNED=group % block_k == 0 or groups <= 1,
-        BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=block_k,
-    )  # fmt: skip
+        weight_only_kernel,
+        (cdiv(rows, block_m), cdiv(columns, block_n)),
+        out,
+        x,
+        weight,
+        scales.contiguous(),
+        None if zeros is None else zeros.contiguous(),
+        bias,
+        rows,
+        columns,
+        inner,
+        stored,
+        group,
+        groups,
+        BITS=bits,
+        ALIGNED=group % block_k == 0 or groups <= 1,
+        BLOCK_M=block_m,
+        BLOCK_N=block_n,
+        BLOCK_K=block_k,
+    )
     return out
 
 
 def int8_weight_matmul(
-    x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None = None,
-    group: int | None = None, bias: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    scales: torch.Tensor,
+    zeros: torch.Tensor | None = None,
+    group: int | None = None,
+    bias: torch.Tensor | None = None,
+) -> torch.Tensor:
     """x w^T + bias, where w = (weight - zero) scale in x's dtype.
 
     x [..., in] floating, weight [out, in] int8, scales and zeros [out, groups] for groups of `group`
@@ -220,18 +301,27 @@ def int8_weight_matmul(
 
 
 def int4_weight_matmul(
-    x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None = None,
-    group: int | None = None, bias: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    scales: torch.Tensor,
+    zeros: torch.Tensor | None = None,
+    group: int | None = None,
+    bias: torch.Tensor | None = None,
+) -> torch.Tensor:
     """As `int8_weight_matmul`, of weights from 0 to 15, two to a byte: weight [out, ceil(in / 2)] uint8,
     element 2i in the low half of byte i. Without zeros they are 8. Raises ArgumentError."""
     return _weight_only("int4_weight_matmul", 4, x, weight, scales, zeros, group, bias)
 
 
 def fp8_block_matmul(
-    a: torch.Tensor, b: torch.Tensor, a_scales: torch.Tensor, b_scales: torch.Tensor, block: int = 128,
-    bias: torch.Tensor | None = None, dtype: torch.dtype = torch.bfloat16,
-) -> torch.Tensor:  # fmt: skip
+    a: torch.Tensor,
+    b: torch.Tensor,
+    a_scales: torch.Tensor,
+    b_scales: torch.Tensor,
+    block: int = 128,
+    bias: torch.Tensor | None = None,
+    dtype: torch.dtype = torch.bfloat16,
+) -> torch.Tensor:
     """a b^T + bias in `dtype`, of 8-bit floats with a scale for each block (DeepSeek-V3, 2024).
 
     a [..., in] float8_e4m3fn with scales [..., blocks] as `quantize_fp8_per_group` gives them; b [out, in]
@@ -250,10 +340,23 @@ def fp8_block_matmul(
     _require(name, "scales of b", b_scales, None, (cdiv(columns, block), blocks))
     block_m, block_n, block_k = _tiles(a, rows, inner)
     launch(
-        block_scaled_kernel, (cdiv(rows, block_m), cdiv(columns, block_n)), out, a, b, a_scales.contiguous(),
-        b_scales.contiguous(), bias, rows, columns, inner, block, blocks, BLOCK_M=block_m, BLOCK_N=block_n,
+        block_scaled_kernel,
+        (cdiv(rows, block_m), cdiv(columns, block_n)),
+        out,
+        a,
+        b,
+        a_scales.contiguous(),
+        b_scales.contiguous(),
+        bias,
+        rows,
+        columns,
+        inner,
+        block,
+        blocks,
+        BLOCK_M=block_m,
+        BLOCK_N=block_n,
         BLOCK_K=min(block_k, block & -block),
-    )  # fmt: skip
+    )
     return out
 
 
@@ -261,17 +364,25 @@ def fp8_block_matmul(
 
 
 def _w8a8_reference(
-    a: torch.Tensor, b: torch.Tensor, a_scales: torch.Tensor, b_scales: torch.Tensor,
-    bias: torch.Tensor | None = None, dtype: torch.dtype = torch.float32,
-) -> torch.Tensor:  # fmt: skip
+    a: torch.Tensor,
+    b: torch.Tensor,
+    a_scales: torch.Tensor,
+    b_scales: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> torch.Tensor:
     out = (a.double() @ b.double().t()) * a_scales * b_scales[:, 0]
     return out if bias is None else out + bias
 
 
 def _weight_reference(
-    x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None = None,
-    group: int | None = None, bias: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    scales: torch.Tensor,
+    zeros: torch.Tensor | None = None,
+    group: int | None = None,
+    bias: torch.Tensor | None = None,
+) -> torch.Tensor:
     inner = x.shape[-1]
     wide = weight.double()
     if weight.dtype == torch.uint8:
@@ -284,9 +395,14 @@ def _weight_reference(
 
 
 def _block_reference(
-    a: torch.Tensor, b: torch.Tensor, a_scales: torch.Tensor, b_scales: torch.Tensor, block: int = 128,
-    bias: torch.Tensor | None = None, dtype: torch.dtype = torch.bfloat16,
-) -> torch.Tensor:  # fmt: skip
+    a: torch.Tensor,
+    b: torch.Tensor,
+    a_scales: torch.Tensor,
+    b_scales: torch.Tensor,
+    block: int = 128,
+    bias: torch.Tensor | None = None,
+    dtype: torch.dtype = torch.bfloat16,
+) -> torch.Tensor:
     wide_a = a.double() * a_scales.repeat_interleave(block, -1)[..., : a.shape[-1]]
     scales = b_scales.repeat_interleave(block, -1).repeat_interleave(block, 0)
     wide_b = b.double() * scales[: b.shape[0], : b.shape[1]]
@@ -336,19 +452,31 @@ def _block_samples(dtype: torch.dtype) -> Iterable[Sample]:
 register(Fused("w8a8_matmul", "quantization", w8a8_matmul, _w8a8_reference, _w8a8_samples, (w8a8_kernel,)))
 register(
     Fused(
-        "int8_weight_matmul", "quantization", int8_weight_matmul, _weight_reference, _int8_samples,
+        "int8_weight_matmul",
+        "quantization",
+        int8_weight_matmul,
+        _weight_reference,
+        _int8_samples,
         (weight_only_kernel,),
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "int4_weight_matmul", "quantization", int4_weight_matmul, _weight_reference, _int4_samples,
+        "int4_weight_matmul",
+        "quantization",
+        int4_weight_matmul,
+        _weight_reference,
+        _int4_samples,
         (weight_only_kernel,),
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "fp8_block_matmul", "quantization", fp8_block_matmul, _block_reference, _block_samples,
+        "fp8_block_matmul",
+        "quantization",
+        fp8_block_matmul,
+        _block_reference,
+        _block_samples,
         (block_scaled_kernel,),
     )
-)  # fmt: skip
+)

@@ -118,9 +118,12 @@ def tree_kernel(accepted, last, draft, target, parents, nodes, BLOCK: tl.constex
 
 
 def beam_search_scores(
-    logits: torch.Tensor, scores: torch.Tensor, finished: torch.Tensor | None = None, end: int = -1,
+    logits: torch.Tensor,
+    scores: torch.Tensor,
+    finished: torch.Tensor | None = None,
+    end: int = -1,
     out: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """scores[beam] + log softmax(logits[beam]) of every continuation, in float32.
 
     logits [beams, vocabulary], scores [beams]; a beam of finished [beams] goes on with token `end` alone and
@@ -137,9 +140,17 @@ def beam_search_scores(
         raise ArgumentError(f"beam_search_scores: out must be contiguous float32 {tuple(logits.shape)}")
     rows, length = logits.shape
     launch(
-        beam_scores_kernel, rows, out, logits.contiguous(), scores.contiguous(), finished, end, length,
-        CAPPED=False, BLOCK=min(TILES.on(logits)["block"], power_of_two(length)),
-    )  # fmt: skip
+        beam_scores_kernel,
+        rows,
+        out,
+        logits.contiguous(),
+        scores.contiguous(),
+        finished,
+        end,
+        length,
+        CAPPED=False,
+        BLOCK=min(TILES.on(logits)["block"], power_of_two(length)),
+    )
     return out
 
 
@@ -159,9 +170,17 @@ def best_beams(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor
     beams = torch.empty((prompts, k), dtype=torch.int32, device=scores.device)
     tokens = torch.empty((prompts, k), dtype=torch.int64, device=scores.device)
     launch(
-        best_beams_kernel, prompts, values, beams, tokens, scores.contiguous(), width, length, k,
+        best_beams_kernel,
+        prompts,
+        values,
+        beams,
+        tokens,
+        scores.contiguous(),
+        width,
+        length,
+        k,
         BLOCK=min(TILES.on(scores)["block"], power_of_two(width * length)),
-    )  # fmt: skip
+    )
     return values, beams, tokens
 
 
@@ -182,9 +201,18 @@ def verify_typical(
     accepted = torch.empty(rows, dtype=torch.int32, device=draft.device)
     length = logits.shape[-1]
     launch(
-        typical_kernel, rows, accepted, logits.contiguous(), draft.contiguous(), count, length, epsilon,
-        alpha, CAPPED=False, BLOCK=min(TILES.on(draft)["block"], power_of_two(length)),
-    )  # fmt: skip
+        typical_kernel,
+        rows,
+        accepted,
+        logits.contiguous(),
+        draft.contiguous(),
+        count,
+        length,
+        epsilon,
+        alpha,
+        CAPPED=False,
+        BLOCK=min(TILES.on(draft)["block"], power_of_two(length)),
+    )
     return accepted
 
 
@@ -205,9 +233,16 @@ def verify_tree(
     rows, nodes = draft.shape
     accepted, last = (torch.empty(rows, dtype=torch.int32, device=draft.device) for _ in range(2))
     launch(
-        tree_kernel, rows, accepted, last, draft.contiguous(), target.contiguous(), parents.contiguous(),
-        nodes, BLOCK=power_of_two(nodes),
-    )  # fmt: skip
+        tree_kernel,
+        rows,
+        accepted,
+        last,
+        draft.contiguous(),
+        target.contiguous(),
+        parents.contiguous(),
+        nodes,
+        BLOCK=power_of_two(nodes),
+    )
     return accepted, last
 
 
@@ -215,9 +250,12 @@ def verify_tree(
 
 
 def _scores_reference(
-    logits: torch.Tensor, scores: torch.Tensor, finished: torch.Tensor | None = None, end: int = -1,
+    logits: torch.Tensor,
+    scores: torch.Tensor,
+    finished: torch.Tensor | None = None,
+    end: int = -1,
     out: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     result = logits.log_softmax(-1) + scores[:, None]
     if finished is None:
         return result
@@ -283,17 +321,19 @@ def _tree_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "beam_search_scores", "sampling", beam_search_scores, _scores_reference, _scores_samples,
+        "beam_search_scores",
+        "sampling",
+        beam_search_scores,
+        _scores_reference,
+        _scores_samples,
         (beam_scores_kernel,),
     )
-)  # fmt: skip
+)
 for _function, _plain, _draw, _kernel in (
     (best_beams, _best_reference, _best_samples, best_beams_kernel),
     (verify_typical, _typical_reference, _typical_samples, typical_kernel),
     (verify_tree, _tree_reference, _tree_samples, tree_kernel),
 ):
     register(
-        Fused(
-            _function.__name__, "sampling", _function, _plain, _draw, (_kernel,), dtypes=(torch.float32,)
-        )
-    )  # fmt: skip
+        Fused(_function.__name__, "sampling", _function, _plain, _draw, (_kernel,), dtypes=(torch.float32,))
+    )

@@ -129,9 +129,17 @@ def _sampled(name: str, logits: torch.Tensor, seed: int, noise: bool) -> torch.T
     block = min(TILES.on(logits)["block"], power_of_two(length))
     low, high = (half - (1 << 32) if half >> 31 else half for half in (seed & 0xFFFFFFFF, seed >> 32))
     launch(
-        sample_kernel, rows, tokens, logits.contiguous(), low, high, length, label=name, NOISE=noise,
+        sample_kernel,
+        rows,
+        tokens,
+        logits.contiguous(),
+        low,
+        high,
+        length,
+        label=name,
+        NOISE=noise,
         BLOCK=block,
-    )  # fmt: skip
+    )
     return tokens
 
 
@@ -196,10 +204,19 @@ def verify_rejection(
     accepted = torch.empty(rows, dtype=torch.int32, device=draft.device)
     nothing = torch.zeros(length, dtype=draft_share.dtype, device=draft.device)
     launch(
-        verify_rejection_kernel, rows, tokens, accepted, draft.contiguous(), draft_share.contiguous(),
-        target_share.contiguous(), uniform.contiguous(), nothing, count, length,
+        verify_rejection_kernel,
+        rows,
+        tokens,
+        accepted,
+        draft.contiguous(),
+        draft_share.contiguous(),
+        target_share.contiguous(),
+        uniform.contiguous(),
+        nothing,
+        count,
+        length,
         BLOCK=min(TILES.on(draft)["block"], power_of_two(length)),
-    )  # fmt: skip
+    )
     return tokens, accepted
 
 
@@ -213,9 +230,11 @@ def _philox(seed: int, counters: torch.Tensor) -> torch.Tensor:
     for _ in range(10):
         first, third = words[0] * 0xD2511F53, words[2] * 0xCD9E8D57
         words = [
-            ((third >> 32) & 0xFFFFFFFF) ^ words[1] ^ keys[0], third & 0xFFFFFFFF,
-            ((first >> 32) & 0xFFFFFFFF) ^ words[3] ^ keys[1], first & 0xFFFFFFFF,
-        ]  # fmt: skip
+            ((third >> 32) & 0xFFFFFFFF) ^ words[1] ^ keys[0],
+            third & 0xFFFFFFFF,
+            ((first >> 32) & 0xFFFFFFFF) ^ words[3] ^ keys[1],
+            first & 0xFFFFFFFF,
+        ]
         keys = [(keys[0] + 0x9E3779B9) & 0xFFFFFFFF, (keys[1] + 0xBB67AE85) & 0xFFFFFFFF]
     return words[0]
 
@@ -293,13 +312,23 @@ register(
 )
 register(
     Fused(
-        "verify_greedy", "sampling", verify_greedy, _verify_greedy_reference, _verify_greedy_samples,
-        (verify_greedy_kernel,), dtypes=(torch.float32,),
+        "verify_greedy",
+        "sampling",
+        verify_greedy,
+        _verify_greedy_reference,
+        _verify_greedy_samples,
+        (verify_greedy_kernel,),
+        dtypes=(torch.float32,),
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "verify_rejection", "sampling", verify_rejection, _verify_rejection_reference,
-        _verify_rejection_samples, (verify_rejection_kernel,), dtypes=(torch.float32,),
+        "verify_rejection",
+        "sampling",
+        verify_rejection,
+        _verify_rejection_reference,
+        _verify_rejection_samples,
+        (verify_rejection_kernel,),
+        dtypes=(torch.float32,),
     )
-)  # fmt: skip
+)

@@ -127,8 +127,9 @@ def min_p_kernel(out, logits, shares, length, BLOCK: tl.constexpr):
         x = tl.load(start + lane, mask=mask, other=0.0).to(tl.float32)
         tl.store(
             out + row * length + lane,
-            tl.where(x >= bound, x, -float("inf")).to(out.dtype.element_ty), mask=mask,
-        )  # fmt: skip
+            tl.where(x >= bound, x, -float("inf")).to(out.dtype.element_ty),
+            mask=mask,
+        )
 
 
 # ---- functions ------------------------------------------------------------------------------------
@@ -158,9 +159,12 @@ def scale_by_temperature(logits: torch.Tensor, temperature: torch.Tensor) -> tor
 
 
 def penalize_tokens(
-    logits: torch.Tensor, tokens: torch.Tensor, repetition: torch.Tensor, frequency: torch.Tensor,
+    logits: torch.Tensor,
+    tokens: torch.Tensor,
+    repetition: torch.Tensor,
+    frequency: torch.Tensor,
     presence: torch.Tensor,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """Makes tokens that were there less likely.
 
     tokens [rows, history] integers, those outside of the vocabulary (-1 for padding) do not count; factor
@@ -191,9 +195,16 @@ def top_k_mask(logits: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
     vocabulary or more keeps all. Raises ArgumentError."""
     out, logits, (limits,), block = _prepared("top_k_mask", logits, k)
     launch(
-        largest_mask_kernel, logits.shape[0], out, logits, limits, logits.shape[1], label="count",
-        MASS=False, BLOCK=block,
-    )  # fmt: skip
+        largest_mask_kernel,
+        logits.shape[0],
+        out,
+        logits,
+        limits,
+        logits.shape[1],
+        label="count",
+        MASS=False,
+        BLOCK=block,
+    )
     return out
 
 
@@ -202,9 +213,16 @@ def top_p_mask(logits: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
     last of them. Raises ArgumentError."""
     out, logits, (limits,), block = _prepared("top_p_mask", logits, p)
     launch(
-        largest_mask_kernel, logits.shape[0], out, logits, limits, logits.shape[1], label="mass",
-        MASS=True, BLOCK=block,
-    )  # fmt: skip
+        largest_mask_kernel,
+        logits.shape[0],
+        out,
+        logits,
+        limits,
+        logits.shape[1],
+        label="mass",
+        MASS=True,
+        BLOCK=block,
+    )
     return out
 
 
@@ -223,9 +241,12 @@ def _temperature_reference(logits: torch.Tensor, temperature: torch.Tensor) -> t
 
 
 def _penalty_reference(
-    logits: torch.Tensor, tokens: torch.Tensor, repetition: torch.Tensor, frequency: torch.Tensor,
+    logits: torch.Tensor,
+    tokens: torch.Tensor,
+    repetition: torch.Tensor,
+    frequency: torch.Tensor,
     presence: torch.Tensor,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     counts = torch.zeros_like(logits)
     for row, mine in enumerate(tokens.tolist()):
         for token in mine:
@@ -286,12 +307,22 @@ def _share_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 
 for _name, _function, _plain, _draw, _kernels in (
-    ("scale_by_temperature", scale_by_temperature, _temperature_reference, _temperature_samples,
-     (temperature_kernel,)),
-    ("penalize_tokens", penalize_tokens, _penalty_reference, _penalty_samples,
-     (token_count_kernel, penalty_kernel)),
+    (
+        "scale_by_temperature",
+        scale_by_temperature,
+        _temperature_reference,
+        _temperature_samples,
+        (temperature_kernel,),
+    ),
+    (
+        "penalize_tokens",
+        penalize_tokens,
+        _penalty_reference,
+        _penalty_samples,
+        (token_count_kernel, penalty_kernel),
+    ),
     ("top_k_mask", top_k_mask, _top_k_reference, _top_k_samples, (largest_mask_kernel,)),
     ("top_p_mask", top_p_mask, _top_p_reference, _share_samples, (largest_mask_kernel,)),
     ("min_p_mask", min_p_mask, _min_p_reference, _share_samples, (min_p_kernel,)),
-):  # fmt: skip
+):
     register(Fused(_name, "sampling", _function, _plain, _draw, _kernels))

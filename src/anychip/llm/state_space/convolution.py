@@ -100,17 +100,29 @@ def causal_conv1d(
     tiles = TILES.on(x)
     block = min(tiles["block"], power_of_two(channels))
     launch(
-        causal_conv1d_kernel, (cdiv(channels, block), cdiv(tokens, tiles["tokens"]), batch), out, x,
-        weight.contiguous(), None if bias is None else bias.contiguous(), tokens, channels, weight.shape[1],
-        tiles["tokens"], SILU=silu, BLOCK=block,
-    )  # fmt: skip
+        causal_conv1d_kernel,
+        (cdiv(channels, block), cdiv(tokens, tiles["tokens"]), batch),
+        out,
+        x,
+        weight.contiguous(),
+        None if bias is None else bias.contiguous(),
+        tokens,
+        channels,
+        weight.shape[1],
+        tiles["tokens"],
+        SILU=silu,
+        BLOCK=block,
+    )
     return out
 
 
 def causal_conv1d_update(
-    x: torch.Tensor, state: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None,
+    x: torch.Tensor,
+    state: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
     silu: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     """One step of `causal_conv1d`: x [batch, channels] enters state [batch, channels, taps] in place, the
     oldest leaves. Gives the result [batch, channels] and the state. Raises ArgumentError."""
     if x.ndim != 2 or state.shape != (*x.shape, weight.shape[-1]) or not state.is_contiguous():
@@ -123,10 +135,18 @@ def causal_conv1d_update(
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     block = min(TILES.on(x)["block"], power_of_two(channels))
     launch(
-        causal_conv1d_update_kernel, (cdiv(channels, block), batch), out, state, x.contiguous(),
-        weight.contiguous(), None if bias is None else bias.contiguous(), channels, weight.shape[1],
-        SILU=silu, BLOCK=block,
-    )  # fmt: skip
+        causal_conv1d_update_kernel,
+        (cdiv(channels, block), batch),
+        out,
+        state,
+        x.contiguous(),
+        weight.contiguous(),
+        None if bias is None else bias.contiguous(),
+        channels,
+        weight.shape[1],
+        SILU=silu,
+        BLOCK=block,
+    )
     return out, state
 
 
@@ -142,9 +162,12 @@ def _reference(
 
 
 def _update_reference(
-    x: torch.Tensor, state: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None,
+    x: torch.Tensor,
+    state: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
     silu: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     state = torch.cat([state[..., 1:], x[..., None]], -1)
     out = (state * weight).sum(-1) + (0 if bias is None else bias)
     return (F.silu(out) if silu else out), state
@@ -165,7 +188,11 @@ def _update_samples(dtype: torch.dtype) -> Iterable[Sample]:
 register(Fused("causal_conv1d", "state_space", causal_conv1d, _reference, _samples, (causal_conv1d_kernel,)))
 register(
     Fused(
-        "causal_conv1d_update", "state_space", causal_conv1d_update, _update_reference, _update_samples,
+        "causal_conv1d_update",
+        "state_space",
+        causal_conv1d_update,
+        _update_reference,
+        _update_samples,
         (causal_conv1d_update_kernel,),
     )
-)  # fmt: skip
+)

@@ -12,9 +12,22 @@ from .chunks import across, dot, fading_of, first_state, load_tile, store_tile
 
 @triton.jit
 def delta_recurrent_kernel(
-    out, last, query, key, value, decay, strength, initial, tokens, heads, width, value_width, scale,
-    BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
+    out,
+    last,
+    query,
+    key,
+    value,
+    decay,
+    strength,
+    initial,
+    tokens,
+    heads,
+    width,
+    value_width,
+    scale,
+    BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):
     """One block of values of one head of one sequence, token by token."""
     sequence = tl.program_id(2).to(tl.int64)
     head = tl.program_id(1)
@@ -54,9 +67,24 @@ def chunk_system(k, b, fading, c):
 
 @triton.jit
 def delta_chunk_kernel(
-    out, last, states, query, key, value, decay, strength, initial, tokens, heads, width, value_width, scale,
-    BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr, CHUNK: tl.constexpr,
-):  # fmt: skip
+    out,
+    last,
+    states,
+    query,
+    key,
+    value,
+    decay,
+    strength,
+    initial,
+    tokens,
+    heads,
+    width,
+    value_width,
+    scale,
+    BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+    CHUNK: tl.constexpr,
+):
     """One block of values of one head of one sequence, chunk by chunk; `states` keeps those before each."""
     sequence = tl.program_id(2).to(tl.int64)
     head = tl.program_id(1)
@@ -93,10 +121,30 @@ def delta_chunk_kernel(
 
 @triton.jit
 def delta_backward_kernel(
-    dquery, dkey, dvalue, ddecay, dstrength, dinitial, dout, dlast, states, query, key, value, decay,
-    strength, tokens, rows, heads, width, value_width, scale,
-    BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr, CHUNK: tl.constexpr,
-):  # fmt: skip
+    dquery,
+    dkey,
+    dvalue,
+    ddecay,
+    dstrength,
+    dinitial,
+    dout,
+    dlast,
+    states,
+    query,
+    key,
+    value,
+    decay,
+    strength,
+    tokens,
+    rows,
+    heads,
+    width,
+    value_width,
+    scale,
+    BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+    CHUNK: tl.constexpr,
+):
     """One block of values of one head of one sequence, from the last chunk to the first: its shares of all
     gradients, which but for that of values and of the first state are to be summed over blocks."""
     sequence = tl.program_id(2).to(tl.int64)

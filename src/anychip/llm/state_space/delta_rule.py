@@ -31,9 +31,16 @@ class DeltaRule(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, decay: torch.Tensor,
-        strength: torch.Tensor, initial: torch.Tensor | None, scale: float, chunked: bool,
-    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        decay: torch.Tensor,
+        strength: torch.Tensor,
+        initial: torch.Tensor | None,
+        scale: float,
+        chunked: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         given = tuple(x.contiguous() for x in (query, key, value, decay, strength))
         initial = None if initial is None else initial.contiguous()
         ctx.save_for_backward(*given, initial)
@@ -58,10 +65,27 @@ class DeltaRule(torch.autograd.Function):
         results = [torch.empty_like(x) for x in (query, key, decay, strength)]
         dvalue, dinitial = torch.empty_like(value), None if initial is None else torch.empty_like(initial)
         launch(
-            delta_backward_kernel, (parts, heads, batch), partial[0], partial[1], dvalue, partial[2],
-            partial[3], dinitial, dout, None if dlast is None else dlast.contiguous(), states, *given,
-            tokens, rows, heads, width, value_width, ctx.scale, **blocks, CHUNK=CHUNK,
-        )  # fmt: skip
+            delta_backward_kernel,
+            (parts, heads, batch),
+            partial[0],
+            partial[1],
+            dvalue,
+            partial[2],
+            partial[3],
+            dinitial,
+            dout,
+            None if dlast is None else dlast.contiguous(),
+            states,
+            *given,
+            tokens,
+            rows,
+            heads,
+            width,
+            value_width,
+            ctx.scale,
+            **blocks,
+            CHUNK=CHUNK,
+        )
         for out, part in zip(results, partial, strict=True):
             count = out.numel()
             launch(group_sum_kernel, cdiv(count, 1024), out, part, parts, count, BLOCK=1024)
@@ -75,9 +99,12 @@ def _blocks(width: int, value_width: int, device: torch.device) -> dict[str, Any
 
 
 def _run(
-    given: tuple[torch.Tensor, ...], initial: torch.Tensor | None, scale: float, states: torch.Tensor | None,
+    given: tuple[torch.Tensor, ...],
+    initial: torch.Tensor | None,
+    scale: float,
+    states: torch.Tensor | None,
     chunked: bool,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     query, value = given[0], given[2]
     batch, tokens, heads, value_width = value.shape
     width, device = query.shape[3], value.device
@@ -97,9 +124,16 @@ def _run(
 
 
 def _scan(
-    name: str, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, decay: torch.Tensor,
-    strength: torch.Tensor, initial: torch.Tensor | None, scale: float, chunked: bool,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    name: str,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    decay: torch.Tensor,
+    strength: torch.Tensor,
+    initial: torch.Tensor | None,
+    scale: float,
+    chunked: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
     if (
         query.ndim != 4
         or value.ndim != 4
@@ -120,9 +154,14 @@ def _scan(
 
 
 def gated_delta_rule(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, decay: torch.Tensor,
-    strength: torch.Tensor, initial: torch.Tensor | None = None, scale: float = 1.0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    decay: torch.Tensor,
+    strength: torch.Tensor,
+    initial: torch.Tensor | None = None,
+    scale: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The gated delta rule in chunks.
 
     query and key [batch, tokens, heads, width], keys of length at most 1 or so; value [batch, tokens,
@@ -134,9 +173,14 @@ def gated_delta_rule(
 
 
 def gated_delta_rule_recurrent(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, decay: torch.Tensor,
-    strength: torch.Tensor, initial: torch.Tensor | None = None, scale: float = 1.0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    decay: torch.Tensor,
+    strength: torch.Tensor,
+    initial: torch.Tensor | None = None,
+    scale: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """`gated_delta_rule` token by token, as decoding does it."""
     return _scan("gated_delta_rule_recurrent", query, key, value, decay, strength, initial, scale, False)
 
@@ -145,9 +189,14 @@ def gated_delta_rule_recurrent(
 
 
 def _reference(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, decay: torch.Tensor,
-    strength: torch.Tensor, initial: torch.Tensor | None = None, scale: float = 1.0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    decay: torch.Tensor,
+    strength: torch.Tensor,
+    initial: torch.Tensor | None = None,
+    scale: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     batch, tokens, heads, value_width = value.shape
     state = value.new_zeros((batch, heads, query.shape[3], value_width)) if initial is None else initial
     results = []
@@ -186,7 +235,13 @@ for _function, _draw, _kernels in (
     # Gradients of decays are sums over all tokens that follow.
     register(
         Fused(
-            _function.__name__, "state_space", _function, _reference, _draw, _kernels, differentiable=True,
+            _function.__name__,
+            "state_space",
+            _function,
+            _reference,
+            _draw,
+            _kernels,
+            differentiable=True,
             tolerance=2.0,
         )
-    )  # fmt: skip
+    )

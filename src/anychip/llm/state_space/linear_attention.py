@@ -37,21 +37,53 @@ def _blocks(tokens: int, value_width: int, device: torch.device) -> tuple[int, i
 
 
 def _chunked(
-    out: torch.Tensor, last: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
-    decay: torch.Tensor | None, initial: torch.Tensor | None, scale: float, initial_factor: float = 1.0,
-    reverse: bool = False, partner: torch.Tensor | None = None, states: torch.Tensor | None = None,
+    out: torch.Tensor,
+    last: torch.Tensor,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    decay: torch.Tensor | None,
+    initial: torch.Tensor | None,
+    scale: float,
+    initial_factor: float = 1.0,
+    reverse: bool = False,
+    partner: torch.Tensor | None = None,
+    states: torch.Tensor | None = None,
     shares: torch.Tensor | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """One launch of the scan; `last` [batch, heads, width, value width] may be transposed, as `initial`."""
     batch, tokens, heads, value_width = out.shape
     width = query.shape[3]
     chunk, block_v = _blocks(tokens, value_width, out.device)
     launch(
-        chunk_kernel, (cdiv(value_width, block_v), heads, batch), out, last, query, key, value, decay,
-        initial, partner, states, shares, tokens, heads, heads // query.shape[2], heads // value.shape[2],
-        width, value_width, *_steps(decay), last.stride(2), last.stride(3), scale, initial_factor,
-        REVERSE=reverse, BLOCK_D=max(16, power_of_two(width)), BLOCK_V=block_v, CHUNK=chunk,
-    )  # fmt: skip
+        chunk_kernel,
+        (cdiv(value_width, block_v), heads, batch),
+        out,
+        last,
+        query,
+        key,
+        value,
+        decay,
+        initial,
+        partner,
+        states,
+        shares,
+        tokens,
+        heads,
+        heads // query.shape[2],
+        heads // value.shape[2],
+        width,
+        value_width,
+        *_steps(decay),
+        last.stride(2),
+        last.stride(3),
+        scale,
+        initial_factor,
+        REVERSE=reverse,
+        BLOCK_D=max(16, power_of_two(width)),
+        BLOCK_V=block_v,
+        CHUNK=chunk,
+    )
 
 
 class LinearAttention(torch.autograd.Function):
@@ -60,9 +92,15 @@ class LinearAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, decay: torch.Tensor | None,
-        initial: torch.Tensor | None, scale: float, chunked: bool,
-    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        decay: torch.Tensor | None,
+        initial: torch.Tensor | None,
+        scale: float,
+        chunked: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
         decay = None if decay is None else decay.contiguous()
         initial = None if initial is None else initial.contiguous()
@@ -75,10 +113,25 @@ class LinearAttention(torch.autograd.Function):
         else:
             _, block_v = _blocks(tokens, value_width, value.device)
             launch(
-                recurrent_kernel, (cdiv(value_width, block_v), heads, batch), out, last, query, key, value,
-                decay, initial, tokens, heads, heads // query.shape[2], width, value_width, *_steps(decay),
-                scale, BLOCK_D=max(16, power_of_two(width)), BLOCK_V=block_v,
-            )  # fmt: skip
+                recurrent_kernel,
+                (cdiv(value_width, block_v), heads, batch),
+                out,
+                last,
+                query,
+                key,
+                value,
+                decay,
+                initial,
+                tokens,
+                heads,
+                heads // query.shape[2],
+                width,
+                value_width,
+                *_steps(decay),
+                scale,
+                BLOCK_D=max(16, power_of_two(width)),
+                BLOCK_V=block_v,
+            )
         ctx.save_for_backward(query, key, value, decay, initial)
         ctx.scale = scale
         ctx.set_materialize_grads(False)
@@ -104,32 +157,73 @@ class LinearAttention(torch.autograd.Function):
             states = torch.empty((batch, heads, cdiv(tokens, chunk), value_width, width), **single)
             shares = torch.empty((2, cdiv(width, block), batch, tokens, heads), **single)
         _chunked(
-            dq, turned, dout, value, key, decay, initial, ctx.scale, partner=query, states=states,
+            dq,
+            turned,
+            dout,
+            value,
+            key,
+            decay,
+            initial,
+            ctx.scale,
+            partner=query,
+            states=states,
             shares=shares[0],
-        )  # fmt: skip
+        )
         _chunked(
-            dk, turned, value, dout, query, decay, dlast, ctx.scale, **backwards, partner=key, states=states,
+            dk,
+            turned,
+            value,
+            dout,
+            query,
+            decay,
+            dlast,
+            ctx.scale,
+            **backwards,
+            partner=key,
+            states=states,
             shares=shares[1],
-        )  # fmt: skip
+        )
         _chunked(dvalue, state, key, query, dout, decay, dlast, ctx.scale, **backwards)
         dquery, dkey = torch.empty_like(query), torch.empty_like(key)
         launch(
-            shared_gradient_kernel, (batch * tokens, query.shape[2]), dquery, dkey, dq, dk, heads, sharing,
-            width, BLOCK=power_of_two(width),
-        )  # fmt: skip
+            shared_gradient_kernel,
+            (batch * tokens, query.shape[2]),
+            dquery,
+            dkey,
+            dq,
+            dk,
+            heads,
+            sharing,
+            width,
+            BLOCK=power_of_two(width),
+        )
         if states is not None and decay is not None:
             ddecay = torch.empty_like(decay)
             whole = decay.numel()
             launch(
-                group_sum_kernel, cdiv(whole, 256), ddecay, shares, shares.numel() // max(1, whole), whole,
+                group_sum_kernel,
+                cdiv(whole, 256),
+                ddecay,
+                shares,
+                shares.numel() // max(1, whole),
+                whole,
                 BLOCK=256,
-            )  # fmt: skip
+            )
         if initial is not None and ctx.needs_input_grad[4]:
             dinitial = torch.empty_like(initial)
             launch(
-                faded_kernel, (cdiv(size, 1024), heads, batch), dinitial, state, decay, tokens, heads, size,
-                *_steps(decay), ctx.scale, BLOCK=1024,
-            )  # fmt: skip
+                faded_kernel,
+                (cdiv(size, 1024), heads, batch),
+                dinitial,
+                state,
+                decay,
+                tokens,
+                heads,
+                size,
+                *_steps(decay),
+                ctx.scale,
+                BLOCK=1024,
+            )
         return dquery, dkey, dvalue, ddecay, dinitial, None, None
 
 
@@ -137,9 +231,15 @@ class LinearAttention(torch.autograd.Function):
 
 
 def _scan(
-    name: str, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, decay: torch.Tensor | None,
-    initial: torch.Tensor | None, scale: float, chunked: bool,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    name: str,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    decay: torch.Tensor | None,
+    initial: torch.Tensor | None,
+    scale: float,
+    chunked: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
     if (
         query.ndim != 4
         or value.ndim != 4
@@ -163,9 +263,13 @@ def _scan(
 
 
 def linear_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, decay: torch.Tensor | None = None,
-    initial: torch.Tensor | None = None, scale: float = 1.0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    decay: torch.Tensor | None = None,
+    initial: torch.Tensor | None = None,
+    scale: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Causal linear attention in chunks: S_t = exp(decay_t) S_{t-1} + k_t v_t^T, o_t = scale S_t^T q_t.
 
     query and key [batch, tokens, key heads, width], value [batch, tokens, heads, value width], heads a
@@ -177,17 +281,25 @@ def linear_attention(
 
 
 def linear_attention_recurrent(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, decay: torch.Tensor | None = None,
-    initial: torch.Tensor | None = None, scale: float = 1.0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    decay: torch.Tensor | None = None,
+    initial: torch.Tensor | None = None,
+    scale: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """`linear_attention` token by token, as decoding does it."""
     return _scan("linear_attention_recurrent", query, key, value, decay, initial, scale, False)
 
 
 def retention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, log_decay: torch.Tensor,
-    initial: torch.Tensor | None = None, scale: float = 1.0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    log_decay: torch.Tensor,
+    initial: torch.Tensor | None = None,
+    scale: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """`linear_attention` whose heads forget at a constant rate each: log_decay [heads], not above 0."""
     return _scan("retention", query, key, value, log_decay, initial, scale, True)
 
@@ -196,9 +308,13 @@ def retention(
 
 
 def _reference(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, decay: torch.Tensor | None = None,
-    initial: torch.Tensor | None = None, scale: float = 1.0,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    decay: torch.Tensor | None = None,
+    initial: torch.Tensor | None = None,
+    scale: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
     batch, tokens, heads, value_width = value.shape
     query, key = (x.repeat_interleave(heads // x.shape[2], 2) for x in (query, key))
     state = value.new_zeros((batch, heads, query.shape[3], value_width)) if initial is None else initial
@@ -245,7 +361,13 @@ for _function, _draw, _kernels in (
     # Gradients of decays are sums over all tokens that follow.
     register(
         Fused(
-            _function.__name__, "state_space", _function, _reference, _draw, _kernels, differentiable=True,
+            _function.__name__,
+            "state_space",
+            _function,
+            _reference,
+            _draw,
+            _kernels,
+            differentiable=True,
             tolerance=2.0,
         )
-    )  # fmt: skip
+    )

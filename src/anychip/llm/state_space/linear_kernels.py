@@ -12,9 +12,24 @@ from .chunks import across, dot, fading_of, first_state, load_tile, store_tile
 
 @triton.jit
 def recurrent_kernel(
-    out, last, query, key, value, decay, initial, tokens, heads, sharing, width, value_width, decay_token,
-    decay_head, scale, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
+    out,
+    last,
+    query,
+    key,
+    value,
+    decay,
+    initial,
+    tokens,
+    heads,
+    sharing,
+    width,
+    value_width,
+    decay_token,
+    decay_head,
+    scale,
+    BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):
     """One block of values of one head of one sequence, token by token."""
     sequence = tl.program_id(2).to(tl.int64)
     head = tl.program_id(1)
@@ -41,10 +56,33 @@ def recurrent_kernel(
 
 @triton.jit
 def chunk_kernel(
-    out, last, query, key, value, decay, initial, partner, states, shares, tokens, heads, sharing,
-    value_sharing, width, value_width, decay_token, decay_head, state_d, state_v, scale, initial_factor,
-    REVERSE: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr, CHUNK: tl.constexpr,
-):  # fmt: skip
+    out,
+    last,
+    query,
+    key,
+    value,
+    decay,
+    initial,
+    partner,
+    states,
+    shares,
+    tokens,
+    heads,
+    sharing,
+    value_sharing,
+    width,
+    value_width,
+    decay_token,
+    decay_head,
+    state_d,
+    state_v,
+    scale,
+    initial_factor,
+    REVERSE: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+    CHUNK: tl.constexpr,
+):
     """The same in chunks: within one by products of scores, between them by the state. Heads of queries and
     keys, and of values, may be shared; the result's are not. With REVERSE time runs backwards, and a token
     fades by the decay of the token after it: what gradients of keys and values are.

@@ -55,8 +55,9 @@ def sparse_row_kernel(out, x, weight, inner, columns, BLOCK_K: tl.constexpr, BLO
         if tl.max((value != 0.0).to(tl.int32), 0) > 0:
             w = tl.load(
                 weight + k[:, None] * columns + column[None, :],
-                mask=((k < inner) & (value != 0.0))[:, None] & (column < columns)[None, :], other=0.0,
-            )  # fmt: skip
+                mask=((k < inner) & (value != 0.0))[:, None] & (column < columns)[None, :],
+                other=0.0,
+            )
             total += tl.sum(w.to(tl.float32) * value[:, None], 0)
     tl.store(out + row * columns + column, total.to(out.dtype.element_ty), mask=column < columns)
 
@@ -65,9 +66,12 @@ def sparse_row_kernel(out, x, weight, inner, columns, BLOCK_K: tl.constexpr, BLO
 
 
 def rwkv_key_strength(
-    key: torch.Tensor, mix: torch.Tensor, strength: torch.Tensor, strength_mix: torch.Tensor,
+    key: torch.Tensor,
+    mix: torch.Tensor,
+    strength: torch.Tensor,
+    strength_mix: torch.Tensor,
     eps: float = 1e-12,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """key (1 + (strength - 1) strength_mix), - unit(key mix), and unit(key mix) strength.
 
     key and strength [..., heads, width], mix and strength_mix [heads, width]; unit divides each head by its
@@ -83,9 +87,17 @@ def rwkv_key_strength(
     key = key.contiguous()
     outs = torch.empty_like(key), torch.empty_like(key), torch.empty_like(key)
     launch(
-        key_strength_kernel, key.shape[:-1].numel(), *outs, key, mix.contiguous(), strength.contiguous(),
-        strength_mix.contiguous(), *shape, eps, BLOCK=power_of_two(shape[1]),
-    )  # fmt: skip
+        key_strength_kernel,
+        key.shape[:-1].numel(),
+        *outs,
+        key,
+        mix.contiguous(),
+        strength.contiguous(),
+        strength_mix.contiguous(),
+        *shape,
+        eps,
+        BLOCK=power_of_two(shape[1]),
+    )
     return outs
 
 
@@ -104,9 +116,16 @@ def sparse_row_matmul(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     tiles = TILES.on(x)
     block = min(tiles["columns"], power_of_two(columns))
     launch(
-        sparse_row_kernel, (cdiv(columns, block), x.shape[:-1].numel()), out, x.contiguous(),
-        weight.contiguous(), inner, columns, BLOCK_K=tiles["inner"], BLOCK_N=block,
-    )  # fmt: skip
+        sparse_row_kernel,
+        (cdiv(columns, block), x.shape[:-1].numel()),
+        out,
+        x.contiguous(),
+        weight.contiguous(),
+        inner,
+        columns,
+        BLOCK_K=tiles["inner"],
+        BLOCK_N=block,
+    )
     return out
 
 
@@ -114,9 +133,12 @@ def sparse_row_matmul(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 def _strength_reference(
-    key: torch.Tensor, mix: torch.Tensor, strength: torch.Tensor, strength_mix: torch.Tensor,
+    key: torch.Tensor,
+    mix: torch.Tensor,
+    strength: torch.Tensor,
+    strength_mix: torch.Tensor,
     eps: float = 1e-12,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     unit = F.normalize(key * mix, dim=-1, eps=eps)
     return key * (1 + (strength - 1) * strength_mix), -unit, unit * strength
 
@@ -135,13 +157,21 @@ def _sparse_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "rwkv_key_strength", "state_space", rwkv_key_strength, _strength_reference, _strength_samples,
+        "rwkv_key_strength",
+        "state_space",
+        rwkv_key_strength,
+        _strength_reference,
+        _strength_samples,
         (key_strength_kernel,),
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "sparse_row_matmul", "state_space", sparse_row_matmul, lambda x, w: x @ w, _sparse_samples,
+        "sparse_row_matmul",
+        "state_space",
+        sparse_row_matmul,
+        lambda x, w: x @ w,
+        _sparse_samples,
         (sparse_row_kernel,),
     )
-)  # fmt: skip
+)

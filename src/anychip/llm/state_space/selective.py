@@ -64,9 +64,21 @@ def discretize_kernel(
 
 @triton.jit
 def discretize_backward_kernel(
-    dx, ddt, each_rate, each_bias, dscaled, ddecay, x, dt, rate, bias, heads, width,
-    SOFTPLUS: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    dx,
+    ddt,
+    each_rate,
+    each_bias,
+    dscaled,
+    ddecay,
+    x,
+    dt,
+    rate,
+    bias,
+    heads,
+    width,
+    SOFTPLUS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Of one head of one token; the shares of rate and bias are still to be summed over tokens."""
     row = tl.program_id(0).to(tl.int64)
     head = row % heads
@@ -116,9 +128,24 @@ def skip_backward_kernel(dscanned, dx, each_skip, dout, x, skip, heads, width, B
 
 @triton.jit
 def selective_update_kernel(
-    out, state, x, dt, rate, into, outof, skip, gate, bias, heads, sharing, width, size,
-    SOFTPLUS: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_N: tl.constexpr,
-):  # fmt: skip
+    out,
+    state,
+    x,
+    dt,
+    rate,
+    into,
+    outof,
+    skip,
+    gate,
+    bias,
+    heads,
+    sharing,
+    width,
+    size,
+    SOFTPLUS: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
     """One step of some channels of one head: s = exp(dt rate) s + dt x B; out = (s C + skip x) silu(gate)."""
     sequence = tl.program_id(2).to(tl.int64)
     head = tl.program_id(1)
@@ -162,17 +189,31 @@ class Discretize(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, dt: torch.Tensor, rate: torch.Tensor, bias: torch.Tensor | None,
+        ctx: Any,
+        x: torch.Tensor,
+        dt: torch.Tensor,
+        rate: torch.Tensor,
+        bias: torch.Tensor | None,
         softplus: bool,
-    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         x, dt, rate = x.contiguous(), dt.contiguous(), rate.contiguous()
         heads, width = x.shape[2:]
         scaled = torch.empty(x.shape, dtype=torch.float32, device=x.device)
         decay = torch.empty(dt.shape, dtype=torch.float32, device=x.device)
         launch(
-            discretize_kernel, dt.numel(), scaled, decay, x, dt, rate, bias, heads, width, SOFTPLUS=softplus,
+            discretize_kernel,
+            dt.numel(),
+            scaled,
+            decay,
+            x,
+            dt,
+            rate,
+            bias,
+            heads,
+            width,
+            SOFTPLUS=softplus,
             BLOCK=power_of_two(width),
-        )  # fmt: skip
+        )
         ctx.save_for_backward(x, dt, rate, bias)
         ctx.softplus = softplus
         return scaled, decay
@@ -184,10 +225,22 @@ class Discretize(torch.autograd.Function):
         dx, ddt = torch.empty_like(x), torch.empty_like(dt)
         each_rate, each_bias = (torch.empty(dt.shape, dtype=torch.float32, device=x.device) for _ in "rb")
         launch(
-            discretize_backward_kernel, dt.numel(), dx, ddt, each_rate, each_bias,
-            *(g.contiguous() for g in grad_outputs), x, dt, rate, bias, heads, width, SOFTPLUS=ctx.softplus,
+            discretize_backward_kernel,
+            dt.numel(),
+            dx,
+            ddt,
+            each_rate,
+            each_bias,
+            *(g.contiguous() for g in grad_outputs),
+            x,
+            dt,
+            rate,
+            bias,
+            heads,
+            width,
+            SOFTPLUS=ctx.softplus,
             BLOCK=power_of_two(width),
-        )  # fmt: skip
+        )
         return dx, ddt, _over_tokens(each_rate, heads, rate), _over_tokens(each_bias, heads, bias), None
 
 
@@ -213,9 +266,18 @@ class Skip(torch.autograd.Function):
         dx = torch.empty_like(x)
         each = torch.empty(rows, dtype=torch.float32, device=x.device)
         launch(
-            skip_backward_kernel, rows, dscanned, dx, each, grad_outputs[0].contiguous(), x, skip, heads,
-            width, BLOCK=power_of_two(width),
-        )  # fmt: skip
+            skip_backward_kernel,
+            rows,
+            dscanned,
+            dx,
+            each,
+            grad_outputs[0].contiguous(),
+            x,
+            skip,
+            heads,
+            width,
+            BLOCK=power_of_two(width),
+        )
         return dscanned, dx, _over_tokens(each, heads, skip)
 
 
@@ -223,10 +285,16 @@ class Skip(torch.autograd.Function):
 
 
 def ssd_scan(
-    x: torch.Tensor, dt: torch.Tensor, rate: torch.Tensor, into: torch.Tensor, outof: torch.Tensor,
-    skip: torch.Tensor | None = None, bias: torch.Tensor | None = None, softplus: bool = False,
+    x: torch.Tensor,
+    dt: torch.Tensor,
+    rate: torch.Tensor,
+    into: torch.Tensor,
+    outof: torch.Tensor,
+    skip: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    softplus: bool = False,
     initial: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     """S_t = exp(dt_t rate) S_{t-1} + dt_t B_t x_t^T and y_t = S_t^T C_t + skip x_t, in chunks.
 
     x [batch, tokens, heads, width], dt [batch, tokens, heads] (plus bias [heads], through softplus where
@@ -245,10 +313,17 @@ def ssd_scan(
 
 
 def selective_state_update(
-    state: torch.Tensor, x: torch.Tensor, dt: torch.Tensor, rate: torch.Tensor, into: torch.Tensor,
-    outof: torch.Tensor, skip: torch.Tensor | None = None, gate: torch.Tensor | None = None,
-    bias: torch.Tensor | None = None, softplus: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    state: torch.Tensor,
+    x: torch.Tensor,
+    dt: torch.Tensor,
+    rate: torch.Tensor,
+    into: torch.Tensor,
+    outof: torch.Tensor,
+    skip: torch.Tensor | None = None,
+    gate: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    softplus: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """One step: state = exp(dt rate) state + dt x B^T in place, y = (state C + skip x) silu(gate).
 
     state contiguous [batch, heads, width, size], x and gate [batch, heads, width], dt [batch, heads], into
@@ -268,11 +343,26 @@ def selective_state_update(
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     block = min(TILES.on(x)["channels"], power_of_two(width))
     launch(
-        selective_update_kernel, (cdiv(width, block), heads, batch), out, state, x.contiguous(),
-        dt.contiguous(), rate.contiguous(), into.contiguous(), outof.contiguous(), skip,
-        None if gate is None else gate.contiguous(), bias, heads, heads // into.shape[1], width, size,
-        SOFTPLUS=softplus, BLOCK_W=block, BLOCK_N=power_of_two(size),
-    )  # fmt: skip
+        selective_update_kernel,
+        (cdiv(width, block), heads, batch),
+        out,
+        state,
+        x.contiguous(),
+        dt.contiguous(),
+        rate.contiguous(),
+        into.contiguous(),
+        outof.contiguous(),
+        skip,
+        None if gate is None else gate.contiguous(),
+        bias,
+        heads,
+        heads // into.shape[1],
+        width,
+        size,
+        SOFTPLUS=softplus,
+        BLOCK_W=block,
+        BLOCK_N=power_of_two(size),
+    )
     return out, state
 
 
@@ -280,10 +370,17 @@ def selective_state_update(
 
 
 def _update_reference(
-    state: torch.Tensor, x: torch.Tensor, dt: torch.Tensor, rate: torch.Tensor, into: torch.Tensor,
-    outof: torch.Tensor, skip: torch.Tensor | None = None, gate: torch.Tensor | None = None,
-    bias: torch.Tensor | None = None, softplus: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    state: torch.Tensor,
+    x: torch.Tensor,
+    dt: torch.Tensor,
+    rate: torch.Tensor,
+    into: torch.Tensor,
+    outof: torch.Tensor,
+    skip: torch.Tensor | None = None,
+    gate: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    softplus: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
     dt = dt if bias is None else dt + bias
     dt = F.softplus(dt) if softplus else dt
     into, outof = (m.repeat_interleave(x.shape[1] // m.shape[1], 1) for m in (into, outof))
@@ -294,10 +391,16 @@ def _update_reference(
 
 
 def _scan_reference(
-    x: torch.Tensor, dt: torch.Tensor, rate: torch.Tensor, into: torch.Tensor, outof: torch.Tensor,
-    skip: torch.Tensor | None = None, bias: torch.Tensor | None = None, softplus: bool = False,
+    x: torch.Tensor,
+    dt: torch.Tensor,
+    rate: torch.Tensor,
+    into: torch.Tensor,
+    outof: torch.Tensor,
+    skip: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    softplus: bool = False,
     initial: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     batch, tokens, heads, width = x.shape
     state = x.new_zeros((batch, heads, width, into.shape[3])) if initial is None else initial.transpose(2, 3)
     results = []
@@ -348,17 +451,32 @@ def _update_samples(dtype: torch.dtype) -> Iterable[Sample]:
 # Gradients of rates and biases are sums over all tokens.
 register(
     Fused(
-        "ssd_scan", "state_space", ssd_scan, _scan_reference, _samples,
+        "ssd_scan",
+        "state_space",
+        ssd_scan,
+        _scan_reference,
+        _samples,
         (
-            discretize_kernel, discretize_backward_kernel, chunk_kernel, shared_gradient_kernel,
-            faded_kernel, skip_kernel, skip_backward_kernel, group_sum_kernel,
+            discretize_kernel,
+            discretize_backward_kernel,
+            chunk_kernel,
+            shared_gradient_kernel,
+            faded_kernel,
+            skip_kernel,
+            skip_backward_kernel,
+            group_sum_kernel,
         ),
-        differentiable=True, tolerance=4.0,
+        differentiable=True,
+        tolerance=4.0,
     )
-)  # fmt: skip
+)
 register(
     Fused(
-        "selective_state_update", "state_space", selective_state_update, _update_reference, _update_samples,
+        "selective_state_update",
+        "state_space",
+        selective_state_update,
+        _update_reference,
+        _update_samples,
         (selective_update_kernel,),
     )
-)  # fmt: skip
+)

@@ -101,9 +101,13 @@ def glu_jvp(glu: torch.Tensor, x: torch.Tensor, dx: torch.Tensor, dim: int) -> t
 
 
 def glu_backward_jvp(
-    grad_x: torch.Tensor, grad_glu: torch.Tensor, x: torch.Tensor, dgrad_glu: torch.Tensor,
-    dx: torch.Tensor, dim: int,
-) -> torch.Tensor:  # fmt: skip
+    grad_x: torch.Tensor,
+    grad_glu: torch.Tensor,
+    x: torch.Tensor,
+    dgrad_glu: torch.Tensor,
+    dx: torch.Tensor,
+    dim: int,
+) -> torch.Tensor:
     """Change of the gradient of x, where x and the result's gradient change."""
     (first, second), (of_first, of_second) = _halves(x, dim), _halves(dx, dim)
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)

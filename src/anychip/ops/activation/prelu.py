@@ -63,9 +63,15 @@ def prelu_backward(
 
 
 def rrelu_with_noise(
-    self: torch.Tensor, noise: torch.Tensor, lower: float = 0.125, upper: float = 1 / 3,
-    training: bool = False, generator: Any = None, *, out: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    noise: torch.Tensor,
+    lower: float = 0.125,
+    upper: float = 1 / 3,
+    training: bool = False,
+    generator: Any = None,
+    *,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
     """x above zero, and below x times a slope drawn from [lower, upper) (their mean when not training).
     The slopes are written to `noise`, for the backward operator."""
     if lower > upper:

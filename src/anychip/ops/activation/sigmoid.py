@@ -94,9 +94,15 @@ SLOPES = {False: Pointwise(elu_slope), True: Pointwise(elu_slope_of_result)}
 
 
 def elu_backward(
-    grad_output: torch.Tensor, alpha: Number, scale: Number, input_scale: Number, is_result: bool,
-    self_or_result: torch.Tensor, *, out: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    grad_output: torch.Tensor,
+    alpha: Number,
+    scale: Number,
+    input_scale: Number,
+    is_result: bool,
+    self_or_result: torch.Tensor,
+    *,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Gradient of elu at its input, or at the input that gave its result."""
     if is_result and alpha < 0:
         raise ArgumentError(

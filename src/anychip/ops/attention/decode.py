@@ -22,12 +22,50 @@ KEYS_OF_A_PART = 256
 
 @triton.jit(do_not_specialize=["scale"])
 def attention_decode_kernel(
-    out, logsumexp, query, key, value, mask, heads, queries, keys, keys_of_part, width, value_width,
-    out_p, out_b, out_h, out_m, out_d, lse_p, lse_b, lse_h, lse_m, q_b, q_h, q_m, q_d, k_b, k_h, k_n, k_d,
-    v_b, v_h, v_n, v_d, mask_b, mask_h, mask_q, mask_k, scale: tl.int64,
-    COMPUTE: tl.constexpr, SHARING: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
+    out,
+    logsumexp,
+    query,
+    key,
+    value,
+    mask,
+    heads,
+    queries,
+    keys,
+    keys_of_part,
+    width,
+    value_width,
+    out_p,
+    out_b,
+    out_h,
+    out_m,
+    out_d,
+    lse_p,
+    lse_b,
+    lse_h,
+    lse_m,
+    q_b,
+    q_h,
+    q_m,
+    q_d,
+    k_b,
+    k_h,
+    k_n,
+    k_d,
+    v_b,
+    v_h,
+    v_n,
+    v_d,
+    mask_b,
+    mask_h,
+    mask_q,
+    mask_k,
+    scale: tl.int64,
+    COMPUTE: tl.constexpr,
+    SHARING: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):
     """One query of one head over one part of the keys: softmax(scale q k^T + mask) v, and the logarithm
     of the softmax's sum. Every key and value is used once, so nothing is gained from a matrix product.
     SHARING heads of queries have one head of keys and values."""
@@ -59,8 +97,9 @@ def attention_decode_kernel(
         inside = column < last
         k = tl.load(
             key + column[:, None] * k_n + lane_d.to(tl.int64)[None, :] * k_d,
-            mask=inside[:, None] & in_d[None, :], other=0.0,
-        )  # fmt: skip
+            mask=inside[:, None] & in_d[None, :],
+            other=0.0,
+        )
         score = tl.sum(k.to(COMPUTE) * q[None, :], 1)
         if mask is not None:
             extra = tl.load(mask + column * mask_k, mask=inside, other=0)
@@ -75,8 +114,9 @@ def attention_decode_kernel(
         decay = tl.exp(largest - safe)
         v = tl.load(
             value + column[:, None] * v_n + lane_v.to(tl.int64)[None, :] * v_d,
-            mask=(column < last)[:, None] & in_v[None, :], other=0.0,
-        )  # fmt: skip
+            mask=(column < last)[:, None] & in_v[None, :],
+            other=0.0,
+        )
         result = result * decay + tl.sum(probability[:, None] * v.to(COMPUTE), 0)
         total = total * decay + tl.sum(probability, 0)
         largest = update
@@ -90,9 +130,16 @@ def attention_decode_kernel(
 
 @triton.jit
 def attention_join_kernel(
-    out, logsumexp, partial, partial_sums, rows, parts, value_width,
-    PARTS: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
+    out,
+    logsumexp,
+    partial,
+    partial_sums,
+    rows,
+    parts,
+    value_width,
+    PARTS: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):
     """The parts' results of one query as one; all tensors are contiguous, parts outermost."""
     row = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, PARTS)
@@ -105,8 +152,9 @@ def attention_join_kernel(
     in_v = lane_v < value_width
     each = tl.load(
         partial + (lane * rows + row)[:, None] * value_width + lane_v[None, :],
-        mask=(lane < parts)[:, None] & in_v[None, :], other=0.0,
-    )  # fmt: skip
+        mask=(lane < parts)[:, None] & in_v[None, :],
+        other=0.0,
+    )
     result = tl.sum(each * weight[:, None], 0) / tl.where(nothing, 1.0, total)
     tl.store(out + row * value_width + lane_v, result.to(out.dtype.element_ty), mask=in_v)
     sum_ = tl.where(nothing, float("-inf"), largest + tl.log(tl.where(nothing, 1.0, total)))
@@ -117,9 +165,12 @@ def attention_join_kernel(
 
 
 def decoding_plan(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask_strides: tuple[int, ...],
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask_strides: tuple[int, ...],
     keys_at_a_time: int,
-) -> Plan:  # fmt: skip
+) -> Plan:
     """For few queries, none of them causal. `result`: the shapes of the output and of its logarithmic
     sums, their computing dtype, and the plan that joins the parts of the keys, None for one part."""
     batch, heads, queries, width = query.shape
@@ -144,9 +195,19 @@ def decoding_plan(
         attention_decode_kernel,
         (rows, parts),
         (
-            heads, queries, keys, cdiv(keys, parts), width, value_width, *out_strides, *sums_strides,
-            *query.stride(), *key.stride(), *value.stride(), *mask_strides,
+            heads,
+            queries,
+            keys,
+            cdiv(keys, parts),
+            width,
+            value_width,
+            *out_strides,
+            *sums_strides,
+            *query.stride(),
+            *key.stride(),
+            *value.stride(),
+            *mask_strides,
         ),
         {"COMPUTE": TRITON_DTYPES[compute], **constants},
         result=((batch, queries, heads, value_width), (batch, queries, heads), compute, join),
-    )  # fmt: skip
+    )

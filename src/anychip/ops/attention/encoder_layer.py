@@ -78,9 +78,12 @@ def transform_bias_rescale_qkv(
 
 
 def _attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
     mask_type: int | None,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(context [batch, length, heads width], weights) of scaled queries, keys and values."""
     batch, heads, length, width = query.shape
     flat = [x.view(batch * heads, -1, width) for x in (query, key, value)]
@@ -98,11 +101,20 @@ def _attention(
 
 
 def native_multi_head_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, embed_dim: int, num_head: int,
-    qkv_weight: torch.Tensor, qkv_bias: torch.Tensor, proj_weight: torch.Tensor, proj_bias: torch.Tensor,
-    mask: torch.Tensor | None = None, need_weights: bool = True, average_attn_weights: bool = True,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    embed_dim: int,
+    num_head: int,
+    qkv_weight: torch.Tensor,
+    qkv_bias: torch.Tensor,
+    proj_weight: torch.Tensor,
+    proj_bias: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    need_weights: bool = True,
+    average_attn_weights: bool = True,
     mask_type: int | None = None,
-) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """(attention [batch, length, embed_dim], weights if they are needed)."""
     name = "_native_multi_head_attention"
     if query.dtype not in FLOATING or query.is_nested:
@@ -130,13 +142,27 @@ def _same(x: torch.Tensor, y: torch.Tensor) -> bool:
 
 
 def transformer_encoder_layer(
-    src: torch.Tensor, embed_dim: int, num_heads: int, qkv_weight: torch.Tensor, qkv_bias: torch.Tensor,
-    proj_weight: torch.Tensor, proj_bias: torch.Tensor, use_gelu: bool, norm_first: bool, eps: float,
-    norm_weight_1: torch.Tensor, norm_bias_1: torch.Tensor, norm_weight_2: torch.Tensor,
-    norm_bias_2: torch.Tensor, ffn_weight_1: torch.Tensor, ffn_bias_1: torch.Tensor,
-    ffn_weight_2: torch.Tensor, ffn_bias_2: torch.Tensor, mask: torch.Tensor | None = None,
+    src: torch.Tensor,
+    embed_dim: int,
+    num_heads: int,
+    qkv_weight: torch.Tensor,
+    qkv_bias: torch.Tensor,
+    proj_weight: torch.Tensor,
+    proj_bias: torch.Tensor,
+    use_gelu: bool,
+    norm_first: bool,
+    eps: float,
+    norm_weight_1: torch.Tensor,
+    norm_bias_1: torch.Tensor,
+    norm_weight_2: torch.Tensor,
+    norm_bias_2: torch.Tensor,
+    ffn_weight_1: torch.Tensor,
+    ffn_bias_1: torch.Tensor,
+    ffn_weight_2: torch.Tensor,
+    ffn_bias_2: torch.Tensor,
+    mask: torch.Tensor | None = None,
     mask_type: int | None = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """One encoder layer: self-attention and a feed-forward net, each with its residual and normalisation
     (before it if `norm_first`, else after)."""
     if src.dtype not in FLOATING or src.is_nested:
@@ -144,9 +170,20 @@ def transformer_encoder_layer(
     first, second = (norm_weight_1, norm_bias_1, eps), (norm_weight_2, norm_bias_2, eps)
     x = native_layer_norm(src, (embed_dim,), *first)[0] if norm_first else src
     attended, _ = native_multi_head_attention(
-        x, x, x, embed_dim, num_heads, qkv_weight, qkv_bias, proj_weight, proj_bias, mask, False, True,
+        x,
+        x,
+        x,
+        embed_dim,
+        num_heads,
+        qkv_weight,
+        qkv_bias,
+        proj_weight,
+        proj_bias,
+        mask,
+        False,
+        True,
         mask_type,
-    )  # fmt: skip
+    )
     x = RESIDUAL(attended, src)
     if not norm_first:
         x = native_layer_norm(x, (embed_dim,), *first)[0]

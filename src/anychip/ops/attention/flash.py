@@ -34,9 +34,20 @@ PLANS: Plans[Plan] = Plans()
 
 @triton.jit
 def scores(
-    q, k, mask, at_mask, mask_q, mask_k, row, column, queries, keys, scale,
-    COMPUTE: tl.constexpr, CAUSAL: tl.constexpr,
-):  # fmt: skip
+    q,
+    k,
+    mask,
+    at_mask,
+    mask_q,
+    mask_k,
+    row,
+    column,
+    queries,
+    keys,
+    scale,
+    COMPUTE: tl.constexpr,
+    CAUSAL: tl.constexpr,
+):
     """scale q @ k^T + mask for one tile; -inf outside the matrix and above the diagonal if CAUSAL."""
     value = tl.dot(q, tl.trans(k), input_precision="ieee", out_dtype=COMPUTE) * scale
     inside = (row < queries)[:, None] & (column < keys)[None, :]
@@ -54,12 +65,49 @@ def scores(
 
 @triton.jit(do_not_specialize=["scale"])
 def attention_kernel(
-    out, logsumexp, query, key, value, mask, heads, queries, keys, width, value_width,
-    out_b, out_h, out_m, out_d, lse_b, lse_h, lse_m, q_b, q_h, q_m, q_d, k_b, k_h, k_n, k_d,
-    v_b, v_h, v_n, v_d, mask_b, mask_h, mask_q, mask_k, scale: tl.int64,
-    COMPUTE: tl.constexpr, CAUSAL: tl.constexpr, SHARING: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
+    out,
+    logsumexp,
+    query,
+    key,
+    value,
+    mask,
+    heads,
+    queries,
+    keys,
+    width,
+    value_width,
+    out_b,
+    out_h,
+    out_m,
+    out_d,
+    lse_b,
+    lse_h,
+    lse_m,
+    q_b,
+    q_h,
+    q_m,
+    q_d,
+    k_b,
+    k_h,
+    k_n,
+    k_d,
+    v_b,
+    v_h,
+    v_n,
+    v_d,
+    mask_b,
+    mask_h,
+    mask_q,
+    mask_k,
+    scale: tl.int64,
+    COMPUTE: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    SHARING: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):
     """One tile of BLOCK_M queries of one head: softmax(scale q k^T + mask) v, running over the keys.
     SHARING heads of queries have one head of keys and values."""
     tiles = tl.cdiv(queries, BLOCK_M)
@@ -113,9 +161,10 @@ def attention_kernel(
     result = result / tl.where(nothing, 1.0, total)[:, None]
     out += batch * out_b + head * out_h
     tl.store(
-        out + row_at * out_m + lane_v[None, :] * out_d, result.to(out.dtype.element_ty),
+        out + row_at * out_m + lane_v[None, :] * out_d,
+        result.to(out.dtype.element_ty),
         mask=(row < queries)[:, None] & (lane_v < value_width)[None, :],
-    )  # fmt: skip
+    )
     sums = tl.where(nothing, float("-inf"), largest + tl.log(tl.where(nothing, 1.0, total)))
     tl.store(logsumexp + batch * lse_b + head * lse_h + row.to(tl.int64) * lse_m, sums, mask=row < queries)
 
@@ -129,11 +178,31 @@ def probabilities(score, lse):
 
 @triton.jit(do_not_specialize=["scale"])
 def attention_query_gradient_kernel(
-    dq, gradient, delta, logsumexp, query, key, value, mask, scale: tl.int64,
-    heads, queries, keys, width, value_width,
-    mask_b, mask_h, mask_q, mask_k, COMPUTE: tl.constexpr, CAUSAL: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
+    dq,
+    gradient,
+    delta,
+    logsumexp,
+    query,
+    key,
+    value,
+    mask,
+    scale: tl.int64,
+    heads,
+    queries,
+    keys,
+    width,
+    value_width,
+    mask_b,
+    mask_h,
+    mask_q,
+    mask_k,
+    COMPUTE: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):
     """dq for one tile of queries. All tensors are contiguous [batch, heads, length, width]."""
     tiles = tl.cdiv(queries, BLOCK_M)
     program = tl.program_id(0)
@@ -164,9 +233,20 @@ def attention_query_gradient_kernel(
         k = tl.load(key + column_at * width + lane_d[None, :], mask=in_n & in_d, other=0.0)
         v = tl.load(value + column_at * value_width + lane_v[None, :], mask=in_n & in_v, other=0.0)
         score = scores(
-            q, k, mask, batch * mask_b + head * mask_h, mask_q, mask_k, row, column, queries, keys,
-            factor, COMPUTE, CAUSAL,
-        )  # fmt: skip
+            q,
+            k,
+            mask,
+            batch * mask_b + head * mask_h,
+            mask_q,
+            mask_k,
+            row,
+            column,
+            queries,
+            keys,
+            factor,
+            COMPUTE,
+            CAUSAL,
+        )
         p = probabilities(score, lse)
         dp = tl.dot(do, tl.trans(v), input_precision="ieee", out_dtype=COMPUTE)
         ds = p * (dp - di[:, None]) * factor
@@ -180,11 +260,32 @@ def attention_query_gradient_kernel(
 
 @triton.jit(do_not_specialize=["scale"])
 def attention_key_gradient_kernel(
-    dk, dv, gradient, delta, logsumexp, query, key, value, mask, scale: tl.int64,
-    heads, queries, keys, width, value_width,
-    mask_b, mask_h, mask_q, mask_k, COMPUTE: tl.constexpr, CAUSAL: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
+    dk,
+    dv,
+    gradient,
+    delta,
+    logsumexp,
+    query,
+    key,
+    value,
+    mask,
+    scale: tl.int64,
+    heads,
+    queries,
+    keys,
+    width,
+    value_width,
+    mask_b,
+    mask_h,
+    mask_q,
+    mask_k,
+    COMPUTE: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):
     """dk and dv for one tile of keys. All tensors are contiguous [batch, heads, length, width]."""
     tiles = tl.cdiv(keys, BLOCK_N)
     program = tl.program_id(0)
@@ -216,9 +317,20 @@ def attention_key_gradient_kernel(
         lse = tl.load(logsumexp + row_at, mask=inside, other=0.0).to(COMPUTE)
         di = tl.load(delta + row_at, mask=inside, other=0.0).to(COMPUTE)
         score = scores(
-            q, k, mask, batch * mask_b + head * mask_h, mask_q, mask_k, row, column, queries, keys,
-            factor, COMPUTE, CAUSAL,
-        )  # fmt: skip
+            q,
+            k,
+            mask,
+            batch * mask_b + head * mask_h,
+            mask_q,
+            mask_k,
+            row,
+            column,
+            queries,
+            keys,
+            factor,
+            COMPUTE,
+            CAUSAL,
+        )
         p = probabilities(score, lse)
         result_v = tl.dot(tl.trans(p).to(do.dtype), do, result_v, input_precision="ieee", out_dtype=COMPUTE)
         dp = tl.dot(do, tl.trans(v), input_precision="ieee", out_dtype=COMPUTE)
@@ -292,9 +404,15 @@ def _blocks(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> dict
 
 
 def attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout_p: float = 0.0,
-    is_causal: bool = False, *, attn_mask: torch.Tensor | None = None, scale: float | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    attn_mask: torch.Tensor | None = None,
+    scale: float | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """softmax(scale q k^T + mask) v and the logarithms of the softmax's sums.
 
     query [batch, heads, m, width], key [batch, heads, n, width], value [batch, heads, n, value width]
@@ -342,19 +460,36 @@ def _plan(
         attention_kernel,
         batch * heads * cdiv(queries, blocks["BLOCK_M"]),
         (
-            heads, queries, keys, width, value_width, *out_strides, *sums_strides,
-            *query.stride(), *key.stride(), *value.stride(), *mask_strides,
+            heads,
+            queries,
+            keys,
+            width,
+            value_width,
+            *out_strides,
+            *sums_strides,
+            *query.stride(),
+            *key.stride(),
+            *value.stride(),
+            *mask_strides,
         ),
         {"COMPUTE": TRITON_DTYPES[compute], "CAUSAL": causal, "SHARING": _sharing(query, key), **blocks},
         result=((batch, queries, heads, value_width), (batch, queries, heads), compute, None),
-    )  # fmt: skip
+    )
 
 
 def attention_backward(
-    grad_out: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor,
-    logsumexp: torch.Tensor, dropout_p: float, is_causal: bool,
-    *, attn_mask: torch.Tensor | None = None, scale: float | None = None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    grad_out: torch.Tensor,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    out: torch.Tensor,
+    logsumexp: torch.Tensor,
+    dropout_p: float,
+    is_causal: bool,
+    *,
+    attn_mask: torch.Tensor | None = None,
+    scale: float | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients of query, key and value."""
     _checked(query, key, value, dropout_p)
     batch, heads, queries, width = query.shape
@@ -371,13 +506,36 @@ def attention_backward(
     sizes = (_factor(query, scale), heads, queries, keys, width, value_width)
     constants = {"COMPUTE": TRITON_DTYPES[compute], "CAUSAL": is_causal, **blocks}
     launch(
-        attention_query_gradient_kernel, batch * heads * cdiv(queries, blocks["BLOCK_M"]),
-        dq, gradient, delta, sums, q, k, v, mask, *sizes, *mask_strides, **constants,
-    )  # fmt: skip
+        attention_query_gradient_kernel,
+        batch * heads * cdiv(queries, blocks["BLOCK_M"]),
+        dq,
+        gradient,
+        delta,
+        sums,
+        q,
+        k,
+        v,
+        mask,
+        *sizes,
+        *mask_strides,
+        **constants,
+    )
     launch(
-        attention_key_gradient_kernel, batch * heads * cdiv(keys, blocks["BLOCK_N"]),
-        dk, dv, gradient, delta, sums, q, k, v, mask, *sizes, *mask_strides, **constants,
-    )  # fmt: skip
+        attention_key_gradient_kernel,
+        batch * heads * cdiv(keys, blocks["BLOCK_N"]),
+        dk,
+        dv,
+        gradient,
+        delta,
+        sums,
+        q,
+        k,
+        v,
+        mask,
+        *sizes,
+        *mask_strides,
+        **constants,
+    )
     return dq, _gathered(dk, key, sharing), _gathered(dv, value, sharing)
 
 
@@ -435,21 +593,29 @@ register(
         domain="attention",
         overloads=(
             Overload(
-                "_scaled_dot_product_flash_attention_for_cpu", attention, _samples,
-                takes_out=False, compared=_first,
+                "_scaled_dot_product_flash_attention_for_cpu",
+                attention,
+                _samples,
+                takes_out=False,
+                compared=_first,
             ),
             Overload(
-                "_scaled_dot_product_flash_attention_for_cpu_backward", attention_backward, _backward_samples,
+                "_scaled_dot_product_flash_attention_for_cpu_backward",
+                attention_backward,
+                _backward_samples,
                 takes_out=False,
             ),
         ),
         kernels=(
-            attention_kernel, attention_decode_kernel, attention_join_kernel,
-            attention_query_gradient_kernel, attention_key_gradient_kernel,
+            attention_kernel,
+            attention_decode_kernel,
+            attention_join_kernel,
+            attention_query_gradient_kernel,
+            attention_key_gradient_kernel,
         ),
         dtypes=FLOATING,
         tiles=TILES,
         benchmarks=(Benchmark("_scaled_dot_product_flash_attention_for_cpu", _long),),
         tolerance=4.0,
     )
-)  # fmt: skip
+)

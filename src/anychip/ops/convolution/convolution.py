@@ -32,9 +32,16 @@ class Settings:
     """Stride, padding, dilation and the rest as three numbers each, checked against the operands."""
 
     def __init__(
-        self, input: torch.Tensor, weight: torch.Tensor, stride: Any, padding: Any, dilation: Any,
-        is_transposed: bool, output_padding: Any, groups: int,
-    ):  # fmt: skip
+        self,
+        input: torch.Tensor,
+        weight: torch.Tensor,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        is_transposed: bool,
+        output_padding: Any,
+        groups: int,
+    ):
         rank = weight.ndim - 2
         if rank not in (1, 2, 3) or input.ndim != weight.ndim:
             raise ArgumentError(
@@ -53,10 +60,12 @@ class Settings:
         along = [
             spread(values, rank, name)
             for values, name in (
-                (stride, "stride"), (padding, "padding"), (dilation, "dilation"),
+                (stride, "stride"),
+                (padding, "padding"),
+                (dilation, "dilation"),
                 (output_padding, "output_padding"),
             )
-        ]  # fmt: skip
+        ]
         if groups <= 0:
             raise ArgumentError("non-positive groups is not supported")
         if any(p < 0 for p in along[1]):
@@ -142,9 +151,15 @@ def spatial(x: torch.Tensor) -> torch.Tensor:
 
 
 def _run(
-    source: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor,
-    phases: Iterable[Phase], groups: int, swapped: bool, label: str,
-) -> None:  # fmt: skip
+    source: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    out: torch.Tensor,
+    phases: Iterable[Phase],
+    groups: int,
+    swapped: bool,
+    label: str,
+) -> None:
     """All phases into `out`; `swapped` where the filter's first dimension is the source's channels."""
     source, target = spatial(source.contiguous()), spatial(out)
     filters = packed(weight, groups, swapped)
@@ -167,10 +182,16 @@ def _channels_last(*tensors: torch.Tensor) -> Any:
 
 
 def convolution(
-    input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: Sequence[int],
-    padding: Sequence[int], dilation: Sequence[int], transposed: bool, output_padding: Sequence[int],
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
     groups: int,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """Convolution of [n, channels, ...] with filters [out, in / groups, ...], or, if `transposed`, its
     adjoint with filters [in, out / groups, ...]; zeros stand outside the input."""
     settings = Settings(input, weight, stride, padding, dilation, transposed, output_padding, groups)
@@ -194,24 +215,40 @@ def convolution(
 
 
 def convolution_with_flags(
-    input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: Sequence[int],
-    padding: Sequence[int], dilation: Sequence[int], transposed: bool, output_padding: Sequence[int],
-    groups: int, benchmark: bool, deterministic: bool, cudnn_enabled: bool, allow_tf32: bool,
-) -> torch.Tensor:  # fmt: skip
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+    benchmark: bool,
+    deterministic: bool,
+    cudnn_enabled: bool,
+    allow_tf32: bool,
+) -> torch.Tensor:
     """convolution; what the flags choose among does not exist here."""
-    return convolution(
-        input, weight, bias, stride, padding, dilation, transposed, output_padding, groups
-    )  # fmt: skip
+    return convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
 
 
 # ---- backward -------------------------------------------------------------------------------------
 
 
 def convolution_backward(
-    grad_output: torch.Tensor, input: torch.Tensor, weight: torch.Tensor, bias_sizes: Sequence[int] | None,
-    stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], transposed: bool,
-    output_padding: Sequence[int], groups: int, output_mask: Sequence[bool],
-) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:  # fmt: skip
+    grad_output: torch.Tensor,
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    bias_sizes: Sequence[int] | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+    output_mask: Sequence[bool],
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Gradients of input, filters and bias, each None where `output_mask` says it is not wanted."""
     settings = Settings(input, weight, stride, padding, dilation, transposed, output_padding, groups)
     gradient = grad_output.contiguous()
@@ -324,8 +361,10 @@ register(
             Overload("convolution_backward", convolution_backward, _gradients, takes_out=False),
         ),
         kernels=(
-            implicit_product_kernel, depthwise_kernel,
-            weight_gradient_kernel, depthwise_weight_gradient_kernel,
+            implicit_product_kernel,
+            depthwise_kernel,
+            weight_gradient_kernel,
+            depthwise_weight_gradient_kernel,
         ),
         dtypes=FLOATING,
         tiles=Tiles(TILES.simt, TILES.simd),
@@ -336,4 +375,4 @@ register(
         ),
         tolerance=4.0,
     )
-)  # fmt: skip
+)

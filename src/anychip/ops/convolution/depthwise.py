@@ -55,12 +55,35 @@ def add_product(total, pixels, factor):
 
 @triton.jit
 def depthwise_kernel(
-    out, source, weight, bias, table, K, multiplier, D, H, W, count_d, count_h, count_w,
-    stride_d, stride_h, out_n: tl.int64, out_k: tl.int64, out_d, out_h, out_w, weight_k,
-    stride_w: tl.constexpr, TAPS: tl.constexpr, UNROLL: tl.constexpr, INSIDE: tl.constexpr,
+    out,
+    source,
+    weight,
+    bias,
+    table,
+    K,
+    multiplier,
+    D,
+    H,
+    W,
+    count_d,
+    count_h,
+    count_w,
+    stride_d,
+    stride_h,
+    out_n: tl.int64,
+    out_k: tl.int64,
+    out_d,
+    out_h,
+    out_w,
+    weight_k,
+    stride_w: tl.constexpr,
+    TAPS: tl.constexpr,
+    UNROLL: tl.constexpr,
+    INSIDE: tl.constexpr,
     ACCUMULATE: tl.constexpr,
-    BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    BLOCK_H: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """out[n, k, pixel] = bias[k] + sum over t of weight[k, tap t] source[n, k / multiplier, pixel + shift t]:
     one tile of one plane of the output."""
     distinct(out, source)
@@ -83,15 +106,15 @@ def depthwise_kernel(
         for t in tl.static_range(TAPS):
             factor = tl.load(weight + tl.load(table + t * 4)).to(ACCUMULATE)
             pixels = shifted_plane(
-                source, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep, INSIDE,
-            ).to(ACCUMULATE)  # fmt: skip
+                source, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep, INSIDE
+            ).to(ACCUMULATE)
             total = add_product(total, pixels, factor)
     else:
         for t in range(TAPS):
             factor = tl.load(weight + tl.load(table + t * 4)).to(ACCUMULATE)
             pixels = shifted_plane(
-                source, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep, INSIDE,
-            ).to(ACCUMULATE)  # fmt: skip
+                source, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep, INSIDE
+            ).to(ACCUMULATE)
             total = add_product(total, pixels, factor)
     if bias is not None:
         total += tl.load(bias + k).to(ACCUMULATE)
@@ -101,11 +124,28 @@ def depthwise_kernel(
 
 @triton.jit
 def depthwise_weight_gradient_kernel(
-    out, gradient, source, table, N, K, multiplier, D, H, W, count_d, count_h, count_w,
-    stride_d, stride_h, taps,
-    stride_w: tl.constexpr, INSIDE: tl.constexpr, ACCUMULATE: tl.constexpr,
-    BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    out,
+    gradient,
+    source,
+    table,
+    N,
+    K,
+    multiplier,
+    D,
+    H,
+    W,
+    count_d,
+    count_h,
+    count_w,
+    stride_d,
+    stride_h,
+    taps,
+    stride_w: tl.constexpr,
+    INSIDE: tl.constexpr,
+    ACCUMULATE: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """out[k, t] = sum over n and pixels of gradient[n, k, pixel] source[n, k / multiplier, pixel + shift t]
     for one filter and one tap."""
     t = tl.program_id(0) % taps
@@ -124,8 +164,8 @@ def depthwise_weight_gradient_kernel(
                     w = first_w + lane_w
                     keep = (h < count_h)[:, None] & (w < count_w)[None, :]
                     pixels = shifted_plane(
-                        plane, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep, INSIDE,
-                    )  # fmt: skip
+                        plane, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep, INSIDE
+                    )
                     value = tl.load(ours + h[:, None] * count_w + w[None, :], mask=keep, other=0)
                     products = pixels.to(ACCUMULATE) * value.to(ACCUMULATE)
                     total += tl.sum(tl.reshape(products, (BLOCK_H * BLOCK_W,)), 0)
@@ -151,9 +191,13 @@ def _table(phase: Phase, source: torch.Tensor, inside: bool) -> torch.Tensor:
 
 
 def depthwise(
-    source: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor, phase: Phase,
+    source: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    out: torch.Tensor,
+    phase: Phase,
     label: str,
-) -> None:  # fmt: skip
+) -> None:
     """One phase of a convolution of `source` [n, groups, depth, height, width] (contiguous) with `weight`
     [groups, K, 1, taps] into `out` [n, groups K, ...] (any strides)."""
     groups, multiplier, _, count = weight.shape
@@ -169,17 +213,27 @@ def depthwise(
             depthwise_kernel,
             source.shape[0] * channels * phase.counts[0] * tiles,
             (
-                channels, multiplier, *source.shape[2:], *phase.counts, *phase.stride[:2],
-                out.stride(0), out.stride(1), *strides, count,
+                channels,
+                multiplier,
+                *source.shape[2:],
+                *phase.counts,
+                *phase.stride[:2],
+                out.stride(0),
+                out.stride(1),
+                *strides,
+                count,
             ),
             {
-                "stride_w": phase.stride[2], "TAPS": len(phase.taps),
-                "UNROLL": len(phase.taps) <= UNROLLED_TAPS, "INSIDE": inside,
-                "ACCUMULATE": TRITON_DTYPES[accumulator(source.dtype)], **blocks,
+                "stride_w": phase.stride[2],
+                "TAPS": len(phase.taps),
+                "UNROLL": len(phase.taps) <= UNROLLED_TAPS,
+                "INSIDE": inside,
+                "ACCUMULATE": TRITON_DTYPES[accumulator(source.dtype)],
+                **blocks,
             },
             label=label,
             result=_table(phase, source, inside),
-        )  # fmt: skip
+        )
         PLANS.remember(key, plan)
     d, h, w = phase.first
     place = out[:, :, d:, h:, w:]
@@ -201,17 +255,23 @@ def depthwise_weight_gradient(
             depthwise_weight_gradient_kernel,
             channels * taps,
             (
-                source.shape[0], channels, channels // source.shape[1], *source.shape[2:], *phase.counts,
-                *phase.stride[:2], taps,
+                source.shape[0],
+                channels,
+                channels // source.shape[1],
+                *source.shape[2:],
+                *phase.counts,
+                *phase.stride[:2],
+                taps,
             ),
             {
-                "stride_w": phase.stride[2], "INSIDE": inside,
+                "stride_w": phase.stride[2],
+                "INSIDE": inside,
                 "ACCUMULATE": TRITON_DTYPES[accumulator(source.dtype)],
                 **_blocks(phase.counts, source.device),
             },
             label=label,
             result=_table(phase, source, inside),
-        )  # fmt: skip
+        )
         GRADIENT_PLANS.remember(key, plan)
     assert math.prod(out.shape) == plan.grid[0]
     plan.launch(out, gradient, source, plan.result)

@@ -33,10 +33,16 @@ def ordinary(rank: int) -> Any:
     """`_slow_conv2d_forward` and its kin: no groups; dilation where the schema has it."""
 
     def forward(
-        self: torch.Tensor, weight: torch.Tensor, kernel_size: Sequence[int],
-        bias: torch.Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-        *, out: Any = None,
-    ) -> torch.Tensor:  # fmt: skip
+        self: torch.Tensor,
+        weight: torch.Tensor,
+        kernel_size: Sequence[int],
+        bias: torch.Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        *,
+        out: Any = None,
+    ) -> torch.Tensor:
         shape = (weight.shape[0], self.shape[-rank - 1], *kernel_size)
         filters = weight.reshape(shape)
         source = _batched(self, filters)
@@ -50,10 +56,17 @@ def transposed(rank: int) -> Any:
     """`slow_conv_transpose2d` and `slow_conv_transpose3d`."""
 
     def forward(
-        self: torch.Tensor, weight: torch.Tensor, kernel_size: Sequence[int],
-        bias: torch.Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-        dilation: Any = 1, *, out: Any = None,
-    ) -> torch.Tensor:  # fmt: skip
+        self: torch.Tensor,
+        weight: torch.Tensor,
+        kernel_size: Sequence[int],
+        bias: torch.Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        dilation: Any = 1,
+        *,
+        out: Any = None,
+    ) -> torch.Tensor:
         source = _batched(self, weight)
         result = convolution(source, weight, bias, stride, padding, dilation, True, output_padding, 1)
         return _deliver(result if source is self else result[0], out)
@@ -62,9 +75,14 @@ def transposed(rank: int) -> Any:
 
 
 def slow_conv2d_backward(
-    grad_output: torch.Tensor, self: torch.Tensor, weight: torch.Tensor, kernel_size: Sequence[int],
-    stride: Sequence[int], padding: Sequence[int], output_mask: Sequence[bool],
-) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:  # fmt: skip
+    grad_output: torch.Tensor,
+    self: torch.Tensor,
+    weight: torch.Tensor,
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    output_mask: Sequence[bool],
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Gradients of input, filters and bias of `_slow_conv2d_forward`."""
     sizes = [weight.shape[0]]
     rest = (stride, padding, [1, 1], False, [0, 0], 1, output_mask)
@@ -72,10 +90,17 @@ def slow_conv2d_backward(
 
 
 def slow_conv2d_backward_into(
-    grad_output: torch.Tensor, self: torch.Tensor, weight: torch.Tensor, kernel_size: Sequence[int],
-    stride: Sequence[int], padding: Sequence[int], *, grad_input: torch.Tensor, grad_weight: torch.Tensor,
+    grad_output: torch.Tensor,
+    self: torch.Tensor,
+    weight: torch.Tensor,
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    *,
+    grad_input: torch.Tensor,
+    grad_weight: torch.Tensor,
     grad_bias: torch.Tensor,
-) -> tuple[torch.Tensor, ...]:  # fmt: skip
+) -> tuple[torch.Tensor, ...]:
     """The same into given tensors."""
     wanted = [True, True, True]
     results = slow_conv2d_backward(grad_output, self, weight, kernel_size, stride, padding, wanted)

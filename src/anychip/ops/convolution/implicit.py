@@ -36,13 +36,43 @@ PLANS: Plans[Plan] = Plans()
 
 @triton.jit
 def implicit_product_kernel(
-    out, source, weight, bias, table, taps, K, C, groups,
-    D, H, W, rows_d, rows_h, rows_w, count_d, count_h, count_w, stride_d, stride_h,
-    out_n: tl.int64, out_k: tl.int64, out_d, out_h, out_w,
-    stride_w: tl.constexpr, INSIDE: tl.constexpr, FLAT: tl.constexpr, DENSE: tl.constexpr,
-    MERGED: tl.constexpr, FLOAT: tl.constexpr, ACCUMULATE: tl.constexpr,
-    BLOCK_K: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_C: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    weight,
+    bias,
+    table,
+    taps,
+    K,
+    C,
+    groups,
+    D,
+    H,
+    W,
+    rows_d,
+    rows_h,
+    rows_w,
+    count_d,
+    count_h,
+    count_w,
+    stride_d,
+    stride_h,
+    out_n: tl.int64,
+    out_k: tl.int64,
+    out_d,
+    out_h,
+    out_w,
+    stride_w: tl.constexpr,
+    INSIDE: tl.constexpr,
+    FLAT: tl.constexpr,
+    DENSE: tl.constexpr,
+    MERGED: tl.constexpr,
+    FLOAT: tl.constexpr,
+    ACCUMULATE: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
     """out[n, k, pixel] = bias[k] + sum over c, t of weight[tap t, k, c] source[n, c, pixel + shift t],
     with zeros outside the source. `table` has one row for a tap: its number, and its shifts. `weight` is
     [taps, groups K, C], or [groups K, C taps] if MERGED; K and C count the channels of one group. Pixels are
@@ -101,8 +131,9 @@ def implicit_product_kernel(
             offset = (index // taps) * plane + (shift_d * H + shift_h) * W + shift_w
             left = tl.load(
                 weight + (row_k * inner)[:, None] + index[None, :],
-                mask=inside_k[:, None] & inside[None, :], other=0,
-            )  # fmt: skip
+                mask=inside_k[:, None] & inside[None, :],
+                other=0,
+            )
             mask = inside[:, None] & keep[None, :]
             if not INSIDE:
                 d = at_d[None, :] + shift_d[:, None]
@@ -151,8 +182,9 @@ def implicit_product_kernel(
     out += image * out_n
     tl.store(
         out + (row_k * out_k)[:, None] + at_out[None, :],
-        total.to(out.dtype.element_ty), mask=inside_k[:, None] & keep[None, :],
-    )  # fmt: skip
+        total.to(out.dtype.element_ty),
+        mask=inside_k[:, None] & keep[None, :],
+    )
 
 
 # ---- launch ---------------------------------------------------------------------------------------
@@ -167,9 +199,13 @@ def packed(weight: torch.Tensor, groups: int, swapped: bool) -> torch.Tensor:
 
 
 def correlate(
-    source: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor, phase: Phase,
+    source: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    out: torch.Tensor,
+    phase: Phase,
     label: str,
-) -> None:  # fmt: skip
+) -> None:
     """One phase of a convolution of `source` [n, channels, depth, height, width] (contiguous) with
     `weight` [groups, K, C, taps] into `out` (any strides)."""
     groups, K, C, count = weight.shape
@@ -217,9 +253,16 @@ def _columns(counts: Sizes, block: int) -> int:
 
 
 def _plan(
-    source: torch.Tensor, groups: int, K: int, C: int, out: torch.Tensor, phase: Phase, merged: bool,
-    inside: bool, label: str,
-) -> Plan:  # fmt: skip
+    source: torch.Tensor,
+    groups: int,
+    K: int,
+    C: int,
+    out: torch.Tensor,
+    phase: Phase,
+    merged: bool,
+    inside: bool,
+    label: str,
+) -> Plan:
     sizes: Sizes = (source.shape[2], source.shape[3], source.shape[4])
     flat = _is_flat(phase, source)
     rows = phase.counts
@@ -250,20 +293,35 @@ def _plan(
     dense = dense and all(steps[d] == steps[d + 1] * shape[d + 1] for d in range(2) if shape[d] > 1)
     table = torch.tensor(phase.taps or ((0, 0, 0, 0),), dtype=torch.int32).to(source.device)
     arguments: tuple[Any, ...] = (
-        len(phase.taps), K, C, groups, *sizes, *rows, *phase.counts, *phase.stride[:2],
-        out.stride(0), out.stride(1), *strides,
-    )  # fmt: skip
+        len(phase.taps),
+        K,
+        C,
+        groups,
+        *sizes,
+        *rows,
+        *phase.counts,
+        *phase.stride[:2],
+        out.stride(0),
+        out.stride(1),
+        *strides,
+    )
     return Plan(
         implicit_product_kernel,
         fixed * tiles_of(block_p),
         arguments,
         {
-            "stride_w": phase.stride[2], "INSIDE": inside, "FLAT": flat, "DENSE": dense, "MERGED": merged,
+            "stride_w": phase.stride[2],
+            "INSIDE": inside,
+            "FLAT": flat,
+            "DENSE": dense,
+            "MERGED": merged,
             "FLOAT": floating,
             "ACCUMULATE": TRITON_DTYPES[accumulator(source.dtype)],
-            "BLOCK_K": block_k, "BLOCK_P": block_p,
-            "BLOCK_W": _columns(phase.counts, block_p), "BLOCK_C": block_c,
+            "BLOCK_K": block_k,
+            "BLOCK_P": block_p,
+            "BLOCK_W": _columns(phase.counts, block_p),
+            "BLOCK_C": block_c,
         },
         label=label,
         result=table,
-    )  # fmt: skip
+    )

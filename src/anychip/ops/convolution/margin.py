@@ -25,9 +25,20 @@ PLANS: Plans[Plan] = Plans()
 
 @triton.jit
 def margin_kernel(
-    out, source, D, H, W, wide_d, wide_h, wide_w, before_d, before_h, before_w,
-    BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    D,
+    H,
+    W,
+    wide_d,
+    wide_h,
+    wide_w,
+    before_d,
+    before_h,
+    before_w,
+    BLOCK_H: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """out[plane, d, h, w] = source[plane, (d, h, w) - before], zero outside; both are contiguous."""
     distinct(out, source)
     tiles_w = tl.cdiv(wide_w, BLOCK_W)

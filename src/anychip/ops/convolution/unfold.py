@@ -29,9 +29,28 @@ PLANS: Plans[Plan] = Plans()
 
 @triton.jit
 def im2col_kernel(
-    out, source, C, H, W, count_h, count_w, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w,
-    gap_h, gap_w, s_n: tl.int64, s_c: tl.int64, s_h, s_w, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    C,
+    H,
+    W,
+    count_h,
+    count_w,
+    kernel_h,
+    kernel_w,
+    stride_h,
+    stride_w,
+    pad_h,
+    pad_w,
+    gap_h,
+    gap_w,
+    s_n: tl.int64,
+    s_c: tl.int64,
+    s_h,
+    s_w,
+    BLOCK_H: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """out[n, c, tap, o] = source[n, c, o * stride - pad + tap * gap], zero outside: one tile of one tap."""
     tiles_w = tl.cdiv(count_w, BLOCK_W)
     tiles_h = tl.cdiv(count_h, BLOCK_H)
@@ -54,9 +73,24 @@ def im2col_kernel(
 
 @triton.jit
 def col2im_kernel(
-    out, source, H, W, count_h, count_w, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w,
-    gap_h, gap_w, COMPUTE: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    H,
+    W,
+    count_h,
+    count_w,
+    kernel_h,
+    kernel_w,
+    stride_h,
+    stride_w,
+    pad_h,
+    pad_w,
+    gap_h,
+    gap_w,
+    COMPUTE: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """out[plane, i] = sum over taps of source[plane, tap, the window in which i is that tap]."""
     tiles_w = tl.cdiv(W, BLOCK_W)
     tiles_h = tl.cdiv(H, BLOCK_H)
@@ -85,9 +119,18 @@ def col2im_kernel(
 
 @triton.jit
 def unfold_gradient_kernel(
-    out, source, size, count, after, length, step, most,
-    COMPUTE: tl.constexpr, BLOCK_I: tl.constexpr, BLOCK_A: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    size,
+    count,
+    after,
+    length,
+    step,
+    most,
+    COMPUTE: tl.constexpr,
+    BLOCK_I: tl.constexpr,
+    BLOCK_A: tl.constexpr,
+):
     """out[b, i, a] = sum over the windows o that i is in of source[b, o, a, i - o * step]."""
     tiles_a = tl.cdiv(after, BLOCK_A)
     tiles_i = tl.cdiv(size, BLOCK_I)
@@ -148,9 +191,14 @@ def _blocks(x: torch.Tensor, height: int, width: int) -> tuple[int, dict[str, in
 
 
 def im2col(
-    self: torch.Tensor, kernel_size: Sequence[int], dilation: Sequence[int], padding: Sequence[int],
-    stride: Sequence[int], *, out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    kernel_size: Sequence[int],
+    dilation: Sequence[int],
+    padding: Sequence[int],
+    stride: Sequence[int],
+    *,
+    out: Any = None,
+) -> torch.Tensor:
     """Windows of [n, c, h, w] as columns [n, c * kernel positions, windows]; the batch may be missing."""
     if self.dtype not in ALL:
         raise NotServed("im2col", f"dtype {self.dtype} is not served")
@@ -177,9 +225,15 @@ def im2col(
 
 
 def col2im(
-    self: torch.Tensor, output_size: Sequence[int], kernel_size: Sequence[int], dilation: Sequence[int],
-    padding: Sequence[int], stride: Sequence[int], *, out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    output_size: Sequence[int],
+    kernel_size: Sequence[int],
+    dilation: Sequence[int],
+    padding: Sequence[int],
+    stride: Sequence[int],
+    *,
+    out: Any = None,
+) -> torch.Tensor:
     """The adjoint of `im2col`: columns added up into images of `output_size`."""
     if self.dtype not in FLOATING:
         raise NotServed("col2im", f"dtype {self.dtype} is not served")
@@ -240,8 +294,10 @@ def unfold_backward(
         programs = math.prod(input_sizes[:dim]) * cdiv(input_sizes[dim], block_i) * cdiv(after, block_a)
         sizes = (input_sizes[dim], grad_in.shape[dim], after, size, step, cdiv(size, step))
         constants = {
-            "COMPUTE": TRITON_DTYPES[accumulator(grad_in.dtype)], "BLOCK_I": block_i, "BLOCK_A": block_a,
-        }  # fmt: skip
+            "COMPUTE": TRITON_DTYPES[accumulator(grad_in.dtype)],
+            "BLOCK_I": block_i,
+            "BLOCK_A": block_a,
+        }
         plan = PLANS.remember(key, Plan(unfold_gradient_kernel, programs, sizes, constants))
     plan.launch(result, source)
     return result

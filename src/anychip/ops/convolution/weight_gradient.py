@@ -28,11 +28,37 @@ PLANS: Plans[Plan] = Plans()
 
 @triton.jit
 def weight_gradient_kernel(
-    out, gradient, source, table, taps, N, images, groups, K, C,
-    D, H, W, rows_d, rows_h, rows_w, count_d, count_h, count_w, stride_d, stride_h, stride_w,
-    FLAT: tl.constexpr, SAME: tl.constexpr, MERGED: tl.constexpr, FLOAT: tl.constexpr,
-    ACCUMULATE: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr,
-):  # fmt: skip
+    out,
+    gradient,
+    source,
+    table,
+    taps,
+    N,
+    images,
+    groups,
+    K,
+    C,
+    D,
+    H,
+    W,
+    rows_d,
+    rows_h,
+    rows_w,
+    count_d,
+    count_h,
+    count_w,
+    stride_d,
+    stride_h,
+    stride_w,
+    FLAT: tl.constexpr,
+    SAME: tl.constexpr,
+    MERGED: tl.constexpr,
+    FLOAT: tl.constexpr,
+    ACCUMULATE: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+):
     """out[share, k, c, t] = sum over the share's images and pixels of gradient[n, k, pixel]
     source[n, c, pixel + shift t]. With FLAT pixels are numbered over the source's rows; SAME says that the
     gradient's rows are as long. With MERGED a column is a pair (c, t), else a program has one tap."""
@@ -93,8 +119,9 @@ def weight_gradient_kernel(
                 base = (u_d * stride_d * H + u_h * stride_h) * W + u_w * stride_w
             left = tl.load(
                 theirs + (row_k * count)[:, None] + at[None, :],
-                mask=inside_k[:, None] & keep[None, :], other=0,
-            )  # fmt: skip
+                mask=inside_k[:, None] & keep[None, :],
+                other=0,
+            )
             if MERGED:
                 d = (u_d * stride_d)[:, None] + shift_d[None, :]
                 h = (u_h * stride_h)[:, None] + shift_h[None, :]
@@ -151,11 +178,7 @@ def _plan(
     K, C, N = out.shape[0] // groups, out.shape[1], source.shape[0]
     counts, sizes = phase.counts, source.shape[2:]
     merged = C < FEW_CHANNELS and taps > 1
-    flat = (
-        phase.stride == (1, 1, 1)
-        and counts[2] <= sizes[2]
-        and (counts[0] == 1 or counts[1] <= sizes[1])
-    )  # fmt: skip
+    flat = phase.stride == (1, 1, 1) and counts[2] <= sizes[2] and (counts[0] == 1 or counts[1] <= sizes[1])
     rows = (counts[0], sizes[1] if counts[0] > 1 else counts[1], sizes[2]) if flat else counts
     tiles = TILES.on(source)
     largest = {name: size if floating else 16 for name, size in tiles.items()}
@@ -172,10 +195,15 @@ def _plan(
         fixed * shares,
         (taps, N, images, groups, K, C, *sizes, *rows, *counts, *phase.stride),
         {
-            "FLAT": flat, "SAME": tuple(rows) == tuple(counts), "MERGED": merged, "FLOAT": floating,
+            "FLAT": flat,
+            "SAME": tuple(rows) == tuple(counts),
+            "MERGED": merged,
+            "FLOAT": floating,
             "ACCUMULATE": TRITON_DTYPES[accumulator(source.dtype)],
-            "BLOCK_K": block_k, "BLOCK_C": block_c, "BLOCK_P": block_p,
+            "BLOCK_K": block_k,
+            "BLOCK_C": block_c,
+            "BLOCK_P": block_p,
         },
         label=label,
         result=(torch.tensor(phase.taps, dtype=torch.int32).to(source.device), shares),
-    )  # fmt: skip
+    )

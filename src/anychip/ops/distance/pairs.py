@@ -93,9 +93,17 @@ def slope(difference, gradient, distance, order, ORDER: tl.constexpr):
 
 @triton.jit(do_not_specialize=["order"])
 def cdist_kernel(
-    out, x, y, rows, columns, width, order: tl.int64, ORDER: tl.constexpr, BLOCK_M: tl.constexpr,
+    out,
+    x,
+    y,
+    rows,
+    columns,
+    width,
+    order: tl.int64,
+    ORDER: tl.constexpr,
+    BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
-):  # fmt: skip
+):
     """out[batch, i, j] = distance of x[batch, i] and y[batch, j], all contiguous."""
     tiles_n = tl.cdiv(columns, BLOCK_N)
     tiles = tl.cdiv(rows, BLOCK_M) * tiles_n
@@ -118,9 +126,19 @@ def cdist_kernel(
 
 @triton.jit(do_not_specialize=["order"])
 def cdist_backward_kernel(
-    out, gradient, x, y, distances, rows, columns, width, order: tl.int64, ORDER: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-):  # fmt: skip
+    out,
+    gradient,
+    x,
+    y,
+    distances,
+    rows,
+    columns,
+    width,
+    order: tl.int64,
+    ORDER: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
     """out[batch, i, k] = sum over j of the gradient of distance (i, j) by x[batch, i, k]."""
     tiles_n = tl.cdiv(width, BLOCK_N)
     tiles = tl.cdiv(rows, BLOCK_M) * tiles_n
@@ -246,10 +264,21 @@ def cdist_backward(
     tiles = TILES.on(x1)
     block_m, block_n = (min(power_of_two(n), tiles[k]) for n, k in ((rows, "rows"), (width, "columns")))
     launch(
-        cdist_backward_kernel, math.prod(batch) * cdiv(rows, block_m) * cdiv(width, block_n), out,
-        _batched(grad, batch), _batched(x1, batch), _batched(x2, batch), _batched(cdist, batch), rows,
-        columns, width, scalar_bits(p, True), ORDER=_order(p), BLOCK_M=block_m, BLOCK_N=block_n,
-    )  # fmt: skip
+        cdist_backward_kernel,
+        math.prod(batch) * cdiv(rows, block_m) * cdiv(width, block_n),
+        out,
+        _batched(grad, batch),
+        _batched(x1, batch),
+        _batched(x2, batch),
+        _batched(cdist, batch),
+        rows,
+        columns,
+        width,
+        scalar_bits(p, True),
+        ORDER=_order(p),
+        BLOCK_M=block_m,
+        BLOCK_N=block_n,
+    )
     return out
 
 
@@ -261,9 +290,17 @@ def pdist_forward(self: torch.Tensor, p: float = 2.0) -> torch.Tensor:
     block = min(power_of_two(rows), TILES.on(self)["columns"])
     turned = COPY(self.t(), out=torch.empty((width, rows), dtype=self.dtype, device=self.device))
     launch(
-        pdist_kernel, max(0, rows - 1), out, turned, rows, width, max(STRETCH, math.isqrt(width)),
-        scalar_bits(p, True), ORDER=_order(p), BLOCK=block,
-    )  # fmt: skip
+        pdist_kernel,
+        max(0, rows - 1),
+        out,
+        turned,
+        rows,
+        width,
+        max(STRETCH, math.isqrt(width)),
+        scalar_bits(p, True),
+        ORDER=_order(p),
+        BLOCK=block,
+    )
     return out
 
 
@@ -274,9 +311,18 @@ def pdist_backward(grad: torch.Tensor, self: torch.Tensor, p: float, pdist: torc
     out = torch.empty(self.shape, dtype=self.dtype, device=self.device)
     block = min(power_of_two(width), 4 * TILES.on(self)["columns"])
     launch(
-        pdist_backward_kernel, rows * cdiv(width, block), out, grad.contiguous(), self.contiguous(),
-        pdist.contiguous(), rows, width, scalar_bits(p, True), ORDER=_order(p), BLOCK=block,
-    )  # fmt: skip
+        pdist_backward_kernel,
+        rows * cdiv(width, block),
+        out,
+        grad.contiguous(),
+        self.contiguous(),
+        pdist.contiguous(),
+        rows,
+        width,
+        scalar_bits(p, True),
+        ORDER=_order(p),
+        BLOCK=block,
+    )
     return out
 
 

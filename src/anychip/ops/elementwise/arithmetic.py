@@ -240,9 +240,14 @@ PRODUCTS = {False: Pointwise(rank_one), True: Pointwise(rank_one_of_bits, Promot
 
 
 def addr(
-    self: torch.Tensor, vec1: torch.Tensor, vec2: torch.Tensor, *, beta: Any = 1, alpha: Any = 1,
+    self: torch.Tensor,
+    vec1: torch.Tensor,
+    vec2: torch.Tensor,
+    *,
+    beta: Any = 1,
+    alpha: Any = 1,
     out: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """beta self + alpha (vec1 outer vec2), with self broadcast to that shape, and not read for beta 0."""
     for name, vector in (("vec1", vec1), ("vec2", vec2)):
         if vector.ndim != 1:

@@ -30,9 +30,16 @@ TILES = Tiles(simt={"elements": 256, "tests": 32}, simd={"elements": 1024, "test
 
 @triton.jit
 def isin_kernel(
-    out, elements, tests, count, tests_count, INVERT: tl.constexpr, COMPUTE: tl.constexpr,
-    BLOCK: tl.constexpr, TESTS: tl.constexpr,
-):  # fmt: skip
+    out,
+    elements,
+    tests,
+    count,
+    tests_count,
+    INVERT: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+    TESTS: tl.constexpr,
+):
     """out[i] = whether elements[i] equals one of tests (or none of them, for INVERT)."""
     first = tl.program_id(0).to(tl.int64) * BLOCK
     lane = tl.arange(0, BLOCK)
@@ -58,9 +65,13 @@ def _as_tensor(x: Any, device: torch.device) -> torch.Tensor:
 
 
 def isin(
-    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False,
+    elements: Any,
+    test_elements: Any,
+    *,
+    assume_unique: bool = False,
+    invert: bool = False,
     out: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """Which of `elements` (a tensor or a number) are among `test_elements`, as booleans."""
     device = next(x.device for x in (elements, test_elements) if isinstance(x, torch.Tensor))
     common = torch.result_type(elements, test_elements)
@@ -78,9 +89,18 @@ def isin(
     sizes = TILES.on(device)
     block = min(power_of_two(max(source.numel(), 1)), sizes["elements"])
     launch(
-        isin_kernel, cdiv(source.numel(), block), target, source, tests, source.numel(), tests.numel(),
-        INVERT=invert, COMPUTE=TRITON_DTYPES[compute_dtype(common)], BLOCK=block, TESTS=sizes["tests"],
-    )  # fmt: skip
+        isin_kernel,
+        cdiv(source.numel(), block),
+        target,
+        source,
+        tests,
+        source.numel(),
+        tests.numel(),
+        INVERT=invert,
+        COMPUTE=TRITON_DTYPES[compute_dtype(common)],
+        BLOCK=block,
+        TESTS=sizes["tests"],
+    )
     return target if out is None or dense else COPY(target, out=out)
 
 

@@ -150,17 +150,24 @@ SAME = Pointwise(same)
 
 
 def nan_to_num(
-    self: torch.Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None,
-    *, out: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    nan: float | None = None,
+    posinf: float | None = None,
+    neginf: float | None = None,
+    *,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
     """NaN and the infinities replaced: by 0 and the largest and smallest finite numbers by default."""
     if not self.dtype.is_floating_point:
         return SAME(self, out=out)
     limits = torch.finfo(self.dtype)
     return FINITE(
-        self, 0.0 if nan is None else nan, limits.max if posinf is None else posinf,
-        limits.min if neginf is None else neginf, out=out,
-    )  # fmt: skip
+        self,
+        0.0 if nan is None else nan,
+        limits.max if posinf is None else posinf,
+        limits.min if neginf is None else neginf,
+        out=out,
+    )
 
 
 def conj_physical_out(self: torch.Tensor, *, out: torch.Tensor) -> torch.Tensor:
@@ -203,9 +210,14 @@ def _conjugates(dtype: torch.dtype) -> Iterable[Sample]:
 
 
 def _record(
-    name: str, overloads: tuple[Overload, ...], dtypes: tuple[torch.dtype, ...], *, differentiable: bool,
-    benchmarks: tuple[Benchmark, ...] = (), labels: tuple[str, ...] = (),
-) -> None:  # fmt: skip
+    name: str,
+    overloads: tuple[Overload, ...],
+    dtypes: tuple[torch.dtype, ...],
+    *,
+    differentiable: bool,
+    benchmarks: tuple[Benchmark, ...] = (),
+    labels: tuple[str, ...] = (),
+) -> None:
     register(
         Operator(
             name=name,

@@ -62,10 +62,23 @@ def bag_places_kernel(
 
 @triton.jit
 def bag_kernel(
-    out, largest, weight, indices, offsets, factors, listed, count, rows, width,
-    row_stride: tl.int64, column_stride, padding,
-    MODE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    largest,
+    weight,
+    indices,
+    offsets,
+    factors,
+    listed,
+    count,
+    rows,
+    width,
+    row_stride: tl.int64,
+    column_stride,
+    padding,
+    MODE: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """One block of columns of one bag's result; for a maximum also the rows that it came from."""
     blocks = tl.cdiv(width, BLOCK)
     bag = (tl.program_id(0) // blocks).to(tl.int64)
@@ -109,9 +122,19 @@ def index_count_kernel(counts, indices, count, BLOCK: tl.constexpr):
 
 @triton.jit
 def bag_gradient_kernel(
-    out, gradient, indices, bag_of, sizes, counts, factors, width, padding,
-    MEAN: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    gradient,
+    indices,
+    bag_of,
+    sizes,
+    counts,
+    factors,
+    width,
+    padding,
+    MEAN: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Adds one index's share of its bag's gradient to the row that it names."""
     blocks = tl.cdiv(width, BLOCK)
     i = (tl.program_id(0) // blocks).to(tl.int64)
@@ -131,9 +154,21 @@ def bag_gradient_kernel(
 
 @triton.jit
 def bag_gradient_in_turn_kernel(
-    out, gradient, indices, bag_of, sizes, counts, factors, width, padding, count,
-    MEAN: tl.constexpr, COMPUTE: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    gradient,
+    indices,
+    bag_of,
+    sizes,
+    counts,
+    factors,
+    width,
+    padding,
+    count,
+    MEAN: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    PARTS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """The sums of `bag_gradient_kernel` without atomics, in the order of the indices: a program owns one
     block of columns of the rows whose number is `part` modulo PARTS, a power of two."""
     blocks = tl.cdiv(width, BLOCK)
@@ -172,9 +207,18 @@ def bag_maximum_gradient_kernel(
 
 @triton.jit
 def bag_factor_gradient_kernel(
-    out, gradient, weight, indices, bag_of, width, row_stride: tl.int64, column_stride, padding,
-    COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    gradient,
+    weight,
+    indices,
+    bag_of,
+    width,
+    row_stride: tl.int64,
+    column_stride,
+    padding,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """out[i] = the product of the row that index i names with its bag's gradient; zero for `padding`."""
     i = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, BLOCK)
@@ -196,9 +240,13 @@ Four = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def _check(
-    weight: torch.Tensor, indices: torch.Tensor, offsets: torch.Tensor, mode: int,
-    factors: torch.Tensor | None, include_last_offset: bool,
-) -> None:  # fmt: skip
+    weight: torch.Tensor,
+    indices: torch.Tensor,
+    offsets: torch.Tensor,
+    mode: int,
+    factors: torch.Tensor | None,
+    include_last_offset: bool,
+) -> None:
     name = "embedding_bag"
     integers = (torch.int64, torch.int32)
     if weight.dtype not in FLOATING:
@@ -262,10 +310,16 @@ def _places(
 
 
 def embedding_bag(
-    weight: torch.Tensor, indices: torch.Tensor, offsets: torch.Tensor, scale_grad_by_freq: bool = False,
-    mode: int = SUM, sparse: bool = False, per_sample_weights: torch.Tensor | None = None,
-    include_last_offset: bool = False, padding_idx: int = -1,
-) -> Four:  # fmt: skip
+    weight: torch.Tensor,
+    indices: torch.Tensor,
+    offsets: torch.Tensor,
+    scale_grad_by_freq: bool = False,
+    mode: int = SUM,
+    sparse: bool = False,
+    per_sample_weights: torch.Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int = -1,
+) -> Four:
     """(result [bags, width], bag of each index, sizes of bags, rows of the maxima); the last is the sizes
     unless the mode is a maximum."""
     _check(weight, indices, offsets, mode, per_sample_weights, include_last_offset)
@@ -292,10 +346,17 @@ def embedding_bag(
 
 
 def embedding_bag_dense_backward(
-    grad: torch.Tensor, indices: torch.Tensor, offset2bag: torch.Tensor, bag_size: torch.Tensor,
-    maximum_indices: torch.Tensor, num_weights: int, scale_grad_by_freq: bool, mode: int,
-    per_sample_weights: torch.Tensor | None, padding_idx: int = -1,
-) -> torch.Tensor:  # fmt: skip
+    grad: torch.Tensor,
+    indices: torch.Tensor,
+    offset2bag: torch.Tensor,
+    bag_size: torch.Tensor,
+    maximum_indices: torch.Tensor,
+    num_weights: int,
+    scale_grad_by_freq: bool,
+    mode: int,
+    per_sample_weights: torch.Tensor | None,
+    padding_idx: int = -1,
+) -> torch.Tensor:
     """Gradient of the table [num_weights, width]."""
     if grad.dtype not in FLOATING:
         raise NotServed("embedding_bag_dense_backward", f"dtype {grad.dtype} is not served")
@@ -312,9 +373,15 @@ def embedding_bag_dense_backward(
     constants = {"COMPUTE": TRITON_DTYPES[compute], "BLOCK": block}
     if mode == MAX:
         launch(
-            bag_maximum_gradient_kernel, grad.shape[0] * cdiv(width, block), wide, gradient,
-            maximum_indices.contiguous(), bag_size.contiguous(), width, **constants,
-        )  # fmt: skip
+            bag_maximum_gradient_kernel,
+            grad.shape[0] * cdiv(width, block),
+            wide,
+            gradient,
+            maximum_indices.contiguous(),
+            bag_size.contiguous(),
+            width,
+            **constants,
+        )
     else:
         counts = None
         if scale_grad_by_freq:
@@ -328,39 +395,73 @@ def embedding_bag_dense_backward(
         if TILES.on(grad)["in_turn"]:
             parts = power_of_two(cdiv(PROGRAMS_PER_THREAD * torch.get_num_threads(), max(blocks, 1)))
             launch(
-                bag_gradient_in_turn_kernel, blocks * parts, *operands, width, padding_idx, listed.shape[0],
-                MEAN=mode == MEAN, PARTS=parts, **constants,
-            )  # fmt: skip
+                bag_gradient_in_turn_kernel,
+                blocks * parts,
+                *operands,
+                width,
+                padding_idx,
+                listed.shape[0],
+                MEAN=mode == MEAN,
+                PARTS=parts,
+                **constants,
+            )
         else:
             launch(
-                bag_gradient_kernel, listed.shape[0] * blocks, *operands, width, padding_idx,
-                MEAN=mode == MEAN, **constants,
-            )  # fmt: skip
+                bag_gradient_kernel,
+                listed.shape[0] * blocks,
+                *operands,
+                width,
+                padding_idx,
+                MEAN=mode == MEAN,
+                **constants,
+            )
     if wide.dtype == grad.dtype:
         return wide
     return COPY(wide, out=torch.empty(wide.shape, dtype=grad.dtype, device=grad.device))
 
 
 def embedding_bag_backward(
-    grad: torch.Tensor, indices: torch.Tensor, offsets: torch.Tensor, offset2bag: torch.Tensor,
-    bag_size: torch.Tensor, maximum_indices: torch.Tensor, num_weights: int, scale_grad_by_freq: bool,
-    mode: int, sparse: bool, per_sample_weights: torch.Tensor | None, padding_idx: int = -1,
-) -> torch.Tensor:  # fmt: skip
+    grad: torch.Tensor,
+    indices: torch.Tensor,
+    offsets: torch.Tensor,
+    offset2bag: torch.Tensor,
+    bag_size: torch.Tensor,
+    maximum_indices: torch.Tensor,
+    num_weights: int,
+    scale_grad_by_freq: bool,
+    mode: int,
+    sparse: bool,
+    per_sample_weights: torch.Tensor | None,
+    padding_idx: int = -1,
+) -> torch.Tensor:
     """`embedding_bag_dense_backward`, which also finds the bags where the forward pass left them out."""
     if sparse:
         raise NotServed("_embedding_bag_backward", "a sparse gradient is not served")
     if mode != MAX and offset2bag.shape[0] != indices.shape[0]:
         offset2bag, _ = _places(indices.contiguous(), offsets.contiguous(), grad.shape[0], padding_idx)
     return embedding_bag_dense_backward(
-        grad, indices, offset2bag, bag_size, maximum_indices, num_weights, scale_grad_by_freq, mode,
-        per_sample_weights, padding_idx,
-    )  # fmt: skip
+        grad,
+        indices,
+        offset2bag,
+        bag_size,
+        maximum_indices,
+        num_weights,
+        scale_grad_by_freq,
+        mode,
+        per_sample_weights,
+        padding_idx,
+    )
 
 
 def embedding_bag_per_sample_weights_backward(
-    grad: torch.Tensor, weight: torch.Tensor, indices: torch.Tensor, offsets: torch.Tensor,
-    offset2bag: torch.Tensor, mode: int, padding_idx: int = -1,
-) -> torch.Tensor:  # fmt: skip
+    grad: torch.Tensor,
+    weight: torch.Tensor,
+    indices: torch.Tensor,
+    offsets: torch.Tensor,
+    offset2bag: torch.Tensor,
+    mode: int,
+    padding_idx: int = -1,
+) -> torch.Tensor:
     """Gradient of the per-sample weights."""
     if mode != SUM:
         raise ArgumentError("embedding_bag_backward: per_sample_weights only supported for mode='sum'")
@@ -372,11 +473,19 @@ def embedding_bag_per_sample_weights_backward(
     out = torch.empty(indices.shape, dtype=grad.dtype, device=grad.device)
     width = grad.shape[1]
     launch(
-        bag_factor_gradient_kernel, indices.shape[0], out, grad.contiguous(), weight, listed,
-        offset2bag.contiguous(), width, *weight.stride(), padding_idx,
+        bag_factor_gradient_kernel,
+        indices.shape[0],
+        out,
+        grad.contiguous(),
+        weight,
+        listed,
+        offset2bag.contiguous(),
+        width,
+        *weight.stride(),
+        padding_idx,
         COMPUTE=TRITON_DTYPES[compute_dtype(grad.dtype)],
         BLOCK=min(power_of_two(width), TILES.on(grad)["block"]),
-    )  # fmt: skip
+    )
     return out
 
 
@@ -456,20 +565,25 @@ register(
             Overload(
                 "_embedding_bag_forward_only", embedding_bag, _samples, takes_out=False, compared=_result
             ),
-            Overload(
-                "_embedding_bag_backward", embedding_bag_backward, _whole_gradients, takes_out=False
-            ),
+            Overload("_embedding_bag_backward", embedding_bag_backward, _whole_gradients, takes_out=False),
             Overload(
                 "_embedding_bag_dense_backward", embedding_bag_dense_backward, _gradients, takes_out=False
             ),
             Overload(
-                "_embedding_bag_per_sample_weights_backward", embedding_bag_per_sample_weights_backward,
-                _factor_gradients, takes_out=False,
+                "_embedding_bag_per_sample_weights_backward",
+                embedding_bag_per_sample_weights_backward,
+                _factor_gradients,
+                takes_out=False,
             ),
         ),
         kernels=(
-            bag_kernel, bag_places_kernel, bag_gradient_kernel, bag_gradient_in_turn_kernel,
-            bag_maximum_gradient_kernel, bag_factor_gradient_kernel, index_count_kernel,
+            bag_kernel,
+            bag_places_kernel,
+            bag_gradient_kernel,
+            bag_gradient_in_turn_kernel,
+            bag_maximum_gradient_kernel,
+            bag_factor_gradient_kernel,
+            index_count_kernel,
         ),
         dtypes=FLOATING,
         tiles=TILES,
@@ -479,4 +593,4 @@ register(
         ),
         tolerance=2.0,
     )
-)  # fmt: skip
+)

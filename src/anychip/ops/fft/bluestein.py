@@ -22,9 +22,21 @@ TILES = Tiles(simt={"block": 1024}, simd={"block": 1024})
 
 @triton.jit
 def spread_kernel(
-    out_real, out_imaginary, real, imaginary, c_real, c_imaginary, length, width, inner, in_outer, in_inner,
-    in_step, HERMITIAN: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out_real,
+    out_imaginary,
+    real,
+    imaginary,
+    c_real,
+    c_imaginary,
+    length,
+    width,
+    inner,
+    in_outer,
+    in_inner,
+    in_step,
+    HERMITIAN: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """out [batch, width] = the signal times the chirp, and zeros from `length` on."""
     tiles = tl.cdiv(width, BLOCK)
     number = (tl.program_id(0) // tiles).to(tl.int64)
@@ -78,9 +90,21 @@ def multiply_kernel(real, imaginary, f_real, f_imaginary, width, BLOCK: tl.const
 
 @triton.jit(do_not_specialize=["scale"])
 def gather_kernel(
-    out_real, out_imaginary, real, imaginary, c_real, c_imaginary, stop, width, inner, out_outer, out_inner,
-    out_step, scale: tl.int64, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out_real,
+    out_imaginary,
+    real,
+    imaginary,
+    c_real,
+    c_imaginary,
+    stop,
+    width,
+    inner,
+    out_outer,
+    out_inner,
+    out_step,
+    scale: tl.int64,
+    BLOCK: tl.constexpr,
+):
     """out = scale times the chirp times the first `stop` elements of [batch, width]."""
     tiles = tl.cdiv(stop, BLOCK)
     number = (tl.program_id(0) // tiles).to(tl.int64)
@@ -108,18 +132,30 @@ def _filter(length: int, direction: int, dtype: torch.dtype, device: torch.devic
     wrapped = Signal(parts[0], parts[1], 1, width, 0, 1)
     block = TILES.on(device)["block"]
     launch(
-        wrap_kernel, cdiv(width, block), parts[0], parts[1], *roots.chirp(length, direction, dtype, device),
-        length, width, BLOCK=block,
-    )  # fmt: skip
+        wrap_kernel,
+        cdiv(width, block),
+        parts[0],
+        parts[1],
+        *roots.chirp(length, direction, dtype, device),
+        length,
+        width,
+        BLOCK=block,
+    )
     result = planar(1, width, wrapped)
     transform(result, wrapped, 1, width, -1)
     return result
 
 
 def transform_by_chirp(
-    out: Signal, source: Signal, batch: int, length: int, direction: int, scale: float, hermitian: bool,
+    out: Signal,
+    source: Signal,
+    batch: int,
+    length: int,
+    direction: int,
+    scale: float,
+    hermitian: bool,
     stop: int,
-) -> None:  # fmt: skip
+) -> None:
     """The same as `stages.transform`, for any length."""
     dtype, device = source.real.dtype, source.real.device
     width = power_of_two(2 * length - 1)
@@ -130,17 +166,44 @@ def transform_by_chirp(
     assert first.imaginary is not None
     assert second.imaginary is not None
     launch(
-        spread_kernel, batch * cdiv(width, block), first.real, first.imaginary, source.real,
-        source.imaginary, *wave, length, width, source.inner, *source.strides, HERMITIAN=hermitian,
+        spread_kernel,
+        batch * cdiv(width, block),
+        first.real,
+        first.imaginary,
+        source.real,
+        source.imaginary,
+        *wave,
+        length,
+        width,
+        source.inner,
+        *source.strides,
+        HERMITIAN=hermitian,
         BLOCK=block,
-    )  # fmt: skip
+    )
     transform(second, first, batch, width, -1)
     launch(
-        multiply_kernel, batch * cdiv(width, block), second.real, second.imaginary, response.real,
-        response.imaginary, width, BLOCK=block,
-    )  # fmt: skip
+        multiply_kernel,
+        batch * cdiv(width, block),
+        second.real,
+        second.imaginary,
+        response.real,
+        response.imaginary,
+        width,
+        BLOCK=block,
+    )
     transform(first, second, batch, width, 1)
     launch(
-        gather_kernel, batch * cdiv(stop, block), out.real, out.imaginary, first.real, first.imaginary,
-        *wave, stop, width, out.inner, *out.strides, scalar_bits(scale / width, True), BLOCK=block,
-    )  # fmt: skip
+        gather_kernel,
+        batch * cdiv(stop, block),
+        out.real,
+        out.imaginary,
+        first.real,
+        first.imaginary,
+        *wave,
+        stop,
+        width,
+        out.inner,
+        *out.strides,
+        scalar_bits(scale / width, True),
+        BLOCK=block,
+    )

@@ -21,10 +21,23 @@ TILES = Tiles(simt={"elements": 512, "width": 32}, simd={"elements": 256, "width
 
 @triton.jit(do_not_specialize=["scale"])
 def spectrum_kernel(
-    out_real, out_imaginary, real, imaginary, w_real, w_imaginary, half, inner, outer_stride, step,
-    inner_stride, scale: tl.int64, PAIRED: tl.constexpr, WHOLE: tl.constexpr, BLOCK: tl.constexpr,
+    out_real,
+    out_imaginary,
+    real,
+    imaginary,
+    w_real,
+    w_imaginary,
+    half,
+    inner,
+    outer_stride,
+    step,
+    inner_stride,
+    scale: tl.int64,
+    PAIRED: tl.constexpr,
+    WHOLE: tl.constexpr,
+    BLOCK: tl.constexpr,
     WIDTH: tl.constexpr,
-):  # fmt: skip
+):
     """Elements 0 to half of a spectrum, from the transform [half, inner] of pairs: its parts that belong to
     even and to odd elements, the latter times w[k]. WHOLE: the others, too, which mirror these. PAIRED: lines
     of elements one after the other."""
@@ -79,9 +92,20 @@ def spectrum_kernel(
 
 @triton.jit
 def pairs_kernel(
-    out_real, out_imaginary, real, imaginary, w_real, w_imaginary, half, inner, outer_stride, step,
-    inner_stride, BLOCK: tl.constexpr, WIDTH: tl.constexpr,
-):  # fmt: skip
+    out_real,
+    out_imaginary,
+    real,
+    imaginary,
+    w_real,
+    w_imaginary,
+    half,
+    inner,
+    outer_stride,
+    step,
+    inner_stride,
+    BLOCK: tl.constexpr,
+    WIDTH: tl.constexpr,
+):
     """The other way: the [half, inner] whose backward transform has a signal's even elements as real parts
     and its odd ones as imaginary parts. Imaginary parts of the first and the last element do not count."""
     across = tl.cdiv(inner, WIDTH)

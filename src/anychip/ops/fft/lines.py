@@ -71,9 +71,20 @@ def reach(size: Any, limit: Any) -> Any:
 
 @triton.jit
 def first_stage(
-    real, imaginary, in_inner, in_step, inside_b, to_real, to_imaginary, t_real, t_imaginary,
-    RADIX: tl.constexpr, REST: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    real,
+    imaginary,
+    in_inner,
+    in_step,
+    inside_b,
+    to_real,
+    to_imaginary,
+    t_real,
+    t_imaginary,
+    RADIX: tl.constexpr,
+    REST: tl.constexpr,
+    WIDTH: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Element (k, p) of a line, [RADIX, REST], becomes (p, j) of the work area, times a twiddle factor."""
     SIZE: tl.constexpr = reach(REST, BLOCK)
     for start in range(0, REST, SIZE):
@@ -118,9 +129,17 @@ def first_stage(
 
 @triton.jit
 def middle_stage(
-    real, imaginary, to_real, to_imaginary, t_real, t_imaginary,
-    RADIX: tl.constexpr, REST: tl.constexpr, RUN: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    real,
+    imaginary,
+    to_real,
+    to_imaginary,
+    t_real,
+    t_imaginary,
+    RADIX: tl.constexpr,
+    REST: tl.constexpr,
+    RUN: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Element (k, p, q) of a work area, [RADIX, REST, RUN], becomes (p, j, q) of the other one."""
     SIZE_Q: tl.constexpr = reach(RUN, BLOCK)
     SIZE_P: tl.constexpr = reach(REST, BLOCK // SIZE_Q)
@@ -151,10 +170,25 @@ def middle_stage(
 
 @triton.jit
 def last_stage(
-    real, imaginary, out_real, out_imaginary, out_inner, out_step, inside_b, f_real, f_imaginary, f_inner,
-    factor, RADIX: tl.constexpr, BEFORE: tl.constexpr, WIDTH: tl.constexpr, PAIRED: tl.constexpr,
-    TURNED: tl.constexpr, SCALED: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    real,
+    imaginary,
+    out_real,
+    out_imaginary,
+    out_inner,
+    out_step,
+    inside_b,
+    f_real,
+    f_imaginary,
+    f_inner,
+    factor,
+    RADIX: tl.constexpr,
+    BEFORE: tl.constexpr,
+    WIDTH: tl.constexpr,
+    PAIRED: tl.constexpr,
+    TURNED: tl.constexpr,
+    SCALED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Element (k, q) of a work area, [RADIX, BEFORE], becomes (j, q) of a line. TURNED: times f[j, q] of
     [LENGTH, lines]. PAIRED: the two parts of an element lie side by side, the real (1) or the imaginary
     one (2) first, and so do elements."""
@@ -207,20 +241,45 @@ def last_stage(
                     part = tl.arange(0, 2 * WIDTH)[None, :]
                     inside = tl.interleave(inside_b.to(tl.int8), inside_b.to(tl.int8)) != 0
                     tl.store(
-                        base + (q + j * BEFORE)[:, None] * out_step + part, pairs,
+                        base + (q + j * BEFORE)[:, None] * out_step + part,
+                        pairs,
                         mask=(q < BEFORE)[:, None] & inside[None, :],
-                    )  # fmt: skip
+                    )
 
 
 @triton.jit(do_not_specialize=["scale", "groups", "share"])
 def lines_kernel(
-    out_real, out_imaginary, real, imaginary, first, second, t_real, t_imaginary, f_real, f_imaginary,
-    groups, share, inner, in_outer, in_inner, in_step, out_outer, out_inner, out_step, f_inner,
+    out_real,
+    out_imaginary,
+    real,
+    imaginary,
+    first,
+    second,
+    t_real,
+    t_imaginary,
+    f_real,
+    f_imaginary,
+    groups,
+    share,
+    inner,
+    in_outer,
+    in_inner,
+    in_step,
+    out_outer,
+    out_inner,
+    out_step,
+    f_inner,
     scale: tl.int64,
-    LENGTH: tl.constexpr, CODE: tl.constexpr, STAGES: tl.constexpr, WIDTH: tl.constexpr,
-    PAIRED: tl.constexpr, TURNED: tl.constexpr, SCALED: tl.constexpr, APART: tl.constexpr,
+    LENGTH: tl.constexpr,
+    CODE: tl.constexpr,
+    STAGES: tl.constexpr,
+    WIDTH: tl.constexpr,
+    PAIRED: tl.constexpr,
+    TURNED: tl.constexpr,
+    SCALED: tl.constexpr,
+    APART: tl.constexpr,
     BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """Transform `share` of the `groups` of WIDTH lines each, by the STAGES factors in CODE. Lines o * inner +
     i begin at o * outer + i * inner stride; `first` and `second` are the programs' work areas."""
     distinct(first, second)
@@ -253,35 +312,73 @@ def lines_kernel(
         else:
             other = imaginary + source
         first_stage(
-            real + source, other, in_inner, in_step, inside_b, first, first + HALF, t_real,
-            t_imaginary, radix_of(CODE, 0), LENGTH // radix_of(CODE, 0), WIDTH, BLOCK,
-        )  # fmt: skip
+            real + source,
+            other,
+            in_inner,
+            in_step,
+            inside_b,
+            first,
+            first + HALF,
+            t_real,
+            t_imaginary,
+            radix_of(CODE, 0),
+            LENGTH // radix_of(CODE, 0),
+            WIDTH,
+            BLOCK,
+        )
         tl.debug_barrier()
         for stage in tl.static_range(1, STAGES - 1):
             if stage % 2 == 1:
                 middle_stage(
-                    first, first + HALF, second, second + HALF,
-                    t_real + table_of(CODE, stage, LENGTH), t_imaginary + table_of(CODE, stage, LENGTH),
-                    radix_of(CODE, stage), LENGTH // before_of(CODE, stage + 1),
-                    before_of(CODE, stage) * WIDTH, BLOCK,
-                )  # fmt: skip
+                    first,
+                    first + HALF,
+                    second,
+                    second + HALF,
+                    t_real + table_of(CODE, stage, LENGTH),
+                    t_imaginary + table_of(CODE, stage, LENGTH),
+                    radix_of(CODE, stage),
+                    LENGTH // before_of(CODE, stage + 1),
+                    before_of(CODE, stage) * WIDTH,
+                    BLOCK,
+                )
             else:
                 middle_stage(
-                    second, second + HALF, first, first + HALF,
-                    t_real + table_of(CODE, stage, LENGTH), t_imaginary + table_of(CODE, stage, LENGTH),
-                    radix_of(CODE, stage), LENGTH // before_of(CODE, stage + 1),
-                    before_of(CODE, stage) * WIDTH, BLOCK,
-                )  # fmt: skip
+                    second,
+                    second + HALF,
+                    first,
+                    first + HALF,
+                    t_real + table_of(CODE, stage, LENGTH),
+                    t_imaginary + table_of(CODE, stage, LENGTH),
+                    radix_of(CODE, stage),
+                    LENGTH // before_of(CODE, stage + 1),
+                    before_of(CODE, stage) * WIDTH,
+                    BLOCK,
+                )
             tl.debug_barrier()
         if STAGES % 2 == 0:
             work = first
         else:
             work = second
         last_stage(
-            work, work + HALF, out_real + target, out_imaginary + target, out_inner, out_step,
-            inside_b, f_real + line, f_imaginary + line, f_inner, factor, radix_of(CODE, STAGES - 1),
-            LENGTH // radix_of(CODE, STAGES - 1), WIDTH, PAIRED, TURNED, SCALED, BLOCK,
-        )  # fmt: skip
+            work,
+            work + HALF,
+            out_real + target,
+            out_imaginary + target,
+            out_inner,
+            out_step,
+            inside_b,
+            f_real + line,
+            f_imaginary + line,
+            f_inner,
+            factor,
+            radix_of(CODE, STAGES - 1),
+            LENGTH // radix_of(CODE, STAGES - 1),
+            WIDTH,
+            PAIRED,
+            TURNED,
+            SCALED,
+            BLOCK,
+        )
         tl.debug_barrier()
 
 
@@ -330,9 +427,14 @@ PLANS: Plans[Plan] = Plans()
 
 
 def transform_lines(
-    out: Signal, source: Signal, batch: int, length: int, direction: int, scale: float = 1.0,
+    out: Signal,
+    source: Signal,
+    batch: int,
+    length: int,
+    direction: int,
+    scale: float = 1.0,
     turns: roots.Table | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """out = scale times the transforms of `batch` lines of a `length` that `factors` serves, with the kernel
     exp(direction 2 pi i j k / length), times `turns` [length, out.inner] if given. A transform forward of
     parts that changed places is one backward."""
@@ -343,8 +445,21 @@ def transform_lines(
     forward = direction < 0
     if direction > 0:
         parts = [out.imaginary, out.real, source.imaginary, source.real]
-    key = (length, batch, out.inner, source.strides, out.strides, turns is None, scale == 1, forward, dtype,
-           device, parts[2] is None, parts[3] is None, torch.get_num_threads())  # fmt: skip
+    key = (
+        length,
+        batch,
+        out.inner,
+        source.strides,
+        out.strides,
+        turns is None,
+        scale == 1,
+        forward,
+        dtype,
+        device,
+        parts[2] is None,
+        parts[3] is None,
+        torch.get_num_threads(),
+    )
     plan = PLANS.get(key)
     if plan is None:
         plan = PLANS.remember(key, _plan(out, source, batch, length, direction, scale, turns is not None))
@@ -416,9 +531,16 @@ def _plan(
     code = sum(radix << (5 * k) for k, radix in enumerate(listed))
     sizes = (groups, share, out.inner, *source.strides, *out.strides, out.inner)
     constants = {
-        "LENGTH": length, "CODE": code, "STAGES": len(listed), "WIDTH": width, "PAIRED": paired,
-        "TURNED": turned, "SCALED": scale != 1, "APART": APART, "BLOCK": tiles["block"],
-    }  # fmt: skip
+        "LENGTH": length,
+        "CODE": code,
+        "STAGES": len(listed),
+        "WIDTH": width,
+        "PAIRED": paired,
+        "TURNED": turned,
+        "SCALED": scale != 1,
+        "APART": APART,
+        "BLOCK": tiles["block"],
+    }
     return Plan(lines_kernel, programs, sizes, constants, result=(programs * 2 * (length * width + APART),))
 
 

@@ -21,9 +21,17 @@ SMALLEST_MATRIX = 16
 
 @triton.jit(do_not_specialize=["modulus", "direction"])
 def roots_kernel(
-    real, imaginary, rows, columns, pitch, count, modulus, direction, SQUARES: tl.constexpr,
+    real,
+    imaginary,
+    rows,
+    columns,
+    pitch,
+    count,
+    modulus,
+    direction,
+    SQUARES: tl.constexpr,
     BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """Element (i, j) of [rows, columns], rows `pitch` apart, is e to the power of direction 2 pi i k /
     modulus with k = i j (k = j j if SQUARES); what lies outside, up to `count`, is zero."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -46,15 +54,31 @@ Table = tuple[torch.Tensor, torch.Tensor]
 
 
 def _table(
-    rows: int, columns: int, shape: tuple[int, int], modulus: int, direction: int, squares: bool,
-    dtype: torch.dtype, device: torch.device,
-) -> Table:  # fmt: skip
+    rows: int,
+    columns: int,
+    shape: tuple[int, int],
+    modulus: int,
+    direction: int,
+    squares: bool,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Table:
     real = torch.empty(shape, dtype=dtype, device=device)
     imaginary = torch.empty(shape, dtype=dtype, device=device)
     launch(
-        roots_kernel, cdiv(real.numel(), BLOCK), real, imaginary, rows, columns, shape[1], real.numel(),
-        modulus, direction, SQUARES=squares, BLOCK=BLOCK,
-    )  # fmt: skip
+        roots_kernel,
+        cdiv(real.numel(), BLOCK),
+        real,
+        imaginary,
+        rows,
+        columns,
+        shape[1],
+        real.numel(),
+        modulus,
+        direction,
+        SQUARES=squares,
+        BLOCK=BLOCK,
+    )
     return real, imaginary
 
 
@@ -63,9 +87,19 @@ def fill(
 ) -> None:
     """Write e to the power of direction 2 pi i j k / modulus as [rows, columns] into contiguous tensors."""
     launch(
-        roots_kernel, cdiv(real.numel(), BLOCK), real, imaginary, rows, columns, columns, real.numel(),
-        modulus, direction, SQUARES=False, BLOCK=BLOCK,
-    )  # fmt: skip
+        roots_kernel,
+        cdiv(real.numel(), BLOCK),
+        real,
+        imaginary,
+        rows,
+        columns,
+        columns,
+        real.numel(),
+        modulus,
+        direction,
+        SQUARES=False,
+        BLOCK=BLOCK,
+    )
 
 
 @lru_cache(maxsize=256)

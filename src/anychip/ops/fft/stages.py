@@ -25,12 +25,36 @@ FEW_COLUMNS = 16
 
 @triton.jit(do_not_specialize=["batch", "scale"])
 def stage_kernel(
-    out_real, out_imaginary, real, imaginary, w_real, w_imaginary, t_real, t_imaginary,
-    batch, length, rest, before, inner, in_outer, in_inner, in_step, out_outer, out_inner, out_step,
-    stop, scale: tl.int64,
-    RADIX: tl.constexpr, SIDE: tl.constexpr, HERMITIAN: tl.constexpr, LAST: tl.constexpr,
-    TOGETHER: tl.constexpr, ALIGNED: tl.constexpr, SCALED: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out_real,
+    out_imaginary,
+    real,
+    imaginary,
+    w_real,
+    w_imaginary,
+    t_real,
+    t_imaginary,
+    batch,
+    length,
+    rest,
+    before,
+    inner,
+    in_outer,
+    in_inner,
+    in_step,
+    out_outer,
+    out_inner,
+    out_step,
+    stop,
+    scale: tl.int64,
+    RADIX: tl.constexpr,
+    SIDE: tl.constexpr,
+    HERMITIAN: tl.constexpr,
+    LAST: tl.constexpr,
+    TOGETHER: tl.constexpr,
+    ALIGNED: tl.constexpr,
+    SCALED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """One stage: element (k, p, q) of [RADIX, rest, before] becomes (p, j, q) of [rest, RADIX, before],
     with a transform over k and, unless LAST, a twiddle factor. Column t = p * before + q.
 
@@ -141,9 +165,15 @@ def radices(length: int) -> tuple[int, ...] | None:
 
 
 def transform(
-    out: Signal, source: Signal, batch: int, length: int, direction: int, scale: float = 1.0,
-    hermitian: bool = False, stop: int | None = None,
-) -> None:  # fmt: skip
+    out: Signal,
+    source: Signal,
+    batch: int,
+    length: int,
+    direction: int,
+    scale: float = 1.0,
+    hermitian: bool = False,
+    stop: int | None = None,
+) -> None:
     """out = scale times the transform of each of `batch` signals of a `length` that `radices` factors, with
     the kernel exp(direction 2 pi i j k / length); only the first `stop` elements if given."""
     factors = radices(length)
@@ -171,12 +201,31 @@ def transform(
         if not last and current.inner != 1:
             write = (current.inner * length, length, 1)
         launch(
-            stage_kernel, programs, target.real, target.imaginary, current.real, current.imaginary,
-            *roots.matrix(radix, direction, dtype, device), *table, batch, length, rest, before, inner,
-            *read, *write, length if stop is None else stop, scalar_bits(scale, True),
-            RADIX=radix, SIDE=max(roots.SMALLEST_MATRIX, power_of_two(radix)),
-            HERMITIAN=hermitian and number == 0, LAST=last, TOGETHER=together,
-            ALIGNED=not together and before % block == 0, SCALED=last and scale != 1, BLOCK=block,
-        )  # fmt: skip
+            stage_kernel,
+            programs,
+            target.real,
+            target.imaginary,
+            current.real,
+            current.imaginary,
+            *roots.matrix(radix, direction, dtype, device),
+            *table,
+            batch,
+            length,
+            rest,
+            before,
+            inner,
+            *read,
+            *write,
+            length if stop is None else stop,
+            scalar_bits(scale, True),
+            RADIX=radix,
+            SIDE=max(roots.SMALLEST_MATRIX, power_of_two(radix)),
+            HERMITIAN=hermitian and number == 0,
+            LAST=last,
+            TOGETHER=together,
+            ALIGNED=not together and before % block == 0,
+            SCALED=last and scale != 1,
+            BLOCK=block,
+        )
         before *= radix
         current = target

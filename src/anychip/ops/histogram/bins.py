@@ -200,16 +200,26 @@ def _places(column: torch.Tensor, edge: torch.Tensor, even: bool) -> torch.Tenso
         return BETWEEN(out, column, edge[-1], bins)
     block = TILES.on(column)["block"]
     launch(
-        edge_kernel, cdiv(column.numel(), block), out, column, edge, column.numel(), bins,
-        COMPUTE=TRITON_DTYPES[column.dtype], BLOCK=block,
-    )  # fmt: skip
+        edge_kernel,
+        cdiv(column.numel(), block),
+        out,
+        column,
+        edge,
+        column.numel(),
+        bins,
+        COMPUTE=TRITON_DTYPES[column.dtype],
+        BLOCK=block,
+    )
     return out
 
 
 def _counts(
-    columns: Sequence[torch.Tensor], edges: Sequence[torch.Tensor], weight: torch.Tensor | None,
-    density: bool, even: bool,
-) -> torch.Tensor:  # fmt: skip
+    columns: Sequence[torch.Tensor],
+    edges: Sequence[torch.Tensor],
+    weight: torch.Tensor | None,
+    density: bool,
+    even: bool,
+) -> torch.Tensor:
     """Counts, sums of weights, or densities in the bins between the edges of all dimensions, which may be
     `even`."""
     dtype, device = columns[0].dtype, columns[0].device
@@ -241,9 +251,13 @@ def _flat_edges(bins: torch.Tensor, like: torch.Tensor, name: str) -> torch.Tens
 
 
 def histogram(
-    self: torch.Tensor, bins: int = 100, *, range: Sequence[float] | None = None,
-    weight: torch.Tensor | None = None, density: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    self: torch.Tensor,
+    bins: int = 100,
+    *,
+    range: Sequence[float] | None = None,
+    weight: torch.Tensor | None = None,
+    density: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(counts, edges) of even bins over `range` (None: the data's own)."""
     _checked(self, weight, "histogram")
     column = self.contiguous().view(-1)
@@ -272,26 +286,37 @@ def _columns(self: torch.Tensor, weight: torch.Tensor | None) -> list[torch.Tens
 
 
 def histogramdd_edges(
-    self: torch.Tensor, bins: Sequence[int], *, range: Sequence[float] | None = None,
-    weight: torch.Tensor | None = None, density: bool = False,
-) -> list[torch.Tensor]:  # fmt: skip
+    self: torch.Tensor,
+    bins: Sequence[int],
+    *,
+    range: Sequence[float] | None = None,
+    weight: torch.Tensor | None = None,
+    density: bool = False,
+) -> list[torch.Tensor]:
     """Even edges of every dimension of points [..., D]."""
     return _edges("torch.histogramdd", _columns(self, weight), bins, range)
 
 
 def histogramdd_even(
-    self: torch.Tensor, bins: Sequence[int], *, range: Sequence[float] | None = None,
-    weight: torch.Tensor | None = None, density: bool = False,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    bins: Sequence[int],
+    *,
+    range: Sequence[float] | None = None,
+    weight: torch.Tensor | None = None,
+    density: bool = False,
+) -> torch.Tensor:
     """Counts [*bins] of points [..., D] in even bins."""
     columns = _columns(self, weight)
     return _counts(columns, _edges("torch.histogramdd", columns, bins, range), weight, density, True)
 
 
 def histogramdd_between(
-    self: torch.Tensor, bins: Sequence[torch.Tensor], *, weight: torch.Tensor | None = None,
+    self: torch.Tensor,
+    bins: Sequence[torch.Tensor],
+    *,
+    weight: torch.Tensor | None = None,
     density: bool = False,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """Counts of points [..., D] in bins between given edges, one tensor of them a dimension."""
     columns = _columns(self, weight)
     if len(bins) != len(columns):

@@ -132,9 +132,7 @@ def index(self: torch.Tensor, indices: Sequence[torch.Tensor | None], *, out: An
     if result.numel() and not self.numel():
         raise DimensionError(f"index is out of bounds for dimension with size 0, shape {list(self.shape)}")
     if result.numel():
-        take_rows(
-            source, places.linear, places.before, places.size, places.after, result, places.wrap
-        )  # fmt: skip
+        take_rows(source, places.linear, places.before, places.size, places.after, result, places.wrap)
     return delivered(result, out)
 
 
@@ -144,9 +142,12 @@ def _width(indices: Sequence[torch.Tensor | None]) -> int:
 
 
 def index_put_(
-    self: torch.Tensor, indices: Sequence[torch.Tensor | None], values: torch.Tensor,
-    accumulate: bool = False, unsafe: bool = False,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    indices: Sequence[torch.Tensor | None],
+    values: torch.Tensor,
+    accumulate: bool = False,
+    unsafe: bool = False,
+) -> torch.Tensor:
     """self[indices] = values, or += if `accumulate`, in place."""
     if values.dtype != self.dtype:
         raise ArgumentError(
@@ -157,9 +158,7 @@ def index_put_(
     kind: Kind = "add" if accumulate else "replace"
     merged = (places.before, places.size, places.after)
     ordered = _ordered(self, places.order)
-    spread_shape = (
-        *ordered.shape[: places.first], *shape, *ordered.shape[places.first + _width(indices) :]
-    )  # fmt: skip
+    spread_shape = (*ordered.shape[: places.first], *shape, *ordered.shape[places.first + _width(indices) :])
     try:
         spread = apart(values, self)
         spread = spread if spread.shape == spread_shape else spread.expand(spread_shape)

@@ -29,11 +29,28 @@ INDEX_DTYPES = (torch.int64, torch.int32)
 
 @triton.jit(do_not_specialize=["bits"])
 def combine_kernel(
-    out, source, index, table, columns, length, size, out_lane, out_step, source_lane, source_step,
-    index_lane, index_step, bits: tl.int64,
-    OUTER: tl.constexpr, KIND: tl.constexpr, FLOAT: tl.constexpr, WRAP: tl.constexpr, SKIP: tl.constexpr,
-    SHARED: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    index,
+    table,
+    columns,
+    length,
+    size,
+    out_lane,
+    out_step,
+    source_lane,
+    source_step,
+    index_lane,
+    index_step,
+    bits: tl.int64,
+    OUTER: tl.constexpr,
+    KIND: tl.constexpr,
+    FLOAT: tl.constexpr,
+    WRAP: tl.constexpr,
+    SKIP: tl.constexpr,
+    SHARED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """For i in order: out[c, index[c, i]] combined with source[c, i] (a number if None), BLOCK columns c.
     `table` holds size and strides of out, source and index of each of the OUTER further dimensions. A
     negative position counts from the end if WRAP, is left out if SKIP; one is for all columns if SHARED."""
@@ -93,9 +110,16 @@ def combine_kernel(
 
 
 def combine(
-    out: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor | None, kind: Kind, *,
-    value: float = 0, wrap: bool = False, skip: bool = False,
-) -> None:  # fmt: skip
+    out: torch.Tensor,
+    dim: int,
+    index: torch.Tensor,
+    source: torch.Tensor | None,
+    kind: Kind,
+    *,
+    value: float = 0,
+    wrap: bool = False,
+    skip: bool = False,
+) -> None:
     """Combine `source` (or a number) into `out`, in place, at positions `index` along `dim`.
 
     All have one rank, 0-d stands for one element; `index` may be expanded, and may be smaller than both
@@ -111,9 +135,14 @@ def combine(
 
 
 def _plan(
-    out: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor | None, kind: Kind, wrap: bool,
+    out: torch.Tensor,
+    dim: int,
+    index: torch.Tensor,
+    source: torch.Tensor | None,
+    kind: Kind,
+    wrap: bool,
     skip: bool,
-) -> Plan:  # fmt: skip
+) -> Plan:
     if index.dtype not in INDEX_DTYPES:
         raise NotServed("scatter", f"an index of dtype {index.dtype} is not served")
     if out.dtype not in TRITON_DTYPES:
@@ -141,13 +170,27 @@ def _plan(
         listed = [[space.sizes[d], *(strides[d] for strides in space.strides)] for d in range(outer)]
         table = torch.tensor(listed, dtype=torch.int64).to(out.device)
     sizes = (
-        columns, index.shape[dim], out.shape[dim], space.strides[0][-1], out.stride(dim),
-        space.strides[1][-1], read[dim], space.strides[2][-1], index.stride(dim),
-    )  # fmt: skip
+        columns,
+        index.shape[dim],
+        out.shape[dim],
+        space.strides[0][-1],
+        out.stride(dim),
+        space.strides[1][-1],
+        read[dim],
+        space.strides[2][-1],
+        index.stride(dim),
+    )
     constants = {
-        "OUTER": outer, "KIND": kind, "FLOAT": out.dtype.is_floating_point, "WRAP": wrap, "SKIP": skip,
-        "SHARED": space.strides[2][-1] == 0, "BLOCK": block, "debug": True, "sanitize_overflow": False,
-    }  # fmt: skip
+        "OUTER": outer,
+        "KIND": kind,
+        "FLOAT": out.dtype.is_floating_point,
+        "WRAP": wrap,
+        "SKIP": skip,
+        "SHARED": space.strides[2][-1] == 0,
+        "BLOCK": block,
+        "debug": True,
+        "sanitize_overflow": False,
+    }
     programs = math.prod(space.sizes[:-1]) * cdiv(columns, block)
     return Plan(combine_kernel, programs, sizes, constants, label=kind, result=table)
 

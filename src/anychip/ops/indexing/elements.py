@@ -31,9 +31,19 @@ REPLACE, ADD = 1, 2
 
 @triton.jit(do_not_specialize=["bits"])
 def elements_kernel(
-    indexed, other, index, table, n, size, stride, bits: tl.int64,
-    RANK: tl.constexpr, KIND: tl.constexpr, FLOAT: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    indexed,
+    other,
+    index,
+    table,
+    n,
+    size,
+    stride,
+    bits: tl.int64,
+    RANK: tl.constexpr,
+    KIND: tl.constexpr,
+    FLOAT: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """For each element of a contiguous `index`: scatter `other` (a number when None) to it in `indexed`.
     `table` holds, for each dimension, the index's size,
     `indexed`'s stride (0 along the indexed dimension) and `other`'s stride."""
@@ -69,9 +79,20 @@ def elements_kernel(
 
 @triton.jit
 def gather_kernel(
-    out, source, index, table, rows, columns, size, step, row_step, column_step,
-    OUTER: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    index,
+    table,
+    rows,
+    columns,
+    size,
+    step,
+    row_step,
+    column_step,
+    OUTER: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
     """out[m, n] = source[m, n, index[m, n]] for a tile of the two innermost dimensions of contiguous `out`
     and `index`; `table` holds size and stride of source of each of the OUTER further dimensions."""
     distinct(out, source)
@@ -144,8 +165,12 @@ def _gather_plan(source: torch.Tensor, dim: int, index: torch.Tensor) -> Plan:
         table = torch.tensor(listed, dtype=torch.int64).to(source.device)
     numbers = (*sizes[-2:], source.shape[dim], source.stride(dim), steps[-2], steps[-1])
     constants = {
-        "OUTER": outer, "BLOCK_M": block_m, "BLOCK_N": block_n, "debug": True, "sanitize_overflow": False
-    }  # fmt: skip
+        "OUTER": outer,
+        "BLOCK_M": block_m,
+        "BLOCK_N": block_n,
+        "debug": True,
+        "sanitize_overflow": False,
+    }
     programs = math.prod(sizes[:-2]) * cdiv(sizes[-2], block_m) * cdiv(sizes[-1], block_n)
     return Plan(gather_kernel, programs, numbers, constants, result=table)
 
@@ -174,10 +199,24 @@ def _run(
     floating = indexed.dtype.is_floating_point
     size, stride = indexed.shape[dim], indexed.stride(dim)
     launch(
-        elements_kernel, cdiv(count, block), indexed, other, index.contiguous(), table, count, size, stride,
-        scalar_bits(value, floating), label={REPLACE: "scatter", ADD: "scatter_add"}[kind],
-        RANK=index.ndim, KIND=kind, FLOAT=floating, BLOCK=block, debug=True, sanitize_overflow=False,
-    )  # fmt: skip
+        elements_kernel,
+        cdiv(count, block),
+        indexed,
+        other,
+        index.contiguous(),
+        table,
+        count,
+        size,
+        stride,
+        scalar_bits(value, floating),
+        label={REPLACE: "scatter", ADD: "scatter_add"}[kind],
+        RANK=index.ndim,
+        KIND=kind,
+        FLOAT=floating,
+        BLOCK=block,
+        debug=True,
+        sanitize_overflow=False,
+    )
 
 
 def gather(

@@ -37,9 +37,19 @@ INDEX_DTYPES = (torch.int64, torch.int32)
 
 @triton.jit
 def gather_rows_kernel(
-    out, source, index, pairs, rows, length: tl.int64, size, step, source_before,
-    WRAP: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    index,
+    pairs,
+    rows,
+    length: tl.int64,
+    size,
+    step,
+    source_before,
+    WRAP: tl.constexpr,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """out[b, r, :] = source[b, index[r] * step + :], with every index in [0, size), or in [-size, size) if
     WRAP; ROWS of the `pairs` of b and r for one block of columns."""
     blocks = tl.cdiv(length, BLOCK)
@@ -88,9 +98,18 @@ def gather_short_kernel(
 
 @triton.jit
 def add_rows_kernel(
-    out, values, index, rows, length: tl.int64, size, step, out_before, skipped,
-    ADD: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    values,
+    index,
+    rows,
+    length: tl.int64,
+    size,
+    step,
+    out_before,
+    skipped,
+    ADD: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """out[b, index[r] * step + :] += values[b, r, :] (or =, if not ADD); a row `skipped` is left out."""
     blocks = tl.cdiv(length, BLOCK)
     program = tl.program_id(0)
@@ -114,9 +133,18 @@ def add_rows_kernel(
 
 @triton.jit
 def add_rows_in_turn_kernel(
-    out, values, index, rows, length: tl.int64, size, step, out_before, skipped,
-    PARTS: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    values,
+    index,
+    rows,
+    length: tl.int64,
+    size,
+    step,
+    out_before,
+    skipped,
+    PARTS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """The sums of `add_rows_kernel` without atomics, in the order of the rows: a program owns one block
     of columns of the destination rows whose number is `part` modulo PARTS, a power of two."""
     blocks = tl.cdiv(length, BLOCK)
@@ -179,15 +207,25 @@ def _short_plan(source: torch.Tensor, before: int, rows: int, size: int, after: 
     block_a = power_of_two(after)
     block_p = min(power_of_two(rows), TILES.on(source)["elements"] // block_a)
     constants = {
-        "WRAP": wrap, "BLOCK_P": block_p, "BLOCK_A": block_a, "debug": True, "sanitize_overflow": False
-    }  # fmt: skip
+        "WRAP": wrap,
+        "BLOCK_P": block_p,
+        "BLOCK_A": block_a,
+        "debug": True,
+        "sanitize_overflow": False,
+    }
     return Plan(gather_short_kernel, before * cdiv(rows, block_p), (rows, after, size), constants)
 
 
 def _put(
-    out: torch.Tensor, values: torch.Tensor, index: torch.Tensor, before: int, size: int, after: int,
-    add: bool, skipped: int,
-) -> None:  # fmt: skip
+    out: torch.Tensor,
+    values: torch.Tensor,
+    index: torch.Tensor,
+    before: int,
+    size: int,
+    after: int,
+    add: bool,
+    skipped: int,
+) -> None:
     """Rows of a contiguous [before, index, after] into a contiguous [before, size, after]."""
     tiles = TILES.on(out)
     block = min(power_of_two(after), tiles["block"])
@@ -204,9 +242,22 @@ def _put(
         plan.launch(out, values, index)
         return
     launch(
-        add_rows_kernel, before * rows * cdiv(after, block), out, values, index, rows, after, size,
-        after, size * after, skipped, ADD=add, BLOCK=block, debug=True, sanitize_overflow=False,
-    )  # fmt: skip
+        add_rows_kernel,
+        before * rows * cdiv(after, block),
+        out,
+        values,
+        index,
+        rows,
+        after,
+        size,
+        after,
+        size * after,
+        skipped,
+        ADD=add,
+        BLOCK=block,
+        debug=True,
+        sanitize_overflow=False,
+    )
 
 
 PROGRAMS_PER_THREAD = 4
@@ -228,9 +279,12 @@ NOTHING_SKIPPED = -(1 << 40)
 
 
 def embedding(
-    weight: torch.Tensor, indices: torch.Tensor, padding_idx: int = -1,
-    scale_grad_by_freq: bool = False, sparse: bool = False,
-) -> torch.Tensor:  # fmt: skip
+    weight: torch.Tensor,
+    indices: torch.Tensor,
+    padding_idx: int = -1,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> torch.Tensor:
     """Rows of `weight` [count, width] for indices of any shape, appended as a last dimension."""
     if weight.ndim != 2:
         raise ArgumentError(f"'weight' must be 2-D, but its shape is {list(weight.shape)}")

@@ -31,9 +31,14 @@ from .combine import (
 
 TAKE = Tiles(simt={"block": 512}, simd={"block": 1024})
 KINDS: dict[str, Kind] = {
-    "sum": "add", "add": "add", "mean": "add", "prod": "multiply", "multiply": "multiply",
-    "amax": "largest", "amin": "smallest",
-}  # fmt: skip
+    "sum": "add",
+    "add": "add",
+    "mean": "add",
+    "prod": "multiply",
+    "multiply": "multiply",
+    "amax": "largest",
+    "amin": "smallest",
+}
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -72,9 +77,15 @@ def _identity(kind: Kind, dtype: torch.dtype) -> float:
 
 
 def _reduced(
-    self: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor, reduce: str,
-    include_self: bool, wrap: bool, out: Any,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    dim: int,
+    index: torch.Tensor,
+    source: torch.Tensor,
+    reduce: str,
+    include_self: bool,
+    wrap: bool,
+    out: Any,
+) -> torch.Tensor:
     """self with `source` reduced into it at positions `index` of the same rank."""
     kind = KINDS[reduce]
     work = working_copy(self, kind)
@@ -91,9 +102,15 @@ def _reduced(
 
 
 def scatter_reduce(
-    self: torch.Tensor, dim: int, index: torch.Tensor, src: torch.Tensor, reduce: str, *,
-    include_self: bool = True, out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    dim: int,
+    index: torch.Tensor,
+    src: torch.Tensor,
+    reduce: str,
+    *,
+    include_self: bool = True,
+    out: Any = None,
+) -> torch.Tensor:
     """self with `src` reduced (sum, prod, mean, amax or amin) into the positions of `index` along `dim`."""
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise ArgumentError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
@@ -135,9 +152,15 @@ def index_copy(
 
 
 def index_reduce(
-    self: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor, reduce: str, *,
-    include_self: bool = True, out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    dim: int,
+    index: torch.Tensor,
+    source: torch.Tensor,
+    reduce: str,
+    *,
+    include_self: bool = True,
+    out: Any = None,
+) -> torch.Tensor:
     """self with slices of `source` reduced (prod, mean, amax or amin) into those at a 1-d `index`."""
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise ArgumentError(
@@ -206,9 +229,17 @@ def take(self: torch.Tensor, index: torch.Tensor, *, out: Any = None) -> torch.T
     found = torch.empty(index.shape, dtype=self.dtype, device=self.device)
     block = TAKE.on(self)["block"]
     launch(
-        take_kernel, cdiv(found.numel(), block), found, self.contiguous(), index.contiguous(),
-        found.numel(), self.numel(), BLOCK=block, debug=True, sanitize_overflow=False,
-    )  # fmt: skip
+        take_kernel,
+        cdiv(found.numel(), block),
+        found,
+        self.contiguous(),
+        index.contiguous(),
+        found.numel(),
+        self.numel(),
+        BLOCK=block,
+        debug=True,
+        sanitize_overflow=False,
+    )
     return delivered(found, out)
 
 

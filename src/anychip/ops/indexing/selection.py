@@ -132,9 +132,15 @@ def _coordinates(shape: torch.Size, places: torch.Tensor, out: torch.Tensor) -> 
         block = TILES.on(places)["block"]
         table = torch.tensor(list(shape), dtype=torch.int64).to(places.device)
         launch(
-            coordinates_kernel, cdiv(places.numel(), block), out, places, table, places.numel(),
-            RANK=len(shape), BLOCK=block,
-        )  # fmt: skip
+            coordinates_kernel,
+            cdiv(places.numel(), block),
+            out,
+            places,
+            table,
+            places.numel(),
+            RANK=len(shape),
+            BLOCK=block,
+        )
 
 
 def nonzero(self: torch.Tensor, *, out: Any = None) -> torch.Tensor:
@@ -190,9 +196,17 @@ def masked_scatter_(self: torch.Tensor, mask: torch.Tensor, source: torch.Tensor
         target = self if self.is_contiguous() else self.contiguous()
         sizes = TILES.on(self)
         launch(
-            masked_scatter_kernel, counts.numel(), target, chosen, source.contiguous(), counts, ends,
-            chosen.numel(), CHUNK=sizes["chunk"], BLOCK=sizes["block"],
-        )  # fmt: skip
+            masked_scatter_kernel,
+            counts.numel(),
+            target,
+            chosen,
+            source.contiguous(),
+            counts,
+            ends,
+            chosen.numel(),
+            CHUNK=sizes["chunk"],
+            BLOCK=sizes["block"],
+        )
         if target is not self:
             self.copy_(target)
     return self

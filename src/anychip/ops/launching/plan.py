@@ -76,17 +76,33 @@ class Plan:
         run, function, metadata, _, constants = ready
         if device is None or device.type == "cpu":
             run(
-                *self.grid, 0, function, metadata, None,
-                runtime.launch_enter_hook, runtime.launch_exit_hook,
-                *tensors, *self.sizes, *numbers, *constants,
-            )  # fmt: skip
+                *self.grid,
+                0,
+                function,
+                metadata,
+                None,
+                runtime.launch_enter_hook,
+                runtime.launch_exit_hook,
+                *tensors,
+                *self.sizes,
+                *numbers,
+                *constants,
+            )
             return
         with active_on(device):
             run(
-                *self.grid, triton_driver.active.get_current_stream(device.index), function, metadata, None,
-                runtime.launch_enter_hook, runtime.launch_exit_hook,
-                *tensors, *self.sizes, *numbers, *constants,
-            )  # fmt: skip
+                *self.grid,
+                triton_driver.active.get_current_stream(device.index),
+                function,
+                metadata,
+                None,
+                runtime.launch_enter_hook,
+                runtime.launch_exit_hook,
+                *tensors,
+                *self.sizes,
+                *numbers,
+                *constants,
+            )
 
     def _first(self, unaligned: int, tensors: tuple[Any, ...], numbers: tuple[int, ...]) -> None:
         """Launch by way of Triton, which compiles, and keep what it compiled."""

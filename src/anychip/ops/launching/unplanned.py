@@ -80,9 +80,16 @@ def launch(
     if ready is not None:
         compiled = ready.compiled
         compiled.run(
-            *(*grid, 1, 1)[:3], 0, compiled.function, compiled.packed_metadata, None,
-            hooks.launch_enter_hook, hooks.launch_exit_hook, *arguments, *ready.constants,
-        )  # fmt: skip
+            *(*grid, 1, 1)[:3],
+            0,
+            compiled.function,
+            compiled.packed_metadata,
+            None,
+            hooks.launch_enter_hook,
+            hooks.launch_exit_hook,
+            *arguments,
+            *ready.constants,
+        )
         return
     compiled = launch_by_triton(name, kernel, grid, arguments, constants)
     if direct:

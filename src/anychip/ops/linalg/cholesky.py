@@ -69,8 +69,9 @@ def cholesky_kernel(
                         known = tl.load(row_j + start + lane_k, mask=inside, other=0)
                         left = tl.load(
                             at[:, None] + (start + lane_k)[None, :],
-                            mask=(row < n)[:, None] & inside[None, :], other=0,
-                        )  # fmt: skip
+                            mask=(row < n)[:, None] & inside[None, :],
+                            other=0,
+                        )
                         total += left * known[None, :]
                     value = tl.load(at + j, mask=row < n, other=0) - tl.sum(total, 1)
                     tl.store(at + j, value / root, mask=row < n)
@@ -96,9 +97,17 @@ def factor(work: torch.Tensor) -> torch.Tensor:
         block = work[:, start:stop, start:stop]
         block_k = min(power_of_two(stop - start), 32)
         launch(
-            cholesky_kernel, batch, block, info, stop - start, block.stride(0), block.stride(1), start,
-            BLOCK_M=min(power_of_two(stop - start), tiles["elements"] // block_k), BLOCK_K=block_k,
-        )  # fmt: skip
+            cholesky_kernel,
+            batch,
+            block,
+            info,
+            stop - start,
+            block.stride(0),
+            block.stride(1),
+            start,
+            BLOCK_M=min(power_of_two(stop - start), tiles["elements"] // block_k),
+            BLOCK_K=block_k,
+        )
         if stop < n:
             below = work[:, stop:, start:stop]
             solve_in_place(below.mT, block, upper=False)

@@ -383,9 +383,19 @@ def eigen(name: str, A: torch.Tensor, wanted: bool) -> tuple[torch.Tensor, torch
         if vectors is not None:
             x = torch.empty((batch, n, 2, n), dtype=torch.float64, device=A.device)
             launch(
-                vectors_kernel, batch * n, torch.view_as_real(vectors), pairs, places, *planes, x, n, 1, n,
-                REAL=real, BLOCK=block,
-            )  # fmt: skip
+                vectors_kernel,
+                batch * n,
+                torch.view_as_real(vectors),
+                pairs,
+                places,
+                *planes,
+                x,
+                n,
+                1,
+                n,
+                REAL=real,
+                BLOCK=block,
+            )
     shaped = None if vectors is None else vectors.view(A.shape)
     return values.view(A.shape[:-1]), shaped
 

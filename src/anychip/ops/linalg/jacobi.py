@@ -63,9 +63,16 @@ def symmetric_kernel(
 
 @triton.jit
 def rotations_kernel(
-    work, vectors, count, length, limit, tolerance, VECTORS: tl.constexpr, BLOCK: tl.constexpr,
+    work,
+    vectors,
+    count,
+    length,
+    limit,
+    tolerance,
+    VECTORS: tl.constexpr,
+    BLOCK: tl.constexpr,
     BLOCK_V: tl.constexpr,
-):  # fmt: skip
+):
     """Rotate pairs of the rows work[batch] [count, length] until all are orthogonal to each other, and
     the rows of vectors[batch] [count, count] with them."""
     batch = tl.program_id(0).to(tl.int64)
@@ -161,10 +168,26 @@ def quotient_kernel(sizes, plain, vectors, count, BLOCK: tl.constexpr):
 
 @triton.jit
 def order_kernel(
-    values, rows, other_rows, sizes, work, vectors, count, length, width, rows_batch, rows_row, rows_column,
-    other_batch, other_row, other_column, DESCENDING: tl.constexpr, ROWS: tl.constexpr, OTHER: tl.constexpr,
+    values,
+    rows,
+    other_rows,
+    sizes,
+    work,
+    vectors,
+    count,
+    length,
+    width,
+    rows_batch,
+    rows_row,
+    rows_column,
+    other_batch,
+    other_row,
+    other_column,
+    DESCENDING: tl.constexpr,
+    ROWS: tl.constexpr,
+    OTHER: tl.constexpr,
     BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """Program (batch, i) finds the rank of sizes[batch, i] and puts it, row i of `work` [count, length] and
     row i of `vectors` [count, width] in that place of the outputs."""
     batch = (tl.program_id(0) // count).to(tl.int64)
@@ -226,16 +249,29 @@ def _rotate(work: torch.Tensor, wanted: bool) -> torch.Tensor:
         triangle(vectors, None, False)
     block = TILES.on(work)["block"]
     launch(
-        rotations_kernel, batch, work, vectors, count, length, MOST_SWEEPS, 1.2e-16 * max(2.0, length**0.5),
-        VECTORS=wanted, BLOCK=min(power_of_two(length), block), BLOCK_V=min(power_of_two(count), block),
-    )  # fmt: skip
+        rotations_kernel,
+        batch,
+        work,
+        vectors,
+        count,
+        length,
+        MOST_SWEEPS,
+        1.2e-16 * max(2.0, length**0.5),
+        VECTORS=wanted,
+        BLOCK=min(power_of_two(length), block),
+        BLOCK_V=min(power_of_two(count), block),
+    )
     return vectors
 
 
 def _ordered(
-    values: torch.Tensor, work: torch.Tensor, vectors: torch.Tensor, symmetric: torch.Tensor | None,
-    rows: torch.Tensor | None, other: torch.Tensor | None,
-) -> None:  # fmt: skip
+    values: torch.Tensor,
+    work: torch.Tensor,
+    vectors: torch.Tensor,
+    symmetric: torch.Tensor | None,
+    rows: torch.Tensor | None,
+    other: torch.Tensor | None,
+) -> None:
     """Put lengths (eigenvalues if the `symmetric` matrices are given) in order into `values`, rows of
     `work` and of `vectors` in the same order into `rows` and `other`."""
     batch, count, length = work.shape
@@ -248,10 +284,24 @@ def _ordered(
     row_strides = (0, 0, 0) if rows is None else rows.stride()
     other_strides = (0, 0, 0) if other is None else other.stride()
     launch(
-        order_kernel, batch * count, values, rows, other, sizes, work, vectors, count, length, count,
-        *row_strides, *other_strides, DESCENDING=symmetric is None, ROWS=rows is not None,
-        OTHER=other is not None, BLOCK=block,
-    )  # fmt: skip
+        order_kernel,
+        batch * count,
+        values,
+        rows,
+        other,
+        sizes,
+        work,
+        vectors,
+        count,
+        length,
+        count,
+        *row_strides,
+        *other_strides,
+        DESCENDING=symmetric is None,
+        ROWS=rows is not None,
+        OTHER=other is not None,
+        BLOCK=block,
+    )
 
 
 def linalg_eigh(
@@ -269,9 +319,16 @@ def linalg_eigh(
     if source.numel():
         work, plain = (_empty(A, batch, n, n, double=True) for _ in range(2))
         launch(
-            symmetric_kernel, batch, work, plain, source, n, *source.stride(), UPPER=UPLO.upper() == "U",
+            symmetric_kernel,
+            batch,
+            work,
+            plain,
+            source,
+            n,
+            *source.stride(),
+            UPPER=UPLO.upper() == "U",
             BLOCK=min(power_of_two(n), TILES.on(A)["block"]),
-        )  # fmt: skip
+        )
         rotations = _rotate(work, True)
         _ordered(values, work, rotations, plain, None, vectors.mT if compute_v else None)
     return values.view(A.shape[:-1]), vectors.view(A.shape) if compute_v else vectors
@@ -319,9 +376,16 @@ def _orthonormal(out: torch.Tensor, scaled: torch.Tensor) -> None:
     triangle(q, None, False)
     apply(q, scaled, tau, reverse=True)
     launch(
-        sign_kernel, (scaled.shape[2], batch), q, scaled, rows, *q.stride(), scaled.stride(0),
-        scaled.stride(1) + scaled.stride(2), BLOCK=min(power_of_two(rows), TILES.on(out)["block"]),
-    )  # fmt: skip
+        sign_kernel,
+        (scaled.shape[2], batch),
+        q,
+        scaled,
+        rows,
+        *q.stride(),
+        scaled.stride(0),
+        scaled.stride(1) + scaled.stride(2),
+        BLOCK=min(power_of_two(rows), TILES.on(out)["block"]),
+    )
     out.copy_(q)
 
 

@@ -84,13 +84,21 @@ def ldl_kernel(a, pivots, info, n, BLOCK: tl.constexpr):
         kk = k + width - 1
         if chosen != kk:
             exchange_runs(
-                a + (chosen + 1).to(tl.int64) * n + kk, n, a + (chosen + 1).to(tl.int64) * n + chosen, n,
-                n - chosen - 1, BLOCK,
-            )  # fmt: skip
+                a + (chosen + 1).to(tl.int64) * n + kk,
+                n,
+                a + (chosen + 1).to(tl.int64) * n + chosen,
+                n,
+                n - chosen - 1,
+                BLOCK,
+            )
             exchange_runs(
-                a + (kk + 1).to(tl.int64) * n + kk, n, a + chosen.to(tl.int64) * n + kk + 1, 1,
-                chosen - kk - 1, BLOCK,
-            )  # fmt: skip
+                a + (kk + 1).to(tl.int64) * n + kk,
+                n,
+                a + chosen.to(tl.int64) * n + kk + 1,
+                1,
+                chosen - kk - 1,
+                BLOCK,
+            )
             exchange_runs(a + kk.to(tl.int64) * (n + 1), 1, a + chosen.to(tl.int64) * (n + 1), 1, 1, BLOCK)
             if width == 2:
                 exchange_runs(
@@ -290,9 +298,17 @@ def linalg_ldl_solve(
         tiles = TILES.on(x)
         block_n = min(power_of_two(columns), tiles["columns"])
         launch(
-            ldl_solve_kernel, len(x) * cdiv(columns, block_n), x, a, order, n, columns, *a.stride(),
-            BLOCK=min(power_of_two(n), 16), BLOCK_N=block_n,
-        )  # fmt: skip
+            ldl_solve_kernel,
+            len(x) * cdiv(columns, block_n),
+            x,
+            a,
+            order,
+            n,
+            columns,
+            *a.stride(),
+            BLOCK=min(power_of_two(n), 16),
+            BLOCK_N=block_n,
+        )
     return delivered([x.view(*batch, n, columns)], out)
 
 

@@ -29,11 +29,36 @@ LIMITS = {torch.float8_e4m3fn: 448.0, torch.float8_e5m2: 57344.0}
 
 @triton.jit
 def low_precision_kernel(
-    out, a, b, scale_a, scale_b, bias, scale_out, M, N, K, out_m, a_m, a_k, b_k, b_n, scale_m, scale_n,
-    limit, WIDE: tl.constexpr, ACCUMULATE: tl.constexpr, STEP: tl.constexpr, BYTES_A: tl.constexpr,
-    BYTES_B: tl.constexpr, BYTES_OUT: tl.constexpr, LIMITED: tl.constexpr, SHIFTED: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-):  # fmt: skip
+    out,
+    a,
+    b,
+    scale_a,
+    scale_b,
+    bias,
+    scale_out,
+    M,
+    N,
+    K,
+    out_m,
+    a_m,
+    a_k,
+    b_k,
+    b_n,
+    scale_m,
+    scale_n,
+    limit,
+    WIDE: tl.constexpr,
+    ACCUMULATE: tl.constexpr,
+    STEP: tl.constexpr,
+    BYTES_A: tl.constexpr,
+    BYTES_B: tl.constexpr,
+    BYTES_OUT: tl.constexpr,
+    LIMITED: tl.constexpr,
+    SHIFTED: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
     """out = (scale_a a) @ (b scale_b) + bias for one tile; a scale of stride zero is one number. A step's
     product is of type STEP; BYTES_*: e4m3fn floats are plain bytes there; SHIFTED: bytes of `a` without a
     sign are multiplied less 128, as bytes with one, and 128 times the sums of b's columns are added."""
@@ -84,10 +109,17 @@ def low_precision_kernel(
 
 
 def _product(
-    a: torch.Tensor, b: torch.Tensor, result: torch.dtype, wide: Any, label: str, *,
-    scale_a: torch.Tensor | None = None, scale_b: torch.Tensor | None = None,
-    bias: torch.Tensor | None = None, scale_out: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    a: torch.Tensor,
+    b: torch.Tensor,
+    result: torch.dtype,
+    wide: Any,
+    label: str,
+    *,
+    scale_a: torch.Tensor | None = None,
+    scale_b: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    scale_out: torch.Tensor | None = None,
+) -> torch.Tensor:
     rows, inner = a.shape
     columns = b.shape[1]
     out = torch.empty((rows, columns), dtype=result, device=a.device)
@@ -103,14 +135,35 @@ def _product(
         for name, size in (("m", rows), ("n", columns), ("k", inner))
     )
     launch(
-        low_precision_kernel, cdiv(rows, block_m) * cdiv(columns, block_n), *operands, scale_a, scale_b,
-        bias, scale_out, rows, columns, inner, columns, *a.stride(), *b.stride(),
-        int(scale_a is not None and scale_a.numel() > 1), int(scale_b is not None and scale_b.numel() > 1),
-        LIMITS.get(result, 0.0), label=label, WIDE=wide,
-        ACCUMULATE=accumulate, STEP=step, BYTES_OUT=in_bytes[0], BYTES_A=in_bytes[1], BYTES_B=in_bytes[2],
-        LIMITED=result in LIMITS, SHIFTED=a.dtype == torch.uint8 and wide == tl.int8,
-        BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=block_k,
-    )  # fmt: skip
+        low_precision_kernel,
+        cdiv(rows, block_m) * cdiv(columns, block_n),
+        *operands,
+        scale_a,
+        scale_b,
+        bias,
+        scale_out,
+        rows,
+        columns,
+        inner,
+        columns,
+        *a.stride(),
+        *b.stride(),
+        int(scale_a is not None and scale_a.numel() > 1),
+        int(scale_b is not None and scale_b.numel() > 1),
+        LIMITS.get(result, 0.0),
+        label=label,
+        WIDE=wide,
+        ACCUMULATE=accumulate,
+        STEP=step,
+        BYTES_OUT=in_bytes[0],
+        BYTES_A=in_bytes[1],
+        BYTES_B=in_bytes[2],
+        LIMITED=result in LIMITS,
+        SHIFTED=a.dtype == torch.uint8 and wide == tl.int8,
+        BLOCK_M=block_m,
+        BLOCK_N=block_n,
+        BLOCK_K=block_k,
+    )
     return out
 
 
@@ -162,10 +215,17 @@ def weight_int8pack_mm(self: torch.Tensor, mat2: torch.Tensor, scales: torch.Ten
 
 
 def scaled_mm(
-    self: torch.Tensor, mat2: torch.Tensor, scale_a: torch.Tensor, scale_b: torch.Tensor,
-    bias: torch.Tensor | None = None, scale_result: torch.Tensor | None = None,
-    out_dtype: torch.dtype | None = None, use_fast_accum: bool = False, *, out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    mat2: torch.Tensor,
+    scale_a: torch.Tensor,
+    scale_b: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    scale_result: torch.Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
+    use_fast_accum: bool = False,
+    *,
+    out: Any = None,
+) -> torch.Tensor:
     """(self scale_a) @ (mat2 scale_b) + bias for 8-bit floats; scales are one number each, or one for
     each row of self and each column of mat2. An 8-bit result is divided by `scale_result`."""
     _checked("_scaled_mm", self, mat2)
@@ -183,10 +243,16 @@ def scaled_mm(
         raise ArgumentError(f"Bias must be size {columns} but got {bias.numel()}")
     result = out_dtype or self.dtype
     value = _product(
-        self, mat2, result, tl.bfloat16, "_scaled_mm", scale_a=scale_a.contiguous(),
-        scale_b=scale_b.contiguous(), bias=None if bias is None else bias.contiguous(),
+        self,
+        mat2,
+        result,
+        tl.bfloat16,
+        "_scaled_mm",
+        scale_a=scale_a.contiguous(),
+        scale_b=scale_b.contiguous(),
+        bias=None if bias is None else bias.contiguous(),
         scale_out=scale_result if result in LIMITS else None,
-    )  # fmt: skip
+    )
     if out is None:
         return value
     return out.resize_(value.shape).copy_(value)
@@ -197,11 +263,21 @@ ONE_NUMBER, BY_ROW = 0, 1
 
 
 def scaled_mm_v2(
-    self: torch.Tensor, mat2: torch.Tensor, scale_a: Sequence[torch.Tensor], recipe_a: Sequence[int],
-    swizzle_a: Sequence[int], scale_b: Sequence[torch.Tensor], recipe_b: Sequence[int],
-    swizzle_b: Sequence[int], bias: torch.Tensor | None, out_dtype: torch.dtype | None,
-    contraction_dim: Sequence[int] = (), use_fast_accum: bool = False, *, out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    mat2: torch.Tensor,
+    scale_a: Sequence[torch.Tensor],
+    recipe_a: Sequence[int],
+    swizzle_a: Sequence[int],
+    scale_b: Sequence[torch.Tensor],
+    recipe_b: Sequence[int],
+    swizzle_b: Sequence[int],
+    bias: torch.Tensor | None,
+    out_dtype: torch.dtype | None,
+    contraction_dim: Sequence[int] = (),
+    use_fast_accum: bool = False,
+    *,
+    out: Any = None,
+) -> torch.Tensor:
     """`scaled_mm` with recipes: one scale for each operand, or one for each row and column."""
     recipes = [*recipe_a, *recipe_b]
     plain = not any((*swizzle_a, *swizzle_b))
@@ -237,9 +313,14 @@ def _weights(dtype: torch.dtype) -> Iterable[Sample]:
 
 
 def _wide_scaled(
-    a: torch.Tensor, b: torch.Tensor, scale_a: torch.Tensor, scale_b: torch.Tensor,
-    bias: torch.Tensor | None = None, scale_result: Any = None, out_dtype: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    a: torch.Tensor,
+    b: torch.Tensor,
+    scale_a: torch.Tensor,
+    scale_b: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    scale_result: Any = None,
+    out_dtype: Any = None,
+) -> torch.Tensor:
     return (a.double() * scale_a) @ (b.double() * scale_b) + (0 if bias is None else bias)
 
 
@@ -252,9 +333,17 @@ def _scaled(dtype: torch.dtype) -> Iterable[Sample]:
 
 
 def _wide_scaled_by_recipe(
-    a: torch.Tensor, b: torch.Tensor, scale_a: Any, recipe_a: Any, swizzle_a: Any, scale_b: Any,
-    recipe_b: Any, swizzle_b: Any, bias: torch.Tensor | None, out_dtype: Any,
-) -> torch.Tensor:  # fmt: skip
+    a: torch.Tensor,
+    b: torch.Tensor,
+    scale_a: Any,
+    recipe_a: Any,
+    swizzle_a: Any,
+    scale_b: Any,
+    recipe_b: Any,
+    swizzle_b: Any,
+    bias: torch.Tensor | None,
+    out_dtype: Any,
+) -> torch.Tensor:
     return _wide_scaled(a, b, scale_a[0], scale_b[0], bias)
 
 

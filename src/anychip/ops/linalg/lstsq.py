@@ -78,10 +78,16 @@ def _by_singular_values(
     c = product(left.mT, b).contiguous()
     rank = torch.empty((len(a),), dtype=torch.int64, device=a.device)
     launch(
-        divide_kernel, len(a), c, values.contiguous(), rank, values.shape[1], c.shape[2],
+        divide_kernel,
+        len(a),
+        c,
+        values.contiguous(),
+        rank,
+        values.shape[1],
+        c.shape[2],
         scalar_bits(rcond, True),
         BLOCK=min(power_of_two(c.shape[2]), TILES.on(a)["columns"]),
-    )  # fmt: skip
+    )
     return product(right.mT, c), rank, values
 
 
@@ -134,9 +140,16 @@ def lstsq(
 
 
 def linalg_lstsq_out(
-    self: torch.Tensor, b: torch.Tensor, rcond: float | None = None, *, driver: str | None = None,
-    solution: torch.Tensor, residuals: torch.Tensor, rank: torch.Tensor, singular_values: torch.Tensor,
-) -> Any:  # fmt: skip
+    self: torch.Tensor,
+    b: torch.Tensor,
+    rcond: float | None = None,
+    *,
+    driver: str | None = None,
+    solution: torch.Tensor,
+    residuals: torch.Tensor,
+    rank: torch.Tensor,
+    singular_values: torch.Tensor,
+) -> Any:
     """`lstsq` into given tensors."""
     return delivered(lstsq(self, b, rcond, driver=driver), (solution, residuals, rank, singular_values))
 
@@ -150,9 +163,11 @@ def _systems(dtype: torch.dtype) -> Iterable[Sample]:
             a = tensor(shape, dtype) + 3 * torch.eye(*shape[-2:], dtype=dtype)
             b = tensor((*shape[:-1], 3), dtype, seed=1)
             outs = {
-                "solution": torch.empty(0, dtype=dtype), "residuals": torch.empty(0, dtype=dtype),
-                "rank": torch.empty(0, dtype=torch.int64), "singular_values": torch.empty(0, dtype=dtype),
-            }  # fmt: skip
+                "solution": torch.empty(0, dtype=dtype),
+                "residuals": torch.empty(0, dtype=dtype),
+                "rank": torch.empty(0, dtype=torch.int64),
+                "singular_values": torch.empty(0, dtype=dtype),
+            }
             yield Sample((a, b, None), {"driver": driver, **outs})
 
 

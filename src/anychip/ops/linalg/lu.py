@@ -28,9 +28,20 @@ TILES = Tiles(
 
 @triton.jit
 def panel_kernel(
-    a, pivots, info, rows, columns, steps, batch_stride, row_stride, pivot_batch, first,
-    BLOCK_P: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-):  # fmt: skip
+    a,
+    pivots,
+    info,
+    rows,
+    columns,
+    steps,
+    batch_stride,
+    row_stride,
+    pivot_batch,
+    first,
+    BLOCK_P: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
     """a[batch] [rows, columns] becomes its LU factors; pivots[batch] are the rows exchanged and
     info[batch] the first zero pivot, both counted from one and from `first`, the panel's place."""
     batch = tl.program_id(0).to(tl.int64)
@@ -88,9 +99,18 @@ def panel_kernel(
 
 @triton.jit
 def exchange_kernel(
-    a, pivots, steps, columns, batch_stride, row_stride, column_stride, pivot_batch, first,
-    REVERSE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    a,
+    pivots,
+    steps,
+    columns,
+    batch_stride,
+    row_stride,
+    column_stride,
+    pivot_batch,
+    first,
+    REVERSE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Rows of a exchanged as `pivots` say, one after the other (from the last if REVERSE); pivots are
     counted from `first` + 1."""
     tiles = tl.cdiv(columns, BLOCK)
@@ -122,9 +142,18 @@ def exchange(a: torch.Tensor, pivots: torch.Tensor, reverse: bool = False, first
     batch, _, columns = a.shape
     block = min(power_of_two(columns), TILES.on(a)["columns"])
     launch(
-        exchange_kernel, batch * cdiv(columns, block), a, pivots, pivots.shape[1], columns, *a.stride(),
-        pivots.stride(0), first, REVERSE=reverse, BLOCK=block,
-    )  # fmt: skip
+        exchange_kernel,
+        batch * cdiv(columns, block),
+        a,
+        pivots,
+        pivots.shape[1],
+        columns,
+        *a.stride(),
+        pivots.stride(0),
+        first,
+        REVERSE=reverse,
+        BLOCK=block,
+    )
     return a
 
 
@@ -143,11 +172,22 @@ def factor(work: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         panel, chosen = work[:, start:, start:stop], pivots[:, start:stop]
         block_n = power_of_two(stop - start)
         launch(
-            panel_kernel, batch, panel, chosen, info, rows - start, stop - start, stop - start,
-            panel.stride(0), panel.stride(1), pivots.stride(0), start,
-            BLOCK_P=min(power_of_two(rows - start), 256), BLOCK_N=block_n,
+            panel_kernel,
+            batch,
+            panel,
+            chosen,
+            info,
+            rows - start,
+            stop - start,
+            stop - start,
+            panel.stride(0),
+            panel.stride(1),
+            pivots.stride(0),
+            start,
+            BLOCK_P=min(power_of_two(rows - start), 256),
+            BLOCK_N=block_n,
             BLOCK_M=min(power_of_two(rows - start), max(1, tiles["elements"] // block_n)),
-        )  # fmt: skip
+        )
         if start:
             exchange(work[:, start:, :start], chosen, first=start)
         if stop < columns:

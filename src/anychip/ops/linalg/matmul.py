@@ -38,12 +38,35 @@ PLANS: Plans[Plan] = Plans()
 
 @triton.jit(do_not_specialize=["alpha", "beta"])
 def matmul_kernel(
-    out, a, b, addend, M, N, K,
-    out_batch, out_m, out_n, a_batch, a_m, a_k, b_batch, b_k, b_n, add_batch, add_m, add_n,
-    alpha: tl.int64, beta: tl.int64,
-    SCALED: tl.constexpr, ACCUMULATE: tl.constexpr, FLOAT: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP: tl.constexpr,
-):  # fmt: skip
+    out,
+    a,
+    b,
+    addend,
+    M,
+    N,
+    K,
+    out_batch,
+    out_m,
+    out_n,
+    a_batch,
+    a_m,
+    a_k,
+    b_batch,
+    b_k,
+    b_n,
+    add_batch,
+    add_m,
+    add_n,
+    alpha: tl.int64,
+    beta: tl.int64,
+    SCALED: tl.constexpr,
+    ACCUMULATE: tl.constexpr,
+    FLOAT: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    GROUP: tl.constexpr,
+):
     """out[batch] = alpha a @ b + beta addend. A program makes one BLOCK_M x BLOCK_N tile; tiles are
     walked in groups of GROUP rows so that operands stay in cache."""
     tiles_m = tl.cdiv(M, BLOCK_M)
@@ -127,9 +150,14 @@ def dot_kernel(partial, first, second, n, share, COMPUTE: tl.constexpr, BLOCK: t
 
 
 def product(
-    a: torch.Tensor, b: torch.Tensor, addend: torch.Tensor | None = None,
-    alpha: float = 1, beta: float = 1, out: torch.Tensor | None = None, operator: str = "bmm",
-) -> torch.Tensor:  # fmt: skip
+    a: torch.Tensor,
+    b: torch.Tensor,
+    addend: torch.Tensor | None = None,
+    alpha: float = 1,
+    beta: float = 1,
+    out: torch.Tensor | None = None,
+    operator: str = "bmm",
+) -> torch.Tensor:
     """alpha a @ b + beta addend for [batch, m, k] and [batch, k, n], any strides; `addend` must
     broadcast to [batch, m, n]."""
     if beta == 0:
@@ -149,9 +177,14 @@ def product(
 
 
 def _complex_product(
-    a: torch.Tensor, b: torch.Tensor, addend: torch.Tensor | None, alpha: Any, beta: Any,
-    out: torch.Tensor | None, operator: str,
-) -> torch.Tensor:  # fmt: skip
+    a: torch.Tensor,
+    b: torch.Tensor,
+    addend: torch.Tensor | None,
+    alpha: Any,
+    beta: Any,
+    out: torch.Tensor | None,
+    operator: str,
+) -> torch.Tensor:
     """`product` of complex matrices, by four products of their real and imaginary parts."""
     if b.dtype != a.dtype or (addend is not None and addend.dtype != a.dtype):
         raise ArgumentError(f"{operator}: expected operands of one dtype, but got {a.dtype} and {b.dtype}")
@@ -171,9 +204,13 @@ def _complex_product(
 
 
 def _plan(
-    a: torch.Tensor, b: torch.Tensor, addend: torch.Tensor | None, out: torch.Tensor | None, scaled: bool,
+    a: torch.Tensor,
+    b: torch.Tensor,
+    addend: torch.Tensor | None,
+    out: torch.Tensor | None,
+    scaled: bool,
     operator: str,
-) -> Plan:  # fmt: skip
+) -> Plan:
     batch, rows, inner = a.shape
     columns = b.shape[2]
     if b.shape[0] != batch or b.shape[1] != inner:
@@ -204,12 +241,17 @@ def _plan(
         batch * cdiv(rows, block_m) * cdiv(columns, block_n),
         (rows, columns, inner, *out_strides, *a.stride(), *b.stride(), *add_strides),
         {
-            "SCALED": scaled, "ACCUMULATE": TRITON_DTYPES[accumulator(a.dtype)], "FLOAT": floating,
-            "BLOCK_M": block_m, "BLOCK_N": block_n, "BLOCK_K": block_k, "GROUP": tiles["group"],
+            "SCALED": scaled,
+            "ACCUMULATE": TRITON_DTYPES[accumulator(a.dtype)],
+            "FLOAT": floating,
+            "BLOCK_M": block_m,
+            "BLOCK_N": block_n,
+            "BLOCK_K": block_k,
+            "GROUP": tiles["group"],
         },
         label=operator,
         result=shape,
-    )  # fmt: skip
+    )
 
 
 def _target(out: torch.Tensor | None, shape: tuple[int, ...], *read: Any) -> torch.Tensor | None:
@@ -238,9 +280,15 @@ def _matrix(name: str, x: torch.Tensor, rank: int) -> None:
 
 
 def addmm(
-    self: torch.Tensor | None, mat1: torch.Tensor, mat2: torch.Tensor,
-    *, beta: float = 1, alpha: float = 1, out: Any = None, operator: str = "addmm",
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor | None,
+    mat1: torch.Tensor,
+    mat2: torch.Tensor,
+    *,
+    beta: float = 1,
+    alpha: float = 1,
+    out: Any = None,
+    operator: str = "addmm",
+) -> torch.Tensor:
     """beta self + alpha mat1 @ mat2 for matrices; self broadcasts (a bias)."""
     _matrix(operator, mat1, 2)
     _matrix(operator, mat2, 2)
@@ -259,9 +307,15 @@ def mm(self: torch.Tensor, mat2: torch.Tensor, *, out: Any = None) -> torch.Tens
 
 
 def baddbmm(
-    self: torch.Tensor | None, batch1: torch.Tensor, batch2: torch.Tensor,
-    *, beta: float = 1, alpha: float = 1, out: Any = None, operator: str = "baddbmm",
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor | None,
+    batch1: torch.Tensor,
+    batch2: torch.Tensor,
+    *,
+    beta: float = 1,
+    alpha: float = 1,
+    out: Any = None,
+    operator: str = "baddbmm",
+) -> torch.Tensor:
     """beta self + alpha batch1 @ batch2 for batches of matrices; self broadcasts."""
     _matrix(operator, batch1, 3)
     _matrix(operator, batch2, 3)
@@ -314,9 +368,16 @@ def dot(self: torch.Tensor, tensor: torch.Tensor, *, out: Any = None) -> torch.T
     share = cdiv(cdiv(n, shares), tiles["block"]) * tiles["block"]
     partial = torch.empty((shares,), dtype=compute, device=self.device)
     launch(
-        dot_kernel, shares, partial, self.contiguous(), tensor.contiguous(), n, share,
-        COMPUTE=TRITON_DTYPES[compute], BLOCK=tiles["block"],
-    )  # fmt: skip
+        dot_kernel,
+        shares,
+        partial,
+        self.contiguous(),
+        tensor.contiguous(),
+        n,
+        share,
+        COMPUTE=TRITON_DTYPES[compute],
+        BLOCK=tiles["block"],
+    )
     return SUM(partial, None, False, compute=compute, result=self.dtype, out=out)
 
 

@@ -23,10 +23,23 @@ TILES = Tiles(simt={"elements": 1024}, simd={"elements": 1024})
 
 @triton.jit
 def triangle_kernel(
-    out, source, rows, columns, out_batch, out_row, out_column, batch_stride, row_stride, column_stride,
-    diagonal, UPPER: tl.constexpr, WHOLE: tl.constexpr, UNIT: tl.constexpr, BLOCK_M: tl.constexpr,
+    out,
+    source,
+    rows,
+    columns,
+    out_batch,
+    out_row,
+    out_column,
+    batch_stride,
+    row_stride,
+    column_stride,
+    diagonal,
+    UPPER: tl.constexpr,
+    WHOLE: tl.constexpr,
+    UNIT: tl.constexpr,
+    BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
-):  # fmt: skip
+):
     """out = the elements of `source` on one side of a diagonal (all if WHOLE), zeros elsewhere; ones on
     the diagonal itself if UNIT. A source of None is the identity."""
     tiles_n = tl.cdiv(columns, BLOCK_N)
@@ -89,9 +102,14 @@ def copied(x: torch.Tensor) -> torch.Tensor:
 
 
 def triangle(
-    out: torch.Tensor, source: torch.Tensor | None, upper: bool, diagonal: int = 0, *, whole: bool = False,
+    out: torch.Tensor,
+    source: torch.Tensor | None,
+    upper: bool,
+    diagonal: int = 0,
+    *,
+    whole: bool = False,
     unit: bool = False,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """Write a triangle of `source` [batch, rows, columns] (the identity for None) into `out`."""
     batch, rows, columns = out.shape
     budget = TILES.on(out)["elements"]
@@ -99,10 +117,21 @@ def triangle(
     block_m = min(power_of_two(rows), budget // block_n)
     strides = (0, 0, 0) if source is None else source.stride()
     launch(
-        triangle_kernel, batch * cdiv(rows, block_m) * cdiv(columns, block_n), out, source, rows, columns,
-        *out.stride(), *strides, diagonal, UPPER=upper, WHOLE=whole, UNIT=unit, BLOCK_M=block_m,
+        triangle_kernel,
+        batch * cdiv(rows, block_m) * cdiv(columns, block_n),
+        out,
+        source,
+        rows,
+        columns,
+        *out.stride(),
+        *strides,
+        diagonal,
+        UPPER=upper,
+        WHOLE=whole,
+        UNIT=unit,
+        BLOCK_M=block_m,
         BLOCK_N=block_n,
-    )  # fmt: skip
+    )
     return out
 
 

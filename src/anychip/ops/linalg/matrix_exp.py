@@ -116,9 +116,16 @@ def compute_linear_combination(
         result.copy_(out)
     block = TILES.on(input)["block"]
     launch(
-        combination_kernel, rows * cdiv(size, block), result, input.contiguous(),
-        coefficients.contiguous(), terms, size, int(out is not None), BLOCK=block,
-    )  # fmt: skip
+        combination_kernel,
+        rows * cdiv(size, block),
+        result,
+        input.contiguous(),
+        coefficients.contiguous(),
+        terms,
+        size,
+        int(out is not None),
+        BLOCK=block,
+    )
     return result if out is None else out.copy_(result)
 
 
@@ -146,9 +153,16 @@ def linalg_matrix_exp(self: torch.Tensor) -> torch.Tensor:
         if b < len(listed) - 1:
             result = product(result, powers[POWERS - 1])
         launch(
-            polynomial_kernel, cdiv(a.numel(), block), result, powers, a.numel(), n, table[b], COUNT=POWERS,
+            polynomial_kernel,
+            cdiv(a.numel(), block),
+            result,
+            powers,
+            a.numel(),
+            n,
+            table[b],
+            COUNT=POWERS,
             BLOCK=block,
-        )  # fmt: skip
+        )
     for step in range(max(squarings.tolist())):
         squared = product(result, result)
         launch(

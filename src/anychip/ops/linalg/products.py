@@ -45,9 +45,14 @@ AREA = Pointwise(area, of_complex=ComplexPointwise(complex_area))
 
 
 def addbmm(
-    self: torch.Tensor, batch1: torch.Tensor, batch2: torch.Tensor, *, beta: float = 1, alpha: float = 1,
+    self: torch.Tensor,
+    batch1: torch.Tensor,
+    batch2: torch.Tensor,
+    *,
+    beta: float = 1,
+    alpha: float = 1,
     out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """beta self + alpha times the sum of the products of a batch: one product of longer matrices."""
     if batch1.ndim != 3 or batch2.ndim != 3:
         raise ArgumentError(
@@ -107,9 +112,15 @@ def linalg_cross(self: torch.Tensor, other: torch.Tensor, *, dim: int = -1, out:
 
 
 def addmm_activation(
-    self: torch.Tensor, mat1: torch.Tensor, mat2: torch.Tensor, *, beta: float = 1, alpha: float = 1,
-    use_gelu: bool = False, out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    mat1: torch.Tensor,
+    mat2: torch.Tensor,
+    *,
+    beta: float = 1,
+    alpha: float = 1,
+    use_gelu: bool = False,
+    out: Any = None,
+) -> torch.Tensor:
     """relu (gelu if `use_gelu`) of beta self + alpha mat1 @ mat2."""
     total = addmm(self, mat1, mat2, beta=beta, alpha=alpha, operator="_addmm_activation")
     return delivered([gelu(total) if use_gelu else relu(total)], out)

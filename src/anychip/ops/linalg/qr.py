@@ -27,9 +27,19 @@ TILES = Tiles(
 
 @triton.jit
 def reflectors_kernel(
-    a, tau, rows, columns, steps, batch_stride, row_stride, column_stride, tau_batch,
-    BLOCK_P: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-):  # fmt: skip
+    a,
+    tau,
+    rows,
+    columns,
+    steps,
+    batch_stride,
+    row_stride,
+    column_stride,
+    tau_batch,
+    BLOCK_P: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
     """a[batch] becomes R on and above the diagonal and the reflectors below (their first element, one,
     left out); tau[batch] are the reflectors' factors."""
     batch = tl.program_id(0).to(tl.int64)
@@ -76,8 +86,9 @@ def reflectors_kernel(
                     v = tl.load(at_k + row * row_stride, mask=row < rows, other=0)
                     value = tl.load(
                         a + (row * row_stride)[:, None] + (column * column_stride)[None, :],
-                        mask=(row < rows)[:, None] & inside[None, :], other=0,
-                    )  # fmt: skip
+                        mask=(row < rows)[:, None] & inside[None, :],
+                        other=0,
+                    )
                     total += v[:, None] * value
                 at_top = a + k.to(tl.int64) * row_stride + column * column_stride
                 top = tl.load(at_top, mask=inside, other=0)
@@ -95,9 +106,24 @@ def reflectors_kernel(
 
 @triton.jit
 def apply_kernel(
-    c, a, tau, rows, columns, steps, c_batch, c_row, c_column, a_batch, a_row, a_column, tau_batch,
-    tau_stride, REVERSE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-):  # fmt: skip
+    c,
+    a,
+    tau,
+    rows,
+    columns,
+    steps,
+    c_batch,
+    c_row,
+    c_column,
+    a_batch,
+    a_row,
+    a_column,
+    tau_batch,
+    tau_stride,
+    REVERSE: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
     """c[:, block] = H(0) H(1) ... c[:, block] if REVERSE, else ... H(1) H(0) c[:, block], for the
     reflectors H below the diagonal of `a`; c [rows, columns]."""
     tiles = tl.cdiv(columns, BLOCK_N)
@@ -142,9 +168,21 @@ def apply(c: torch.Tensor, a: torch.Tensor, tau: torch.Tensor, reverse: bool) ->
     block_n = min(power_of_two(columns), tiles["columns"])
     block_m = min(power_of_two(rows), tiles["elements"] // block_n)
     launch(
-        apply_kernel, batch * cdiv(columns, block_n), c, a, tau, rows, columns, tau.shape[1], *c.stride(),
-        *a.stride(), *tau.stride(), REVERSE=reverse, BLOCK_M=block_m, BLOCK_N=block_n,
-    )  # fmt: skip
+        apply_kernel,
+        batch * cdiv(columns, block_n),
+        c,
+        a,
+        tau,
+        rows,
+        columns,
+        tau.shape[1],
+        *c.stride(),
+        *a.stride(),
+        *tau.stride(),
+        REVERSE=reverse,
+        BLOCK_M=block_m,
+        BLOCK_N=block_n,
+    )
     return c
 
 
@@ -163,10 +201,19 @@ def factor(work: torch.Tensor) -> torch.Tensor:
         panel, factors = work[:, start:, start:last], tau[:, start:stop]
         block_n = min(power_of_two(last - start), tiles["columns"])
         launch(
-            reflectors_kernel, batch, panel, factors, rows - start, last - start, stop - start,
-            *panel.stride(), tau.stride(0), BLOCK_P=min(power_of_two(rows - start), 256),
-            BLOCK_M=min(power_of_two(rows - start), tiles["elements"] // block_n), BLOCK_N=block_n,
-        )  # fmt: skip
+            reflectors_kernel,
+            batch,
+            panel,
+            factors,
+            rows - start,
+            last - start,
+            stop - start,
+            *panel.stride(),
+            tau.stride(0),
+            BLOCK_P=min(power_of_two(rows - start), 256),
+            BLOCK_M=min(power_of_two(rows - start), tiles["elements"] // block_n),
+            BLOCK_N=block_n,
+        )
         if last < columns:
             apply(work[:, start:, last:], panel, factors, reverse=False)
     return tau
@@ -236,9 +283,14 @@ def linalg_householder_product(input: torch.Tensor, tau: torch.Tensor, *, out: A
 
 
 def ormqr(
-    self: torch.Tensor, input2: torch.Tensor, input3: torch.Tensor, left: bool = True,
-    transpose: bool = False, *, out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    input2: torch.Tensor,
+    input3: torch.Tensor,
+    left: bool = True,
+    transpose: bool = False,
+    *,
+    out: Any = None,
+) -> torch.Tensor:
     """Q input3 for the reflectors in self and factors input2; input3 Q unless `left`; Q transposed if so."""
     name = "torch.ormqr"
     served(name, self, input2, input3)

@@ -78,9 +78,14 @@ def solve_factored(data: torch.Tensor, pivots: torch.Tensor, x: torch.Tensor, ad
 
 
 def linalg_lu_solve(
-    LU: torch.Tensor, pivots: torch.Tensor, B: torch.Tensor, *, left: bool = True, adjoint: bool = False,
+    LU: torch.Tensor,
+    pivots: torch.Tensor,
+    B: torch.Tensor,
+    *,
+    left: bool = True,
+    adjoint: bool = False,
     out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """X with A X = B, or X A = B unless `left`, from the factors of A; A is transposed if `adjoint`."""
     name = "linalg.lu_solve"
     served(name, LU, B)
@@ -157,9 +162,18 @@ def _determinant(A: torch.Tensor, log: bool) -> tuple[torch.Tensor, ...]:
     first = torch.empty(A.shape[:-2], dtype=A.dtype, device=A.device)
     second = torch.empty(A.shape[:-2], dtype=A.dtype, device=A.device)
     launch(
-        determinant_kernel, first.numel(), first, second, data, pivots, n, n * n, n + 1, LOG=log,
+        determinant_kernel,
+        first.numel(),
+        first,
+        second,
+        data,
+        pivots,
+        n,
+        n * n,
+        n + 1,
+        LOG=log,
         BLOCK=min(power_of_two(n), TILES.on(A)["block"]),
-    )  # fmt: skip
+    )
     return first, second, data, pivots
 
 

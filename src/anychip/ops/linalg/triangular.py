@@ -32,9 +32,21 @@ PLANS: Plans[Plan] = Plans()
 
 @triton.jit
 def solve_kernel(
-    x, a, n, columns, x_batch, x_row, x_column, a_batch, a_row, a_column,
-    UPPER: tl.constexpr, UNIT: tl.constexpr, BLOCK_J: tl.constexpr, BLOCK_K: tl.constexpr,
-):  # fmt: skip
+    x,
+    a,
+    n,
+    columns,
+    x_batch,
+    x_row,
+    x_column,
+    a_batch,
+    a_row,
+    a_column,
+    UPPER: tl.constexpr,
+    UNIT: tl.constexpr,
+    BLOCK_J: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
     """x[:, block] = inverse(a) x[:, block] for a triangular a, in place, a row at a time."""
     tiles = tl.cdiv(columns, BLOCK_K)
     batch = (tl.program_id(0) // tiles).to(tl.int64)
@@ -105,9 +117,14 @@ def solve_in_place(x: torch.Tensor, a: torch.Tensor, upper: bool, unit: bool = F
 
 
 def linalg_solve_triangular(
-    self: torch.Tensor, B: torch.Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False,
+    self: torch.Tensor,
+    B: torch.Tensor,
+    *,
+    upper: bool,
+    left: bool = True,
+    unitriangular: bool = False,
     out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """X with self X = B, or X self = B unless `left`; batches broadcast."""
     name = "linalg.solve_triangular"
     served(name, self, B)
@@ -130,9 +147,14 @@ def linalg_solve_triangular(
 
 
 def triangular_solve(
-    self: torch.Tensor, A: torch.Tensor, upper: bool = True, transpose: bool = False,
-    unitriangular: bool = False, *, out: Any = None,
-) -> Any:  # fmt: skip
+    self: torch.Tensor,
+    A: torch.Tensor,
+    upper: bool = True,
+    transpose: bool = False,
+    unitriangular: bool = False,
+    *,
+    out: Any = None,
+) -> Any:
     """(X with A X = self, copy of A); A is transposed first if `transpose`."""
     matrices("triangular_solve", A, square=True)
     matrices("triangular_solve", self)

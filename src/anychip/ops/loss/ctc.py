@@ -36,9 +36,21 @@ def log_sum(a, b, c):
 
 @triton.jit(do_not_specialize=["width"])
 def ctc_kernel(
-    losses, alphas, source, targets, starts, target_lengths, input_lengths, blank, width, times,
-    time_stride, batch_stride, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    losses,
+    alphas,
+    source,
+    targets,
+    starts,
+    target_lengths,
+    input_lengths,
+    blank,
+    width,
+    times,
+    time_stride,
+    batch_stride,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """alphas[n, t, s] = log of the probability of being in state s after time t; losses[n]."""
     n = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, BLOCK)
@@ -73,10 +85,29 @@ def ctc_kernel(
 
 @triton.jit(do_not_specialize=["width", "classes"])
 def ctc_backward_kernel(
-    out, betas, gradient, source, losses, alphas, targets, starts, target_lengths, input_lengths, blank,
-    width, times, classes, time_stride, batch_stride, out_time_stride, out_batch_stride,
-    ZERO_INFINITY: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr, CLASSES: tl.constexpr,
-):  # fmt: skip
+    out,
+    betas,
+    gradient,
+    source,
+    losses,
+    alphas,
+    targets,
+    starts,
+    target_lengths,
+    input_lengths,
+    blank,
+    width,
+    times,
+    classes,
+    time_stride,
+    batch_stride,
+    out_time_stride,
+    out_batch_stride,
+    ZERO_INFINITY: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+    CLASSES: tl.constexpr,
+):
     """out[t, n, c] = g (exp(x[t, n, c]) - sum over states s with label c of the share of alignments that
     are in s at time t), backward in time, NaN where no alignment is possible; betas[n, t, s] is the log
     probability of the rest from there."""
@@ -134,9 +165,12 @@ def _lengths(lengths: Lengths) -> list[int]:
 
 
 def _checked(
-    log_probs: torch.Tensor, targets: torch.Tensor, input_lengths: Lengths, target_lengths: Lengths,
+    log_probs: torch.Tensor,
+    targets: torch.Tensor,
+    input_lengths: Lengths,
+    target_lengths: Lengths,
     blank: int,
-) -> tuple[list[int], list[int], list[int]]:  # fmt: skip
+) -> tuple[list[int], list[int], list[int]]:
     """Lengths of the inputs and of the targets, and where each target begins."""
     if log_probs.dtype not in (torch.float32, torch.float64):
         raise NotServed("_ctc_loss", f"dtype {log_probs.dtype} is not served")
@@ -171,9 +205,13 @@ def _checked(
 
 
 def ctc_loss(
-    log_probs: torch.Tensor, targets: torch.Tensor, input_lengths: Lengths, target_lengths: Lengths,
-    blank: int = 0, zero_infinity: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    log_probs: torch.Tensor,
+    targets: torch.Tensor,
+    input_lengths: Lengths,
+    target_lengths: Lengths,
+    blank: int = 0,
+    zero_infinity: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(losses [batch], log alphas [batch, times, 2 * longest target + 1]) of log probabilities
     [times, batch, classes] and targets, [batch, longest] or one after another."""
     inputs, labels, starts = _checked(log_probs, targets, input_lengths, target_lengths, blank)
@@ -185,18 +223,35 @@ def ctc_loss(
     source = log_probs.contiguous()
     lists = [torch.tensor(x, dtype=torch.int64, device=device) for x in (starts, labels, inputs)]
     launch(
-        ctc_kernel, batch, losses, alphas, source, targets.contiguous(), *lists, blank, width, times,
-        source.stride(0), source.stride(1), COMPUTE=TRITON_DTYPES[log_probs.dtype],
+        ctc_kernel,
+        batch,
+        losses,
+        alphas,
+        source,
+        targets.contiguous(),
+        *lists,
+        blank,
+        width,
+        times,
+        source.stride(0),
+        source.stride(1),
+        COMPUTE=TRITON_DTYPES[log_probs.dtype],
         BLOCK=power_of_two(width),
-    )  # fmt: skip
+    )
     return losses, alphas
 
 
 def ctc_loss_backward(
-    grad: torch.Tensor, log_probs: torch.Tensor, targets: torch.Tensor, input_lengths: Lengths,
-    target_lengths: Lengths, neg_log_likelihood: torch.Tensor, log_alpha: torch.Tensor, blank: int,
+    grad: torch.Tensor,
+    log_probs: torch.Tensor,
+    targets: torch.Tensor,
+    input_lengths: Lengths,
+    target_lengths: Lengths,
+    neg_log_likelihood: torch.Tensor,
+    log_alpha: torch.Tensor,
+    blank: int,
     zero_infinity: bool = False,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """Gradient of the log probabilities; NaN for impossible targets, zero if `zero_infinity`."""
     inputs, labels, starts = _checked(log_probs, targets, input_lengths, target_lengths, blank)
     times, batch, classes = log_probs.shape
@@ -206,12 +261,29 @@ def ctc_loss_backward(
     betas = torch.empty_like(alphas)
     lists = [torch.tensor(x, dtype=torch.int64, device=device) for x in (starts, labels, inputs)]
     launch(
-        ctc_backward_kernel, batch, out, betas, grad.contiguous(), source, neg_log_likelihood.contiguous(),
-        alphas, targets.contiguous(), *lists, blank, alphas.shape[2], times, classes, source.stride(0),
-        source.stride(1), out.stride(0), out.stride(1), ZERO_INFINITY=zero_infinity,
-        COMPUTE=TRITON_DTYPES[log_probs.dtype], BLOCK=power_of_two(alphas.shape[2]),
+        ctc_backward_kernel,
+        batch,
+        out,
+        betas,
+        grad.contiguous(),
+        source,
+        neg_log_likelihood.contiguous(),
+        alphas,
+        targets.contiguous(),
+        *lists,
+        blank,
+        alphas.shape[2],
+        times,
+        classes,
+        source.stride(0),
+        source.stride(1),
+        out.stride(0),
+        out.stride(1),
+        ZERO_INFINITY=zero_infinity,
+        COMPUTE=TRITON_DTYPES[log_probs.dtype],
+        BLOCK=power_of_two(alphas.shape[2]),
         CLASSES=min(power_of_two(classes), TILES.on(device)["classes"]),
-    )  # fmt: skip
+    )
     return out
 
 

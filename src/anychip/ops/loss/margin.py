@@ -27,9 +27,20 @@ TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})
 
 @triton.jit(do_not_specialize=["margin", "share", "classes"])
 def multi_margin_kernel(
-    out, gradient, source, target, weight, classes, margin: tl.int64, gradient_stride, share: tl.int64,
-    SQUARED: tl.constexpr, BACKWARD: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    gradient,
+    source,
+    target,
+    weight,
+    classes,
+    margin: tl.int64,
+    gradient_stride,
+    share: tl.int64,
+    SQUARED: tl.constexpr,
+    BACKWARD: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """With h = max(0, margin - x[target] + x[j]) for j != target: out[row] = w / classes sum of h or h^2,
     or the gradient of x, out[row, j]; w is the weight of the target."""
     row = tl.program_id(0).to(tl.int64)
@@ -95,9 +106,17 @@ def multilabel_kernel(out, marks, source, target, classes, COMPUTE: tl.constexpr
 
 @triton.jit(do_not_specialize=["share", "classes"])
 def multilabel_backward_kernel(
-    out, gradient, source, target, marks, classes, gradient_stride, share: tl.int64,
-    COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    gradient,
+    source,
+    target,
+    marks,
+    classes,
+    gradient_stride,
+    share: tl.int64,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Gradient of x: every hinge above zero adds to its other class and takes from its target."""
     row = tl.program_id(0).to(tl.int64) * classes
     lane = tl.arange(0, BLOCK)
@@ -165,9 +184,15 @@ def _margin(p: Any, weight: torch.Tensor | None, classes: int) -> bool:
 
 
 def multi_margin_loss(
-    self: torch.Tensor, target: torch.Tensor, p: Any = 1, margin: Any = 1, weight: Any = None,
-    reduction: int = MEAN, *, out: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    target: torch.Tensor,
+    p: Any = 1,
+    margin: Any = 1,
+    weight: Any = None,
+    reduction: int = MEAN,
+    *,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Hinge loss of the other classes' scores over the target's; self [rows, classes], target [rows]."""
     source, labels = _rows("multi_margin_loss", self, target, False)
     rows, classes = source.shape
@@ -175,19 +200,38 @@ def multi_margin_loss(
     compute = compute_dtype(self.dtype)
     losses = torch.empty((rows,), dtype=compute, device=self.device)
     launch(
-        multi_margin_kernel, rows, losses, None, source, labels,
-        None if weight is None else weight.contiguous(), classes, scalar_bits(margin, True), 0, 0,
-        SQUARED=squared, BACKWARD=False, COMPUTE=TRITON_DTYPES[compute],
-        BLOCK=min(power_of_two(classes), TILES.on(self)["block"]), debug=True,
+        multi_margin_kernel,
+        rows,
+        losses,
+        None,
+        source,
+        labels,
+        None if weight is None else weight.contiguous(),
+        classes,
+        scalar_bits(margin, True),
+        0,
+        0,
+        SQUARED=squared,
+        BACKWARD=False,
+        COMPUTE=TRITON_DTYPES[compute],
+        BLOCK=min(power_of_two(classes), TILES.on(self)["block"]),
+        debug=True,
         sanitize_overflow=False,
-    )  # fmt: skip
+    )
     return _reduced(losses, reduction, self, target.ndim > 0, out)
 
 
 def multi_margin_loss_backward(
-    grad_output: torch.Tensor, self: torch.Tensor, target: torch.Tensor, p: Any, margin: Any,
-    weight: Any = None, reduction: int = MEAN, *, out: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    grad_output: torch.Tensor,
+    self: torch.Tensor,
+    target: torch.Tensor,
+    p: Any,
+    margin: Any,
+    weight: Any = None,
+    reduction: int = MEAN,
+    *,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Gradient of the scores."""
     source, labels = _rows("multi_margin_loss", self, target, False)
     rows, classes = source.shape
@@ -195,13 +239,24 @@ def multi_margin_loss_backward(
     result = torch.empty(self.shape, dtype=self.dtype, device=self.device)
     gradient = grad_output.contiguous()
     launch(
-        multi_margin_kernel, rows, result, gradient, source, labels,
-        None if weight is None else weight.contiguous(), classes, scalar_bits(margin, True),
-        1 if gradient.numel() > 1 else 0, scalar_bits(1.0 / rows if reduction == MEAN else 1.0, True),
-        SQUARED=squared, BACKWARD=True, COMPUTE=TRITON_DTYPES[compute_dtype(self.dtype)],
-        BLOCK=min(power_of_two(classes), TILES.on(self)["block"]), debug=True,
+        multi_margin_kernel,
+        rows,
+        result,
+        gradient,
+        source,
+        labels,
+        None if weight is None else weight.contiguous(),
+        classes,
+        scalar_bits(margin, True),
+        1 if gradient.numel() > 1 else 0,
+        scalar_bits(1.0 / rows if reduction == MEAN else 1.0, True),
+        SQUARED=squared,
+        BACKWARD=True,
+        COMPUTE=TRITON_DTYPES[compute_dtype(self.dtype)],
+        BLOCK=min(power_of_two(classes), TILES.on(self)["block"]),
+        debug=True,
         sanitize_overflow=False,
-    )  # fmt: skip
+    )
     return result if out is None else _delivered(result, out)
 
 
@@ -215,26 +270,49 @@ def multilabel_margin_loss_forward(
     losses = torch.empty((rows,), dtype=compute, device=self.device)
     marks = torch.empty(target.shape, dtype=self.dtype, device=self.device)
     launch(
-        multilabel_kernel, rows, losses, marks, source, labels, classes,
-        COMPUTE=TRITON_DTYPES[compute], BLOCK=power_of_two(classes), debug=True, sanitize_overflow=False,
-    )  # fmt: skip
+        multilabel_kernel,
+        rows,
+        losses,
+        marks,
+        source,
+        labels,
+        classes,
+        COMPUTE=TRITON_DTYPES[compute],
+        BLOCK=power_of_two(classes),
+        debug=True,
+        sanitize_overflow=False,
+    )
     return _reduced(losses, reduction, self, self.ndim == 2, None), marks
 
 
 def multilabel_margin_loss_backward(
-    grad_output: torch.Tensor, self: torch.Tensor, target: torch.Tensor, reduction: int,
-    is_target: torch.Tensor, *, out: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    grad_output: torch.Tensor,
+    self: torch.Tensor,
+    target: torch.Tensor,
+    reduction: int,
+    is_target: torch.Tensor,
+    *,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Gradient of the scores."""
     source, labels = _rows("multilabel_margin_loss", self, target, True)
     rows, classes = source.shape
     result = torch.empty(self.shape, dtype=self.dtype, device=self.device)
     gradient = grad_output.contiguous()
     launch(
-        multilabel_backward_kernel, rows, result, gradient, source, labels, is_target.contiguous(), classes,
-        1 if gradient.numel() > 1 else 0, scalar_bits(1.0 / rows if reduction == MEAN else 1.0, True),
-        COMPUTE=TRITON_DTYPES[compute_dtype(self.dtype)], BLOCK=power_of_two(classes),
-    )  # fmt: skip
+        multilabel_backward_kernel,
+        rows,
+        result,
+        gradient,
+        source,
+        labels,
+        is_target.contiguous(),
+        classes,
+        1 if gradient.numel() > 1 else 0,
+        scalar_bits(1.0 / rows if reduction == MEAN else 1.0, True),
+        COMPUTE=TRITON_DTYPES[compute_dtype(self.dtype)],
+        BLOCK=power_of_two(classes),
+    )
     return result if out is None else _delivered(result, out)
 
 

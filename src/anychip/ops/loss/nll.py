@@ -23,9 +23,19 @@ NONE, MEAN, TOTAL = 0, 1, 2
 
 @triton.jit
 def nll_kernel(
-    losses, weights, source, target, weight, rows, classes, ignored, SUMMED: tl.constexpr,
-    MEAN: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    losses,
+    weights,
+    source,
+    target,
+    weight,
+    rows,
+    classes,
+    ignored,
+    SUMMED: tl.constexpr,
+    MEAN: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """losses[r] = -w source[r, target[r]] with w = weight[target[r]], 0 if ignored. SUMMED: losses and
     weights get the sums over the rows of each program instead, and weights those of w. MEAN: the first is
     divided by the second, where one program has all rows."""
@@ -72,9 +82,18 @@ def nll_total_kernel(result, total, losses, weights, count, MEAN: tl.constexpr, 
 
 @triton.jit
 def nll_backward_kernel(
-    out, gradient, target, weight, total, rows, classes, ignored, gradient_stride,
-    MEAN: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    gradient,
+    target,
+    weight,
+    total,
+    rows,
+    classes,
+    ignored,
+    gradient_stride,
+    MEAN: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """out[r, target[r]] = -w gradient (divided by the total weight for a mean); the rest stays zero."""
     row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = row < rows
@@ -121,10 +140,23 @@ def nll_loss_forward(
     else:
         losses, weights = torch.empty(target.shape, **like), None
     launch(
-        nll_kernel, programs, losses, weights, source, labels, factor, rows, classes, ignore_index,
-        SUMMED=summed, MEAN=alone and reduction == MEAN, COMPUTE=TRITON_DTYPES[compute], BLOCK=block,
-        debug=True, sanitize_overflow=False,
-    )  # fmt: skip
+        nll_kernel,
+        programs,
+        losses,
+        weights,
+        source,
+        labels,
+        factor,
+        rows,
+        classes,
+        ignore_index,
+        SUMMED=summed,
+        MEAN=alone and reduction == MEAN,
+        COMPUTE=TRITON_DTYPES[compute],
+        BLOCK=block,
+        debug=True,
+        sanitize_overflow=False,
+    )
     if summed and alone:
         assert weights is not None
         return losses, weights
@@ -137,9 +169,16 @@ def nll_loss_forward(
 
 
 def nll_loss_backward(
-    grad_output: torch.Tensor, self: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None,
-    reduction: int, ignore_index: int, total_weight: torch.Tensor, *, out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    grad_output: torch.Tensor,
+    self: torch.Tensor,
+    target: torch.Tensor,
+    weight: torch.Tensor | None,
+    reduction: int,
+    ignore_index: int,
+    total_weight: torch.Tensor,
+    *,
+    out: Any = None,
+) -> torch.Tensor:
     """Gradient of the log probabilities."""
     source, labels = _checked(self, target)
     rows, classes = source.shape
@@ -147,10 +186,20 @@ def nll_loss_backward(
     block = TILES.on(self)["block"]
     gradient = grad_output.contiguous()
     launch(
-        nll_backward_kernel, cdiv(rows, block), result, gradient, labels,
-        None if weight is None else weight.contiguous(), total_weight, rows, classes, ignore_index,
-        1 if gradient.ndim else 0, MEAN=reduction == MEAN, BLOCK=block,
-    )  # fmt: skip
+        nll_backward_kernel,
+        cdiv(rows, block),
+        result,
+        gradient,
+        labels,
+        None if weight is None else weight.contiguous(),
+        total_weight,
+        rows,
+        classes,
+        ignore_index,
+        1 if gradient.ndim else 0,
+        MEAN=reduction == MEAN,
+        BLOCK=block,
+    )
     if out is None:
         return result
     if out.shape != result.shape:

@@ -24,9 +24,18 @@ TILES = Tiles(simt={"block": 256}, simd={"block": 1024})
 
 @triton.jit
 def nll2d_kernel(
-    losses, weights, source, target, weight, classes, positions, ignored, SUMMED: tl.constexpr,
-    COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    losses,
+    weights,
+    source,
+    target,
+    weight,
+    classes,
+    positions,
+    ignored,
+    SUMMED: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """losses[n, p] = -w source[n, target[n, p], p], zero where ignored. SUMMED: losses and weights get the
     sums over the positions of each program instead, and weights those of w."""
     image = tl.program_id(1).to(tl.int64)
@@ -51,9 +60,19 @@ def nll2d_kernel(
 
 @triton.jit
 def nll2d_backward_kernel(
-    out, gradient, target, weight, total, classes, positions, ignored, gradient_stride,
-    AVERAGED: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    gradient,
+    target,
+    weight,
+    total,
+    classes,
+    positions,
+    ignored,
+    gradient_stride,
+    AVERAGED: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """out[n, target[n, p], p] = -w gradient (over the total weight for a mean); the rest stays zero."""
     image = tl.program_id(1).to(tl.int64)
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -110,36 +129,72 @@ def nll_loss2d_forward(
     else:
         losses, weights = torch.empty(target.shape, **like), None
     launch(
-        nll2d_kernel, (blocks, images), losses, weights, source, labels,
-        None if weight is None else weight.contiguous(), classes, positions, ignore_index,
-        SUMMED=summed, COMPUTE=TRITON_DTYPES[compute], BLOCK=block, debug=True, sanitize_overflow=False,
-    )  # fmt: skip
+        nll2d_kernel,
+        (blocks, images),
+        losses,
+        weights,
+        source,
+        labels,
+        None if weight is None else weight.contiguous(),
+        classes,
+        positions,
+        ignore_index,
+        SUMMED=summed,
+        COMPUTE=TRITON_DTYPES[compute],
+        BLOCK=block,
+        debug=True,
+        sanitize_overflow=False,
+    )
     total = torch.empty((), **like)
     if not summed:
         return losses, fill_(total, 0)
     result = torch.empty((), **like)
     launch(
-        nll_total_kernel, 1, result, total, losses, weights, blocks * images, MEAN=reduction == MEAN,
+        nll_total_kernel,
+        1,
+        result,
+        total,
+        losses,
+        weights,
+        blocks * images,
+        MEAN=reduction == MEAN,
         BLOCK=block,
-    )  # fmt: skip
+    )
     return result, total
 
 
 def nll_loss2d_backward(
-    grad_output: torch.Tensor, self: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None,
-    reduction: int, ignore_index: int, total_weight: torch.Tensor, *, out: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    grad_output: torch.Tensor,
+    self: torch.Tensor,
+    target: torch.Tensor,
+    weight: torch.Tensor | None,
+    reduction: int,
+    ignore_index: int,
+    total_weight: torch.Tensor,
+    *,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Gradient of the log probabilities."""
     _, labels, images, classes, positions = _checked(self, target, weight)
     result = fill_(torch.empty(self.shape, dtype=self.dtype, device=self.device), 0)
     block = TILES.on(self)["block"]
     gradient = grad_output.contiguous()
     launch(
-        nll2d_backward_kernel, (cdiv(positions, block), images), result, gradient, labels,
-        None if weight is None else weight.contiguous(), total_weight, classes, positions, ignore_index,
-        1 if gradient.ndim else 0, AVERAGED=reduction == MEAN,
-        COMPUTE=TRITON_DTYPES[compute_dtype(self.dtype)], BLOCK=block,
-    )  # fmt: skip
+        nll2d_backward_kernel,
+        (cdiv(positions, block), images),
+        result,
+        gradient,
+        labels,
+        None if weight is None else weight.contiguous(),
+        total_weight,
+        classes,
+        positions,
+        ignore_index,
+        1 if gradient.ndim else 0,
+        AVERAGED=reduction == MEAN,
+        COMPUTE=TRITON_DTYPES[compute_dtype(self.dtype)],
+        BLOCK=block,
+    )
     if out is None:
         return result
     if out.shape != result.shape:

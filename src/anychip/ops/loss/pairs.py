@@ -31,9 +31,18 @@ NONE, MEAN, TOTAL = 0, 1, 2
 
 @triton.jit(do_not_specialize=["parameter"])
 def pair_sum_kernel(
-    partial, first, second, third, n, blocks, parameter: tl.int64,
-    FUNCTION: tl.constexpr, ARITY: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    partial,
+    first,
+    second,
+    third,
+    n,
+    blocks,
+    parameter: tl.int64,
+    FUNCTION: tl.constexpr,
+    ARITY: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """partial[p] = sum of FUNCTION(first[i], second[i], ...) over the p-th share of `blocks` blocks."""
     program = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, BLOCK)
@@ -88,9 +97,14 @@ class PairLoss:
         self._value, self._slope = Pointwise(self.value), Pointwise(self.slope)
 
     def forward(
-        self, prediction: torch.Tensor, target: torch.Tensor, reduction: int, parameter: float,
-        weight: torch.Tensor | None = None, out: torch.Tensor | None = None,
-    ) -> torch.Tensor:  # fmt: skip
+        self,
+        prediction: torch.Tensor,
+        target: torch.Tensor,
+        reduction: int,
+        parameter: float,
+        weight: torch.Tensor | None = None,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """The losses (reduction 0), their mean (1) or sum (2)."""
         dtype = self._dtype(prediction, target)
         numbers = (parameter,) if self.parametric else ()
@@ -111,9 +125,15 @@ class PairLoss:
             partial = self._partial(operands, count, compute, parameter)
             shares = partial.numel()
             launch(
-                pair_total_kernel, 1, result, partial, shares, count, MEAN=reduction == MEAN,
+                pair_total_kernel,
+                1,
+                result,
+                partial,
+                shares,
+                count,
+                MEAN=reduction == MEAN,
                 BLOCK=power_of_two(min(shares, TILES.on(result)["shares"])),
-            )  # fmt: skip
+            )
             return result
         total = SUM(partial, None, False, compute=compute, result=compute)
         if reduction == MEAN:
@@ -132,9 +152,11 @@ class PairLoss:
             programs = cdiv(count, blocks * tiles["block"])
             arity = len(operands) + self.parametric
             constants = {
-                "FUNCTION": self.value, "ARITY": arity, "COMPUTE": TRITON_DTYPES[compute],
+                "FUNCTION": self.value,
+                "ARITY": arity,
+                "COMPUTE": TRITON_DTYPES[compute],
                 "BLOCK": tiles["block"],
-            }  # fmt: skip
+            }
             sizes = (count, blocks)
             plan = Plan(pair_sum_kernel, programs, sizes, constants, label=self.name, result=programs)
             self._plans.remember(key, plan)
@@ -144,9 +166,15 @@ class PairLoss:
         return partial
 
     def backward(
-        self, gradient: torch.Tensor, prediction: torch.Tensor, target: torch.Tensor, reduction: int,
-        parameter: float, weight: torch.Tensor | None = None, out: torch.Tensor | None = None,
-    ) -> torch.Tensor:  # fmt: skip
+        self,
+        gradient: torch.Tensor,
+        prediction: torch.Tensor,
+        target: torch.Tensor,
+        reduction: int,
+        parameter: float,
+        weight: torch.Tensor | None = None,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Gradient of the prediction; a target that requires one gets it with arguments exchanged."""
         self._dtype(prediction, target)
         factor = 1.0 / max(prediction.numel(), 1) if reduction == MEAN else 1.0

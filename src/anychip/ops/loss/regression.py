@@ -120,9 +120,14 @@ def smooth_l1_loss(
 
 
 def smooth_l1_loss_backward(
-    grad_output: torch.Tensor, self: torch.Tensor, target: torch.Tensor, reduction: int, beta: float,
-    *, out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    grad_output: torch.Tensor,
+    self: torch.Tensor,
+    target: torch.Tensor,
+    reduction: int,
+    beta: float,
+    *,
+    out: Any = None,
+) -> torch.Tensor:
     """Gradient of self."""
     return SMOOTH.backward(grad_output, self, target, reduction, beta, out=out)
 
@@ -137,17 +142,26 @@ def huber_loss(
 
 
 def huber_loss_backward(
-    grad_output: torch.Tensor, self: torch.Tensor, target: torch.Tensor, reduction: int, delta: float,
-    *, out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    grad_output: torch.Tensor,
+    self: torch.Tensor,
+    target: torch.Tensor,
+    reduction: int,
+    delta: float,
+    *,
+    out: Any = None,
+) -> torch.Tensor:
     """Gradient of self."""
     return HUBER.backward(grad_output, self, target, reduction, delta, out=out)
 
 
 def binary_cross_entropy(
-    self: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None, reduction: int = MEAN,
-    *, out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    target: torch.Tensor,
+    weight: torch.Tensor | None = None,
+    reduction: int = MEAN,
+    *,
+    out: Any = None,
+) -> torch.Tensor:
     """-(target log self + (1 - target) log(1 - self)) times `weight`, reduced; self lies in [0, 1]."""
     if self.shape != target.shape:
         raise ArgumentError(
@@ -156,17 +170,27 @@ def binary_cross_entropy(
     block = TILES.on(self)["block"]
     count = self.numel()
     launch(
-        probability_kernel, cdiv(count, block), self.contiguous(), count, BLOCK=block, debug=True,
+        probability_kernel,
+        cdiv(count, block),
+        self.contiguous(),
+        count,
+        BLOCK=block,
+        debug=True,
         sanitize_overflow=False,
-    )  # fmt: skip
+    )
     loss = ENTROPY if weight is None else WEIGHTED
     return loss.forward(self, target, reduction, 0.0, weight, out=out)
 
 
 def binary_cross_entropy_backward(
-    grad_output: torch.Tensor, self: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None,
-    reduction: int = MEAN, *, out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    grad_output: torch.Tensor,
+    self: torch.Tensor,
+    target: torch.Tensor,
+    weight: torch.Tensor | None = None,
+    reduction: int = MEAN,
+    *,
+    out: Any = None,
+) -> torch.Tensor:
     """Gradient of self."""
     loss = ENTROPY if weight is None else WEIGHTED
     return loss.backward(grad_output, self, target, reduction, 0.0, weight, out=out)
@@ -198,9 +222,14 @@ def _probability_slopes(dtype: torch.dtype) -> Iterable[Sample]:
 
 
 def _record(
-    name: str, forward: Callable[..., Any], backward: Callable[..., Any], samples: Samples, slopes: Samples,
-    large: Callable[[torch.dtype], Sample], kernels: tuple[Any, ...] = (),
-) -> None:  # fmt: skip
+    name: str,
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    samples: Samples,
+    slopes: Samples,
+    large: Callable[[torch.dtype], Sample],
+    kernels: tuple[Any, ...] = (),
+) -> None:
     register(
         Operator(
             name=name,
@@ -222,6 +251,11 @@ _record("mse_loss", mse_loss, mse_loss_backward, _values(), _slopes(), pair_larg
 _record("smooth_l1_loss", smooth_l1_loss, smooth_l1_loss_backward, _values(0.75), _slopes(0.75), pair_large)
 _record("huber_loss", huber_loss, huber_loss_backward, _values(0.75), _slopes(0.75), pair_large)
 _record(
-    "binary_cross_entropy", binary_cross_entropy, binary_cross_entropy_backward, _probabilities,
-    _probability_slopes, lambda dtype: pair_large(dtype, low=0.02, high=0.98), (probability_kernel,),
-)  # fmt: skip
+    "binary_cross_entropy",
+    binary_cross_entropy,
+    binary_cross_entropy_backward,
+    _probabilities,
+    _probability_slopes,
+    lambda dtype: pair_large(dtype, low=0.02, high=0.98),
+    (probability_kernel,),
+)

@@ -21,9 +21,15 @@ TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})
 
 @triton.jit(do_not_specialize=["start", "step"])
 def arange_kernel(
-    out, n, stride, start: tl.int64, step: tl.int64,
-    FLOAT: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    n,
+    stride,
+    start: tl.int64,
+    step: tl.int64,
+    FLOAT: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """out[i] = start + i * step for 0 <= i < n."""
     first = tl.program_id(0).to(tl.int64) * BLOCK
     lane = tl.arange(0, BLOCK)
@@ -60,10 +66,17 @@ def arange_out(start: float, end: float, step: float = 1, *, out: torch.Tensor) 
     block = TILES.on(out)["block"]
     stride = target.stride(0) if count else 1
     launch(
-        arange_kernel, cdiv(count, block), target, count, stride,
-        scalar_bits(start, floating), scalar_bits(step, floating),
-        FLOAT=floating, COMPUTE=TRITON_DTYPES[compute], BLOCK=block,
-    )  # fmt: skip
+        arange_kernel,
+        cdiv(count, block),
+        target,
+        count,
+        stride,
+        scalar_bits(start, floating),
+        scalar_bits(step, floating),
+        FLOAT=floating,
+        COMPUTE=TRITON_DTYPES[compute],
+        BLOCK=block,
+    )
     return out
 
 

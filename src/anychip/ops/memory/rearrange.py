@@ -28,9 +28,17 @@ PLANS: Plans[Plan] = Plans()
 
 @triton.jit
 def reversed_rows_kernel(
-    out, source, table, rows, columns, out_row, source_row,
-    OUTER: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    table,
+    rows,
+    columns,
+    out_row,
+    source_row,
+    OUTER: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
     """out[r, -c] = source[r, c]: contiguous rows are written from their end. `table` holds size, stride
     of out and stride of source of each of the OUTER further dimensions."""
     distinct(out, source)
@@ -82,10 +90,16 @@ def _reversed_plan(out: torch.Tensor, source: torch.Tensor, dims: frozenset[int]
     numbers = [number for s in (*strides, *unused) for number in s[-2:]]
     element = TRITON_DTYPES[source.dtype]
     constants = {
-        "FUNCTION": same, "ARITY": 1, "RAW": 1, "UNIFORM": 0, "COMPUTE": element,
+        "FUNCTION": same,
+        "ARITY": 1,
+        "RAW": 1,
+        "UNIFORM": 0,
+        "COMPUTE": element,
         "FLOAT": element.is_floating(),
-        "OUTER": outer, "BLOCK_M": block_m, "BLOCK_N": block_n,
-    }  # fmt: skip
+        "OUTER": outer,
+        "BLOCK_M": block_m,
+        "BLOCK_N": block_n,
+    }
     return Plan(tiled_kernel, programs, (table, rows, columns, *numbers), constants, label="flip")
 
 

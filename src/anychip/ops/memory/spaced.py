@@ -32,9 +32,16 @@ def double(bits):
 
 @triton.jit(do_not_specialize=["start", "end", "step", "base"])
 def spaced_kernel(
-    out, n, start: tl.int64, end: tl.int64, step: tl.int64, base: tl.int64,
-    POWER: tl.constexpr, BOTH: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    n,
+    start: tl.int64,
+    end: tl.int64,
+    step: tl.int64,
+    base: tl.int64,
+    POWER: tl.constexpr,
+    BOTH: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """out[i] = start + i step, counted from `end` in the second half if BOTH; base to that if POWER."""
     lane = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     value = double(start) + lane.to(tl.float64) * double(step)
@@ -60,10 +67,18 @@ def _filled(
     block = TILES.on(out)["block"]
     power = base is not None
     launch(
-        spaced_kernel, cdiv(n, block), target, n, scalar_bits(start, True), scalar_bits(end, True),
-        scalar_bits(step, True), scalar_bits(base if base is not None else 0, True),
-        POWER=power, BOTH=both, BLOCK=block,
-    )  # fmt: skip
+        spaced_kernel,
+        cdiv(n, block),
+        target,
+        n,
+        scalar_bits(start, True),
+        scalar_bits(end, True),
+        scalar_bits(step, True),
+        scalar_bits(base if base is not None else 0, True),
+        POWER=power,
+        BOTH=both,
+        BLOCK=block,
+    )
     return out if target is out else out.copy_(target)
 
 

@@ -24,9 +24,8 @@ PLANS: Plans[Plan] = Plans()
 
 @triton.jit(do_not_specialize=["diagonal"])
 def triangle_kernel(
-    out, source, rows, columns, diagonal,
-    UPPER: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-):  # fmt: skip
+    out, source, rows, columns, diagonal, UPPER: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr
+):
     """A tile of contiguous matrices [batch, rows, columns]: what is on the other side of the diagonal
     becomes zero. Without `source` ones are written on the diagonal, zeros elsewhere."""
     tiles_n = tl.cdiv(columns, BLOCK_N)
@@ -160,17 +159,29 @@ def _coordinates(
 
 
 def tril_indices(
-    row: int, col: int, offset: int = 0, *, dtype: Any = None, layout: Any = None, device: Any = None,
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
     pin_memory: Any = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """Rows and columns [2, count] of the lower triangle of a matrix, row by row."""
     return _coordinates(row, col, offset, dtype, device, False)
 
 
 def triu_indices(
-    row: int, col: int, offset: int = 0, *, dtype: Any = None, layout: Any = None, device: Any = None,
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
     pin_memory: Any = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """Rows and columns [2, count] of the upper triangle of a matrix, row by row."""
     return _coordinates(row, col, offset, dtype, device, True)
 

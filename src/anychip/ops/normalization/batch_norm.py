@@ -28,10 +28,24 @@ PLANS: Plans[Plan] = Plans()
 
 @triton.jit(do_not_specialize=["momentum", "eps"])
 def batch_statistics_kernel(
-    mean_out, scale_out, running_mean, running_var, source, channels, outer, inner,
-    stride_c, stride_outer, stride_inner, momentum: tl.int64, eps: tl.int64,
-    VARIANCE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
-):  # fmt: skip
+    mean_out,
+    scale_out,
+    running_mean,
+    running_var,
+    source,
+    channels,
+    outer,
+    inner,
+    stride_c,
+    stride_outer,
+    stride_inner,
+    momentum: tl.int64,
+    eps: tl.int64,
+    VARIANCE: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_S: tl.constexpr,
+):
     """Mean, and 1 / sqrt(variance + eps) (the variance itself if VARIANCE), of a block of channels; the
     running statistics, where there are some, move towards them by `momentum`."""
     channel = tl.program_id(0) * BLOCK_C + tl.arange(0, BLOCK_C)
@@ -106,10 +120,24 @@ def reciprocal_deviation(variance, channel, inside, eps, COMPUTE: tl.constexpr):
 
 @triton.jit(do_not_specialize=["eps"])
 def batch_norm_kernel(
-    out, source, mean, scale, weight, bias, channels, outer, inner, stride_c, stride_outer, stride_inner,
+    out,
+    source,
+    mean,
+    scale,
+    weight,
+    bias,
+    channels,
+    outer,
+    inner,
+    stride_c,
+    stride_outer,
+    stride_inner,
     eps: tl.int64,
-    VARIANCE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
-):  # fmt: skip
+    VARIANCE: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_S: tl.constexpr,
+):
     """(source - mean) / deviation * weight + bias, over one tile; `scale` is the variance if VARIANCE,
     else the reciprocal deviation."""
     channel, inside, at, mask = channel_tile(
@@ -130,10 +158,24 @@ def batch_norm_kernel(
 
 @triton.jit(do_not_specialize=["eps"])
 def batch_norm_sums_kernel(
-    sum_g, sum_gx, gradient, source, mean, scale, channels, outer, inner,
-    stride_c, stride_outer, stride_inner, eps: tl.int64,
-    VARIANCE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
-):  # fmt: skip
+    sum_g,
+    sum_gx,
+    gradient,
+    source,
+    mean,
+    scale,
+    channels,
+    outer,
+    inner,
+    stride_c,
+    stride_outer,
+    stride_inner,
+    eps: tl.int64,
+    VARIANCE: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_S: tl.constexpr,
+):
     """Sums of the gradient, and of its product with the normalised source, of a block of channels."""
     channel = tl.program_id(0) * BLOCK_C + tl.arange(0, BLOCK_C)
     inside = channel < channels
@@ -160,11 +202,27 @@ def batch_norm_sums_kernel(
 
 @triton.jit(do_not_specialize=["eps"])
 def batch_norm_input_gradient_kernel(
-    out, gradient, source, mean, scale, weight, sum_g, sum_gx, channels, outer, inner,
-    stride_c, stride_outer, stride_inner, eps: tl.int64,
-    TRAIN: tl.constexpr, VARIANCE: tl.constexpr, COMPUTE: tl.constexpr,
-    BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
-):  # fmt: skip
+    out,
+    gradient,
+    source,
+    mean,
+    scale,
+    weight,
+    sum_g,
+    sum_gx,
+    channels,
+    outer,
+    inner,
+    stride_c,
+    stride_outer,
+    stride_inner,
+    eps: tl.int64,
+    TRAIN: tl.constexpr,
+    VARIANCE: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_S: tl.constexpr,
+):
     """(g - mean(g) - xhat mean(g xhat)) weight / deviation over one tile; without the means if not TRAIN."""
     channel, inside, at, mask = channel_tile(
         channels, outer, inner, stride_c, stride_outer, stride_inner, BLOCK_C, BLOCK_S
@@ -224,9 +282,7 @@ def _layout(name: str, input: torch.Tensor) -> Layout:
     else:
         block_s = min(power_of_two(sizes[2]), tiles["elements"])
         block_c = 1
-    blocks = {
-        "COMPUTE": TRITON_DTYPES[compute_dtype(input.dtype)], "BLOCK_C": block_c, "BLOCK_S": block_s,
-    }  # fmt: skip
+    blocks = {"COMPUTE": TRITON_DTYPES[compute_dtype(input.dtype)], "BLOCK_C": block_c, "BLOCK_S": block_s}
     count = cdiv(channels, block_c)
     source = input.contiguous(memory_format=layout)
     return Layout(source, layout, sizes, blocks, count, count * sizes[1] * cdiv(sizes[2], block_s))
@@ -242,17 +298,29 @@ def _plan(kernel: Any, layout: Layout, programs: int, label: str, *operands: Any
 
 
 def statistics(
-    layout: Layout, running_mean: torch.Tensor | None, running_var: torch.Tensor | None, momentum: float,
-    eps: float, dtype: torch.dtype, variance: bool, label: str,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    layout: Layout,
+    running_mean: torch.Tensor | None,
+    running_var: torch.Tensor | None,
+    momentum: float,
+    eps: float,
+    dtype: torch.dtype,
+    variance: bool,
+    label: str,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean, and reciprocal deviation or biased variance, of every channel; updates running statistics."""
     channels, device = layout.sizes[0], layout.source.device
     mean = torch.empty((channels,), dtype=dtype, device=device)
     scale = torch.empty((channels,), dtype=dtype, device=device)
     plan = _plan(
-        batch_statistics_kernel, layout, layout.blocks_of_channels, label, running_mean, running_var, mean,
+        batch_statistics_kernel,
+        layout,
+        layout.blocks_of_channels,
+        label,
+        running_mean,
+        running_var,
+        mean,
         VARIANCE=variance,
-    )  # fmt: skip
+    )
     numbers = (scalar_bits(momentum, True), scalar_bits(eps, True))
     plan.launch(mean, scale, running_mean, running_var, layout.source, numbers=numbers)
     return mean, scale
@@ -263,13 +331,18 @@ def _contiguous(x: torch.Tensor | None) -> torch.Tensor | None:
 
 
 def _apply(
-    layout: Layout, mean: torch.Tensor, scale: torch.Tensor, weight: torch.Tensor | None,
-    bias: torch.Tensor | None, eps: float, variance: bool, label: str, out: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    layout: Layout,
+    mean: torch.Tensor,
+    scale: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    eps: float,
+    variance: bool,
+    label: str,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
     mean, scale, weight, bias = mean.contiguous(), scale.contiguous(), _contiguous(weight), _contiguous(bias)
-    plan = _plan(
-        batch_norm_kernel, layout, layout.tiles, label, mean, scale, weight, bias, VARIANCE=variance
-    )  # fmt: skip
+    plan = _plan(batch_norm_kernel, layout, layout.tiles, label, mean, scale, weight, bias, VARIANCE=variance)
     if out is None:
         out = torch.empty_like(layout.source)
     plan.launch(out, layout.source, mean, scale, weight, bias, numbers=(scalar_bits(eps, True),))
@@ -280,10 +353,15 @@ def _apply(
 
 
 def native_batch_norm(
-    input: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None,
-    running_mean: torch.Tensor | None, running_var: torch.Tensor | None, training: bool, momentum: float,
+    input: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    running_mean: torch.Tensor | None,
+    running_var: torch.Tensor | None,
+    training: bool,
+    momentum: float,
     eps: float,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(normalised, mean, reciprocal deviation); the last two are empty unless `training`."""
     label = "native_batch_norm"
     layout = _layout(label, input)
@@ -301,17 +379,26 @@ def native_batch_norm(
 
 
 def native_batch_norm_no_stats(
-    input: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, training: bool,
-    momentum: float, eps: float,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    input: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """native_batch_norm without running statistics."""
     return native_batch_norm(input, weight, bias, None, None, training, momentum, eps)
 
 
 def batch_norm_with_update(
-    input: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, running_mean: torch.Tensor,
-    running_var: torch.Tensor, momentum: float, eps: float,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    input: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    running_mean: torch.Tensor,
+    running_var: torch.Tensor,
+    momentum: float,
+    eps: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """native_batch_norm in training, and a reserve that is empty."""
     found = native_batch_norm(input, weight, bias, running_mean, running_var, True, momentum, eps)
     return *found, torch.empty((0,), dtype=torch.uint8, device=input.device)
@@ -329,10 +416,17 @@ def batch_norm_update_stats(
 
 
 def native_batch_norm_backward(
-    grad_out: torch.Tensor, input: torch.Tensor, weight: torch.Tensor | None,
-    running_mean: torch.Tensor | None, running_var: torch.Tensor | None, save_mean: torch.Tensor | None,
-    save_invstd: torch.Tensor | None, train: bool, eps: float, output_mask: Sequence[bool],
-) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:  # fmt: skip
+    grad_out: torch.Tensor,
+    input: torch.Tensor,
+    weight: torch.Tensor | None,
+    running_mean: torch.Tensor | None,
+    running_var: torch.Tensor | None,
+    save_mean: torch.Tensor | None,
+    save_invstd: torch.Tensor | None,
+    train: bool,
+    eps: float,
+    output_mask: Sequence[bool],
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Gradients of input, weight and bias, each None where `output_mask` says it is not wanted."""
     label = "native_batch_norm_backward"
     layout = _layout(label, input)
@@ -347,17 +441,23 @@ def native_batch_norm_backward(
     numbers = (scalar_bits(eps, True),)
     if train or output_mask[1] or output_mask[2]:
         plan = _plan(
-            batch_norm_sums_kernel, layout, layout.blocks_of_channels, label, mean, scale,
-            VARIANCE=not train,
-        )  # fmt: skip
+            batch_norm_sums_kernel, layout, layout.blocks_of_channels, label, mean, scale, VARIANCE=not train
+        )
         plan.launch(sum_g, sum_gx, gradient, layout.source, mean, scale, numbers=numbers)
     grad_input = None
     if output_mask[0]:
         grad_input = torch.empty_like(layout.source)
         plan = _plan(
-            batch_norm_input_gradient_kernel, layout, layout.tiles, label, mean, scale, weight,
-            TRAIN=train, VARIANCE=not train,
-        )  # fmt: skip
+            batch_norm_input_gradient_kernel,
+            layout,
+            layout.tiles,
+            label,
+            mean,
+            scale,
+            weight,
+            TRAIN=train,
+            VARIANCE=not train,
+        )
         operands = (grad_input, gradient, layout.source, mean, scale, weight, sum_g, sum_gx)
         plan.launch(*operands, numbers=numbers)
     dtype = input.dtype if weight is None else weight.dtype
@@ -373,10 +473,18 @@ def _converted(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def batch_norm_backward(
-    grad_out: torch.Tensor, input: torch.Tensor, weight: torch.Tensor, running_mean: torch.Tensor | None,
-    running_var: torch.Tensor | None, save_mean: torch.Tensor | None, save_var: torch.Tensor | None,
-    update: bool, eps: float, output_mask: Sequence[bool], reserve: torch.Tensor,
-) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:  # fmt: skip
+    grad_out: torch.Tensor,
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    running_mean: torch.Tensor | None,
+    running_var: torch.Tensor | None,
+    save_mean: torch.Tensor | None,
+    save_var: torch.Tensor | None,
+    update: bool,
+    eps: float,
+    output_mask: Sequence[bool],
+    reserve: torch.Tensor,
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """native_batch_norm_backward under its later name."""
     return native_batch_norm_backward(
         grad_out, input, weight, running_mean, running_var, save_mean, save_var, update, eps, output_mask
@@ -399,9 +507,11 @@ def _inputs(dtype: torch.dtype) -> Iterable[torch.Tensor]:
 def _parameters(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     shape, dtype = (x.shape[1],), x.dtype
     return (
-        tensor(shape, dtype, seed=1), tensor(shape, dtype, seed=2),
-        tensor(shape, dtype, seed=3), tensor(shape, dtype, 0.5, 2.0, seed=4),
-    )  # fmt: skip
+        tensor(shape, dtype, seed=1),
+        tensor(shape, dtype, seed=2),
+        tensor(shape, dtype, seed=3),
+        tensor(shape, dtype, 0.5, 2.0, seed=4),
+    )
 
 
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
@@ -439,10 +549,18 @@ def _gradients(dtype: torch.dtype) -> Iterable[Sample]:
         for train in (True, False):
             yield Sample(
                 (
-                    tensor(x.shape, dtype, seed=5), x, weight, running_mean, running_var, mean, invstd,
-                    train, 1e-5, [True, True, True],
+                    tensor(x.shape, dtype, seed=5),
+                    x,
+                    weight,
+                    running_mean,
+                    running_var,
+                    mean,
+                    invstd,
+                    train,
+                    1e-5,
+                    [True, True, True],
                 )
-            )  # fmt: skip
+            )
 
 
 def _later_gradients(dtype: torch.dtype) -> Iterable[Sample]:
@@ -478,7 +596,9 @@ register(
             Overload("batch_norm_backward", batch_norm_backward, _later_gradients, takes_out=False),
         ),
         kernels=(
-            batch_statistics_kernel, batch_norm_kernel, batch_norm_sums_kernel,
+            batch_statistics_kernel,
+            batch_norm_kernel,
+            batch_norm_sums_kernel,
             batch_norm_input_gradient_kernel,
         ),
         dtypes=FLOATING,
@@ -489,4 +609,4 @@ register(
         ),
         tolerance=8.0,
     )
-)  # fmt: skip
+)

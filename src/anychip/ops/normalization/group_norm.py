@@ -31,10 +31,22 @@ PLANS: Plans[Plan] = Plans()
 
 @triton.jit(do_not_specialize=["eps"])
 def group_norm_kernel(
-    out, mean_out, rstd_out, source, weight, bias, groups, channels, pixels, eps: tl.int64,
-    COMPUTE: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr, BLOCK_C: tl.constexpr,
+    out,
+    mean_out,
+    rstd_out,
+    source,
+    weight,
+    bias,
+    groups,
+    channels,
+    pixels,
+    eps: tl.int64,
+    COMPUTE: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+    BLOCK_C: tl.constexpr,
     BLOCK_S: tl.constexpr,
-):  # fmt: skip
+):
     """One group of one image: `channels` rows of `pixels` elements, one after the other. What rounding takes
     off the mean is known if totals are kept in a type that is WIDE; else it is the mean of centred values."""
     row = tl.program_id(0).to(tl.int64)
@@ -90,9 +102,21 @@ def group_norm_kernel(
 
 @triton.jit
 def group_norm_gradient_kernel(
-    out, sum_g, sum_gx, gradient, source, mean, rstd, weight, groups, channels, pixels,
-    COMPUTE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
-):  # fmt: skip
+    out,
+    sum_g,
+    sum_gx,
+    gradient,
+    source,
+    mean,
+    rstd,
+    weight,
+    groups,
+    channels,
+    pixels,
+    COMPUTE: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_S: tl.constexpr,
+):
     """One group of one image: for each channel the sums of dy and of dy xhat; then the input's gradient
     rstd (dy w - mean(dy w) - xhat mean(dy w xhat)), unless `out` is None."""
     row = tl.program_id(0).to(tl.int64)
@@ -159,8 +183,10 @@ def _plan(kernel: Any, rows: int, sizes: tuple[int, ...], label: str, *operands:
         block_s = min(power_of_two(sizes[2]), budget)
         constants = {
             "COMPUTE": TRITON_DTYPES[compute_dtype(source.dtype)],
-            "BLOCK_C": min(power_of_two(sizes[1]), budget // block_s), "BLOCK_S": block_s, **more,
-        }  # fmt: skip
+            "BLOCK_C": min(power_of_two(sizes[1]), budget // block_s),
+            "BLOCK_S": block_s,
+            **more,
+        }
         plan = PLANS.remember(key, Plan(kernel, rows, sizes, constants, label=label))
     return plan
 
@@ -183,9 +209,15 @@ def _format(input: torch.Tensor) -> Any:
 
 
 def native_group_norm(
-    input: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, N: int, C: int, HxW: int,
-    group: int, eps: float,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    input: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    N: int,
+    C: int,
+    HxW: int,
+    group: int,
+    eps: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(normalised, mean, reciprocal deviation); the last two have shape [N, group]."""
     label = "native_group_norm"
     _check(input, C, group, label)
@@ -197,17 +229,32 @@ def native_group_norm(
     weight = None if weight is None else weight.contiguous()
     bias = None if bias is None else bias.contiguous()
     plan = _plan(
-        group_norm_kernel, N * group, (group, C // group, HxW), label, source, weight, bias,
-        WIDE=TRITON_DTYPES[wide_accumulator(input.dtype, input.device)], BLOCK=TILES.on(source)["row"],
-    )  # fmt: skip
+        group_norm_kernel,
+        N * group,
+        (group, C // group, HxW),
+        label,
+        source,
+        weight,
+        bias,
+        WIDE=TRITON_DTYPES[wide_accumulator(input.dtype, input.device)],
+        BLOCK=TILES.on(source)["row"],
+    )
     plan.launch(out, mean, rstd, source, weight, bias, numbers=(scalar_bits(eps, True),))
     return out.contiguous(memory_format=_format(input)), mean, rstd
 
 
 def native_group_norm_backward(
-    grad_out: torch.Tensor, input: torch.Tensor, mean: torch.Tensor, rstd: torch.Tensor,
-    weight: torch.Tensor | None, N: int, C: int, HxW: int, group: int, output_mask: Sequence[bool],
-) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:  # fmt: skip
+    grad_out: torch.Tensor,
+    input: torch.Tensor,
+    mean: torch.Tensor,
+    rstd: torch.Tensor,
+    weight: torch.Tensor | None,
+    N: int,
+    C: int,
+    HxW: int,
+    group: int,
+    output_mask: Sequence[bool],
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Gradients of input, weight and bias, each None where `output_mask` says it is not wanted."""
     label = "native_group_norm_backward"
     _check(input, C, group, label)
@@ -220,9 +267,15 @@ def native_group_norm_backward(
     grad_input = torch.empty_like(source) if output_mask[0] else None
     if source.numel():
         plan = _plan(
-            group_norm_gradient_kernel, N * group, (group, C // group, HxW), label, source, weight, mean,
+            group_norm_gradient_kernel,
+            N * group,
+            (group, C // group, HxW),
+            label,
+            source,
+            weight,
+            mean,
             grad_input,
-        )  # fmt: skip
+        )
         plan.launch(grad_input, sum_g, sum_gx, gradient, source, mean, rstd, weight)
     else:
         zero_(sum_g)

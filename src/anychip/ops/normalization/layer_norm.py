@@ -36,9 +36,18 @@ def variance_beside(square, beside):
 
 @triton.jit(do_not_specialize=["eps"])
 def layer_norm_kernel(
-    out, mean_out, rstd_out, source, weight, bias, length, eps: tl.int64,
-    COMPUTE: tl.constexpr, BLOCK: tl.constexpr, WHOLE: tl.constexpr,
-):  # fmt: skip
+    out,
+    mean_out,
+    rstd_out,
+    source,
+    weight,
+    bias,
+    length,
+    eps: tl.int64,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+    WHOLE: tl.constexpr,
+):
     """One row: (x - mean) / sqrt(variance + eps) * weight + bias, the variance from centred values. Their
     mean is what rounding took off the mean: it is added to it, and taken off the centred values."""
     row = tl.program_id(0).to(tl.int64)
@@ -125,9 +134,19 @@ def layer_norm_input_gradient_kernel(
 
 @triton.jit
 def layer_norm_weight_gradient_kernel(
-    weight_out, bias_out, gradient, source, mean, rstd, rows, length, rows_per_group,
-    COMPUTE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
+    weight_out,
+    bias_out,
+    gradient,
+    source,
+    mean,
+    rstd,
+    rows,
+    length,
+    rows_per_group,
+    COMPUTE: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
     """Partial sums of dy xhat and dy over one group of rows, for one block of columns."""
     group = tl.program_id(1).to(tl.int64)
     columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
@@ -153,9 +172,20 @@ def layer_norm_weight_gradient_kernel(
 
 @triton.jit
 def layer_norm_backward_kernel(
-    out, weight_out, bias_out, gradient, source, mean, rstd, weight, rows, length, rows_per_group,
-    COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    weight_out,
+    bias_out,
+    gradient,
+    source,
+    mean,
+    rstd,
+    weight,
+    rows,
+    length,
+    rows_per_group,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """dx of one group of rows that fit a block, and the group's sums of dy xhat and dy on the way."""
     group = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, BLOCK)
@@ -234,10 +264,14 @@ def native_layer_norm(
     mean = torch.empty(statistics, dtype=kept, device=input.device)
     rstd = torch.empty(statistics, dtype=kept, device=input.device)
     plan.launch(
-        out, mean, rstd, source,
-        None if weight is None else weight.contiguous(), None if bias is None else bias.contiguous(),
+        out,
+        mean,
+        rstd,
+        source,
+        None if weight is None else weight.contiguous(),
+        None if bias is None else bias.contiguous(),
         numbers=(scalar_bits(eps, True),),
-    )  # fmt: skip
+    )
     return out, mean, rstd
 
 
@@ -270,21 +304,54 @@ def native_layer_norm_backward(
     )
     if wants_sums and weight is not None and output_mask[0] and length <= block:
         launch(
-            layer_norm_backward_kernel, groups, grad_input, partial[0], partial[1], gradient, source, mean,
-            rstd, weight, rows, length, cdiv(rows, groups), BLOCK=block, **types,
-        )  # fmt: skip
+            layer_norm_backward_kernel,
+            groups,
+            grad_input,
+            partial[0],
+            partial[1],
+            gradient,
+            source,
+            mean,
+            rstd,
+            weight,
+            rows,
+            length,
+            cdiv(rows, groups),
+            BLOCK=block,
+            **types,
+        )
     else:
         if output_mask[0]:
             launch(
-                layer_norm_input_gradient_kernel, rows, grad_input, gradient, source, mean, rstd, weight,
-                length, BLOCK=block, **types,
-            )  # fmt: skip
+                layer_norm_input_gradient_kernel,
+                rows,
+                grad_input,
+                gradient,
+                source,
+                mean,
+                rstd,
+                weight,
+                length,
+                BLOCK=block,
+                **types,
+            )
         if wants_sums:
             launch(
-                layer_norm_weight_gradient_kernel, (cdiv(length, tiles["columns"]), groups),
-                partial[0], partial[1], gradient, source, mean, rstd, rows, length, cdiv(rows, groups),
-                ROWS=tiles["rows"], COLUMNS=tiles["columns"], **types,
-            )  # fmt: skip
+                layer_norm_weight_gradient_kernel,
+                (cdiv(length, tiles["columns"]), groups),
+                partial[0],
+                partial[1],
+                gradient,
+                source,
+                mean,
+                rstd,
+                rows,
+                length,
+                cdiv(rows, groups),
+                ROWS=tiles["rows"],
+                COLUMNS=tiles["columns"],
+                **types,
+            )
     like = weight if weight is not None else bias
     if wants_sums and like is not None:
         sums = SUM(partial, [1], False, compute=compute, result=like.dtype)

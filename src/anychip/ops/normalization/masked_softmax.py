@@ -119,10 +119,16 @@ def masked_softmax(
     rows, length, inner = _rows(self.shape, -1 if dim is None else dim)
     out = torch.empty(self.shape, dtype=self.dtype, device=self.device)
     launch(
-        masked_softmax_kernel, rows, out, self.contiguous(), mask.contiguous(), length, inner,
+        masked_softmax_kernel,
+        rows,
+        out,
+        self.contiguous(),
+        mask.contiguous(),
+        length,
+        inner,
         COMPUTE=TRITON_DTYPES[compute_dtype(self.dtype)],
         BLOCK=min(power_of_two(length), TILES.on(self)["block"]),
-    )  # fmt: skip
+    )
     return out
 
 
@@ -135,11 +141,17 @@ def masked_softmax_backward(
     rows, length, inner = _rows(output.shape, -1 if dim is None else dim)
     out = torch.empty(output.shape, dtype=output.dtype, device=output.device)
     launch(
-        masked_softmax_backward_kernel, rows, out, grad_output.contiguous(), output.contiguous(),
-        mask.contiguous(), length, inner,
+        masked_softmax_backward_kernel,
+        rows,
+        out,
+        grad_output.contiguous(),
+        output.contiguous(),
+        mask.contiguous(),
+        length,
+        inner,
         COMPUTE=TRITON_DTYPES[compute_dtype(output.dtype)],
         BLOCK=min(power_of_two(length), TILES.on(output)["block"]),
-    )  # fmt: skip
+    )
     return out
 
 

@@ -43,9 +43,16 @@ def mark_kernel(marks, indices, count, BLOCK: tl.constexpr):
 
 @triton.jit(do_not_specialize=["limit", "order"])
 def renorm_rows_kernel(
-    rows, marks, length, row_stride, limit: tl.int64, order: tl.int64, KIND: tl.constexpr,
-    COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    rows,
+    marks,
+    length,
+    row_stride,
+    limit: tl.int64,
+    order: tl.int64,
+    KIND: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Scales one marked row in place. KIND: 1 and 2 are those norms, 0 the largest magnitude, 3 any order."""
     row = tl.program_id(0).to(tl.int64)
     rows += row * row_stride
@@ -126,11 +133,18 @@ def embedding_renorm_(
         mark_kernel, cdiv(listed.numel(), tiles["marks"]), marks, listed, listed.numel(), BLOCK=tiles["marks"]
     )
     launch(
-        renorm_rows_kernel, self.shape[0], rows, marks, self.shape[1], rows.stride(0),
-        scalar_bits(max_norm, True), scalar_bits(norm_type, True), KIND=KINDS.get(float(norm_type), 3),
+        renorm_rows_kernel,
+        self.shape[0],
+        rows,
+        marks,
+        self.shape[1],
+        rows.stride(0),
+        scalar_bits(max_norm, True),
+        scalar_bits(norm_type, True),
+        KIND=KINDS.get(float(norm_type), 3),
         COMPUTE=TRITON_DTYPES[compute_dtype(self.dtype)],
         BLOCK=min(power_of_two(self.shape[1]), tiles["block"]),
-    )  # fmt: skip
+    )
     return self if rows is self else self.copy_(rows)
 
 

@@ -26,9 +26,15 @@ PLANS: Plans[Plan] = Plans()
 
 @triton.jit
 def softmax_kernel(
-    out, source, length, inner, LOG: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
+    out,
+    source,
+    length,
+    inner,
+    LOG: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
     WHOLE: tl.constexpr,
-):  # fmt: skip
+):
     """Row r of [outer, length, inner]: r = (outer index) * inner + (inner index)."""
     row = tl.program_id(0).to(tl.int64)
     start = (row // inner) * length * inner + row % inner
@@ -160,10 +166,18 @@ def _backward(
     rows, length, inner = _rows(output.shape, dim)
     block = min(power_of_two(length), TILES.on(output)["block"])
     launch(
-        softmax_backward_kernel, rows, out, gradient, result, length, inner,
+        softmax_backward_kernel,
+        rows,
+        out,
+        gradient,
+        result,
+        length,
+        inner,
         label="log_softmax" if log else "softmax",
-        LOG=log, COMPUTE=TRITON_DTYPES[compute_dtype(output.dtype)], BLOCK=block,
-    )  # fmt: skip
+        LOG=log,
+        COMPUTE=TRITON_DTYPES[compute_dtype(output.dtype)],
+        BLOCK=block,
+    )
     return out
 
 

@@ -153,9 +153,16 @@ def weight_norm_backward(
         of_v = torch.empty(saved_v.shape, dtype=saved_v.dtype, device=saved_v.device)
         of_g = torch.empty(saved_g.shape, dtype=saved_g.dtype, device=saved_g.device)
         launch(
-            rows_backward_kernel, saved_v.shape[0], of_v, of_g, grad_w.contiguous(), saved_v.contiguous(),
-            saved_g.contiguous(), saved_norms.contiguous(), **_row(saved_v),
-        )  # fmt: skip
+            rows_backward_kernel,
+            saved_v.shape[0],
+            of_v,
+            of_g,
+            grad_w.contiguous(),
+            saved_v.contiguous(),
+            saved_g.contiguous(),
+            saved_norms.contiguous(),
+            **_row(saved_v),
+        )
         return of_v, of_g
     along = PRODUCT(grad_w, saved_v, out=torch.empty(saved_v.shape, dtype=compute, device=saved_v.device))
     if others:

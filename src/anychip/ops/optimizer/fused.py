@@ -53,10 +53,26 @@ def unscaled(gradient, at, mask, scale, MAXIMIZE, COMPUTE):
 
 @triton.jit(do_not_specialize=["lr", "beta1", "beta2", "decay", "epsilon"])
 def adam_kernel(
-    parameter, gradient, mean, square, largest, step, rates, scale, skip, n,
-    lr: tl.int64, beta1: tl.int64, beta2: tl.int64, decay: tl.int64, epsilon: tl.int64,
-    DECOUPLED: tl.constexpr, MAXIMIZE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    parameter,
+    gradient,
+    mean,
+    square,
+    largest,
+    step,
+    rates,
+    scale,
+    skip,
+    n,
+    lr: tl.int64,
+    beta1: tl.int64,
+    beta2: tl.int64,
+    decay: tl.int64,
+    epsilon: tl.int64,
+    DECOUPLED: tl.constexpr,
+    MAXIMIZE: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Adam with decay in the gradient, or DECOUPLED from it; `largest` is AMSGrad's maximum."""
     start = tl.program_id(0).to(tl.int64) * BLOCK
     at = start + tl.arange(0, BLOCK)
@@ -89,11 +105,23 @@ def adam_kernel(
 
 @triton.jit(do_not_specialize=["lr", "momentum", "decay", "dampening"])
 def sgd_kernel(
-    parameter, gradient, buffer, rates, scale, skip, n,
-    lr: tl.int64, momentum: tl.int64, decay: tl.int64, dampening: tl.int64,
-    NESTEROV: tl.constexpr, FIRST: tl.constexpr, MAXIMIZE: tl.constexpr, COMPUTE: tl.constexpr,
+    parameter,
+    gradient,
+    buffer,
+    rates,
+    scale,
+    skip,
+    n,
+    lr: tl.int64,
+    momentum: tl.int64,
+    decay: tl.int64,
+    dampening: tl.int64,
+    NESTEROV: tl.constexpr,
+    FIRST: tl.constexpr,
+    MAXIMIZE: tl.constexpr,
+    COMPUTE: tl.constexpr,
     BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """Gradient descent, with momentum if there is a buffer (which the FIRST step fills)."""
     start = tl.program_id(0).to(tl.int64) * BLOCK
     at = start + tl.arange(0, BLOCK)
@@ -120,10 +148,22 @@ def sgd_kernel(
 
 @triton.jit(do_not_specialize=["lr", "lr_decay", "decay", "epsilon"])
 def adagrad_kernel(
-    parameter, gradient, total, step, rates, scale, skip, n,
-    lr: tl.int64, lr_decay: tl.int64, decay: tl.int64, epsilon: tl.int64,
-    MAXIMIZE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    parameter,
+    gradient,
+    total,
+    step,
+    rates,
+    scale,
+    skip,
+    n,
+    lr: tl.int64,
+    lr_decay: tl.int64,
+    decay: tl.int64,
+    epsilon: tl.int64,
+    MAXIMIZE: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Steps divided by the root of the sum of all squared gradients."""
     start = tl.program_id(0).to(tl.int64) * BLOCK
     at = start + tl.arange(0, BLOCK)
@@ -158,9 +198,12 @@ def _is_dense(x: torch.Tensor) -> bool:
 
 
 def _step(
-    kernel: Any, states: Sequence[torch.Tensor | None], scalars: Sequence[torch.Tensor | None],
-    numbers: tuple[int, ...], **flags: bool,
-) -> None:  # fmt: skip
+    kernel: Any,
+    states: Sequence[torch.Tensor | None],
+    scalars: Sequence[torch.Tensor | None],
+    numbers: tuple[int, ...],
+    **flags: bool,
+) -> None:
     """One launch over a parameter, the tensors of its shape, and tensors of one element."""
     first = states[0]
     assert first is not None
@@ -169,9 +212,12 @@ def _step(
     aligned = _is_dense(first) and all(x is None or x.stride() == first.stride() for x in states)
     used = [x if aligned or x is None else x.contiguous() for x in states]
     key = (
-        kernel.__name__, first.numel(), tuple(flags.values()),
-        tuple(None if x is None else x.dtype for x in (*used, *scalars)), first.device,
-    )  # fmt: skip
+        kernel.__name__,
+        first.numel(),
+        tuple(flags.values()),
+        tuple(None if x is None else x.dtype for x in (*used, *scalars)),
+        first.device,
+    )
     plan = PLANS.get(key)
     if plan is None:
         block = TILES.on(first)["block"]
@@ -189,17 +235,28 @@ def _lr(lr: float | torch.Tensor) -> tuple[torch.Tensor | None, int]:
 
 
 def _adam(
-    self: Tensors, grads: Tensors, exp_avgs: Tensors, exp_avg_sqs: Tensors, max_exp_avg_sqs: Tensors,
-    state_steps: Tensors, *, lr: float | torch.Tensor, beta1: float, beta2: float, weight_decay: float,
-    eps: float, amsgrad: bool, maximize: bool, grad_scale: torch.Tensor | None = None,
-    found_inf: torch.Tensor | None = None, decoupled: bool,
-) -> None:  # fmt: skip
+    self: Tensors,
+    grads: Tensors,
+    exp_avgs: Tensors,
+    exp_avg_sqs: Tensors,
+    max_exp_avg_sqs: Tensors,
+    state_steps: Tensors,
+    *,
+    lr: float | torch.Tensor,
+    beta1: float,
+    beta2: float,
+    weight_decay: float,
+    eps: float,
+    amsgrad: bool,
+    maximize: bool,
+    grad_scale: torch.Tensor | None = None,
+    found_inf: torch.Tensor | None = None,
+    decoupled: bool,
+) -> None:
     rates, bits = _lr(lr)
     numbers = (bits, *(scalar_bits(x, True) for x in (beta1, beta2, weight_decay, eps)))
     for k, parameter in enumerate(self):
-        states = (
-            parameter, grads[k], exp_avgs[k], exp_avg_sqs[k], max_exp_avg_sqs[k] if amsgrad else None
-        )  # fmt: skip
+        states = (parameter, grads[k], exp_avgs[k], exp_avg_sqs[k], max_exp_avg_sqs[k] if amsgrad else None)
         scalars = (state_steps[k], rates, grad_scale, found_inf)
         _step(adam_kernel, states, scalars, numbers, DECOUPLED=decoupled, MAXIMIZE=maximize)
 
@@ -216,26 +273,50 @@ def fused_adamw_(*lists: Tensors, **options: Any) -> None:
 
 
 def fused_sgd_(
-    self: Tensors, grads: Tensors, momentum_buffer_list: Tensors, *, weight_decay: float, momentum: float,
-    lr: float | torch.Tensor, dampening: float, nesterov: bool, maximize: bool, is_first_step: bool,
-    grad_scale: torch.Tensor | None = None, found_inf: torch.Tensor | None = None,
-) -> None:  # fmt: skip
+    self: Tensors,
+    grads: Tensors,
+    momentum_buffer_list: Tensors,
+    *,
+    weight_decay: float,
+    momentum: float,
+    lr: float | torch.Tensor,
+    dampening: float,
+    nesterov: bool,
+    maximize: bool,
+    is_first_step: bool,
+    grad_scale: torch.Tensor | None = None,
+    found_inf: torch.Tensor | None = None,
+) -> None:
     """One step of gradient descent for every parameter."""
     rates, bits = _lr(lr)
     numbers = (bits, *(scalar_bits(x, True) for x in (momentum, weight_decay, dampening)))
     for k, parameter in enumerate(self):
         states = (parameter, grads[k], momentum_buffer_list[k] if momentum_buffer_list else None)
         _step(
-            sgd_kernel, states, (rates, grad_scale, found_inf), numbers,
-            NESTEROV=nesterov, FIRST=is_first_step, MAXIMIZE=maximize,
-        )  # fmt: skip
+            sgd_kernel,
+            states,
+            (rates, grad_scale, found_inf),
+            numbers,
+            NESTEROV=nesterov,
+            FIRST=is_first_step,
+            MAXIMIZE=maximize,
+        )
 
 
 def fused_adagrad_(
-    self: Tensors, grads: Tensors, state_sums: Tensors, state_steps: Tensors, *, lr: float | torch.Tensor,
-    lr_decay: float, weight_decay: float, eps: float, maximize: bool,
-    grad_scale: torch.Tensor | None = None, found_inf: torch.Tensor | None = None,
-) -> None:  # fmt: skip
+    self: Tensors,
+    grads: Tensors,
+    state_sums: Tensors,
+    state_steps: Tensors,
+    *,
+    lr: float | torch.Tensor,
+    lr_decay: float,
+    weight_decay: float,
+    eps: float,
+    maximize: bool,
+    grad_scale: torch.Tensor | None = None,
+    found_inf: torch.Tensor | None = None,
+) -> None:
     """One step of Adagrad for every parameter."""
     rates, bits = _lr(lr)
     numbers = (bits, *(scalar_bits(x, True) for x in (lr_decay, weight_decay, eps)))
@@ -289,9 +370,13 @@ def _sgd_samples(as_tensor: bool) -> Callable[[torch.dtype], Iterable[Sample]]:
         for momentum, nesterov, first in ((0.0, False, True), (0.9, False, True), (0.9, True, False)):
             lists = (_list(dtype, 0), _list(dtype, 10), _list(dtype, 20) if momentum else [])
             options = {
-                "weight_decay": 0.1, "momentum": momentum, "dampening": 0.0, "nesterov": nesterov,
-                "maximize": False, "is_first_step": first,
-            }  # fmt: skip
+                "weight_decay": 0.1,
+                "momentum": momentum,
+                "dampening": 0.0,
+                "nesterov": nesterov,
+                "maximize": False,
+                "is_first_step": first,
+            }
             yield Sample(lists, _with_rate(options, as_tensor))
 
     return draw

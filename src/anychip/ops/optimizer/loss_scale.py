@@ -57,9 +57,15 @@ def unscale_(self: Sequence[torch.Tensor], found_inf: torch.Tensor, inv_scale: t
         dense = gradient if gradient.is_contiguous() else gradient.contiguous()
         block = TILES.on(gradient)["block"]
         launch(
-            unscale_kernel, cdiv(dense.numel(), block), dense, found_inf, inv_scale, dense.numel(),
-            COMPUTE=TRITON_DTYPES[compute_dtype(gradient.dtype)], BLOCK=block,
-        )  # fmt: skip
+            unscale_kernel,
+            cdiv(dense.numel(), block),
+            dense,
+            found_inf,
+            inv_scale,
+            dense.numel(),
+            COMPUTE=TRITON_DTYPES[compute_dtype(gradient.dtype)],
+            BLOCK=block,
+        )
         if dense is not gradient:
             gradient.copy_(dense)
 
@@ -74,21 +80,35 @@ def unscale(
 
 
 def update_scale_(
-    self: torch.Tensor, growth_tracker: torch.Tensor, found_inf: torch.Tensor, scale_growth_factor: float,
-    scale_backoff_factor: float, growth_interval: int,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    growth_tracker: torch.Tensor,
+    found_inf: torch.Tensor,
+    scale_growth_factor: float,
+    scale_backoff_factor: float,
+    growth_interval: int,
+) -> torch.Tensor:
     """The scale (one element) and the count of good steps after one more step."""
     launch(
-        scale_kernel, 1, self, growth_tracker, found_inf, scalar_bits(scale_growth_factor, True),
-        scalar_bits(scale_backoff_factor, True), growth_interval,
-    )  # fmt: skip
+        scale_kernel,
+        1,
+        self,
+        growth_tracker,
+        found_inf,
+        scalar_bits(scale_growth_factor, True),
+        scalar_bits(scale_backoff_factor, True),
+        growth_interval,
+    )
     return self
 
 
 def update_scale(
-    self: torch.Tensor, growth_tracker: torch.Tensor, found_inf: torch.Tensor, scale_growth_factor: float,
-    scale_backoff_factor: float, growth_interval: int,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    self: torch.Tensor,
+    growth_tracker: torch.Tensor,
+    found_inf: torch.Tensor,
+    scale_growth_factor: float,
+    scale_backoff_factor: float,
+    growth_interval: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The same on copies: (scale, count)."""
     scale, tracker = self.clone(), growth_tracker.clone()
     update_scale_(scale, tracker, found_inf, scale_growth_factor, scale_backoff_factor, growth_interval)

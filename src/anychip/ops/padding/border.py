@@ -100,10 +100,33 @@ def edge_sum(
 
 @triton.jit
 def border_kernel(
-    out, source, channels, D, H, W, count_d, count_h, count_w, before_d, before_h, before_w,
-    s_n: tl.int64, s_c: tl.int64, s_d, s_h, s_w, o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
-    REFLECT: tl.constexpr, EDGE: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    channels,
+    D,
+    H,
+    W,
+    count_d,
+    count_h,
+    count_w,
+    before_d,
+    before_h,
+    before_w,
+    s_n: tl.int64,
+    s_c: tl.int64,
+    s_d,
+    s_h,
+    s_w,
+    o_n: tl.int64,
+    o_c: tl.int64,
+    o_d,
+    o_h,
+    o_w,
+    REFLECT: tl.constexpr,
+    EDGE: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """out[plane, o] = source[plane, the position that o repeats]: of some output rows a tile of the columns
     that are copied as they are, and, from the tile at the input's end, those beyond it."""
     distinct(out, source)
@@ -125,11 +148,30 @@ def border_kernel(
 
 @triton.jit
 def gathered_rows(
-    k, gradient, d, h, column, D, H, W, count_d, count_h, count_w, before_d, before_h, before_w,
-    g_d, g_h, g_w,
-    MOST_H: tl.constexpr, REFLECT: tl.constexpr, EDGE: tl.constexpr, COMPUTE: tl.constexpr,
-    BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    k,
+    gradient,
+    d,
+    h,
+    column,
+    D,
+    H,
+    W,
+    count_d,
+    count_h,
+    count_w,
+    before_d,
+    before_h,
+    before_w,
+    g_d,
+    g_h,
+    g_w,
+    MOST_H: tl.constexpr,
+    REFLECT: tl.constexpr,
+    EDGE: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """The sums, over columns, of the gradients in the k-th rows that repeat input rows."""
     o_d, known_d = copied_to(d, k // MOST_H, before_d, D, count_d, REFLECT)
     o_h, known_h = copied_to(h, k % MOST_H, before_h, H, count_h, REFLECT)
@@ -157,11 +199,37 @@ def gathered_rows(
 
 @triton.jit
 def border_gradient_kernel(
-    out, gradient, channels, D, H, W, count_d, count_h, count_w, before_d, before_h, before_w,
-    g_n: tl.int64, g_c: tl.int64, g_d, g_h, g_w, o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
-    MOST_D: tl.constexpr, MOST_H: tl.constexpr, UNROLL: tl.constexpr, REFLECT: tl.constexpr,
-    EDGE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    out,
+    gradient,
+    channels,
+    D,
+    H,
+    W,
+    count_d,
+    count_h,
+    count_w,
+    before_d,
+    before_h,
+    before_w,
+    g_n: tl.int64,
+    g_c: tl.int64,
+    g_d,
+    g_h,
+    g_w,
+    o_n: tl.int64,
+    o_c: tl.int64,
+    o_d,
+    o_h,
+    o_w,
+    MOST_D: tl.constexpr,
+    MOST_H: tl.constexpr,
+    UNROLL: tl.constexpr,
+    REFLECT: tl.constexpr,
+    EDGE: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """out[plane, i] = sum of the gradients of the positions that repeat i."""
     distinct(out, gradient)
     plane, d, h, w, keep = tile_place(D, H, W, BLOCK_H, BLOCK_W)
@@ -171,15 +239,57 @@ def border_gradient_kernel(
     if UNROLL:
         for k in tl.static_range(MOST_D * MOST_H):
             total += gathered_rows(
-                k, gradient, d, h, w, D, H, W, count_d, count_h, count_w, before_d, before_h, before_w,
-                g_d, g_h, g_w, MOST_H, REFLECT, EDGE, COMPUTE, BLOCK_H, BLOCK_W,
-            )  # fmt: skip
+                k,
+                gradient,
+                d,
+                h,
+                w,
+                D,
+                H,
+                W,
+                count_d,
+                count_h,
+                count_w,
+                before_d,
+                before_h,
+                before_w,
+                g_d,
+                g_h,
+                g_w,
+                MOST_H,
+                REFLECT,
+                EDGE,
+                COMPUTE,
+                BLOCK_H,
+                BLOCK_W,
+            )
     else:
         for k in range(MOST_D * MOST_H):
             total += gathered_rows(
-                k, gradient, d, h, w, D, H, W, count_d, count_h, count_w, before_d, before_h, before_w,
-                g_d, g_h, g_w, MOST_H, REFLECT, EDGE, COMPUTE, BLOCK_H, BLOCK_W,
-            )  # fmt: skip
+                k,
+                gradient,
+                d,
+                h,
+                w,
+                D,
+                H,
+                W,
+                count_d,
+                count_h,
+                count_w,
+                before_d,
+                before_h,
+                before_w,
+                g_d,
+                g_h,
+                g_w,
+                MOST_H,
+                REFLECT,
+                EDGE,
+                COMPUTE,
+                BLOCK_H,
+                BLOCK_W,
+            )
     tl.store(out + in_tile(d, h, w, o_d, o_h, o_w), total.to(out.dtype.element_ty), mask=keep)
 
 
@@ -229,9 +339,12 @@ def forward(name: str, rank: int, reflect: bool) -> Any:
             programs, tile = blocks(result, rank, (count[0], count[1], size[2]))
             sizes = (channels(self, rank), *size, *count, *before)
             plan = Plan(
-                border_kernel, programs, (*sizes, *strides(self, rank), *strides(result, rank)),
-                {"REFLECT": reflect, "EDGE": _edge(before, after), **tile}, label=name,
-            )  # fmt: skip
+                border_kernel,
+                programs,
+                (*sizes, *strides(self, rank), *strides(result, rank)),
+                {"REFLECT": reflect, "EDGE": _edge(before, after), **tile},
+                label=name,
+            )
             PLANS.remember(key, plan)
         plan.launch(result, self)
         return deliver(result, out)
@@ -265,12 +378,16 @@ def backward(name: str, rank: int, reflect: bool) -> Any:
                 programs,
                 (*sizes, *strides(grad_output, rank), *strides(result, rank)),
                 {
-                    "MOST_D": most[0], "MOST_H": most[1], "UNROLL": math.prod(most) <= UNROLLED_ROWS,
-                    "REFLECT": reflect, "EDGE": _edge(before, after),
-                    "COMPUTE": TRITON_DTYPES[accumulator(self.dtype)], **tile,
+                    "MOST_D": most[0],
+                    "MOST_H": most[1],
+                    "UNROLL": math.prod(most) <= UNROLLED_ROWS,
+                    "REFLECT": reflect,
+                    "EDGE": _edge(before, after),
+                    "COMPUTE": TRITON_DTYPES[accumulator(self.dtype)],
+                    **tile,
                 },
                 label=name,
-            )  # fmt: skip
+            )
             PLANS.remember(key, plan)
         plan.launch(result, grad_output)
         return deliver(result, out)

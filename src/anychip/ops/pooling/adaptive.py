@@ -51,10 +51,29 @@ def window_columns(w, W, count_w, BLOCK_O: tl.constexpr):
 
 @triton.jit
 def adaptive_average_kernel(
-    out, source, channels, D, H, W, count_d, count_h, count_w,
-    s_n: tl.int64, s_c: tl.int64, s_d, s_h, s_w, o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
-    COMPUTE: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    channels,
+    D,
+    H,
+    W,
+    count_d,
+    count_h,
+    count_w,
+    s_n: tl.int64,
+    s_c: tl.int64,
+    s_d,
+    s_h,
+    s_w,
+    o_n: tl.int64,
+    o_c: tl.int64,
+    o_d,
+    o_h,
+    o_w,
+    COMPUTE: tl.constexpr,
+    BLOCK_O: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """One row of windows: out[plane, d, h, o] = mean of source over the window."""
     distinct(out, source)
     plane, d, h, first_d, stop_d, first_h, stop_h = window_rows(count_d, count_h, D, H)
@@ -84,10 +103,30 @@ def later_maximum(value, place, other, other_place):
 
 @triton.jit
 def adaptive_maximum_kernel(
-    out, place_out, source, channels, D, H, W, count_d, count_h, count_w,
-    s_n: tl.int64, s_c: tl.int64, s_d, s_h, s_w, o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
-    COMPUTE: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    out,
+    place_out,
+    source,
+    channels,
+    D,
+    H,
+    W,
+    count_d,
+    count_h,
+    count_w,
+    s_n: tl.int64,
+    s_c: tl.int64,
+    s_d,
+    s_h,
+    s_w,
+    o_n: tl.int64,
+    o_c: tl.int64,
+    o_d,
+    o_h,
+    o_w,
+    COMPUTE: tl.constexpr,
+    BLOCK_O: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """One row of windows: maxima of source over the windows, and their places in the plane."""
     distinct(out, source)
     distinct(place_out, source)
@@ -129,12 +168,16 @@ def _plan(
     if plan is None:
         constants = {
             "COMPUTE": TRITON_DTYPES[compute_dtype(source.dtype)],
-            "BLOCK_O": power_of_two(windows.count[2]), "BLOCK_W": power_of_two(windows.size[2]),
-        }  # fmt: skip
+            "BLOCK_O": power_of_two(windows.count[2]),
+            "BLOCK_W": power_of_two(windows.size[2]),
+        }
         sizes = (
-            channels(source, rank), *windows.size, *windows.count,
-            *strides(source, rank), *strides(out, rank),
-        )  # fmt: skip
+            channels(source, rank),
+            *windows.size,
+            *windows.count,
+            *strides(source, rank),
+            *strides(out, rank),
+        )
         programs = math.prod(source.shape[:-rank]) * windows.count[0] * windows.count[1]
         plan = PLANS.remember(key, Plan(kernel, programs, sizes, constants, label=label))
     return plan

@@ -64,9 +64,25 @@ def divisor(o, size, count, kernel, stride, padding, ADAPTIVE: tl.constexpr, PAD
 
 @triton.jit
 def taken(
-    k, source, start_d, start_h, start_w, D, H, W, stop_d, stop_h, stop_w, s_d, s_h, s_w,
-    LONGEST_H: tl.constexpr, LONGEST_W: tl.constexpr, ADAPTIVE: tl.constexpr, COMPUTE: tl.constexpr,
-):  # fmt: skip
+    k,
+    source,
+    start_d,
+    start_h,
+    start_w,
+    D,
+    H,
+    W,
+    stop_d,
+    stop_h,
+    stop_w,
+    s_d,
+    s_h,
+    s_w,
+    LONGEST_H: tl.constexpr,
+    LONGEST_W: tl.constexpr,
+    ADAPTIVE: tl.constexpr,
+    COMPUTE: tl.constexpr,
+):
     """The k-th elements of windows, zero beyond the windows' ends and the input's."""
     k_d, k_h, k_w = tap_place(k, LONGEST_H, LONGEST_W)
     d, h, w = start_d + k_d, start_h + k_h, start_w + k_w
@@ -76,13 +92,46 @@ def taken(
 
 @triton.jit
 def average_kernel(
-    out, source, channels, D, H, W, count_d, count_h, count_w, kernel_d, kernel_h, kernel_w,
-    stride_d, pad_d, pad_h, pad_w, override,
-    s_n: tl.int64, s_c: tl.int64, s_d, s_h, s_w, o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
-    LONGEST_D: tl.constexpr, LONGEST_H: tl.constexpr, LONGEST_W: tl.constexpr, UNROLL: tl.constexpr,
-    stride_h: tl.constexpr, stride_w: tl.constexpr, ADAPTIVE: tl.constexpr, PADDED: tl.constexpr,
-    OVERRIDE: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    channels,
+    D,
+    H,
+    W,
+    count_d,
+    count_h,
+    count_w,
+    kernel_d,
+    kernel_h,
+    kernel_w,
+    stride_d,
+    pad_d,
+    pad_h,
+    pad_w,
+    override,
+    s_n: tl.int64,
+    s_c: tl.int64,
+    s_d,
+    s_h,
+    s_w,
+    o_n: tl.int64,
+    o_c: tl.int64,
+    o_d,
+    o_h,
+    o_w,
+    LONGEST_D: tl.constexpr,
+    LONGEST_H: tl.constexpr,
+    LONGEST_W: tl.constexpr,
+    UNROLL: tl.constexpr,
+    stride_h: tl.constexpr,
+    stride_w: tl.constexpr,
+    ADAPTIVE: tl.constexpr,
+    PADDED: tl.constexpr,
+    OVERRIDE: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """out[plane, o] = sum of source over window o / number of positions (or `override`, if OVERRIDE)."""
     distinct(out, source)
     plane, d, h, w, keep = tile_place(count_d, count_h, count_w, BLOCK_H, BLOCK_W)
@@ -98,15 +147,47 @@ def average_kernel(
     if UNROLL:
         for k in tl.static_range(LONGEST_D * LONGEST_H * LONGEST_W):
             total += taken(
-                k, source, start_d, start_h, start_w, D, H, W, stop_d, stop_h, stop_w, s_d, s_h, s_w,
-                LONGEST_H, LONGEST_W, ADAPTIVE, COMPUTE,
-            )  # fmt: skip
+                k,
+                source,
+                start_d,
+                start_h,
+                start_w,
+                D,
+                H,
+                W,
+                stop_d,
+                stop_h,
+                stop_w,
+                s_d,
+                s_h,
+                s_w,
+                LONGEST_H,
+                LONGEST_W,
+                ADAPTIVE,
+                COMPUTE,
+            )
     else:
         for k in range(LONGEST_D * LONGEST_H * LONGEST_W):
             total += taken(
-                k, source, start_d, start_h, start_w, D, H, W, stop_d, stop_h, stop_w, s_d, s_h, s_w,
-                LONGEST_H, LONGEST_W, ADAPTIVE, COMPUTE,
-            )  # fmt: skip
+                k,
+                source,
+                start_d,
+                start_h,
+                start_w,
+                D,
+                H,
+                W,
+                stop_d,
+                stop_h,
+                stop_w,
+                s_d,
+                s_h,
+                s_w,
+                LONGEST_H,
+                LONGEST_W,
+                ADAPTIVE,
+                COMPUTE,
+            )
     if OVERRIDE:
         count = tl.zeros((BLOCK_H, BLOCK_W), tl.int32) + override
     else:
@@ -123,12 +204,42 @@ def average_kernel(
 
 @triton.jit
 def share(
-    k, gradient, first_d, first_h, first_w, stop_d, stop_h, stop_w, phase, D, H, W, count_d, count_h, count_w,
-    kernel_d, kernel_h, kernel_w, stride_d, pad_d, pad_h, pad_w, override, g_d, g_h, g_w,
-    MOST_H: tl.constexpr, MOST_W: tl.constexpr, stride_h: tl.constexpr, stride_w: tl.constexpr,
-    ADAPTIVE: tl.constexpr, PHASES: tl.constexpr, PADDED: tl.constexpr, OVERRIDE: tl.constexpr,
+    k,
+    gradient,
+    first_d,
+    first_h,
+    first_w,
+    stop_d,
+    stop_h,
+    stop_w,
+    phase,
+    D,
+    H,
+    W,
+    count_d,
+    count_h,
+    count_w,
+    kernel_d,
+    kernel_h,
+    kernel_w,
+    stride_d,
+    pad_d,
+    pad_h,
+    pad_w,
+    override,
+    g_d,
+    g_h,
+    g_w,
+    MOST_H: tl.constexpr,
+    MOST_W: tl.constexpr,
+    stride_h: tl.constexpr,
+    stride_w: tl.constexpr,
+    ADAPTIVE: tl.constexpr,
+    PHASES: tl.constexpr,
+    PADDED: tl.constexpr,
+    OVERRIDE: tl.constexpr,
     COMPUTE: tl.constexpr,
-):  # fmt: skip
+):
     """Of the k-th windows that elements are in, gradient / divisor (a float's gradient, if OVERRIDE)."""
     k_d, k_h, k_w = tap_place(k, MOST_H, MOST_W)
     o_d, o_h = first_d + k_d, first_h + k_h
@@ -152,14 +263,47 @@ def share(
 
 @triton.jit
 def average_gradient_kernel(
-    out, gradient, channels, D, H, W, count_d, count_h, count_w, kernel_d, kernel_h, kernel_w,
-    stride_d, pad_d, pad_h, pad_w, override,
-    g_n: tl.int64, g_c: tl.int64, g_d, g_h, g_w, o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
-    MOST_D: tl.constexpr, MOST_H: tl.constexpr, MOST_W: tl.constexpr, UNROLL: tl.constexpr,
-    stride_h: tl.constexpr, stride_w: tl.constexpr, ADAPTIVE: tl.constexpr, PHASES: tl.constexpr,
-    PADDED: tl.constexpr, OVERRIDE: tl.constexpr, COMPUTE: tl.constexpr,
-    BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    out,
+    gradient,
+    channels,
+    D,
+    H,
+    W,
+    count_d,
+    count_h,
+    count_w,
+    kernel_d,
+    kernel_h,
+    kernel_w,
+    stride_d,
+    pad_d,
+    pad_h,
+    pad_w,
+    override,
+    g_n: tl.int64,
+    g_c: tl.int64,
+    g_d,
+    g_h,
+    g_w,
+    o_n: tl.int64,
+    o_c: tl.int64,
+    o_d,
+    o_h,
+    o_w,
+    MOST_D: tl.constexpr,
+    MOST_H: tl.constexpr,
+    MOST_W: tl.constexpr,
+    UNROLL: tl.constexpr,
+    stride_h: tl.constexpr,
+    stride_w: tl.constexpr,
+    ADAPTIVE: tl.constexpr,
+    PHASES: tl.constexpr,
+    PADDED: tl.constexpr,
+    OVERRIDE: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """out[plane, i] = sum over the windows that i is in of their gradient / number of positions."""
     distinct(out, gradient)
     plane, d, h, w, keep, first_w, stop_w, phase = gradient_tile(
@@ -175,19 +319,81 @@ def average_gradient_kernel(
     if UNROLL:
         for k in tl.static_range(MOST_D * MOST_H * MOST_W):
             total += share(
-                k, gradient, first_d, first_h, first_w, stop_d, stop_h, stop_w, phase, D, H, W,
-                count_d, count_h, count_w, kernel_d, kernel_h, kernel_w, stride_d, pad_d, pad_h, pad_w,
-                override, g_d, g_h, g_w, MOST_H, MOST_W, stride_h, stride_w,
-                ADAPTIVE, PHASES, PADDED, OVERRIDE, COMPUTE,
-            )  # fmt: skip
+                k,
+                gradient,
+                first_d,
+                first_h,
+                first_w,
+                stop_d,
+                stop_h,
+                stop_w,
+                phase,
+                D,
+                H,
+                W,
+                count_d,
+                count_h,
+                count_w,
+                kernel_d,
+                kernel_h,
+                kernel_w,
+                stride_d,
+                pad_d,
+                pad_h,
+                pad_w,
+                override,
+                g_d,
+                g_h,
+                g_w,
+                MOST_H,
+                MOST_W,
+                stride_h,
+                stride_w,
+                ADAPTIVE,
+                PHASES,
+                PADDED,
+                OVERRIDE,
+                COMPUTE,
+            )
     else:
         for k in range(MOST_D * MOST_H * MOST_W):
             total += share(
-                k, gradient, first_d, first_h, first_w, stop_d, stop_h, stop_w, phase, D, H, W,
-                count_d, count_h, count_w, kernel_d, kernel_h, kernel_w, stride_d, pad_d, pad_h, pad_w,
-                override, g_d, g_h, g_w, MOST_H, MOST_W, stride_h, stride_w,
-                ADAPTIVE, PHASES, PADDED, OVERRIDE, COMPUTE,
-            )  # fmt: skip
+                k,
+                gradient,
+                first_d,
+                first_h,
+                first_w,
+                stop_d,
+                stop_h,
+                stop_w,
+                phase,
+                D,
+                H,
+                W,
+                count_d,
+                count_h,
+                count_w,
+                kernel_d,
+                kernel_h,
+                kernel_w,
+                stride_d,
+                pad_d,
+                pad_h,
+                pad_w,
+                override,
+                g_d,
+                g_h,
+                g_w,
+                MOST_H,
+                MOST_W,
+                stride_h,
+                stride_w,
+                ADAPTIVE,
+                PHASES,
+                PADDED,
+                OVERRIDE,
+                COMPUTE,
+            )
     if OVERRIDE and COMPUTE.is_floating():
         total = total / override
     tl.store(out + in_tile(d, h, w, o_d, o_h, o_w), total.to(out.dtype.element_ty), mask=keep)
@@ -197,9 +403,15 @@ def average_gradient_kernel(
 
 
 def _run(
-    backward: bool, out: torch.Tensor, source: torch.Tensor, rank: int, windows: Windows, padded: bool,
-    override: int | None, label: str,
-) -> torch.Tensor:  # fmt: skip
+    backward: bool,
+    out: torch.Tensor,
+    source: torch.Tensor,
+    rank: int,
+    windows: Windows,
+    padded: bool,
+    override: int | None,
+    label: str,
+) -> torch.Tensor:
     """One launch over the elements of `out`, which is the input's gradient if `backward`."""
     key = (backward, signature(source, out), windows, padded, override)
     plan = PLANS.get(key)
@@ -218,16 +430,28 @@ def _run(
             average_gradient_kernel if backward else average_kernel,
             programs,
             (
-                channels(out, rank), *windows.size, *windows.count, *windows.kernel, windows.stride[0],
-                *windows.padding, override or 0, *strides(source, rank), *strides(out, rank),
+                channels(out, rank),
+                *windows.size,
+                *windows.count,
+                *windows.kernel,
+                windows.stride[0],
+                *windows.padding,
+                override or 0,
+                *strides(source, rank),
+                *strides(out, rank),
             ),
             {
-                **constants, **dict(zip(names, taps, strict=True)), **windows.steps,
-                "UNROLL": math.prod(taps) <= UNROLLED_TAPS, "PADDED": padded,
-                "OVERRIDE": override is not None, "COMPUTE": TRITON_DTYPES[compute_dtype(out.dtype)], **tile,
+                **constants,
+                **dict(zip(names, taps, strict=True)),
+                **windows.steps,
+                "UNROLL": math.prod(taps) <= UNROLLED_TAPS,
+                "PADDED": padded,
+                "OVERRIDE": override is not None,
+                "COMPUTE": TRITON_DTYPES[compute_dtype(out.dtype)],
+                **tile,
             },
             label=label,
-        )  # fmt: skip
+        )
         PLANS.remember(key, plan)
     plan.launch(out, source)
     return out
@@ -253,9 +477,16 @@ def _forward(rank: int) -> Any:
     name = f"avg_pool{rank}d"
 
     def average_pool(
-        self: torch.Tensor, kernel_size: Any, stride: Any = (), padding: Any = 0, ceil_mode: bool = False,
-        count_include_pad: bool = True, divisor_override: int | None = None, *, out: Any = None,
-    ) -> torch.Tensor:  # fmt: skip
+        self: torch.Tensor,
+        kernel_size: Any,
+        stride: Any = (),
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+        *,
+        out: Any = None,
+    ) -> torch.Tensor:
         _check(name, self, divisor_override)
         windows = regular(name, self, rank, kernel_size, stride, padding, 1, ceil_mode)
         result = result_for(self, rank, windows.count, self.dtype)
@@ -270,9 +501,17 @@ def _backward(rank: int) -> Any:
     name = f"avg_pool{rank}d_backward"
 
     def average_pool_backward(
-        grad_output: torch.Tensor, self: torch.Tensor, kernel_size: Any, stride: Any, padding: Any,
-        ceil_mode: bool, count_include_pad: bool, divisor_override: int | None, *, out: Any = None,
-    ) -> torch.Tensor:  # fmt: skip
+        grad_output: torch.Tensor,
+        self: torch.Tensor,
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        ceil_mode: bool,
+        count_include_pad: bool,
+        divisor_override: int | None,
+        *,
+        out: Any = None,
+    ) -> torch.Tensor:
         _check(name, self, divisor_override)
         windows = regular(name, self, rank, kernel_size, stride, padding, 1, ceil_mode)
         _same_shape(name, grad_output, self, rank, windows)

@@ -34,9 +34,23 @@ def fractional_start(o, sample, size, count, kernel):
 
 @triton.jit
 def fractional_kernel(
-    out, places, source, samples, D, H, W, count_d, count_h, count_w, kernel_d, kernel_h, kernel_w,
-    RANK: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    places,
+    source,
+    samples,
+    D,
+    H,
+    W,
+    count_d,
+    count_h,
+    count_w,
+    kernel_d,
+    kernel_h,
+    kernel_w,
+    RANK: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Maxima and their places of a block of windows of one plane."""
     count = count_d * count_h * count_w
     tiles = tl.cdiv(count, BLOCK)
@@ -102,10 +116,19 @@ def _spread(
     count, size = math.prod(values.shape[-rank:]), math.prod(shape[-rank:])
     block = TILES.on(values)["block"]
     launch(
-        spread_kernel, math.prod(values.shape[:-rank]) * cdiv(count, block), out, values.contiguous(),
-        places.contiguous(), count, size, ADD=add, COMPUTE=TRITON_DTYPES[dtype], BLOCK=block, debug=True,
+        spread_kernel,
+        math.prod(values.shape[:-rank]) * cdiv(count, block),
+        out,
+        values.contiguous(),
+        places.contiguous(),
+        count,
+        size,
+        ADD=add,
+        COMPUTE=TRITON_DTYPES[dtype],
+        BLOCK=block,
+        debug=True,
         sanitize_overflow=False,
-    )  # fmt: skip
+    )
     if out.dtype == values.dtype:
         return out
     return COPY(out, out=torch.empty(out.shape, dtype=values.dtype, device=values.device))
@@ -124,9 +147,11 @@ def fractional(rank: int) -> Any:
     name = f"fractional_max_pool{rank}d"
 
     def pool(
-        self: torch.Tensor, kernel_size: Sequence[int], output_size: Sequence[int],
+        self: torch.Tensor,
+        kernel_size: Sequence[int],
+        output_size: Sequence[int],
         random_samples: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         if self.dtype not in FLOATING:
             raise NotServed(name, f"dtype {self.dtype} is not served")
         if len(kernel_size) != rank or len(output_size) != rank:
@@ -151,10 +176,22 @@ def fractional(rank: int) -> Any:
         ones = (1,) * (3 - rank)
         block = TILES.on(self)["block"]
         launch(
-            fractional_kernel, planes * cdiv(math.prod(output_size), block), out, places, self.contiguous(),
-            random_samples.contiguous(), *ones, *sizes, *ones, *output_size, *ones, *kernel_size, RANK=rank,
-            COMPUTE=TRITON_DTYPES[compute_dtype(self.dtype)], BLOCK=block,
-        )  # fmt: skip
+            fractional_kernel,
+            planes * cdiv(math.prod(output_size), block),
+            out,
+            places,
+            self.contiguous(),
+            random_samples.contiguous(),
+            *ones,
+            *sizes,
+            *ones,
+            *output_size,
+            *ones,
+            *kernel_size,
+            RANK=rank,
+            COMPUTE=TRITON_DTYPES[compute_dtype(self.dtype)],
+            BLOCK=block,
+        )
         return out, places
 
     return pool
@@ -165,9 +202,14 @@ def fractional_backward(rank: int) -> Any:
     name = f"fractional_max_pool{rank}d_backward"
 
     def pool_backward(
-        grad_output: torch.Tensor, self: torch.Tensor, kernel_size: Sequence[int],
-        output_size: Sequence[int], indices: torch.Tensor, *, out: Any = None,
-    ) -> torch.Tensor:  # fmt: skip
+        grad_output: torch.Tensor,
+        self: torch.Tensor,
+        kernel_size: Sequence[int],
+        output_size: Sequence[int],
+        indices: torch.Tensor,
+        *,
+        out: Any = None,
+    ) -> torch.Tensor:
         if grad_output.dtype not in FLOATING:
             raise NotServed(name, f"dtype {grad_output.dtype} is not served")
         wanted = (*self.shape[:-rank], *output_size)
@@ -183,9 +225,14 @@ def unpool(rank: int) -> Any:
     name = f"max_unpool{rank}d"
 
     def max_unpool(
-        self: torch.Tensor, indices: torch.Tensor, output_size: Sequence[int], stride: Sequence[int] = (1,),
-        padding: Sequence[int] = (0,), *, out: Any = None,
-    ) -> torch.Tensor:  # fmt: skip
+        self: torch.Tensor,
+        indices: torch.Tensor,
+        output_size: Sequence[int],
+        stride: Sequence[int] = (1,),
+        padding: Sequence[int] = (0,),
+        *,
+        out: Any = None,
+    ) -> torch.Tensor:
         if self.dtype not in FLOATING:
             raise NotServed(name, f"dtype {self.dtype} is not served")
         if indices.dtype != torch.int64:

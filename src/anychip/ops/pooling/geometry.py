@@ -110,9 +110,15 @@ class Windows:
 
 
 def regular(
-    name: str, input: torch.Tensor, rank: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
+    name: str,
+    input: torch.Tensor,
+    rank: int,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
     ceil_mode: bool,
-) -> Windows:  # fmt: skip
+) -> Windows:
     """The windows of ordinary pooling over the last `rank` dimensions, checked as PyTorch checks them."""
     checked_rank(name, input, rank)
     kernel = spread(kernel_size, rank, "kernel_size")

@@ -50,10 +50,30 @@ PLANS: Plans[Plan] = Plans()
 
 @triton.jit
 def larger_at(
-    k, best, place, source, start_d, start_h, start_w, gap_d, gap_h, gap_w, D, H, W, stop_d, stop_h, stop_w,
-    s_d, s_h, s_w, LONGEST_H: tl.constexpr, LONGEST_W: tl.constexpr, ADAPTIVE: tl.constexpr,
+    k,
+    best,
+    place,
+    source,
+    start_d,
+    start_h,
+    start_w,
+    gap_d,
+    gap_h,
+    gap_w,
+    D,
+    H,
+    W,
+    stop_d,
+    stop_h,
+    stop_w,
+    s_d,
+    s_h,
+    s_w,
+    LONGEST_H: tl.constexpr,
+    LONGEST_W: tl.constexpr,
+    ADAPTIVE: tl.constexpr,
     FLOATING: tl.constexpr,
-):  # fmt: skip
+):
     """The maxima so far and their places, after the k-th elements; a NaN is larger than anything."""
     k_d, k_h, k_w = tap_place(k, LONGEST_H, LONGEST_W)
     d, h, w = start_d + k_d * gap_d, start_h + k_h * gap_h, start_w + k_w * gap_w
@@ -69,13 +89,47 @@ def larger_at(
 
 @triton.jit
 def maximum_kernel(
-    out, place_out, source, channels, D, H, W, count_d, count_h, count_w, reach_d, reach_h, reach_w,
-    stride_d, pad_d, pad_h, pad_w, gap_d, gap_h, gap_w,
-    s_n: tl.int64, s_c: tl.int64, s_d, s_h, s_w, o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
-    LONGEST_D: tl.constexpr, LONGEST_H: tl.constexpr, LONGEST_W: tl.constexpr, UNROLL: tl.constexpr,
-    stride_h: tl.constexpr, stride_w: tl.constexpr, ADAPTIVE: tl.constexpr, COMPUTE: tl.constexpr,
-    BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    out,
+    place_out,
+    source,
+    channels,
+    D,
+    H,
+    W,
+    count_d,
+    count_h,
+    count_w,
+    reach_d,
+    reach_h,
+    reach_w,
+    stride_d,
+    pad_d,
+    pad_h,
+    pad_w,
+    gap_d,
+    gap_h,
+    gap_w,
+    s_n: tl.int64,
+    s_c: tl.int64,
+    s_d,
+    s_h,
+    s_w,
+    o_n: tl.int64,
+    o_c: tl.int64,
+    o_d,
+    o_h,
+    o_w,
+    LONGEST_D: tl.constexpr,
+    LONGEST_H: tl.constexpr,
+    LONGEST_W: tl.constexpr,
+    UNROLL: tl.constexpr,
+    stride_h: tl.constexpr,
+    stride_w: tl.constexpr,
+    ADAPTIVE: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """The first maximum over each window, and its place in its plane."""
     distinct(out, source)
     distinct(place_out, source)
@@ -92,15 +146,57 @@ def maximum_kernel(
     if UNROLL:
         for k in tl.static_range(LONGEST_D * LONGEST_H * LONGEST_W):
             best, place = larger_at(
-                k, best, place, source, start_d, start_h, start_w, gap_d, gap_h, gap_w, D, H, W,
-                stop_d, stop_h, stop_w, s_d, s_h, s_w, LONGEST_H, LONGEST_W, ADAPTIVE, COMPUTE.is_floating(),
-            )  # fmt: skip
+                k,
+                best,
+                place,
+                source,
+                start_d,
+                start_h,
+                start_w,
+                gap_d,
+                gap_h,
+                gap_w,
+                D,
+                H,
+                W,
+                stop_d,
+                stop_h,
+                stop_w,
+                s_d,
+                s_h,
+                s_w,
+                LONGEST_H,
+                LONGEST_W,
+                ADAPTIVE,
+                COMPUTE.is_floating(),
+            )
     else:
         for k in range(LONGEST_D * LONGEST_H * LONGEST_W):
             best, place = larger_at(
-                k, best, place, source, start_d, start_h, start_w, gap_d, gap_h, gap_w, D, H, W,
-                stop_d, stop_h, stop_w, s_d, s_h, s_w, LONGEST_H, LONGEST_W, ADAPTIVE, COMPUTE.is_floating(),
-            )  # fmt: skip
+                k,
+                best,
+                place,
+                source,
+                start_d,
+                start_h,
+                start_w,
+                gap_d,
+                gap_h,
+                gap_w,
+                D,
+                H,
+                W,
+                stop_d,
+                stop_h,
+                stop_w,
+                s_d,
+                s_h,
+                s_w,
+                LONGEST_H,
+                LONGEST_W,
+                ADAPTIVE,
+                COMPUTE.is_floating(),
+            )
     at = plane_start(plane, channels, o_n, o_c) + in_tile(d, h, w, o_d, o_h, o_w)
     tl.store(out + at, best.to(out.dtype.element_ty), mask=keep)
     tl.store(place_out + at, place.to(tl.int64), mask=keep)
@@ -108,10 +204,30 @@ def maximum_kernel(
 
 @triton.jit
 def of_maximum(
-    k, gradient, places, here, first_d, first_h, first_w, stop_d, stop_h, stop_w, phase, reach_w,
-    g_d, g_h, g_w, i_d, i_h, i_w, MOST_H: tl.constexpr, MOST_W: tl.constexpr, stride_w: tl.constexpr,
-    PHASES: tl.constexpr, COMPUTE: tl.constexpr,
-):  # fmt: skip
+    k,
+    gradient,
+    places,
+    here,
+    first_d,
+    first_h,
+    first_w,
+    stop_d,
+    stop_h,
+    stop_w,
+    phase,
+    reach_w,
+    g_d,
+    g_h,
+    g_w,
+    i_d,
+    i_h,
+    i_w,
+    MOST_H: tl.constexpr,
+    MOST_W: tl.constexpr,
+    stride_w: tl.constexpr,
+    PHASES: tl.constexpr,
+    COMPUTE: tl.constexpr,
+):
     """Of the k-th windows that elements are in, the gradient where the maximum is `here`, else zero."""
     k_d, k_h, k_w = tap_place(k, MOST_H, MOST_W)
     o_d, o_h = first_d + k_d, first_h + k_h
@@ -124,14 +240,50 @@ def of_maximum(
 
 @triton.jit
 def maximum_gradient_kernel(
-    out, gradient, places, channels, D, H, W, count_d, count_h, count_w, reach_d, reach_h, reach_w,
-    stride_d, pad_d, pad_h, pad_w,
-    g_n: tl.int64, g_c: tl.int64, g_d, g_h, g_w, i_n: tl.int64, i_c: tl.int64, i_d, i_h, i_w,
-    o_n: tl.int64, o_c: tl.int64, o_d, o_h, o_w,
-    MOST_D: tl.constexpr, MOST_H: tl.constexpr, MOST_W: tl.constexpr, UNROLL: tl.constexpr,
-    stride_h: tl.constexpr, stride_w: tl.constexpr, ADAPTIVE: tl.constexpr, PHASES: tl.constexpr,
-    COMPUTE: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    out,
+    gradient,
+    places,
+    channels,
+    D,
+    H,
+    W,
+    count_d,
+    count_h,
+    count_w,
+    reach_d,
+    reach_h,
+    reach_w,
+    stride_d,
+    pad_d,
+    pad_h,
+    pad_w,
+    g_n: tl.int64,
+    g_c: tl.int64,
+    g_d,
+    g_h,
+    g_w,
+    i_n: tl.int64,
+    i_c: tl.int64,
+    i_d,
+    i_h,
+    i_w,
+    o_n: tl.int64,
+    o_c: tl.int64,
+    o_d,
+    o_h,
+    o_w,
+    MOST_D: tl.constexpr,
+    MOST_H: tl.constexpr,
+    MOST_W: tl.constexpr,
+    UNROLL: tl.constexpr,
+    stride_h: tl.constexpr,
+    stride_w: tl.constexpr,
+    ADAPTIVE: tl.constexpr,
+    PHASES: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """out[plane, i] = sum of the gradients of the windows whose maximum is i."""
     distinct(out, gradient)
     distinct(out, places)
@@ -149,15 +301,57 @@ def maximum_gradient_kernel(
     if UNROLL:
         for k in tl.static_range(MOST_D * MOST_H * MOST_W):
             total += of_maximum(
-                k, gradient, places, here, first_d, first_h, first_w, stop_d, stop_h, stop_w, phase, reach_w,
-                g_d, g_h, g_w, i_d, i_h, i_w, MOST_H, MOST_W, stride_w, PHASES, COMPUTE,
-            )  # fmt: skip
+                k,
+                gradient,
+                places,
+                here,
+                first_d,
+                first_h,
+                first_w,
+                stop_d,
+                stop_h,
+                stop_w,
+                phase,
+                reach_w,
+                g_d,
+                g_h,
+                g_w,
+                i_d,
+                i_h,
+                i_w,
+                MOST_H,
+                MOST_W,
+                stride_w,
+                PHASES,
+                COMPUTE,
+            )
     else:
         for k in range(MOST_D * MOST_H * MOST_W):
             total += of_maximum(
-                k, gradient, places, here, first_d, first_h, first_w, stop_d, stop_h, stop_w, phase, reach_w,
-                g_d, g_h, g_w, i_d, i_h, i_w, MOST_H, MOST_W, stride_w, PHASES, COMPUTE,
-            )  # fmt: skip
+                k,
+                gradient,
+                places,
+                here,
+                first_d,
+                first_h,
+                first_w,
+                stop_d,
+                stop_h,
+                stop_w,
+                phase,
+                reach_w,
+                g_d,
+                g_h,
+                g_w,
+                i_d,
+                i_h,
+                i_w,
+                MOST_H,
+                MOST_W,
+                stride_w,
+                PHASES,
+                COMPUTE,
+            )
     out += plane_start(plane, channels, o_n, o_c)
     tl.store(out + in_tile(d, h, w, o_d, o_h, o_w), total.to(out.dtype.element_ty), mask=keep)
 
@@ -180,17 +374,25 @@ def _forward(x: torch.Tensor, rank: int, windows: Windows, label: str) -> tuple[
             maximum_kernel,
             programs,
             (
-                channels(x, rank), *windows.size, *windows.count, *windows.reach(),
-                windows.stride[0], *windows.padding, *windows.dilation,
-                *strides(x, rank), *strides(out, rank),
+                channels(x, rank),
+                *windows.size,
+                *windows.count,
+                *windows.reach(),
+                windows.stride[0],
+                *windows.padding,
+                *windows.dilation,
+                *strides(x, rank),
+                *strides(out, rank),
             ),
             {
                 **dict(zip(("LONGEST_D", "LONGEST_H", "LONGEST_W"), taps, strict=True)),
-                "UNROLL": math.prod(taps) <= UNROLLED_TAPS, **windows.steps,
-                "COMPUTE": TRITON_DTYPES[compute_dtype(x.dtype)], **tile,
+                "UNROLL": math.prod(taps) <= UNROLLED_TAPS,
+                **windows.steps,
+                "COMPUTE": TRITON_DTYPES[compute_dtype(x.dtype)],
+                **tile,
             },
             label=label,
-        )  # fmt: skip
+        )
         PLANS.remember(key, plan)
     plan.launch(out, places, x)
     return out, places
@@ -221,17 +423,26 @@ def _backward(
             maximum_gradient_kernel,
             programs,
             (
-                channels(x, rank), *windows.size, *windows.count, *windows.reach(),
-                windows.stride[0], *windows.padding,
-                *strides(gradient, rank), *strides(places, rank), *strides(out, rank),
+                channels(x, rank),
+                *windows.size,
+                *windows.count,
+                *windows.reach(),
+                windows.stride[0],
+                *windows.padding,
+                *strides(gradient, rank),
+                *strides(places, rank),
+                *strides(out, rank),
             ),
             {
-                "PHASES": windows.has_phases, **dict(zip(("MOST_D", "MOST_H", "MOST_W"), taps, strict=True)),
-                "UNROLL": math.prod(taps) <= UNROLLED_TAPS, **windows.steps,
-                "COMPUTE": TRITON_DTYPES[compute_dtype(x.dtype)], **tile,
+                "PHASES": windows.has_phases,
+                **dict(zip(("MOST_D", "MOST_H", "MOST_W"), taps, strict=True)),
+                "UNROLL": math.prod(taps) <= UNROLLED_TAPS,
+                **windows.steps,
+                "COMPUTE": TRITON_DTYPES[compute_dtype(x.dtype)],
+                **tile,
             },
             label=label,
-        )  # fmt: skip
+        )
         PLANS.remember(key, plan)
     plan.launch(out, gradient, places)
     return out
@@ -245,9 +456,13 @@ def maximum_pool(rank: int) -> Any:
     name = f"max_pool{rank}d"
 
     def pool(
-        self: torch.Tensor, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1,
+        self: torch.Tensor,
+        kernel_size: Any,
+        stride: Any = (),
+        padding: Any = 0,
+        dilation: Any = 1,
         ceil_mode: bool = False,
-    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         windows = regular(name, self, rank, kernel_size, stride, padding, dilation, ceil_mode)
         return _forward(self, rank, windows, name)
 
@@ -259,9 +474,17 @@ def maximum_pool_backward(rank: int) -> Any:
     name = f"max_pool{rank}d_backward"
 
     def pool_backward(
-        grad_output: torch.Tensor, self: torch.Tensor, kernel_size: Any, stride: Any, padding: Any,
-        dilation: Any, ceil_mode: bool, indices: torch.Tensor, *, out: Any = None,
-    ) -> torch.Tensor:  # fmt: skip
+        grad_output: torch.Tensor,
+        self: torch.Tensor,
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        ceil_mode: bool,
+        indices: torch.Tensor,
+        *,
+        out: Any = None,
+    ) -> torch.Tensor:
         windows = regular(name, self, rank, kernel_size, stride, padding, dilation, ceil_mode)
         return deliver(_backward(grad_output, self, indices, rank, windows, name), out)
 
@@ -397,11 +620,14 @@ register(
             for rank in (2, 3)
             for overload in (
                 Overload(
-                    f"adaptive_max_pool{rank}d", adaptive_maximum_pool(rank), _adaptive_samples(rank),
+                    f"adaptive_max_pool{rank}d",
+                    adaptive_maximum_pool(rank),
+                    _adaptive_samples(rank),
                     takes_out=False,
                 ),
                 Overload(
-                    f"adaptive_max_pool{rank}d_backward", adaptive_maximum_pool_backward(rank),
+                    f"adaptive_max_pool{rank}d_backward",
+                    adaptive_maximum_pool_backward(rank),
                     _adaptive_gradients(rank),
                 ),
             )
@@ -413,4 +639,4 @@ register(
             Benchmark("adaptive_max_pool2d", lambda dtype: Sample((tensor((8, 64, 56, 56), dtype), [7, 7]))),
         ),
     )
-)  # fmt: skip
+)

@@ -104,9 +104,18 @@ def column_phases(first, stride: tl.constexpr, BLOCK_W: tl.constexpr):
 
 @triton.jit
 def gradient_tile(
-    D, H, W, count_w, reach_w, pad_w, stride_w: tl.constexpr,
-    ADAPTIVE: tl.constexpr, PHASES: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    D,
+    H,
+    W,
+    count_w,
+    reach_w,
+    pad_w,
+    stride_w: tl.constexpr,
+    ADAPTIVE: tl.constexpr,
+    PHASES: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """Of this program of a backward kernel: plane, depth, rows and columns of the input with the mask of
     those that exist; the first window of each column (the last, if PHASES, counting down), one after the
     last, and the place of each column in that window."""

@@ -142,9 +142,13 @@ def fake_quantize_per_tensor(
 
 
 def fake_quantize_per_channel(
-    self: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, axis: int, quant_min: int,
+    self: torch.Tensor,
+    scale: torch.Tensor,
+    zero_point: torch.Tensor,
+    axis: int,
+    quant_min: int,
     quant_max: int,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     """On a grid for every index of dimension `axis`."""
     _check(self, quant_min, quant_max)
     along = _channels(zero_point, self, axis)
@@ -152,9 +156,13 @@ def fake_quantize_per_channel(
 
 
 def fake_quantize_tensor_qparams(
-    self: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, fake_quant_enabled: torch.Tensor,
-    quant_min: int, quant_max: int,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    self: torch.Tensor,
+    scale: torch.Tensor,
+    zero_point: torch.Tensor,
+    fake_quant_enabled: torch.Tensor,
+    quant_min: int,
+    quant_max: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """On one grid given by tensors of one element; unchanged unless enabled."""
     _check(self, quant_min, quant_max)
     zero = zero_point.reshape(())
@@ -164,9 +172,13 @@ def fake_quantize_tensor_qparams(
 
 
 def _learned_grid(
-    self: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, axis: int | None, quant_min: int,
+    self: torch.Tensor,
+    scale: torch.Tensor,
+    zero_point: torch.Tensor,
+    axis: int | None,
+    quant_min: int,
     quant_max: int,
-) -> Grid:  # fmt: skip
+) -> Grid:
     _check(self, quant_min, quant_max)
     if axis is None:
         step, zero = scale.reshape(()), zero_point.reshape(())
@@ -180,9 +192,14 @@ def _learned_grid(
 
 
 def _learned_slopes(
-    grad: torch.Tensor, self: torch.Tensor, grid: Grid, axis: int | None, scale: torch.Tensor,
-    zero_point: torch.Tensor, factor: float,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    grad: torch.Tensor,
+    self: torch.Tensor,
+    grid: Grid,
+    axis: int | None,
+    scale: torch.Tensor,
+    zero_point: torch.Tensor,
+    factor: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     compute = compute_dtype(self.dtype)
     others = None if axis is None else [d for d in range(self.ndim) if d != axis]
     of_input = OF_INPUT(grad, self, *grid, out=torch.empty_like(self))
@@ -197,36 +214,56 @@ def _learned_slopes(
 
 
 def learnable_per_tensor(
-    self: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, quant_min: int, quant_max: int,
+    self: torch.Tensor,
+    scale: torch.Tensor,
+    zero_point: torch.Tensor,
+    quant_min: int,
+    quant_max: int,
     grad_factor: float = 1.0,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """On one grid, learned: scale and zero point are tensors of one element."""
     grid = _learned_grid(self, scale, zero_point, None, quant_min, quant_max)
     return QUANTISED(self, *grid, out=torch.empty_like(self))
 
 
 def learnable_per_tensor_backward(
-    grad: torch.Tensor, self: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, quant_min: int,
-    quant_max: int, grad_factor: float = 1.0,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    grad: torch.Tensor,
+    self: torch.Tensor,
+    scale: torch.Tensor,
+    zero_point: torch.Tensor,
+    quant_min: int,
+    quant_max: int,
+    grad_factor: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients of input, scale and zero point, the last two times `grad_factor`."""
     grid = _learned_grid(self, scale, zero_point, None, quant_min, quant_max)
     return _learned_slopes(grad, self, grid, None, scale, zero_point, grad_factor)
 
 
 def learnable_per_channel(
-    self: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, axis: int, quant_min: int,
-    quant_max: int, grad_factor: float = 1.0,
-) -> torch.Tensor:  # fmt: skip
+    self: torch.Tensor,
+    scale: torch.Tensor,
+    zero_point: torch.Tensor,
+    axis: int,
+    quant_min: int,
+    quant_max: int,
+    grad_factor: float = 1.0,
+) -> torch.Tensor:
     """On a learned grid for every index of dimension `axis`."""
     grid = _learned_grid(self, scale, zero_point, axis, quant_min, quant_max)
     return QUANTISED(self, *grid, out=torch.empty_like(self))
 
 
 def learnable_per_channel_backward(
-    grad: torch.Tensor, self: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, axis: int,
-    quant_min: int, quant_max: int, grad_factor: float = 1.0,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    grad: torch.Tensor,
+    self: torch.Tensor,
+    scale: torch.Tensor,
+    zero_point: torch.Tensor,
+    axis: int,
+    quant_min: int,
+    quant_max: int,
+    grad_factor: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients of input, scales and zero points, the last two times `grad_factor`."""
     grid = _learned_grid(self, scale, zero_point, axis, quant_min, quant_max)
     return _learned_slopes(grad, self, grid, axis, scale, zero_point, grad_factor)

@@ -29,9 +29,7 @@ SMALLEST_SCALE = tl.constexpr(6.1e-5)
 
 
 @triton.jit(do_not_specialize=["rate"])
-def follow_kernel(
-    running_low, running_high, lowest, highest, count, rate: tl.int64, BLOCK: tl.constexpr
-):  # fmt: skip
+def follow_kernel(running_low, running_high, lowest, highest, count, rate: tl.int64, BLOCK: tl.constexpr):
     """Running extremes of `count` channels move by `rate` toward lowest and highest; an infinite one becomes
     these."""
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -51,9 +49,16 @@ def follow_kernel(
 
 @triton.jit(do_not_specialize=["low", "high"])
 def grid_kernel(
-    scales, zero_points, running_low, running_high, count, low, high, SYMMETRIC: tl.constexpr,
+    scales,
+    zero_points,
+    running_low,
+    running_high,
+    count,
+    low,
+    high,
+    SYMMETRIC: tl.constexpr,
     BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """Scale and zero point of the grid low..high that holds the running extremes, and zero."""
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mask = lane < count
@@ -101,11 +106,20 @@ def grid_kernel(
 
 
 def moving_average_fake_quantize(
-    self: torch.Tensor, observer_on: torch.Tensor, fake_quant_on: torch.Tensor, running_min: torch.Tensor,
-    running_max: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, averaging_const: float,
-    quant_min: int, quant_max: int, ch_axis: int, per_row_fake_quant: bool = False,
+    self: torch.Tensor,
+    observer_on: torch.Tensor,
+    fake_quant_on: torch.Tensor,
+    running_min: torch.Tensor,
+    running_max: torch.Tensor,
+    scale: torch.Tensor,
+    zero_point: torch.Tensor,
+    averaging_const: float,
+    quant_min: int,
+    quant_max: int,
+    ch_axis: int,
+    per_row_fake_quant: bool = False,
     symmetric_quant: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(self on the grid, which elements lie inside of it). The running extremes follow self where the
     observer is on; scale and zero point are made of them where there is quantisation."""
     name = "_fused_moving_avg_obs_fq_helper"
@@ -127,16 +141,32 @@ def moving_average_fake_quantize(
     if observer_on.item() == 1:
         others = list(range(1, self.ndim)) if per_row_fake_quant else ()
         launch(
-            follow_kernel, cdiv(count, block), running_min, running_max, amin(self, others),
-            amax(self, others), count, scalar_bits(averaging_const, True), BLOCK=block,
-        )  # fmt: skip
+            follow_kernel,
+            cdiv(count, block),
+            running_min,
+            running_max,
+            amin(self, others),
+            amax(self, others),
+            count,
+            scalar_bits(averaging_const, True),
+            BLOCK=block,
+        )
     if fake_quant_on.item() != 1:
         kept = copy_(torch.empty_like(self), self)
         return kept, fill_(torch.empty_like(self, dtype=torch.bool), True)
     launch(
-        grid_kernel, cdiv(count, block), scale, zero_point, running_min, running_max, count, quant_min,
-        quant_max, SYMMETRIC=symmetric_quant, BLOCK=block,
-    )  # fmt: skip
+        grid_kernel,
+        cdiv(count, block),
+        scale,
+        zero_point,
+        running_min,
+        running_max,
+        count,
+        quant_min,
+        quant_max,
+        SYMMETRIC=symmetric_quant,
+        BLOCK=block,
+    )
     if per_row_fake_quant:
         return fake_quantize_per_channel(self, scale, zero_point, 0, quant_min, quant_max)
     return fake_quantize_tensor_qparams(self, scale, zero_point, fake_quant_on, quant_min, quant_max)

@@ -151,9 +151,16 @@ def poisson(self: torch.Tensor, generator: Any = None) -> torch.Tensor:
     out = torch.empty(self.shape, dtype=self.dtype, device=self.device)
     block = TILES.on(self)["block"]
     launch(
-        poisson_kernel, cdiv(self.numel(), block), out, self.contiguous(), self.numel(),
-        drawn_seed(generator), BLOCK=block, debug=True, sanitize_overflow=False,
-    )  # fmt: skip
+        poisson_kernel,
+        cdiv(self.numel(), block),
+        out,
+        self.contiguous(),
+        self.numel(),
+        drawn_seed(generator),
+        BLOCK=block,
+        debug=True,
+        sanitize_overflow=False,
+    )
     return out
 
 
@@ -165,9 +172,15 @@ def binomial(count: torch.Tensor, prob: torch.Tensor, generator: Any = None) -> 
     out = torch.empty(shape, dtype=count.dtype, device=count.device)
     block = TILES.on(count)["block"]
     launch(
-        binomial_kernel, cdiv(out.numel(), block), out, count.expand(shape).contiguous(),
-        prob.expand(shape).contiguous(), out.numel(), drawn_seed(generator), BLOCK=block,
-    )  # fmt: skip
+        binomial_kernel,
+        cdiv(out.numel(), block),
+        out,
+        count.expand(shape).contiguous(),
+        prob.expand(shape).contiguous(),
+        out.numel(),
+        drawn_seed(generator),
+        BLOCK=block,
+    )
     return out
 
 

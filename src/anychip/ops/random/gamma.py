@@ -179,9 +179,15 @@ def standard_gamma(self: torch.Tensor, generator: Any = None) -> torch.Tensor:
     out = torch.empty(self.shape, dtype=self.dtype, device=self.device)
     block = TILES.on(self)["block"]
     launch(
-        gamma_kernel, cdiv(self.numel(), block), out, self.contiguous(), self.numel(),
-        drawn_seed(generator), smallest=torch.finfo(self.dtype).tiny, BLOCK=block,
-    )  # fmt: skip
+        gamma_kernel,
+        cdiv(self.numel(), block),
+        out,
+        self.contiguous(),
+        self.numel(),
+        drawn_seed(generator),
+        smallest=torch.finfo(self.dtype).tiny,
+        BLOCK=block,
+    )
     return out
 
 
@@ -192,9 +198,15 @@ def sample_dirichlet(self: torch.Tensor, generator: Any = None) -> torch.Tensor:
     width = self.shape[-1] if self.ndim else 1
     rows = self.numel() // width if width else 0
     launch(
-        dirichlet_kernel, rows, out, self.contiguous(), width, drawn_seed(generator),
-        smallest=torch.finfo(self.dtype).tiny, BLOCK=TILES.on(self)["block"],
-    )  # fmt: skip
+        dirichlet_kernel,
+        rows,
+        out,
+        self.contiguous(),
+        width,
+        drawn_seed(generator),
+        smallest=torch.finfo(self.dtype).tiny,
+        BLOCK=TILES.on(self)["block"],
+    )
     return out
 
 
@@ -204,9 +216,15 @@ def standard_gamma_grad(self: torch.Tensor, output: torch.Tensor) -> torch.Tenso
     out = torch.empty(self.shape, dtype=self.dtype, device=self.device)
     block = TILES.on(self)["block"]
     launch(
-        gamma_gradient_kernel, cdiv(self.numel(), block), out, self.contiguous(), output.contiguous(),
-        self.numel(), NODES=NODES, BLOCK=block,
-    )  # fmt: skip
+        gamma_gradient_kernel,
+        cdiv(self.numel(), block),
+        out,
+        self.contiguous(),
+        output.contiguous(),
+        self.numel(),
+        NODES=NODES,
+        BLOCK=block,
+    )
     return out
 
 
@@ -216,9 +234,16 @@ def dirichlet_grad(x: torch.Tensor, alpha: torch.Tensor, total: torch.Tensor) ->
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     block = TILES.on(x)["block"]
     launch(
-        dirichlet_gradient_kernel, cdiv(x.numel(), block), out, x.contiguous(), alpha.contiguous(),
-        total.contiguous(), x.numel(), NODES=NODES, BLOCK=block,
-    )  # fmt: skip
+        dirichlet_gradient_kernel,
+        cdiv(x.numel(), block),
+        out,
+        x.contiguous(),
+        alpha.contiguous(),
+        total.contiguous(),
+        x.numel(),
+        NODES=NODES,
+        BLOCK=block,
+    )
     return out
 
 

@@ -128,14 +128,29 @@ def multinomial(
         launch(running_sums_kernel, rows, work, weights, width, BLOCK=block, **checks)
         wide = min(power_of_two(num_samples), TILES.on(self)["block"])
         launch(
-            search_kernel, rows * cdiv(num_samples, wide), result, work, width, num_samples,
-            width.bit_length() + 1, drawn_seed(generator), BLOCK=wide,
-        )  # fmt: skip
+            search_kernel,
+            rows * cdiv(num_samples, wide),
+            result,
+            work,
+            width,
+            num_samples,
+            width.bit_length() + 1,
+            drawn_seed(generator),
+            BLOCK=wide,
+        )
     else:
         launch(
-            race_kernel, rows, result, work, weights, width, num_samples, drawn_seed(generator),
-            BLOCK=block, **checks,
-        )  # fmt: skip
+            race_kernel,
+            rows,
+            result,
+            work,
+            weights,
+            width,
+            num_samples,
+            drawn_seed(generator),
+            BLOCK=block,
+            **checks,
+        )
     if out is None:
         return result
     if out.dtype != torch.int64:

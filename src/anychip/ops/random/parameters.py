@@ -35,9 +35,16 @@ def coin_kernel(out, probability, n, seed: tl.int64, TYPE: tl.constexpr, BLOCK: 
 
 @triton.jit(do_not_specialize=["seed", "mean", "deviation"])
 def normal_kernel(
-    out, means, deviations, n, seed: tl.int64, mean: tl.int64, deviation: tl.int64, TYPE: tl.constexpr,
+    out,
+    means,
+    deviations,
+    n,
+    seed: tl.int64,
+    mean: tl.int64,
+    deviation: tl.int64,
+    TYPE: tl.constexpr,
     BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """out[i] is normal with mean means[i] and deviation deviations[i]; a number where that is None."""
     first = tl.program_id(0).to(tl.int64) * BLOCK
     lane = tl.arange(0, BLOCK)
@@ -70,10 +77,17 @@ def bernoulli_by(self: torch.Tensor, p: torch.Tensor, *, generator: Any = None) 
     target = self if self.is_contiguous() else torch.empty(self.shape, dtype=self.dtype, device=self.device)
     block = TILES.on(self)["block"]
     launch(
-        coin_kernel, cdiv(self.numel(), block), target, p.expand(self.shape).contiguous(), self.numel(),
-        drawn_seed(generator), TYPE=tl.float64 if p.dtype == torch.float64 else tl.float32, BLOCK=block,
-        debug=True, sanitize_overflow=False,
-    )  # fmt: skip
+        coin_kernel,
+        cdiv(self.numel(), block),
+        target,
+        p.expand(self.shape).contiguous(),
+        self.numel(),
+        drawn_seed(generator),
+        TYPE=tl.float64 if p.dtype == torch.float64 else tl.float32,
+        BLOCK=block,
+        debug=True,
+        sanitize_overflow=False,
+    )
     return self if target is self else self.copy_(target)
 
 
@@ -104,10 +118,18 @@ def normal(
     numbers = [0 if isinstance(x, torch.Tensor) else scalar_bits(x, True) for x in (mean, std)]
     block = TILES.on(out)["block"]
     launch(
-        normal_kernel, cdiv(target.numel(), block), target, *pointers, target.numel(),
-        drawn_seed(generator), *numbers, TYPE=tl.float64 if out.dtype == torch.float64 else tl.float32,
-        BLOCK=block, debug=True, sanitize_overflow=False,
-    )  # fmt: skip
+        normal_kernel,
+        cdiv(target.numel(), block),
+        target,
+        *pointers,
+        target.numel(),
+        drawn_seed(generator),
+        *numbers,
+        TYPE=tl.float64 if out.dtype == torch.float64 else tl.float32,
+        BLOCK=block,
+        debug=True,
+        sanitize_overflow=False,
+    )
     return out if dense else out.copy_(target)
 
 

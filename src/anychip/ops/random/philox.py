@@ -62,9 +62,15 @@ def draw(key, offset, turn):
 
 @triton.jit(do_not_specialize=["seed", "low", "high"])
 def random_kernel(
-    out, n, seed: tl.int64, low: tl.int64, high: tl.int64, KIND: tl.constexpr, TYPE: tl.constexpr,
+    out,
+    n,
+    seed: tl.int64,
+    low: tl.int64,
+    high: tl.int64,
+    KIND: tl.constexpr,
+    TYPE: tl.constexpr,
     BLOCK: tl.constexpr,
-):  # fmt: skip
+):
     """Fill a contiguous `out` with numbers of one kind, computed in TYPE: uniform in [low, high), normal
     with mean low and deviation high (or e to the power of that), Cauchy with median low and width high,
     exponential with rate low, the number of the first success with probability low, coins that show one

@@ -64,9 +64,18 @@ def lstm_cell_kernel(
 
 @triton.jit
 def lstm_cell_gradient_kernel(
-    gates_out, cell_out, gates, cell, before, from_output, from_state, from_cell, width,
-    COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    gates_out,
+    cell_out,
+    gates,
+    cell,
+    before,
+    from_output,
+    from_state,
+    from_cell,
+    width,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Gradients of one step's gates before their activations, and of the cell before the step."""
     blocks = tl.cdiv(width, BLOCK)
     row = (tl.program_id(0) // blocks).to(tl.int64)
@@ -115,11 +124,23 @@ def _check(input: torch.Tensor, mode: int, batch_sizes: Sequence[int]) -> None:
 
 
 def rnn_layer(
-    input: torch.Tensor, weight0: torch.Tensor, weight1: torch.Tensor, weight2: torch.Tensor,
-    weight3: torch.Tensor, hx_: torch.Tensor, cx_: torch.Tensor, reverse: bool, batch_sizes: Sequence[int],
-    mode: int, hidden_size: int, num_layers: int, has_biases: bool, bidirectional: bool, batch_first: bool,
+    input: torch.Tensor,
+    weight0: torch.Tensor,
+    weight1: torch.Tensor,
+    weight2: torch.Tensor,
+    weight3: torch.Tensor,
+    hx_: torch.Tensor,
+    cx_: torch.Tensor,
+    reverse: bool,
+    batch_sizes: Sequence[int],
+    mode: int,
+    hidden_size: int,
+    num_layers: int,
+    has_biases: bool,
+    bidirectional: bool,
+    batch_first: bool,
     train: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """(states of all steps, last state, last cell, workspace) of [steps, batch, width]; `reverse` walks
     from the last step. The workspace keeps what the backward pass needs: activated gates, and cells."""
     _check(input, mode, batch_sizes)
@@ -134,9 +155,12 @@ def rnn_layer(
     first_bias = weight2.contiguous() if has_biases else None
     second_bias = weight3.contiguous() if has_biases else None
     product(
-        source.view(1, steps * batch, width), weight0.t()[None], first_bias,
-        out=gates.view(1, steps * batch, 4 * hidden_size), operator="lstm",
-    )  # fmt: skip
+        source.view(1, steps * batch, width),
+        weight0.t()[None],
+        first_bias,
+        out=gates.view(1, steps * batch, 4 * hidden_size),
+        operator="lstm",
+    )
     out = torch.empty((steps, batch, hidden_size), **like)
     hidden, cell = hx_.reshape(batch, hidden_size).contiguous(), cx_.reshape(batch, hidden_size).contiguous()
     recurrent = weight1.t()[None]
@@ -156,13 +180,30 @@ def is_ours(input: torch.Tensor, *rest: Any) -> bool:
 
 
 def rnn_layer_backward(
-    input: torch.Tensor, weight1: torch.Tensor, weight2: torch.Tensor, weight3: torch.Tensor,
-    weight4: torch.Tensor, hx_: torch.Tensor, cx_tmp: torch.Tensor, output: torch.Tensor, hy_: torch.Tensor,
-    cy_: torch.Tensor, grad_output: torch.Tensor | None, grad_hy: torch.Tensor | None,
-    grad_cy: torch.Tensor | None, reverse: bool, mode: int, hidden_size: int, num_layers: int,
-    has_biases: bool, train: bool, bidirectional: bool, batch_sizes: Sequence[int], batch_first: bool,
+    input: torch.Tensor,
+    weight1: torch.Tensor,
+    weight2: torch.Tensor,
+    weight3: torch.Tensor,
+    weight4: torch.Tensor,
+    hx_: torch.Tensor,
+    cx_tmp: torch.Tensor,
+    output: torch.Tensor,
+    hy_: torch.Tensor,
+    cy_: torch.Tensor,
+    grad_output: torch.Tensor | None,
+    grad_hy: torch.Tensor | None,
+    grad_cy: torch.Tensor | None,
+    reverse: bool,
+    mode: int,
+    hidden_size: int,
+    num_layers: int,
+    has_biases: bool,
+    train: bool,
+    bidirectional: bool,
+    batch_sizes: Sequence[int],
+    batch_first: bool,
     workspace: torch.Tensor,
-) -> tuple[torch.Tensor, ...]:  # fmt: skip
+) -> tuple[torch.Tensor, ...]:
     """Gradients of input, both weights, both biases, first state and first cell."""
     _check(input, mode, batch_sizes)
     if not is_ours(input, workspace):
@@ -202,9 +243,14 @@ def rnn_layer_backward(
     of_bias = SUM(rows[0], [0], False, compute=compute_dtype(input.dtype), result=input.dtype)
     other_bias = COPY(of_bias, out=torch.empty_like(of_bias))
     return (
-        of_input, of_weight1, of_weight2, of_bias, other_bias,
-        of_hidden.view(hx_.shape), of_cell.view(cx_tmp.shape),
-    )  # fmt: skip
+        of_input,
+        of_weight1,
+        of_weight2,
+        of_bias,
+        other_bias,
+        of_hidden.view(hx_.shape),
+        of_cell.view(cx_tmp.shape),
+    )
 
 
 # ---- record ---------------------------------------------------------------------------------------
@@ -224,9 +270,16 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 
 def reference(
-    input: torch.Tensor, w_ih: torch.Tensor, w_hh: torch.Tensor, b_ih: torch.Tensor, b_hh: torch.Tensor,
-    hx: torch.Tensor, cx: torch.Tensor, reverse: bool, *rest: Any,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    input: torch.Tensor,
+    w_ih: torch.Tensor,
+    w_hh: torch.Tensor,
+    b_ih: torch.Tensor,
+    b_hh: torch.Tensor,
+    hx: torch.Tensor,
+    cx: torch.Tensor,
+    reverse: bool,
+    *rest: Any,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The same by PyTorch's LSTM cell, which has kernels for float64."""
     h, c = hx[0], cx[0]
     states: list[torch.Tensor] = []
@@ -264,11 +317,18 @@ register(
         domain="recurrent",
         overloads=(
             Overload(
-                "mkldnn_rnn_layer", rnn_layer, _samples, takes_out=False, reference=reference,
+                "mkldnn_rnn_layer",
+                rnn_layer,
+                _samples,
+                takes_out=False,
+                reference=reference,
                 compared=_outputs,
             ),
             Overload(
-                "mkldnn_rnn_layer_backward", rnn_layer_backward, _gradients, takes_out=False,
+                "mkldnn_rnn_layer_backward",
+                rnn_layer_backward,
+                _gradients,
+                takes_out=False,
                 reference=reference_gradients,
             ),
         ),
@@ -277,4 +337,4 @@ register(
         tiles=TILES,
         tolerance=8.0,
     )
-)  # fmt: skip
+)

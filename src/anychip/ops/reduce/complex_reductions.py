@@ -72,15 +72,17 @@ def cumprod(self: torch.Tensor, dim: int, *, dtype: Any = None, out: Any = None)
     return x if out is None else delivered(x, out)
 
 
-def spread(self: torch.Tensor, dim: Any = None, *, correction: Any = None, keepdim: bool = False,
-           out: Any = None) -> torch.Tensor:  # fmt: skip
+def spread(
+    self: torch.Tensor, dim: Any = None, *, correction: Any = None, keepdim: bool = False, out: Any = None
+) -> torch.Tensor:
     """The variance, a real number: that of the real parts and that of the imaginary parts."""
     real, imaginary = (var(x, dim, correction=correction, keepdim=keepdim) for x in parts_of(self))
     return add(real, imaginary, 1, out=out)
 
 
-def deviation(self: torch.Tensor, dim: Any = None, *, correction: Any = None, keepdim: bool = False,
-              out: Any = None) -> torch.Tensor:  # fmt: skip
+def deviation(
+    self: torch.Tensor, dim: Any = None, *, correction: Any = None, keepdim: bool = False, out: Any = None
+) -> torch.Tensor:
     """Root of the variance, from the parts' deviations, whose squares might leave the range of their type."""
     real, imaginary = (std(x, dim, correction=correction, keepdim=keepdim) for x in parts_of(self))
     return hypot(real, imaginary, out=out)

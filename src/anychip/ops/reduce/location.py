@@ -30,9 +30,22 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 
 @triton.jit
 def locate_kernel(
-    values, indices, source, places, kept, length, kept_stride, outer_stride, stride, share, shares,
-    LARGEST: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr,
-):  # fmt: skip
+    values,
+    indices,
+    source,
+    places,
+    kept,
+    length,
+    kept_stride,
+    outer_stride,
+    stride,
+    share,
+    shares,
+    LARGEST: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     """Extreme of each kept column over one share of its elements, and its first place (looked up in
     `places`, if that is given): values[outer, k, share], indices[outer, k, share]."""
     tiles = tl.cdiv(kept, BLOCK_K)

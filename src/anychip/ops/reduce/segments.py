@@ -29,9 +29,20 @@ IDENTITIES = {"sum": 0.0, "mean": 0.0, "prod": 1.0, "max": -math.inf, "min": mat
 
 @triton.jit(do_not_specialize=["initial"])
 def segments_kernel(
-    out, data, starts, ends, segments, run, length, inner, initial: tl.int64,
-    KIND: tl.constexpr, GIVEN: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    data,
+    starts,
+    ends,
+    segments,
+    run,
+    length,
+    inner,
+    initial: tl.int64,
+    KIND: tl.constexpr,
+    GIVEN: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """One segment of data [outer, length, inner], BLOCK columns: out[outer, segment, inner]. Starts and
     ends of the segments have `run` numbers for each outer index."""
     blocks = tl.cdiv(inner, BLOCK)
@@ -63,9 +74,21 @@ def segments_kernel(
 
 @triton.jit(do_not_specialize=["initial"])
 def segments_backward_kernel(
-    out, gradient, output, data, starts, ends, segments, run, length, inner, initial: tl.int64,
-    KIND: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    gradient,
+    output,
+    data,
+    starts,
+    ends,
+    segments,
+    run,
+    length,
+    inner,
+    initial: tl.int64,
+    KIND: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Gradient of one segment's elements. An extreme's is shared by all that are equal to it; a product's
     is the product of the others, which zeros and NaN are counted for."""
     blocks = tl.cdiv(inner, BLOCK)
@@ -160,9 +183,16 @@ def _checked(name: str, data: torch.Tensor, reduce: str, axis: int) -> int:
 
 
 def segment_reduce(
-    data: torch.Tensor, reduce: str, *, lengths: torch.Tensor | None = None, indices: Any = None,
-    offsets: torch.Tensor | None = None, axis: int = 0, unsafe: bool = False, initial: float | None = None,
-) -> torch.Tensor:  # fmt: skip
+    data: torch.Tensor,
+    reduce: str,
+    *,
+    lengths: torch.Tensor | None = None,
+    indices: Any = None,
+    offsets: torch.Tensor | None = None,
+    axis: int = 0,
+    unsafe: bool = False,
+    initial: float | None = None,
+) -> torch.Tensor:
     """Reduction of each segment of `data` along `axis`; `initial` begins each, and is an empty one's."""
     place = _checked("segment_reduce", data, reduce, axis)
     if indices is not None:
@@ -177,18 +207,37 @@ def segment_reduce(
     block = min(power_of_two(inner), TILES.on(data)["columns"])
     begin = IDENTITIES[reduce] if initial is None else float(initial)
     launch(
-        segments_kernel, out.numel() // inner * cdiv(inner, block), out, data.contiguous(), starts, ends,
-        segments, run, data.shape[place], inner, scalar_bits(begin, True), label=reduce,
-        KIND=reduce, GIVEN=initial is not None, COMPUTE=TRITON_DTYPES[compute_dtype(data.dtype)], BLOCK=block,
-    )  # fmt: skip
+        segments_kernel,
+        out.numel() // inner * cdiv(inner, block),
+        out,
+        data.contiguous(),
+        starts,
+        ends,
+        segments,
+        run,
+        data.shape[place],
+        inner,
+        scalar_bits(begin, True),
+        label=reduce,
+        KIND=reduce,
+        GIVEN=initial is not None,
+        COMPUTE=TRITON_DTYPES[compute_dtype(data.dtype)],
+        BLOCK=block,
+    )
     return out
 
 
 def segment_reduce_backward(
-    grad: torch.Tensor, output: torch.Tensor, data: torch.Tensor, reduce: str, *,
-    lengths: torch.Tensor | None = None, offsets: torch.Tensor | None = None, axis: int = 0,
+    grad: torch.Tensor,
+    output: torch.Tensor,
+    data: torch.Tensor,
+    reduce: str,
+    *,
+    lengths: torch.Tensor | None = None,
+    offsets: torch.Tensor | None = None,
+    axis: int = 0,
     initial: float | None = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """Gradient of `data`."""
     place = _checked("_segment_reduce_backward", data, reduce, axis)
     starts, ends, segments, run = _bounds(data, lengths, offsets, place, True)
@@ -199,11 +248,24 @@ def segment_reduce_backward(
     block = min(power_of_two(inner), TILES.on(data)["columns"])
     begin = 1.0 if initial is None else float(initial)
     launch(
-        segments_backward_kernel, grad.numel() // inner * cdiv(inner, block), out, grad.contiguous(),
-        output.contiguous(), data.contiguous(), starts, ends, segments, run, data.shape[place], inner,
-        scalar_bits(begin, True), label=reduce,
-        KIND=reduce, COMPUTE=TRITON_DTYPES[compute_dtype(data.dtype)], BLOCK=block,
-    )  # fmt: skip
+        segments_backward_kernel,
+        grad.numel() // inner * cdiv(inner, block),
+        out,
+        grad.contiguous(),
+        output.contiguous(),
+        data.contiguous(),
+        starts,
+        ends,
+        segments,
+        run,
+        data.shape[place],
+        inner,
+        scalar_bits(begin, True),
+        label=reduce,
+        KIND=reduce,
+        COMPUTE=TRITON_DTYPES[compute_dtype(data.dtype)],
+        BLOCK=block,
+    )
     return out
 
 

@@ -46,11 +46,24 @@ def finished(squares, count, correction, ROOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=["correction"])
 def spread_kernel(
-    spreads, means, source, kept, length, kept_stride, outer_stride, stride, share, shares,
+    spreads,
+    means,
+    source,
+    kept,
+    length,
+    kept_stride,
+    outer_stride,
+    stride,
+    share,
+    shares,
     correction: tl.int64,
-    ROOT: tl.constexpr, LAST: tl.constexpr, ONCE: tl.constexpr, COMPUTE: tl.constexpr,
-    BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr,
-):  # fmt: skip
+    ROOT: tl.constexpr,
+    LAST: tl.constexpr,
+    ONCE: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     """Mean, and sum of squares around it (the finished spread if LAST), of one share of each column.
 
     ONCE: sums are of distances d from the first element of the share, so that their squares, sum(d^2) less
@@ -106,9 +119,19 @@ def spread_kernel(
 
 @triton.jit(do_not_specialize=["correction"])
 def merge_kernel(
-    spreads, means, squares, shared, kept, length, share, shares, correction: tl.int64,
-    ROOT: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    spreads,
+    means,
+    squares,
+    shared,
+    kept,
+    length,
+    share,
+    shares,
+    correction: tl.int64,
+    ROOT: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """One column's shares (their squares and means) into its spread and mean."""
     column = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, BLOCK)
@@ -210,14 +233,16 @@ def spread(
     return spreads, means
 
 
-def var(self: torch.Tensor, dim: Any = None, *, correction: Any = None, keepdim: bool = False,
-        out: Any = None) -> torch.Tensor:  # fmt: skip
+def var(
+    self: torch.Tensor, dim: Any = None, *, correction: Any = None, keepdim: bool = False, out: Any = None
+) -> torch.Tensor:
     """Sum of squares around the mean, divided by the count less `correction` (1 by default)."""
     return delivered(spread("var", self, dim, correction, keepdim, False)[0], out)
 
 
-def std(self: torch.Tensor, dim: Any = None, *, correction: Any = None, keepdim: bool = False,
-        out: Any = None) -> torch.Tensor:  # fmt: skip
+def std(
+    self: torch.Tensor, dim: Any = None, *, correction: Any = None, keepdim: bool = False, out: Any = None
+) -> torch.Tensor:
     """Root of the variance."""
     return delivered(spread("std", self, dim, correction, keepdim, False)[0], out)
 

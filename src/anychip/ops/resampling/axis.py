@@ -28,9 +28,20 @@ PLANS: Plans[Plan] = Plans()
 
 @triton.jit
 def axis_kernel(
-    out, source, first, number, weight, size, count, after, columns,
-    TAPS: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_A: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    first,
+    number,
+    weight,
+    size,
+    count,
+    after,
+    columns,
+    TAPS: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_O: tl.constexpr,
+    BLOCK_A: tl.constexpr,
+):
     """out[b, o, a] = sum over k of weight[o, k] source[b, first[o] + k, a] for k below number[o]; the
     taps are unrolled if TAPS is not zero."""
     distinct(out, source)
@@ -69,10 +80,20 @@ def axis_kernel(
 
 @triton.jit
 def inner_axis_kernel(
-    out, source, first, number, weight, size, count, rows,
-    COLUMNS: tl.constexpr, UNROLL: tl.constexpr, COMPUTE: tl.constexpr,
-    BLOCK_R: tl.constexpr, BLOCK_O: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    first,
+    number,
+    weight,
+    size,
+    count,
+    rows,
+    COLUMNS: tl.constexpr,
+    UNROLL: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+    BLOCK_O: tl.constexpr,
+):
     """The map of `axis_kernel` along the innermost axis, for several rows of source at once."""
     distinct(out, source)
     tiles_o = tl.cdiv(count, BLOCK_O)
@@ -103,9 +124,21 @@ def inner_axis_kernel(
 
 @triton.jit
 def nearest_kernel(
-    out, source, first_d, first_h, first_w, D, H, W, count_d, count_h, count_w,
-    STEP: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    first_d,
+    first_h,
+    first_w,
+    D,
+    H,
+    W,
+    count_d,
+    count_h,
+    count_w,
+    STEP: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
     """out[plane, d, h, w] = source[plane, first_d[d], first_h[h], first_w[w]]; a STEP that is not zero says
     that first_w[w] is w // STEP."""
     distinct(out, source)
@@ -151,10 +184,12 @@ def along(source: torch.Tensor, dim: int, table: Windows, dtype: torch.dtype, la
             (table.size, table.count, after, table.columns),
             {
                 "TAPS": table.columns if table.columns <= UNROLLED_TAPS else 0,
-                "COMPUTE": _compute(source.dtype), "BLOCK_O": block_o, "BLOCK_A": block_a,
+                "COMPUTE": _compute(source.dtype),
+                "BLOCK_O": block_o,
+                "BLOCK_A": block_a,
             },
             label=label,
-        )  # fmt: skip
+        )
         PLANS.remember(key, plan)
     plan.launch(out, source, table.first, table.number, table.weight)
     return out
@@ -168,9 +203,12 @@ def _inner_plan(table: Windows, rows: int, source: torch.Tensor, budget: int, la
     block_o = min(power_of_two(table.count), budget)
     block_r = min(power_of_two(rows), budget // block_o)
     constants = {
-        "COLUMNS": table.columns, "UNROLL": table.columns <= UNROLLED_TAPS, "COMPUTE": _compute(source.dtype),
-        "BLOCK_R": block_r, "BLOCK_O": block_o,
-    }  # fmt: skip
+        "COLUMNS": table.columns,
+        "UNROLL": table.columns <= UNROLLED_TAPS,
+        "COMPUTE": _compute(source.dtype),
+        "BLOCK_R": block_r,
+        "BLOCK_O": block_o,
+    }
     programs = cdiv(rows, block_r) * cdiv(table.count, block_o)
     return Plan(inner_axis_kernel, programs, (table.size, table.count, rows), constants, label=label)
 

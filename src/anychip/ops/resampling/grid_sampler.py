@@ -137,12 +137,36 @@ def grid_place(grid, inside, g_d, g_h, g_w, g_x, d, h, w, axis, COMPUTE: tl.cons
 
 @triton.jit
 def grid_sampler_kernel(
-    out, source, grid, C, D, H, W, out_d, out_h, out_w,
-    s_n: tl.int64, s_c: tl.int64, s_d: tl.int64, s_h: tl.int64, s_w: tl.int64,
-    g_n: tl.int64, g_d: tl.int64, g_h: tl.int64, g_w: tl.int64, g_x: tl.int64,
-    RANK: tl.constexpr, MODE: tl.constexpr, PADDING: tl.constexpr, ALIGN: tl.constexpr, TAPS: tl.constexpr,
-    DEPTH_TAPS: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    grid,
+    C,
+    D,
+    H,
+    W,
+    out_d,
+    out_h,
+    out_w,
+    s_n: tl.int64,
+    s_c: tl.int64,
+    s_d: tl.int64,
+    s_h: tl.int64,
+    s_w: tl.int64,
+    g_n: tl.int64,
+    g_d: tl.int64,
+    g_h: tl.int64,
+    g_w: tl.int64,
+    g_x: tl.int64,
+    RANK: tl.constexpr,
+    MODE: tl.constexpr,
+    PADDING: tl.constexpr,
+    ALIGN: tl.constexpr,
+    TAPS: tl.constexpr,
+    DEPTH_TAPS: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+):
     """out[n, :, pixel] = source[n, :, grid[n, pixel]], interpolated; a block of pixels, all channels."""
     distinct(out, source)
     distinct(out, grid)
@@ -182,8 +206,9 @@ def grid_sampler_kernel(
                         at += at_z.to(tl.int64) * s_d
                     value = tl.load(
                         source + (channel.to(tl.int64) * s_c)[:, None] + at[None, :],
-                        mask=(channel < C)[:, None] & known[None, :], other=0,
-                    )  # fmt: skip
+                        mask=(channel < C)[:, None] & known[None, :],
+                        other=0,
+                    )
                     total += value.to(COMPUTE) * weight[None, :]
         place = (channel.to(tl.int64) * pixels)[:, None] + pixel[None, :]
         mask = (channel < C)[:, None] & inside[None, :]
@@ -192,12 +217,38 @@ def grid_sampler_kernel(
 
 @triton.jit
 def grid_sampler_gradient_kernel(
-    source_out, grid_out, gradient, source, grid, C, D, H, W, out_d, out_h, out_w,
-    s_n: tl.int64, s_c: tl.int64, s_d: tl.int64, s_h: tl.int64, s_w: tl.int64,
-    g_n: tl.int64, g_d: tl.int64, g_h: tl.int64, g_w: tl.int64, g_x: tl.int64,
-    RANK: tl.constexpr, MODE: tl.constexpr, PADDING: tl.constexpr, ALIGN: tl.constexpr, TAPS: tl.constexpr,
-    DEPTH_TAPS: tl.constexpr, COMPUTE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr,
-):  # fmt: skip
+    source_out,
+    grid_out,
+    gradient,
+    source,
+    grid,
+    C,
+    D,
+    H,
+    W,
+    out_d,
+    out_h,
+    out_w,
+    s_n: tl.int64,
+    s_c: tl.int64,
+    s_d: tl.int64,
+    s_h: tl.int64,
+    s_w: tl.int64,
+    g_n: tl.int64,
+    g_d: tl.int64,
+    g_h: tl.int64,
+    g_w: tl.int64,
+    g_x: tl.int64,
+    RANK: tl.constexpr,
+    MODE: tl.constexpr,
+    PADDING: tl.constexpr,
+    ALIGN: tl.constexpr,
+    TAPS: tl.constexpr,
+    DEPTH_TAPS: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+):
     """Adds the gradient's share to the pixels that each sample read (source_out, contiguous, zeroed; None:
     not wanted), and sums over channels the gradient of the sample's place (grid_out, contiguous)."""
     pixels = out_d * out_h * out_w
@@ -258,8 +309,9 @@ def grid_sampler_gradient_kernel(
                     if MODE != 1:
                         value = tl.load(
                             source + (channel.to(tl.int64) * s_c)[:, None] + at[None, :],
-                            mask=known_all, other=0,
-                        )  # fmt: skip
+                            mask=known_all,
+                            other=0,
+                        )
                         pull = tl.sum(value.to(COMPUTE) * g, 0)
                         total_x += pull * along_x
                         total_y += pull * along_y
@@ -303,9 +355,13 @@ def _check(name: str, input: torch.Tensor, grid: torch.Tensor, rank: int, mode: 
 
 
 def _plan(
-    kernel: Any, source: torch.Tensor, grid: torch.Tensor, settings: tuple[int, int, bool], label: str,
+    kernel: Any,
+    source: torch.Tensor,
+    grid: torch.Tensor,
+    settings: tuple[int, int, bool],
+    label: str,
     wanted: bool = True,
-) -> Plan:  # fmt: skip
+) -> Plan:
     key = (label, signature(source, grid), settings, wanted)
     plan = PLANS.get(key)
     if plan is not None:
@@ -317,15 +373,29 @@ def _plan(
     tiles = TILES.on(source)
     block_p = min(power_of_two(math.prod(spatial)), tiles["pixels"])
     constants = {
-        "RANK": rank, "MODE": mode, "PADDING": padding, "ALIGN": align, "TAPS": TAPS[mode],
-        "DEPTH_TAPS": TAPS[mode] if rank == 3 else 1, "COMPUTE": TRITON_DTYPES[compute_dtype(source.dtype)],
-        "BLOCK_C": min(power_of_two(source.shape[1]), tiles["channels"]), "BLOCK_P": block_p,
-    }  # fmt: skip
+        "RANK": rank,
+        "MODE": mode,
+        "PADDING": padding,
+        "ALIGN": align,
+        "TAPS": TAPS[mode],
+        "DEPTH_TAPS": TAPS[mode] if rank == 3 else 1,
+        "COMPUTE": TRITON_DTYPES[compute_dtype(source.dtype)],
+        "BLOCK_C": min(power_of_two(source.shape[1]), tiles["channels"]),
+        "BLOCK_P": block_p,
+    }
     strides = source.stride()
     steps = grid.stride()
     arguments = (
-        source.shape[1], *sizes, *spatial, *strides[:2], *none, *strides[2:], steps[0], *none, *steps[1:],
-    )  # fmt: skip
+        source.shape[1],
+        *sizes,
+        *spatial,
+        *strides[:2],
+        *none,
+        *strides[2:],
+        steps[0],
+        *none,
+        *steps[1:],
+    )
     programs = source.shape[0] * cdiv(math.prod(spatial), block_p)
     return PLANS.remember(key, Plan(kernel, programs, arguments, constants, label=label))
 
@@ -334,9 +404,12 @@ def _forward(rank: int) -> Any:
     name = f"grid_sampler_{rank}d"
 
     def grid_sampler(
-        input: torch.Tensor, grid: torch.Tensor, interpolation_mode: int, padding_mode: int,
+        input: torch.Tensor,
+        grid: torch.Tensor,
+        interpolation_mode: int,
+        padding_mode: int,
         align_corners: bool,
-    ) -> torch.Tensor:  # fmt: skip
+    ) -> torch.Tensor:
         _check(name, input, grid, rank, interpolation_mode)
         settings = (interpolation_mode, padding_mode, bool(align_corners))
         shape = (*input.shape[:2], *grid.shape[1:-1])
@@ -351,9 +424,14 @@ def _backward(rank: int) -> Any:
     name = f"grid_sampler_{rank}d_backward"
 
     def grid_sampler_backward(
-        grad_output: torch.Tensor, input: torch.Tensor, grid: torch.Tensor, interpolation_mode: int,
-        padding_mode: int, align_corners: bool, output_mask: Sequence[bool],
-    ) -> tuple[torch.Tensor | None, torch.Tensor]:  # fmt: skip
+        grad_output: torch.Tensor,
+        input: torch.Tensor,
+        grid: torch.Tensor,
+        interpolation_mode: int,
+        padding_mode: int,
+        align_corners: bool,
+        output_mask: Sequence[bool],
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:
         _check(name, input, grid, rank, interpolation_mode)
         settings = (interpolation_mode, padding_mode, bool(align_corners))
         wide = None

@@ -185,15 +185,20 @@ def _register(mode: Mode) -> None:
             domain="resampling",
             overloads=tuple(overloads),
             kernels=(
-                axis_kernel, inner_axis_kernel, nearest_kernel, average_kernel,
-                window_kernel, transposed_window_kernel, transposed_weight_kernel,
+                axis_kernel,
+                inner_axis_kernel,
+                nearest_kernel,
+                average_kernel,
+                window_kernel,
+                transposed_window_kernel,
+                transposed_weight_kernel,
             ),
             dtypes=FLOATING,
             tiles=TILES,
             benchmarks=(Benchmark(mode.name, _image(mode)),) if mode.rank == 2 else (),
             tolerance=8.0,
         )
-    )  # fmt: skip
+    )
 
 
 for _mode in MODES:

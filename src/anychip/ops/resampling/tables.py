@@ -55,9 +55,18 @@ def filter_weight(x, MODE: tl.constexpr):
 
 @triton.jit(do_not_specialize=["scale_bits"])
 def window_kernel(
-    first_out, count_out, weight_out, size, count, scale_bits: tl.int64,
-    MODE: tl.constexpr, ALIGN: tl.constexpr, TAPS: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    first_out,
+    count_out,
+    weight_out,
+    size,
+    count,
+    scale_bits: tl.int64,
+    MODE: tl.constexpr,
+    ALIGN: tl.constexpr,
+    TAPS: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """First position, number of positions and weights of the windows of a block of output positions."""
     o = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = o < count
@@ -230,10 +239,20 @@ def windows(axis: Axis) -> Windows:
     if taps > 1:
         weight = torch.empty((axis.count, taps), dtype=axis.dtype, device=axis.device)
     launch(
-        window_kernel, cdiv(axis.count, TABLE_BLOCK), first, number, weight, axis.size, axis.count,
-        scalar_bits(factor, True), MODE=axis.mode, ALIGN=axis.align, TAPS=taps,
-        COMPUTE=TRITON_DTYPES[axis.dtype], BLOCK=TABLE_BLOCK,
-    )  # fmt: skip
+        window_kernel,
+        cdiv(axis.count, TABLE_BLOCK),
+        first,
+        number,
+        weight,
+        axis.size,
+        axis.count,
+        scalar_bits(factor, True),
+        MODE=axis.mode,
+        ALIGN=axis.align,
+        TAPS=taps,
+        COMPUTE=TRITON_DTYPES[axis.dtype],
+        BLOCK=TABLE_BLOCK,
+    )
     repeats = axis.count // axis.size if axis.is_repetition else 0
     step = repeats if repeats & (repeats - 1) == 0 else 0
     table = Windows(axis.size, axis.count, first, number, weight, taps, axis.mode in SELECTING, step)
@@ -249,15 +268,32 @@ def transposed_windows(axis: Axis) -> Windows:
     first, number = _numbers(axis.size, axis.device), _numbers(axis.size, axis.device)
     programs = cdiv(axis.size, TABLE_BLOCK)
     launch(
-        transposed_window_kernel, programs, first, number, given.first, given.number, axis.size, axis.count,
-        STEPS=SEARCH_STEPS, BLOCK=TABLE_BLOCK,
-    )  # fmt: skip
+        transposed_window_kernel,
+        programs,
+        first,
+        number,
+        given.first,
+        given.number,
+        axis.size,
+        axis.count,
+        STEPS=SEARCH_STEPS,
+        BLOCK=TABLE_BLOCK,
+    )
     columns = max(1, *number.tolist())
     weight = None
     if given.weight is not None:
         weight = torch.empty((axis.size, columns), dtype=axis.dtype, device=axis.device)
         launch(
-            transposed_weight_kernel, programs, weight, first, number, given.first, given.weight, axis.size,
-            columns, TAPS=given.columns, BLOCK=TABLE_BLOCK,
-        )  # fmt: skip
+            transposed_weight_kernel,
+            programs,
+            weight,
+            first,
+            number,
+            given.first,
+            given.weight,
+            axis.size,
+            columns,
+            TAPS=given.columns,
+            BLOCK=TABLE_BLOCK,
+        )
     return BACKWARD.remember(axis, Windows(axis.count, axis.size, first, number, weight, columns))

@@ -48,9 +48,17 @@ def later_place(a, b):
 
 @triton.jit
 def row_extremes_kernel(
-    values, indices, source, rows, length, LARGEST: tl.constexpr, COMPUTE: tl.constexpr,
-    PLACE: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr,
-):  # fmt: skip
+    values,
+    indices,
+    source,
+    rows,
+    length,
+    LARGEST: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    PLACE: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     """Along the rows of a contiguous source [rows, length]: the running extreme, then the latest place where
     an element is it. PLACE is the type that places are counted in."""
     row = tl.program_id(0).to(tl.int64) * BLOCK_K + tl.arange(0, BLOCK_K)
@@ -127,16 +135,31 @@ def _extremes(
         block_r = min(power_of_two(length), sizes["elements"])
         block_k = max(1, min(power_of_two(outer), sizes["elements"] // block_r))
         launch(
-            row_extremes_kernel, cdiv(outer, block_k), *targets, source, outer, length,
-            LARGEST=largest, COMPUTE=compute, PLACE=tl.int32 if length < 1 << 31 else tl.int64,
-            BLOCK_K=block_k, BLOCK_R=block_r,
-        )  # fmt: skip
+            row_extremes_kernel,
+            cdiv(outer, block_k),
+            *targets,
+            source,
+            outer,
+            length,
+            LARGEST=largest,
+            COMPUTE=compute,
+            PLACE=tl.int32 if length < 1 << 31 else tl.int64,
+            BLOCK_K=block_k,
+            BLOCK_R=block_r,
+        )
     else:
         block = min(power_of_two(inner), sizes["columns"])
         launch(
-            column_extremes_kernel, outer * cdiv(inner, block), *targets, source, length, inner,
-            LARGEST=largest, COMPUTE=compute, BLOCK=block,
-        )  # fmt: skip
+            column_extremes_kernel,
+            outer * cdiv(inner, block),
+            *targets,
+            source,
+            length,
+            inner,
+            LARGEST=largest,
+            COMPUTE=compute,
+            BLOCK=block,
+        )
     for target, given in zip(targets, (values, indices), strict=True):
         if target is not given:
             given.copy_(target)

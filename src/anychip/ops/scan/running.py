@@ -51,9 +51,19 @@ def row_scan_kernel(COMBINE: Any) -> Any:
 
     @triton.jit
     def row_scan_kernel(
-        out, source, before, rows, length, chunk, chunks, IDENTITY: tl.constexpr, COMPUTE: tl.constexpr,
-        TOTAL: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr,
-    ):  # fmt: skip
+        out,
+        source,
+        before,
+        rows,
+        length,
+        chunk,
+        chunks,
+        IDENTITY: tl.constexpr,
+        COMPUTE: tl.constexpr,
+        TOTAL: tl.constexpr,
+        BLOCK_K: tl.constexpr,
+        BLOCK_R: tl.constexpr,
+    ):
         """Scan of chunk c of the rows of a contiguous source [rows, length], going on from
         before[row, c - 1] if there is such; only its total, out[row, c], if TOTAL."""
         program = tl.program_id(0)
@@ -112,9 +122,19 @@ def log_of_scaled(high, total):
 
 @triton.jit
 def log_row_kernel(
-    out, source, before, rows, length, chunk, chunks, IDENTITY: tl.constexpr, COMPUTE: tl.constexpr,
-    TOTAL: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_R: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    before,
+    rows,
+    length,
+    chunk,
+    chunks,
+    IDENTITY: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    TOTAL: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+):
     """`row_scan_kernel` of `log_plus`, carrying the largest value so far and the sum of exponentials below
     it. Where a block's first sum would vanish beside its last one, its values are combined one by one."""
     program = tl.program_id(0)
@@ -241,19 +261,26 @@ class Scan:
             block = min(power_of_two(inner), sizes["columns"])
             return (
                 Plan(
-                    self.kernels[1], outer * cdiv(inner, block), (length, inner),
-                    {**constants, "BLOCK": block}, label=self.name, result=(),
+                    self.kernels[1],
+                    outer * cdiv(inner, block),
+                    (length, inner),
+                    {**constants, "BLOCK": block},
+                    label=self.name,
+                    result=(),
                 ),
-            )  # fmt: skip
+            )
         block_r = min(power_of_two(length), sizes["elements"])
         block_k = max(1, min(power_of_two(outer), sizes["elements"] // block_r))
 
         def plan(rows: int, length: int, chunk: int, chunks: int, total: bool, result: Any = None) -> Plan:
             return Plan(
-                self.kernels[0], cdiv(rows, block_k) * chunks, (rows, length, chunk, chunks),
+                self.kernels[0],
+                cdiv(rows, block_k) * chunks,
+                (rows, length, chunk, chunks),
                 {**constants, "TOTAL": total, "BLOCK_K": block_k, "BLOCK_R": block_r},
-                label=self.name, result=result,
-            )  # fmt: skip
+                label=self.name,
+                result=result,
+            )
 
         if outer >= sizes["alone"] or length < 2 * sizes["chunk"]:
             return (plan(outer, length, length, 1, False, (None,)),)

@@ -104,9 +104,17 @@ def picked_kernel(
 
 @triton.jit
 def rank_rows_kernel(
-    values, indices, source, rows, n, first, kept,
-    DESCENDING: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_N: tl.constexpr,
-):  # fmt: skip
+    values,
+    indices,
+    source,
+    rows,
+    n,
+    first,
+    kept,
+    DESCENDING: tl.constexpr,
+    BLOCK_R: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
     """Short rows: an element's place is the number of elements that come before it."""
     row = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)
     lane = tl.arange(0, BLOCK_N)
@@ -129,10 +137,23 @@ def rank_rows_kernel(
 
 @triton.jit
 def sort_rows_kernel(
-    values, indices, words, carried, table, source, rows, n, first, kept,
-    PASSES: tl.constexpr, BITS: tl.constexpr, LOW: tl.constexpr, WIDE: tl.constexpr,
-    DESCENDING: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    values,
+    indices,
+    words,
+    carried,
+    table,
+    source,
+    rows,
+    n,
+    first,
+    kept,
+    PASSES: tl.constexpr,
+    BITS: tl.constexpr,
+    LOW: tl.constexpr,
+    WIDE: tl.constexpr,
+    DESCENDING: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Whole rows, one after another, in a program's own scratch memory: two rows of words (and carried
     indices if WIDE), and PASSES counts of digits. A digit that all keys share costs no pass."""
     RADIX: tl.constexpr = 1 << BITS
@@ -241,9 +262,19 @@ def offsets_kernel(table, length, BLOCK: tl.constexpr):
 
 @triton.jit
 def scatter_kernel(
-    sorted_words, sorted_carried, words, carried, table, n, chunk, chunks,
-    SHIFT: tl.constexpr, BITS: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    sorted_words,
+    sorted_carried,
+    words,
+    carried,
+    table,
+    n,
+    chunk,
+    chunks,
+    SHIFT: tl.constexpr,
+    BITS: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Each word to the place of its digit; a chunk's program keeps the order of its words."""
     RADIX: tl.constexpr = 1 << BITS
     program = tl.program_id(0)
@@ -326,9 +357,19 @@ def sort_rows(
         block_n = power_of_two(n)
         block_r = sizes["block"] // block_n
         launch(
-            rank_rows_kernel, cdiv(rows, block_r), values, indices, source, rows, n, first, kept,
-            DESCENDING=descending, BLOCK_R=block_r, BLOCK_N=block_n,
-        )  # fmt: skip
+            rank_rows_kernel,
+            cdiv(rows, block_r),
+            values,
+            indices,
+            source,
+            rows,
+            n,
+            first,
+            kept,
+            DESCENDING=descending,
+            BLOCK_R=block_r,
+            BLOCK_N=block_n,
+        )
         return values, indices
     width = 8 * source.element_size()
     wide = width == 64
@@ -343,16 +384,40 @@ def sort_rows(
         carried = torch.empty((programs, 2, n), dtype=torch.int32, device=device) if wide else None
         table = torch.empty((programs, passes, 1 << bits), dtype=torch.int32, device=device)
         launch(
-            sort_rows_kernel, programs, values, indices, words, carried, table, source, rows, n, first, kept,
-            PASSES=passes, BITS=bits, LOW=low, WIDE=wide, DESCENDING=descending, BLOCK=block,
-        )  # fmt: skip
+            sort_rows_kernel,
+            programs,
+            values,
+            indices,
+            words,
+            carried,
+            table,
+            source,
+            rows,
+            n,
+            first,
+            kept,
+            PASSES=passes,
+            BITS=bits,
+            LOW=low,
+            WIDE=wide,
+            DESCENDING=descending,
+            BLOCK=block,
+        )
         return values, indices
     words = torch.empty((2, rows, n), dtype=torch.int64, device=device)
     carried = torch.empty((2, rows, n), dtype=torch.int32, device=device) if wide else (None, None)
     launch(
-        words_kernel, rows * cdiv(n, block), words[0], carried[0], source, rows, n,
-        WIDE=wide, DESCENDING=descending, BLOCK=block,
-    )  # fmt: skip
+        words_kernel,
+        rows * cdiv(n, block),
+        words[0],
+        carried[0],
+        source,
+        rows,
+        n,
+        WIDE=wide,
+        DESCENDING=descending,
+        BLOCK=block,
+    )
     chunks = cdiv(n, chunk)
     here = 0
     for step in range(passes):
@@ -361,12 +426,32 @@ def sort_rows(
         launch(count_kernel, rows * chunks, table, words[here], n, chunk, chunks, **digit)
         launch(offsets_kernel, rows, table, chunks << bits, BLOCK=block)
         launch(
-            scatter_kernel, rows * chunks, words[1 - here], carried[1 - here], words[here], carried[here],
-            table, n, chunk, chunks, WIDE=wide, **digit,
-        )  # fmt: skip
+            scatter_kernel,
+            rows * chunks,
+            words[1 - here],
+            carried[1 - here],
+            words[here],
+            carried[here],
+            table,
+            n,
+            chunk,
+            chunks,
+            WIDE=wide,
+            **digit,
+        )
         here = 1 - here
     launch(
-        picked_kernel, rows * cdiv(kept, block), values, indices, words[here], carried[here], source,
-        n, first, kept, WIDE=wide, BLOCK=block,
-    )  # fmt: skip
+        picked_kernel,
+        rows * cdiv(kept, block),
+        values,
+        indices,
+        words[here],
+        carried[here],
+        source,
+        n,
+        first,
+        kept,
+        WIDE=wide,
+        BLOCK=block,
+    )
     return values, indices

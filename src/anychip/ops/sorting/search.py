@@ -28,9 +28,19 @@ TILES = Tiles(simt={"block": 512, "chunk": 1}, simd={"block": 512, "chunk": 256}
 
 @triton.jit
 def search_kernel(
-    out, sequence, sorter, values, n, each, length, steps, row_step,
-    RIGHT: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    out,
+    sequence,
+    sorter,
+    values,
+    n,
+    each,
+    length,
+    steps,
+    row_step,
+    RIGHT: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """out[i] = how many elements of the sequence of row i // each are below values[i] (or not above it,
     if RIGHT). Comparisons with NaN are false, as in PyTorch."""
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -72,9 +82,13 @@ def repeat_kernel(out, repeats, ends, n, CHUNK: tl.constexpr, BLOCK: tl.constexp
 
 
 def search(
-    sequence: torch.Tensor, sorter: torch.Tensor | None, values: torch.Tensor, count: int,
-    out: torch.Tensor, right: bool,
-) -> None:  # fmt: skip
+    sequence: torch.Tensor,
+    sorter: torch.Tensor | None,
+    values: torch.Tensor,
+    count: int,
+    out: torch.Tensor,
+    right: bool,
+) -> None:
     """Places of `count` contiguous values in the last dimension of a contiguous `sequence`, one sequence for
     all or one for each row of values."""
     length = sequence.shape[-1] if sequence.ndim else 1
@@ -85,16 +99,32 @@ def search(
     block = TILES.on(out)["block"]
     each = max(1, count // rows) if rows > 1 else max(1, count)
     launch(
-        search_kernel, cdiv(count, block), out, sequence, sorter, values, count, each, length,
-        length.bit_length() + 1, length if rows > 1 else 0,
-        RIGHT=right, COMPUTE=TRITON_DTYPES[compute], BLOCK=block,
-    )  # fmt: skip
+        search_kernel,
+        cdiv(count, block),
+        out,
+        sequence,
+        sorter,
+        values,
+        count,
+        each,
+        length,
+        length.bit_length() + 1,
+        length if rows > 1 else 0,
+        RIGHT=right,
+        COMPUTE=TRITON_DTYPES[compute],
+        BLOCK=block,
+    )
 
 
 def _checked(
-    sorted_sequence: torch.Tensor, shape: torch.Size, right: bool, side: str | None,
-    sorter: torch.Tensor | None, out: Any, out_int32: bool,
-) -> bool:  # fmt: skip
+    sorted_sequence: torch.Tensor,
+    shape: torch.Size,
+    right: bool,
+    side: str | None,
+    sorter: torch.Tensor | None,
+    out: Any,
+    out_int32: bool,
+) -> bool:
     """Whether equal values come before, after PyTorch's checks."""
     if side is not None and side not in ("left", "right"):
         raise ArgumentError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
@@ -126,9 +156,15 @@ def _checked(
 
 
 def searchsorted(
-    sorted_sequence: torch.Tensor, self: torch.Tensor, *, out_int32: bool = False, right: bool = False,
-    side: str | None = None, sorter: torch.Tensor | None = None, out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    sorted_sequence: torch.Tensor,
+    self: torch.Tensor,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: torch.Tensor | None = None,
+    out: Any = None,
+) -> torch.Tensor:
     """Place in `sorted_sequence` [..., n] before which each element of self [..., m] belongs."""
     after = _checked(sorted_sequence, self.shape, right, side, sorter, out, out_int32)
     found = torch.empty(self.shape, dtype=torch.int32 if out_int32 else torch.int64, device=self.device)
@@ -146,24 +182,39 @@ def _number(value: float, sequence: torch.Tensor) -> torch.Tensor:
 
 
 def searchsorted_number(
-    sorted_sequence: torch.Tensor, self: float, *, out_int32: bool = False, right: bool = False,
-    side: str | None = None, sorter: torch.Tensor | None = None, out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+    sorted_sequence: torch.Tensor,
+    self: float,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: torch.Tensor | None = None,
+    out: Any = None,
+) -> torch.Tensor:
     """Place in a 1-d `sorted_sequence` before which a number belongs."""
     if sorted_sequence.ndim != 1:
         raise ArgumentError(
             "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1"
         )
     return searchsorted(
-        sorted_sequence, _number(self, sorted_sequence), out_int32=out_int32, right=right, side=side,
-        sorter=sorter, out=out,
-    )  # fmt: skip
+        sorted_sequence,
+        _number(self, sorted_sequence),
+        out_int32=out_int32,
+        right=right,
+        side=side,
+        sorter=sorter,
+        out=out,
+    )
 
 
 def bucketize(
-    self: torch.Tensor, boundaries: torch.Tensor, *, out_int32: bool = False, right: bool = False,
+    self: torch.Tensor,
+    boundaries: torch.Tensor,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
     out: Any = None,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """Index of the bucket between 1-d `boundaries` in which each element is."""
     if boundaries.ndim != 1:
         raise ArgumentError(f"boundaries tensor must be 1 dimension, but got dim({boundaries.ndim})")

@@ -130,9 +130,17 @@ def _read_off(
     block = ROWS.on(self)["block"]
     rows = values.numel()
     launch(
-        kernel, cdiv(rows, block), values, indices, ordered if by_value else source, order, rows, n,
-        BLOCK=block, **constants,
-    )  # fmt: skip
+        kernel,
+        cdiv(rows, block),
+        values,
+        indices,
+        ordered if by_value else source,
+        order,
+        rows,
+        n,
+        BLOCK=block,
+        **constants,
+    )
     return values, indices
 
 

@@ -157,9 +157,12 @@ def _slices(self: torch.Tensor, dim: int, ordered: bool, inverse: bool, counts: 
 
 
 def unique_dim(
-    self: torch.Tensor, dim: int, sorted: bool = True, return_inverse: bool = False,
+    self: torch.Tensor,
+    dim: int,
+    sorted: bool = True,
+    return_inverse: bool = False,
     return_counts: bool = False,
-) -> Triple:  # fmt: skip
+) -> Triple:
     """(distinct slices along `dim` in order, place of each among them, how often each occurs)."""
     return _slices(self, dim, True, return_inverse, return_counts)
 

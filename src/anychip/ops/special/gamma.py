@@ -25,10 +25,19 @@ FLOAT = Promotion.INT_TO_FLOAT
 BERNOULLI = tuple(
     Fraction(numerator, denominator)
     for numerator, denominator in (
-        (1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510), (43867, 798),
-        (-174611, 330), (854513, 138),
+        (1, 6),
+        (-1, 30),
+        (1, 42),
+        (-1, 30),
+        (5, 66),
+        (-691, 2730),
+        (7, 6),
+        (-3617, 510),
+        (43867, 798),
+        (-174611, 330),
+        (854513, 138),
     )
-)  # fmt: skip
+)
 """B_2, B_4, ... B_22."""
 DIGAMMA_TERMS = tl.constexpr(tuple(float(b / (2 * j + 2)) for j, b in enumerate(BERNOULLI[:8])))
 """B_2j / 2j: the coefficients of digamma's asymptotic series."""
