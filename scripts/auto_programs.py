@@ -158,11 +158,22 @@ def embedding_training() -> Program:
 PROGRAMS: dict[str, Callable[[], Program]] = {
     made.__name__: made
     for made in (
-        mlp_training, mlp_inference, cnn_training, cnn_inference, lstm_inference, gru_inference, gru_training,
-        transformer_training, transformer_inference, elementwise_chain, longer_chain, bodies, descent,
+        mlp_training,
+        mlp_inference,
+        cnn_training,
+        cnn_inference,
+        lstm_inference,
+        gru_inference,
+        gru_training,
+        transformer_training,
+        transformer_inference,
+        elementwise_chain,
+        longer_chain,
+        bodies,
+        descent,
         embedding_training,
     )
-}  # fmt: skip
+}
 
 
 def work(pipe: Any, name: str, policy: str, threads: int) -> None:
@@ -187,8 +198,15 @@ def work(pipe: Any, name: str, policy: str, threads: int) -> None:
     if policy == "auto":
         import anychip
 
-        pipe.send(sorted({f"{row.overload} {row.signature}" for row in anychip.report().choices
-                          if row.choice == "ours"}))  # fmt: skip
+        pipe.send(
+            sorted(
+                {
+                    f"{row.overload} {row.signature}"
+                    for row in anychip.report().choices
+                    if row.choice == "ours"
+                }
+            )
+        )
     else:
         pipe.send([])
 

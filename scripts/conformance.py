@@ -24,12 +24,28 @@ from pathlib import Path
 from conformance_rules import Record, explain, left_out, names_a_gpu, skip_reason
 
 FILES = (
-    "test_core.py", "test_standard.py", "test_conversions.py", "test_random.py", "test_tensor_descriptor.py",
-    "test_block_pointer.py", "test_tuple.py", "test_annotations.py", "test_decorator.py", "test_frontend.py",
-    "test_libdevice.py", "test_compile_errors.py", "test_subprocess.py", "test_module.py", "test_matmul.py",
-    "test_mxfp.py", "test_line_info.py", "test_pipeliner.py", "test_compile_only.py", "test_reproducer.py",
+    "test_core.py",
+    "test_standard.py",
+    "test_conversions.py",
+    "test_random.py",
+    "test_tensor_descriptor.py",
+    "test_block_pointer.py",
+    "test_tuple.py",
+    "test_annotations.py",
+    "test_decorator.py",
+    "test_frontend.py",
+    "test_libdevice.py",
+    "test_compile_errors.py",
+    "test_subprocess.py",
+    "test_module.py",
+    "test_matmul.py",
+    "test_mxfp.py",
+    "test_line_info.py",
+    "test_pipeliner.py",
+    "test_compile_only.py",
+    "test_reproducer.py",
     "test_warp_specialization.py",
-)  # fmt: skip
+)
 HERE = Path(__file__).resolve().parent
 FOLDER = Path("python/test/unit/language")
 
@@ -58,9 +74,20 @@ def run(tests: Path, arguments: argparse.Namespace, records: Path) -> None:
         if not (arguments.resume and records.exists()):
             records.write_text(json.dumps({"versions": versions(arguments)}) + "\n", encoding="utf-8")
         command = [
-            sys.executable, "-m", "pytest", "-p", "conformance_plugin", "--device", "cpu", "-q", "--tb=short",
-            "-n", str(arguments.jobs), *(["-k", arguments.only] if arguments.only else []), *files,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "conformance_plugin",
+            "--device",
+            "cpu",
+            "-q",
+            "--tb=short",
+            "-n",
+            str(arguments.jobs),
+            *(["-k", arguments.only] if arguments.only else []),
+            *files,
+        ]
         subprocess.run(command, cwd=tests, env=environment, check=False)
 
 

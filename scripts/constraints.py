@@ -213,10 +213,16 @@ class Resolution:
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.json"
             options = (
-                "--dry-run", "--quiet", "--no-deps", "--ignore-installed", "--ignore-requires-python",
-                "--only-binary=:all:", f"--python-version={self.python}", f"--target={folder}",
+                "--dry-run",
+                "--quiet",
+                "--no-deps",
+                "--ignore-installed",
+                "--ignore-requires-python",
+                "--only-binary=:all:",
+                f"--python-version={self.python}",
+                f"--target={folder}",
                 f"--report={report}",
-            )  # fmt: skip
+            )
             result = subprocess.run(
                 [
                     sys.executable,

@@ -61,10 +61,19 @@ def run(suite: Suite, arguments: argparse.Namespace, records: Path) -> None:
             "TORCHINDUCTOR_CACHE_DIR": str(Path(cache) / "inductor"),
         }
         command = [
-            sys.executable, "-m", "pytest", "-p", "ecosystem_plugin", "-p", "no:cacheprovider", "-q",
-            "--tb=short", "--continue-on-collection-errors",
-            *(["-k", arguments.only] if arguments.only else []), *suite.paths,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "ecosystem_plugin",
+            "-p",
+            "no:cacheprovider",
+            "-q",
+            "--tb=short",
+            "--continue-on-collection-errors",
+            *(["-k", arguments.only] if arguments.only else []),
+            *suite.paths,
+        ]
         while True:
             before = len(read(records)[1])
             done = subprocess.run(command, cwd=tree / suite.folder, env=environment, check=False)

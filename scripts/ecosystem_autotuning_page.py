@@ -20,10 +20,13 @@ def section(record: dict[str, Any]) -> str:
         ratios.append(every / single)
         rows.append(
             [
-                row["kernel"], str(row["configurations"]), f"{every:.2f}", f"{single:.2f}",
+                row["kernel"],
+                str(row["configurations"]),
+                f"{every:.2f}",
+                f"{single:.2f}",
                 f"{every / single:.2f}",
             ]
-        )  # fmt: skip
+        )
     versions = ", ".join(f"{name} {value}" for name, value in record["versions"].items())
     heads = ["kernel", "configurations", "first call (s)", "with the chosen one alone (s)", "ratio"]
     return "\n\n".join(

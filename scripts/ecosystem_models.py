@@ -88,9 +88,13 @@ def measure(name: str, size: str, mode: str, runs: int) -> dict[str, Any]:
     milliseconds = {way: round(min(t[WARM:]) / 1e6, 4) for way, t in times.items()}
     date = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
     return {
-        "model": name, "size": size, "mode": mode, "date": date, "milliseconds": milliseconds,
+        "model": name,
+        "size": size,
+        "mode": mode,
+        "date": date,
+        "milliseconds": milliseconds,
         "first_seconds": first,
-    }  # fmt: skip
+    }
 
 
 def measured_apart(name: str, size: str, mode: str, runs: int) -> dict[str, Any]:

@@ -153,9 +153,12 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 def _record(case: str, outcome: str, reason: str, cuda: bool, seconds: float) -> dict[str, Any]:
     return {
-        "case": case, "outcome": outcome, "reason": reason[-3000:], "cuda": cuda,
+        "case": case,
+        "outcome": outcome,
+        "reason": reason[-3000:],
+        "cuda": cuda,
         "seconds": round(seconds, 2),
-    }  # fmt: skip
+    }
 
 
 def _reason(report: pytest.TestReport) -> str:

@@ -50,19 +50,30 @@ def section(record: dict[str, Any]) -> str:
         ratios[state].append(least(ours, "processor") / least(theirs, "processor"))
         rows.append(
             [
-                model, state, f"{least(ours, 'processor'):.2f}", f"{least(theirs, 'processor'):.2f}",
-                f"{ratios[state][-1]:.2f}", tracing(ours),
-                f"{least(ours, 'seconds'):.1f}", f"{least(theirs, 'seconds'):.1f}",
+                model,
+                state,
+                f"{least(ours, 'processor'):.2f}",
+                f"{least(theirs, 'processor'):.2f}",
+                f"{ratios[state][-1]:.2f}",
+                tracing(ours),
+                f"{least(ours, 'seconds'):.1f}",
+                f"{least(theirs, 'seconds'):.1f}",
             ]
-        )  # fmt: skip
+        )
     means = ", ".join(
         f"{state} **{statistics.geometric_mean(values):.2f}**" for state, values in ratios.items() if values
     )
     versions = ", ".join(f"{name} {value}" for name, value in record["versions"].items())
     heads = [
-        "model", "caches", "ours (s)", "Inductor C++ (s)", "ratio", "of ours: PyTorch's tracing (s)",
-        "ours, by the clock (s)", "Inductor C++, by the clock (s)",
-    ]  # fmt: skip
+        "model",
+        "caches",
+        "ours (s)",
+        "Inductor C++ (s)",
+        "ratio",
+        "of ours: PyTorch's tracing (s)",
+        "ours, by the clock (s)",
+        "Inductor C++, by the clock (s)",
+    ]
     return "\n\n".join(
         [
             "## Time to the first result",

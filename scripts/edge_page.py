@@ -29,13 +29,39 @@ from anychip.evidence.record import commit
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "evidence" / "edge.json"
 COLUMNS = (
-    "target", "code", "constants", "weights", "arena", "stack, at most", "needs", "difference", "ran in",
-)  # fmt: skip
+    "target",
+    "code",
+    "constants",
+    "weights",
+    "arena",
+    "stack, at most",
+    "needs",
+    "difference",
+    "ran in",
+)
 EVERYWHERE = (
-    "cortex-m4", "cortex-m7", "cortex-m55", "cortex-a7", "cortex-a15", "cortex-a53", "cortex-a72",
-    "cortex-a76", "neoverse-v1-sve", "neoverse-v2-sve", "rv64gc", "rv64gcv", "rv64gcv-256", "loongarch64",
-    "power9", "z14", "mips64r2", "wasm32", "x86-64-v2", "x86-64-v3", "x86-64-v4",
-)  # fmt: skip
+    "cortex-m4",
+    "cortex-m7",
+    "cortex-m55",
+    "cortex-a7",
+    "cortex-a15",
+    "cortex-a53",
+    "cortex-a72",
+    "cortex-a76",
+    "neoverse-v1-sve",
+    "neoverse-v2-sve",
+    "rv64gc",
+    "rv64gcv",
+    "rv64gcv-256",
+    "loongarch64",
+    "power9",
+    "z14",
+    "mips64r2",
+    "wasm32",
+    "x86-64-v2",
+    "x86-64-v3",
+    "x86-64-v4",
+)
 
 
 @dataclass(frozen=True)

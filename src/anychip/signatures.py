@@ -26,6 +26,8 @@ def is_known(stock: Callable[..., Any], *known: tuple[str, ...]) -> bool:
         return True
     _log.warning(
         "%s.%s takes (%s), which this version of Anychip does not know: it stays as it is",
-        stock.__module__, stock.__qualname__, ", ".join(found),
-    )  # fmt: skip
+        stock.__module__,
+        stock.__qualname__,
+        ", ".join(found),
+    )
     return False

@@ -25,7 +25,7 @@ CALLS = {
     "run": (["run", "a.py"],),
     "test": (["test", "relu"], ["test", "--llm"]),
     "tune": (["tune", "ops", "relu"], ["tune", "gain"]),
-}  # fmt: skip
+}
 """Verb -> command lines of it."""
 MISSING = [(verb, call, module) for verb, calls in CALLS.items() for call in calls for module in NEEDS[verb]]
 TITLES = {"torch": "PyTorch", "numpy": "NumPy", "transformers": "transformers"}

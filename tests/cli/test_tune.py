@@ -169,7 +169,7 @@ def test_an_interruption_ends_the_search_over_operators(monkeypatch: pytest.Monk
             application,
             ["tune", "ops", "exp", "--size", "tiny", "--cpu-time", "--json"],
             catch_exceptions=False,
-        )  # fmt: skip
+        )
     finally:
         torch.set_num_threads(threads)
     assert result.exit_code == 130

@@ -181,8 +181,15 @@ PLAIN: dict[str, tuple[Callable[[], nn.Module], Callable[[], torch.Tensor]]] = {
     ),
     "digits": (
         lambda: nn.Sequential(
-            nn.Conv2d(3, 6, 5), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(),
-            nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(256, 10),
+            nn.Conv2d(3, 6, 5),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 16, 5),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+            nn.Linear(256, 10),
         ),
         image,
     ),
@@ -199,14 +206,17 @@ PLAIN: dict[str, tuple[Callable[[], nn.Module], Callable[[], torch.Tensor]]] = {
     "graph": (Graph, lambda: torch.randn(50, 24)),
     "waves": (
         lambda: nn.Sequential(
-            nn.Conv1d(2, 8, 5, dilation=2), nn.Tanh(), nn.Conv1d(8, 8, 5, dilation=4), nn.PReLU(),
+            nn.Conv1d(2, 8, 5, dilation=2),
+            nn.Tanh(),
+            nn.Conv1d(8, 8, 5, dilation=4),
+            nn.PReLU(),
             nn.AvgPool1d(4),
         ),
         lambda: torch.randn(3, 2, 120),
     ),
     "lstm": (lambda: Sequence(nn.LSTM), lambda: torch.randn(4, 15, 12)),
     "statistics": (Statistics, lambda: torch.randn(6, 70)),
-}  # fmt: skip
+}
 """What makes a module of PyTorch's own parts, and its input."""
 
 TRAINED = frozenset({"perceptron", "residual", "causal", "experts", "graph", "bert", "gpt2"})

@@ -52,9 +52,17 @@ def bert() -> tuple[Any, Inputs]:
 
 def gpt2() -> tuple[Any, Inputs]:
     config = transformers.GPT2Config(
-        vocab_size=VOCABULARY, n_positions=32, n_embd=32, n_layer=2, n_head=4,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=2,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        n_positions=32,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
     return transformers.GPT2LMHeadModel(config), tokens()
 
 
@@ -76,20 +84,38 @@ def mixtral() -> tuple[Any, Inputs]:
 
 def vit() -> tuple[Any, Inputs]:
     config = transformers.ViTConfig(
-        **WIDTH, image_size=16, patch_size=8, num_labels=3,
-        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
+        **WIDTH,
+        image_size=16,
+        patch_size=8,
+        num_labels=3,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     model = transformers.ViTForImageClassification(config)
     return model, {"pixel_values": torch.randn(2, 3, 16, 16), "labels": torch.tensor([0, 2])}
 
 
 def whisper() -> tuple[Any, Inputs]:
     config = transformers.WhisperConfig(
-        vocab_size=VOCABULARY, num_mel_bins=8, d_model=32, encoder_layers=1, decoder_layers=1,
-        encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=48, decoder_ffn_dim=48,
-        max_source_positions=16, max_target_positions=16, dropout=0.0, pad_token_id=0, bos_token_id=1,
-        eos_token_id=2, decoder_start_token_id=1, suppress_tokens=None, begin_suppress_tokens=None,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        num_mel_bins=8,
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=48,
+        decoder_ffn_dim=48,
+        max_source_positions=16,
+        max_target_positions=16,
+        dropout=0.0,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+    )
     model = transformers.WhisperForConditionalGeneration(config)
     return model, {"input_features": torch.randn(2, 8, 32), "labels": torch.randint(3, VOCABULARY, (2, 6))}
 
@@ -99,7 +125,7 @@ def clip() -> tuple[Any, Inputs]:
         text_config={**TEXT, "projection_dim": 16, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0},
         vision_config={**WIDTH, "image_size": 16, "patch_size": 8, "projection_dim": 16},
         projection_dim=16,
-    )  # fmt: skip
+    )
     ids = torch.randint(3, VOCABULARY, (3, 7))
     inputs = {"input_ids": ids, "pixel_values": torch.randn(3, 3, 16, 16), "return_loss": True}
     return transformers.CLIPModel(config), inputs
@@ -107,23 +133,50 @@ def clip() -> tuple[Any, Inputs]:
 
 def t5() -> tuple[Any, Inputs]:
     config = transformers.T5Config(
-        vocab_size=VOCABULARY, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, dropout_rate=0.0,
-        decoder_start_token_id=0, pad_token_id=0, eos_token_id=1,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        d_model=32,
+        d_kv=8,
+        d_ff=48,
+        num_layers=2,
+        num_heads=4,
+        dropout_rate=0.0,
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=1,
+    )
     return transformers.T5ForConditionalGeneration(config), tokens()
 
 
 def mamba2() -> tuple[Any, Inputs]:
     config = transformers.Mamba2Config(
-        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=8, expand=2, head_dim=16,
-        num_heads=4, n_groups=1, chunk_size=8, bos_token_id=1, eos_token_id=2, pad_token_id=0,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        num_hidden_layers=2,
+        state_size=8,
+        expand=2,
+        head_dim=16,
+        num_heads=4,
+        n_groups=1,
+        chunk_size=8,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
     return transformers.Mamba2ForCausalLM(config), tokens(16)
 
 
 MODELS: list[Callable[[], tuple[Any, Inputs]]] = [
-    bert, gpt2, llama, qwen3, mixtral, vit, whisper, clip, t5, mamba2,
-]  # fmt: skip
+    bert,
+    gpt2,
+    llama,
+    qwen3,
+    mixtral,
+    vit,
+    whisper,
+    clip,
+    t5,
+    mamba2,
+]
 
 
 def losses(model: Any, batch: Inputs) -> list[float]:

@@ -35,9 +35,15 @@ def test_how_a_record_counts(scripts: Any, given: dict[str, Any], expected: tupl
 
 def test_a_case_that_ended_its_process_is_a_failure(scripts: Any, tmp_path: Path) -> None:
     lines = [
-        {"collected": 3}, {"begun": "a"}, record("a", "passed"), {"begun": "b"},
-        {"collected": 3}, {"begun": "c"}, record("c", "failed"), record("c", "passed"),
-    ]  # fmt: skip
+        {"collected": 3},
+        {"begun": "a"},
+        record("a", "passed"),
+        {"begun": "b"},
+        {"collected": 3},
+        {"begun": "c"},
+        record("c", "failed"),
+        record("c", "passed"),
+    ]
     path = tmp_path / "records.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     collected, records = scripts("ecosystem").read(path)
@@ -49,10 +55,18 @@ def test_the_page_counts_what_counts(scripts: Any) -> None:
     page = scripts("ecosystem_page")
     outcomes = {"passed": 6, "xpassed": 2, "failed": 2, "xfailed": 5, "skipped": 7, "left out": 3}
     kept = {
-        "suite": "fla", "source": "a tree", "date": "2026-01-01", "versions": {"torch": "2"}, "collected": 50,
-        "every": 2, "only": "", "seconds_for_a_case": 9, "outcomes": outcomes, "files": {"t.py": outcomes},
+        "suite": "fla",
+        "source": "a tree",
+        "date": "2026-01-01",
+        "versions": {"torch": "2"},
+        "collected": 50,
+        "every": 2,
+        "only": "",
+        "seconds_for_a_case": 9,
+        "outcomes": outcomes,
+        "files": {"t.py": outcomes},
         "reasons": {"failed": [["a | b", "test_a", 2]]},
-    }  # fmt: skip
+    }
     text = page.page({"fla": kept})
     assert "**80.0 %** (8 of 10) pass; one case in 2: 25 of 50." in text
     assert "| a \\| b | `test_a` | 2 |" in text

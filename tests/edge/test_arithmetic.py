@@ -31,9 +31,12 @@ SINGLE = {
 """Routine of single precision -> the types of its argument and its result."""
 
 NAMES = (
-    "__aeabi_uldivmod", "__aeabi_ldivmod", "__aeabi_ul2d", "__aeabi_l2d",
+    "__aeabi_uldivmod",
+    "__aeabi_ldivmod",
+    "__aeabi_ul2d",
+    "__aeabi_l2d",
     *(f"__aeabi_{name}" for name in SINGLE),
-)  # fmt: skip
+)
 WRAPPERS = "\n".join(
     f"""
 define void @{kind}(i64 %n, i64 %d, ptr %out) {{
@@ -154,5 +157,8 @@ def test_a_core_without_f64_computes_f32_by_itself():
 
 def test_kinds_of_symbols():
     assert [kind_of(name) for name in ("memcpy", "fmaf", "__aeabi_dmul", "printf")] == [
-        "memory", "mathematics", "compiler", "",
-    ]  # fmt: skip
+        "memory",
+        "mathematics",
+        "compiler",
+        "",
+    ]

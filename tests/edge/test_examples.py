@@ -52,9 +52,22 @@ def test_kinematics_agree_with_products_of_matrices(arm: ModuleType):
 
 @pytest.mark.parametrize(
     "target",
-    ["cortex-m4", "cortex-m55", "cortex-a15", "cortex-a53", "neoverse-v1-sve", "rv64gc", "rv64gcv", "la464",
-     "power9", "z14", "mips64r2", "wasm32", "x86-64-v3"],
-)  # fmt: skip
+    [
+        "cortex-m4",
+        "cortex-m55",
+        "cortex-a15",
+        "cortex-a53",
+        "neoverse-v1-sve",
+        "rv64gc",
+        "rv64gcv",
+        "la464",
+        "power9",
+        "z14",
+        "mips64r2",
+        "wasm32",
+        "x86-64-v3",
+    ],
+)
 def test_kinematics_take_less_than_8_kilobytes(arm: ModuleType, target: str):
     program = anychip.capture(arm.kinematics, *arm.example_inputs())
     facts = build(subject_of(program), target).report

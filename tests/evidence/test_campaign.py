@@ -43,8 +43,10 @@ def test_a_proof_covers_what_asks_for_no_more() -> None:
     assert not short.covers(None, None)
     assert not failed.covers(1, 1.0)
     assert [p.samples for p in (whole, first, short)] == [
-        "all", "the first 2 of each kind", "as many as 4 s allowed",
-    ]  # fmt: skip
+        "all",
+        "the first 2 of each kind",
+        "as many as 4 s allowed",
+    ]
 
 
 def test_a_ledger_goes_on_under_the_same_terms_alone(tmp_path: Path) -> None:

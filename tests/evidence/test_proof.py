@@ -42,9 +42,18 @@ def test_a_right_operator_passes_every_kind_of_trial() -> None:
     proof = prove("sigmoid", torch.float32, 2)
     assert proof.verdict == "passed", proof.failures
     assert set(proof.verdicts) == {
-        "sample", "layout", "in-place", "out", "gradient", "reference",
-        "transposed", "expanded", "empty", "0-d", "special",
-    }  # fmt: skip
+        "sample",
+        "layout",
+        "in-place",
+        "out",
+        "gradient",
+        "reference",
+        "transposed",
+        "expanded",
+        "empty",
+        "0-d",
+        "special",
+    }
     assert {"sigmoid", "sigmoid_", "sigmoid.out", "sigmoid_backward"} <= set(proof.overloads)
     assert all(tally.passed and not tally.failed for tally in proof.overloads.values())
     assert proof.overloads["sigmoid"].launches > 0

@@ -6,9 +6,22 @@ import triton.language as tl
 
 @triton.jit
 def matmul(
-    a_ptr, b_ptr, c_ptr, M, N, K, stride_am, stride_ak, stride_bk, stride_bn, stride_cm, stride_cn,
-    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
-):  # fmt: skip
+    a_ptr,
+    b_ptr,
+    c_ptr,
+    M,
+    N,
+    K,
+    stride_am,
+    stride_ak,
+    stride_bk,
+    stride_bn,
+    stride_cm,
+    stride_cn,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
+):
     row = (tl.program_id(0) * BM + tl.arange(0, BM)) % M
     column = (tl.program_id(1) * BN + tl.arange(0, BN)) % N
     inner = tl.arange(0, BK)
@@ -49,9 +62,8 @@ def integer_dot(a_ptr, b_ptr, c_ptr, S: tl.constexpr):
 
 @triton.jit
 def scaled_dot(
-    a_ptr, a_scale_ptr, b_ptr, b_scale_ptr, c_ptr,
-    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
-):  # fmt: skip
+    a_ptr, a_scale_ptr, b_ptr, b_scale_ptr, c_ptr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr
+):
     m = tl.arange(0, M)[:, None]
     n = tl.arange(0, N)
     k = tl.arange(0, K)
@@ -67,9 +79,17 @@ def scaled_dot(
 
 @triton.jit
 def attention(
-    q_ptr, k_ptr, v_ptr, out_ptr, length, scale,
-    CAUSAL: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, D: tl.constexpr,
-):  # fmt: skip
+    q_ptr,
+    k_ptr,
+    v_ptr,
+    out_ptr,
+    length,
+    scale,
+    CAUSAL: tl.constexpr,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    D: tl.constexpr,
+):
     """One head; q, k, v, out are contiguous (length, D)."""
     start = tl.program_id(0) * BM
     row = start + tl.arange(0, BM)

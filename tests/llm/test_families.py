@@ -92,9 +92,13 @@ def test_generation_with_caches(pair: tuple[Any, Any], cache: str) -> None:
     mask = torch.ones_like(tokens)
     mask[0, :4] = 0
     settings = {
-        "max_new_tokens": 8, "do_sample": False, "cache_implementation": cache, "attention_mask": mask,
-        "output_logits": True, "return_dict_in_generate": True,
-    }  # fmt: skip
+        "max_new_tokens": 8,
+        "do_sample": False,
+        "cache_implementation": cache,
+        "attention_mask": mask,
+        "output_logits": True,
+        "return_dict_in_generate": True,
+    }
     expected, actual = (model.generate(tokens, **settings) for model in pair)
     assert torch.equal(expected.sequences, actual.sequences)
     for theirs, mine in zip(expected.logits, actual.logits, strict=True):

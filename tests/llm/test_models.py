@@ -27,9 +27,10 @@ TINY: dict[str, Any] = {
 }
 LLAMA = ("LlamaConfig", "LlamaForCausalLM", {})
 QWEN = (
-    "Qwen3Config", "Qwen3ForCausalLM",
+    "Qwen3Config",
+    "Qwen3ForCausalLM",
     {"use_sliding_window": True, "sliding_window": 5, "layer_types": ["full_attention", "sliding_attention"]},
-)  # fmt: skip
+)
 
 
 def pair(kind: tuple[str, str, dict[str, Any]]) -> tuple[Any, Any]:
@@ -93,9 +94,14 @@ def test_batches_are_generated_with_padding_and_every_cache(cache: str) -> None:
     mask = torch.ones_like(prompt)
     mask[0, :3] = 0
     settings = {
-        "max_new_tokens": 5, "do_sample": False, "pad_token_id": 0, "cache_implementation": cache,
-        "attention_mask": mask, "output_logits": True, "return_dict_in_generate": True,
-    }  # fmt: skip
+        "max_new_tokens": 5,
+        "do_sample": False,
+        "pad_token_id": 0,
+        "cache_implementation": cache,
+        "attention_mask": mask,
+        "output_logits": True,
+        "return_dict_in_generate": True,
+    }
     expected, actual = model.generate(prompt, **settings), ours.generate(prompt, **settings)
     assert torch.equal(expected.sequences, actual.sequences)
     for theirs, mine in zip(expected.logits, actual.logits, strict=True):

@@ -20,10 +20,13 @@ from anychip.llm.registry import operators
 from anychip.ops.registry import Sample
 
 NEEDS_MORE = {
-    "flash_attention_packed", "pad_sequences",  # starts of one element are no sequence at all
-    "top_k_mask", "beam_search_scores",  # limits and numbers of tokens that are outside of one column
-    "adafactor_step", "adamw_step",  # a step 1 with averages that keep everything divides by zero
-}  # fmt: skip
+    "flash_attention_packed",
+    "pad_sequences",  # starts of one element are no sequence at all
+    "top_k_mask",
+    "beam_search_scores",  # limits and numbers of tokens that are outside of one column
+    "adafactor_step",
+    "adamw_step",  # a step 1 with averages that keep everything divides by zero
+}
 
 
 def shrunk(value: Any) -> Any:

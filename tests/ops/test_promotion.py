@@ -14,9 +14,16 @@ from anychip.ops.errors import ArgumentError
 from anychip.ops.promotion import Promotion, elementwise_dtypes
 
 DTYPES = (
-    torch.bool, torch.uint8, torch.int16, torch.int64, torch.float16, torch.bfloat16, torch.float64,
-    torch.complex32, torch.complex64,
-)  # fmt: skip
+    torch.bool,
+    torch.uint8,
+    torch.int16,
+    torch.int64,
+    torch.float16,
+    torch.bfloat16,
+    torch.float64,
+    torch.complex32,
+    torch.complex64,
+)
 TENSORS = [torch.empty(shape, dtype=dtype, device="meta") for dtype in DTYPES for shape in ((), (2,))]
 OPERANDS = [*TENSORS, True, 3, 2.5, 1j, None]
 

@@ -30,8 +30,15 @@ CALLS: dict[str, Callable[[], Any]] = {
     "sum of columns": lambda: ours("sum.dim_IntList", x(700, 900), [0]),
     "softmax": lambda: ours("_softmax", x(300, 900), 1, False),
     "layer norm backward": lambda: ours(
-        "native_layer_norm_backward", x(300, 500), x(300, 500, seed=1), (500,), x(300, 1), x(300, 1).abs(),
-        x(500), x(500, seed=2), [True, True, True],
+        "native_layer_norm_backward",
+        x(300, 500),
+        x(300, 500, seed=1),
+        (500,),
+        x(300, 1),
+        x(300, 1).abs(),
+        x(500),
+        x(500, seed=2),
+        [True, True, True],
     ),
     "rms norm backward": lambda: rows.rms_norm_backward(x(300, 500), x(300, 500, seed=1), x(500)),
     "matmul": lambda: ours("mm", x(300, 400), x(400, 200)),
@@ -43,7 +50,7 @@ CALLS: dict[str, Callable[[], Any]] = {
         "_scaled_dot_product_flash_attention_for_cpu", x(1, 2, 1, 64), x(1, 2, 3000, 64), x(1, 2, 3000, 64)
     ),
     "linear cross entropy": lambda: losses.linear_cross_entropy(x(70, 40), x(900, 40), positions(900, 70)),
-}  # fmt: skip
+}
 
 
 @pytest.fixture

@@ -50,8 +50,12 @@ def partly_shared(name: str) -> Iterator[Call]:
                 yield partial(overload_of(name), *shared, **keywords, **{variant.out_names[0]: target})
 
 
-POINTWISE = [n for n, (o, _, v) in variants_served().items() if v.kind != "functional" and o.domain in (
-    "elementwise", "activation", "special", "scan", "indexing", "loss")]  # fmt: skip
+POINTWISE = [
+    n
+    for n, (o, _, v) in variants_served().items()
+    if v.kind != "functional"
+    and o.domain in ("elementwise", "activation", "special", "scan", "indexing", "loss")
+]
 
 
 def test_what_pytorch_refuses_is_refused() -> None:

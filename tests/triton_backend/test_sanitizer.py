@@ -95,7 +95,7 @@ def test_accesses_inside_are_right():
         ("updates.* counts ", lambda: update[(1,)](torch.zeros(4).int(), -1, True), -4, (0, 16)),
         ("no memory", lambda: copy_rows[(1,)](X[:0].clone(), torch.zeros(64), 1, 1, B=64), 0, (0, 0)),
     ],
-)  # fmt: skip
+)
 def test_accesses_outside_raise(name, launch, offset, memory):
     with pytest.raises(OutOfBounds, match=name) as raised:
         launch()

@@ -26,9 +26,12 @@ STAND_INS: list[tuple[Callable[[], Any], Any, str]] = [
 
 @pytest.mark.parametrize(("install", "owner", "name"), STAND_INS, ids=[name for _, _, name in STAND_INS])
 def test_unknown_parameters_leave_the_stock_function(
-    install: Callable[[], Any], owner: Any, name: str, monkeypatch: pytest.MonkeyPatch,
+    install: Callable[[], Any],
+    owner: Any,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(parsing, "is_affected", lambda version: True)
 
     def later(self: Any, *arguments: Any, state: Any = None) -> None:

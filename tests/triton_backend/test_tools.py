@@ -45,10 +45,16 @@ def test_reports_of_benchmarks(tmp_path) -> None:
 
     @triton.testing.perf_report(
         triton.testing.Benchmark(
-            x_names=["n"], x_vals=[64, 128], line_arg="provider", line_vals=["triton", "torch"],
-            line_names=["Triton", "PyTorch"], ylabel="ms", plot_name="addition", args={"factor": 2},
+            x_names=["n"],
+            x_vals=[64, 128],
+            line_arg="provider",
+            line_vals=["triton", "torch"],
+            line_names=["Triton", "PyTorch"],
+            ylabel="ms",
+            plot_name="addition",
+            args={"factor": 2},
         )
-    )  # fmt: skip
+    )
     def benchmark(n: int, provider: str, factor: int):
         x = torch.rand(factor * n)
         function = (lambda: add(x, x)) if provider == "triton" else (lambda: x + x)

@@ -159,14 +159,23 @@ def loops(text: str) -> list[int]:
     ]
 
 
-CASES: dict[str, tuple[Callable[[torch.Tensor], tuple[torch.Tensor, object]], torch.Tensor,
-                       Callable[[torch.Tensor], torch.Tensor]]] = {
-    "rotations": (rotated, torch.randn(3, ROWS, COLUMNS, generator=torch.Generator().manual_seed(1)),
-                  lambda x: torch.linalg.svdvals(x.double())),
+CASES: dict[
+    str,
+    tuple[
+        Callable[[torch.Tensor], tuple[torch.Tensor, object]],
+        torch.Tensor,
+        Callable[[torch.Tensor], torch.Tensor],
+    ],
+] = {
+    "rotations": (
+        rotated,
+        torch.randn(3, ROWS, COLUMNS, generator=torch.Generator().manual_seed(1)),
+        lambda x: torch.linalg.svdvals(x.double()),
+    ),
     "handed over": (run_handed_over, torch.linspace(-1, 1, 60), handed_over_in_double),
     "chain": (run_chain, torch.linspace(-1, 1, 60), chain_in_double),
     "each kept": (run_each_kept, torch.linspace(-1, 1, 60), each_kept_in_double),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -16,9 +16,13 @@ from anychip.tune.gain import Gain
 from anychip.tune.search import HOPELESS
 
 ROW = Gain(
-    "exp f32 8", "chains", 2e-3, 1e-3, {"unroll": 4},
+    "exp f32 8",
+    "chains",
+    2e-3,
+    1e-3,
+    {"unroll": 4},
     [(1.0, 2e-3), (0.9, 1e-3), (2 * HOPELESS, 0.5e-3), (2 * HOPELESS, 4e-3)],
-)  # fmt: skip
+)
 TERMS = {"clock": "Wall time", "seconds": 1.0, "threads": 1}
 
 

@@ -134,6 +134,8 @@ def test_the_least_time_of_each_is_taken_and_failures_are_left_out() -> None:
 
     found = least(
         {"slow": lambda: spend(next(slow)), "fast": lambda: spend(next(fast)), "none": fail},
-        Budget(1e9, clock), clock, rounds=3,
-    )  # fmt: skip
+        Budget(1e9, clock),
+        clock,
+        rounds=3,
+    )
     assert found == {"slow": 3.0, "fast": 1.5}

@@ -13,15 +13,28 @@ from anychip.tuning.entry import CHOICE, KINDS, Entry, Unusable, _checksum, from
 from anychip.tuning.size_class import exponent, parameter
 
 ENTRY = Entry(
-    CHOICE, "exp", "float32[8,10]c", "ab12", "cpu-1-t2",
-    {"choice": "ours", "elements": 1 << 18}, {"native": 2e-4, "ours": 1e-4}, "2026-01-01",
-)  # fmt: skip
+    CHOICE,
+    "exp",
+    "float32[8,10]c",
+    "ab12",
+    "cpu-1-t2",
+    {"choice": "ours", "elements": 1 << 18},
+    {"native": 2e-4, "ours": 1e-4},
+    "2026-01-01",
+)
 
 times = st.dictionaries(st.text(max_size=8), st.floats(0, 1e3))
 entries = st.builds(
-    Entry, st.sampled_from(KINDS), st.text(), st.text(), st.text(), st.text(),
-    st.dictionaries(st.text(max_size=8), st.integers() | st.text()), times, st.text(),
-)  # fmt: skip
+    Entry,
+    st.sampled_from(KINDS),
+    st.text(),
+    st.text(),
+    st.text(),
+    st.text(),
+    st.dictionaries(st.text(max_size=8), st.integers() | st.text()),
+    times,
+    st.text(),
+)
 
 
 @given(entries)

@@ -73,8 +73,12 @@ def _routes() -> torch.Tensor:
 def _pages() -> tuple[Any, ...]:
     tables = torch.randperm(80, generator=torch.Generator().manual_seed(1))[None, :64].int()
     return (
-        normal(1, 16, 64), normal(80, 16, 4, 64), normal(80, 16, 4, 64, seed=1), tables, torch.tensor([1000])
-    )  # fmt: skip
+        normal(1, 16, 64),
+        normal(80, 16, 4, 64),
+        normal(80, 16, 4, 64, seed=1),
+        tables,
+        torch.tensor([1000]),
+    )
 
 
 def _table(tokens: int, pairs: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,10 +88,16 @@ def _table(tokens: int, pairs: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 HIDDEN = 2048, 2048
 SUBJECTS: tuple[Subject, ...] = (
-    Subject("rms_norm", lambda: (normal(*HIDDEN), normal(2048)),
-            lambda x, w: F.rms_norm(x, w.shape, w, 1e-6)),
-    Subject("rms_norm", lambda: (normal(*HIDDEN), normal(2048)),
-            lambda x, w: F.rms_norm(x, w.shape, w, 1e-6), backward=True, terms=2048),
+    Subject(
+        "rms_norm", lambda: (normal(*HIDDEN), normal(2048)), lambda x, w: F.rms_norm(x, w.shape, w, 1e-6)
+    ),
+    Subject(
+        "rms_norm",
+        lambda: (normal(*HIDDEN), normal(2048)),
+        lambda x, w: F.rms_norm(x, w.shape, w, 1e-6),
+        backward=True,
+        terms=2048,
+    ),
     Subject("add_rms_norm", lambda: (normal(*HIDDEN), normal(*HIDDEN, seed=1), normal(2048))),
     Subject("add_layer_norm", lambda: (normal(*HIDDEN), normal(*HIDDEN, seed=1), normal(2048), normal(2048))),
     Subject("gated_rms_norm", lambda: (normal(*HIDDEN), normal(*HIDDEN, seed=1), normal(2048))),
@@ -99,42 +109,110 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject("geglu_tanh", lambda: (normal(1024, 5632), normal(1024, 5632, seed=1))),
     Subject("swiglu_clamped", lambda: (normal(1024, 11264), 7.0, 1.702, 1.0, True)),
     Subject("squared_relu", lambda: (normal(1024, 5632),)),
-    Subject("linear_activation", lambda: (normal(512, 1024), normal(2048, 1024), normal(2048), "gelu_tanh"),
-            terms=1024),
+    Subject(
+        "linear_activation",
+        lambda: (normal(512, 1024), normal(2048, 1024), normal(2048), "gelu_tanh"),
+        terms=1024,
+    ),
     Subject("decode_linear", lambda: (normal(1, 2048), normal(2048, 2048)), terms=2048),
     Subject("scaled_embedding", lambda: (normal(32000, 1024), integers(32000, 2048), 32.0)),
     Subject("rotary_embedding", lambda: (normal(1, 2048, 16, 64), normal(1, 2048, 4, 64), *_table(2048, 32))),
-    Subject("norm_rotary", lambda: (normal(2048, 16, 64), normal(2048, 4, 64), normal(64), normal(64, seed=1),
-                                    *_table(2048, 32), torch.arange(2048))),
-    Subject("flash_attention", lambda: (*(normal(1, 1024, h, 64) for h in (16, 4, 4)), True), _attention,
-            terms=1024),
-    Subject("flash_attention", lambda: (*(normal(1, 512, 8, 64, seed=k) for k in range(3)), True), _attention,
-            backward=True, terms=2048),
+    Subject(
+        "norm_rotary",
+        lambda: (
+            normal(2048, 16, 64),
+            normal(2048, 4, 64),
+            normal(64),
+            normal(64, seed=1),
+            *_table(2048, 32),
+            torch.arange(2048),
+        ),
+    ),
+    Subject(
+        "flash_attention",
+        lambda: (*(normal(1, 1024, h, 64) for h in (16, 4, 4)), True),
+        _attention,
+        terms=1024,
+    ),
+    Subject(
+        "flash_attention",
+        lambda: (*(normal(1, 512, 8, 64, seed=k) for k in range(3)), True),
+        _attention,
+        backward=True,
+        terms=2048,
+    ),
     Subject("paged_attention", _pages, _paged, terms=1024),
-    Subject("kv_cache_write", lambda: (normal(4, 256, 4, 64), normal(4, 256, 4, 64), normal(4, 512, 4, 64),
-                                       normal(4, 512, 4, 64), torch.arange(4)), in_place=True),
-    Subject("cross_entropy", lambda: (normal(512, 32000), integers(32000, 512)),
-            lambda x, y: F.cross_entropy(x, y.long()), terms=32000),
-    Subject("cross_entropy", lambda: (normal(512, 32000), integers(32000, 512)),
-            lambda x, y: F.cross_entropy(x, y.long()), backward=True, terms=32000),
-    Subject("linear_cross_entropy",
-            lambda: (normal(256, 512) * 0.1, normal(8000, 512) * 0.1, integers(8000, 256)),
-            lambda x, w, y: F.cross_entropy(x @ w.t(), y.long()), backward=True, terms=8000),
+    Subject(
+        "kv_cache_write",
+        lambda: (
+            normal(4, 256, 4, 64),
+            normal(4, 256, 4, 64),
+            normal(4, 512, 4, 64),
+            normal(4, 512, 4, 64),
+            torch.arange(4),
+        ),
+        in_place=True,
+    ),
+    Subject(
+        "cross_entropy",
+        lambda: (normal(512, 32000), integers(32000, 512)),
+        lambda x, y: F.cross_entropy(x, y.long()),
+        terms=32000,
+    ),
+    Subject(
+        "cross_entropy",
+        lambda: (normal(512, 32000), integers(32000, 512)),
+        lambda x, y: F.cross_entropy(x, y.long()),
+        backward=True,
+        terms=32000,
+    ),
+    Subject(
+        "linear_cross_entropy",
+        lambda: (normal(256, 512) * 0.1, normal(8000, 512) * 0.1, integers(8000, 256)),
+        lambda x, w, y: F.cross_entropy(x @ w.t(), y.long()),
+        backward=True,
+        terms=8000,
+    ),
     Subject("kl_divergence", lambda: (normal(256, 32000), normal(256, 32000, seed=1)), terms=32000),
     Subject("topk_softmax", lambda: (normal(4096, 64), 6), _topk),
     Subject("grouped_topk", lambda: (normal(1024, 256), 8, 8, 4), terms=8),
-    Subject("grouped_gemm", lambda: (normal(1024, 512), normal(8, 1024, 512),
-                                     torch.arange(0, 1025, 128).int()), terms=512),
-    Subject("fused_moe", lambda: (normal(512, 512), normal(8, 1024, 512) * 0.05, normal(8, 512, 512) * 0.05,
-                                  normal(512, 2), _routes()), _experts, terms=1024),
-    Subject("int8_weight_matmul", lambda: (normal(1, 2048), integers(127, 2048, 2048, dtype=torch.int8),
-                                           normal(2048, 1) * 0.01),
-            lambda x, w, s: x @ (w.to(x.dtype) * s).t(), terms=2048),
-    Subject("quantize_int8_per_token", lambda: (normal(*HIDDEN),),
-            lambda x: ((x * 127 / x.abs().amax(-1, keepdim=True)).round().to(torch.int8),
-                       x.abs().amax(-1, keepdim=True) / 127)),
-    Subject("adamw_step", lambda: (*(normal(1 << 22, seed=k) for k in range(3)), normal(1 << 22).abs(), 3),
-            _adamw, in_place=True),
+    Subject(
+        "grouped_gemm",
+        lambda: (normal(1024, 512), normal(8, 1024, 512), torch.arange(0, 1025, 128).int()),
+        terms=512,
+    ),
+    Subject(
+        "fused_moe",
+        lambda: (
+            normal(512, 512),
+            normal(8, 1024, 512) * 0.05,
+            normal(8, 512, 512) * 0.05,
+            normal(512, 2),
+            _routes(),
+        ),
+        _experts,
+        terms=1024,
+    ),
+    Subject(
+        "int8_weight_matmul",
+        lambda: (normal(1, 2048), integers(127, 2048, 2048, dtype=torch.int8), normal(2048, 1) * 0.01),
+        lambda x, w, s: x @ (w.to(x.dtype) * s).t(),
+        terms=2048,
+    ),
+    Subject(
+        "quantize_int8_per_token",
+        lambda: (normal(*HIDDEN),),
+        lambda x: (
+            (x * 127 / x.abs().amax(-1, keepdim=True)).round().to(torch.int8),
+            x.abs().amax(-1, keepdim=True) / 127,
+        ),
+    ),
+    Subject(
+        "adamw_step",
+        lambda: (*(normal(1 << 22, seed=k) for k in range(3)), normal(1 << 22).abs(), 3),
+        _adamw,
+        in_place=True,
+    ),
     Subject("lion_step", lambda: tuple(normal(1 << 22, seed=k) for k in range(3)), in_place=True),
     Subject("gradient_norm", lambda: ([normal(1 << 22), normal(1 << 20)],), terms=1 << 22),
     Subject("scale_by_temperature", lambda: (normal(16, 32000), torch.full((16,), 0.7))),
@@ -142,18 +220,32 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject("top_p_mask", lambda: (normal(16, 32000), torch.full((16,), 0.9)), terms=32000),
     Subject("greedy_sample", lambda: (normal(16, 32000),)),
     Subject("beam_search_scores", lambda: (normal(16, 32000), normal(16)), terms=32000),
-    Subject("top_k_rows", lambda: (normal(64, 8192), 512),
-            lambda x, k: x.topk(k).indices.sort(-1).values),
+    Subject("top_k_rows", lambda: (normal(64, 8192), 512), lambda x, k: x.topk(k).indices.sort(-1).values),
     Subject("causal_conv1d", lambda: (normal(1, 1024, 1024), normal(1024, 4), normal(1024), True)),
-    Subject("selective_state_update", lambda: (
-        normal(4, 32, 64, 64), normal(4, 32, 64), normal(4, 32).abs(), -normal(32).abs(), normal(4, 1, 64),
-        normal(4, 1, 64, seed=1)), terms=64, in_place=True),
+    Subject(
+        "selective_state_update",
+        lambda: (
+            normal(4, 32, 64, 64),
+            normal(4, 32, 64),
+            normal(4, 32).abs(),
+            -normal(32).abs(),
+            normal(4, 1, 64),
+            normal(4, 1, 64, seed=1),
+        ),
+        terms=64,
+        in_place=True,
+    ),
     Subject("sinkhorn", lambda: (normal(4096, 4, 4), 10)),
-    Subject("hyper_connection_write", lambda: (normal(1024, 1024), normal(1024, 4, 1024), normal(1024, 4),
-                                               normal(1024, 4, 4))),
-    Subject("grouped_lora_shrink", lambda: (normal(512, 1024), normal(4, 16, 1024) * 0.1,
-                                            integers(4, 512).sort().values), terms=1024),
-)  # fmt: skip
+    Subject(
+        "hyper_connection_write",
+        lambda: (normal(1024, 1024), normal(1024, 4, 1024), normal(1024, 4), normal(1024, 4, 4)),
+    ),
+    Subject(
+        "grouped_lora_shrink",
+        lambda: (normal(512, 1024), normal(4, 16, 1024) * 0.1, integers(4, 512).sort().values),
+        terms=1024,
+    ),
+)
 """What is timed; an operator may have several rows."""
 
 

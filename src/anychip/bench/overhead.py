@@ -65,11 +65,13 @@ def calls() -> list[Call]:
         Call("relu", "relu", (x,), lambda: torch.relu(x)),
         Call("softmax", "_softmax", (x, -1, False), lambda: torch.softmax(x, -1)),
         Call(
-            "layer_norm", "native_layer_norm", (x, [SIDE], weight, bias, 1e-5),
+            "layer_norm",
+            "native_layer_norm",
+            (x, [SIDE], weight, bias, 1e-5),
             lambda: norm(x, (SIDE,), weight, bias),
         ),
         Call("mm", "mm", (x, y), lambda: torch.mm(x, y)),
-    ]  # fmt: skip
+    ]
 
 
 def measure(call: Call) -> Overhead:
@@ -113,7 +115,16 @@ def _native_launch(plan: Plan, tensors: Sequence[Any], numbers: tuple[int, ...])
     (run, function, metadata, _, constants) = next(iter(plan.ready.values()))
     hooks = knobs.runtime
     given = (
-        *plan.grid, 0, function, metadata, None, hooks.launch_enter_hook, hooks.launch_exit_hook,
-        *tensors, *plan.sizes, *numbers, *constants,
-    )  # fmt: skip
+        *plan.grid,
+        0,
+        function,
+        metadata,
+        None,
+        hooks.launch_enter_hook,
+        hooks.launch_exit_hook,
+        *tensors,
+        *plan.sizes,
+        *numbers,
+        *constants,
+    )
     return lambda: run(*given)

@@ -74,9 +74,17 @@ def peers(rows: Sequence[Row]) -> list[str]:
 def headings(rows: Sequence[Row]) -> list[str]:
     """Headings of `cells`."""
     return [
-        "kernel", "type", "sizes", "ours", *(f"{name}/ours" for name in peers(rows)),
-        "quartiles of eager/ours", "GB/s", "GFLOP/s", "roof", "remark",
-    ]  # fmt: skip
+        "kernel",
+        "type",
+        "sizes",
+        "ours",
+        *(f"{name}/ours" for name in peers(rows)),
+        "quartiles of eager/ours",
+        "GB/s",
+        "GFLOP/s",
+        "roof",
+        "remark",
+    ]
 
 
 def cells(row: Row, names: Sequence[str]) -> list[str]:

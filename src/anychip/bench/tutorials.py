@@ -48,11 +48,13 @@ def cases(load: Load) -> list[Case]:
     found += [
         Case(
             "tutorial_06_attention_causal" if causal else "tutorial_06_attention",
-            FAMILY, (1, 8, 1024, 64), torch.float16,
+            FAMILY,
+            (1, 8, 1024, 64),
+            torch.float16,
             lambda c=causal: _attention(load, (1, 8, 1024, 64), c),
         )
         for causal in (False, True)
-    ]  # fmt: skip
+    ]
     return found
 
 

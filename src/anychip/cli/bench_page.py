@@ -18,22 +18,44 @@ from .kernel_file import load_name
 Step = Callable[[str], None]
 
 PEER_ROWS = (
-    "gelu f32 4096*", "silu_mul f32 4096*", "residual f32 4096*", "softmax f32 4096*",
+    "gelu f32 4096*",
+    "silu_mul f32 4096*",
+    "residual f32 4096*",
+    "softmax f32 4096*",
     "log_softmax f32 4096*",
-    "layer_norm f32 4096*", "rms_norm f32 4096*", "sum_rows f32 4096*", "sum_columns f32 4096*",
-    "argmax_rows f32 4096*", "cumsum f32 4096*", "sort f32 1024*", "transpose f32 4096*", "gather f32 4096*",
-    "matmul f32 256x256x256", "matmul f32 1024*", "matmul f32 2048*", "matmul f32 4096x384*",
-    "matmul_bias_gelu f32 1024*", "attention f32 4x8*", "attention_causal f32 4x8*", "conv2d f32 8*",
-    "cross_entropy f32 512*", "linear_cross_entropy f32 256*",
-)  # fmt: skip
+    "layer_norm f32 4096*",
+    "rms_norm f32 4096*",
+    "sum_rows f32 4096*",
+    "sum_columns f32 4096*",
+    "argmax_rows f32 4096*",
+    "cumsum f32 4096*",
+    "sort f32 1024*",
+    "transpose f32 4096*",
+    "gather f32 4096*",
+    "matmul f32 256x256x256",
+    "matmul f32 1024*",
+    "matmul f32 2048*",
+    "matmul f32 4096x384*",
+    "matmul_bias_gelu f32 1024*",
+    "attention f32 4x8*",
+    "attention_causal f32 4x8*",
+    "conv2d f32 8*",
+    "cross_entropy f32 512*",
+    "linear_cross_entropy f32 256*",
+)
 """The rows for which the peers are asked: preparing one takes them some ten seconds."""
 FIGURE_TITLES = ("what", "measured", "goal", "reached", "how")
 
 
 def measured(
-    sections: Sequence[str], seconds: float, tutorials_folder: Path | None, threads: int, command: str,
-    model_run: Callable[[], Any] | None, step: Step,
-) -> Iterator[tuple[str, str]]:  # fmt: skip
+    sections: Sequence[str],
+    seconds: float,
+    tutorials_folder: Path | None,
+    threads: int,
+    command: str,
+    model_run: Callable[[], Any] | None,
+    step: Step,
+) -> Iterator[tuple[str, str]]:
     """The wanted sections by name, each as soon as it is measured. `model_run` gives what the figures need
     of the model (None: they go without)."""
     import torch

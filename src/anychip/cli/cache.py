@@ -225,8 +225,13 @@ def _measurement_remover(kind: str) -> Callable[[float], tuple[int, int]]:
 
         number = size = 0
         for chip, entries in _databases():
-            gone = [(e.key, line) for e in entries if _is_kind(e, kind) for line, day in [_line_and_day(e)]
-                    if day < before]  # fmt: skip
+            gone = [
+                (e.key, line)
+                for e in entries
+                if _is_kind(e, kind)
+                for line, day in [_line_and_day(e)]
+                if day < before
+            ]
             keys = {key for key, _ in gone}
             if keys:
                 number += Database(chip, _tuning_folder()).discard(lambda e, keys=keys: e.key in keys)

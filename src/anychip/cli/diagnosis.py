@@ -91,10 +91,29 @@ def _host_chip() -> Check:
 def _notable(features: Iterable[str]) -> list[str]:
     """The features that decide how fast kernels are, widest first."""
     order = (
-        "amx-tile", "avx512f", "avx512bf16", "avx512vnni", "avx512fp16", "avxvnni", "avx2", "fma", "f16c",
-        "sve2", "sve", "bf16", "i8mm", "dotprod", "fullfp16", "neon", "v", "zvfh", "lasx", "lsx",
-        "vsx", "vector",
-    )  # fmt: skip
+        "amx-tile",
+        "avx512f",
+        "avx512bf16",
+        "avx512vnni",
+        "avx512fp16",
+        "avxvnni",
+        "avx2",
+        "fma",
+        "f16c",
+        "sve2",
+        "sve",
+        "bf16",
+        "i8mm",
+        "dotprod",
+        "fullfp16",
+        "neon",
+        "v",
+        "zvfh",
+        "lasx",
+        "lsx",
+        "vsx",
+        "vector",
+    )
     present = set(features)
     return [name for name in order if name in present][:FEATURES_SHOWN]
 
@@ -188,9 +207,12 @@ def _back_ends() -> Check:
         active = _active_back_end()
     except RuntimeError as error:
         return Check(
-            "Back ends", "wrong", f"{', '.join(installed)}; none is active: {error}",
-            "Set TRITON_DEFAULT_BACKEND=cpu (Triton 3.7 or newer), or unset it if it names another.", details,
-        )  # fmt: skip
+            "Back ends",
+            "wrong",
+            f"{', '.join(installed)}; none is active: {error}",
+            "Set TRITON_DEFAULT_BACKEND=cpu (Triton 3.7 or newer), or unset it if it names another.",
+            details,
+        )
     details["active"] = active
     found = f"{', '.join(installed)}; active: {active}"
     if active != "cpu":

@@ -74,11 +74,15 @@ def export(
     output.print(table(("", ("", "right")), rows(library.report), title=f"{library.name} for {chip}"))
     kernels = [
         (
-            row["kernel"], row["launches"], row["code_bytes"], row["stack_bytes"],
-            "" if row["flops"] is None else row["flops"], row["bytes_moved"],
+            row["kernel"],
+            row["launches"],
+            row["code_bytes"],
+            row["stack_bytes"],
+            "" if row["flops"] is None else row["flops"],
+            row["bytes_moved"],
         )
         for row in library.report["kernels"]
-    ]  # fmt: skip
+    ]
     numbers = [(text, "right") for text in ("launches", "code bytes", "stack", "flops", "bytes moved")]
     output.print(table(("kernel", *numbers), kernels))
     needed = sorted(symbol for kind in library.report["undefined_symbols"].values() for symbol in kind)

@@ -82,9 +82,14 @@ def prove(names: Sequence[str], all_samples: bool, write_record: bool, as_json: 
         write_json([asdict(finding) | {"passed": finding.passed} for finding in findings])
     else:
         columns = (
-            "operator", "dtype", "verdict", ("samples", "right"), ("gradients", "right"),
-            ("launches", "right"), "failures",
-        )  # fmt: skip
+            "operator",
+            "dtype",
+            "verdict",
+            ("samples", "right"),
+            ("gradients", "right"),
+            ("launches", "right"),
+            "failures",
+        )
         lines = (
             (
                 finding.name,

@@ -14,9 +14,7 @@ from .console import output, progress, table, write_json
 from .errors import CommandError
 from .needs import require_packages
 
-HEADS = (
-    "call", "PyTorch", "ours", "above", "dispatcher, counting", "operator", "plan", "launcher, kernel",
-)  # fmt: skip
+HEADS = ("call", "PyTorch", "ours", "above", "dispatcher, counting", "operator", "plan", "launcher, kernel")
 
 
 def overhead(
@@ -47,12 +45,18 @@ def overhead(
             *(
                 f"{value:.1f}"
                 for value in (
-                    row.native, row.ours, row.above, row.dispatch, row.operator, row.plan, row.kernel,
+                    row.native,
+                    row.ours,
+                    row.above,
+                    row.dispatch,
+                    row.operator,
+                    row.plan,
+                    row.kernel,
                 )
             ),
         )
         for row in measured
-    ]  # fmt: skip
+    ]
     made = circumstances("anychip bench overhead").sentence()
     if output_format == "markdown":
         lines = [made, "", "| " + " | ".join(HEADS) + " |", "|---|" + "---:|" * (len(HEADS) - 1)]

@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 
 SAMPLES = 8
 COLUMNS = (
-    "subject", "dtype", "verdict", ("passed", "right"), ("failed", "right"), ("not served", "right"),
+    "subject",
+    "dtype",
+    "verdict",
+    ("passed", "right"),
+    ("failed", "right"),
+    ("not served", "right"),
     "overloads of ours that ran",
-)  # fmt: skip
+)
 LEDGER = Path("build/evidence")
 
 
@@ -181,8 +186,9 @@ def _print(proofs: list[Proof], brief: bool) -> None:
         for failure in proof.failures:
             output.print(
                 f"{proof.subject} {proof.dtype} {failure.kind}: {failure.reason}\n    {failure.inputs}",
-                markup=False, highlight=False,
-            )  # fmt: skip
+                markup=False,
+                highlight=False,
+            )
         if proof.died:
             output.print(f"{proof.subject} {proof.dtype}: {proof.died}", markup=False)
         if not brief:
@@ -193,9 +199,10 @@ def _print(proofs: list[Proof], brief: bool) -> None:
         totals[proof.verdict] = totals.get(proof.verdict, 0) + 1
     trials = {word: sum(proof.total(word) for proof in proofs) for word in ("passed", "failed", "unserved")}
     output.print(
-        f"{len(proofs)} proofs: " + ", ".join(f"{number} {word}" for word, number in sorted(totals.items()))
+        f"{len(proofs)} proofs: "
+        + ", ".join(f"{number} {word}" for word, number in sorted(totals.items()))
         + f"; {trials['passed']} trials passed, {trials['failed']} failed, {trials['unserved']} not served."
-    )  # fmt: skip
+    )
 
 
 def _counts(proof: Proof) -> tuple[Any, ...]:

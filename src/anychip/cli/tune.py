@@ -191,11 +191,13 @@ def _tiles(
                 database.put(*tiles.entries(workload, best, launched, times, database.chip))
             rows.append(
                 {
-                    "tiles": workload.name, "overloads": list(workload.overloads),
-                    "shipped": {n: start[n] for n in changed}, "found": changed,
+                    "tiles": workload.name,
+                    "overloads": list(workload.overloads),
+                    "shipped": {n: start[n] for n in changed},
+                    "found": changed,
                     "gain": before / after if changed else 1.0,
                 }
-            )  # fmt: skip
+            )
             if interrupted:
                 raise Interrupted(rows)
     return rows
@@ -211,20 +213,31 @@ class Interrupted(Exception):
 
 def _table(rows: Sequence[Row]) -> Any:
     columns = (
-        "overload", "size", "element type", ("PyTorch, us", "right"), ("ours, us", "right"),
-        ("ratio", "right"), "choice", "why not",
-    )  # fmt: skip
+        "overload",
+        "size",
+        "element type",
+        ("PyTorch, us", "right"),
+        ("ours, us", "right"),
+        ("ratio", "right"),
+        "choice",
+        "why not",
+    )
     return table(
         columns,
         [
             (
-                row.overload, row.size, row.dtype, f"{row.native * 1e6:.1f}" if row.native else "",
-                f"{row.ours * 1e6:.1f}" if row.ours else "", f"{row.ratio:.2f}" if row.ratio else "",
-                row.choice, row.reason,
+                row.overload,
+                row.size,
+                row.dtype,
+                f"{row.native * 1e6:.1f}" if row.native else "",
+                f"{row.ours * 1e6:.1f}" if row.ours else "",
+                f"{row.ratio:.2f}" if row.ratio else "",
+                row.choice,
+                row.reason,
             )
             for row in rows
         ],
-    )  # fmt: skip
+    )
 
 
 @application.command("model", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -305,11 +318,14 @@ def kernel(
     if as_json:
         write_json(
             {
-                "kernel": made.name, "start": made.start(), "best": dict(last.best),
+                "kernel": made.name,
+                "start": made.start(),
+                "best": dict(last.best),
                 "constants": made.constants_at(last.best),
-                "seconds": last.best_seconds, "tried": [asdict(step) for step in steps],
+                "seconds": last.best_seconds,
+                "tried": [asdict(step) for step in steps],
             }
-        )  # fmt: skip
+        )
     else:
         rows = [
             (_point(made, s.sizes), f"{s.seconds * 1e6:.1f}") for s in sorted(steps, key=lambda s: s.seconds)

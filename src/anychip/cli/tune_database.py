@@ -35,11 +35,15 @@ def show(
         return
     rows = [
         (
-            e.kind, e.subject, e.signature, " ".join(f"{k}={v}" for k, v in e.values.items()),
-            " ".join(f"{k} {v * 1e6:.1f} us" for k, v in e.seconds.items()), e.made,
+            e.kind,
+            e.subject,
+            e.signature,
+            " ".join(f"{k}={v}" for k, v in e.values.items()),
+            " ".join(f"{k} {v * 1e6:.1f} us" for k, v in e.seconds.items()),
+            e.made,
         )
         for e in entries
-    ]  # fmt: skip
+    ]
     output.print(table(("kind", "subject", "for", "values", "measured", "day"), rows))
     output.print(f"{len(entries)} entries in {database.file}")
 

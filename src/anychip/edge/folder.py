@@ -13,9 +13,17 @@ from .errors import ExportError
 
 REPORT = "report.json"
 OF_AN_EXPORT = (
-    REPORT, "example.c", "example.mjs", "golden.h", "{name}.h", "{name}.o", "lib{name}.a", "{name}.wasm",
-    "{name}_weights.bin", "example",
-)  # fmt: skip
+    REPORT,
+    "example.c",
+    "example.mjs",
+    "golden.h",
+    "{name}.h",
+    "{name}.o",
+    "lib{name}.a",
+    "{name}.wasm",
+    "{name}_weights.bin",
+    "example",
+)
 """What an export may hold, and the program that its example's first lines tell to make."""
 
 

@@ -113,7 +113,7 @@ _MODELS: dict[str, tuple[Callable[[Target, str], Core], str]] = {
     "z15": (_Z, "max"),
     "z16": (_Z, "max"),
     "mips64r2": (_MIPS, "MIPS64R2-generic"),
-}  # fmt: skip
+}
 """Target -> QEMU's user-mode program and its core model."""
 
 _X86_MODELS: dict[str, tuple[str, str, str]] = {

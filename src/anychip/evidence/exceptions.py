@@ -39,28 +39,43 @@ class Exemption:
 
 EXEMPTIONS: tuple[Exemption, ...] = (
     Exemption(
-        r"i0|special\.(i0e|i1e?|modified_bessel_i[01]|bessel_[jy][01])", "undefined",
+        r"i0|special\.(i0e|i1e?|modified_bessel_i[01]|bessel_[jy][01])",
+        "undefined",
         "PyTorch gives NaN at infinity, where the function is infinite or zero, as in SciPy",
         kinds=("reference", "special", "layout", "out", "in-place"),
     ),
     Exemption(
-        r"(special\.)?polygamma.*", "skipped",
-        "poles at integers, where PyTorch gives what its rounding leaves", dtypes=("integral",),
+        r"(special\.)?polygamma.*",
+        "skipped",
+        "poles at integers, where PyTorch gives what its rounding leaves",
+        dtypes=("integral",),
     ),
     Exemption(
-        r"topk|sort|argsort|kthvalue|median|nanmedian|mode", "ties",
+        r"topk|sort|argsort|kthvalue|median|nanmedian|mode",
+        "ties",
         "PyTorch leaves open which of equal elements is named",
         kinds=(
-            "sample", "layout", "in-place", "out", "reference", "expanded", "transposed", "0-d", "special",
+            "sample",
+            "layout",
+            "in-place",
+            "out",
+            "reference",
+            "expanded",
+            "transposed",
+            "0-d",
+            "special",
         ),
     ),
     Exemption(
-        r"topk|sort|kthvalue|median|nanmedian|mode", "skipped",
+        r"topk|sort|kthvalue|median|nanmedian|mode",
+        "skipped",
         "of equal elements, of which drawn numbers in half precision have many, any may get the gradient",
-        kinds=("gradient",), dtypes=("bfloat16", "float16"),
+        kinds=("gradient",),
+        dtypes=("bfloat16", "float16"),
     ),
     Exemption(
-        r"linalg\.eigh|linalg\.svd|linalg\.qr|qr|svd", "magnitudes",
+        r"linalg\.eigh|linalg\.svd|linalg\.qr|qr|svd",
+        "magnitudes",
         "vectors are determined but for their sign",
         kinds=("sample", "layout", "in-place", "out", "reference", "transposed", "0-d"),
     ),
@@ -72,81 +87,95 @@ EXEMPTIONS: tuple[Exemption, ...] = (
         kinds=("expanded", "special"),
     ),
     Exemption(
-        r"linalg\.eig", "skipped",
+        r"linalg\.eig",
+        "skipped",
         "eigenvalues of a general matrix come in no order, and vectors are determined but for a factor; the "
         "library's own tests look at A v = w v",
         kinds=("sample", "layout", "out", "reference", "transposed"),
     ),
     Exemption(
-        r"cholesky", "skipped",
-        "PyTorch takes a matrix without elements for a square one", kinds=("empty",),
+        r"cholesky", "skipped", "PyTorch takes a matrix without elements for a square one", kinds=("empty",)
     ),
     Exemption(
-        r"nn\.functional\.pixel_unshuffle", "skipped",
-        "PyTorch gives an input without elements back in its own shape", kinds=("empty",),
+        r"nn\.functional\.pixel_unshuffle",
+        "skipped",
+        "PyTorch gives an input without elements back in its own shape",
+        kinds=("empty",),
     ),
     Exemption(
-        r"resize_|resize_as_", "skipped", "what resizing adds is not initialised", kinds=("empty", "0-d"),
+        r"resize_|resize_as_", "skipped", "what resizing adds is not initialised", kinds=("empty", "0-d")
     ),
     Exemption(r"_chunk_cat", "skipped", "PyTorch itself ends the process", kinds=("0-d",)),
     Exemption(
-        r"(var|std)_mean.*|native_(group|layer)_norm", "undefined",
+        r"(var|std)_mean.*|native_(group|layer)_norm",
+        "undefined",
         "the mean with an infinite element is infinite; PyTorch's running update makes it NaN",
         kinds=("special",),
     ),
     Exemption(
-        r"nn\.functional\.(interpolate|upsample).*", "undefined",
+        r"nn\.functional\.(interpolate|upsample).*",
+        "undefined",
         "a window that is cut at the border has one weight for each element, where PyTorch also multiplies "
         "it by a weight of zero, which makes NaN of infinity",
         kinds=("special",),
     ),
     Exemption(
-        r"special\..*_polynomial_.", "skipped",
+        r"special\..*_polynomial_.",
+        "skipped",
         "PyTorch's recurrence ends at NaN with what memory holds",
         kinds=("special",),
     ),
     Exemption(
-        r".*(batch|instance)_norm.*", "skipped",
+        r".*(batch|instance)_norm.*",
+        "skipped",
         "where all elements are one, the root of the smallest variance multiplies the rounding of their mean",
         kinds=("expanded",),
     ),
     Exemption(
-        r"nn\.functional\.hard(sigmoid|swish)", "skipped",
+        r"nn\.functional\.hard(sigmoid|swish)",
+        "skipped",
         "PyTorch's derivative in double precision takes the sixth of single precision",
-        kinds=("gradient",), dtypes=("float64",),
+        kinds=("gradient",),
+        dtypes=("float64",),
     ),
     Exemption(
-        r"fft\.ihfft[2n]", "skipped",
-        "PyTorch leaves `out` as it was where there is one dimension", kinds=("out",),
+        r"fft\.ihfft[2n]",
+        "skipped",
+        "PyTorch leaves `out` as it was where there is one dimension",
+        kinds=("out",),
     ),
     Exemption(
-        r"special\.hermite_polynomial_h", "skipped",
+        r"special\.hermite_polynomial_h",
+        "skipped",
         "near the roots of a high degree terms of a million cancel, and only their rounding is left",
         kinds=("reference",),
     ),
     Exemption(
-        r"byte|char|short|int|long", "skipped",
+        r"byte|char|short|int|long",
+        "skipped",
         "C++ leaves open what NaN and numbers out of range become as integers",
-        kinds=("reference", "special"), dtypes=("floating",),
+        kinds=("reference", "special"),
+        dtypes=("floating",),
     ),
     Exemption(
-        r"histogramdd", "skipped",
+        r"histogramdd",
+        "skipped",
         "samples have edges out of order, for which PyTorch defines nothing; the library's record is tried",
     ),
     Exemption(
-        r"signal\.windows\.kaiser", "undefined",
+        r"signal\.windows\.kaiser",
+        "undefined",
         "PyTorch's Bessel function overflows before the function itself does",
         kinds=("reference",),
     ),
+    Exemption(r"mode", "undefined", "PyTorch's order of NaN depends on the place of it", kinds=("special",)),
     Exemption(
-        r"mode", "undefined", "PyTorch's order of NaN depends on the place of it", kinds=("special",),
-    ),
-    Exemption(
-        r"fft\.(?!.*shift).*|stft|istft", "skipped",
+        r"fft\.(?!.*shift).*|stft|istft",
+        "skipped",
         "which elements become NaN by an infinite one depends on the factors of the transform's length",
         kinds=("special",),
     ),
-)  # fmt: skip
+)
 
 
 def exemption(rule: Rule, entry: str, kind: str, dtype: torch.dtype) -> Exemption | None:

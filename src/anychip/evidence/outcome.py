@@ -9,9 +9,21 @@ from typing import Any, Literal
 
 Verdict = Literal["passed", "failed", "unserved", "views"]
 KINDS = (
-    "sample", "layout", "in-place", "out", "gradient", "gradcheck", "reference", "error",
-    "transposed", "expanded", "empty", "0-d", "special", "record",
-)  # fmt: skip
+    "sample",
+    "layout",
+    "in-place",
+    "out",
+    "gradient",
+    "gradcheck",
+    "reference",
+    "error",
+    "transposed",
+    "expanded",
+    "empty",
+    "0-d",
+    "special",
+    "record",
+)
 """sample: PyTorch's sample inputs; layout: the same in strided memory; in-place, out: the variants;
 gradient: derivatives, against PyTorch's; gradcheck: derivatives, against differences, in float64;
 reference: PyTorch's harder inputs; error: wrong input, same kind of error; transposed, expanded, empty, 0-d,

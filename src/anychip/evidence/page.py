@@ -221,9 +221,17 @@ def _table(listed: Sequence[Row], records: Sequence[Mapping[str, Any]]) -> list[
 
 
 ABBREVIATED = {
-    "float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16",
-    "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8", "uint8": "u8", "complex64": "c64",
-}  # fmt: skip
+    "float64": "f64",
+    "float32": "f32",
+    "float16": "f16",
+    "bfloat16": "bf16",
+    "int64": "i64",
+    "int32": "i32",
+    "int16": "i16",
+    "int8": "i8",
+    "uint8": "u8",
+    "complex64": "c64",
+}
 
 
 def _types(names: Iterable[str]) -> str:

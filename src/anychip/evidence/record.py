@@ -157,15 +157,27 @@ def ordered(counts: Mapping[str, int]) -> dict[str, int]:
 
 def _failures(proof: Proof) -> list[dict[str, Any]]:
     found = [
-        {"subject": proof.subject, "dtype": proof.dtype, "kind": f.kind, "inputs": f.inputs,
-         "reason": f.reason, "overloads": list(f.overloads)}
+        {
+            "subject": proof.subject,
+            "dtype": proof.dtype,
+            "kind": f.kind,
+            "inputs": f.inputs,
+            "reason": f.reason,
+            "overloads": list(f.overloads),
+        }
         for f in proof.failures
-    ]  # fmt: skip
+    ]
     if proof.died:
         found.append(
-            {"subject": proof.subject, "dtype": proof.dtype, "kind": "process", "inputs": "",
-             "reason": proof.died, "overloads": []}
-        )  # fmt: skip
+            {
+                "subject": proof.subject,
+                "dtype": proof.dtype,
+                "kind": "process",
+                "inputs": "",
+                "reason": proof.died,
+                "overloads": [],
+            }
+        )
     return found
 
 

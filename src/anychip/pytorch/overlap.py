@@ -24,33 +24,102 @@ SHARED = (
     f"memory location. {_ADVICE}"
 )
 
-SEPARATE = frozenset({
-    "cat", "gather", "index.Tensor", "index_add", "index_copy", "index_reduce", "index_select",
-    "linalg_cross", "masked_select", "nonzero", "nonzero_static", "scatter.reduce", "scatter.src",
-    "scatter.value", "scatter.value_reduce", "scatter_add", "scatter_reduce.two", "take", "kthvalue", "mode",
-    "median.dim", "nanmedian.dim",
-})  # fmt: skip
+SEPARATE = frozenset(
+    {
+        "cat",
+        "gather",
+        "index.Tensor",
+        "index_add",
+        "index_copy",
+        "index_reduce",
+        "index_select",
+        "linalg_cross",
+        "masked_select",
+        "nonzero",
+        "nonzero_static",
+        "scatter.reduce",
+        "scatter.src",
+        "scatter.value",
+        "scatter.value_reduce",
+        "scatter_add",
+        "scatter_reduce.two",
+        "take",
+        "kthvalue",
+        "mode",
+        "median.dim",
+        "nanmedian.dim",
+    }
+)
 """Operators that read elements in another order than they write them: their input may not be the written
 tensor either."""
 
-REPEATED = frozenset({
-    "_index_put_impl_", "fill_.Scalar", "index_fill_.int_Scalar", "index_fill_.int_Tensor",
-    "masked_fill.Scalar", "masked_fill.Tensor", "zero_",
-})  # fmt: skip
+REPEATED = frozenset(
+    {
+        "_index_put_impl_",
+        "fill_.Scalar",
+        "index_fill_.int_Scalar",
+        "index_fill_.int_Tensor",
+        "masked_fill.Scalar",
+        "masked_fill.Tensor",
+        "zero_",
+    }
+)
 """Operators that PyTorch lets write one place several times."""
 
-UNCHECKED_DOMAINS = frozenset({
-    "convolution", "fft", "histogram", "linalg", "normalization", "padding", "pooling", "resampling", "scale",
-})  # fmt: skip
-UNCHECKED = frozenset({
-    "_compute_linear_combination", "all", "all.dims", "amax", "amin", "any", "any.dims", "argmax", "argmin",
-    "bucketize.Tensor", "col2im", "im2col", "linalg_vector_norm", "log_sigmoid_forward", "mean.dim",
-    "multi_margin_loss", "multi_margin_loss_backward", "multilabel_margin_loss_backward",
-    "multilabel_margin_loss_forward", "mvlgamma", "nansum", "narrow_copy", "nll_loss2d_backward",
-    "nll_loss2d_forward", "nll_loss_backward", "nll_loss_forward", "norm.ScalarOpt_dim",
-    "norm.ScalarOpt_dim_dtype", "prod.dim_int", "searchsorted.Tensor", "std.correction", "sum.dim_IntList",
-    "threshold", "threshold_backward", "tril", "triu", "var.correction",
-})  # fmt: skip
+UNCHECKED_DOMAINS = frozenset(
+    {
+        "convolution",
+        "fft",
+        "histogram",
+        "linalg",
+        "normalization",
+        "padding",
+        "pooling",
+        "resampling",
+        "scale",
+    }
+)
+UNCHECKED = frozenset(
+    {
+        "_compute_linear_combination",
+        "all",
+        "all.dims",
+        "amax",
+        "amin",
+        "any",
+        "any.dims",
+        "argmax",
+        "argmin",
+        "bucketize.Tensor",
+        "col2im",
+        "im2col",
+        "linalg_vector_norm",
+        "log_sigmoid_forward",
+        "mean.dim",
+        "multi_margin_loss",
+        "multi_margin_loss_backward",
+        "multilabel_margin_loss_backward",
+        "multilabel_margin_loss_forward",
+        "mvlgamma",
+        "nansum",
+        "narrow_copy",
+        "nll_loss2d_backward",
+        "nll_loss2d_forward",
+        "nll_loss_backward",
+        "nll_loss_forward",
+        "norm.ScalarOpt_dim",
+        "norm.ScalarOpt_dim_dtype",
+        "prod.dim_int",
+        "searchsorted.Tensor",
+        "std.correction",
+        "sum.dim_IntList",
+        "threshold",
+        "threshold_backward",
+        "tril",
+        "triu",
+        "var.correction",
+    }
+)
 """Operators for which PyTorch does not look: its own result is then undefined, ours is that of a copy."""
 
 

@@ -116,9 +116,10 @@ def tuned(autotuner: Any, configs: Iterable[Any], keywords: Mapping[str, Any]) -
             return None
     constant = {parameter.name for parameter in kernel.params if parameter.is_constexpr}
     given = {
-        name: value for name, value in {**autotuner.nargs, **keywords}.items()
+        name: value
+        for name, value in {**autotuner.nargs, **keywords}.items()
         if name in kernel.arg_names and name not in constant
-    }  # fmt: skip
+    }
     types = {name: mangle_type(value) for name, value in given.items()}
     values = choosing.constants(kernel, class_of(types, given))
     if values is None:

@@ -125,9 +125,15 @@ COMPILE = ("self", "key", "signature", "device", "constexprs", "options", "attrs
 def _choosing(stock: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(stock)
     def do_compile(
-        self: Any, key: Any, signature: Any, device: Any, constexprs: Any, options: Any, attrs: Any,
+        self: Any,
+        key: Any,
+        signature: Any,
+        device: Any,
+        constexprs: Any,
+        options: Any,
+        attrs: Any,
         warmup: Any,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         if _asking and isinstance(options, KernelOptions):
             source = self.ASTSource(self, signature, constexprs, attrs)
             raise NotCompiled(source, self.device_caches[device][2], options)

@@ -15,13 +15,33 @@ FP8_DTYPES = ("fp8e4b15", "fp8e4b8", "fp8e4nv", "fp8e5", "fp8e5b16")
 
 WITHOUT_EFFECT = frozenset(
     {
-        "num_warps", "num_stages", "num_ctas", "maxnreg", "ptx_version", "ptx_options", "waves_per_eu",
-        "matrix_instr_nonkdim", "kpack", "schedule_hint", "llvm_fn_attrs", "wgp_cu_mode", "sched4reg",
-        "launch_pdl", "launch_cooperative_grid", "clc", "cluster_dims", "min_shared_mem", "grf_mode",
-        "split_barriers_scope", "one_matrix_per_load_for_bt", "generate_native_code", "advanced_path",
-        "enable_reflect_ftz", "enable_tile_load_linear_layout",
+        "num_warps",
+        "num_stages",
+        "num_ctas",
+        "maxnreg",
+        "ptx_version",
+        "ptx_options",
+        "waves_per_eu",
+        "matrix_instr_nonkdim",
+        "kpack",
+        "schedule_hint",
+        "llvm_fn_attrs",
+        "wgp_cu_mode",
+        "sched4reg",
+        "launch_pdl",
+        "launch_cooperative_grid",
+        "clc",
+        "cluster_dims",
+        "min_shared_mem",
+        "grf_mode",
+        "split_barriers_scope",
+        "one_matrix_per_load_for_bt",
+        "generate_native_code",
+        "advanced_path",
+        "enable_reflect_ftz",
+        "enable_tile_load_linear_layout",
     }
-)  # fmt: skip
+)
 """Options that do not change the code made for a CPU."""
 
 

@@ -14,12 +14,24 @@ from ..runtime.errors import ArgumentError
 from ..runtime.slots import SKIP, Descriptor, Node, Slot
 
 SLOTS: dict[str, Slot] = {
-    "i1": Slot.BOOL, "u1": Slot.BOOL,
-    "i8": Slot.INT, "i16": Slot.INT, "i32": Slot.INT, "i64": Slot.INT,
-    "u8": Slot.INT, "u16": Slot.INT, "u32": Slot.INT, "u64": Slot.INT,
-    "fp16": Slot.F16, "f16": Slot.F16, "bf16": Slot.BF16,
-    "fp32": Slot.F32, "f32": Slot.F32, "fp64": Slot.F64, "f64": Slot.F64,
-}  # fmt: skip
+    "i1": Slot.BOOL,
+    "u1": Slot.BOOL,
+    "i8": Slot.INT,
+    "i16": Slot.INT,
+    "i32": Slot.INT,
+    "i64": Slot.INT,
+    "u8": Slot.INT,
+    "u16": Slot.INT,
+    "u32": Slot.INT,
+    "u64": Slot.INT,
+    "fp16": Slot.F16,
+    "f16": Slot.F16,
+    "bf16": Slot.BF16,
+    "fp32": Slot.F32,
+    "f32": Slot.F32,
+    "fp64": Slot.F64,
+    "f64": Slot.F64,
+}
 """Triton's type names -> how the value is put into its slot."""
 
 

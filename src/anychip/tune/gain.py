@@ -112,10 +112,13 @@ def measure(case: Case, seconds: float, clock: Clock, choices: tuple[str, ...]) 
     base = searcher.expect(start).cost
     expected = [searcher.expect(step.sizes).cost for step in steps]
     return Gain(
-        case.label, case.family, shipped, found,
+        case.label,
+        case.family,
+        shipped,
+        found,
         {name: value for name, value in best.items() if value != start[name]},
         [((c or 0.0) / base if base else 0.0, step.seconds) for step, c in zip(steps, expected, strict=True)],
-    )  # fmt: skip
+    )
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:

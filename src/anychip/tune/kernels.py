@@ -36,10 +36,18 @@ from .trial import Launched, choices_of
 _log = logging.getLogger(__name__)
 
 DTYPES = {
-    "i1": torch.bool, "i8": torch.int8, "i16": torch.int16, "i32": torch.int32, "i64": torch.int64,
-    "u8": torch.uint8, "u1": torch.bool, "fp16": torch.float16, "bf16": torch.bfloat16,
-    "fp32": torch.float32, "fp64": torch.float64,
-}  # fmt: skip
+    "i1": torch.bool,
+    "i8": torch.int8,
+    "i16": torch.int16,
+    "i32": torch.int32,
+    "i64": torch.int64,
+    "u8": torch.uint8,
+    "u1": torch.bool,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "fp32": torch.float32,
+    "fp64": torch.float64,
+}
 CONFIGURATION = "configuration"
 """The dimension of a search over an autotuner's configurations: their numbers."""
 
@@ -177,11 +185,15 @@ def entries(subject: KernelSubject, best: Point, seconds: Mapping[str, float], c
     constants = subject.constants_at(best)
     changed = subject.configurations[0] if subject.configurations else subject.tunable
     found = Entry(
-        kind=KERNEL, subject=subject.kernel.__name__, signature=class_of(subject.types, subject.scalars),
-        source=choosing.source(subject.kernel), chip=chip,
-        values={name: constants[name] for name in changed}, seconds=dict(seconds),
+        kind=KERNEL,
+        subject=subject.kernel.__name__,
+        signature=class_of(subject.types, subject.scalars),
+        source=choosing.source(subject.kernel),
+        chip=chip,
+        values={name: constants[name] for name in changed},
+        seconds=dict(seconds),
         made=datetime.datetime.now(datetime.UTC).date().isoformat(),
-    )  # fmt: skip
+    )
     chosen = {name: value for name, value in best.items() if name in VALUES and value}
     return [found, schedule_entry(launched(subject, best).source, chosen, seconds, chip)]
 

@@ -20,18 +20,38 @@ def _divided(a: int, b: int) -> int:
 
 
 _RULES: dict[str, Callable[..., Number]] = {
-    "arith.addi": operator.add, "arith.subi": operator.sub, "arith.muli": operator.mul,
-    "arith.divsi": _divided, "arith.divui": _divided, "arith.ceildivsi": lambda a, b: -_divided(-a, b),
-    "arith.remsi": lambda a, b: a - b * _divided(a, b), "arith.remui": lambda a, b: a - b * _divided(a, b),
-    "arith.minsi": min, "arith.minui": min, "arith.maxsi": max, "arith.maxui": max,
-    "arith.extsi": lambda a: a, "arith.extui": lambda a: a, "arith.trunci": lambda a: a,
-    "arith.index_cast": lambda a: a, "arith.shli": operator.lshift, "arith.shrsi": operator.rshift,
+    "arith.addi": operator.add,
+    "arith.subi": operator.sub,
+    "arith.muli": operator.mul,
+    "arith.divsi": _divided,
+    "arith.divui": _divided,
+    "arith.ceildivsi": lambda a, b: -_divided(-a, b),
+    "arith.remsi": lambda a, b: a - b * _divided(a, b),
+    "arith.remui": lambda a, b: a - b * _divided(a, b),
+    "arith.minsi": min,
+    "arith.minui": min,
+    "arith.maxsi": max,
+    "arith.maxui": max,
+    "arith.extsi": lambda a: a,
+    "arith.extui": lambda a: a,
+    "arith.trunci": lambda a: a,
+    "arith.index_cast": lambda a: a,
+    "arith.shli": operator.lshift,
+    "arith.shrsi": operator.rshift,
     "arith.select": lambda condition, a, b: a if condition else b,
-}  # fmt: skip
+}
 _COMPARISONS: dict[str, Callable[[Number, Number], bool]] = {
-    "eq": operator.eq, "ne": operator.ne, "slt": operator.lt, "sle": operator.le, "sgt": operator.gt,
-    "sge": operator.ge, "ult": operator.lt, "ule": operator.le, "ugt": operator.gt, "uge": operator.ge,
-}  # fmt: skip
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "slt": operator.lt,
+    "sle": operator.le,
+    "sgt": operator.gt,
+    "sge": operator.ge,
+    "ult": operator.lt,
+    "ule": operator.le,
+    "ugt": operator.gt,
+    "uge": operator.ge,
+}
 
 
 @dataclass

@@ -71,13 +71,16 @@ def workloads(
                             calls.append((overload.name, call, elements))
     return [
         Workload(
-            f"{by_tiles[tiles]} {tuned.class_text(class_)}".strip(), {by_tiles[tiles]: tiles},
-            tuple(name for name, *_ in calls), tuple(call for _, call, _ in calls),
-            max(elements for *_, elements in calls), choices,
+            f"{by_tiles[tiles]} {tuned.class_text(class_)}".strip(),
+            {by_tiles[tiles]: tiles},
+            tuple(name for name, *_ in calls),
+            tuple(call for _, call, _ in calls),
+            max(elements for *_, elements in calls),
+            choices,
         )
         for (tiles, class_), calls in found.items()
         if tiles in by_tiles and tiles.simd
-    ]  # fmt: skip
+    ]
 
 
 def entries(
@@ -104,11 +107,15 @@ def entries(
 def schedule_entry(source: Any, chosen: Mapping[str, Any], seconds: Mapping[str, float], chip: str) -> Entry:
     """The scheduler's choices for a kernel with its types and constants as an entry of the database."""
     return Entry(
-        kind=SCHEDULE, subject=source.fn.__name__, source=choosing.source(source.fn), chip=chip,
+        kind=SCHEDULE,
+        subject=source.fn.__name__,
+        source=choosing.source(source.fn),
+        chip=chip,
         signature=choosing.kind(source.fn, source.signature, source.constants),
-        values=dict(chosen), seconds=dict(seconds),
+        values=dict(chosen),
+        seconds=dict(seconds),
         made=datetime.datetime.now(datetime.UTC).date().isoformat(),
-    )  # fmt: skip
+    )
 
 
 def _call(function: Callable[..., Any], positional: tuple[Any, ...], keywords: dict[str, Any]) -> Call:

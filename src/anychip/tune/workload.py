@@ -98,11 +98,14 @@ class Searcher:
         """What is searched over."""
         workload = self.workload
         return Space(
-            bytes=host().cache_bytes, element_bytes=4 * TENSORS, elements=workload.elements,
-            programs=torch.get_num_threads(), most=MOST, alternatives={name: CHOICES[name] for name in
-            workload.choices}, sides=frozenset(n for n in workload.shipped() if n.endswith(SEPARATOR +
-            SQUARE)),
-        )  # fmt: skip
+            bytes=host().cache_bytes,
+            element_bytes=4 * TENSORS,
+            elements=workload.elements,
+            programs=torch.get_num_threads(),
+            most=MOST,
+            alternatives={name: CHOICES[name] for name in workload.choices},
+            sides=frozenset(n for n in workload.shipped() if n.endswith(SEPARATOR + SQUARE)),
+        )
 
     def confirm(self, best: Point) -> tuple[float, float]:
         """Seconds of the shipped point and of `best`, in turns: the least of many candidates is partly

@@ -19,9 +19,13 @@ def gradients(zero_infinity: bool) -> tuple[torch.Tensor, torch.Tensor]:
     scores = SCORES.clone().requires_grad_()
     targets = torch.tensor([[1, 1, 1, 2], [1, 2, 0, 0], [2, 3, 1, 1]])
     losses = torch.nn.functional.ctc_loss(
-        scores, targets, torch.tensor([3, 3, 2]), torch.tensor([4, 2, 3]), reduction="none",
+        scores,
+        targets,
+        torch.tensor([3, 3, 2]),
+        torch.tensor([4, 2, 3]),
+        reduction="none",
         zero_infinity=zero_infinity,
-    )  # fmt: skip
+    )
     losses.sum().backward()
     assert scores.grad is not None
     return losses.detach(), scores.grad
@@ -49,7 +53,10 @@ def test_a_label_twice_in_a_row_needs_a_blank_between(target: list[int]) -> None
             total += math.exp(sum(float(scores[t, label]) for t, label in enumerate(path)))
     with anychip.using("strict"):
         loss = torch.nn.functional.ctc_loss(
-            scores[:, None], torch.tensor([target]), torch.tensor([6]), torch.tensor([len(target)]),
+            scores[:, None],
+            torch.tensor([target]),
+            torch.tensor([6]),
+            torch.tensor([len(target)]),
             reduction="sum",
-        )  # fmt: skip
+        )
     assert loss.item() == pytest.approx(-math.log(total), rel=1e-12)

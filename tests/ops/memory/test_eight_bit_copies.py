@@ -11,13 +11,37 @@ from anychip.ops.launching import launch_counts
 
 KINDS = (torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz)
 OTHERS = (
-    torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16,
-    torch.int8, torch.uint8, torch.bool,
-)  # fmt: skip
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+    torch.bool,
+)
 EDGES = (
-    0.0, 1, 3.3, 2.0**-17, 1e-10, 100, 240, 248, 448, 464, 465, 480, 57344, 61440, 61441, 1e6,
-    float("inf"), float("nan"),
-)  # fmt: skip
+    0.0,
+    1,
+    3.3,
+    2.0**-17,
+    1e-10,
+    100,
+    240,
+    248,
+    448,
+    464,
+    465,
+    480,
+    57344,
+    61440,
+    61441,
+    1e6,
+    float("inf"),
+    float("nan"),
+)
 
 
 def bits(x: torch.Tensor) -> torch.Tensor:
@@ -25,9 +49,15 @@ def bits(x: torch.Tensor) -> torch.Tensor:
 
 
 PAIRS = [
-    (KINDS[0], torch.float64), (KINDS[1], torch.float16), (KINDS[2], torch.bfloat16), (KINDS[3], torch.int64),
-    (KINDS[0], torch.uint8), (KINDS[1], torch.bool), (KINDS[2], KINDS[0]), (KINDS[3], KINDS[1]),
-]  # fmt: skip
+    (KINDS[0], torch.float64),
+    (KINDS[1], torch.float16),
+    (KINDS[2], torch.bfloat16),
+    (KINDS[3], torch.int64),
+    (KINDS[0], torch.uint8),
+    (KINDS[1], torch.bool),
+    (KINDS[2], KINDS[0]),
+    (KINDS[3], KINDS[1]),
+]
 EVERY_PAIR = [
     pytest.param(kind, other, marks=() if (kind, other) in PAIRS else pytest.mark.slow)
     for kind in KINDS

@@ -182,8 +182,10 @@ def test_dtypes_and_sizes_have_choices_of_their_own(bench: Bench) -> None:
             bench.clock.ours = 1e-3 if x.dtype == torch.float32 and x.shape[1] == 100 else 1.0
             times(10, lambda x=x: torch.exp(x))
         assert bench.choices("exp") == {
-            "float32[6,7]c": OURS, "float32[6,10]c": NATIVE, "float64[6,7]c": NATIVE,
-        }  # fmt: skip
+            "float32[6,7]c": OURS,
+            "float32[6,10]c": NATIVE,
+            "float64[6,7]c": NATIVE,
+        }
 
 
 def test_what_is_not_served_is_pytorchs(bench: Bench) -> None:
@@ -214,9 +216,15 @@ def test_defaults_spare_trials_and_registrations(bench: Bench) -> None:
 def test_numbers_in_place_of_tensors_promote_as_ever(bench: Bench) -> None:
     bench.clock.ours = 1.0
     tensors = [
-        torch.arange(3), torch.tensor(3), torch.ones(3, dtype=torch.int8), torch.tensor(0.1).half(),
-        torch.ones(2).half(), torch.ones(2, dtype=torch.bool), torch.tensor(True), torch.ones(2).double(),
-    ]  # fmt: skip
+        torch.arange(3),
+        torch.tensor(3),
+        torch.ones(3, dtype=torch.int8),
+        torch.tensor(0.1).half(),
+        torch.ones(2).half(),
+        torch.ones(2, dtype=torch.bool),
+        torch.tensor(True),
+        torch.ones(2).double(),
+    ]
     numbers = [2, 0.1, -0.0, float("nan"), True, 100, 1e-7]
     expected = [[x * n for n in numbers] + [torch.where(x > 1, x, n) for n in numbers] for x in tensors]
     with anychip.using("auto", only=["mul", "where"]):
@@ -243,9 +251,13 @@ def test_random_numbers_are_one_stream(bench: Bench, kept: bool) -> None:
         for k in (0, 1):
             y = torch.empty(SMALL + k)
             bench.judge().keep(
-                "normal_", operator, class_of((y, 0.0, 1.0), {}, frozenset()), OURS, y.numel(),
+                "normal_",
+                operator,
+                class_of((y, 0.0, 1.0), {}, frozenset()),
+                OURS,
+                y.numel(),
                 {OURS: 1e-6, NATIVE: 1e-3},
-            )  # fmt: skip
+            )
             bench.judge().keep("normal_", operator, class_of((y,), {}, frozenset()), OURS, y.numel(), {})
         assert x.numel() == SMALL
         with anychip.using("strict"):

@@ -11,9 +11,18 @@ from . import images, matrices, movement, pointwise, random, reductions, rows
 from .size import LARGE, SIZES, SMALL, Size, Table
 
 __all__ = [
-    "APPROXIMATE", "FIRST", "LARGE", "RANDOM", "SIZES", "SMALL", "SUMS", "TABLE", "Size", "arguments",
+    "APPROXIMATE",
+    "FIRST",
+    "LARGE",
+    "RANDOM",
+    "SIZES",
+    "SMALL",
+    "SUMS",
+    "TABLE",
+    "Size",
+    "arguments",
     "native_arguments",
-]  # fmt: skip
+]
 
 TABLE: Table = {
     **pointwise.TABLE,

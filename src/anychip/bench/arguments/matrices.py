@@ -61,14 +61,10 @@ PRODUCTS: Table = {
     ),
     "_weight_int8pack_mm": lambda s: call(*_halves(s), uniform(0.01, 0.02, s.side).bfloat16()),
     "_scaled_mm": lambda s: call(*_scaled(s), _one(), _one(), out_dtype=torch.float32),
-    "_scaled_mm_v2": lambda s: call(
-        *_scaled(s), [_one()], [0], [0], [_one()], [0], [0], None, torch.float32
-    ),
+    "_scaled_mm_v2": lambda s: call(*_scaled(s), [_one()], [0], [0], [_one()], [0], [0], None, torch.float32),
     "linalg_cross": lambda s: call(_triples(s), _triples(s, 1)),
-    "_compute_linear_combination": lambda s: call(
-        s.normal(cost=4).reshape(8, -1), normal(4, 8, seed=1)
-    ),
-}  # fmt: skip
+    "_compute_linear_combination": lambda s: call(s.normal(cost=4).reshape(8, -1), normal(4, 8, seed=1)),
+}
 
 # ---- factorizations -------------------------------------------------------------------------------
 
@@ -180,9 +176,11 @@ def _tokens(s: Size) -> torch.Tensor:
 def _projections(s: Size) -> tuple[torch.Tensor, ...]:
     width = _width(s)
     return (
-        normal(3 * width, width, seed=1) / width**0.5, torch.zeros(3 * width),
-        normal(width, width, seed=2) / width**0.5, torch.zeros(width),
-    )  # fmt: skip
+        normal(3 * width, width, seed=1) / width**0.5,
+        torch.zeros(3 * width),
+        normal(width, width, seed=2) / width**0.5,
+        torch.zeros(width),
+    )
 
 
 def _encoder(s: Size) -> Sample:
@@ -191,9 +189,22 @@ def _encoder(s: Size) -> Sample:
     inner = normal(4 * width, width, seed=3) / width**0.5
     outer = normal(width, 4 * width, seed=4) / (2 * width**0.5)
     return call(
-        _tokens(s), width, 4, *_projections(s), True, False, 1e-5, ones, zeros, ones, zeros, inner,
-        torch.zeros(4 * width), outer, zeros,
-    )  # fmt: skip
+        _tokens(s),
+        width,
+        4,
+        *_projections(s),
+        True,
+        False,
+        1e-5,
+        ones,
+        zeros,
+        ones,
+        zeros,
+        inner,
+        torch.zeros(4 * width),
+        outer,
+        zeros,
+    )
 
 
 def _lstm(s: Size, train: bool) -> list[Any]:
@@ -225,7 +236,8 @@ LAYERS: Table = {
     "_scaled_dot_product_flash_attention_for_cpu_backward": _attention_backward,
     "_transform_bias_rescale_qkv": lambda s: call(
         normal(2, 64, 3 * _width(s)) if s.name == "small" else normal(8, 256, 3 * _width(s)),
-        torch.zeros(3 * _width(s)), 4,
+        torch.zeros(3 * _width(s)),
+        4,
     ),
     "_native_multi_head_attention": lambda s: call(
         *[_tokens(s)] * 3, _width(s), 4, *_projections(s), None, False
@@ -233,7 +245,7 @@ LAYERS: Table = {
     "_transformer_encoder_layer_fwd": _encoder,
     "mkldnn_rnn_layer": lambda s: call(*_lstm(s, False)),
     "mkldnn_rnn_layer_backward": _our_lstm_gradient,
-}  # fmt: skip
+}
 
 # ---- quantization ---------------------------------------------------------------------------------
 

@@ -89,9 +89,17 @@ def _adam(s: Size, rate: Any) -> Sample:
 
 def _sgd(s: Size, rate: Any) -> Sample:
     return call(
-        _parameters(s), _parameters(s, 10), _parameters(s, 20), weight_decay=0.01, momentum=0.9, lr=rate,
-        dampening=0.0, nesterov=False, maximize=False, is_first_step=False,
-    )  # fmt: skip
+        _parameters(s),
+        _parameters(s, 10),
+        _parameters(s, 20),
+        weight_decay=0.01,
+        momentum=0.9,
+        lr=rate,
+        dampening=0.0,
+        nesterov=False,
+        maximize=False,
+        is_first_step=False,
+    )
 
 
 def _adagrad(s: Size, rate: Any) -> Sample:

@@ -18,9 +18,18 @@ FAMILY = "convolution"
 
 @triton.jit
 def depthwise_kernel(
-    out, source, weight, C, H, W, R: tl.constexpr, S: tl.constexpr, PAD: tl.constexpr,
-    BH: tl.constexpr, BW: tl.constexpr,
-):  # fmt: skip
+    out,
+    source,
+    weight,
+    C,
+    H,
+    W,
+    R: tl.constexpr,
+    S: tl.constexpr,
+    PAD: tl.constexpr,
+    BH: tl.constexpr,
+    BW: tl.constexpr,
+):
     """One channel of one image, a tile of BH x BW pixels; stride 1, the output as large as the input."""
     plane = tl.program_id(2).to(tl.int64)
     y = tl.program_id(1) * BH + tl.arange(0, BH)
@@ -68,9 +77,12 @@ def cases() -> Iterator[Case]:
         ("conv2d_1x1", (8, 64, 56, 56), 256, 1, 1),
     ):
         yield Case(
-            name, FAMILY, sizes, torch.float32,
+            name,
+            FAMILY,
+            sizes,
+            torch.float32,
             lambda s=sizes, f=filters, w=width, t=stride: _convolution(s, f, w, t),
-        )  # fmt: skip
+        )
     for sizes in ((8, 64, 56, 56), (1, 64, 28, 28)):
         yield Case("depthwise_conv2d", FAMILY, sizes, torch.float32, lambda s=sizes: _depthwise(*s[:3]))
 

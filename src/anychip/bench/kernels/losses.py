@@ -36,9 +36,20 @@ def cross_entropy_kernel(loss, logits, labels, length, BLOCK: tl.constexpr):
 
 @triton.jit
 def linear_cross_entropy_kernel(
-    largest_out, total_out, wanted_out, hidden, weight, labels, rows, classes, width, classes_of_part,
-    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
-):  # fmt: skip
+    largest_out,
+    total_out,
+    wanted_out,
+    hidden,
+    weight,
+    labels,
+    rows,
+    classes,
+    width,
+    classes_of_part,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
+):
     """For BM rows and one part of the classes: the largest logit, the sum of exponentials over it, and the
     label's logit where the label is in this part (else 0). The logits are never in memory."""
     row = tl.program_id(0) * BM + tl.arange(0, BM)
@@ -59,12 +70,14 @@ def linear_cross_entropy_kernel(
             in_k = lane_k < width - k
             h = tl.load(
                 hidden + at_row[:, None] + (k + lane_k)[None, :],
-                mask=in_row[:, None] & in_k[None, :], other=0.0,
-            )  # fmt: skip
+                mask=in_row[:, None] & in_k[None, :],
+                other=0.0,
+            )
             w = tl.load(
                 weight + at_column[None, :] + (k + lane_k)[:, None],
-                mask=(column < last)[None, :] & in_k[:, None], other=0.0,
-            )  # fmt: skip
+                mask=(column < last)[None, :] & in_k[:, None],
+                other=0.0,
+            )
             logits = tl.dot(h, w, logits, input_precision="ieee")
         logits = tl.where((column < last)[None, :], logits, float("-inf"))
         update = tl.maximum(largest, tl.max(logits, 1))
@@ -116,9 +129,20 @@ def linear_cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, labels: tor
     largest, total, wanted = torch.empty((3, PARTS, rows), dtype=torch.float32).unbind()
     loss = torch.empty(rows, dtype=torch.float32)
     linear_cross_entropy_kernel[(triton.cdiv(rows, 64), PARTS)](
-        largest, total, wanted, hidden, weight, labels, rows, classes, width, triton.cdiv(classes, PARTS),
-        BM=64, BN=64, BK=64,
-    )  # fmt: skip
+        largest,
+        total,
+        wanted,
+        hidden,
+        weight,
+        labels,
+        rows,
+        classes,
+        width,
+        triton.cdiv(classes, PARTS),
+        BM=64,
+        BN=64,
+        BK=64,
+    )
     joined_loss_kernel[(triton.cdiv(rows, 64),)](
         loss, largest, total, wanted, rows, PARTS, PARTS=PARTS, BM=64
     )

@@ -20,10 +20,27 @@ FAMILY = "matmul {}"
 
 @triton.jit
 def matmul_kernel(
-    c, a, b, bias, residual, M, N, K, a_m, a_k, b_k, b_n, c_m, c_n,
-    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, GROUP: tl.constexpr, ACC: tl.constexpr,
+    c,
+    a,
+    b,
+    bias,
+    residual,
+    M,
+    N,
+    K,
+    a_m,
+    a_k,
+    b_k,
+    b_n,
+    c_m,
+    c_n,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
+    GROUP: tl.constexpr,
+    ACC: tl.constexpr,
     ACTIVATION: tl.constexpr,
-):  # fmt: skip
+):
     """One BM x BN tile of c = activation(a b + bias) + residual, tiles in groups of GROUP rows; the residual
     lies like c."""
     program = tl.program_id(0)
@@ -75,9 +92,24 @@ def matmul(
     out = torch.empty((M, N), dtype=torch.int32 if integral else a.dtype)
     BM, BN, BK = min(tile[0], max(16, triton.next_power_of_2(M))), *tile[1:]
     matmul_kernel[(triton.cdiv(M, BM) * triton.cdiv(N, BN),)](
-        out, a, b, bias, residual, M, N, K, *a.stride(), *b.stride(), *out.stride(),
-        BM=BM, BN=BN, BK=BK, GROUP=8, ACC=tl.int32 if integral else tl.float32, ACTIVATION=activation,
-    )  # fmt: skip
+        out,
+        a,
+        b,
+        bias,
+        residual,
+        M,
+        N,
+        K,
+        *a.stride(),
+        *b.stride(),
+        *out.stride(),
+        BM=BM,
+        BN=BN,
+        BK=BK,
+        GROUP=8,
+        ACC=tl.int32 if integral else tl.float32,
+        ACTIVATION=activation,
+    )
     return out
 
 

@@ -67,9 +67,23 @@ class Chooser:
     trial."""
 
     __slots__ = (
-        "classes", "clock", "cost", "crowded", "judge", "key", "left", "limit", "name", "operator", "reason",
-        "rest", "since", "table", "trials", "wake",
-    )  # fmt: skip
+        "classes",
+        "clock",
+        "cost",
+        "crowded",
+        "judge",
+        "key",
+        "left",
+        "limit",
+        "name",
+        "operator",
+        "reason",
+        "rest",
+        "since",
+        "table",
+        "trials",
+        "wake",
+    )
 
     def __init__(self, name: str, operator: Operator, key: str = "CPU"):
         self.name = name

@@ -77,18 +77,28 @@ class Judge:
         return min(limit, self._smallest.get(overload, limit))
 
     def keep(
-        self, overload: str, operator: Operator, signature: str, choice: str, elements: int,
+        self,
+        overload: str,
+        operator: Operator,
+        signature: str,
+        choice: str,
+        elements: int,
         seconds: dict[str, float],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Write a choice that was measured into the database."""
         if choice == OURS:
             self._smallest[overload] = min(elements, self._smallest.get(overload, elements))
         self.database.put(self.entry(overload, operator, signature, choice, elements, seconds))
 
     def entry(
-        self, overload: str, operator: Operator, signature: str, choice: str, elements: int,
+        self,
+        overload: str,
+        operator: Operator,
+        signature: str,
+        choice: str,
+        elements: int,
         seconds: dict[str, float],
-    ) -> Entry:  # fmt: skip
+    ) -> Entry:
         """A choice as an entry of the database."""
         return Entry(
             kind=CHOICE,

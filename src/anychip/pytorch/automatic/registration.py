@@ -30,9 +30,11 @@ class AutomaticRegistrations:
     """What is under PyTorch's overloads for one selection of operators; `remove` takes it away."""
 
     def __init__(
-        self, selected: frozenset[str], judge: Callable[[str], judges.Judge] | None = None,
+        self,
+        selected: frozenset[str],
+        judge: Callable[[str], judges.Judge] | None = None,
         clock: Callable[[], float] | None = None,
-    ):  # fmt: skip
+    ):
         self.selected = selected
         self.choosers: list[Chooser] = []
         self.left: dict[str, str] = {}

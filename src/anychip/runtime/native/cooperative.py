@@ -159,8 +159,15 @@ def _fresh_arena(f: Flow, job_at: Val) -> Val:
 @routine(
     "anychip.run_cooperative",
     I32,
-    state=PTR, function=PTR, slots=PTR, total=I64, grid_x=I64, grid_y=I64, grid_z=I64, program=PTR,
-)  # fmt: skip
+    state=PTR,
+    function=PTR,
+    slots=PTR,
+    total=I64,
+    grid_x=I64,
+    grid_y=I64,
+    grid_z=I64,
+    program=PTR,
+)
 def run_cooperative(
     f: Flow,
     state: Val,

@@ -115,8 +115,14 @@ def _expect(f: Flow, function: Fields, total: Val, each: Val) -> _Expectation:
     "anychip.run",
     I32,
     linkage="",
-    state=PTR, function=PTR, slots=PTR, grid_x=I64, grid_y=I64, grid_z=I64, program=PTR,
-)  # fmt: skip
+    state=PTR,
+    function=PTR,
+    slots=PTR,
+    grid_x=I64,
+    grid_y=I64,
+    grid_z=I64,
+    program=PTR,
+)
 def run(
     f: Flow, state: Val, function_at: Val, slots: Val, grid_x: Val, grid_y: Val, grid_z: Val, program: Val
 ) -> Val:

@@ -29,8 +29,14 @@ def now(f: Flow) -> Val:
 @routine(
     "anychip.describe",
     attributes="alwaysinline",
-    job=PTR, function=PTR, slots=PTR, total=I64, grid_x=I64, grid_y=I64, grid_z=I64,
-)  # fmt: skip
+    job=PTR,
+    function=PTR,
+    slots=PTR,
+    total=I64,
+    grid_x=I64,
+    grid_y=I64,
+    grid_z=I64,
+)
 def describe(f: Flow, job_at: Val, function_at: Val, slots: Val, total: Val, *grid: Val) -> None:
     """Write what all kinds of launches say of themselves; the job's members, memory and work are left to
     do."""
