@@ -45,7 +45,7 @@ def subject(implementation: Callable[..., Any], name: str = "exp") -> Subject:
     """A subject at the small size that some other implementation serves."""
     operator, overload = overloads()[name]
     other = Overload(name, implementation, overload.samples, overload.takes_out)
-    return Subject(Operator(operator.name, operator.domain, (other,), ()), other, SMALL)
+    return Subject(Operator(operator.name, (other,), (), domain=operator.domain), other, SMALL)
 
 
 def test_every_overload_at_both_sizes() -> None:

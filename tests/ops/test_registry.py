@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from pathlib import Path
 
 import pytest
 import torch
 
+from anychip import ops
 from anychip.ops.errors import RegistryError
-from anychip.ops.registry import no_samples, operators, overloads, register
+from anychip.ops.registry import Operator, no_samples, operators, overloads, register
 from anychip.ops.schemas import binder, overload_of
 
 DRAWN_AT_RANDOM = {
@@ -111,3 +113,10 @@ def test_benchmarks_draw_arguments_of_the_overload(name: str) -> None:
         sample = benchmark.sample(torch.float32)
         assert 0 < len(sample.arguments) <= len(arguments)
         assert isinstance(sample.arguments[0], torch.Tensor)
+
+
+def test_domains_are_the_folders_of_the_library() -> None:
+    folders = {path.parent.name for path in Path(ops.__path__[0]).glob("*/*.py")} - {"launching"}
+    assert {operator.domain for operator in operators().values()} == folders
+    assert operators()["randperm"].domain == "random"
+    assert Operator("made in a test", (), ()).domain == ""

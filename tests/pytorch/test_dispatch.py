@@ -45,9 +45,9 @@ def test_an_overload_that_pytorch_lacks_is_left_out_and_reported(monkeypatch: py
     scalar = overloads()["exp"][1].implementation.function
     for name in ("_operators", "_overloads", "_absent"):
         monkeypatch.setattr(registry, name, {})
-    machine = pointwise("no_such_overload", "exp", domain="elementwise", name="both")(scalar)
-    pointwise("no_other.Tensor", domain="elementwise", name="neither")(scalar)
-    register(Operator("plain", "elementwise", (Overload("no_third", machine), Overload("sin", machine)), ()))
+    machine = pointwise("no_such_overload", "exp", name="both")(scalar)
+    pointwise("no_other.Tensor", name="neither")(scalar)
+    register(Operator("plain", (Overload("no_third", machine), Overload("sin", machine)), ()))
     assert {name: len(record.overloads) for name, record in registry.operators().items()} == {
         "both": 1,
         "plain": 1,

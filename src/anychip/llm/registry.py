@@ -4,8 +4,6 @@ its kernels, and a plain PyTorch composition of the same mathematics, which test
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import torch
 
 from ..ops.errors import RegistryError
+from ..ops.modules import import_all
 from ..ops.registry import Sample
 
 FLOATING: tuple[torch.dtype, ...] = (torch.float32, torch.float16, torch.bfloat16)
@@ -38,7 +37,6 @@ class Fused:
 
 
 _operators: dict[str, Fused] = {}
-_loaded = False
 
 
 def register(operator: Fused) -> Fused:
@@ -56,10 +54,5 @@ def register(operator: Fused) -> Fused:
 
 def operators() -> dict[str, Fused]:
     """Every fused operator by name, after importing every module of the room."""
-    global _loaded
-    if not _loaded:
-        package = importlib.import_module(__package__ or "anychip.llm")
-        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-            importlib.import_module(module.name)
-        _loaded = True
+    import_all(__package__ or "anychip.llm")
     return _operators

@@ -499,7 +499,6 @@ def _bits(numbers: Iterable[int]) -> int:
 
 def pointwise(
     *overloads: str,
-    domain: str,
     promotion: Promotion = Promotion.DEFAULT,
     dtypes: tuple[torch.dtype, ...] = FLOATING,
     differentiable: bool = True,
@@ -540,7 +539,6 @@ def pointwise(
         register(
             Operator(
                 name=name or function.__name__,
-                domain=domain,
                 overloads=tuple(served),
                 kernels=(flat_kernel, tiled_kernel),
                 dtypes=dtypes,

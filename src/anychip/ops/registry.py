@@ -3,8 +3,7 @@ domains' folders add their records with `register`; `operators()` imports them a
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ import torch
 
 from .errors import RegistryError
 from .launching import Tiles
+from .modules import import_all
 from .schemas import exists
 
 FLOATING: tuple[torch.dtype, ...] = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -64,7 +64,6 @@ class Operator:
     """A record: what an operator is called, serves, runs and is measured with."""
 
     name: str
-    domain: str
     overloads: tuple[Overload, ...]
     kernels: tuple[Any, ...]
     dtypes: tuple[torch.dtype, ...] = FLOATING
@@ -77,6 +76,8 @@ class Operator:
     labels: tuple[str, ...] = ()
     """What the launches of kernels that serve many operators are counted under (`flat_kernel[tanh]`), where
     only some are this operator's."""
+    domain: str = field(default_factory=lambda: _folder())
+    """The subject that the operator belongs to: the folder of the library in which its record is made."""
 
     def owns(self, launched: str) -> bool:
         """Whether a launch, by the name that it is counted under, is one of this operator's kernels. One that
@@ -91,10 +92,22 @@ class Operator:
 COPYING = "same"
 """The label of launches that copy: operators of all kinds do so on the way."""
 
+
+def _folder() -> str:
+    """The folder of the nearest caller whose module is in one of the library's; "" where none is."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        _, _, path = frame.f_globals.get("__name__", "").partition(f"{__package__}.")
+        folder, _, module = path.partition(".")
+        if module:
+            return folder
+        frame = frame.f_back
+    return ""
+
+
 _operators: dict[str, Operator] = {}
 _overloads: dict[str, tuple[Operator, Overload]] = {}
 _absent: dict[str, str] = {}
-_loaded = False
 
 
 def register(operator: Operator) -> Operator:
@@ -136,12 +149,7 @@ def leave_out(overload: str, operator: str) -> None:
 
 def operators() -> dict[str, Operator]:
     """Every operator by name, after importing every module of the operator library."""
-    global _loaded
-    if not _loaded:
-        package = importlib.import_module(__package__ or "anychip.ops")
-        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-            importlib.import_module(module.name)
-        _loaded = True
+    import_all(__package__ or "anychip.ops")
     return _operators
 
 

@@ -70,10 +70,8 @@ UNCHECKED_DOMAINS = frozenset(
     {
         "convolution",
         "fft",
-        "histogram",
         "linalg",
         "normalization",
-        "padding",
         "pooling",
         "resampling",
         "scale",
@@ -82,6 +80,9 @@ UNCHECKED_DOMAINS = frozenset(
 UNCHECKED = frozenset(
     {
         "_compute_linear_combination",
+        "_histogramdd_bin_edges",
+        "_histogramdd_from_bin_cts",
+        "_histogramdd_from_bin_tensors",
         "all",
         "all.dims",
         "amax",
@@ -90,8 +91,12 @@ UNCHECKED = frozenset(
         "any.dims",
         "argmax",
         "argmin",
+        "bincount",
         "bucketize.Tensor",
         "col2im",
+        "histc",
+        "histogram.bin_ct",
+        "histogram.bins_tensor",
         "im2col",
         "linalg_vector_norm",
         "log_sigmoid_forward",

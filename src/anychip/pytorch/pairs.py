@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..ops.recurrent import lstm
+from ..ops.activation import lstm
 from .overrides import Overrides
 
 Backward = Callable[..., Any]

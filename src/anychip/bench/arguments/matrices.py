@@ -226,7 +226,7 @@ def lstm_gradient(s: Size, forward: Any) -> Sample:
 
 
 def _our_lstm_gradient(s: Size) -> Sample:
-    from ...ops.recurrent.lstm import rnn_layer
+    from ...ops.activation.lstm import rnn_layer
 
     return lstm_gradient(s, rnn_layer)
 

@@ -89,7 +89,6 @@ def _backward_samples(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="gelu",
-        domain="activation",
         overloads=(
             Overload("gelu", gelu, _samples),
             Overload("gelu_backward", gelu_backward, _backward_samples),

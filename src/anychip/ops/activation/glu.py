@@ -157,7 +157,6 @@ def _second_tangents(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="glu",
-        domain="activation",
         overloads=(
             Overload("glu", glu, _samples),
             Overload("glu_backward", glu_backward, _gradients),

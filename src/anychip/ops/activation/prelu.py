@@ -116,7 +116,6 @@ def _large(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="prelu",
-        domain="activation",
         overloads=(
             Overload("_prelu_kernel", prelu, _weighted, takes_out=False),
             Overload("_prelu_kernel_backward", prelu_backward, _gradients, takes_out=False),
@@ -130,7 +129,6 @@ register(
 register(
     Operator(
         name="rrelu",
-        domain="activation",
         overloads=(Overload("rrelu_with_noise", rrelu_with_noise, _means),),
         kernels=(flat_kernel, tiled_kernel),
         dtypes=FLOATING,

@@ -14,33 +14,31 @@ from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample
 from ..samples import tensor
 
 
-@pointwise("relu", domain="activation", dtypes=(*FLOATING, *INTEGRAL))
+@pointwise("relu", dtypes=(*FLOATING, *INTEGRAL))
 @triton.jit
 def relu(x):
     return tl.where(x < 0, 0, x)
 
 
-@pointwise("threshold_backward", domain="activation", differentiable=False)
+@pointwise("threshold_backward", differentiable=False)
 @triton.jit
 def threshold_backward(gradient, x, threshold):
     return tl.where(x <= threshold, 0.0, gradient)
 
 
-@pointwise("threshold", domain="activation")
+@pointwise("threshold")
 @triton.jit
 def threshold(x, limit, value):
     return tl.where(x <= limit, value, x)
 
 
-@pointwise("leaky_relu", domain="activation")
+@pointwise("leaky_relu")
 @triton.jit
 def leaky_relu(x, slope):
     return tl.where(x > 0, x, x * slope)
 
 
-@pointwise(
-    "leaky_relu_backward(grad_output, self, negative_slope)", domain="activation", differentiable=False
-)
+@pointwise("leaky_relu_backward(grad_output, self, negative_slope)", differentiable=False)
 @triton.jit
 def leaky_relu_backward(gradient, x, slope):
     return tl.where(x > 0, gradient, gradient * slope)
@@ -70,7 +68,6 @@ def _clipped_samples(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="hardtanh",
-        domain="activation",
         overloads=(Overload("hardtanh", clipped, _clipped_samples),),
         kernels=(flat_kernel, tiled_kernel),
         dtypes=(*FLOATING, torch.int32, torch.int64),
@@ -86,20 +83,20 @@ def _clipped(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((tensor(shape, dtype), tensor(shape, dtype, seed=1), -1.0, 1.5))
 
 
-@pointwise("hardtanh_backward", domain="activation", differentiable=False, samples=_clipped)
+@pointwise("hardtanh_backward", differentiable=False, samples=_clipped)
 @triton.jit
 def hardtanh_backward(gradient, x, low, high):
     return tl.where((x > low) & (x < high), gradient, 0.0)
 
 
-@pointwise("hardsigmoid", domain="activation")
+@pointwise("hardsigmoid")
 @triton.jit
 def hardsigmoid(x):
     low = tl.where(x < -3.0, 0.0, x + 3.0)
     return tl.where(low > 6.0, 6.0, low) / 6.0
 
 
-@pointwise("hardswish", domain="activation")
+@pointwise("hardswish")
 @triton.jit
 def hardswish(x):
     low = tl.where(x < -3.0, 0.0, x + 3.0)
@@ -111,13 +108,13 @@ def sixth_of_gradient(gradient: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return torch.where((x > -3) & (x < 3), gradient / 6, torch.zeros_like(gradient))
 
 
-@pointwise("hardsigmoid_backward", domain="activation", reference=sixth_of_gradient)
+@pointwise("hardsigmoid_backward", reference=sixth_of_gradient)
 @triton.jit
 def hardsigmoid_backward(gradient, x):
     return tl.where((x > -3.0) & (x < 3.0), gradient / 6.0, 0.0)
 
 
-@pointwise("hardswish_backward", domain="activation")
+@pointwise("hardswish_backward")
 @triton.jit
 def hardswish_backward(gradient, x):
     return tl.where(x <= -3.0, 0.0, tl.where(x < 3.0, gradient * (x / 3.0 + 0.5), gradient))

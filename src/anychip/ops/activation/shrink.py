@@ -14,13 +14,13 @@ from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import layouts, special, tensor
 
 
-@pointwise("hardshrink", domain="activation", accepts=FLOATING)
+@pointwise("hardshrink", accepts=FLOATING)
 @triton.jit
 def hardshrink(x, limit):
     return tl.where((x >= -limit) & (x <= limit), 0.0, x)
 
 
-@pointwise("hardshrink_backward", domain="activation", accepts=FLOATING)
+@pointwise("hardshrink_backward", accepts=FLOATING)
 @triton.jit
 def hardshrink_backward(gradient, x, limit):
     return tl.where((x < -limit) | (x > limit), gradient, 0.0)
@@ -57,7 +57,6 @@ def _gradients(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="softshrink",
-        domain="activation",
         overloads=(
             Overload("softshrink", softshrink, _limits),
             Overload("softshrink_backward", hardshrink_backward, _gradients),

@@ -16,58 +16,58 @@ from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import layouts, special, tensor
 
 
-@pointwise("sigmoid", domain="activation", promotion=Promotion.INT_TO_FLOAT)
+@pointwise("sigmoid", promotion=Promotion.INT_TO_FLOAT)
 @triton.jit
 def sigmoid(x):
     return 1.0 / (1.0 + tl.exp(-x))
 
 
-@pointwise("sigmoid_backward", domain="activation", differentiable=False)
+@pointwise("sigmoid_backward", differentiable=False)
 @triton.jit
 def sigmoid_backward(gradient, output):
     return gradient * (1.0 - output) * output
 
 
-@pointwise("silu", domain="activation")
+@pointwise("silu")
 @triton.jit
 def silu(x):
     return x / (1.0 + tl.exp(-x))
 
 
-@pointwise("silu_backward", domain="activation", differentiable=False, low=-3.0, high=3.0)
+@pointwise("silu_backward", differentiable=False, low=-3.0, high=3.0)
 @triton.jit
 def silu_backward(gradient, x):
     share = 1.0 / (1.0 + tl.exp(-x))
     return gradient * share * (1.0 + x * (1.0 - share))
 
 
-@pointwise("softplus", domain="activation")
+@pointwise("softplus")
 @triton.jit
 def softplus(x, beta, threshold):
     scaled = x * beta
     return tl.where(scaled > threshold, x, libdevice.log1p(tl.exp(scaled)) / beta)
 
 
-@pointwise("softplus_backward", domain="activation", differentiable=False, low=-3.0, high=3.0)
+@pointwise("softplus_backward", differentiable=False, low=-3.0, high=3.0)
 @triton.jit
 def softplus_backward(gradient, x, beta, threshold):
     scaled = x * beta
     return tl.where(scaled > threshold, gradient, gradient / (1.0 + tl.exp(-scaled)))
 
 
-@pointwise("elu", domain="activation")
+@pointwise("elu")
 @triton.jit
 def elu(x, alpha, scale, input_scale):
     return tl.where(x > 0, x * scale, libdevice.expm1(x * input_scale) * alpha * scale)
 
 
-@pointwise("mish", domain="activation", low=-3.0, high=3.0)
+@pointwise("mish", low=-3.0, high=3.0)
 @triton.jit
 def mish(x):
     return x * libdevice.tanh(libdevice.log1p(tl.exp(x)))
 
 
-@pointwise("mish_backward", domain="activation", low=-3.0, high=3.0)
+@pointwise("mish_backward", low=-3.0, high=3.0)
 @triton.jit
 def mish_backward(gradient, x):
     share = 1.0 / (1.0 + tl.exp(-x))
@@ -170,7 +170,6 @@ def _gradients(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="elu_backward",
-        domain="activation",
         overloads=(Overload("elu_backward", elu_backward, _elu_gradients),),
         kernels=(flat_kernel, tiled_kernel),
         dtypes=FLOATING,
@@ -180,7 +179,6 @@ register(
 register(
     Operator(
         name="log_sigmoid",
-        domain="activation",
         overloads=(
             Overload("log_sigmoid_forward", log_sigmoid_forward, _inputs, takes_out=False),
             Overload("log_sigmoid_backward", log_sigmoid_backward, _gradients),

@@ -225,7 +225,6 @@ def _layers(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="transformer_encoder_layer",
-        domain="attention",
         overloads=(
             Overload(
                 "_transform_bias_rescale_qkv", transform_bias_rescale_qkv, _projections, takes_out=False

@@ -590,7 +590,6 @@ def _first(result: Any) -> Any:
 register(
     Operator(
         name="attention",
-        domain="attention",
         overloads=(
             Overload(
                 "_scaled_dot_product_flash_attention_for_cpu",

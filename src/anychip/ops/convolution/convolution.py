@@ -354,7 +354,6 @@ def _layer_gradient(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="convolution",
-        domain="convolution",
         overloads=(
             Overload("convolution", convolution, _samples, takes_out=False),
             Overload("_convolution", convolution_with_flags, _with_flags, takes_out=False),

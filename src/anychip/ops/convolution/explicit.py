@@ -153,7 +153,6 @@ def _gradients_into(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="slow_conv",
-        domain="convolution",
         overloads=(
             Overload("_slow_conv2d_forward", ordinary(2), _samples(2, False)),
             Overload("_slow_conv2d_backward.output_mask", slow_conv2d_backward, _gradients, takes_out=False),

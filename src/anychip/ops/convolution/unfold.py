@@ -343,7 +343,6 @@ for _overload, _kernels, _labels, _draw in (
     register(
         Operator(
             name=_overload.name,
-            domain="convolution",
             overloads=(_overload,),
             kernels=_kernels,
             labels=_labels,

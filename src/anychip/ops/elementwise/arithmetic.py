@@ -19,7 +19,7 @@ from ..samples import pointwise_samples, tensor
 NUMERIC = (*FLOATING, *INTEGRAL)
 
 
-@pointwise("add.Tensor", domain="elementwise", dtypes=ALL, factor=2)
+@pointwise("add.Tensor", dtypes=ALL, factor=2)
 @triton.jit
 def add(x, y, alpha):
     return x + y * alpha
@@ -28,7 +28,6 @@ def add(x, y, alpha):
 @pointwise(
     "sub.Tensor",
     "rsub.Tensor(other, self, alpha)",
-    domain="elementwise",
     dtypes=NUMERIC,
     accepts=NUMERIC,
     refuses=(torch.bool,),
@@ -39,55 +38,55 @@ def sub(x, y, alpha):
     return x - y * alpha
 
 
-@pointwise("mul.Tensor", domain="elementwise", dtypes=ALL)
+@pointwise("mul.Tensor", dtypes=ALL)
 @triton.jit
 def mul(x, y):
     return x * y
 
 
-@pointwise("neg", domain="elementwise", dtypes=NUMERIC, accepts=NUMERIC)
+@pointwise("neg", dtypes=NUMERIC, accepts=NUMERIC)
 @triton.jit
 def neg(x):
     return -x
 
 
-@pointwise("abs", domain="elementwise", dtypes=NUMERIC, accepts=NUMERIC)
+@pointwise("abs", dtypes=NUMERIC, accepts=NUMERIC)
 @triton.jit
 def absolute(x):
     return tl.abs(x)
 
 
-@pointwise("reciprocal", domain="elementwise", promotion=Promotion.INT_TO_FLOAT)
+@pointwise("reciprocal", promotion=Promotion.INT_TO_FLOAT)
 @triton.jit
 def reciprocal(x):
     return 1.0 / x
 
 
-@pointwise("sign", domain="elementwise", dtypes=NUMERIC)
+@pointwise("sign", dtypes=NUMERIC)
 @triton.jit
 def sign(x):
     return (x > 0).to(x.dtype) - (x < 0).to(x.dtype)
 
 
-@pointwise("sgn", domain="elementwise", dtypes=NUMERIC)
+@pointwise("sgn", dtypes=NUMERIC)
 @triton.jit
 def sgn(x):
     return (x > 0).to(x.dtype) - (x < 0).to(x.dtype)
 
 
-@pointwise("addcmul", domain="elementwise")
+@pointwise("addcmul")
 @triton.jit
 def addcmul(x, first, second, value):
     return x + value * first * second
 
 
-@pointwise("addcdiv", domain="elementwise", low=0.5, high=3.0)
+@pointwise("addcdiv", low=0.5, high=3.0)
 @triton.jit
 def addcdiv(x, first, second, value):
     return x + value * (first / second)
 
 
-@pointwise("lerp.Tensor", "lerp.Scalar", domain="elementwise", low=-1.0, high=1.0)
+@pointwise("lerp.Tensor", "lerp.Scalar", low=-1.0, high=1.0)
 @triton.jit
 def lerp(start, end, weight):
     return tl.where(tl.abs(weight) < 0.5, start + weight * (end - start), end - (end - start) * (1 - weight))
@@ -182,7 +181,6 @@ def _by_mode(dtype: torch.dtype) -> Any:
 register(
     Operator(
         name="div",
-        domain="elementwise",
         overloads=(
             Overload("div.Tensor", div, _positive("div.Tensor")),
             Overload("div.Tensor_mode", div, _by_mode),
@@ -195,16 +193,16 @@ register(
 )
 
 
-remainder = pointwise(
-    "remainder.Tensor", "remainder.Scalar_Tensor", domain="elementwise", dtypes=NUMERIC, low=1.0, high=5.0
-)(floored_remainder)
-fmod = pointwise("fmod.Tensor", domain="elementwise", dtypes=NUMERIC, low=1.0, high=5.0)(truncated_remainder)
+remainder = pointwise("remainder.Tensor", "remainder.Scalar_Tensor", dtypes=NUMERIC, low=1.0, high=5.0)(
+    floored_remainder
+)
+fmod = pointwise("fmod.Tensor", dtypes=NUMERIC, low=1.0, high=5.0)(truncated_remainder)
 
 
 # ---- sums with a limit, outer products -----------------------------------------------------------------
 
 
-@pointwise("_add_relu.Tensor", "_add_relu.Scalar", domain="elementwise", dtypes=(torch.float32,))
+@pointwise("_add_relu.Tensor", "_add_relu.Scalar", dtypes=(torch.float32,))
 @triton.jit
 def add_relu(x, y, alpha):
     total = x + y * alpha
@@ -280,7 +278,6 @@ def _outer_updates(dtype: torch.dtype) -> Any:
 register(
     Operator(
         name="addr",
-        domain="elementwise",
         overloads=(Overload("addr", addr, _outer_updates),),
         kernels=(flat_kernel, tiled_kernel),
         dtypes=NUMERIC,

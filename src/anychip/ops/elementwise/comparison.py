@@ -12,61 +12,61 @@ BOOL = Promotion.ALWAYS_BOOL
 NUMERIC = (*FLOATING, *INTEGRAL)
 
 
-@pointwise("eq.Tensor", "eq.Scalar", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False)
+@pointwise("eq.Tensor", "eq.Scalar", promotion=BOOL, dtypes=ALL, differentiable=False)
 @triton.jit
 def eq(x, y):
     return x == y
 
 
-@pointwise("ne.Tensor", "ne.Scalar", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False)
+@pointwise("ne.Tensor", "ne.Scalar", promotion=BOOL, dtypes=ALL, differentiable=False)
 @triton.jit
 def ne(x, y):
     return x != y
 
 
-@pointwise("lt.Tensor", "lt.Scalar", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False)
+@pointwise("lt.Tensor", "lt.Scalar", promotion=BOOL, dtypes=ALL, differentiable=False)
 @triton.jit
 def lt(x, y):
     return x < y
 
 
-@pointwise("le.Tensor", "le.Scalar", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False)
+@pointwise("le.Tensor", "le.Scalar", promotion=BOOL, dtypes=ALL, differentiable=False)
 @triton.jit
 def le(x, y):
     return x <= y
 
 
-@pointwise("gt.Tensor", "gt.Scalar", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False)
+@pointwise("gt.Tensor", "gt.Scalar", promotion=BOOL, dtypes=ALL, differentiable=False)
 @triton.jit
 def gt(x, y):
     return x > y
 
 
-@pointwise("ge.Tensor", "ge.Scalar", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False)
+@pointwise("ge.Tensor", "ge.Scalar", promotion=BOOL, dtypes=ALL, differentiable=False)
 @triton.jit
 def ge(x, y):
     return x >= y
 
 
-@pointwise("isnan", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False)
+@pointwise("isnan", promotion=BOOL, dtypes=ALL, differentiable=False)
 @triton.jit
 def isnan(x):
     return x != x
 
 
-@pointwise("isposinf", domain="elementwise", promotion=BOOL, dtypes=FLOATING, differentiable=False)
+@pointwise("isposinf", promotion=BOOL, dtypes=FLOATING, differentiable=False)
 @triton.jit
 def isposinf(x):
     return x == float("inf")
 
 
-@pointwise("isneginf", domain="elementwise", promotion=BOOL, dtypes=FLOATING, differentiable=False)
+@pointwise("isneginf", promotion=BOOL, dtypes=FLOATING, differentiable=False)
 @triton.jit
 def isneginf(x):
     return x == float("-inf")
 
 
-@pointwise("maximum", domain="elementwise", dtypes=ALL)
+@pointwise("maximum", dtypes=ALL)
 @triton.jit
 def maximum(x, y):
     if x.dtype.is_floating():
@@ -76,7 +76,7 @@ def maximum(x, y):
     return result
 
 
-@pointwise("minimum", domain="elementwise", dtypes=ALL)
+@pointwise("minimum", dtypes=ALL)
 @triton.jit
 def minimum(x, y):
     if x.dtype.is_floating():
@@ -86,13 +86,13 @@ def minimum(x, y):
     return result
 
 
-@pointwise("fmax", domain="elementwise", dtypes=NUMERIC)
+@pointwise("fmax", dtypes=NUMERIC)
 @triton.jit
 def fmax(x, y):
     return tl.maximum(x, y)
 
 
-@pointwise("fmin", domain="elementwise", dtypes=NUMERIC)
+@pointwise("fmin", dtypes=NUMERIC)
 @triton.jit
 def fmin(x, y):
     return tl.minimum(x, y)

@@ -115,7 +115,6 @@ def _record(
     register(
         Operator(
             name=name,
-            domain="elementwise",
             overloads=(Overload(name, function, _pairs),),
             kernels=(pairs_kernel, flat_kernel, tiled_kernel),
             dtypes=(torch.float32, torch.float64),

@@ -17,67 +17,67 @@ from ..samples import pointwise_samples, tensor
 FLOAT = Promotion.INT_TO_FLOAT
 
 
-@pointwise("exp", domain="elementwise", promotion=FLOAT)
+@pointwise("exp", promotion=FLOAT)
 @triton.jit
 def exp(x):
     return tl.exp(x)
 
 
-@pointwise("exp2", domain="elementwise", promotion=FLOAT)
+@pointwise("exp2", promotion=FLOAT)
 @triton.jit
 def exp2(x):
     return tl.exp2(x)
 
 
-@pointwise("expm1", domain="elementwise", promotion=FLOAT)
+@pointwise("expm1", promotion=FLOAT)
 @triton.jit
 def expm1(x):
     return libdevice.expm1(x)
 
 
-@pointwise("log", domain="elementwise", promotion=FLOAT, low=0.01, high=9.0)
+@pointwise("log", promotion=FLOAT, low=0.01, high=9.0)
 @triton.jit
 def log(x):
     return tl.log(x)
 
 
-@pointwise("log2", domain="elementwise", promotion=FLOAT, low=0.01, high=9.0)
+@pointwise("log2", promotion=FLOAT, low=0.01, high=9.0)
 @triton.jit
 def log2(x):
     return tl.log2(x)
 
 
-@pointwise("log10", domain="elementwise", promotion=FLOAT, low=0.01, high=9.0)
+@pointwise("log10", promotion=FLOAT, low=0.01, high=9.0)
 @triton.jit
 def log10(x):
     return libdevice.log10(x)
 
 
-@pointwise("log1p", domain="elementwise", promotion=FLOAT, low=-0.9, high=9.0)
+@pointwise("log1p", promotion=FLOAT, low=-0.9, high=9.0)
 @triton.jit
 def log1p(x):
     return libdevice.log1p(x)
 
 
-@pointwise("sqrt", domain="elementwise", promotion=FLOAT, low=0.0, high=9.0)
+@pointwise("sqrt", promotion=FLOAT, low=0.0, high=9.0)
 @triton.jit
 def sqrt(x):
     return tl.sqrt(x)
 
 
-@pointwise("rsqrt", domain="elementwise", promotion=FLOAT, low=0.1, high=9.0)
+@pointwise("rsqrt", promotion=FLOAT, low=0.1, high=9.0)
 @triton.jit
 def rsqrt(x):
     return 1.0 / tl.sqrt(x)
 
 
-@pointwise("xlogy.Tensor", domain="elementwise", promotion=FLOAT, low=0.1, high=4.0)
+@pointwise("xlogy.Tensor", promotion=FLOAT, low=0.1, high=4.0)
 @triton.jit
 def xlogy(x, y):
     return tl.where(y != y, y, tl.where(x == 0, 0.0, x * tl.log(y)))
 
 
-@pointwise("logaddexp", domain="elementwise")
+@pointwise("logaddexp")
 @triton.jit
 def logaddexp(x, y):
     larger = tl.maximum(x, y, propagate_nan=tl.PropagateNan.ALL)
@@ -85,7 +85,7 @@ def logaddexp(x, y):
     return larger + libdevice.log1p(tl.exp(-distance))
 
 
-@pointwise("logaddexp2", domain="elementwise", accepts=FLOATING)
+@pointwise("logaddexp2", accepts=FLOATING)
 @triton.jit
 def logaddexp2(x, y):
     larger = tl.maximum(x, y, propagate_nan=tl.PropagateNan.ALL)
@@ -188,7 +188,6 @@ def _scalar_base(dtype: torch.dtype) -> Any:
 register(
     Operator(
         name="pow",
-        domain="elementwise",
         overloads=(
             Overload("pow.Tensor_Scalar", pow_scalar, _exponents),
             Overload(

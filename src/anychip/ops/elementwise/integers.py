@@ -23,13 +23,13 @@ def greatest_divisor(x, y):
     return a
 
 
-@pointwise("gcd", domain="elementwise", dtypes=INTEGRAL, accepts=INTEGRAL, differentiable=False)
+@pointwise("gcd", dtypes=INTEGRAL, accepts=INTEGRAL, differentiable=False)
 @triton.jit
 def gcd(x, y):
     return greatest_divisor(x, y)
 
 
-@pointwise("lcm", domain="elementwise", dtypes=INTEGRAL, accepts=INTEGRAL, differentiable=False)
+@pointwise("lcm", dtypes=INTEGRAL, accepts=INTEGRAL, differentiable=False)
 @triton.jit
 def lcm(x, y):
     divisor = greatest_divisor(x, y)

@@ -29,49 +29,43 @@ def _truths(dtype: torch.dtype) -> Iterable[Sample]:
 BITS: tuple[torch.dtype, ...] = (*INTEGRAL, torch.bool)
 
 
-@pointwise(
-    "logical_and", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False, samples=_truths
-)
+@pointwise("logical_and", promotion=BOOL, dtypes=ALL, differentiable=False, samples=_truths)
 @triton.jit
 def logical_and(x, y):
     return (x != 0) & (y != 0)
 
 
-@pointwise(
-    "logical_or", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False, samples=_truths
-)
+@pointwise("logical_or", promotion=BOOL, dtypes=ALL, differentiable=False, samples=_truths)
 @triton.jit
 def logical_or(x, y):
     return (x != 0) | (y != 0)
 
 
-@pointwise(
-    "logical_xor", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False, samples=_truths
-)
+@pointwise("logical_xor", promotion=BOOL, dtypes=ALL, differentiable=False, samples=_truths)
 @triton.jit
 def logical_xor(x, y):
     return (x != 0) ^ (y != 0)
 
 
-@pointwise("logical_not", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False)
+@pointwise("logical_not", promotion=BOOL, dtypes=ALL, differentiable=False)
 @triton.jit
 def logical_not(x):
     return x == 0
 
 
-@pointwise("bitwise_and.Tensor", domain="elementwise", dtypes=BITS, differentiable=False)
+@pointwise("bitwise_and.Tensor", dtypes=BITS, differentiable=False)
 @triton.jit
 def bitwise_and(x, y):
     return x & y
 
 
-@pointwise("bitwise_or.Tensor", domain="elementwise", dtypes=BITS, differentiable=False)
+@pointwise("bitwise_or.Tensor", dtypes=BITS, differentiable=False)
 @triton.jit
 def bitwise_or(x, y):
     return x | y
 
 
-@pointwise("bitwise_xor.Tensor", domain="elementwise", dtypes=BITS, differentiable=False)
+@pointwise("bitwise_xor.Tensor", dtypes=BITS, differentiable=False)
 @triton.jit
 def bitwise_xor(x, y):
     return x ^ y
@@ -133,7 +127,6 @@ for _name, _machine, _in_place, _written in (
     register(
         Operator(
             name=_name,
-            domain="elementwise",
             overloads=(
                 Overload(f"{_name}.Tensor", _machine, _counts),
                 Overload(f"__{_written}__.Tensor", _machine, _counts),
@@ -174,7 +167,6 @@ def bitwise_not(self: torch.Tensor, *, out: torch.Tensor | None = None) -> torch
 register(
     Operator(
         name="bitwise_not",
-        domain="elementwise",
         overloads=(Overload("bitwise_not", bitwise_not, pointwise_samples("bitwise_not", ("self",))),),
         kernels=(flat_kernel, tiled_kernel),
         dtypes=BITS,

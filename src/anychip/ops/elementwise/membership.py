@@ -149,7 +149,6 @@ def _pairs(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="isin",
-        domain="elementwise",
         overloads=(
             Overload("isin.Tensor_Tensor", isin, _memberships),
             Overload("isin.Tensor_Scalar", isin, _in_numbers),
@@ -170,7 +169,6 @@ register(
 register(
     Operator(
         name="equal",
-        domain="elementwise",
         overloads=(Overload("equal", equal, _pairs, takes_out=False),),
         kernels=(flat_kernel, tiled_kernel),
         dtypes=ALL,

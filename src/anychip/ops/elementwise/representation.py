@@ -24,13 +24,13 @@ NUMERIC = (*FLOATING, *INTEGRAL)
 # ---- sign -----------------------------------------------------------------------------------------
 
 
-@pointwise("copysign.Tensor", domain="elementwise", promotion=FLOAT)
+@pointwise("copysign.Tensor", promotion=FLOAT)
 @triton.jit
 def copysign(x, y):
     return libdevice.copysign(x, y)
 
 
-@pointwise("signbit", domain="elementwise", promotion=BOOL, dtypes=ALL, differentiable=False)
+@pointwise("signbit", promotion=BOOL, dtypes=ALL, differentiable=False)
 @triton.jit
 def signbit(x):
     if x.dtype == tl.float64:
@@ -42,7 +42,7 @@ def signbit(x):
     return result
 
 
-@pointwise("angle", domain="elementwise", promotion=FLOAT)
+@pointwise("angle", promotion=FLOAT)
 @triton.jit
 def angle(x):
     """Of a real number: 0, or pi below zero."""
@@ -221,7 +221,6 @@ def _record(
     register(
         Operator(
             name=name,
-            domain="elementwise",
             overloads=overloads,
             kernels=(flat_kernel, tiled_kernel),
             dtypes=dtypes,

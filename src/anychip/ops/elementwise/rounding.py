@@ -17,7 +17,7 @@ from ..samples import pointwise_benchmark, pointwise_samples, tensor
 NUMERIC = (*FLOATING, *INTEGRAL)
 
 
-@pointwise("floor", domain="elementwise", dtypes=NUMERIC)
+@pointwise("floor", dtypes=NUMERIC)
 @triton.jit
 def floor(x):
     if x.dtype.is_floating():
@@ -25,7 +25,7 @@ def floor(x):
     return x
 
 
-@pointwise("ceil", domain="elementwise", dtypes=NUMERIC)
+@pointwise("ceil", dtypes=NUMERIC)
 @triton.jit
 def ceil(x):
     if x.dtype.is_floating():
@@ -33,7 +33,7 @@ def ceil(x):
     return x
 
 
-@pointwise("trunc", domain="elementwise", dtypes=NUMERIC)
+@pointwise("trunc", dtypes=NUMERIC)
 @triton.jit
 def trunc(x):
     if x.dtype.is_floating():
@@ -83,7 +83,6 @@ def _decimals(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="round",
-        domain="elementwise",
         overloads=(Overload("round", ROUND, pointwise_samples("round", ("self",))),),
         kernels=(flat_kernel, tiled_kernel),
         dtypes=NUMERIC,
@@ -94,7 +93,6 @@ register(
 register(
     Operator(
         name="round_decimals",
-        domain="elementwise",
         overloads=(Overload("round.decimals", round_decimals, _decimals),),
         kernels=(flat_kernel, tiled_kernel),
         dtypes=FLOATING,
@@ -108,7 +106,7 @@ register(
 )
 
 
-@pointwise("frac", domain="elementwise")
+@pointwise("frac")
 @triton.jit
 def frac(x):
     return x - tl.where(x < 0, tl.ceil(x), tl.floor(x))

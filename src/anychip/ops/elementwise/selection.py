@@ -25,7 +25,7 @@ def _conditions(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((tensor((8,), torch.bool), special(dtype), tensor((8,), dtype)))
 
 
-@pointwise("where.self", domain="elementwise", dtypes=ALL, raw=1, samples=_conditions)
+@pointwise("where.self", dtypes=ALL, raw=1, samples=_conditions)
 @triton.jit
 def where(condition, x, y):
     return tl.where(condition, x, y)
@@ -63,7 +63,6 @@ def _fills_in_place(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="masked_fill",
-        domain="elementwise",
         overloads=(
             Overload("masked_fill.Scalar", masked_fill, _fills),
             Overload("masked_fill.Tensor", masked_fill, _fills_in_place),
@@ -132,7 +131,6 @@ def _tensor_limits(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="clamp",
-        domain="elementwise",
         overloads=(
             Overload("clamp", clamp, _limits),
             Overload("clamp.Tensor", clamp, _tensor_limits),

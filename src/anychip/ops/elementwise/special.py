@@ -11,19 +11,19 @@ from ..pointwise import Promotion, pointwise
 FLOAT = Promotion.INT_TO_FLOAT
 
 
-@pointwise("erf", domain="elementwise", promotion=FLOAT)
+@pointwise("erf", promotion=FLOAT)
 @triton.jit
 def erf(x):
     return tl.erf(x)
 
 
-@pointwise("erfc", domain="elementwise", promotion=FLOAT)
+@pointwise("erfc", promotion=FLOAT)
 @triton.jit
 def erfc(x):
     return libdevice.erfc(x)
 
 
-@pointwise("sinc", domain="elementwise", promotion=FLOAT)
+@pointwise("sinc", promotion=FLOAT)
 @triton.jit
 def sinc(x):
     angle = x * 3.141592653589793

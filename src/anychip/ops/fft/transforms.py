@@ -182,7 +182,6 @@ _c2c, _c2r = _oracle(_aten._fft_c2c), _oracle(_aten._fft_c2r)
 register(
     Operator(
         name="fft",
-        domain="fft",
         overloads=(
             Overload("_fft_c2c", fft_c2c, _complex_samples, reference=_c2c),
             Overload("_fft_r2c", fft_r2c, _real_samples),

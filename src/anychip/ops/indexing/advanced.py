@@ -234,7 +234,6 @@ def _points(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="index",
-        domain="indexing",
         overloads=(
             Overload("index.Tensor", index, _indexings),
             Overload("_index_put_impl_", index_put_, _writes, takes_out=False),

@@ -311,7 +311,6 @@ def _sums(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="gather",
-        domain="indexing",
         overloads=(Overload("gather", gather, _gathers),),
         kernels=(gather_kernel,),
         dtypes=ALL,
@@ -321,7 +320,6 @@ register(
 register(
     Operator(
         name="scatter",
-        domain="indexing",
         overloads=(
             Overload("scatter.src", scatter_src, _distinct),
             Overload("scatter.value", scatter_value, _numbers),

@@ -405,7 +405,6 @@ def _columns(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="embedding",
-        domain="indexing",
         overloads=(
             Overload("embedding", embedding, _embeddings, takes_out=False),
             Overload(
@@ -421,7 +420,6 @@ register(
 register(
     Operator(
         name="index_select",
-        domain="indexing",
         overloads=(Overload("index_select", index_select, _selections),),
         kernels=(gather_rows_kernel, gather_short_kernel),
         benchmarks=(Benchmark("index_select", _columns),),
@@ -432,7 +430,6 @@ register(
 register(
     Operator(
         name="index_add",
-        domain="indexing",
         overloads=(Overload("index_add", index_add, _additions),),
         kernels=(add_rows_kernel, add_rows_in_turn_kernel),
         dtypes=(*FLOATING, torch.int64, torch.int32),

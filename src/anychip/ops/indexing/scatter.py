@@ -343,7 +343,6 @@ for _name, _overloads, _dtypes, _benchmarks in (
     register(
         Operator(
             name=_name,
-            domain="indexing",
             overloads=_overloads,
             kernels=(combine_kernel,),
             dtypes=_dtypes,
@@ -355,7 +354,6 @@ for _name, _overloads, _dtypes, _benchmarks in (
 register(
     Operator(
         name="take",
-        domain="indexing",
         overloads=(Overload("take", take, _takes),),
         kernels=(take_kernel,),
         dtypes=ALL,

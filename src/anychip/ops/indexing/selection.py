@@ -257,7 +257,6 @@ def _sparse(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="nonzero",
-        domain="indexing",
         overloads=(
             Overload("nonzero", nonzero, _masks),
             Overload("nonzero_static", nonzero_static, _static),
@@ -272,7 +271,6 @@ register(
 register(
     Operator(
         name="masked_select",
-        domain="indexing",
         overloads=(Overload("masked_select", masked_select, _selections),),
         kernels=(count_selected_kernel, places_kernel, pick_kernel),
         dtypes=ALL,
@@ -283,7 +281,6 @@ register(
 register(
     Operator(
         name="masked_scatter",
-        domain="indexing",
         overloads=(Overload("masked_scatter_", masked_scatter_, _scatters, takes_out=False),),
         kernels=(count_selected_kernel, masked_scatter_kernel),
         dtypes=ALL,

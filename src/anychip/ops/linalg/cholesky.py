@@ -195,7 +195,6 @@ def _solves(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="cholesky",
-        domain="linalg",
         overloads=(
             Overload("linalg_cholesky_ex", linalg_cholesky_ex, _factors),
             Overload("cholesky", cholesky, _checked_factors),

@@ -456,7 +456,6 @@ _KERNELS = (hessenberg_kernel, triangular_kernel, values_kernel, vectors_kernel)
 register(
     Operator(
         name="eig",
-        domain="linalg",
         overloads=(
             Overload("linalg_eig", linalg_eig, _squares, takes_out=False, compared=_rebuilt),
             Overload("_linalg_eigvals", linalg_eigvals, _squares, takes_out=False, compared=_ordered),

@@ -439,7 +439,6 @@ def _rebuilt_symmetric(result: Any) -> Any:
 register(
     Operator(
         name="svd",
-        domain="linalg",
         overloads=(Overload("_linalg_svd", linalg_svd, _shapes, takes_out=False, compared=_rebuilt),),
         kernels=(rotations_kernel, sizes_kernel, order_kernel, sign_kernel, reflectors_kernel, apply_kernel),
         dtypes=SERVED,
@@ -451,7 +450,6 @@ register(
 register(
     Operator(
         name="eigh",
-        domain="linalg",
         overloads=(
             Overload("_linalg_eigh", linalg_eigh, _symmetric, takes_out=False, compared=_rebuilt_symmetric),
         ),

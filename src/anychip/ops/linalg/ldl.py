@@ -332,7 +332,6 @@ def _systems(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="ldl",
-        domain="linalg",
         overloads=(
             Overload("linalg_ldl_factor_ex", linalg_ldl_factor_ex, _matrices, takes_out=False),
             Overload("linalg_ldl_solve", linalg_ldl_solve, _systems),

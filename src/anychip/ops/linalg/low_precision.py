@@ -362,7 +362,6 @@ def _large(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="int_mm",
-        domain="linalg",
         overloads=(Overload("_int_mm", int_mm, _integers, reference=_wide_product),),
         kernels=(low_precision_kernel,),
         dtypes=(torch.int8,),
@@ -374,7 +373,6 @@ register(
 register(
     Operator(
         name="weight_int8pack_mm",
-        domain="linalg",
         overloads=(
             Overload(
                 "_weight_int8pack_mm", weight_int8pack_mm, _weights, takes_out=False, reference=_wide_weights
@@ -390,7 +388,6 @@ register(
 register(
     Operator(
         name="scaled_mm",
-        domain="linalg",
         overloads=(
             Overload("_scaled_mm", scaled_mm, _scaled, reference=_wide_scaled),
             Overload("_scaled_mm_v2", scaled_mm_v2, _scaled_by_recipe, reference=_wide_scaled_by_recipe),

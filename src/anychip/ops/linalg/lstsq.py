@@ -174,7 +174,6 @@ def _systems(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="lstsq",
-        domain="linalg",
         overloads=(Overload("linalg_lstsq.out", linalg_lstsq_out, _systems, takes_out=False),),
         kernels=(divide_kernel, reflectors_kernel, apply_kernel, solve_kernel, rotations_kernel),
         dtypes=SERVED,

@@ -279,7 +279,6 @@ def _factors(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="lu",
-        domain="linalg",
         overloads=(
             Overload("linalg_lu_factor_ex", linalg_lu_factor_ex, _matrices, takes_out=False),
             Overload("linalg_lu", linalg_lu, _matrices, takes_out=False),

@@ -435,7 +435,6 @@ def _layer(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="matmul",
-        domain="linalg",
         overloads=(
             Overload("mm", mm, _mm),
             Overload("addmm", addmm, _addmm),

@@ -188,7 +188,6 @@ def _combinations(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="matrix_exp",
-        domain="linalg",
         overloads=(
             Overload(
                 "linalg_matrix_exp", linalg_matrix_exp, _matrices, takes_out=False, reference=matrix_exp

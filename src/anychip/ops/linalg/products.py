@@ -172,7 +172,6 @@ for _name, _overload, _dtypes, _kernels in (
     register(
         Operator(
             name=_name,
-            domain="linalg",
             overloads=(_overload,),
             kernels=_kernels,
             dtypes=_dtypes,

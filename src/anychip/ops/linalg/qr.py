@@ -355,7 +355,6 @@ def _multiplied(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="qr",
-        domain="linalg",
         overloads=(
             Overload("geqrf", geqrf, _matrices, takes_out=False),
             Overload("linalg_qr", linalg_qr, _modes, takes_out=False),

@@ -223,7 +223,6 @@ def _factored(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="solve",
-        domain="linalg",
         overloads=(
             Overload("linalg_lu_solve", linalg_lu_solve, _factored),
             Overload("_linalg_solve_ex", linalg_solve_ex, _systems, takes_out=False),
@@ -244,7 +243,6 @@ register(
 register(
     Operator(
         name="det",
-        domain="linalg",
         overloads=(
             Overload("_linalg_det", linalg_det, _small_squares, takes_out=False),
             Overload("_linalg_slogdet", linalg_slogdet, _small_squares, takes_out=False),

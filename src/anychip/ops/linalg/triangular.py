@@ -199,7 +199,6 @@ def _legacy(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="solve_triangular",
-        domain="linalg",
         overloads=(
             Overload(
                 "linalg_solve_triangular", linalg_solve_triangular, _systems, reference=solve_triangular

@@ -324,7 +324,6 @@ def _large(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="ctc_loss",
-        domain="loss",
         overloads=(
             Overload("_ctc_loss", ctc_loss, _samples(False), False, compared=lambda result: result[0]),
             Overload("_ctc_loss.Tensor", ctc_loss, _samples(True), False, compared=lambda result: result[0]),

@@ -360,7 +360,6 @@ def _label_gradients(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="multi_margin_loss",
-        domain="loss",
         overloads=(
             Overload("multi_margin_loss", multi_margin_loss, _margins),
             Overload("multi_margin_loss_backward", multi_margin_loss_backward, _margin_gradients),
@@ -380,7 +379,6 @@ register(
 register(
     Operator(
         name="multilabel_margin_loss",
-        domain="loss",
         overloads=(
             Overload(
                 "multilabel_margin_loss_forward", multilabel_margin_loss_forward, _labels, takes_out=False

@@ -233,7 +233,6 @@ def _gradients(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="nll_loss",
-        domain="loss",
         overloads=(
             Overload("nll_loss_forward", nll_loss_forward, _samples, takes_out=False),
             Overload("nll_loss_backward", nll_loss_backward, _gradients),

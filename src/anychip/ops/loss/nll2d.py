@@ -231,7 +231,6 @@ def _large(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="nll_loss2d",
-        domain="loss",
         overloads=(
             Overload("nll_loss2d_forward", nll_loss2d_forward, _samples, takes_out=False),
             Overload("nll_loss2d_backward", nll_loss2d_backward, _gradients),

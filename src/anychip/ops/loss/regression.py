@@ -233,7 +233,6 @@ def _record(
     register(
         Operator(
             name=name,
-            domain="loss",
             overloads=(
                 Overload(name, forward, samples),
                 Overload(f"{name}_backward", backward, slopes),

@@ -97,7 +97,6 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="arange",
-        domain="memory",
         overloads=(Overload("arange.start_out", arange_out, _samples, takes_out=False),),
         kernels=(arange_kernel,),
         dtypes=(*FLOATING, *INTEGRAL),

@@ -244,7 +244,6 @@ for _overload in (
     register(
         Operator(
             name=_overload.name.partition(".")[0].rstrip("_"),
-            domain="memory",
             overloads=(_overload,)
             if _overload.name != "fill_.Scalar"
             else (_overload, Overload("fill_.Tensor", fill_, takes_out=False)),

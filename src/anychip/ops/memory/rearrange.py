@@ -277,7 +277,6 @@ for _name, _overload, _benchmarks in (
     register(
         Operator(
             name=_name,
-            domain="memory",
             overloads=(_overload,),
             kernels=(flat_kernel, tiled_kernel, *((reversed_rows_kernel,) if _name == "flip" else ())),
             dtypes=ALL,

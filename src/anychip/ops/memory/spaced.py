@@ -1,4 +1,4 @@
-"""linspace, logspace, range and randperm: numbers at even distances, even ratios, or in random order."""
+"""linspace, logspace and range: numbers at even distances or even ratios."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from triton.language.extra import libdevice
 from ..errors import ArgumentError, NotServed
 from ..launching import TRITON_DTYPES, Tiles, cdiv, launch, scalar_bits
 from ..pointwise import store_as
-from ..random.philox import random_from
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
 from ..samples import sparingly
-from ..sorting.radix import KERNELS, sort_rows
 
 TILES = Tiles(simt={"block": 512}, simd={"block": 1024})
 
@@ -117,23 +115,6 @@ def range_out(start: float, end: float, step: float = 1, *, out: torch.Tensor) -
     return _filled(out, count, start, end, step, base=None, both=False)
 
 
-def randperm(n: int, *, generator: Any = None, out: torch.Tensor) -> torch.Tensor:
-    """The integers below n in random order: the order of n random 62-bit numbers."""
-    if n < 0:
-        raise ArgumentError(f"n must be non-negative, got {n}")
-    if out.dtype.is_floating_point:
-        exact = 1 << round(-math.log2(torch.finfo(out.dtype).eps)) + 1
-    else:
-        exact = torch.iinfo(out.dtype).max + 1
-    if n > exact:
-        raise ArgumentError(f"n is too large for result tensor type: {n} for {out.dtype}")
-    if out.shape != (n,):
-        out.resize_((n,))
-    keys = torch.empty((n,), dtype=torch.int64, device=out.device)
-    random_from(keys, 0, None, generator=generator)
-    return out.copy_(sort_rows(keys, with_values=False)[1])
-
-
 # ---- record ---------------------------------------------------------------------------------------
 
 
@@ -156,17 +137,6 @@ def _ranges(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((start, end, step), {"out": torch.empty((0,), dtype=dtype)})
 
 
-@sparingly
-def _permutations(dtype: torch.dtype) -> Iterable[Sample]:
-    for n in (1, 5, 100):
-        yield Sample((n,), {"generator": None, "out": torch.empty((0,), dtype=dtype)})
-
-
-def _in_order(result: torch.Tensor) -> torch.Tensor:
-    """Every permutation of n is the same n numbers."""
-    return result.msort()
-
-
 for _name, _overload, _dtypes in (
     ("linspace", Overload("linspace.out", linspace, _lines, takes_out=False), (*FLOATING, *INTEGRAL)),
     ("logspace", Overload("logspace.out", logspace, _powers, takes_out=False), FLOATING),
@@ -175,7 +145,6 @@ for _name, _overload, _dtypes in (
     register(
         Operator(
             name=_name,
-            domain="memory",
             overloads=(_overload,),
             kernels=(spaced_kernel,),
             dtypes=_dtypes,
@@ -183,16 +152,3 @@ for _name, _overload, _dtypes in (
             tiles=TILES,
         )
     )
-register(
-    Operator(
-        name="randperm",
-        domain="random",
-        overloads=(
-            Overload("randperm.generator_out", randperm, _permutations, takes_out=False, compared=_in_order),
-        ),
-        kernels=KERNELS,
-        dtypes=(torch.int64, torch.int32, torch.float32),
-        differentiable=False,
-        tiles=TILES,
-    )
-)

@@ -240,7 +240,6 @@ for _name, _function, _list, _indices in (
     register(
         Operator(
             name=_name,
-            domain="memory",
             overloads=(Overload(_name, _function, _samples),),
             kernels=(triangle_kernel,),
             dtypes=ALL,
@@ -251,7 +250,6 @@ for _name, _function, _list, _indices in (
     register(
         Operator(
             name=_list,
-            domain="memory",
             overloads=(Overload(_list, _indices, _sizes, takes_out=False),),
             kernels=(coordinates_kernel,),
             dtypes=(torch.int64, torch.int32),
@@ -262,7 +260,6 @@ for _name, _function, _list, _indices in (
 register(
     Operator(
         name="eye",
-        domain="memory",
         overloads=(
             Overload("eye.m_out", eye_out, _matrices, takes_out=False),
             Overload("eye.out", eye_square, _squares, takes_out=False),

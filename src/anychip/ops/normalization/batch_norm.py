@@ -583,7 +583,6 @@ def _layer_gradient(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="batch_norm",
-        domain="normalization",
         overloads=(
             Overload("native_batch_norm", native_batch_norm, _samples, takes_out=False),
             Overload("_native_batch_norm_legit", native_batch_norm, _with_stats, takes_out=False),

@@ -331,7 +331,6 @@ def _layer(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="group_norm",
-        domain="normalization",
         overloads=(
             Overload("native_group_norm", native_group_norm, _samples, takes_out=False),
             Overload("native_group_norm_backward", native_group_norm_backward, _gradients, takes_out=False),

@@ -402,7 +402,6 @@ def _first(result: Any) -> Any:
 register(
     Operator(
         name="layer_norm",
-        domain="normalization",
         overloads=(
             Overload("native_layer_norm", native_layer_norm, _samples, takes_out=False, compared=_first),
             Overload(

@@ -177,7 +177,6 @@ def _gradients(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="masked_softmax",
-        domain="normalization",
         overloads=(
             Overload("_masked_softmax", masked_softmax, _samples, takes_out=False),
             Overload("_masked_softmax_backward", masked_softmax_backward, _gradients, takes_out=False),

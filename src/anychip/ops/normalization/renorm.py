@@ -166,7 +166,6 @@ def _rows(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="renorm",
-        domain="normalization",
         overloads=(
             Overload("renorm", renorm, _samples),
             Overload("embedding_renorm_", embedding_renorm_, _rows, takes_out=False),

@@ -231,7 +231,6 @@ for _name, _function, _gradient in (
     register(
         Operator(
             name=_name,
-            domain="normalization",
             overloads=(
                 Overload(f"_{_name}", _function, _long),
                 Overload(f"_{_name}_backward_data", _gradient, _backward_samples, takes_out=False),

@@ -194,7 +194,6 @@ def _gradients(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="weight_norm",
-        domain="normalization",
         overloads=(
             Overload("_weight_norm_interface", weight_norm, _samples, takes_out=False),
             Overload("_weight_norm_interface_backward", weight_norm_backward, _gradients, takes_out=False),

@@ -401,7 +401,6 @@ for _name, _step_, _kernel, _returned, _draw in (
     register(
         Operator(
             name=_name.lstrip("_"),
-            domain="optimizer",
             overloads=(
                 Overload(_name, functional(_step_, _returned), _draw(False), takes_out=False),
                 Overload(

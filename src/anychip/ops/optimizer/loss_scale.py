@@ -136,7 +136,6 @@ def _scales(dtype: torch.dtype) -> list[Sample]:
 register(
     Operator(
         name="amp_unscale",
-        domain="optimizer",
         overloads=(
             Overload(
                 "_amp_foreach_non_finite_check_and_unscale",
@@ -156,7 +155,6 @@ register(
 register(
     Operator(
         name="amp_update_scale",
-        domain="optimizer",
         overloads=(
             Overload(
                 "_amp_update_scale",

@@ -659,7 +659,6 @@ def _stem_gradient(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="avg_pool",
-        domain="pooling",
         overloads=tuple(
             overload
             for rank in (2, 3)
@@ -677,7 +676,6 @@ register(
 register(
     Operator(
         name="adaptive_avg_pool",
-        domain="pooling",
         overloads=(
             Overload(
                 "adaptive_avg_pool3d_backward.grad_input",

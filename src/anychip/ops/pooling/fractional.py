@@ -299,7 +299,6 @@ def _unpooled(rank: int) -> Samples:
 register(
     Operator(
         name="fractional_max_pool",
-        domain="pooling",
         overloads=tuple(
             overload
             for rank in (2, 3)
@@ -316,7 +315,6 @@ register(
 register(
     Operator(
         name="max_unpool",
-        domain="pooling",
         overloads=tuple(Overload(f"max_unpool{rank}d", unpool(rank), _unpooled(rank)) for rank in (2, 3)),
         kernels=(spread_kernel,),
         dtypes=(torch.float32, torch.float64),

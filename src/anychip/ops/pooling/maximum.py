@@ -589,7 +589,6 @@ def _stem_gradient(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="max_pool",
-        domain="pooling",
         overloads=tuple(
             overload
             for rank in (2, 3)
@@ -614,7 +613,6 @@ register(
 register(
     Operator(
         name="adaptive_max_pool",
-        domain="pooling",
         overloads=tuple(
             overload
             for rank in (2, 3)

@@ -371,7 +371,6 @@ for _name, _overloads, _dtypes in (
     register(
         Operator(
             name=_name,
-            domain="quantization",
             overloads=_overloads,
             kernels=(flat_kernel, tiled_kernel, *((SCALED_SUM.kernel,) if "learnable" in _name else ())),
             dtypes=_dtypes,

@@ -198,7 +198,6 @@ def _native(*arguments: Any) -> Any:
 register(
     Operator(
         name="moving_average_fake_quantize",
-        domain="quantization",
         overloads=(
             Overload(
                 "_fused_moving_avg_obs_fq_helper",

@@ -193,7 +193,6 @@ for _name, _function, _kernel in (
     register(
         Operator(
             name=_name,
-            domain="random",
             overloads=(Overload(_name, _function, takes_out=False),),
             kernels=(_kernel,),
             differentiable=False,

@@ -252,7 +252,6 @@ def dirichlet_grad(x: torch.Tensor, alpha: torch.Tensor, total: torch.Tensor) ->
 register(
     Operator(
         name="gamma",
-        domain="random",
         overloads=(
             Overload("_standard_gamma", standard_gamma, takes_out=False),
             Overload("_standard_gamma_grad", standard_gamma_grad, takes_out=False),

@@ -165,7 +165,6 @@ def multinomial(
 register(
     Operator(
         name="multinomial",
-        domain="random",
         overloads=(Overload("multinomial", multinomial),),
         kernels=(running_sums_kernel, search_kernel, race_kernel),
         differentiable=False,

@@ -145,7 +145,6 @@ def mean_only(
 register(
     Operator(
         name="bernoulli_by",
-        domain="random",
         overloads=(
             Overload("bernoulli_.Tensor", bernoulli_by, takes_out=False),
             Overload("bernoulli.out", bernoulli_out, takes_out=False),
@@ -158,7 +157,6 @@ register(
 register(
     Operator(
         name="normal_by",
-        domain="random",
         overloads=(
             Overload("normal.Tensor_Tensor", normal),
             Overload("normal.Tensor_float", mean_only),

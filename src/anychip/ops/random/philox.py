@@ -314,7 +314,6 @@ for _name, _overloads, _dtypes in (
     register(
         Operator(
             name=_name,
-            domain="random",
             overloads=_overloads,
             kernels=(random_kernel, *((flat_kernel, tiled_kernel) if _name == "dropout" else ())),
             dtypes=_dtypes,

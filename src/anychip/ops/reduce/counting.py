@@ -225,7 +225,6 @@ POINTWISE = (flat_kernel, tiled_kernel)
 register(
     Operator(
         name="aminmax",
-        domain="reduce",
         overloads=(
             Overload("aminmax", aminmax, _both, takes_out=False),
             Overload("_aminmax", aminmax, _whole, takes_out=False),
@@ -275,7 +274,6 @@ for _name, _overloads, _kernels, _dtypes in (
     register(
         Operator(
             name=_name,
-            domain="reduce",
             overloads=_overloads,
             kernels=_kernels,
             dtypes=_dtypes,

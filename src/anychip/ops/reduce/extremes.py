@@ -85,7 +85,6 @@ for _name, _over, _whole, _function, _reduction in (
     register(
         Operator(
             name=_name,
-            domain="reduce",
             overloads=(
                 Overload(_name, _over, reduction_samples(empty=False)),
                 Overload(_whole, _function, reduction_samples(whole=True, empty=False)),

@@ -235,7 +235,6 @@ for _name, _overload, _draw, _dtypes in (
     register(
         Operator(
             name=_name,
-            domain="reduce",
             overloads=(_overload,),
             kernels=(locate_kernel,),
             dtypes=_dtypes,

@@ -98,7 +98,6 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="linalg_vector_norm",
-        domain="reduce",
         overloads=(Overload("linalg_vector_norm", linalg_vector_norm, _samples),),
         kernels=tuple(norm.kernel for norm in (*NORMS.values(), ANY_NORM)),
         dtypes=FLOATING,

@@ -297,7 +297,6 @@ def _gradients(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="segment_reduce",
-        domain="reduce",
         overloads=(
             Overload("segment_reduce", segment_reduce, _samples, takes_out=False),
             Overload("_segment_reduce_backward", segment_reduce_backward, _gradients, takes_out=False),

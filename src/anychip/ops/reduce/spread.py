@@ -280,7 +280,6 @@ for _name, _function in (("var", var), ("std", std), ("var_mean", var_mean), ("s
     register(
         Operator(
             name=_name,
-            domain="reduce",
             overloads=(Overload(f"{_name}.correction", _function, _samples, takes_out="mean" not in _name),),
             kernels=(spread_kernel, merge_kernel),
             dtypes=FLOATING,

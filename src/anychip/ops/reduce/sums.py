@@ -122,7 +122,6 @@ def _whole_near_one(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="sum",
-        domain="reduce",
         overloads=(
             Overload("sum.dim_IntList", sum_over, reduction_samples()),
             Overload("sum", sum_all, reduction_samples(whole=True)),
@@ -140,7 +139,6 @@ register(
 register(
     Operator(
         name="mean",
-        domain="reduce",
         overloads=(
             Overload("mean.dim", mean_over, reduction_samples()),
             Overload("mean", mean_all, reduction_samples(whole=True)),
@@ -153,7 +151,6 @@ register(
 register(
     Operator(
         name="prod",
-        domain="reduce",
         overloads=(
             Overload("prod.dim_int", prod_over, _near_one),
             Overload("prod", prod_all, _whole_near_one),

@@ -98,7 +98,6 @@ for _name, _whole, _one, _several, _reduction in (
     register(
         Operator(
             name=_name,
-            domain="reduce",
             overloads=(
                 Overload(_name, _whole, reduction_samples(whole=True)),
                 Overload(f"{_name}.dim", _one, reduction_samples(single=True)),

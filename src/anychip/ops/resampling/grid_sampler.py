@@ -488,7 +488,6 @@ def _image(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="grid_sampler",
-        domain="resampling",
         overloads=tuple(
             overload
             for rank in (2, 3)

@@ -182,7 +182,6 @@ def _register(mode: Mode) -> None:
     register(
         Operator(
             name=mode.name.lstrip("_"),
-            domain="resampling",
             overloads=tuple(overloads),
             kernels=(
                 axis_kernel,

@@ -114,7 +114,6 @@ def _register(
     register(
         Operator(
             name=name,
-            domain="resampling",
             overloads=(Overload(name, function, samples), *also),
             kernels=(flat_kernel, tiled_kernel),
             labels=(COPYING,),

@@ -182,7 +182,6 @@ for _name, _function in (("cummax", cummax_helper), ("cummin", cummin_helper)):
     register(
         Operator(
             name=_name,
-            domain="scan",
             overloads=(Overload(f"_{_name}_helper", _function, takes_out=False),),
             kernels=(row_extremes_kernel, column_extremes_kernel),
             dtypes=ALL,

@@ -355,7 +355,6 @@ for _scan, _name, _function, _draw, _dtypes in (
     register(
         Operator(
             name=_scan.name,
-            domain="scan",
             overloads=(Overload(_name, _function, _draw),),
             kernels=_scan.kernels,
             dtypes=_dtypes,

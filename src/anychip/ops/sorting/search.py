@@ -333,7 +333,6 @@ for _name, _overloads, _kernels, _dtypes, _benchmarks in (
     register(
         Operator(
             name=_name,
-            domain="sorting",
             overloads=_overloads,
             kernels=_kernels,
             dtypes=_dtypes,

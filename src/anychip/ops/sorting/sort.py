@@ -255,7 +255,6 @@ def _along_rows(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="sort",
-        domain="sorting",
         overloads=(Overload("sort.stable", sort, _long, takes_out=False),),
         kernels=KERNELS,
         dtypes=ALL,
@@ -266,7 +265,6 @@ register(
 register(
     Operator(
         name="kthvalue",
-        domain="sorting",
         overloads=(Overload("kthvalue", kthvalue, _kths, takes_out=False),),
         kernels=KERNELS,
         dtypes=(*FLOATING, *INTEGRAL),
@@ -276,7 +274,6 @@ register(
 register(
     Operator(
         name="median",
-        domain="sorting",
         overloads=(
             Overload("median.dim", median, _medians, takes_out=False),
             Overload("median", median_all, _whole, takes_out=False),
@@ -290,7 +287,6 @@ register(
 register(
     Operator(
         name="nanmedian",
-        domain="sorting",
         overloads=(
             Overload("nanmedian.dim", nanmedian, _medians, takes_out=False),
             Overload("nanmedian", nanmedian_all, _whole, takes_out=False),
@@ -303,7 +299,6 @@ register(
 register(
     Operator(
         name="mode",
-        domain="sorting",
         overloads=(Overload("mode", mode, _modes, takes_out=False),),
         kernels=(*KERNELS, mode_kernel),
         dtypes=(*FLOATING, *INTEGRAL),

@@ -118,7 +118,6 @@ def _few(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="topk",
-        domain="sorting",
         overloads=(Overload("topk", topk, _samples, takes_out=False),),
         kernels=(topk_kernel, *KERNELS),
         dtypes=(*FLOATING, *[d for d in INTEGRAL if d != torch.uint8]),

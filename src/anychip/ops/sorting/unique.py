@@ -216,7 +216,6 @@ def _many(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="unique",
-        domain="sorting",
         overloads=(
             Overload("_unique2", unique2, _wholes, takes_out=False),
             Overload("_unique", unique, _without_counts, takes_out=False),
@@ -232,7 +231,6 @@ register(
 register(
     Operator(
         name="unique_consecutive",
-        domain="sorting",
         overloads=(
             Overload("unique_consecutive", unique_consecutive, _wholes, takes_out=False),
             Overload("unique_dim_consecutive", unique_dim_consecutive, _dims, takes_out=False),

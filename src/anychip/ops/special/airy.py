@@ -26,7 +26,6 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 @pointwise(
     "special_airy_ai",
-    domain="special",
     promotion=Promotion.INT_TO_FLOAT,
     dtypes=(torch.float32, torch.float64),
     differentiable=False,

@@ -209,7 +209,6 @@ def _record(name: str, function: Any, dtypes: tuple[torch.dtype, ...], low: floa
     register(
         Operator(
             name=name,
-            domain="special",
             overloads=(
                 Overload(
                     name,

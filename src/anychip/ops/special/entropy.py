@@ -18,13 +18,13 @@ from ..samples import layouts, special, tensor
 FLOAT = Promotion.INT_TO_FLOAT
 
 
-@pointwise("special_xlog1py", domain="special", promotion=FLOAT, low=-0.9, high=4.0)
+@pointwise("special_xlog1py", promotion=FLOAT, low=-0.9, high=4.0)
 @triton.jit
 def special_xlog1py(x, y):
     return tl.where(y != y, y, tl.where(x == 0, 0.0, x * libdevice.log1p(y)))
 
 
-@pointwise("special_entr", domain="special", promotion=FLOAT, low=0.0, high=4.0)
+@pointwise("special_entr", promotion=FLOAT, low=0.0, high=4.0)
 @triton.jit
 def special_entr(x):
     """-x log x, 0 at zero, minus infinity below."""
@@ -98,7 +98,6 @@ def _slopes(dtype: torch.dtype) -> Iterable[Sample]:
 register(
     Operator(
         name="logit",
-        domain="special",
         overloads=(
             Overload("logit", logit, _probabilities),
             Overload("logit_backward", logit_backward, _slopes),

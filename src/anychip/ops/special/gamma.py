@@ -47,7 +47,7 @@ ZETA_TERMS = tl.constexpr(tuple(float(b / math.factorial(2 * j + 2)) for j, b in
 # ---- kernels --------------------------------------------------------------------------------------
 
 
-@pointwise("lgamma", domain="special", promotion=FLOAT, low=0.1, high=9.0, tolerance=2.0)
+@pointwise("lgamma", promotion=FLOAT, low=0.1, high=9.0, tolerance=2.0)
 @triton.jit
 def lgamma(x):
     return libdevice.lgamma(x)
@@ -69,7 +69,7 @@ def multivariate_lgamma(x, order):
     return total
 
 
-@pointwise("digamma", domain="special", promotion=FLOAT, low=0.3, high=9.0, tolerance=4.0)
+@pointwise("digamma", promotion=FLOAT, low=0.3, high=9.0, tolerance=4.0)
 @triton.jit
 def digamma(x):
     negative = x < 0
@@ -204,7 +204,6 @@ def _record(
     register(
         Operator(
             name=name,
-            domain="special",
             overloads=(overload,),
             kernels=(flat_kernel, tiled_kernel),
             dtypes=dtypes,

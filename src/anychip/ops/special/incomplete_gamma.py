@@ -138,7 +138,6 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 @pointwise(
     "igamma",
-    domain="special",
     differentiable=False,
     samples=_samples,
     reference=scipy_special("gammainc"),
@@ -152,7 +151,6 @@ def igamma(a, x):
 
 @pointwise(
     "igammac",
-    domain="special",
     differentiable=False,
     samples=_samples,
     reference=scipy_special("gammaincc"),

@@ -231,7 +231,6 @@ for _name, _function in FAMILIES.items():
     register(
         Operator(
             name=f"special_{_name}",
-            domain="special",
             overloads=(Overload(f"special_{_name}", Pointwise(_function, Promotion.INT_TO_FLOAT), _samples),),
             kernels=(flat_kernel, tiled_kernel),
             dtypes=(torch.float32, torch.float64),

@@ -559,7 +559,6 @@ def _sentence_gradients(dtype: torch.dtype) -> Sample:
 register(
     Operator(
         name="embedding_bag",
-        domain="embedding",
         overloads=(
             Overload("_embedding_bag", embedding_bag, _samples, takes_out=False, compared=_result),
             Overload(

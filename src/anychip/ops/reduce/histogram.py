@@ -20,12 +20,12 @@ from ..launching import TRITON_DTYPES, Tiles, cdiv, launch
 from ..memory.copy import COPY, fill_
 from ..memory.spaced import linspace, spaced_kernel
 from ..pointwise import Pointwise
-from ..reduce.extremes import max_all, min_all
-from ..reduce.sums import SUM
 from ..reduction import wide_accumulator
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, tensor
 from ..sorting.search import search
+from .extremes import max_all, min_all
+from .sums import SUM
 
 TILES = Tiles(
     simt={"tables": 4096, "share": 256, "block": 512}, simd={"tables": 16, "share": 1 << 15, "block": 1024}
@@ -420,7 +420,6 @@ for _name, _overloads, _dtypes, _benchmarks in (
     register(
         Operator(
             name=_name,
-            domain="histogram",
             overloads=_overloads,
             kernels=(
                 (combine_kernel, edge_kernel, spaced_kernel)

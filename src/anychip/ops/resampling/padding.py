@@ -454,7 +454,6 @@ for _kind, _reflects in (("reflection_pad", True), ("replication_pad", False)):
     register(
         Operator(
             name=_kind,
-            domain="padding",
             overloads=tuple(
                 overload
                 for rank in (1, 2, 3)

@@ -385,7 +385,6 @@ def _without_largest(draw: Any) -> Any:
 register(
     Operator(
         name="cdist",
-        domain="distance",
         overloads=(
             Overload("_cdist_forward", cdist_forward, _forward, takes_out=False),
             Overload("_cdist_backward", cdist_backward, _without_largest(_backward), takes_out=False),
@@ -400,7 +399,6 @@ register(
 register(
     Operator(
         name="pdist",
-        domain="distance",
         overloads=(
             Overload("_pdist_forward", pdist_forward, _self_forward, takes_out=False),
             Overload("_pdist_backward", pdist_backward, _without_largest(_self_backward), takes_out=False),

@@ -314,7 +314,6 @@ def reference_gradients(*arguments: Any) -> tuple[torch.Tensor, ...]:
 register(
     Operator(
         name="lstm_layer",
-        domain="recurrent",
         overloads=(
             Overload(
                 "mkldnn_rnn_layer",

@@ -1,1 +1,0 @@
-"""Sums, means and maxima of bags of table rows."""

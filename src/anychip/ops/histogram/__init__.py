@@ -1,1 +1,0 @@
-"""Counts of values in bins."""

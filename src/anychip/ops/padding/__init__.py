@@ -1,1 +1,0 @@
-"""Padding by the input's own elements."""
