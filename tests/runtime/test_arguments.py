@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -175,6 +176,42 @@ def test_tuples_and_descriptors_are_taken_apart(echo):
         *(out, (5, "constexpr", (6,)), TensorDescriptor()),
     )
     assert out.tolist()[1:] == [5, 6, TensorDescriptor.base.data_ptr(), 2, 3, 3, 1, 1, 1, 2, 3, 3, 1]
+
+
+class Sizes(NamedTuple):
+    width: int
+    scale: float
+    memory: torch.Tensor
+    constant: object
+    last: int
+
+
+@pytest.mark.parametrize("between", [True, False], ids=["argument between", "two in a row"])
+def test_both_launchers_take_tuples_apart(between: bool) -> None:
+    inner = (Slot.INT, Slot.F32, Slot.POINTER, SKIP, Slot.INT)
+    tree = (Slot.POINTER, inner, *[Slot.INT] * between, (Slot.INT, SKIP), (), Slot.INT)
+    arg_types = ("!tt.ptr<i64>",) + ("any",) * (6 + between)
+    kernel = handwritten.function("tuples", handwritten.ECHO, arg_types)
+    fast, general = launch.launcher(tree, arg_types, "t"), launch.Launcher(tree, arg_types, "t")
+    assert type(fast).__name__ == "builtin_function_or_method"
+    memory = torch.zeros(3)
+    values = (Sizes(-7, 1.5, memory, "constant", 9), *[5] * between, (6, None), (), 8)
+    expected = [-7, 0x3FC00000, memory.data_ptr(), 9, *[5] * between, 6, 8]
+    for call in (fast, general):
+        out = torch.zeros(7 + between, dtype=torch.int64)
+        call(1, 1, 1, 0, kernel.address, None, None, None, None, out, *values)
+        assert out.tolist()[1:] == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), [((1, 2, 3), "3 arguments.*2 parameters"), (4, "a tuple of 2")]
+)
+def test_what_does_not_fit_a_tuple_is_refused(given: object, message: str) -> None:
+    tree, arg_types = (Slot.POINTER, (Slot.INT, Slot.INT)), ("!tt.ptr<i64>", "any", "any")
+    kernel = handwritten.function("pair", handwritten.ECHO, arg_types)
+    call = launch.launcher(tree, arg_types, "pair")
+    with pytest.raises(ArgumentError, match=message):
+        call(1, 1, 1, 0, kernel.address, None, None, None, None, torch.zeros(3), given)
 
 
 def test_descriptors_without_rounding_flag_are_recognised_by_the_number_of_slots():

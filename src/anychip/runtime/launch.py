@@ -17,7 +17,7 @@ from . import function, launches, native
 from .errors import ArgumentError, DeviceAssertion, IndexAssertion, OutOfBounds, TooManyPrograms
 from .native.cooperative import MOST_PROGRAMS
 from .native.layout import Code
-from .slots import MASK64, UNBOUNDED, Node, Slot, bounds, count, descriptors, pack, pointers
+from .slots import MASK64, UNBOUNDED, Node, bounds, count, descriptors, opcodes, pack, pointers
 
 GRID_LIMIT = (1 << 31) - 1
 """Largest extent of one grid dimension: program ids are 32 bits wide."""
@@ -127,10 +127,10 @@ def launcher(
     runtime = native.state()
     runtime.attach_threads()
     general = Launcher(tree, arg_types, name, origin, checked)
-    opcodes = [node for node in tree if isinstance(node, Slot)]
-    if checked or len(opcodes) < len(tree):
+    codes = None if checked else opcodes(tree)
+    if codes is None:
         return general
-    return runtime.launcher(opcodes, general, fail) or general
+    return runtime.launcher(codes, general, fail) or general
 
 
 def run(address: int, slots: Sequence[int], grid: Sequence[int]) -> None:

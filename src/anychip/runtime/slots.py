@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .errors import ArgumentError
 
@@ -19,7 +19,8 @@ MASK64: Final = (1 << 64) - 1
 
 
 class Slot(IntEnum):
-    """How one value is put into one slot. The numbers are the native launcher's opcodes."""
+    """How one value is put into one slot. The numbers are the native launcher's opcodes, of which those that
+    are 0 modulo 8 are no values: `SKIP`, and `TUPLE` for the values of a tuple (see `opcodes`)."""
 
     SKIP = 0
     POINTER = 1
@@ -29,6 +30,7 @@ class Slot(IntEnum):
     BF16 = 5
     F32 = 6
     F64 = 7
+    TUPLE = 8
 
 
 SKIP: Final = Slot.SKIP
@@ -154,6 +156,33 @@ def count(nodes: Sequence[Node]) -> int:
     )
 
 
+class Opcodes(NamedTuple):
+    """How the native launcher packs `parameters` arguments into `slots`: the first `packed` of them, as all
+    others are constants. `codes` has a byte for each of these; then, for each tuple among them, how many
+    values it has, and a byte for each of those."""
+
+    parameters: int
+    packed: int
+    slots: int
+    codes: bytes
+
+
+def opcodes(nodes: Sequence[Node]) -> Opcodes | None:
+    """What the native launcher is told of a tree. None where there is what only Python packs: descriptors,
+    tuples in tuples, and tuples of more than 255 values."""
+    outer, inner = bytearray(), bytearray()
+    for node in nodes:
+        if isinstance(node, Slot):
+            outer.append(node)
+        elif isinstance(node, tuple) and len(node) < 256 and all(isinstance(x, Slot) for x in node):
+            outer.append(Slot.TUPLE)
+            inner += bytes((len(node), *node))
+        else:
+            return None
+    packed = outer.rstrip(bytes((Slot.SKIP,)))
+    return Opcodes(len(nodes), len(packed), count(nodes), bytes(packed + inner))
+
+
 def descriptors(nodes: Sequence[Node]) -> int:
     """Number of descriptors in a tree."""
     return sum(
@@ -171,6 +200,11 @@ def pack(nodes: Sequence[Node], arguments: Sequence[Any], rounding_flag: bool, s
         raise ArgumentError(f"{len(arguments)} arguments were given for {len(nodes)} parameters")
     for node, argument in zip(nodes, arguments):
         if isinstance(node, tuple):
+            if not isinstance(argument, tuple):
+                raise ArgumentError(
+                    f"a tuple of {len(node)} values is wanted, and {argument!r} of type "
+                    f"{type(argument).__name__} was given"
+                )
             pack(node, argument, rounding_flag, slots)
         elif isinstance(node, Descriptor):
             slots.extend(descriptor_slots(argument, rounding_flag))

@@ -15,7 +15,7 @@ import hashlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import NoReturn
 
@@ -25,7 +25,7 @@ from ...compiler.targets import llvm_versions, machine
 from .. import openmp
 from ..cache import ObjectCache
 from ..loader import LoadedCode, load
-from ..slots import Slot
+from ..slots import Opcodes
 from . import call, python_api
 from .fault import FAULTS, watch_faults
 from .fault import is_supported as handles_faults
@@ -67,7 +67,7 @@ class Native:
                 watch(self.address, signal)
 
     def launcher(
-        self, opcodes: Sequence[Slot], fallback: Callable[..., None], fail: Callable[..., None]
+        self, opcodes: Opcodes, fallback: Callable[..., None], fail: Callable[..., None]
     ) -> Callable[..., None] | None:
         """The native launcher of a kernel (see `call`), or None on an interpreter without one."""
         if not call.is_supported():

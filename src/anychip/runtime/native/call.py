@@ -18,7 +18,7 @@ from ...compiler.llvm.flow import Block, Flow
 from ...compiler.llvm.routine import routine
 from ...compiler.llvm.struct import Fields
 from ...compiler.llvm.types import I1, I8, I32, I64, PTR, Val, array
-from ..slots import Slot
+from ..slots import Opcodes, Slot
 from . import packing, python_api
 from .grid import run
 from .layout import FUNCTION, PLAN, PROGRAM, STATE
@@ -33,6 +33,8 @@ GRID_LIMIT = 1 << 31
 """An extent of the grid is less."""
 
 _METH_FASTCALL = 0x0080
+_VALUES = 7
+"""The bits of an opcode that are all zero where it is none of a value."""
 
 
 @routine("anychip.idle", I1, plan=PTR, hook=PTR)
@@ -120,15 +122,41 @@ def _leave_unless_usual(f: Flow, plan: Fields, arguments: Val, count: Val, attem
 def _pack_all(f: Flow, plan: Fields, arguments: Val, slots: Val, attempt: Block) -> None:
     """Fill the slots; leave where an argument is for Python to look at."""
     opcodes = f.gep(plan.pointer, PLAN.size)
-    with f.counted(plan.load("parameters"), carried=[f.int(0, I64)]) as each:
+    packed = plan.load("packed")
+    with f.counted(packed, carried=[f.int(0, I64), packed]) as each:
+        used, inner = each.carried
+        opcode = f.load(I8, f.element(I8, opcodes, each.index))
+        with f.if_(f.eq(f.and_(opcode, _VALUES), 0)):
+            with f.if_(f.eq(opcode, Slot.SKIP)):
+                each.again(used, inner)
+            tuple_ = _argument(f, arguments, f.add(each.index, FIXED_ARGUMENTS))
+            size = f.zext(f.load(I8, f.element(I8, opcodes, inner)))
+            first = f.add(inner, 1)
+            used = _pack_tuple(f, plan, tuple_, size, f.element(I8, opcodes, first), slots, used, attempt)
+            each.again(used, f.add(first, size))
+        object = _argument(f, arguments, f.add(each.index, FIXED_ARGUMENTS))
+        answer = packing.pack(f, plan.pointer, opcode, object, f.element(I64, slots, each.carried[0]))
+        attempt.leave_if(f.ne(answer, packing.DONE))
+        each.carry(f.add(each.carried[0], 1), inner)
+
+
+def _pack_tuple(
+    f: Flow, plan: Fields, values: Val, size: Val, opcodes: Val, slots: Val, used: Val, attempt: Block
+) -> Val:
+    """Fill the slots from `used` on with the values of a tuple; gives how many are filled then."""
+    with f.if_(f.ne(python_api.tuple_size(f, values), size)):
+        python_api.clear_error(f)
+        attempt.leave()
+    with f.counted(size, carried=[used]) as each:
         (used,) = each.carried
         opcode = f.load(I8, f.element(I8, opcodes, each.index))
         with f.if_(f.eq(opcode, Slot.SKIP)):
             each.again(used)
-        object = _argument(f, arguments, f.add(each.index, FIXED_ARGUMENTS))
-        answer = packing.pack(f, plan.pointer, opcode, object, f.element(I64, slots, used))
+        value = python_api.tuple_item(f, values, each.index)
+        answer = packing.pack(f, plan.pointer, opcode, value, f.element(I64, slots, used))
         attempt.leave_if(f.ne(answer, packing.DONE))
         each.carry(f.add(used, 1))
+    return each.results[0]
 
 
 def _is_brief(f: Flow, function: Val, grid: Sequence[Val]) -> Val:
@@ -172,12 +200,12 @@ def make_definition(address: int) -> _MethodDefinition:
 def make_launcher(
     definition: _MethodDefinition,
     state: int,
-    opcodes: Sequence[Slot],
+    opcodes: Opcodes,
     fallback: Callable[..., None],
     fail: Callable[..., None],
 ) -> Callable[..., None]:
-    """A builtin function that launches the kernel whose parameters are packed by `opcodes`.
-    `fallback` takes the launches that it does not; `fail` raises for result codes."""
+    """A builtin function that launches the kernel whose parameters are packed by `opcodes`. `fallback` takes
+    the launches that it does not; `fail` raises for result codes."""
     names = tuple(map(sys.intern, ("data_ptr", "is_cpu", "calls")))
     plan = PLAN.ctypes(
         state,
@@ -186,10 +214,11 @@ def make_launcher(
         id(None),
         id(False),
         *map(id, names),
-        len(opcodes),
-        max(1, sum(opcode is not Slot.SKIP for opcode in opcodes)),
+        opcodes.parameters,
+        opcodes.packed,
+        max(1, opcodes.slots),
     )
-    held = (bytes(plan) + bytes(opcodes), fallback, fail, names)
+    held = (bytes(plan) + opcodes.codes, fallback, fail, names)
     new_function = ctypes.pythonapi.PyCFunction_NewEx
     new_function.restype = ctypes.py_object
     new_function.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)

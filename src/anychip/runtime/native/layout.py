@@ -153,8 +153,8 @@ WORKER = Struct("worker", "What a thread of the pool is started with.", pool=PTR
 
 PLAN = Struct(
     "plan",
-    "What the native launcher knows of one kernel's launches. One byte for each parameter follows: how it is "
-    "packed (`slots.Slot`). Python objects are borrowed: whoever makes the launcher keeps them.",
+    "What the native launcher knows of one kernel's launches, and the codes of `slots.Opcodes` after it. "
+    "Python objects are borrowed: whoever makes the launcher keeps them.",
     state=PTR,
     fallback=PTR,
     fail=PTR,
@@ -164,6 +164,7 @@ PLAN = Struct(
     is_cpu=PTR,
     calls=PTR,
     parameters=I64,
+    packed=I64,
     slots=I64,
 )
 
