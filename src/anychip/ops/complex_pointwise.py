@@ -14,6 +14,7 @@ import triton.language as tl
 
 from .errors import ArgumentError, NotServed
 from .iteration import broadcast_shape
+from .kernels.numbers import double
 from .launching import Plan, Plans, Tiles, cdiv, scalar_bits
 from .memory.copy import copy_
 from .pointwise import store_as
@@ -39,8 +40,8 @@ def pair(pointer, index, mask, real_bits, imaginary_bits, KIND: tl.constexpr, CO
         real = tl.load(pointer + index, mask=mask, other=0)
         imaginary = tl.zeros_like(real)
     else:
-        real = real_bits.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
-        imaginary = imaginary_bits.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+        real = double(real_bits).to(COMPUTE)
+        imaginary = double(imaginary_bits).to(COMPUTE)
     return real, imaginary
 
 

@@ -15,6 +15,7 @@ import triton.language as tl
 
 from .errors import ArgumentError, NotServed, UnsupportedDtype
 from .iteration import broadcast_shape, broadcast_strides, coalesce, power_of_two, second_innermost
+from .kernels.numbers import double
 from .launching import EIGHT_BIT_FLOATS, TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits
 from .promotion import Promotion, elementwise_dtypes
 from .registry import FLOATING, Benchmark, Operator, Overload, Samples, leave_out, register
@@ -36,11 +37,10 @@ TILES = Tiles(
 def operand(pointer, offset, bits, mask, RAW: tl.constexpr, COMPUTE: tl.constexpr, FLOAT: tl.constexpr):
     """An operand's values in the computing type: loaded, or a number given as 64 bits."""
     if pointer is None:
-        wide = bits.to(tl.int64)
         if FLOAT:
-            value = wide.to(tl.float64, bitcast=True).to(COMPUTE)
+            value = double(bits).to(COMPUTE)
         else:
-            value = wide.to(COMPUTE)
+            value = bits.to(tl.int64).to(COMPUTE)
     else:
         value = tl.load(pointer + offset, mask=mask, other=0)
         if not RAW:

@@ -16,6 +16,7 @@ import triton.language as tl
 
 from .errors import ArgumentError, DimensionError, NotServed
 from .iteration import Space, coalesce, power_of_two
+from .kernels.numbers import double
 from .launching import (
     TRITON_DTYPES,
     Plan,
@@ -105,11 +106,10 @@ def reduce_kernel(MAP: Any, COMBINE: Any, FINISH: Any) -> Any:
             rest = rest // size
             source += index * tl.load(row + 1)
             out += index * tl.load(row + 2)
-        wide = parameter.to(tl.int64)
         if FLOAT:
-            number = wide.to(tl.float64, bitcast=True).to(COMPUTE)
+            number = double(parameter).to(COMPUTE)
         else:
-            number = wide.to(COMPUTE)
+            number = parameter.to(tl.int64).to(COMPUTE)
         lane_k = tl.arange(0, BLOCK_K)
         lane_r = tl.arange(0, BLOCK_R)
         inside = lane_k < kept - first

@@ -29,6 +29,7 @@ def digest(domain: str = "") -> str:
 def _foundation() -> str:
     code = hashlib.sha256(compiler_fingerprint().encode())
     code.update(f"{torch.__version__};{version('triton')}".encode())
-    for file in sorted((*_LIBRARY.glob("*.py"), *_LIBRARY.glob("launching/*.py"))):
+    shared = (*_LIBRARY.glob("*.py"), *_LIBRARY.glob("launching/*.py"), *_LIBRARY.glob("kernels/*.py"))
+    for file in sorted(shared):
         code.update(file.name.encode() + file.read_bytes())
     return code.hexdigest()

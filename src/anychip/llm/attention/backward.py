@@ -7,7 +7,18 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .scores import load_rows, masked_scores, seeing_queries, seen_keys, seen_scores, span, store_rows
+from ...ops.kernels.running_softmax import shift_of
+from .scores import (
+    load_rows,
+    masked_scores,
+    query_tile,
+    seeing_queries,
+    seen_keys,
+    seen_scores,
+    slope_of,
+    span,
+    store_rows,
+)
 
 
 @triton.jit
@@ -64,7 +75,7 @@ def score_gradients(
     )
     if mask is not None:
         score = masked_scores(score, mask, row, column, mask_row, mask_column, queries, keys)
-    probability = tl.exp(score - tl.where(lse == float("-inf"), 0.0, lse)[:, None])
+    probability = tl.exp(score - shift_of(lse)[:, None])
     dp = tl.dot(do, tl.trans(v), input_precision="ieee")
     return probability, probability * (dp - delta[:, None]) * derivative * scale
 
@@ -110,18 +121,15 @@ def flash_query_gradient_kernel(
     k_first, keys = span(key_starts, sequence, keys)
     row_0 = tl.program_id(0) * BLOCK_M
     if row_0 < queries:
-        row = row_0 + tl.arange(0, BLOCK_M)
+        row, in_m, row_at, q = query_tile(
+            query, q_first, row_0, queries, heads, head, width, BLOCK_M, BLOCK_D
+        )
         lane_d = tl.arange(0, BLOCK_D)
         lane_v = tl.arange(0, BLOCK_V)
-        in_m = row < queries
-        row_at = (q_first + row) * heads + head
-        q = load_rows(query, row_at, in_m, lane_d, width)
         do = load_rows(gradient, row_at, in_m, lane_v, value_width)
         lse = tl.load(logsumexp + row_at, mask=in_m, other=0.0)
         di = tl.load(delta + row_at, mask=in_m, other=0.0)
-        slope = 0.0
-        if BIASED:
-            slope = tl.load(slopes + head).to(tl.float32)
+        slope = slope_of(slopes, head, BIASED)
         if mask is not None:
             mask += sequence * mask_batch + head.to(tl.int64) * mask_head
         shared = heads // SHARING
@@ -212,17 +220,14 @@ def flash_key_gradient_kernel(
         first, last = seeing_queries(column_0, queries, keys, left, right, BLOCK_M, BLOCK_N)
         for one in range(SHARING):
             head = shared_head * SHARING + one
-            slope = 0.0
-            if BIASED:
-                slope = tl.load(slopes + head).to(tl.float32)
+            slope = slope_of(slopes, head, BIASED)
             of_head = mask
             if mask is not None:
                 of_head = mask + sequence * mask_batch + head.to(tl.int64) * mask_head
             for start in range(first, last, BLOCK_M):
-                row = start + tl.arange(0, BLOCK_M)
-                row_at = (q_first + row) * heads + head
-                in_m = row < queries
-                q = load_rows(query, row_at, in_m, lane_d, width)
+                row, in_m, row_at, q = query_tile(
+                    query, q_first, start, queries, heads, head, width, BLOCK_M, BLOCK_D
+                )
                 do = load_rows(gradient, row_at, in_m, lane_v, value_width)
                 lse = tl.load(logsumexp + row_at, mask=in_m, other=0.0)
                 di = tl.load(delta + row_at, mask=in_m, other=0.0)

@@ -7,17 +7,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .scores import (
-    finished,
-    load_rows,
-    masked_scores,
-    seen_keys,
-    seen_scores,
-    span,
-    store_rows,
-    weigh,
-    with_sink,
-)
+from ...ops.kernels.running_softmax import finished, weigh, with_sink
+from .scores import load_rows, masked_scores, query_tile, seen_keys, seen_scores, slope_of, span, store_rows
 
 
 @triton.jit
@@ -60,15 +51,12 @@ def flash_kernel(
     k_first, keys = span(key_starts, sequence, keys)
     row_0 = tl.program_id(0) * BLOCK_M
     if row_0 < queries:
-        row = row_0 + tl.arange(0, BLOCK_M)
+        row, in_m, row_at, q = query_tile(
+            query, q_first, row_0, queries, heads, head, width, BLOCK_M, BLOCK_D
+        )
         lane_d = tl.arange(0, BLOCK_D)
         lane_v = tl.arange(0, BLOCK_V)
-        in_m = row < queries
-        row_at = (q_first + row) * heads + head
-        q = load_rows(query, row_at, in_m, lane_d, width)
-        slope = 0.0
-        if BIASED:
-            slope = tl.load(slopes + head).to(tl.float32)
+        slope = slope_of(slopes, head, BIASED)
         shared = heads // SHARING
         largest = tl.full((BLOCK_M,), float("-inf"), tl.float32)
         total = tl.zeros((BLOCK_M,), tl.float32)

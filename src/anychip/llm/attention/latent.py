@@ -12,6 +12,7 @@ import triton.language as tl
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
+from ...ops.kernels.running_softmax import weigh
 from ...ops.launching import cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
@@ -27,7 +28,6 @@ from .paged import (
     pages_of,
     parts_of,
 )
-from .scores import weigh
 
 # ---- kernels --------------------------------------------------------------------------------------
 

@@ -15,11 +15,12 @@ import triton.language as tl
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
+from ...ops.kernels.running_softmax import finished, shift_of, weigh
 from ...ops.launching import Tiles, cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..registry import Fused, register
-from .scores import finished, store_rows, tanh, weigh
+from .scores import store_rows, tanh
 
 TILES = Tiles(
     simt={"keys": 32, "bytes": 1 << 15, "heads": 16, "keys_of_part": 512},
@@ -128,11 +129,11 @@ def join_parts_kernel(out, partial, sums, rows, parts, width, PARTS: tl.constexp
     mask = column < width
     share = tl.load(sums + lane.to(tl.int64) * rows + row, mask=lane < parts, other=float("-inf"))
     largest = tl.max(share, 0)
-    total = tl.sum(tl.exp(share - tl.where(largest == float("-inf"), 0.0, largest)), 0)
+    total = tl.sum(tl.exp(share - shift_of(largest)), 0)
     result = tl.zeros((BLOCK,), tl.float32)
     for part in range(parts):
         at = part.to(tl.int64) * rows + row
-        weight = tl.exp(tl.load(sums + at) - tl.where(largest == float("-inf"), 0.0, largest))
+        weight = tl.exp(tl.load(sums + at) - shift_of(largest))
         result += weight * tl.load(partial + at * width + column, mask=mask, other=0.0)
     result = result / tl.where(total == 0.0, 1.0, total)
     tl.store(out + row * width + column, result.to(out.dtype.element_ty), mask=mask)

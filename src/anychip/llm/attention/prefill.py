@@ -14,12 +14,13 @@ import triton.language as tl
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
+from ...ops.kernels.running_softmax import finished, weigh, with_sink
 from ...ops.launching import cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..registry import Fused, register
 from .flash import TILES, packed_reference
-from .scores import UNLIMITED, finished, load_rows, seen_keys, seen_scores, store_rows, weigh, with_sink
+from .scores import UNLIMITED, query_tile, seen_keys, seen_scores, slope_of, store_rows
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -70,15 +71,12 @@ def paged_prefill_kernel(
     keys = tl.load(lengths + sequence).to(tl.int32)
     row_0 = tl.program_id(0) * BLOCK_M
     if row_0 < queries:
-        row = row_0 + tl.arange(0, BLOCK_M)
+        row, in_m, row_at, q = query_tile(
+            query, q_first, row_0, queries, heads, head, width, BLOCK_M, BLOCK_D
+        )
         lane_d = tl.arange(0, BLOCK_D)
         lane_v = tl.arange(0, BLOCK_V)
-        in_m = row < queries
-        row_at = (q_first + row) * heads + head
-        q = load_rows(query, row_at, in_m, lane_d, width)
-        slope = 0.0
-        if BIASED:
-            slope = tl.load(slopes + head).to(tl.float32)
+        slope = slope_of(slopes, head, BIASED)
         keys_at = key_cache + (head // SHARING).to(tl.int64) * key_head
         values_at = value_cache + (head // SHARING).to(tl.int64) * value_head
         largest = tl.full((BLOCK_M,), float("-inf"), tl.float32)

@@ -1,6 +1,5 @@
 """What every attention kernel does to a tile of scores: loading rows, which queries see which keys, caps and
-linear biases, the running softmax and its end. Flows in: tiles and positions. Flows out: masked scores,
-probabilities, running sums."""
+linear biases. Flows in: tiles and positions. Flows out: masked scores, for `ops.kernels.running_softmax`."""
 
 from __future__ import annotations
 
@@ -30,6 +29,27 @@ def store_rows(base, row_at, inside, lane, width, value):
     """The opposite of `load_rows`, rounding to the type in memory."""
     mask = inside[:, None] & (lane < width)[None, :]
     tl.store(base + row_at[:, None] * width + lane[None, :], value.to(base.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def query_tile(
+    query, first, row_0, queries, heads, head, width, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr
+):
+    """The queries of one head from row `row_0` of a sequence on, whose own first row is `first` of `query`
+    [rows, heads, width]: the rows' numbers in the sequence, which there are, where they are, and the tile."""
+    row = row_0 + tl.arange(0, BLOCK_M)
+    inside = row < queries
+    row_at = (first + row) * heads + head
+    return row, inside, row_at, load_rows(query, row_at, inside, tl.arange(0, BLOCK_D), width)
+
+
+@triton.jit
+def slope_of(slopes, head, BIASED: tl.constexpr):
+    """The slope of a head's linear bias; 0 without one."""
+    if BIASED:
+        return tl.load(slopes + head).to(tl.float32)
+    else:
+        return 0.0
 
 
 @triton.jit
@@ -98,29 +118,3 @@ def span(starts, sequence, length):
     else:
         first = tl.load(starts + sequence).to(tl.int64)
         return first, (tl.load(starts + sequence + 1).to(tl.int64) - first).to(tl.int32)
-
-
-@triton.jit
-def weigh(score, largest, total):
-    """One step of the running softmax: probabilities of a tile, the decay of what was, and the new state."""
-    update = tl.maximum(largest, tl.max(score, 1))
-    safe = tl.where(update == float("-inf"), 0.0, update)
-    probability = tl.exp(score - safe[:, None])
-    decay = tl.exp(largest - safe)
-    return probability, decay, update, total * decay + tl.sum(probability, 1)
-
-
-@triton.jit
-def with_sink(sink, largest, total):
-    """The running softmax after one more score that has no value: the decay of what was, the new state."""
-    update = tl.maximum(largest, sink)
-    decay = tl.exp(largest - update)
-    return decay, update, total * decay + tl.exp(sink - update)
-
-
-@triton.jit
-def finished(result, largest, total):
-    """Weighted values and the logarithm of the summed exponentials; zeros and -inf where nothing was seen."""
-    nothing = total == 0.0
-    safe = tl.where(nothing, 1.0, total)
-    return result / safe[:, None], tl.where(nothing, float("-inf"), largest + tl.log(safe))

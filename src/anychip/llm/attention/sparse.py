@@ -12,11 +12,12 @@ import triton.language as tl
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
+from ...ops.kernels.running_softmax import finished, weigh, with_sink
 from ...ops.launching import Tiles, cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..registry import Fused, register
-from .scores import finished, load_rows, store_rows, weigh, with_sink
+from .scores import load_rows, store_rows
 
 TILES = Tiles(simt={"heads": 16, "keys": 16}, simd={"heads": 16, "keys": 64})
 

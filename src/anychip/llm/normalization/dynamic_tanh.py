@@ -13,11 +13,12 @@ from triton.language.extra import libdevice
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
+from ...ops.kernels.row_sums import group_sum_kernel, sum_groups
 from ...ops.launching import cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..registry import Fused, register
-from .rms_norm import TILES, group_sum_kernel
+from .rms_norm import TILES
 
 COLUMNS = 512
 
@@ -141,7 +142,7 @@ class DynamicTanh(torch.autograd.Function):
         )
         launch(whole_sum_kernel, 1, dalpha, partial[0], groups * length, BLOCK=512)
         for out, part in ((dweight, partial[1]), (dbias, partial[2])):
-            launch(group_sum_kernel, cdiv(length, 256), out, part, groups, length, BLOCK=256)
+            sum_groups(out, part, groups)
         return dx, dalpha, dweight, (dbias if ctx.has_bias else None)
 
 

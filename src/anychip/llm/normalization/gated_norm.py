@@ -14,12 +14,13 @@ import triton.language as tl
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
+from ...ops.kernels.row_sums import group_sum_kernel, sum_groups
 from ...ops.launching import cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..activation.gated import silu
 from ..registry import Fused, register
-from .rms_norm import TILES, group_sum_kernel
+from .rms_norm import TILES
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -149,8 +150,7 @@ class GatedNorm(torch.autograd.Function):
             cdiv(rows, shares),
             **constants,
         )
-        count = weight.numel()
-        launch(group_sum_kernel, cdiv(count, 256), dweight, partial, shares, count, BLOCK=256)
+        sum_groups(dweight, partial, shares)
         return dx, dgate, dweight, None, None, None
 
 

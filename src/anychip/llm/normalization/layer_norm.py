@@ -14,11 +14,13 @@ import triton.language as tl
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
+from ...ops.kernels.row_sums import group_sum_kernel, sum_groups
 from ...ops.launching import cdiv, launch
+from ...ops.normalization.layer_norm import layer_norm_backward_kernel
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..registry import Fused, register
-from .rms_norm import TILES, group_sum_kernel
+from .rms_norm import TILES
 
 # ---- kernels --------------------------------------------------------------------------------------
 
@@ -47,49 +49,6 @@ def layer_norm_rows_kernel(
     tl.store(out + at, result.to(out.dtype.element_ty), mask=mask)
     tl.store(mean_out + row, mean)
     tl.store(rstd_out + row, rstd)
-
-
-@triton.jit
-def layer_norm_rows_backward_kernel(
-    dx,
-    dweight,
-    dbias,
-    dy,
-    dsum,
-    source,
-    weight,
-    mean,
-    rstd,
-    rows,
-    length,
-    rows_per_group,
-    BLOCK: tl.constexpr,
-):
-    """dx = rstd (g - mean g - xhat mean(g xhat)) + dsum, g = dy weight, of one group of rows; and the
-    group's shares of dweight and dbias."""
-    group = tl.program_id(0).to(tl.int64)
-    lane = tl.arange(0, BLOCK)
-    mask = lane < length
-    factor = tl.load(weight + lane, mask=mask, other=0.0).to(tl.float32)
-    total_weight = tl.zeros((BLOCK,), tl.float32)
-    total_bias = tl.zeros((BLOCK,), tl.float32)
-    first = group * rows_per_group
-    for row in range(first, tl.minimum(first + rows_per_group, rows)):
-        at = row * length + lane
-        scale = tl.load(rstd + row)
-        value = tl.load(source + at, mask=mask, other=0.0).to(tl.float32)
-        normal = tl.where(mask, (value - tl.load(mean + row)) * scale, 0.0)
-        gradient = tl.load(dy + at, mask=mask, other=0.0).to(tl.float32)
-        g = gradient * factor
-        total_weight += gradient * normal
-        total_bias += gradient
-        result = scale * (g - tl.sum(g, 0) / length - normal * (tl.sum(g * normal, 0) / length))
-        if dsum is not None:
-            result += tl.load(dsum + at, mask=mask, other=0.0).to(tl.float32)
-        tl.store(dx + at, result.to(dx.dtype.element_ty), mask=mask)
-    tl.store(dweight + group * length + lane, total_weight, mask=mask)
-    if dbias is not None:
-        tl.store(dbias + group * length + lane, total_bias, mask=mask)
 
 
 # ---- forward, backward ----------------------------------------------------------------------------
@@ -149,27 +108,28 @@ class LayerNorm(torch.autograd.Function):
         dx = torch.empty_like(source)
         partial = torch.empty((2, groups, length), dtype=torch.float32, device=device)
         launch(
-            layer_norm_rows_backward_kernel,
+            layer_norm_backward_kernel,
             groups,
             dx,
             partial[0],
             partial[1] if ctx.has_bias else None,
-            dy.contiguous(),
             None if dsum is None else dsum.contiguous(),
+            dy.contiguous(),
             source,
-            weight,
             mean,
             rstd,
+            weight,
             rows,
             length,
             cdiv(rows, groups),
+            COMPUTE=tl.float32,
             BLOCK=power_of_two(length),
         )
         dweight = torch.empty_like(weight)
         dbias = torch.empty_like(weight) if ctx.has_bias else None
         for out, part in ((dweight, partial[0]), (dbias, partial[1])):
             if out is not None:
-                launch(group_sum_kernel, cdiv(length, 256), out, part, groups, length, BLOCK=256)
+                sum_groups(out, part, groups)
         return dx, dweight, dbias, (dx if ctx.has_residual else None), None
 
 
@@ -230,7 +190,7 @@ def _add_samples(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((x, residual, tensor((64,), dtype, seed=1), tensor((64,), dtype, seed=3)))
 
 
-_KERNELS = (layer_norm_rows_kernel, layer_norm_rows_backward_kernel, group_sum_kernel)
+_KERNELS = (layer_norm_rows_kernel, layer_norm_backward_kernel, group_sum_kernel)
 for _function, _plain, _draw in (
     (layer_norm, _reference, _samples),
     (add_layer_norm, _add_reference, _add_samples),

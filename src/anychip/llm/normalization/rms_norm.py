@@ -13,6 +13,7 @@ import triton.language as tl
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
+from ...ops.kernels.row_sums import group_sum_kernel, sum_groups
 from ...ops.launching import Tiles, cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
@@ -67,21 +68,6 @@ def rms_norm_backward_kernel(
             result += tl.load(dsum + at, mask=mask, other=0.0).to(tl.float32)
         tl.store(dx + at, result.to(dx.dtype.element_ty), mask=mask)
     tl.store(dweight + group * length + lane, total, mask=mask)
-
-
-@triton.jit
-def group_sum_kernel(out, partial, groups, length, BLOCK: tl.constexpr):
-    """out[k] = sum over groups of partial[g, k]: 64 of them at a time, so that rounding does not grow with
-    every one."""
-    column = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    mask = column < length
-    total = tl.zeros((BLOCK,), tl.float32)
-    for first in range(0, groups, 64):
-        part = tl.zeros((BLOCK,), tl.float32)
-        for group in range(first, tl.minimum(first + 64, groups)):
-            part += tl.load(partial + group.to(tl.int64) * length + column, mask=mask, other=0.0)
-        total += part
-    tl.store(out + column, total.to(out.dtype.element_ty), mask=mask)
 
 
 # ---- forward, backward ----------------------------------------------------------------------------
@@ -154,7 +140,7 @@ class RMSNorm(torch.autograd.Function):
             BLOCK=power_of_two(length),
         )
         dweight = torch.empty_like(weight)
-        launch(group_sum_kernel, cdiv(length, 256), dweight, partial, groups, length, BLOCK=256)
+        sum_groups(dweight, partial, groups)
         return dx, dweight, (dx if ctx.has_residual else None), None, None
 
 

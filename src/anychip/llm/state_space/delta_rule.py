@@ -12,10 +12,10 @@ import torch
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
+from ...ops.kernels.row_sums import group_sum_kernel, sum_groups
 from ...ops.launching import Tiles, cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
-from ..normalization.rms_norm import group_sum_kernel
 from ..registry import Fused, register
 from .delta_kernels import delta_backward_kernel, delta_chunk_kernel, delta_recurrent_kernel
 
@@ -87,8 +87,7 @@ class DeltaRule(torch.autograd.Function):
             CHUNK=CHUNK,
         )
         for out, part in zip(results, partial, strict=True):
-            count = out.numel()
-            launch(group_sum_kernel, cdiv(count, 1024), out, part, parts, count, BLOCK=1024)
+            sum_groups(out, part, parts, block=1024)
         dquery, dkey, ddecay, dstrength = results
         return dquery, dkey, dvalue, ddecay, dstrength, dinitial, None, None
 

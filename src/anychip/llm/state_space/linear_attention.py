@@ -12,10 +12,10 @@ import torch
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
+from ...ops.kernels.row_sums import group_sum_kernel, sum_groups
 from ...ops.launching import Tiles, cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
-from ..normalization.rms_norm import group_sum_kernel
 from ..registry import Fused, register
 from .linear_kernels import chunk_kernel, faded_kernel, recurrent_kernel, shared_gradient_kernel
 
@@ -199,16 +199,7 @@ class LinearAttention(torch.autograd.Function):
         )
         if states is not None and decay is not None:
             ddecay = torch.empty_like(decay)
-            whole = decay.numel()
-            launch(
-                group_sum_kernel,
-                cdiv(whole, 256),
-                ddecay,
-                shares,
-                shares.numel() // max(1, whole),
-                whole,
-                BLOCK=256,
-            )
+            sum_groups(ddecay, shares, shares.numel() // max(1, decay.numel()))
         if initial is not None and ctx.needs_input_grad[4]:
             dinitial = torch.empty_like(initial)
             launch(

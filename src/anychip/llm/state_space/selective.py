@@ -14,10 +14,10 @@ import triton.language as tl
 
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
+from ...ops.kernels.row_sums import group_sum_kernel, sum_groups
 from ...ops.launching import Tiles, cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
-from ..normalization.rms_norm import group_sum_kernel
 from ..registry import Fused, register
 from .linear_attention import linear_attention
 from .linear_kernels import chunk_kernel, faded_kernel, shared_gradient_kernel
@@ -180,7 +180,7 @@ def _over_tokens(each: torch.Tensor, heads: int, like: torch.Tensor | None) -> t
     if like is None:
         return None
     out = torch.empty_like(like)
-    launch(group_sum_kernel, cdiv(heads, 256), out, each, each.numel() // heads, heads, BLOCK=256)
+    sum_groups(out, each, each.numel() // heads)
     return out
 
 

@@ -10,6 +10,8 @@ import triton
 import triton.language as tl
 
 from ..iteration import power_of_two
+from ..kernels.numbers import double
+from ..kernels.running_softmax import finished, shift_of, weigh
 from ..launching import TRITON_DTYPES, Plan, cdiv, compute_dtype
 
 DECODE_PROGRAMS = 32
@@ -78,7 +80,7 @@ def attention_decode_kernel(
     lane_d = tl.arange(0, BLOCK_D)
     lane_v = tl.arange(0, BLOCK_V)
     in_d, in_v = lane_d < width, lane_v < value_width
-    factor = scale.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    factor = double(scale).to(COMPUTE)
     q = tl.load(
         query + batch * q_b + head * q_h + row * q_m + lane_d.to(tl.int64) * q_d, mask=in_d, other=0.0
     )
@@ -108,21 +110,14 @@ def attention_decode_kernel(
             else:
                 score += extra.to(COMPUTE)
         score = tl.where(inside, score, float("-inf"))
-        update = tl.maximum(largest, tl.max(score, 0))
-        safe = tl.where(update == float("-inf"), 0.0, update)
-        probability = tl.exp(score - safe)
-        decay = tl.exp(largest - safe)
+        probability, decay, largest, total = weigh(score, largest, total, 0)
         v = tl.load(
             value + column[:, None] * v_n + lane_v.to(tl.int64)[None, :] * v_d,
             mask=(column < last)[:, None] & in_v[None, :],
             other=0.0,
         )
         result = result * decay + tl.sum(probability[:, None] * v.to(COMPUTE), 0)
-        total = total * decay + tl.sum(probability, 0)
-        largest = update
-    nothing = total == 0
-    sums = tl.where(nothing, float("-inf"), largest + tl.log(tl.where(nothing, 1.0, total)))
-    result = result / tl.where(nothing, 1.0, total)
+    result, sums = finished(result, largest, total, 0)
     out += part * out_p + batch * out_b + head * out_h + row * out_m
     tl.store(out + lane_v.to(tl.int64) * out_d, result.to(out.dtype.element_ty), mask=in_v)
     tl.store(logsumexp + part * lse_p + batch * lse_b + head * lse_h + row * lse_m, sums)
@@ -146,7 +141,7 @@ def attention_join_kernel(
     lane_v = tl.arange(0, BLOCK_V)
     sums = tl.load(partial_sums + lane * rows + row, mask=lane < parts, other=float("-inf"))
     largest = tl.max(sums, 0)
-    weight = tl.exp(sums - tl.where(largest == float("-inf"), 0.0, largest))
+    weight = tl.exp(sums - shift_of(largest))
     total = tl.sum(weight, 0)
     nothing = total == 0
     in_v = lane_v < value_width

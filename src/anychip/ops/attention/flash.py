@@ -15,6 +15,8 @@ import triton.language as tl
 from ..elementwise.arithmetic import mul
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
+from ..kernels.numbers import double
+from ..kernels.running_softmax import finished, shift_of, weigh
 from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, launch, scalar_bits, signature
 from ..reduce.sums import SUM
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
@@ -115,7 +117,7 @@ def attention_kernel(
     tile = program % tiles
     head = ((program // tiles) % heads).to(tl.int64)
     batch = (program // tiles // heads).to(tl.int64)
-    factor = scale.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    factor = double(scale).to(COMPUTE)
     row = tile * BLOCK_M + tl.arange(0, BLOCK_M)
     lane_n = tl.arange(0, BLOCK_N)
     lane_d = tl.arange(0, BLOCK_D).to(tl.int64)
@@ -144,11 +146,7 @@ def attention_kernel(
         score = scores(
             q, k, mask, at_mask, mask_q, mask_k, row, column, queries, keys, factor, COMPUTE, CAUSAL
         )
-        update = tl.maximum(largest, tl.max(score, 1))
-        safe = tl.where(update == float("-inf"), 0.0, update)
-        probability = tl.exp(score - safe[:, None])
-        decay = tl.exp(largest - safe)
-        total = total * decay + tl.sum(probability, 1)
+        probability, decay, largest, total = weigh(score, largest, total)
         v = tl.load(
             value + column_at * v_n + lane_v[None, :] * v_d,
             mask=inside & (lane_v < value_width)[None, :],
@@ -156,24 +154,20 @@ def attention_kernel(
         )
         result = result * decay[:, None]
         result = tl.dot(probability.to(v.dtype), v, result, input_precision="ieee", out_dtype=COMPUTE)
-        largest = update
-    nothing = total == 0
-    result = result / tl.where(nothing, 1.0, total)[:, None]
+    result, sums = finished(result, largest, total)
     out += batch * out_b + head * out_h
     tl.store(
         out + row_at * out_m + lane_v[None, :] * out_d,
         result.to(out.dtype.element_ty),
         mask=(row < queries)[:, None] & (lane_v < value_width)[None, :],
     )
-    sums = tl.where(nothing, float("-inf"), largest + tl.log(tl.where(nothing, 1.0, total)))
     tl.store(logsumexp + batch * lse_b + head * lse_h + row.to(tl.int64) * lse_m, sums, mask=row < queries)
 
 
 @triton.jit
 def probabilities(score, lse):
     """softmax from scores and their logarithmic sums; rows that see nothing are zero."""
-    safe = tl.where(lse == float("-inf"), 0.0, lse)
-    return tl.exp(score - safe[:, None])
+    return tl.exp(score - shift_of(lse)[:, None])
 
 
 @triton.jit(do_not_specialize=["scale"])
@@ -210,7 +204,7 @@ def attention_query_gradient_kernel(
     pair = (program // tiles).to(tl.int64)
     batch = pair // heads
     head = pair % heads
-    factor = scale.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    factor = double(scale).to(COMPUTE)
     row = tile * BLOCK_M + tl.arange(0, BLOCK_M)
     lane_n = tl.arange(0, BLOCK_N)
     lane_d = tl.arange(0, BLOCK_D)
@@ -293,7 +287,7 @@ def attention_key_gradient_kernel(
     pair = (program // tiles).to(tl.int64)
     batch = pair // heads
     head = pair % heads
-    factor = scale.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    factor = double(scale).to(COMPUTE)
     column = tile * BLOCK_N + tl.arange(0, BLOCK_N)
     lane_m = tl.arange(0, BLOCK_M)
     lane_d = tl.arange(0, BLOCK_D)

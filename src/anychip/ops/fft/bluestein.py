@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 
 from ..iteration import power_of_two
+from ..kernels.numbers import double
 from ..launching import Tiles, cdiv, launch, scalar_bits
 from . import roots
 from .signals import Signal, planar
@@ -112,7 +113,7 @@ def gather_kernel(
     inside = index < stop
     x = tl.load(real + number * width + index, mask=inside, other=0)
     i = tl.load(imaginary + number * width + index, mask=inside, other=0)
-    factor = scale.to(tl.int64).to(tl.float64, bitcast=True).to(out_real.dtype.element_ty)
+    factor = double(scale).to(out_real.dtype.element_ty)
     c = tl.load(c_real + index, mask=inside, other=0) * factor
     s = tl.load(c_imaginary + index, mask=inside, other=0) * factor
     at = (number // inner) * out_outer + (number % inner) * out_inner + index * out_step

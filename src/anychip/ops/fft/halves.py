@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 
 from ..iteration import power_of_two
+from ..kernels.numbers import double
 from ..launching import Plan, Plans, Tiles, cdiv, scalar_bits
 from . import roots
 from .lines import transform_lines, worthwhile
@@ -61,7 +62,7 @@ def spectrum_kernel(
     e = -tl.load(imaginary + at + (half - k) * inner, mask=mask & (k > 0), other=0)
     c = tl.where(k == 0, a, c)
     e = tl.where(k == 0, -d, e)
-    factor = scale.to(tl.int64).to(tl.float64, bitcast=True).to(a.dtype)
+    factor = double(scale).to(a.dtype)
     u = tl.load(w_real + k, mask=k < half, other=0)
     v = tl.load(w_imaginary + k, mask=k < half, other=0)
     odd_real = d - e

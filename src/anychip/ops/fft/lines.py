@@ -17,6 +17,7 @@ import triton.language as tl
 
 from ..distinct import distinct
 from ..iteration import power_of_two
+from ..kernels.numbers import double
 from ..launching import Plan, Plans, Tiles, cdiv, scalar_bits
 from . import roots
 from .butterflies import RADICES, butterfly, woven
@@ -295,7 +296,7 @@ def lines_kernel(
     if imaginary is not None:
         distinct(first, imaginary)
     program = tl.program_id(0).to(tl.int64)
-    factor = scale.to(tl.int64).to(tl.float64, bitcast=True).to(first.dtype.element_ty)
+    factor = double(scale).to(first.dtype.element_ty)
     HALF: tl.constexpr = LENGTH * WIDTH + APART
     area = 2 * HALF
     first += program * area

@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 
 from ..iteration import power_of_two
+from ..kernels.numbers import double
 from ..launching import Tiles, cdiv, launch, scalar_bits
 from . import roots
 from .signals import Signal, planar
@@ -120,7 +121,7 @@ def stage_kernel(
         z = y * s + z * c
         y = turned
     if SCALED:
-        factor = scale.to(tl.int64).to(tl.float64, bitcast=True).to(TYPE)
+        factor = double(scale).to(TYPE)
         y = y * factor
         z = z * factor
     if LAST:

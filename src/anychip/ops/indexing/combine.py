@@ -14,6 +14,7 @@ import triton.language as tl
 from ..axis import normal_dim
 from ..errors import ArgumentError, DimensionError, NotServed
 from ..iteration import coalesce, power_of_two
+from ..kernels.numbers import double
 from ..launching import COMPUTE_DTYPES, TRITON_DTYPES, Plan, Plans, Tiles, cdiv, scalar_bits, signature
 from ..pointwise import store_as
 from ..reduce.extremes import larger, smaller
@@ -85,7 +86,7 @@ def combine_kernel(
         if source is not None:
             value = tl.load(source + lane * source_lane + step * source_step, mask=mask)
         elif FLOAT:
-            value = tl.zeros((BLOCK,), tl.float64) + bits.to(tl.int64).to(tl.float64, bitcast=True)
+            value = tl.zeros((BLOCK,), tl.float64) + double(bits)
         else:
             value = tl.zeros((BLOCK,), tl.int64) + bits.to(tl.int64)
         at = out + lane * out_lane + position * out_step

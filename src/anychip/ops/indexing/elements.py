@@ -14,6 +14,7 @@ import triton.language as tl
 from ..distinct import distinct
 from ..errors import ArgumentError, NotServed
 from ..iteration import coalesce, power_of_two
+from ..kernels.numbers import double
 from ..launching import Plan, Plans, Tiles, cdiv, launch, scalar_bits, signature
 from ..pointwise import store_as
 from ..registry import ALL, FLOATING, Operator, Overload, Sample, register
@@ -68,7 +69,7 @@ def elements_kernel(
     if other is not None:
         value = tl.load(other + here, mask=mask)
     elif FLOAT:
-        value = tl.zeros((BLOCK,), tl.float64) + bits.to(tl.int64).to(tl.float64, bitcast=True)
+        value = tl.zeros((BLOCK,), tl.float64) + double(bits)
     else:
         value = tl.zeros((BLOCK,), tl.int64) + bits.to(tl.int64)
     if KIND == 2:

@@ -13,6 +13,7 @@ import triton.language as tl
 from ..elementwise.arithmetic import mul
 from ..errors import ArgumentError
 from ..iteration import power_of_two
+from ..kernels.numbers import double
 from ..launching import Tiles, launch, scalar_bits
 from ..reduce.sums import SUM
 from ..registry import Operator, Overload, Sample, register
@@ -36,7 +37,7 @@ def divide_kernel(c, sizes, rank, count, columns, share: tl.int64, BLOCK: tl.con
     batch = tl.program_id(0).to(tl.int64)
     sizes += batch * count
     c += batch * count * columns
-    limit = tl.load(sizes) * share.to(tl.int64).to(tl.float64, bitcast=True).to(c.dtype.element_ty)
+    limit = tl.load(sizes) * double(share).to(c.dtype.element_ty)
     lane = tl.arange(0, BLOCK)
     found = batch * 0
     for i in range(count):

@@ -15,6 +15,7 @@ from ..complex_forms import delivered, parts_of, plain, whole
 from ..elementwise.arithmetic import add, mul
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
+from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, launch, scalar_bits, signature
 from ..reduce.sums import SUM
 from ..reduction import accumulator
@@ -113,7 +114,7 @@ def matmul_kernel(
     mask = inside_m[:, None] & inside_n[None, :]
     if SCALED:
         if FLOAT:
-            total *= alpha.to(tl.int64).to(tl.float64, bitcast=True).to(ACCUMULATE)
+            total *= double(alpha).to(ACCUMULATE)
         else:
             total *= alpha.to(ACCUMULATE)
     if addend is not None:
@@ -122,7 +123,7 @@ def matmul_kernel(
         extra = tl.load(addend + at, mask=mask, other=0).to(ACCUMULATE)
         if SCALED:
             if FLOAT:
-                extra *= beta.to(tl.int64).to(tl.float64, bitcast=True).to(ACCUMULATE)
+                extra *= double(beta).to(ACCUMULATE)
             else:
                 extra *= beta.to(ACCUMULATE)
         total += extra

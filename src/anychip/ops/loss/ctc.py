@@ -15,6 +15,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
+from ..kernels.running_softmax import shift_of
 from ..launching import TRITON_DTYPES, Tiles, launch
 from ..memory.copy import fill_
 from ..registry import Benchmark, Operator, Overload, Sample, register
@@ -30,7 +31,7 @@ Lengths = Sequence[int] | torch.Tensor
 def log_sum(a, b, c):
     """log(exp(a) + exp(b) + exp(c)), also where all are minus infinity."""
     largest = tl.maximum(tl.maximum(a, b), c)
-    shift = tl.where(largest == float("-inf"), 0.0, largest)
+    shift = shift_of(largest)
     return tl.log(tl.exp(a - shift) + tl.exp(b - shift) + tl.exp(c - shift)) + shift
 
 

@@ -12,6 +12,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
+from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Tiles, compute_dtype, launch, scalar_bits
 from ..memory.copy import COPY
 from ..reduce.sums import MEAN as MEAN_OF
@@ -45,7 +46,7 @@ def multi_margin_kernel(
     or the gradient of x, out[row, j]; w is the weight of the target."""
     row = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, BLOCK)
-    limit = margin.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    limit = double(margin).to(COMPUTE)
     label = tl.load(target + row).to(tl.int64)
     tl.device_assert((label >= 0) & (label < classes), "target out of range")
     source += row * classes
@@ -55,7 +56,7 @@ def multi_margin_kernel(
         factor = factor * tl.load(weight + label, mask=(label >= 0) & (label < classes)).to(COMPUTE)
     if BACKWARD:
         factor = factor * tl.load(gradient + row * gradient_stride).to(COMPUTE)
-        factor = factor * share.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+        factor = factor * double(share).to(COMPUTE)
         out += row * classes
     total = tl.zeros((BLOCK,), COMPUTE)
     for block in range(0, classes, BLOCK):
@@ -122,7 +123,7 @@ def multilabel_backward_kernel(
     lane = tl.arange(0, BLOCK)
     inside = lane < classes
     factor = tl.load(gradient + tl.program_id(0) * gradient_stride).to(COMPUTE) / classes.to(COMPUTE)
-    factor = factor * share.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    factor = factor * double(share).to(COMPUTE)
     x = tl.load(source + row + lane, mask=inside, other=0.0).to(COMPUTE)
     labels = tl.load(target + row + lane, mask=inside, other=-1).to(tl.int64)
     mark = tl.load(marks + row + lane, mask=inside, other=0) != 0

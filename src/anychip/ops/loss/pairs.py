@@ -15,6 +15,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import broadcast_shape, power_of_two
+from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, launch, scalar_bits, signature
 from ..memory.copy import COPY
 from ..pointwise import Pointwise, apply
@@ -46,7 +47,7 @@ def pair_sum_kernel(
     """partial[p] = sum of FUNCTION(first[i], second[i], ...) over the p-th share of `blocks` blocks."""
     program = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, BLOCK)
-    number = parameter.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    number = double(parameter).to(COMPUTE)
     total = tl.zeros((BLOCK,), COMPUTE)
     start = program * blocks * BLOCK
     stop = tl.minimum(start + blocks * BLOCK, n)

@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, ArgumentValueError
+from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Tiles, cdiv, launch, scalar_bits
 from ..reduction import wide_accumulator
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
@@ -34,13 +35,10 @@ def arange_kernel(
     first = tl.program_id(0).to(tl.int64) * BLOCK
     lane = tl.arange(0, BLOCK)
     index = first + lane
-    low = start.to(tl.int64)
-    distance = step.to(tl.int64)
     if FLOAT:
-        value = low.to(tl.float64, bitcast=True).to(COMPUTE)
-        value = value + index.to(COMPUTE) * distance.to(tl.float64, bitcast=True).to(COMPUTE)
+        value = double(start).to(COMPUTE) + index.to(COMPUTE) * double(step).to(COMPUTE)
     else:
-        value = low + index * distance
+        value = start.to(tl.int64) + index * step.to(tl.int64)
     tl.store(out + index * stride, value.to(out.dtype.element_ty), mask=lane < n - first)
 
 

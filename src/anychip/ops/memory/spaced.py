@@ -12,6 +12,7 @@ import triton.language as tl
 from triton.language.extra import libdevice
 
 from ..errors import ArgumentError, NotServed
+from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Tiles, cdiv, launch, scalar_bits
 from ..pointwise import store_as
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
@@ -20,12 +21,6 @@ from ..samples import sparingly
 TILES = Tiles(simt={"block": 512}, simd={"block": 1024})
 
 # ---- kernels --------------------------------------------------------------------------------------
-
-
-@triton.jit
-def double(bits):
-    """A double handed over as 64 bits."""
-    return bits.to(tl.int64).to(tl.float64, bitcast=True)
 
 
 @triton.jit(do_not_specialize=["start", "end", "step", "base"])

@@ -14,11 +14,12 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
+from ..kernels.moments import centred_sums, moments
+from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits, signature
 from ..memory.copy import COPY
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
-from .layer_norm import variance_beside
 
 TILES = Tiles(simt={"elements": 1024, "channels": 32}, simd={"elements": 1024, "channels": 64})
 PLANS: Plans[Plan] = Plans()
@@ -67,14 +68,11 @@ def batch_statistics_kernel(
         for first in range(0, inner, BLOCK_S):
             mask = inside[:, None] & (lane < inner - first)[None, :]
             value = tl.load(row + first.to(tl.int64) * stride_inner, mask=mask, other=0).to(COMPUTE)
-            centred = tl.where(mask, value - mean[:, None], 0.0)
-            total += centred
-            squares += centred * centred
-    beside = tl.sum(total, 1) / count
-    variance = variance_beside(tl.sum(squares, 1) / count, beside)
+            total, squares = centred_sums(value, mean[:, None], mask, total, squares)
+    beside, variance = moments(total, squares, count, 1)
     mean += beside
-    share = momentum.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
-    small = eps.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    share = double(momentum).to(COMPUTE)
+    small = double(eps).to(COMPUTE)
     if running_mean is not None:
         old = tl.load(running_mean + channel, mask=inside, other=0).to(COMPUTE)
         new = share * mean + (1 - share) * old
@@ -114,7 +112,7 @@ def channel_tile(
 @triton.jit
 def reciprocal_deviation(variance, channel, inside, eps, COMPUTE: tl.constexpr):
     """1 / sqrt(variance + eps) of a block of channels."""
-    small = eps.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    small = double(eps).to(COMPUTE)
     return 1.0 / tl.sqrt(tl.load(variance + channel, mask=inside, other=1).to(COMPUTE) + small)
 
 

@@ -12,13 +12,14 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
+from ..kernels.moments import variance_beside
+from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, compute_dtype, scalar_bits, signature
 from ..memory.copy import zero_
 from ..reduce.sums import SUM
 from ..reduction import wide_accumulator
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
-from .layer_norm import variance_beside
 
 TILES = Tiles(simt={"elements": 1024, "row": 1024}, simd={"elements": 2048, "row": 256})
 """How many elements of a group are taken at once: `elements` over its channels and pixels, where a channel
@@ -80,7 +81,7 @@ def group_norm_kernel(
     else:
         beside = (wide_mean - mean.to(WIDE)).to(COMPUTE)
     variance = variance_beside(tl.sum(squares, 0) / count, beside)
-    small = eps.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    small = double(eps).to(COMPUTE)
     rstd = 1.0 / tl.sqrt(variance + small)
     for c in range(0, channels, BLOCK_C):
         inside = lane_c < channels - c

@@ -13,6 +13,8 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
+from ..kernels.moments import centred_sums, moments
+from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, launch, scalar_bits, signature
 from ..reduce.sums import SUM
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
@@ -25,13 +27,6 @@ TILES = Tiles(
 PLANS: Plans[Plan] = Plans()
 
 # ---- kernels --------------------------------------------------------------------------------------
-
-
-@triton.jit
-def variance_beside(square, beside):
-    """The variance, from the mean `square` of distances from a number `beside` the mean."""
-    variance = square - beside * beside
-    return tl.where(variance < 0, 0.0, variance)
 
 
 @triton.jit(do_not_specialize=["eps"])
@@ -55,14 +50,14 @@ def layer_norm_kernel(
     out += row * length
     lane = tl.arange(0, BLOCK)
     count = tl.zeros((), COMPUTE) + length
-    small = eps.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    small = double(eps).to(COMPUTE)
     if WHOLE:
         mask = lane < length
         value = tl.load(source + lane, mask=mask, other=0.0).to(COMPUTE)
         mean = tl.sum(value, 0) / count
         centred = tl.where(mask, value - mean, 0.0)
-        beside = tl.sum(centred, 0) / count
-        rstd = 1.0 / tl.sqrt(variance_beside(tl.sum(centred * centred, 0) / count, beside) + small)
+        beside, variance = moments(centred, centred * centred, count, 0)
+        rstd = 1.0 / tl.sqrt(variance + small)
         result = centred * rstd - beside * rstd
         if weight is not None:
             result *= tl.load(weight + lane, mask=mask, other=0.0).to(COMPUTE)
@@ -79,11 +74,9 @@ def layer_norm_kernel(
         for block in range(0, length, BLOCK):
             mask = lane < length - block
             value = tl.load(source + block + lane, mask=mask, other=0.0).to(COMPUTE)
-            centred = tl.where(mask, value - mean, 0.0)
-            total += centred
-            squares += centred * centred
-        beside = tl.sum(total, 0) / count
-        rstd = 1.0 / tl.sqrt(variance_beside(tl.sum(squares, 0) / count, beside) + small)
+            total, squares = centred_sums(value, mean, mask, total, squares)
+        beside, variance = moments(total, squares, count, 0)
+        rstd = 1.0 / tl.sqrt(variance + small)
         for block in range(0, length, BLOCK):
             mask = lane < length - block
             value = tl.load(source + block + lane, mask=mask, other=0.0).to(COMPUTE)
@@ -175,6 +168,7 @@ def layer_norm_backward_kernel(
     out,
     weight_out,
     bias_out,
+    added,
     gradient,
     source,
     mean,
@@ -186,7 +180,8 @@ def layer_norm_backward_kernel(
     COMPUTE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """dx of one group of rows that fit a block, and the group's sums of dy xhat and dy on the way."""
+    """dx = rstd (g - mean(g) - xhat mean(g xhat)), where g = dy weight, of a group of rows that fit a block,
+    plus what is `added`; and the group's sums of dy xhat and dy. `added` and `bias_out` may be None."""
     group = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, BLOCK)
     inside = columns < length
@@ -208,9 +203,12 @@ def layer_norm_backward_kernel(
         sum_gx += dy * normal
         sum_g += dy
         dx = scale * (g - mean_g - normal * mean_gx)
+        if added is not None:
+            dx += tl.load(added + at, mask=inside, other=0.0).to(COMPUTE)
         tl.store(out + at, dx.to(out.dtype.element_ty), mask=inside)
     tl.store(weight_out + group * length + columns, sum_gx, mask=inside)
-    tl.store(bias_out + group * length + columns, sum_g, mask=inside)
+    if bias_out is not None:
+        tl.store(bias_out + group * length + columns, sum_g, mask=inside)
 
 
 # ---- forward, backward ----------------------------------------------------------------------------
@@ -309,6 +307,7 @@ def native_layer_norm_backward(
             grad_input,
             partial[0],
             partial[1],
+            None,
             gradient,
             source,
             mean,

@@ -12,6 +12,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
+from ..kernels.running_softmax import shift_of
 from ..launching import TRITON_DTYPES, Tiles, compute_dtype, launch
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
@@ -36,8 +37,7 @@ def masked_softmax_kernel(out, source, mask, length, inner, COMPUTE: tl.constexp
         hidden = tl.load(mask + at, mask=inside, other=1)
         value = tl.load(source + at, mask=inside, other=0.0).to(COMPUTE)
         largest = tl.maximum(largest, tl.where(hidden, float("-inf"), value))
-    peak = tl.max(largest, 0)
-    peak = tl.where(peak == float("-inf"), 0.0, peak)
+    peak = shift_of(tl.max(largest, 0))
     total = tl.zeros((BLOCK,), COMPUTE)
     for block in range(0, length, BLOCK):
         inside = block + lane < length

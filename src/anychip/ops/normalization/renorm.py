@@ -13,6 +13,7 @@ from triton.language.extra import libdevice
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
+from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
 from ..memory.copy import zero_
 from ..pointwise import Pointwise, flat_kernel, tiled_kernel
@@ -57,8 +58,8 @@ def renorm_rows_kernel(
     row = tl.program_id(0).to(tl.int64)
     rows += row * row_stride
     lane = tl.arange(0, BLOCK)
-    p = order.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
-    most = limit.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    p = double(order).to(COMPUTE)
+    most = double(limit).to(COMPUTE)
     marked = tl.load(marks + row).to(tl.int32)
     columns = tl.where(marked != 0, length, 0)
     total = tl.zeros((BLOCK,), COMPUTE)

@@ -14,6 +14,7 @@ import triton.language as tl
 
 from ..errors import NotServed
 from ..iteration import power_of_two
+from ..kernels.running_softmax import shift_of
 from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, compute_dtype, launch, signature
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
@@ -62,7 +63,7 @@ def softmax_kernel(
                 source + position.to(tl.int64) * inner, mask=position < length, other=float("-inf")
             ).to(COMPUTE)
             update = tl.maximum(largest, value)
-            safe = tl.where(update == float("-inf"), 0.0, update)
+            safe = shift_of(update)
             total = total * tl.exp(largest - safe) + tl.exp(value - safe)
             largest = update
         peak = tl.max(largest, 0)

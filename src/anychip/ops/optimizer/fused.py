@@ -13,6 +13,7 @@ import triton.language as tl
 from triton.language.extra import libdevice
 
 from ..errors import NotServed
+from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits
 from ..registry import FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor
@@ -24,16 +25,10 @@ Tensors = Sequence[torch.Tensor]
 
 
 @triton.jit
-def real(bits):
-    """A double given as 64 bits."""
-    return bits.to(tl.int64).to(tl.float64, bitcast=True)
-
-
-@triton.jit
 def rate(pointer, bits):
     """The learning rate, from a tensor or a number."""
     if pointer is None:
-        value = real(bits)
+        value = double(bits)
     else:
         value = tl.load(pointer).to(tl.float64)
     return value
@@ -80,16 +75,16 @@ def adam_kernel(
     if skip is not None:
         mask = mask & (tl.load(skip) != 1.0)
     count = tl.load(step).to(tl.float64)
-    first, second = real(beta1), real(beta2)
+    first, second = double(beta1), double(beta2)
     speed = rate(rates, lr)
     size = (speed / (1.0 - libdevice.pow(first, count))).to(COMPUTE)
     root = tl.sqrt((1.0 - libdevice.pow(second, count)).to(COMPUTE))
     x = tl.load(parameter + at, mask=mask, other=0.0).to(COMPUTE)
     g = unscaled(gradient, at, mask, scale, MAXIMIZE, COMPUTE)
     if DECOUPLED:
-        x = x - x * (speed * real(decay)).to(COMPUTE)
+        x = x - x * (speed * double(decay)).to(COMPUTE)
     else:
-        g = g + x * real(decay).to(COMPUTE)
+        g = g + x * double(decay).to(COMPUTE)
     m = tl.load(mean + at, mask=mask, other=0.0).to(COMPUTE)
     m = m + (g - m) * (1.0 - first).to(COMPUTE)
     v = tl.load(square + at, mask=mask, other=0.0).to(COMPUTE)
@@ -99,7 +94,7 @@ def adam_kernel(
     if largest is not None:
         v = tl.maximum(v, tl.load(largest + at, mask=mask, other=0.0).to(COMPUTE))
         tl.store(largest + at, v.to(largest.dtype.element_ty), mask=mask)
-    x = x - size * m / (tl.sqrt(v) / root + real(epsilon).to(COMPUTE))
+    x = x - size * m / (tl.sqrt(v) / root + double(epsilon).to(COMPUTE))
     tl.store(parameter + at, x.to(parameter.dtype.element_ty), mask=mask)
 
 
@@ -130,16 +125,16 @@ def sgd_kernel(
         mask = mask & (tl.load(skip) != 1.0)
     x = tl.load(parameter + at, mask=mask, other=0.0).to(COMPUTE)
     g = unscaled(gradient, at, mask, scale, MAXIMIZE, COMPUTE)
-    g = g + x * real(decay).to(COMPUTE)
+    g = g + x * double(decay).to(COMPUTE)
     if buffer is not None:
         if FIRST:
             moved = g
         else:
-            moved = tl.load(buffer + at, mask=mask, other=0.0).to(COMPUTE) * real(momentum).to(COMPUTE)
-            moved += g * (1.0 - real(dampening)).to(COMPUTE)
+            moved = tl.load(buffer + at, mask=mask, other=0.0).to(COMPUTE) * double(momentum).to(COMPUTE)
+            moved += g * (1.0 - double(dampening)).to(COMPUTE)
         tl.store(buffer + at, moved.to(buffer.dtype.element_ty), mask=mask)
         if NESTEROV:
-            g = g + moved * real(momentum).to(COMPUTE)
+            g = g + moved * double(momentum).to(COMPUTE)
         else:
             g = moved
     x = x - g * rate(rates, lr).to(COMPUTE)
@@ -171,13 +166,13 @@ def adagrad_kernel(
     if skip is not None:
         mask = mask & (tl.load(skip) != 1.0)
     count = tl.load(step).to(tl.float64)
-    size = (rate(rates, lr) / (1.0 + (count - 1.0) * real(lr_decay))).to(COMPUTE)
+    size = (rate(rates, lr) / (1.0 + (count - 1.0) * double(lr_decay))).to(COMPUTE)
     x = tl.load(parameter + at, mask=mask, other=0.0).to(COMPUTE)
     g = unscaled(gradient, at, mask, scale, MAXIMIZE, COMPUTE)
-    g = g + x * real(decay).to(COMPUTE)
+    g = g + x * double(decay).to(COMPUTE)
     v = tl.load(total + at, mask=mask, other=0.0).to(COMPUTE) + g * g
     tl.store(total + at, v.to(total.dtype.element_ty), mask=mask)
-    x = x - size * g / (tl.sqrt(v) + real(epsilon).to(COMPUTE))
+    x = x - size * g / (tl.sqrt(v) + double(epsilon).to(COMPUTE))
     tl.store(parameter + at, x.to(parameter.dtype.element_ty), mask=mask)
 
 

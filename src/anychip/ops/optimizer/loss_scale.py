@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 
 from ..errors import NotServed
+from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
 from ..references import in_single
 from ..registry import FLOATING, Operator, Overload, Sample, register
@@ -38,8 +39,8 @@ def scale_kernel(scale, tracker, found, growth: tl.int64, backoff: tl.int64, int
     value = tl.load(scale)
     steps = tl.load(tracker) + 1
     bad = tl.load(found) != 0.0
-    shrunk = (value.to(tl.float64) * backoff.to(tl.int64).to(tl.float64, bitcast=True)).to(value.dtype)
-    grown = (value.to(tl.float64) * growth.to(tl.int64).to(tl.float64, bitcast=True)).to(value.dtype)
+    shrunk = (value.to(tl.float64) * double(backoff)).to(value.dtype)
+    grown = (value.to(tl.float64) * double(growth)).to(value.dtype)
     grown = tl.where(tl.abs(grown) < float("inf"), grown, value)
     due = steps == interval
     tl.store(scale, tl.where(bad, shrunk, tl.where(due, grown, value)))

@@ -14,6 +14,7 @@ from triton.language.extra import libdevice
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
+from ..kernels.numbers import double
 from ..launching import Tiles, cdiv, launch, scalar_bits
 from ..memory.copy import copy_, fill_
 from ..reduce.extremes import amax, amin
@@ -34,7 +35,7 @@ def follow_kernel(running_low, running_high, lowest, highest, count, rate: tl.in
     these."""
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mask = lane < count
-    share = rate.to(tl.int64).to(tl.float64, bitcast=True).to(tl.float32)
+    share = double(rate).to(tl.float32)
     bottom = tl.load(running_low + lane, mask=mask, other=0)
     top = tl.load(running_high + lane, mask=mask, other=0)
     seen_low = tl.load(lowest + lane, mask=mask, other=0).to(tl.float32)

@@ -11,10 +11,11 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import broadcast_shape
+from ..kernels.numbers import double
 from ..launching import Tiles, cdiv, launch, scalar_bits
 from ..pointwise import store_as
 from ..registry import ALL, FLOATING, Operator, Overload, register
-from .philox import drawn_seed, number, open_unit
+from .philox import drawn_seed, open_unit
 
 TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})
 
@@ -57,11 +58,11 @@ def normal_kernel(
         tl.device_assert(stretch >= 0, "normal expects all elements of std >= 0.0")
         value *= stretch
     else:
-        value *= number(deviation).to(TYPE)
+        value *= double(deviation).to(TYPE)
     if means is not None:
         value += tl.load(means + first + lane, mask=inside, other=0).to(TYPE)
     else:
-        value += number(mean).to(TYPE)
+        value += double(mean).to(TYPE)
     store_as(out + first + lane, value, inside)
 
 

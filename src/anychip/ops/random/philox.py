@@ -15,6 +15,7 @@ import triton.language as tl
 
 from ..elementwise.arithmetic import mul
 from ..errors import ArgumentError, NotServed
+from ..kernels.numbers import double
 from ..launching import Plan, Plans, Tiles, cdiv, scalar_bits
 from ..pointwise import Pointwise, flat_kernel, store_as, tiled_kernel
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
@@ -23,12 +24,6 @@ TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})
 PLANS: Plans[Plan] = Plans()
 
 # ---- kernels --------------------------------------------------------------------------------------
-
-
-@triton.jit
-def number(bits):
-    """A double handed over as 64 bits."""
-    return bits.to(tl.int64).to(tl.float64, bitcast=True)
 
 
 @triton.jit
@@ -91,8 +86,8 @@ def random_kernel(
         wide = tl.where(span == 0, wide, wide % tl.maximum(span, 1))
         value = low.to(tl.int64) + wide.to(tl.int64)
     else:
-        bottom = number(low).to(TYPE)
-        top = number(high).to(TYPE)
+        bottom = double(low).to(TYPE)
+        top = double(high).to(TYPE)
         share = open_unit(a, b, TYPE)
         if (KIND == "normal") or (KIND == "log_normal"):
             radius = tl.sqrt(-2.0 * tl.log(share))

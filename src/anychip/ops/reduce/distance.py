@@ -14,6 +14,7 @@ from triton.language.extra import libdevice
 
 from ..errors import ArgumentError, NotServed
 from ..iteration import broadcast_shape, power_of_two
+from ..kernels.numbers import double
 from ..launching import Plan, Plans, Tiles, cdiv, launch, scalar_bits
 from ..memory.copy import COPY
 from ..registry import Benchmark, Operator, Overload, Sample, register
@@ -111,7 +112,7 @@ def cdist_kernel(
     tile = tl.program_id(0) % tiles
     i = ((tile // tiles_n) * BLOCK_M + tl.arange(0, BLOCK_M)).to(tl.int64)
     j = ((tile % tiles_n) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
-    power = order.to(tl.int64).to(tl.float64, bitcast=True).to(x.dtype.element_ty)
+    power = double(order).to(x.dtype.element_ty)
     at_x = x + (batch * rows + i) * width
     at_y = y + (batch * columns + j) * width
     total = tl.zeros((BLOCK_M, BLOCK_N), x.dtype.element_ty)
@@ -146,7 +147,7 @@ def cdist_backward_kernel(
     tile = tl.program_id(0) % tiles
     i = ((tile // tiles_n) * BLOCK_M + tl.arange(0, BLOCK_M)).to(tl.int64)
     k = ((tile % tiles_n) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
-    power = order.to(tl.int64).to(tl.float64, bitcast=True).to(x.dtype.element_ty)
+    power = double(order).to(x.dtype.element_ty)
     mask = (i < rows)[:, None] & (k < width)[None, :]
     mine = tl.load(x + ((batch * rows + i) * width)[:, None] + k[None, :], mask=mask, other=0)
     total = tl.zeros((BLOCK_M, BLOCK_N), x.dtype.element_ty)
@@ -166,7 +167,7 @@ def pdist_kernel(out, x, rows, width, stretch, order: tl.int64, ORDER: tl.conste
     rounding errors do not grow with every one."""
     i = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, BLOCK)
-    power = order.to(tl.int64).to(tl.float64, bitcast=True).to(x.dtype.element_ty)
+    power = double(order).to(x.dtype.element_ty)
     place = i * rows - i * (i + 1) // 2 - i - 1
     for first in range(i + 1, rows, BLOCK):
         j = first + lane
@@ -191,7 +192,7 @@ def pdist_backward_kernel(
     i = (tl.program_id(0) // tiles).to(tl.int64)
     k = ((tl.program_id(0) % tiles) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
     inside = k < width
-    power = order.to(tl.int64).to(tl.float64, bitcast=True).to(x.dtype.element_ty)
+    power = double(order).to(x.dtype.element_ty)
     mine = tl.load(x + i * width + k, mask=inside, other=0)
     total = tl.zeros((BLOCK,), x.dtype.element_ty)
     for j in range(rows):

@@ -14,6 +14,7 @@ import triton.language as tl
 from ..axis import normal_dim
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
+from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
 from ..memory.copy import fill_
 from ..registry import Operator, Overload, Sample, register
@@ -54,7 +55,7 @@ def segments_kernel(
     segment = pair % segments
     start = tl.load(starts + outer * run + segment).to(tl.int64)
     end = tl.load(ends + outer * run + segment).to(tl.int64)
-    total = tl.zeros((BLOCK,), COMPUTE) + initial.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    total = tl.zeros((BLOCK,), COMPUTE) + double(initial).to(COMPUTE)
     for k in range(start, end):
         value = tl.load(data + (outer * length + k) * inner + lane, mask=mask, other=0).to(COMPUTE)
         if KIND == "prod":
@@ -102,7 +103,7 @@ def segments_backward_kernel(
     end = tl.load(ends + outer * run + segment).to(tl.int64)
     dy = tl.load(gradient + pair * inner + lane, mask=mask, other=0).to(COMPUTE)
     y = tl.load(output + pair * inner + lane, mask=mask, other=0).to(COMPUTE)
-    product = tl.zeros((BLOCK,), COMPUTE) + initial.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    product = tl.zeros((BLOCK,), COMPUTE) + double(initial).to(COMPUTE)
     zeros = tl.zeros((BLOCK,), tl.int32)
     missing = tl.zeros((BLOCK,), tl.int32)
     same = tl.zeros((BLOCK,), tl.int32)

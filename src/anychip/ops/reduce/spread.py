@@ -17,6 +17,7 @@ import triton.language as tl
 from ..axis import Around, delivered
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
+from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, scalar_bits, signature
 from ..reduction import accumulator, normal_dims, reduced_shape, wide_accumulator
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
@@ -109,7 +110,7 @@ def spread_kernel(
     else:
         mean = centre
     if LAST:
-        wide = correction.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+        wide = double(correction).to(COMPUTE)
         spread = finished(spread, count, wide, ROOT)
     at = (outer * kept + column) * shares + part
     tl.store(spreads + at, spread.to(spreads.dtype.element_ty), mask=inside)
@@ -143,7 +144,7 @@ def merge_kernel(
     centre = tl.sum(tl.where(mask, mean * count, 0.0), 0) / whole
     distance = mean - centre
     total = tl.sum(tl.where(mask, square + count * distance * distance, 0.0), 0)
-    wide = correction.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    wide = double(correction).to(COMPUTE)
     tl.store(spreads + column, finished(total, whole, wide, ROOT).to(spreads.dtype.element_ty))
     if means is not None:
         tl.store(means + column, centre.to(means.dtype.element_ty))

@@ -11,6 +11,7 @@ import torch
 import triton
 import triton.language as tl
 
+from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Plans, cdiv, launch, scalar_bits
 
 TABLE_BLOCK = 64
@@ -70,7 +71,7 @@ def window_kernel(
     """First position, number of positions and weights of the windows of a block of output positions."""
     o = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = o < count
-    scale = scale_bits.to(tl.int64).to(tl.float64, bitcast=True).to(COMPUTE)
+    scale = double(scale_bits).to(COMPUTE)
     place = o.to(COMPUTE)
     if MODE <= 1:
         if MODE == 1:

@@ -18,6 +18,7 @@ from triton.language.extra import libdevice
 from ..axis import Around, around, delivered, normal_dim
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
+from ..kernels.running_softmax import shift_of
 from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
 from ..pointwise import store_as
 from ..reduce.extremes import larger
@@ -157,7 +158,7 @@ def log_row_kernel(
         first = tl.maximum(high, tl.sum(tl.where((lane == 0)[None, :], value, 0.0), 1))
         within = (first - higher >= (-600.0 if tl.float64 == COMPUTE else -80.0)) | (higher == float("-inf"))
         if tl.min(within.to(tl.int32), 0) != 0:
-            base = tl.where(higher == float("-inf"), 0.0, higher)
+            base = shift_of(higher)
             weights = tl.exp(value - base[:, None])
             total *= tl.exp(high - base)
             if not TOTAL:
