@@ -30,6 +30,7 @@ from ..compiler.schedule.steps import (
     Histogram,
     If,
     Nest,
+    PackedLoop,
     Reduce,
     Scalar,
     Scan,
@@ -118,7 +119,9 @@ class _Walk:
             case Scalar():
                 return SCALAR
             case For():
-                return self._loop(step)
+                return self.scalars.trips(step.op) * (UNIT + self.steps(step.body))
+            case PackedLoop():
+                return self._packed_loop(step)
             case Sweep():
                 inside = step.limit is None or self.scalars.trips(step.op) <= step.limit
                 return self._nest(step.nest) if inside else self.steps(step.otherwise)
@@ -138,7 +141,7 @@ class _Walk:
             case _:
                 return 0.0
 
-    def _loop(self, loop: For) -> float:
+    def _packed_loop(self, loop: PackedLoop) -> float:
         trips = self.scalars.trips(loop.op)
         in_place = {dot.direct.nest for dot in loop.products if dot.direct}
         kept = {known.nest for known in loop.kept}

@@ -11,7 +11,7 @@ from anychip.compiler import targets
 from anychip.compiler.ir.inline import inline_calls
 from anychip.compiler.ir.parser import parse
 from anychip.compiler.schedule.scheduler import schedule
-from anychip.compiler.schedule.steps import For, Step
+from anychip.compiler.schedule.steps import For, PackedLoop, Step
 
 
 @triton.jit
@@ -45,8 +45,10 @@ def matmul(out, a, b, count, rounds, N: tl.constexpr, HOW: tl.constexpr):
 def _kept(steps: list[Step]) -> list[list[str]]:
     found = []
     for step in steps:
-        if isinstance(step, For):
-            found += [sorted(key.name for key in kept.keys) for kept in step.kept] + _kept(step.body)
+        if isinstance(step, PackedLoop):
+            found += [sorted(key.name for key in kept.keys) for kept in step.kept]
+        if isinstance(step, For | PackedLoop):
+            found += _kept(step.body)
     return found
 
 

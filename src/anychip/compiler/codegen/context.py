@@ -3,11 +3,11 @@ memory accesses."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..ir.core import Location, Op, Value
-from ..llvm.builder import Builder
+from ..ir.core import Block, Location, Op, Value
+from ..llvm.builder import Builder, Phi
 from ..llvm.module import LLModule
 from ..llvm.types import I1, I64, PTR, Val
 from ..schedule.steps import Buffer
@@ -34,12 +34,25 @@ class Access:
 
 
 @dataclass(eq=False, slots=True)
+class OpenGraph:
+    """A graph of blocks that is being written: the `labels` of its blocks, the phis of their `arguments` as
+    soon as a branch or the block itself asks for them (None: a tile, which is in a buffer), where a return
+    goes (`end`), and the block and the scalars of each return."""
+
+    labels: dict[Block, str]
+    end: str
+    arguments: dict[Block, list[Phi | None]] = field(default_factory=dict)
+    returns: list[tuple[str, list[Val]]] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
 class Context:
     """The state of one kernel's code generation. `truth` is true in every launch, which LLVM cannot know;
     `slots` the number (i64) of the slot at hand, of buffers that have several (without it, the first).
     `symbol` is the kernel's name in the object file; `waits` are the operations in which a program waits for
     others, and lets them run (see `cooperative`). If the kernel is `interruptible`, loops without a known
-    end look for signals; `endless` says that there are some (see `interruption`).
+    end look for signals; `endless` says that there are some (see `interruption`). A program's return goes
+    to the label `leave`; `graphs` are the graphs of blocks around the step at hand, the innermost last.
     """
 
     module: LLModule
@@ -56,6 +69,7 @@ class Context:
     user_memory: str = ""
     arena_memory: str = ""
     leave: str = ""
+    graphs: list[OpenGraph] = field(default_factory=list)
     truth: Val = TRUE
     slots: dict[Buffer, Val] = field(default_factory=dict)
     symbol: str = ""
@@ -66,6 +80,10 @@ class Context:
     @property
     def linear(self) -> LinearArithmetic:
         return LinearArithmetic(self.b)
+
+    def filled(self, values: Sequence[Value], buffers: Sequence[Buffer | None]) -> None:
+        """Those of `values` that have a buffer can be read there from now on."""
+        self.available.update(v for v, buffer in zip(values, buffers, strict=True) if buffer is not None)
 
     def buffer_address(self, buffer: Buffer) -> Val:
         """The address of a buffer of this thread's arena, or of the slot at hand."""

@@ -17,9 +17,10 @@ from ..schedule.steps import Buffer, Dot
 from ..targets.target import Target
 from . import casts
 from .context import Context
+from .dispatch import emits
 from .dot_instruction import Instruction, instruction
-from .nests import loop
 from .register_types import register_type
+from .static_loop import loop
 
 UNROLL = 4
 """Steps of the inner dimension done in one iteration."""
@@ -60,10 +61,16 @@ class Rows:
     packed: Val
 
 
-def emit_dot(
+@emits(Dot)
+def emit_dot(context: Context, step: Dot) -> None:
+    """out = c + a @ b, for each matrix of a batch."""
+    emit_product(context, step)
+
+
+def emit_product(
     context: Context, step: Dot, slots: Val | None = None, rows: Rows | None = None, known: Val | None = None
 ) -> None:
-    """out = c + a @ b, for each matrix of a batch. `slots` (i64): how many tiles of the operands lie one
+    """One product, with what a loop around it knows. `slots` (i64): how many tiles of the operands lie one
     after the other; one without it. `rows`: where those of the left operand are, if not in its buffer.
     `known` (i1): the right operand was there before, and so are the sums of its columns."""
     DotEmitter(context, step, slots, rows, known).emit()
@@ -71,7 +78,7 @@ def emit_dot(
 
 
 class DotEmitter:
-    """Emits one product; see `emit_dot`."""
+    """Emits one product; see `emit_product`."""
 
     def __init__(self, context: Context, step: Dot, slots: Val | None, left: Rows | None, known: Val | None):
         self.context = context

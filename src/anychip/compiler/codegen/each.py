@@ -13,9 +13,12 @@ from ..ir.core import Op
 from ..ir.types import PointerType, ScalarType, element_of
 from ..llvm.types import I1, I32, I64, PTR, LLType, Val, mangle
 from ..schedule.steps import Each, Graph
-from . import casts, memory
+from . import casts, graphs
+from .buffers import write_buffer
 from .context import Context
-from .evaluate import Evaluation, Index, Point
+from .dispatch import Rules
+from .evaluation import Evaluation
+from .point import Index, Point
 from .register_types import register_type
 
 DETAIL = 56
@@ -33,6 +36,12 @@ UPDATES = {
     "umin": "umin", "exch": "xchg", "fadd": "fadd",
 }  # fmt: skip
 
+Action = Callable[[Context, Op, list[Val], list[Val]], list[Val]]
+"""Does an operation on the registers of its operands, which are at an index (i32 for each axis) of a tile."""
+
+ACTIONS: Rules[Action] = Rules()
+performs = ACTIONS.register
+
 
 def element(ev: Evaluation, root: Each, point: Point) -> Callable[[], None]:
     """Evaluate one element's operands; the call that is returned does the operation."""
@@ -46,15 +55,13 @@ def element(ev: Evaluation, root: Each, point: Point) -> Callable[[], None]:
         results = perform(ev.context, op, args, index)
         for buffer, result in zip(root.buffers, results, strict=True):
             if buffer is not None:
-                memory.write_buffer(ev, buffer, result, point)
+                write_buffer(ev.context, ev.lanes, buffer, result, point)
 
     return commit
 
 
 def _mapped(ev: Evaluation, root: Each, body: Graph, point: Point) -> Callable[[], None]:
     """Run a function of scalars on `root.pack` neighbouring elements."""
-    from .control import StepEmitter
-
     op, context = root.op, ev.context
     last = point[-1]
     points = []
@@ -65,11 +72,11 @@ def _mapped(ev: Evaluation, root: Each, body: Graph, point: Point) -> Callable[[
 
     def commit() -> None:
         context.scalars.update(zip(op.regions[0].entry.args, args, strict=True))
-        results = StepEmitter(context, "").call(body)
+        results = graphs.call(context, body)
         for k, buffer in enumerate(root.buffers):
             for j, at in enumerate(points):
                 if buffer is not None:
-                    memory.write_buffer(ev, buffer, results[k * root.pack + j], at)
+                    write_buffer(context, ev.lanes, buffer, results[k * root.pack + j], at)
 
     return commit
 
@@ -79,7 +86,7 @@ def perform(context: Context, op: Op, args: list[Val], index: list[Val]) -> list
     if op.name.startswith("tt.atomic"):
         masked = op.name == "tt.atomic_rmw" and len(args) > 2
         context.note(op, "atomic", "scalar", "mask" if masked else "none")
-    return _ACTIONS[op.name](context, op, args, index)
+    return ACTIONS[op.name](context, op, args, index)
 
 
 def _pointee(op: Op) -> ScalarType:
@@ -90,6 +97,7 @@ def _pointee(op: Op) -> ScalarType:
     return pointer.pointee
 
 
+@performs("tt.atomic_rmw")
 def _update(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
     b = context.b
     type = register_type(op.operands[1].element)
@@ -102,10 +110,7 @@ def _update(context: Context, op: Op, args: list[Val], index: list[Val]) -> list
     old = _read_modify_write(context, op, args[0], args[1])
     end = b.block
     b.place(done)
-    phi = b.phi(type)
-    phi.add(b.null(type), before)
-    phi.add(old, end)
-    return [phi.val]
+    return b.merge([(before, [b.null(type)]), (end, [old])])
 
 
 def _read_modify_write(context: Context, op: Op, pointer: Val, value: Val) -> Val:
@@ -154,6 +159,7 @@ def _small_float_add(
     return b.cast("bitcast", seen, register.element)
 
 
+@performs("tt.atomic_cas")
 def _compare_and_swap(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
     b = context.b
     pointer, expected, value = args
@@ -166,6 +172,7 @@ def _compare_and_swap(context: Context, op: Op, args: list[Val], index: list[Val
     return [b.cast("bitcast", seen, expected.type.element)]
 
 
+@performs("tt.assert")
 def _assert(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
     """A false condition leaves its number and the program id in the arena's status block, and what else
     the assertion tells, an i64."""
@@ -202,6 +209,7 @@ def _everywhere(context: Context, condition: Val) -> Val:
     return context.b.call(f"llvm.vector.reduce.and.{mangle(condition.type)}", I1, [condition])
 
 
+@performs("tt.print")
 def _print(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
     """One line for each element: program id, index in the tile, prefix, value.
 
@@ -246,11 +254,3 @@ def _printf(context: Context, text: str, args: list[Val]) -> None:
     format = b.module.string(text.encode())
     b.raw(I32, f"call i32 (ptr, ...) @printf({', '.join(map(str, [format, *args]))})")
     b.call("fflush", I32, [Val("null", PTR)])
-
-
-_ACTIONS: dict[str, Callable[[Context, Op, list[Val], list[Val]], list[Val]]] = {
-    "tt.atomic_rmw": _update,
-    "tt.atomic_cas": _compare_and_swap,
-    "tt.assert": _assert,
-    "tt.print": _print,
-}

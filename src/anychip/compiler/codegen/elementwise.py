@@ -16,10 +16,20 @@ from ..llvm.builder import Builder
 from ..llvm.types import LLType, Val
 from ..targets.target import Target
 from . import casts
+from .dispatch import Rules
 from .math import table as math_table
 from .register_types import register_type
 
 Rule = Callable[[Builder, Op, list[Val], Target], Val]
+"""Computes the result of an operation from the registers of its operands."""
+
+RULES: Rules[Rule] = Rules()
+computes = RULES.register
+
+SEVERAL: Rules[Callable[[Builder, Op, list[Val], Target], list[Val]]] = Rules()
+"""The same for operations with several results."""
+
+computes_several = SEVERAL.register
 
 _INTEGER = {
     "arith.addi": "add", "arith.subi": "sub", "arith.muli": "mul", "arith.andi": "and", "arith.ori": "or",
@@ -47,19 +57,14 @@ WIDE = frozenset({"f32", "f64"})
 
 def apply(b: Builder, op: Op, args: list[Val], target: Target) -> list[Val]:
     """The results of `op` on `args`. Raises `UnsupportedOperation` when there is no rule."""
-    if op.name in _MULTI:
-        return _MULTI[op.name](b, op, args, target)
-    rule = _RULES.get(op.name)
+    if op.name in SEVERAL:
+        return SEVERAL[op.name](b, op, args, target)
+    rule = RULES.get(op.name)
     if rule is None and op.name.startswith("math."):
         rule = _math
     if rule is None:
         raise UnsupportedOperation(op, "no rule computes this operation", "please report the kernel")
     return [rule(b, op, args, target)]
-
-
-def is_elementwise(op: Op) -> bool:
-    """Whether `apply` has a rule for the operation."""
-    return op.name in _RULES or op.name in _MULTI or op.name.startswith("math.")
 
 
 def constant(b: Builder, value: Any, element: ElementType, target: Target) -> Val:
@@ -93,19 +98,23 @@ def _in_f32(b: Builder, op: Op, args: list[Val], target: Target, compute: Callab
     return casts.narrow(b, compute(*wide), element, target)
 
 
+@computes(*_INTEGER)
 def _integer(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     x, y = args
     return b.and_(x, y) if op.name == "arith.andi" else b.binary(_INTEGER[op.name], x, y)
 
 
+@computes(*_INTRINSIC)
 def _intrinsic(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     return b.intrinsic(_INTRINSIC[op.name], *args)
 
 
+@computes(*_FLOAT)
 def _float(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     return _in_f32(b, op, args, target, lambda x, y: b.binary(_FLOAT[op.name], x, y))
 
 
+@computes(*_SHIFT)
 def _shift(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     """Shifting by the width or more gives 0 (or the sign), where LLVM would leave it undefined."""
     value, amount = args
@@ -139,6 +148,7 @@ def divide(b: Builder, opcode: str, signed: bool, x: Val, y: Val) -> Val:
     return b.binary(opcode, x, b.select(bad, one, y))
 
 
+@computes(*_DIVISION)
 def _division(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     opcode, signed = _DIVISION[op.name]
     x, y = args
@@ -169,6 +179,7 @@ def _divide_in_double(b: Builder, opcode: str, signed: bool, x: Val, y: Val) -> 
     return quotient
 
 
+@computes("arith.ceildivsi", "arith.ceildivui", "arith.floordivsi")
 def _rounded_division(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     """ceildivsi, ceildivui and floordivsi by way of quotient and remainder."""
     signed = op.name.endswith("si")
@@ -194,12 +205,14 @@ def minimum_maximum(b: Builder, greater: bool, propagate_nan: bool, x: Val, y: V
     return b.select(b.fcmp("uno", y, y), x, picked)
 
 
+@computes("arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf")
 def _minmax(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     greater = "max" in op.name
     propagate = "imum" in op.name
     return _in_f32(b, op, args, target, lambda x, y: minimum_maximum(b, greater, propagate, x, y))
 
 
+@computes("tt.clampf", "math.clampf")
 def _clamp(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     propagate = bool(op.attrs.get("propagate_nan"))
 
@@ -211,14 +224,17 @@ def _clamp(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     return _in_f32(b, op, b.unify(*args), target, compute)
 
 
+@computes("arith.negf")
 def _negate(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     return _in_f32(b, op, args, target, b.fneg)
 
 
+@computes("arith.cmpi")
 def _compare_integers(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     return b.icmp(op.attrs["predicate"], *args)
 
 
+@computes("arith.cmpf")
 def _compare_floats(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     element = _element(op)
     predicate = op.attrs["predicate"]
@@ -228,6 +244,7 @@ def _compare_floats(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     return b.fcmp(predicate, *wide)
 
 
+@computes("arith.select")
 def _select(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     cond, x, y = args
     if cond.lanes == 1 and max(x.lanes, y.lanes) > 1:
@@ -235,6 +252,7 @@ def _select(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     return b.select(cond, x, y)
 
 
+@computes("arith.extsi", "arith.extui", "arith.trunci", "arith.index_cast", "arith.index_castui")
 def _cast_integer(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     source, result = _element(op), op.results[0].element
     assert isinstance(result, ScalarType)
@@ -245,25 +263,40 @@ def _cast_integer(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     return casts.int_to_int(b, args[0], source, result, False, target)
 
 
+@computes("arith.extf", "arith.truncf", "tt.fp_to_fp")
 def _cast_float(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     rounding = op.attrs.get("rounding") or "rtne"
     return casts.float_to_float(b, args[0], _element(op), op.results[0].element, target, rounding)
 
 
+@computes("arith.sitofp", "arith.uitofp")
 def _int_to_float(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     signed = op.name == "arith.sitofp"
     return casts.int_to_float(b, args[0], _element(op), op.results[0].element, signed, target)
 
 
+@computes("arith.fptosi", "arith.fptoui")
 def _float_to_int(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     signed = op.name == "arith.fptosi"
     return casts.float_to_int(b, args[0], _element(op), op.results[0].element, signed, target)
 
 
+@computes("tt.int_to_ptr")
+def _to_pointer(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
+    return b.cast("inttoptr", args[0], "ptr")
+
+
+@computes("tt.ptr_to_int")
+def _from_pointer(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
+    return b.cast("ptrtoint", args[0], "i64")
+
+
+@computes("arith.bitcast", "tt.bitcast")
 def _bitcast(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     return b.cast("bitcast", args[0], register_type(op.results[0].element).element)
 
 
+@computes("arith.remf", "tt.precise_sqrt")
 def _math(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     name = MATH.get(op.name, op.name.removeprefix("math."))
     if op.name == "math.absi":
@@ -280,6 +313,7 @@ def _math(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     return _in_f32(b, op, args, target, lambda *vals: math_table.emit(b, name, list(vals), target))
 
 
+@computes("tt.extern_elementwise")
 def _extern(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     from . import libdevice
 
@@ -292,6 +326,7 @@ def _extern(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
         ) from error
 
 
+@computes("tt.mulhiui")
 def _multiply_high(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     x, y = args
     bits = x.type.bits
@@ -301,6 +336,7 @@ def _multiply_high(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     return b.cast("trunc", high, x.type.element)
 
 
+@computes("tt.addptr")
 def _add_pointer(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     pointer = op.operands[0].element
     assert isinstance(pointer, PointerType)
@@ -309,6 +345,7 @@ def _add_pointer(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
     return b.gep(args[0], b.mul(offset, b.int(size, LLType("i64"))))
 
 
+@computes_several("arith.mulsi_extended", "arith.mului_extended")
 def _extended(b: Builder, op: Op, args: list[Val], target: Target) -> list[Val]:
     """A full product, as its low and high halves."""
     x, y = b.unify(*args)
@@ -319,44 +356,8 @@ def _extended(b: Builder, op: Op, args: list[Val], target: Target) -> list[Val]:
     return [b.cast("trunc", product, x.type.element), b.cast("trunc", high, x.type.element)]
 
 
+@computes_several("arith.addui_extended")
 def _add_with_carry(b: Builder, op: Op, args: list[Val], target: Target) -> list[Val]:
     x, y = b.unify(*args)
     total = b.add(x, y)
     return [total, b.icmp("ult", total, x)]
-
-
-_MULTI: dict[str, Callable[[Builder, Op, list[Val], Target], list[Val]]] = {
-    "arith.mulsi_extended": _extended,
-    "arith.mului_extended": _extended,
-    "arith.addui_extended": _add_with_carry,
-}
-
-_RULES: dict[str, Rule] = {
-    **dict.fromkeys(_INTEGER, _integer),
-    **dict.fromkeys(_INTRINSIC, _intrinsic),
-    **dict.fromkeys(_FLOAT, _float),
-    **dict.fromkeys(_SHIFT, _shift),
-    **dict.fromkeys(_DIVISION, _division),
-    **dict.fromkeys(("arith.ceildivsi", "arith.ceildivui", "arith.floordivsi"), _rounded_division),
-    **dict.fromkeys(("arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf"), _minmax),
-    **dict.fromkeys(("tt.clampf", "math.clampf"), _clamp),
-    "arith.negf": _negate,
-    "arith.remf": _math,
-    "arith.cmpi": _compare_integers,
-    "arith.cmpf": _compare_floats,
-    "arith.select": _select,
-    **dict.fromkeys(
-        ("arith.extsi", "arith.extui", "arith.trunci", "arith.index_cast", "arith.index_castui"),
-        _cast_integer,
-    ),
-    **dict.fromkeys(("arith.extf", "arith.truncf", "tt.fp_to_fp"), _cast_float),
-    **dict.fromkeys(("arith.sitofp", "arith.uitofp"), _int_to_float),
-    **dict.fromkeys(("arith.fptosi", "arith.fptoui"), _float_to_int),
-    **dict.fromkeys(("arith.bitcast", "tt.bitcast"), _bitcast),
-    "tt.int_to_ptr": lambda b, op, args, target: b.cast("inttoptr", args[0], "ptr"),
-    "tt.ptr_to_int": lambda b, op, args, target: b.cast("ptrtoint", args[0], "i64"),
-    "tt.precise_sqrt": _math,
-    "tt.mulhiui": _multiply_high,
-    "tt.addptr": _add_pointer,
-    "tt.extern_elementwise": _extern,
-}

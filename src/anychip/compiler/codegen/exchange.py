@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING
 
+from ..analysis.exchanges import EXCHANGE
 from ..ir.core import Op, Value
 from ..llvm.types import Val
+from .evaluation import Evaluation, evaluates
 from .linear import Lane
-
-if TYPE_CHECKING:
-    from .evaluate import Evaluation, Point
+from .point import Index, Point
 
 
+@evaluates(EXCHANGE)
 def exchange(ev: Evaluation, op: Op, value: Value, point: Point) -> Lane:
     """An `anychip.exchange` for one chunk."""
     axis: int = op.attrs["axis"]
@@ -32,8 +32,6 @@ def exchange(ev: Evaluation, op: Op, value: Value, point: Point) -> Lane:
 def exchange_point(ev: Evaluation, op: Op, point: Point) -> Point:
     """Where the operand of an exchange is read. Of the bits that it changes, those in which the lanes
     differ are changed in the lanes, the others in what all lanes share."""
-    from .evaluate import Index
-
     axis, flip = op.attrs["axis"], op.attrs["flip"]
     clear = op.result.shape[axis] - 1 & ~op.attrs["keep"]
     index = point[axis]

@@ -20,7 +20,7 @@ from ..schedule.steps import Schedule
 from ..targets.target import Target
 from . import cooperative
 from .context import Access, Context
-from .control import StepEmitter
+from .emitters import emit
 from .register_types import register_type
 
 SLOT = 8
@@ -97,7 +97,8 @@ def _coroutine(context: Context, func: Func, schedule: Schedule, attributes: str
         _arguments(context, func)
         start = _start(context, schedule)
         context.program = _ids(start, schedule)
-        StepEmitter(context, finished).graph(schedule.body)
+        context.leave = finished
+        emit(context, [schedule.body])
 
     cooperative.coroutine(context, schedule.arena_bytes, program, attributes)
     cooperative.entry(context, attributes)
@@ -186,7 +187,8 @@ def _programs(context: Context, schedule: Schedule) -> None:
         phi.add(value, before)
     x, y, z = (p.val for p in ids)
     context.program = _ids((x, y, z), schedule)
-    StepEmitter(context, following).graph(schedule.body)
+    context.leave = following
+    emit(context, [schedule.body])
     b.place(following)
     one = b.int(1)
     next_x = b.add(x, one)

@@ -9,8 +9,10 @@ from __future__ import annotations
 from ..ir.core import Op, Value
 from ..llvm.types import Val
 from ..schedule.placement import is_inline_op
-from .evaluate import MOVES, Assumption, Evaluation, Point
+from .evaluation import Assumption, Evaluation
 from .linear import Lin
+from .moves import MOVES
+from .point import Point
 
 _MASK_OPERAND = {"tt.load": 1, "tt.store": 2}
 _UPPER = {"slt": "slt", "sle": "sle", "ult": "ult", "ule": "ule"}

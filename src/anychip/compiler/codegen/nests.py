@@ -10,36 +10,26 @@ from collections.abc import Callable
 
 from ..ir.core import Op, Value
 from ..llvm.builder import Builder
-from ..llvm.types import I32, LLType, Val
+from ..llvm.types import LLType, Val
 from ..schedule.axes import root_values
 from ..schedule.steps import Each, Nest, Reduce, Store, Write
 from ..schedule.units import REDUCING
-from . import casts, each, memory
+from . import accesses, casts, each
+from .buffers import group_address, write_buffer
 from .context import Context
-from .evaluate import Evaluation, Index, Point
+from .dispatch import emits
+from .evaluation import Evaluation
 from .linear import Lin
 from .masks import MaskBounds
+from .point import Index, Point
 from .reduce import Accumulators
+from .static_loop import loop
 
 
-def loop(b: Builder, count: int, step: int, body: Callable[[Val | int], None], first: int = 0) -> None:
-    """Emit `for i in range(first, count, step): body(i)`; a single iteration needs no loop."""
-    if first >= count:
-        return
-    if first + step >= count:
-        body(first)
-        return
-    header, done = b.label("loop"), b.label("done")
-    before = b.block
-    b.place(header)
-    phi = b.phi(I32)
-    phi.add(b.int(first), before)
-    body(phi.val)
-    following = b.raw(I32, f"add nuw nsw i32 {phi.val.ref}, {step}")
-    phi.add(following, b.block)
-    more = b.icmp("ult", following, b.int(count))
-    b.cond_br(more, header, done)
-    b.place(done)
+@emits(Nest)
+def emit_nest(context: Context, step: Nest) -> None:
+    """Emit the loops, the body and what follows a reduction; mark the results available."""
+    NestEmitter(context, step).emit()
 
 
 class NestEmitter:
@@ -70,9 +60,7 @@ class NestEmitter:
                 if self.context.buffers.get(root.value) is root.buffer:
                     self.context.available.add(root.value)
             elif isinstance(root, Reduce | Each):
-                for result, buffer in zip(root.op.results, root.buffers, strict=True):
-                    if buffer is not None:
-                        self.context.available.add(result)
+                self.context.filled(root.op.results, root.buffers)
 
     def _step(self, axis: int) -> int:
         extent = self.nest.lane_extents[axis]
@@ -191,7 +179,7 @@ class NestEmitter:
                     commits.append(each.element(ev, root, point))
                 else:
                     values = [ev.vector(v, point) for v in root.op.operands]
-                    next(reduces).add(ev, chunk, values, first)
+                    next(reduces).add(chunk, values, first)
             for commit in commits:
                 commit()
 
@@ -213,8 +201,8 @@ class NestEmitter:
     def _store(self, ev: Evaluation, root: Store, point: Point) -> Callable[[], None]:
         pointer = ev.lane(root.op.operands[0], point)
         value = ev.value(root.op.operands[1], point)
-        mask, how = memory.store_mask(ev, root.op, point)
-        return lambda: memory.store(ev, root.op, point, value, pointer, mask, how)
+        mask, how = accesses.store_mask(ev, root.op, point)
+        return lambda: accesses.store_chunk(ev, root.op, point, value, pointer, mask, how)
 
     def _turned(self, ev: Evaluation, points: list[Point]) -> None:
         """A square block: its rows are evaluated along the vector axis and written across it, after
@@ -234,7 +222,7 @@ class NestEmitter:
                 down = at[nest.vector_axis]
                 at[axis] = Index(at[axis].base, lanes, ("turned", axis))
                 at[nest.vector_axis] = Index(down.base, (k,) * nest.lanes, ("turned", k))
-                memory.write_buffer(ev, root.buffer, column, tuple(at))
+                write_buffer(self.context, nest.lanes, root.buffer, column, tuple(at))
 
     def _grouped(self, ev: Evaluation, points: list[Point]) -> None:
         """Pack the right operand of a dot product: neighbours along the inner dimension together."""
@@ -253,12 +241,12 @@ class NestEmitter:
                 ]
                 lines = transpose(self.b, block)
             for k, line in enumerate(lines):
-                address = memory.group_address(ev, root.buffer, tuple(batch), inner, k, last)
+                address = group_address(self.context, root.buffer, tuple(batch), inner, k, last)
                 self.b.store(line, address, root.buffer.element.bytes, self.context.arena_memory)
 
     def _write(self, ev: Evaluation, root: Write, point: Point) -> Callable[[], None]:
         value = self._converted(ev, root, point)
-        return lambda: memory.write_buffer(ev, root.buffer, value, point)
+        return lambda: write_buffer(self.context, self.nest.lanes, root.buffer, value, point)
 
     def _converted(self, ev: Evaluation, root: Write, point: Point) -> Val:
         """The value of a root in the element type of its buffer."""
@@ -294,12 +282,11 @@ class NestEmitter:
                 self._results(root, accumulator.values(chunk), point, nest.lanes)
 
     def _results(self, root: Reduce, totals: list[Val], point: Point, lanes: int) -> None:
-        ev = Evaluation(self.context, lanes)
         for result, buffer, total in zip(root.op.results, root.buffers, totals, strict=True):
             if buffer is None:
                 self.context.scalars[result] = total
             else:
-                memory.write_buffer(ev, buffer, total, point)
+                write_buffer(self.context, lanes, buffer, total, point)
 
 
 def loaded(value: Value) -> Op | None:

@@ -1,46 +1,51 @@
 """Loops whose matrix products wait: several iterations pack their operands, then each product is done once.
 
-In: a `For` with products (see `schedule.products`). Out: an inner loop over the iterations that fill the
+In: a `PackedLoop` (see `schedule.products`). Out: an inner loop over the iterations that fill the
 slots of the operands, the products, and around both the loop over what is left. A left operand
 whose rows lie in memory as the product wants them is not packed, but read there.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..llvm.builder import Phi
 from ..llvm.types import I1, I64, PTR, LLType, Val
-from ..schedule.steps import Buffer, Direct, Dot, For, Kept
-from .dot import TABLE_ENTRY, Rows, emit_dot
-from .evaluate import ZERO, Evaluation, Index
+from ..schedule.steps import Buffer, Direct, Dot, Kept, PackedLoop, Step
+from .context import Context
+from .dispatch import emit, emits
+from .dot import TABLE_ENTRY, Rows, emit_product
+from .evaluation import Evaluation
 from .masks import MaskBounds
-from .nests import NestEmitter, loop
+from .nests import NestEmitter
+from .point import ZERO, Index
 from .register_types import register_type
-
-if TYPE_CHECKING:
-    from .control import StepEmitter
+from .static_loop import loop
 
 
-class ProductLoop:
+@emits(PackedLoop)
+def emit_packed_loop(context: Context, step: PackedLoop) -> None:
+    """A loop whose products wait for several of its iterations, or whose packed operands are kept."""
+    PackedLoopEmitter(context, step).emit()
+
+
+class PackedLoopEmitter:
     """Emits one loop; see the module."""
 
-    def __init__(self, steps: StepEmitter, loop: For):
-        self.steps = steps
-        self.context = steps.context
-        self.b = steps.b
+    def __init__(self, context: Context, loop: PackedLoop):
+        self.context = context
+        self.b = context.b
         self.loop = loop
         self.op = loop.op
         self.body = loop.op.regions[0].entry
         self.carried = [a for a in self.body.args[1:] if not a.shape]
-        self.kept = {k.nest: KeptPanels(steps, k, loop.slots) for k in loop.kept}
-        self.rows = {d.direct.nest: LeftRows(steps, d, d.direct) for d in loop.products if d.direct}
+        self.kept = {k.nest: KeptPanels(context, k, loop.slots) for k in loop.kept}
+        self.rows = {d.direct.nest: LeftRows(context, d, d.direct) for d in loop.products if d.direct}
+        self.packers: dict[Step, LeftRows | KeptPanels] = {**self.rows, **self.kept}
 
     def emit(self) -> None:
         b, scalars, op = self.b, self.context.scalars, self.op
         lower, upper, stride = (scalars[v] for v in op.operands[:3])
         predicate = "ult" if op.attrs.get("unsigned") else "slt"
-        for operand in (*self.rows.values(), *self.kept.values()):
+        for operand in self.packers.values():
             operand.begin()
         header, some, fill, multiply, done = (b.label(n) for n in ("for", "some", "fill", "multiply", "end"))
         before = b.block
@@ -53,7 +58,7 @@ class ProductLoop:
         self._pass(outer, [scalars[v] for v in initial], before)
         b.cond_br(b.icmp(predicate, counter.val, upper), some, done)
         b.place(some)
-        for operand in (*self.rows.values(), *self.kept.values()):
+        for operand in self.packers.values():
             operand.begin_run(past.val)
         start = b.block
         b.place(fill)
@@ -78,7 +83,7 @@ class ProductLoop:
         for product in self.loop.products:
             rows = self.rows[product.direct.nest].rows() if product.direct else None
             known = [kept.was_there(filled) for kept in self.kept.values() if kept.kept.buffer is product.b]
-            emit_dot(self.context, product, filled, rows, known[0] if known else None)
+            emit_product(self.context, product, filled, rows, known[0] if known else None)
         for buffer in slotted:
             self.context.slots.pop(buffer, None)
         counter.add(following, b.block)
@@ -101,9 +106,9 @@ class ProductLoop:
         self.context.available.update(a for a in self.body.args[1:] if a.shape)
         self._set_slots(slot)
         for step in self.loop.body:
-            operand = (self.rows | self.kept).get(step)  # type: ignore[arg-type]
+            operand = self.packers.get(step)
             if operand is None:
-                self.steps.steps([step])
+                emit(self.context, [step])
             else:
                 operand.iteration(slot)
 
@@ -121,9 +126,9 @@ class KeptPanels:
     Tiles are packed in the order of the iterations: it is enough to know how many of them are there.
     """
 
-    def __init__(self, steps: StepEmitter, kept: Kept, slots: int):
-        b = self.b = steps.b
-        self.context = steps.context
+    def __init__(self, context: Context, kept: Kept, slots: int):
+        b = self.b = context.b
+        self.context = context
         self.kept = kept
         self.slots = slots
         self.room = b.int(1 if kept.constant else kept.runs * slots, I64)
@@ -188,9 +193,9 @@ class LeftRows:
     run of iterations at hand use packed rows: what the run has loaded so far is copied.
     """
 
-    def __init__(self, steps: StepEmitter, product: Dot, direct: Direct):
-        self.context = steps.context
-        self.b = steps.b
+    def __init__(self, context: Context, product: Dot, direct: Direct):
+        self.context = context
+        self.b = context.b
         self.buffer = product.a
         self.direct = direct
         self.tile_bytes = self.buffer.shape[-1] * self.buffer.element.bytes

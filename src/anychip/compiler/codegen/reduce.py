@@ -18,7 +18,7 @@ from ..llvm.types import I1, Val, mangle
 from ..schedule.steps import Reduce
 from .context import Context
 from .elementwise import constant
-from .evaluate import Evaluation
+from .regions import apply_region
 from .register_types import register_type
 
 
@@ -83,11 +83,11 @@ class Accumulators:
                 start = constant(self.b, self.identity(element), element, self.context.target)
                 self.b.store(self.b.splat(start, self.lanes), slot, element.bytes)
 
-    def add(self, ev: Evaluation, chunk: int, values: list[Val], first: bool) -> None:
+    def add(self, chunk: int, values: list[Val], first: bool) -> None:
         """Combine one chunk into its accumulator; with `first`, it becomes the accumulator."""
         slots = self.slots[chunk % self.units]
         if not first or chunk >= self.units:
-            values = ev.region(self.root.op.regions[0], [*self.values(chunk % self.units), *values])
+            values = self._combined(self.values(chunk % self.units), values)
         for slot, value, element in zip(slots, values, self.elements, strict=True):
             self.b.store(self.b.splat(value, self.lanes), slot, element.bytes)
 
@@ -100,13 +100,11 @@ class Accumulators:
 
     def across_lanes(self) -> list[Val]:
         """Everything combined into one scalar per operand."""
-        region = self.root.op.regions[0]
         parts = [self.values(chunk) for chunk in range(self.units)]
         if self.extreme is not None and self.lanes > 1:
             return [self._extreme(*self.extreme, [part for (part,) in parts])]
-        ev = Evaluation(self.context, self.lanes)
         while len(parts) > 1:
-            pairs = [ev.region(region, [*parts[k], *parts[k + 1]]) for k in range(0, len(parts) - 1, 2)]
+            pairs = [self._combined(parts[k], parts[k + 1]) for k in range(0, len(parts) - 1, 2)]
             parts = pairs + ([parts[-1]] if len(parts) % 2 else [])
         totals = parts[0]
         lanes = self.lanes
@@ -114,9 +112,13 @@ class Accumulators:
             half = lanes // 2
             low = [self.b.shuffle(v, range(half)) for v in totals]
             high = [self.b.shuffle(v, range(half, lanes)) for v in totals]
-            totals = Evaluation(self.context, half).region(region, [*low, *high])
+            totals = self._combined(low, high)
             lanes = half
         return totals
+
+    def _combined(self, left: list[Val], right: list[Val]) -> list[Val]:
+        """The two sides, lane by lane, by the reduction's own operation."""
+        return apply_region(self.context, self.root.op.regions[0], [*left, *right])
 
     def _extreme(self, comparison: str, last: float, parts: list[Val]) -> Val:
         """The largest or smallest lane that is a number; NaN where none is.

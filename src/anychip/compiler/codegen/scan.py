@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from ..llvm.types import I32, I64, LLType, Val
 from ..schedule.steps import Histogram, Scan
-from . import memory
+from .buffers import read_buffer, write_buffer
 from .context import Context
-from .evaluate import Evaluation, Index
-from .nests import loop
+from .dispatch import emits
+from .point import Index, Point
+from .regions import apply_region
 from .register_types import register_type
+from .static_loop import loop
 
 
+@emits(Scan)
 def emit_scan(context: Context, step: Scan) -> None:
     """A `tt.scan`: along another axis in vectors where there is one, else inside the vector."""
     ScanEmitter(context, step).emit()
@@ -53,22 +56,22 @@ class ScanEmitter:
         else:
             self._row(position)
 
-    def _point(self, position: dict[int, Val | int], vector_axis: int) -> tuple[Index, ...]:
+    def _point(self, position: dict[int, Val | int], vector_axis: int) -> Point:
         lanes = tuple(range(self.lanes))
         return tuple(
             Index(position[a], lanes if a == vector_axis and self.lanes > 1 else None, ("axis", a))
             for a in range(len(self.shape))
         )
 
-    def _read(self, ev: Evaluation, point: tuple[Index, ...]) -> list[Val]:
+    def _read(self, point: Point) -> list[Val]:
         return [
-            self.b.splat(memory.read_buffer(ev, s, e, point), self.lanes)
+            self.b.splat(read_buffer(self.context, self.lanes, s, e, point), self.lanes)
             for s, e in zip(self.step.sources, self.elements, strict=True)
         ]
 
-    def _write(self, ev: Evaluation, point: tuple[Index, ...], values: list[Val]) -> None:
+    def _write(self, point: Point, values: list[Val]) -> None:
         for buffer, value in zip(self.step.results, values, strict=True):
-            memory.write_buffer(ev, buffer, value, point)
+            write_buffer(self.context, self.lanes, buffer, value, point)
 
     def _keep(self, values: list[Val]) -> None:
         for slot, value, element in zip(self.slots, values, self.elements, strict=True):
@@ -79,6 +82,10 @@ class ScanEmitter:
             self.b.load(register_type(e, lanes), slot, e.bytes)
             for slot, e in zip(self.slots, self.elements, strict=True)
         ]
+
+    def _combined(self, left: list[Val], right: list[Val]) -> list[Val]:
+        """The two sides, lane by lane, by the scan's own operation."""
+        return apply_region(self.context, self.step.op.regions[0], [*left, *right])
 
     def _at(self, index: Val | int, step: int) -> Val | int:
         """The position of scan step `index`: from the end when the scan is reversed."""
@@ -92,28 +99,26 @@ class ScanEmitter:
         across = self.across
 
         def body(index: Val | int, first: bool) -> None:
-            ev = Evaluation(self.context, self.lanes)
             point = self._point({**position, self.axis: self._at(index, 1)}, across)
-            values = self._read(ev, point)
+            values = self._read(point)
             if not first:
-                values = ev.region(self.step.op.regions[0], [*self._kept(self.lanes), *values])
+                values = self._combined(self._kept(self.lanes), values)
             self._keep(values)
-            self._write(ev, point, values)
+            self._write(point, values)
 
         body(0, True)
         loop(self.b, self.shape[self.axis], 1, lambda index: body(index, False), 1)
 
     def _row(self, position: dict[int, Val | int]) -> None:
         def body(index: Val | int, first: bool) -> None:
-            ev = Evaluation(self.context, self.lanes)
             point = self._point({**position, self.axis: self._at(index, self.lanes)}, self.axis)
-            values = self._inside(ev, self._turn(self._read(ev, point)))
+            values = self._inside(self._turn(self._read(point)))
             if not first:
                 carry = [self.b.splat(v, self.lanes) for v in self._kept(1)]
-                values = ev.region(self.step.op.regions[0], [*carry, *values])
+                values = self._combined(carry, values)
             values = [self.b.splat(v, self.lanes) for v in values]
             self._keep([self.b.extract(v, self.lanes - 1) for v in values])
-            self._write(ev, point, self._turn(values))
+            self._write(point, self._turn(values))
 
         body(0, True)
         loop(self.b, self.shape[self.axis], self.lanes, lambda index: body(index, False), self.lanes)
@@ -123,12 +128,12 @@ class ScanEmitter:
             return values
         return [self.b.shuffle(v, range(self.lanes - 1, -1, -1)) for v in values]
 
-    def _inside(self, ev: Evaluation, values: list[Val]) -> list[Val]:
+    def _inside(self, values: list[Val]) -> list[Val]:
         """Scan the lanes of one chunk in log2(lanes) steps."""
         distance = 1
         while distance < self.lanes:
             moved = [self.b.shuffle(v, [max(l - distance, 0) for l in range(self.lanes)]) for v in values]
-            joined = ev.region(self.step.op.regions[0], [*moved, *values])
+            joined = self._combined(moved, values)
             on = self.b.vector(
                 ["true" if l >= distance else "false" for l in range(self.lanes)], LLType("i1", self.lanes)
             )
@@ -147,6 +152,7 @@ STACK_BINS = 1024
 """Bins up to which these tables are used; they are on the stack."""
 
 
+@emits(Histogram)
 def emit_histogram(context: Context, step: Histogram) -> None:
     """Count each value of the source that is inside the result."""
     HistogramEmitter(context, step).emit()
@@ -179,7 +185,7 @@ class HistogramEmitter:
         loop(self.b, self.size, lanes, lambda index: self._count_chunk(tables, chunk, index, lanes))
         loop(self.b, self.bins, self.lanes, lambda index: self._write(index, self._total(tables, index)))
 
-    def _place(self, index: Val | int, lanes: int) -> tuple[Index, ...]:
+    def _place(self, index: Val | int, lanes: int) -> Point:
         return (Index(index, tuple(range(lanes)) if lanes > 1 else None, ("axis", 0)),)
 
     def _address(self, table: Val, index: Val | int) -> Val:
@@ -188,8 +194,7 @@ class HistogramEmitter:
         return self.b.gep(table, self.b.mul(self.b.cast("zext", index, "i64"), self.b.int(self.bytes, I64)))
 
     def _write(self, index: Val | int, value: Val) -> None:
-        ev = Evaluation(self.context, self.lanes)
-        memory.write_buffer(ev, self.step.result, value, self._place(index, self.lanes))
+        write_buffer(self.context, self.lanes, self.step.result, value, self._place(index, self.lanes))
 
     def _clear(self, tables: list[Val], index: Val | int) -> None:
         for table in tables:
@@ -204,12 +209,11 @@ class HistogramEmitter:
 
     def _values(self, index: Val | int, lanes: int) -> tuple[Val, Val]:
         """Values of the source, and which of them are counted."""
-        ev = Evaluation(self.context, lanes)
-        place = self._place(index, lanes)
-        value = self.b.splat(memory.read_buffer(ev, self.step.source, self.step.source.element, place), lanes)
+        source, place = self.step.source, self._place(index, lanes)
+        value = self.b.splat(read_buffer(self.context, lanes, source, source.element, place), lanes)
         inside = self.b.icmp("ult", value, self.b.int(self.bins, value.type))
         if self.step.mask is not None:
-            mask = memory.read_buffer(ev, self.step.mask, self.step.mask.element, place)
+            mask = read_buffer(self.context, lanes, self.step.mask, self.step.mask.element, place)
             inside = self.b.and_(inside, self.b.splat(mask, lanes))
         return value, inside
 
@@ -227,10 +231,9 @@ class HistogramEmitter:
 
     def _count_one(self, index: Val | int) -> None:
         """One value, in the result itself; what is outside adds nothing to the first bin."""
-        b = self.b
+        b, result = self.b, self.step.result
         value, inside = self._values(index, 1)
         bin = b.cast("zext" if value.type.bits < 32 else "trunc", value, I32.element)
         place = (Index(b.select(inside, bin, b.int(0)), None, ("bin",)),)
-        ev = Evaluation(self.context, 1)
-        old = memory.read_buffer(ev, self.step.result, self.step.result.element, place)
-        memory.write_buffer(ev, self.step.result, b.add(old, b.cast("zext", inside, old.type.element)), place)
+        old = read_buffer(self.context, 1, result, result.element, place)
+        write_buffer(self.context, 1, result, b.add(old, b.cast("zext", inside, old.type.element)), place)

@@ -3,26 +3,57 @@ registers. Flows in: a nest with a `RegisterLoop`. Flows out: its code, loops ar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from ..ir.core import Value
 from ..llvm.types import Val
-from ..schedule.steps import Nest, RegisterLoop
-from .evaluate import Evaluation, Point
+from ..schedule.steps import Nest, Reduce, RegisterLoop, Sweep
+from .context import Context
+from .dispatch import emit, emits
+from .evaluation import Evaluation
+from .loops import counted
 from .nests import NestEmitter
+from .point import Point
 from .register_types import register_type
 
-if TYPE_CHECKING:
-    from .control import StepEmitter
+
+@emits(Sweep)
+def emit_sweep(context: Context, step: Sweep) -> None:
+    """The nest with the loop inside; for more than `limit` iterations the other way."""
+    if step.limit is None:
+        SweepEmitter(context, step.nest).emit()
+        return
+    b, scalars, op = context.b, context.scalars, step.op
+    lower, upper, stride = (scalars[v] for v in op.operands[:3])
+    few, many, done = (b.label(n) for n in ("few", "many", "swept"))
+    reach = b.mul(stride, b.int(step.limit, stride.type))
+    b.cond_br(b.icmp("sle", b.binary("sub", upper, lower), reach), few, many)
+    totals = [r for root in step.nest.roots if isinstance(root, Reduce) for r in root.op.results]
+    results = [r for r in (*op.results, *totals) if not r.shape]
+    ends: list[tuple[str, list[Val]]] = []
+    before, written = context.available, []
+    ways: tuple[tuple[str, Callable[[], None]], ...] = (
+        (few, lambda: SweepEmitter(context, step.nest).emit()),
+        (many, lambda: emit(context, step.otherwise)),
+    )
+    for label, emit_way in ways:
+        b.place(label)
+        context.available = set(before)  # what one way writes, the other has not written
+        emit_way()
+        written.append(context.available)
+        ends.append((b.block, [scalars[r] for r in results]))
+        b.br(done)
+    context.available = set.intersection(*written)
+    b.place(done)
+    scalars.update(zip(results, b.merge(ends), strict=True))
 
 
 class SweepEmitter(NestEmitter):
     """Emits one nest with a loop inside. `held` has the register slots, chunk by chunk, of every tile
     that a loop carries or leaves."""
 
-    def __init__(self, steps: StepEmitter, nest: Nest):
-        super().__init__(steps.context, nest)
-        self.steps = steps
+    def __init__(self, context: Context, nest: Nest):
+        super().__init__(context, nest)
         self.held: dict[Value, list[Val]] = {}
 
     def _unit(self, position: dict[int, Val | int], first: bool) -> None:
@@ -65,10 +96,10 @@ class SweepEmitter(NestEmitter):
                 if isinstance(step, RegisterLoop):
                     self._loop(step, position)
                 else:
-                    self.steps.steps([step])
+                    emit(self.context, [step])
             self._carried([body.terminator.operands[k] for k in tiles], slots, position)
 
-        self.steps.counted(op, iteration)
+        counted(self.context, op, iteration)
         self.held.update(zip((op.results[k] for k in tiles), slots, strict=True))
 
     def _carried(self, values: list[Value], slots: list[list[Val]], position: dict[int, Val | int]) -> None:

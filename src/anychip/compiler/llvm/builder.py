@@ -109,6 +109,15 @@ class Builder:
         self.lines.append(phi)
         return phi
 
+    def merge(self, ends: Sequence[tuple[str, Sequence[Val]]]) -> list[Val]:
+        """Where blocks meet: a phi for each value that all of them bring. `ends` are the blocks and what they
+        bring; call it right after `place`."""
+        phis = [self.phi(value.type) for value in ends[0][1]] if ends else []
+        for block, values in ends:
+            for phi, value in zip(phis, values, strict=True):
+                phi.add(value, block)
+        return [phi.val for phi in phis]
+
     def alloca(self, type: LLType, align: int = 0) -> Val:
         """A stack slot, placed in the entry block."""
         val = self.fresh(PTR)

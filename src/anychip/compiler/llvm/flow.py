@@ -79,11 +79,7 @@ class Block:
         if not self._leaves:
             return
         self._flow.place(self._end)
-        merged = [self._flow.phi(value.type) for value in self._leaves[0][1]]
-        for block, values in self._leaves:
-            for phi, value in zip(merged, values, strict=True):
-                phi.add(value, block)
-        self.results = tuple(phi.val for phi in merged)
+        self.results = tuple(self._flow.merge(self._leaves))
 
 
 class Loop(Block):
@@ -205,17 +201,14 @@ class Flow(ScalarBuilder):
 
     def choose(self, condition: Val, then: Callable[[], Val], otherwise: Callable[[], Val]) -> Val:
         """The value of `then()` where `condition` is true, else of `otherwise()`; only that is computed."""
-        values: list[tuple[Val, str]] = []
+        ends: list[tuple[str, list[Val]]] = []
         with self.if_else(condition) as sides:
             for side, value in zip(sides, (then, otherwise)):
                 with side:
                     result = value()
                     if not self.terminated:
-                        values.append((result, self.block))
-        phi = self.phi(values[0][0].type)
-        for value, block in values:
-            phi.add(value, block)
-        return phi.val
+                        ends.append((self.block, [result]))
+        return self.merge(ends)[0]
 
     @contextmanager
     def switch(self, value: Val) -> Iterator[Callable[..., AbstractContextManager[None]]]:

@@ -13,7 +13,7 @@ from .axes import walk_inline
 from .kept import keep_operands
 from .nests import is_identity
 from .products import defer_products
-from .steps import Buffer, For, Graph, If, Jump, Nest, Step, While, Write
+from .steps import Buffer, For, Graph, If, Jump, Nest, PackedLoop, Step, While, Write
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
@@ -110,19 +110,26 @@ def schedule_for(scheduler: Scheduler, op: Op) -> None:
         if buffer is not None:
             scheduler.buffers.here = scheduler.order.end[op]
             scheduler.buffers.place(result, buffer)
-    found = For(op, carried, steps)
+    scheduler.nests.steps.append(
+        _packed(scheduler, PackedLoop(op, carried, steps)) or For(op, carried, steps)
+    )
+
+
+def _packed(scheduler: Scheduler, loop: PackedLoop) -> PackedLoop | None:
+    """`loop` with its products deferred and its operands kept; None where there is neither."""
+    op = loop.op
     for buffer in defer_products(
-        found, scheduler.structure, scheduler.buffers, scheduler.target.cache_bytes // 8
+        loop, scheduler.structure, scheduler.buffers, scheduler.target.cache_bytes // 8
     ):
         first, last = scheduler.order.position[op], scheduler.order.end[op]
         scheduler.buffers.lifetimes.setdefault(buffer, arena.Lifetime(first, last))
         scheduler.buffers.touch_throughout(buffer, op)
-    found.kept = keep_operands(found, scheduler.func, scheduler.order, scheduler.target.cache_bytes // 2)
-    for kept in found.kept:
+    loop.kept = keep_operands(loop, scheduler.func, scheduler.order, scheduler.target.cache_bytes // 2)
+    for kept in loop.kept:
         for buffer in (kept.buffer, kept.bias):
             if buffer is not None:
                 scheduler.buffers.lifetimes[buffer] = arena.Lifetime(0, len(scheduler.order.position))
-    scheduler.nests.steps.append(found)
+    return loop if loop.products or loop.kept else None
 
 
 def _body(

@@ -13,10 +13,12 @@ from ..analysis.polynomial import ONE
 from ..analysis.structure import Structure, identity_point
 from ..ir.core import Op, Value
 from ..ir.types import I64
-from .steps import Buffer, Direct, Dot, For, Nest, Scalar, Step, Write
+from .steps import Buffer, Direct, Dot, Nest, PackedLoop, Scalar, Step, Write
 
 
-def direct_rows(loop: For, product: Dot, structure: Structure, buffers: dict[Value, Buffer]) -> Direct | None:
+def direct_rows(
+    loop: PackedLoop, product: Dot, structure: Structure, buffers: dict[Value, Buffer]
+) -> Direct | None:
     """How the left operand of `product` is read in place; None if it cannot be."""
     packed = product.a
     for nest in loop.body:

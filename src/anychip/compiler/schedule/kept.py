@@ -12,13 +12,13 @@ from ..analysis.effects import ProgramOrder
 from ..ir.core import Func, Op, Value
 from ..ir.types import I32
 from .placement import is_inline_op
-from .steps import Buffer, Dot, For, Kept, Nest, Write
+from .steps import Buffer, Dot, Kept, Nest, PackedLoop, Write
 
 MOST_SCALARS = 8
 """Scalars that are compared to tell whether a panel is still right."""
 
 
-def keep_operands(loop: For, func: Func, order: ProgramOrder, room: int) -> list[Kept]:
+def keep_operands(loop: PackedLoop, func: Func, order: ProgramOrder, room: int) -> list[Kept]:
     """What `loop` packs for its products and need not pack again; gives these buffers `room` bytes in all."""
     if not _runs_once(loop.op, func) or not _memory_stays(loop.op, order):
         return []
@@ -42,7 +42,7 @@ def keep_operands(loop: For, func: Func, order: ProgramOrder, room: int) -> list
     return [kept for kept in found if kept is not None and kept.runs]
 
 
-def _kept(nest: Nest, root: Write, loop: For, product: Dot, arguments: list[Value]) -> Kept | None:
+def _kept(nest: Nest, root: Write, loop: PackedLoop, product: Dot, arguments: list[Value]) -> Kept | None:
     """How what `root` packs is kept; None if it cannot be."""
     found = _scalars(root.value, loop.op, arguments)
     if found is None:

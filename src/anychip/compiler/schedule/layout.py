@@ -14,7 +14,7 @@ from ..ir.core import Value
 from ..targets.target import Target
 from .axes import choose_axes, nest_values, walk_inline
 from .choices import Choices
-from .steps import Buffer, Each, For, Graph, If, Nest, Reduce, Step, Sweep, While, Write
+from .steps import Buffer, Each, For, Graph, If, Nest, PackedLoop, Reduce, Step, Sweep, While, Write
 from .units import choose_units
 
 
@@ -37,7 +37,7 @@ def _nests(steps: list[Step], depth: int) -> Iterator[tuple[int, Nest]]:
             for root in step.roots:
                 if isinstance(root, Each) and root.body is not None:
                     yield from _nests([root.body], depth + 1)
-        elif isinstance(step, For):
+        elif isinstance(step, For | PackedLoop):
             yield from _nests(step.body, depth + 1)
         elif isinstance(step, Sweep):
             yield depth + 1, step.nest

@@ -14,6 +14,7 @@ from .steps import (
     If,
     Jump,
     Nest,
+    PackedLoop,
     Reduce,
     RegisterLoop,
     Root,
@@ -74,10 +75,10 @@ def _steps(steps: list[Step], depth: int) -> Iterator[str]:
             yield f"{pad}scan {_op(step.op)} -> {', '.join(map(_buffer, step.results))}"
         elif isinstance(step, Histogram):
             yield f"{pad}histogram {_op(step.op)} -> {_buffer(step.result)}"
-        elif isinstance(step, For):
+        elif isinstance(step, For | PackedLoop):
             yield f"{pad}for {_op(step.op)} carries {', '.join(map(_buffer, step.carried))}"
             yield from _steps(step.body, depth + 1)
-            if step.products:
+            if isinstance(step, PackedLoop) and step.products:
                 yield f"{pad}  after every {step.slots} iterations and the last"
                 yield from _steps([*step.products], depth + 2)
         elif isinstance(step, Sweep):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..analysis.structure import Structure
 from ..ir.core import Op, Region, Value
 from .direct import direct_rows
-from .steps import Buffer, Dot, For, Nest, Write
+from .steps import Buffer, Dot, Nest, PackedLoop, Write
 
 RUN_BYTES = 1024
 """Bytes of one row of the left operand that are multiplied in one go."""
@@ -19,7 +19,9 @@ AHEAD = 16
 """Rows of a right operand between what is packed and what is fetched into the cache."""
 
 
-def defer_products(loop: For, structure: Structure, buffers: dict[Value, Buffer], room: int) -> list[Buffer]:
+def defer_products(
+    loop: PackedLoop, structure: Structure, buffers: dict[Value, Buffer], room: int
+) -> list[Buffer]:
     """Move the products of `loop` that may wait to its `products`; give their operands slots.
 
     The slots of one operand fill at most `room` bytes. Returns the buffers that must now live as long as
@@ -66,7 +68,7 @@ def _slots(product: Dot, room: int) -> int:
     return min(RUN_BYTES // run, room // max(a.bytes, b.bytes))
 
 
-def _may_wait(loop: For, product: Dot) -> bool:
+def _may_wait(loop: PackedLoop, product: Dot) -> bool:
     """Whether the accumulator is carried by the loop and only this product touches it."""
     if len(product.a.shape) > 2 or product.c is not product.out or product.out not in loop.carried:
         return False

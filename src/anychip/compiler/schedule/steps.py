@@ -205,10 +205,20 @@ class Histogram:
 
 @dataclass(eq=False, slots=True)
 class For:
-    """An `scf.for`. `carried[i]` is the buffer of iteration argument i; None for a scalar.
+    """An `scf.for`. `carried[i]` is the buffer of iteration argument i; None for a scalar."""
 
-    With `products`, up to `slots` iterations are done one after the other, each filling its slot of
-    the operands of the products; then each product is done once for all of them."""
+    op: Op
+    carried: list[Buffer | None]
+    body: list[Step]
+
+
+@dataclass(eq=False, slots=True)
+class PackedLoop:
+    """An `scf.for` that packs operands of matrix products, and `carried` like a `For`.
+
+    Up to `slots` iterations are done one after the other, each filling its slot of the operands of
+    `products`; then each of these is done once for all of them. What is `kept` is packed only where the
+    program before did not leave the same."""
 
     op: Op
     carried: list[Buffer | None]
@@ -287,7 +297,7 @@ class Graph:
     results: list[Buffer | None] = field(default_factory=list)
 
 
-Step = Nest | Scalar | Dot | Scan | Histogram | For | Sweep | If | While | Jump | Graph
+Step = Nest | Scalar | Dot | Scan | Histogram | For | PackedLoop | Sweep | If | While | Jump | Graph
 
 
 @dataclass(eq=False, slots=True)

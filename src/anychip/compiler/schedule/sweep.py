@@ -23,6 +23,7 @@ from .steps import (
     Graph,
     If,
     Nest,
+    PackedLoop,
     Reduce,
     RegisterLoop,
     Root,
@@ -79,7 +80,7 @@ class SweepFinder:
         return done
 
     def _inside(self, step: Step) -> Step:
-        if isinstance(step, For):
+        if isinstance(step, For | PackedLoop):
             step.body = self.turn(step.body)
         elif isinstance(step, If):
             step.then, step.otherwise = self.turn(step.then), self.turn(step.otherwise)
@@ -211,7 +212,7 @@ def settle(steps: list[Step], target: Target, choices: Choices) -> list[Step]:
             step.limit = None if choices.carried or _fits(step.nest) else FEW_ITERATIONS
             if step.limit is None:
                 step.otherwise = []
-        elif isinstance(step, For):
+        elif isinstance(step, For | PackedLoop):
             step.body = settle(step.body, target, choices)
         elif isinstance(step, If):
             step.then = settle(step.then, target, choices)
