@@ -22,7 +22,7 @@ from typing import Any
 import anychip
 from anychip.compiler import targets
 from anychip.edge.check import check
-from anychip.emulation.cores import ENGINES
+from anychip.emulation.cores import ENGINES, core_for
 from anychip.errors import AnychipError
 from anychip.evidence.record import commit
 
@@ -143,7 +143,8 @@ def figures(program: anychip.Program, name: str, target: str, checked: bool) -> 
         row["flops"] = sum(kernel["flops"] or 0 for kernel in report["kernels"])
         row["commit"] = commit()
         if checked:
-            engines = ENGINES if targets.get(report["target"]).isa == "wasm32" else ENGINES[:1]
+            in_engines = core_for(targets.get(report["target"])).kind in ENGINES
+            engines = ENGINES if in_engines else ENGINES[:1]
             try:
                 done = [check(Path(folder) / name, engine=engine) for engine in engines]
             except AnychipError as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 
 from anychip.bench import loops, quiet
 from anychip.bench.measure import Plan, Spread, interleaved
+from anychip.compiler import targets
+from anychip.compiler.targets import machine
 
 
 def test_candidates_take_turns() -> None:
@@ -88,3 +91,17 @@ def test_multiply_adds_counts_operations() -> None:
     assert operations % (2 * loops.ACCUMULATORS * 1000) == 0
     assert seconds > 0
     assert loops.multiply_adds("i64", 1000, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "element", "instruction"),
+    [("neoverse-v2", "bf16", "bfdot"), ("cortex-a76", "i8", "sdot"), ("znver5", "bf16", "vdpbf16ps")],
+)
+def test_loops_of_dot_products_are_those_of_the_chip(target: str, element: str, instruction: str) -> None:
+    """As many in the loop as there are accumulators; each multiplies and adds every pair of elements."""
+    chip = targets.get(target)
+    text, declarations = loops._fma_loop(element, chip)
+    module = "\n".join([*declarations, text, "attributes #0 = { nounwind }"])
+    assembly = machine.emit_assembly(module, chip)
+    assert len(re.findall(rf"\b{instruction}\b", assembly)) == loops.ACCUMULATORS
+    assert loops._operations(chip)[element] == chip.vector_bits // 8 * 2 // (2 if element == "bf16" else 1)

@@ -50,7 +50,7 @@ def test_no_relaxed_instruction_is_made(kernel) -> None:
     for name in (name for name in targets.names() if targets.get(name).isa == "wasm32"):
         target = targets.get(name)
         assert "+relaxed-simd" not in target.features
-        assert not target.int8_dot
+        assert target.dot("i8") is None
         assembly = compiled(kernel, name).stages["asm"]
         assert "relaxed" not in assembly
         assert "mul" in assembly

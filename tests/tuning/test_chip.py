@@ -54,7 +54,7 @@ def test_defaults_only_ever_rule_out() -> None:
     assert known.ratio("exp", "float64", 10) is None
 
 
-@pytest.mark.parametrize("level", [name for name, *_ in chip.LEVELS])
+@pytest.mark.parametrize("level", chip.LEVELS)
 def test_shipped_defaults_can_be_read(level: str) -> None:
     file = resources.files("anychip.tuning") / "levels" / f"{level}.json"
     document = json.loads(file.read_text(encoding="utf-8"))

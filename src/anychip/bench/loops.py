@@ -13,18 +13,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ..compiler import targets
-from ..compiler.targets import Target, llvm_versions, machine
+from ..compiler.codegen.dot_instruction import factor_type
+from ..compiler.targets import Target, machine
 from ..runtime.loader import LoadedCode, load
 
 ACCUMULATORS = 20
 """Independent chains in a multiply-add loop: enough for four cycles of latency and two units, few
 enough for the registers of every target with vectors of its own width."""
-
-_DOT_PRODUCTS = {
-    "bf16": ("@llvm.x86.avx512bf16.dpbf16ps.512", "<16 x float>", "<32 x bfloat>", 64),
-    "i8": ("@llvm.x86.avx512.vpdpbusd.512", "<16 x i32>", "<64 x i8>", 128),
-}
-"""Element -> intrinsic, accumulator, operand, operations of one instruction (AVX-512 only)."""
 
 
 def scalar_chain(steps: int) -> float:
@@ -106,10 +101,7 @@ def _operations(target: Target) -> dict[str, int]:
     """Element -> operations (multiplications and additions) of one instruction of the loop."""
     bits = target.vector_bits
     found = {"f32": 2 * max(1, bits // 32), "f64": 2 * max(1, bits // 64)}
-    if bits == 512 and target.bf16_dot:
-        found["bf16"] = _DOT_PRODUCTS["bf16"][3]
-    if bits == 512 and target.int8_dot:
-        found["i8"] = _DOT_PRODUCTS["i8"][3]
+    found |= {dot.element: 2 * dot.group * target.lanes(32) for dot in target.dots}
     return found
 
 
@@ -118,10 +110,12 @@ Text = tuple[str, tuple[str, ...]]
 
 
 def _fma_loop(element: str, target: Target) -> Text:
-    if element in _DOT_PRODUCTS:
-        intrinsic, kind, operand, _ = _DOT_PRODUCTS[element]
-        if element == "i8" and not llvm_versions.installed().byte_factors:
-            operand = kind
+    dot = target.dot(element)
+    if dot is not None:
+        lanes = target.lanes(32)
+        intrinsic = f"@{dot.intrinsic}"
+        kind = f"<{lanes} x {'i32' if element[0] == 'i' else 'float'}>"
+        operand = str(factor_type(dot, lanes))
         declare = f"declare {kind} {intrinsic}({kind}, {operand}, {operand})"
 
         def step(value: str) -> str:

@@ -100,7 +100,7 @@ def begin(
             raise EmulationError(
                 f"{chip} is a GPU; run `anychip test --record` on it, or compile for it with --compile-only"
             )
-        core = core_for(target, emulate_x86=not _is_here(chip, target), engine=engine)
+        core = core_for(target, emulate_native=not _is_here(chip, target), engine=engine)
         require_emulator(core)
         require_linker()
         campaign.core = core

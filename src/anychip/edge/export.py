@@ -102,7 +102,7 @@ def build(subject: Subject, chip: str, *, embed_weights: bool | None = None) -> 
     }
     if separate:
         files[f"{name}_weights.bin"] = weights.file()
-    if target.isa == "wasm32":
+    if format_of(object_code) == "wasm":
         files |= web.files(name, object_code, _entry_points(name, separate), separate)
     return Library(name, target, files, facts)
 

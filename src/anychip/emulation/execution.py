@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..compiler.targets.host import runs_here
 from .cores import Core
 from .errors import EmulationError, MissingEmulator
 
@@ -43,7 +44,7 @@ def program_of(core: Core) -> str | None:
     if core.kind == "wasmtime":
         return sys.executable if importlib.util.find_spec("wasmtime") else None
     if core.kind == "native":
-        return sys.executable if _host_runs(core) else None
+        return sys.executable if runs_here(core.runs) else None
     if core.kind == "node":
         return shutil.which("node")
     names = (
@@ -73,18 +74,6 @@ def host_name() -> str:
     from llvmlite import binding as llvm
 
     return llvm.get_host_cpu_name()
-
-
-def _host_runs(core: Core) -> bool:
-    """Whether this machine has every instruction of the core, as LLVM detects it."""
-    from llvmlite import binding as llvm
-
-    from ..compiler.targets import host, x86_64
-
-    if host().isa != core.runs.isa:
-        return False
-    present = {name for name, on in llvm.get_host_cpu_features().items() if on}
-    return x86_64.FEATURES[core.runs.cpu] <= present
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from llvmlite import binding as llvm
 
+from ..compiler.targets import Target, host
 from ..compiler.targets.forking import lock_held_while_forking
 from .errors import LoadError
 
@@ -21,12 +22,8 @@ _lock = lock_held_while_forking()
 _names = itertools.count()
 
 
-_JITLINK_FROM = {"s390x": 22}
-"""Architecture -> the first LLVM whose JITLink reads its objects, where that is later than LLVM 20."""
-
-
-def _has_jitlink(architecture: str) -> bool:
-    return llvm.llvm_version_info[0] >= _JITLINK_FROM.get(architecture, 0)
+def _has_jitlink(target: Target) -> bool:
+    return llvm.llvm_version_info[0] >= target.jitlink_from
 
 
 @functools.cache
@@ -37,8 +34,7 @@ def _jit() -> llvm.LLJIT:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    architecture = machine.triple.partition("-")[0]
-    return llvm.create_lljit_compiler(machine, use_jit_link=_has_jitlink(architecture))
+    return llvm.create_lljit_compiler(machine, use_jit_link=_has_jitlink(host()))
 
 
 class LoadedCode:

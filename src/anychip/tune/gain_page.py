@@ -86,7 +86,7 @@ def _model(rows: Sequence[Gain]) -> str:
 
 def _defaults() -> str:
     lines = []
-    for level, *_ in chip.LEVELS:
+    for level in chip.LEVELS:
         known = defaults.load(level)
         ratios = sum(len(sizes) for dtypes in known.ratios.values() for sizes in dtypes.values())
         schedules = sum(map(len, known.schedules.values()))

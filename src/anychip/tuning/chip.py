@@ -9,14 +9,11 @@ import re
 from dataclasses import dataclass
 
 from .. import chips
+from ..compiler import targets
 from ..compiler.targets.host import host
 
-LEVELS: tuple[tuple[str, str, int], ...] = (
-    ("x86-64-v4", "x86_64", 512),
-    ("x86-64-v3", "x86_64", 256),
-    ("aarch64", "aarch64", 128),
-)
-"""Levels of instruction sets, the highest first: name, instruction set, bits of a vector at least."""
+LEVELS = ("x86-64-v4", "x86-64-v3", "aarch64")
+"""Targets that defaults ship for, those with the longest vectors of an instruction set first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +41,11 @@ def identify(threads: int) -> ChipIdentity:
 
 
 def level() -> str:
-    """The highest level of `LEVELS` that this machine reaches; empty where it reaches none."""
+    """The first of `LEVELS` whose vectors this machine has; empty where there is none."""
     target = host()
-    for name, isa, bits in LEVELS:
-        if target.isa == isa and target.vector_bits >= bits:
+    for name in LEVELS:
+        level = targets.get(name)
+        if target.isa == level.isa and target.vector_bits >= level.vector_bits:
             return name
     return ""
 

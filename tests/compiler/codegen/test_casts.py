@@ -334,23 +334,21 @@ PAIRS = [
     ("bf16", "f32"), ("f32", "bf16"), ("f16", "bf16"), ("bf16", "f16"), ("bf16", "i32"), ("i32", "bf16"),
     ("f8E4M3FN", "bf16"), ("bf16", "f8E5M2"),
 ]  # fmt: skip
-ONE_OF_EACH_ISA = {
-    "x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64", "cortex-a9", "cortex-m4", "cortex-m55", "rv64gc",
-    "rv64gcv", "loongarch64", "power8", "z13", "mips64r2", "wasm32", "wasm32-scalar",
-}  # fmt: skip
+_KINDS = {
+    (target.isa, target.vector_bits): name
+    for name in reversed(targets_module.names())
+    for target in (targets_module.get(name),)
+}
+ONE_OF_EACH_KIND = frozenset(_KINDS.values())
+"""The first target of each instruction set and length of vectors."""
 UNWINDING = "__aeabi_unwind_cpp_pr"
 """Arm's mark of functions that exceptions may pass, which kernels are not."""
-
-
-def test_one_target_of_each_isa_is_tried() -> None:
-    isas = {targets_module.get(name).isa for name in ONE_OF_EACH_ISA}
-    assert isas == {targets_module.get(name).isa for name in targets_module.names()}
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=() if name in ONE_OF_EACH_ISA else pytest.mark.slow)
+        pytest.param(name, marks=() if name in ONE_OF_EACH_KIND else pytest.mark.slow)
         for name in targets_module.names()
     ],
 )

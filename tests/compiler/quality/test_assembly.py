@@ -108,7 +108,7 @@ def test_products_of_bf16(target: str) -> None:
     """The dot-product instruction where the chip has one, else products of f32."""
     chip = targets.get(target)
     code = assembly("matmul_bf16", target)
-    kind = "dot_product" if chip.bf16_dot else "vector_multiply_add"
+    kind = "dot_product" if chip.dot("bf16") else "vector_multiply_add"
     inner = code.innermost(kind)
     assert inner.count(getattr(code.patterns, kind)) >= 32
     assert code.count("dot_product" if kind == "vector_multiply_add" else "vector_multiply_add") == 0

@@ -2,29 +2,60 @@
 
 from __future__ import annotations
 
+import ast
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import anychip
 from anychip.compiler import targets
-from anychip.compiler.targets import UnknownTarget, UnusableTarget, x86_64
+from anychip.compiler.targets import UnknownTarget, UnusableTarget, instruction_sets, isas
+from anychip.compiler.targets.isas import x86_64
 
+SOURCE = Path(anychip.__file__).parent
 X86 = platform.machine() in ("x86_64", "AMD64")
 
 
 def test_names_are_unique_and_resolve_to_themselves():
-    assert len(targets.names()) == len(set(targets.names()))
+    assert len(targets.names()) == sum(len(isa.targets) for isa in instruction_sets().values())
     for name in targets.names():
         assert targets.get(name).name == name
 
 
-def test_every_isa_of_the_plan_has_a_target():
-    isas = {targets.get(name).isa for name in targets.names()}
-    assert isas >= {
-        "x86_64", "aarch64", "arm", "riscv64", "loongarch64", "wasm32", "ppc64le", "s390x", "mips64el",
-    }  # fmt: skip
+def test_every_file_is_an_instruction_set_of_its_own_name():
+    files = {path.stem for path in Path(isas.__file__).parent.glob("*.py")} - {"__init__"}
+    assert files == set(instruction_sets())
+    for isa in instruction_sets().values():
+        assert {target.isa for target in isa.targets} == {isa.name}
+
+
+def test_a_target_has_one_instruction_for_the_products_of_an_element():
+    for target in map(targets.get, targets.names()):
+        assert len({dot.element for dot in target.dots}) == len(target.dots), target.name
+    assert targets.get("alderlake").dot("i8") is None, "AVX-VNNI has registers of 256 bits"
+
+
+def test_no_other_file_knows_an_instruction_set_by_name():
+    """What is true of one is said in its file. Names that a core has too may stand elsewhere, but an
+    instruction set is compared with another one only, never with a name."""
+    only_sets = set(instruction_sets()) - set(targets.names())
+    found = []
+    for path in sorted(set(SOURCE.rglob("*.py")) - set(Path(isas.__file__).parent.iterdir())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named = isinstance(node, ast.Constant) and node.value in only_sets
+            if named or (isinstance(node, ast.Compare) and _compares_with_a_name(node)):
+                found.append(f"{path.relative_to(SOURCE)}:{node.lineno}: {ast.unparse(node)}")
+    assert not found, "\n".join(found)
+
+
+def _compares_with_a_name(node: ast.Compare) -> bool:
+    sides = [
+        isinstance(side, ast.Attribute) and side.attr == "isa" for side in (node.left, *node.comparators)
+    ]
+    return any(sides) and not all(sides)
 
 
 def test_unknown_name_lists_near_ones():
@@ -90,7 +121,7 @@ class TestOverride:
         monkeypatch.setenv("ANYCHIP_TARGET_FEATURES", "-avx")
         host = targets.host()
         assert host.vector_bits == 128
-        flags = (host.fma, host.gather, host.f16_conversion, host.bf16_dot, host.int8_dot)
+        flags = (host.fma, host.gather, host.f16_conversion, host.dots)
         assert not any(flags)
         assert host.features.split(",").count("-avx") == 1
 

@@ -14,11 +14,12 @@ from ..ir.types import F32, ElementType, ScalarType
 from ..llvm.builder import Builder
 from ..llvm.types import I64, PTR, LLType, Val
 from ..schedule.steps import Buffer, Dot
+from ..targets.dot_product import DotProduct
 from ..targets.target import Target
 from . import casts
 from .context import Context
 from .dispatch import emits
-from .dot_instruction import Instruction, instruction
+from .dot_instruction import emit_dot_product
 from .register_types import register_type
 from .static_loop import loop
 
@@ -87,7 +88,7 @@ class DotEmitter:
         *self.batch, self.m, self.n = step.out.shape
         self.k = step.a.shape[-1]
         self.end = None if slots is None else self.b.mul(slots, self.b.int(self.k, I64))
-        self.instruction = instruction(context.target, step.instruction)
+        self.instruction = step.instruction
         self.group = self.instruction.group if self.instruction else 1
         self.element: ScalarType = step.out.element if self.instruction else step.a.element  # type: ignore[assignment]
         self.lanes = min(context.target.lanes(self.element.bits), self.n)
@@ -191,7 +192,7 @@ class DotEmitter:
         the scalars instead, which takes a register more than flipping what is loaded and spread at once."""
         return self.b.load(self.flip.type, self.b.variable(self.flip), 1, volatile=True)
 
-    def _bias(self, instruction: Instruction, b_column: Val, column: Val | int) -> list[Val]:
+    def _bias(self, instruction: DotProduct, b_column: Val, column: Val | int) -> list[Val]:
         """What raising the left operand by 128 adds to the products of a block's columns."""
         b, buffer = self.b, self.step.bias
         if buffer is None or self.known is None:
@@ -207,7 +208,7 @@ class DotEmitter:
         b.place(known)
         return [b.load(self.type, place, size, self.meta) for place in places]
 
-    def _column_sums(self, instruction: Instruction, b_column: Val) -> list[Val]:
+    def _column_sums(self, instruction: DotProduct, b_column: Val) -> list[Val]:
         """128 times the sums of a block's columns."""
         b = self.b
         type = LLType("i8", self.lanes * self.group)
@@ -223,7 +224,7 @@ class DotEmitter:
         for c, total in enumerate(totals):
             total.add(b.null(self.type), before)
             right = b.load(type, b.gep(row, c * type.lanes), 1, self.meta)
-            grown.append(instruction.emit(b, total.val, b.int(BIAS, type), right))
+            grown.append(emit_dot_product(b, instruction, total.val, b.int(BIAS, type), right))
             total.add(grown[-1], b.block)
         index.add(following, b.block)
         end = self.end if self.end is not None else b.int(self.k, I64)
@@ -298,7 +299,7 @@ class DotEmitter:
         return totals
 
     def _groups(
-        self, instruction: Instruction, a_rows: list[Val], b_column: Val, index: Val, count: int,
+        self, instruction: DotProduct, a_rows: list[Val], b_column: Val, index: Val, count: int,
         totals: list[Val],
     ) -> list[Val]:  # fmt: skip
         """Steps with a dot-product instruction: `group` of the inner dimension at a time."""
@@ -320,7 +321,7 @@ class DotEmitter:
                     left = b.xor(left, self.flip)
                 for c in range(self.columns):
                     k = r * self.columns + c
-                    totals[k] = instruction.emit(b, totals[k], left, right[c])
+                    totals[k] = emit_dot_product(b, instruction, totals[k], left, right[c])
         return totals
 
     def _multiply_add(self, x: Val, y: Val, total: Val) -> Val:

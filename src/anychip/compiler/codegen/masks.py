@@ -6,15 +6,18 @@ extreme ones. Where every such condition of a chunk holds, the chunk runs withou
 
 from __future__ import annotations
 
+from ..analysis.exchanges import EXCHANGE
 from ..ir.core import Op, Value
+from ..ir.ops import MASK_OPERAND
 from ..llvm.types import Val
 from ..schedule.placement import is_inline_op
-from .evaluation import Assumption, Evaluation
+from .evaluation import RULES, Assumption, Evaluation
 from .linear import Lin
 from .moves import MOVES
 from .point import Point
 
-_MASK_OPERAND = {"tt.load": 1, "tt.store": 2}
+_IN_PLACE = frozenset({"tt.load", "tt.map_elementwise", EXCHANGE})
+"""Operations with a rule of their own that read tiles at their own point."""
 _UPPER = {"slt": "slt", "sle": "sle", "ult": "ult", "ule": "ule"}
 _LOWER = {"sgt": "sgt", "sge": "sge", "ugt": "ugt", "uge": "uge"}
 
@@ -43,21 +46,17 @@ class MaskBounds:
                 continue
             self._seen.add((value, point))
             op = value.defining_op
-            if (
-                op is None
-                or not is_inline_op(op)
-                or op.name in ("tt.gather", "tt.reduce", "tt.cat", "tt.join")
-            ):
+            if op is None or not is_inline_op(op):
                 continue
             if op.name == "tt.load":
                 self._access(op, point)
             if op.name in MOVES:
                 pending.append((op.operands[0], MOVES[op.name](self.ev, op, value, point)))
-            else:
+            elif _reads_in_place(op):
                 pending += [(v, point) for v in op.operands if v.shape]
 
     def _access(self, op: Op, point: Point) -> None:
-        position = _MASK_OPERAND[op.name]
+        position = MASK_OPERAND[op.name]
         if len(op.operands) > position:
             self._mask(op.operands[position], point)
 
@@ -114,7 +113,8 @@ class MaskBounds:
         return True
 
     def _is_simple(self, value: Value, point: Point) -> bool:
-        """Whether evaluating `value` gives scalars only: index arithmetic without loads."""
+        """Whether evaluating `value` gives scalars only: index arithmetic without loads. Truncations
+        are none of it: of indices that were cut off, the extreme lanes need not be the first and the last."""
         if not value.shape:
             return True
         op = value.defining_op
@@ -154,6 +154,12 @@ class MaskBounds:
         """All conditions as one scalar; None when there is nothing to gain."""
         total = self._conjunction(self.conditions)
         return None if total is None or total.ref == "true" else total
+
+
+def _reads_in_place(op: Op) -> bool:
+    """Whether every tile that `op` needs is read at its own point. Of an operation that has a rule and is not
+    known to, no mask below is looked at."""
+    return op.name not in RULES or op.name in _IN_PLACE
 
 
 def _is_splat(value: Value) -> bool:

@@ -80,9 +80,7 @@ def num_programs(context: Context, op: Op) -> list[Val]:
 @scalar("anychip.clock")
 def clock(context: Context, op: Op) -> list[Val]:
     """A counter (i64) that programs may read and that only grows; 0 where a chip has none."""
-    cycles = context.target.isa == "x86_64"
-    name = "llvm.readcyclecounter" if cycles else "llvm.readsteadycounter"
-    return [context.b.call(name, LLType("i64"), [])]
+    return [context.b.call(context.target.clock, LLType("i64"), [])]
 
 
 # --- memory and tiles ----------------------------------------------------------------------------

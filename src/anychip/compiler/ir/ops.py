@@ -58,6 +58,11 @@ class OpInfo:
         """Neither memory nor control flow is touched; calling it twice gives the same values."""
         return not (self.reads or self.writes or self.terminator or self.regions)
 
+    def position(self, operand: str) -> int | None:
+        """The position of the operand with a name, whether it may be missing or not; None: there is none."""
+        names = [name.rstrip("?*") for name in self.operands]
+        return names.index(operand) if operand in names else None
+
     @property
     def arity(self) -> tuple[int, int | None]:
         """The smallest and the largest number of operands (None: no limit)."""
@@ -418,3 +423,8 @@ _TABLE: list[OpInfo] = [
 
 OPS: dict[str, OpInfo] = {info.name: info for info in _TABLE}
 """Every operation by name."""
+
+MASK_OPERAND: dict[str, int] = {
+    name: position for name, info in OPS.items() if (position := info.position("mask")) is not None
+}
+"""Operation -> which of its operands is the mask, where it has one."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ..ir.core import Block, Func, Op, Region, Value
 from ..ir.insertion import Inserter
+from ..ir.ops import MASK_OPERAND
 from ..ir.types import I1, I64, PointerType, ScalarType, TileType, Type
 
 MARK = "out of bounds"
@@ -20,9 +21,6 @@ MARK = "out of bounds"
 of the argument, number of its slot, bytes of an element."""
 
 SEPARATOR = "\x1f"
-
-_MASKS = {"tt.load": 1, "tt.store": 2, "tt.atomic_rmw": 2}
-"""Operation -> which operand is its mask."""
 
 _KINDS = {
     "tt.load": "reads",
@@ -157,7 +155,7 @@ def _check(op: Op, insert: Inserter, extent: Extent) -> None:
     below = insert.op("arith.cmpi", [offset, spread(last)], like(I1), {"predicate": "sle"})
     inside = insert.op("arith.andi", [above, below], like(I1))
     well = inside
-    place = _MASKS.get(op.name)
+    place = MASK_OPERAND.get(op.name)
     if place is not None and len(op.operands) > place:
         mask = op.operands[place]
         unmasked = insert.op("arith.xori", [mask, insert.constant(1, like(I1))], like(I1))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..ir.core import Block, Op, Value
 from ..ir.types import BF16, F16, F32, ElementType, ScalarType
-from ..targets.dot_products import DotProduct, dot_product
+from ..targets.dot_product import DotProduct
 from .axes import walk_inline
 from .nests import is_identity
 from .steps import Buffer, Dot, Write
@@ -49,7 +49,7 @@ def _instruction(scheduler: Scheduler, op: Op) -> DotProduct | None:
     a, b = op.operands[:2]
     if a.element != b.element or op.result.element.name not in ("f32", "i32"):  # type: ignore[union-attr]
         return None
-    found = dot_product(scheduler.target, a.element.name)  # type: ignore[union-attr]
+    found = scheduler.target.dot(a.element.name)  # type: ignore[union-attr]
     if found is None or a.shape[-1] < 4 * found.group or b.shape[-1] < scheduler.target.lanes(32):
         return None
     return found

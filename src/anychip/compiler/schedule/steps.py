@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ..analysis.waiting import WaitingLoops
 from ..ir.core import Block, Op, Value
 from ..ir.types import ElementType
-from ..targets.dot_products import DotProduct
+from ..targets.dot_product import DotProduct
 
 
 @dataclass(eq=False, slots=True)

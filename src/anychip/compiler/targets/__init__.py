@@ -1,27 +1,28 @@
 """The processors that code can be made for: by name, and the one this process runs on.
 
-`get` and `names` read tables and need no LLVM; `host` asks LLVM what the machine is.
+`get` and `names` read the files under `isas/` and need no LLVM; `host` asks LLVM what the machine is.
 """
 
 from __future__ import annotations
 
-from . import aarch64, arm, loongarch64, mips64el, ppc64le, riscv64, s390x, wasm32, x86_64
+import functools
+
 from .errors import UnknownTarget, UnusableTarget
 from .host import host
+from .isas import instruction_sets
 from .target import Target
 
-__all__ = ["Target", "UnknownTarget", "UnusableTarget", "get", "host", "names"]
+__all__ = ["Target", "UnknownTarget", "UnusableTarget", "get", "host", "instruction_sets", "names"]
 
-_BY_NAME: dict[str, Target] = {
-    target.name: target
-    for isa in (x86_64, aarch64, arm, riscv64, loongarch64, wasm32, ppc64le, s390x, mips64el)
-    for target in isa.TARGETS
-}
+
+@functools.cache
+def _by_name() -> dict[str, Target]:
+    return {target.name: target for isa in instruction_sets().values() for target in isa.targets}
 
 
 def names() -> tuple[str, ...]:
     """The names that `get` takes, besides "host"."""
-    return tuple(_BY_NAME)
+    return tuple(_by_name())
 
 
 def get(name: str) -> Target:
@@ -31,7 +32,8 @@ def get(name: str) -> Target:
     """
     if name == "host":
         return host()
+    known = _by_name()
     try:
-        return _BY_NAME[name.lower()]
+        return known[name.lower()]
     except KeyError:
-        raise UnknownTarget(name, (*_BY_NAME, "host")) from None
+        raise UnknownTarget(name, (*known, "host")) from None

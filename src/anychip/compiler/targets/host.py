@@ -12,22 +12,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from . import aarch64, loongarch64, ppc64le, riscv64, s390x, x86_64
 from .errors import UnknownTarget, UnusableTarget
+from .instruction_set import Detection, InstructionSet
+from .isas import instruction_sets
 from .target import Target
-
-_DETAILED = {"x86_64": x86_64, "aarch64": aarch64}
-"""ISAs described by LLVM's detected feature names."""
-
-_BASELINES: dict[str, Target] = {
-    target.isa: target
-    for target in (riscv64.TARGETS[0], loongarch64.TARGETS[0], ppc64le.TARGETS[0], s390x.TARGETS[0])
-}
-"""ISA -> the least core of it, used where detection does not reach further."""
-
-_ARCHITECTURES = {
-    "amd64": "x86_64", "arm64": "aarch64", "powerpc64le": "ppc64le", "systemz": "s390x",
-}  # fmt: skip
 
 
 def host() -> Target:
@@ -43,11 +31,10 @@ def _host(core: str, feature_changes: str) -> Target:
     from llvmlite import binding as llvm
 
     triple = llvm.get_process_triple()
-    architecture = triple.partition("-")[0]
-    isa = _ARCHITECTURES.get(architecture, architecture)
-    if isa not in _DETAILED:
-        return _baseline(isa, triple, core, feature_changes)
-    rules, detected, cpu = _DETAILED[isa], llvm.get_host_cpu_features(), llvm.get_host_cpu_name()
+    rules = _rules(triple)
+    if not isinstance(rules, Detection):
+        return _baseline(rules, triple, core, feature_changes)
+    detected, cpu = llvm.get_host_cpu_features(), llvm.get_host_cpu_name()
     present = {name for name, on in detected.items() if on}
     removed = _removed_features(feature_changes, detected)
     kept = rules.without(present, removed)
@@ -55,7 +42,7 @@ def _host(core: str, feature_changes: str) -> Target:
     if not core:
         features = ",".join([detected.flatten(), *minus])
         return rules.describe("host", cpu, kept, triple=triple, feature_text=features)
-    needed = rules.without(_features_of(core, isa), removed)
+    needed = rules.without(_features_of(core, rules), removed)
     missing = sorted(needed - kept)
     if missing:
         raise UnusableTarget(
@@ -65,18 +52,44 @@ def _host(core: str, feature_changes: str) -> Target:
     return rules.describe(core, core, needed, triple=triple, feature_text=",".join(minus))
 
 
-def _baseline(isa: str, triple: str, core: str, feature_changes: str) -> Target:
-    if isa not in _BASELINES:
+def runs_here(target: Target) -> bool:
+    """Whether this machine has every instruction of `target`; False where LLVM does not detect that."""
+    from llvmlite import binding as llvm
+
+    rules = instruction_sets()[target.isa].host
+    if host().isa != target.isa or not isinstance(rules, Detection):
+        return False
+    needed = rules.cores.get(target.cpu)
+    present = {name for name, on in llvm.get_host_cpu_features().items() if on}
+    return needed is not None and needed <= present
+
+
+def of_machine(architecture: str) -> InstructionSet | None:
+    """The instruction set that a triple or the operating system calls `architecture`; None: no code is made
+    for it."""
+    name = architecture.lower()
+    return next((isa for isa in instruction_sets().values() if name in (isa.name, *isa.other_names)), None)
+
+
+def _rules(triple: str) -> Detection | Target:
+    """How a machine with this triple is described."""
+    isa = of_machine(triple.partition("-")[0])
+    if isa is None or isa.host is None:
+        hosts = (isa.name for isa in instruction_sets().values() if isa.host is not None)
         raise UnusableTarget(
-            f"no code generator for this machine's {isa!r} ({triple})",
-            hint=f"Supported hosts: {', '.join((*_DETAILED, *_BASELINES))}.",
+            f"no code generator for this machine's {triple.partition('-')[0]!r} ({triple})",
+            hint=f"Supported hosts: {', '.join(hosts)}.",
         )
+    return isa.host
+
+
+def _baseline(least: Target, triple: str, core: str, feature_changes: str) -> Target:
     if core or feature_changes:
         raise UnusableTarget(
-            f"ANYCHIP_TARGET and ANYCHIP_TARGET_FEATURES cannot be checked on {isa}",
+            f"ANYCHIP_TARGET and ANYCHIP_TARGET_FEATURES cannot be checked on {least.isa}",
             hint="Unset them: this machine's features are not detected in detail.",
         )
-    return replace(_BASELINES[isa], name="host", triple=triple)
+    return replace(least, name="host", triple=triple, emulator=None)
 
 
 def _removed_features(changes: str, detected: Mapping[str, bool]) -> set[str]:
@@ -92,8 +105,7 @@ def _removed_features(changes: str, detected: Mapping[str, bool]) -> set[str]:
     return removed
 
 
-def _features_of(core: str, isa: str) -> frozenset[str]:
-    features = _DETAILED[isa].FEATURES
-    if core not in features:
-        raise UnknownTarget(core, features)
-    return features[core]
+def _features_of(core: str, rules: Detection) -> frozenset[str]:
+    if core not in rules.cores:
+        raise UnknownTarget(core, rules.cores)
+    return rules.cores[core]

@@ -15,17 +15,16 @@ class LLVMVersion:
 
     `vector_ldexp`: a vector `llvm.ldexp` becomes an instruction where x86 has one; else calls of the C
     library, lane by lane. `byte_factors`: the factors of x86's byte products are vectors of bytes; else of
-    words. `without_half`: ISAs for which LLVM ends the process where a value is of type `half`.
+    words.
     """
 
     major: int
     vector_ldexp: bool = True
     byte_factors: bool = True
-    without_half: frozenset[str] = frozenset()
 
 
 _VERSIONS = (
-    LLVMVersion(20, vector_ldexp=False, byte_factors=False, without_half=frozenset({"s390x"})),
+    LLVMVersion(20, vector_ldexp=False, byte_factors=False),
     LLVMVersion(22),
 )
 """llvmlite 0.47 has LLVM 20; 0.48, 0.49 and 0.50 have LLVM 22."""

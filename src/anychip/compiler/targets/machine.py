@@ -22,18 +22,13 @@ from dataclasses import dataclass
 from llvmlite import binding as llvm
 
 from ..errors import CodegenError
-from . import llvm_versions
 from .errors import UnusableTarget
 from .forking import lock_held_while_forking
+from .isas import instruction_sets
 from .long_blocks import LONG_TEXT, divide_long_blocks
 from .target import Target
 
 _initialisation = lock_held_while_forking()
-
-_OPTIONS = ("-enable-arm-maskedgatscat=false",)
-"""LLVM's own settings. Its pass that forms gathers for Cortex-M55 scales the counter of a loop and leaves
-the loop's last comparison as it was, so that the loop does not end (LLVM 22)."""
-
 
 _COROUTINE = "presplitcoroutine"
 """The attribute of a function that is a coroutine."""
@@ -46,8 +41,9 @@ _COROUTINE_END = re.compile(r"\b(declare|call) void @llvm\.coro\.end")
 def _initialise_llvm() -> None:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    for option in _OPTIONS:
-        llvm.set_option("anychip", option)
+    for isa in instruction_sets().values():
+        for option in isa.llvm_options:
+            llvm.set_option("anychip", option)
 
 
 @functools.cache
@@ -186,10 +182,10 @@ def _split_coroutines(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> No
 
 
 def _parsed(llvm_ir: str, target: Target, context: llvm.ContextRef | None = None) -> llvm.ModuleRef:
-    version = llvm_versions.installed()
-    if target.isa in version.without_half and re.search(r"\bhalf\b", llvm_ir):
+    major = llvm.llvm_version_info[0]
+    if major < target.half_from and re.search(r"\bhalf\b", llvm_ir):
         raise UnusableTarget(
-            f"LLVM {version.major} has no half-precision numbers for {target.name}",
+            f"LLVM {major} has no half-precision numbers for {target.name}",
             hint="llvmlite 0.48 and newer bring an LLVM that has them: pip install 'llvmlite>=0.48,<0.51'.",
         )
     try:

@@ -1,8 +1,11 @@
-"""What code generation must know of an instruction set. One small file per ISA fills it in."""
+"""What must be known of a processor to make code for it. One small file per instruction set fills it in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from .dot_product import DotProduct
+from .emulator import Emulator
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,16 @@ class Target:
     `scalable_bits`: the length that scalable vector registers (SVE) are taken to have (0: they are not
     used). `f64`: double precision is in hardware. `cache_bytes`: the cache of one core that what is used
     over and over should fit into.
+
+    `rounding`, `table_lookup` and `clock` name functions of LLVM's, the first two where they are one
+    instruction (else empty). `rounding` rounds to the nearest integer, ties to even, and `llvm.floor`,
+    `llvm.ceil` and `llvm.trunc` are then one as well; `table_lookup` picks each of 16 lanes of f32 among
+    those of a register; `clock` reads a counter that only grows. `dots`: instructions for products of small
+    numbers, at most one for each element type.
+
+    `half_from` and `jitlink_from` are the first major versions of LLVM that compile numbers of type `half`
+    for the target, and that link its objects by JITLink (0: all that are supported). `emulator`: what runs
+    its code on other machines, None where nothing does.
     """
 
     name: str
@@ -32,17 +45,25 @@ class Target:
     masked_memory: bool = False
     gather: bool = False
     f16_conversion: bool = False
-    bf16_dot: bool = False
-    int8_dot: bool = False
     big_endian: bool = False
     scale_by_power: bool = False
-    table_lookup: bool = False
     truncating_masked_stores: bool = False
     wrong_nan_tests: bool = False
     scalable_bits: int = 0
     f64: bool = True
     cache_bytes: int = 1 << 20
+    rounding: str = ""
+    table_lookup: str = ""
+    dots: tuple[DotProduct, ...] = ()
+    clock: str = "llvm.readsteadycounter"
+    half_from: int = 0
+    jitlink_from: int = 0
+    emulator: Emulator | None = None
 
     def lanes(self, bits: int) -> int:
         """Elements of `bits` width in one vector register; 1 without a vector unit."""
         return max(1, self.vector_bits // bits)
+
+    def dot(self, element: str) -> DotProduct | None:
+        """The instruction for products of `element` ("bf16", "i8"); None where there is none."""
+        return next((dot for dot in self.dots if dot.element == element), None)

@@ -15,6 +15,7 @@ from ...compiler.llvm.globals import zeroed
 from ...compiler.llvm.routine import call_pointer, routine
 from ...compiler.llvm.struct import Fields, Struct
 from ...compiler.llvm.types import I8, I32, I64, PTR, VOID, Val, array
+from ...compiler.targets.host import of_machine
 from .layout import FUNCTION, KERNEL, STATE
 from .system import (
     ACTION,
@@ -31,13 +32,13 @@ from .system import (
 
 FAULTS = (SIGBUS, SIGSEGV)
 
-_PROGRAM_COUNTER = {"x86_64": 168, "aarch64": 440, "riscv64": 176}
-"""Byte of Linux's `ucontext_t` where the address of the instruction stands, by machine."""
+_ISA = of_machine(platform.machine())
+_PROGRAM_COUNTER = 0 if _ISA is None else _ISA.program_counter
 
 _CONTEXT = Struct(
     "ucontext",
     "The state of the thread that a signal met.",
-    before=array(I8, _PROGRAM_COUNTER.get(platform.machine(), 0)),
+    before=array(I8, _PROGRAM_COUNTER),
     program_counter=I64,
 )
 
@@ -68,7 +69,7 @@ _PREVIOUS = zeroed("anychip.previous_fault", array(ACTION.type, _SIGNALS), align
 
 def is_supported() -> bool:
     """Whether the layout of a signal's context is known here."""
-    return sys.platform == "linux" and platform.machine() in _PROGRAM_COUNTER
+    return sys.platform == "linux" and _PROGRAM_COUNTER > 0
 
 
 @routine("anychip.on_fault", linkage="", signal=I32, info=PTR, context=PTR)

@@ -353,12 +353,12 @@ class Formula:
     @property
     def looks_up(self) -> bool:
         """Whether `lookup` is there: 16 lanes of f32 and an instruction that picks among them."""
-        return self.target.table_lookup and self.lanes == 16 and self.layout.bits == 32
+        return bool(self.target.table_lookup) and self.lanes == 16 and self.layout.bits == 32
 
     def lookup(self, values: Sequence[float], index: Num) -> Num:
         """`values[index mod 16]` of 16 constants that stay in a register."""
         table = self.b.vector([self.constant(v, LLType("float")).val.ref for v in values], self.type("float"))
-        return Num(self, self.b.call("llvm.x86.avx512.permvar.sf.512", table.type, [table, index.val]))
+        return Num(self, self.b.call(self.target.table_lookup, table.type, [table, index.val]))
 
     def gather(self, name: str, element: str, values: Sequence[str], index: Num) -> Num:
         """`table[index]` of a constant table; `index` must be in range."""

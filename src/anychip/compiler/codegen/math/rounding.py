@@ -9,13 +9,10 @@ from __future__ import annotations
 from .expression import Formula, Num
 from .table import function
 
-HARDWARE_ISAS = frozenset({"aarch64", "wasm32", "wasm64", "ppc64le", "s390x"})
-"""Instruction sets whose baseline rounds in every direction by one instruction."""
-
 
 def has_rounding(m: Formula) -> bool:
     """Whether the target rounds to integers by an instruction: LLVM calls libm otherwise."""
-    return m.target.isa in HARDWARE_ISAS or (m.target.isa == "x86_64" and m.target.fma)
+    return bool(m.target.rounding)
 
 
 def _intrinsic(m: Formula, name: str, x: Num) -> Num:
@@ -26,7 +23,7 @@ def _intrinsic(m: Formula, name: str, x: Num) -> Num:
 def rint(m: Formula, x: Num) -> Num:
     """To nearest, ties to even."""
     if has_rounding(m):
-        return _intrinsic(m, "llvm.roundeven" if m.target.isa in ("x86_64", "wasm32") else "llvm.rint", x)
+        return _intrinsic(m, m.target.rounding, x)
     limit = 2.0**x.layout.mantissa
     magnitude = x.abs()
     rounded = ((magnitude + limit) - limit).copysign(x)

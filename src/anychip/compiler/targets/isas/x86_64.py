@@ -7,11 +7,14 @@ host seen in detail and a core known by its name are described by the same rules
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from .target import Target
+from ..dot_product import DotProduct
+from ..emulator import NATIVE, Emulator, qemu_user
+from ..instruction_set import Detection, InstructionSet
+from ..target import Target
 
-ISA = "x86_64"
-TRIPLE = "x86_64-unknown-linux-gnu"
+_TRIPLE = "x86_64-unknown-linux-gnu"
 
 _V1 = frozenset({"sse", "sse2", "fxsr", "cx8", "cmov"})
 _V2 = _V1 | {"sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "cx16", "sahf"}
@@ -63,11 +66,20 @@ def without(features: Iterable[str], removed: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name in features if name not in gone and not name.startswith(prefixes))
 
 
+_DOTS = {
+    "avx512bf16": DotProduct("bf16", 2, "llvm.x86.avx512bf16.dpbf16ps.512", "bfloat"),
+    "avx512vnni": DotProduct("i8", 4, "llvm.x86.avx512.vpdpbusd.512", "i8", unsigned_left=True, words=True),
+}
+"""Feature -> the instruction for registers of 512 bits that comes with it."""
+
+_SYSTEM = "x86_64-linux-musl"
+_NATIVE = Emulator(NATIVE, _SYSTEM)
+
 _FULL_AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 
 
 def describe(
-    name: str, cpu: str, features: Iterable[str], *, triple: str = TRIPLE, feature_text: str = ""
+    name: str, cpu: str, features: Iterable[str], *, triple: str = _TRIPLE, feature_text: str = ""
 ) -> Target:
     """The target with exactly these LLVM features; `feature_text` is passed to LLVM as it is."""
     has = frozenset(features)
@@ -76,7 +88,7 @@ def describe(
     width_hint = ("-prefer-256-bit",) if avx512 else ()
     return Target(
         name=name,
-        isa=ISA,
+        isa="x86_64",
         triple=triple,
         cpu=cpu,
         features=",".join(filter(None, (feature_text, *width_hint))),
@@ -86,12 +98,45 @@ def describe(
         masked_memory="avx2" in has,
         gather="avx2" in has,
         f16_conversion="f16c" in has,
-        table_lookup=avx512,
         scale_by_power=avx512,
         truncating_masked_stores=avx512,
-        bf16_dot=avx512 and "avx512bf16" in has,
-        int8_dot=(avx512 and "avx512vnni" in has) or "avxvnni" in has,
+        rounding="llvm.roundeven" if "fma" in has else "",
+        table_lookup="llvm.x86.avx512.permvar.sf.512" if avx512 else "",
+        dots=tuple(dot for feature, dot in _DOTS.items() if avx512 and feature in has),
+        clock="llvm.readcyclecounter",
+        emulator=_NATIVE,
     )
 
 
-TARGETS: tuple[Target, ...] = tuple(describe(name, name, features) for name, features in FEATURES.items())
+_NO_AVX_VNNI = "this emulator has no AVX-VNNI: code for Haswell, which has the rest, is run"
+
+
+def _qemu(model: str, runs: str = "", remark: str = "") -> Emulator:
+    emulator = qemu_user("x86_64", model, _SYSTEM, remark=remark)
+    return replace(emulator, runs=runs, usually_native=True)
+
+
+_EMULATORS = {
+    "x86-64-v3": _qemu("Haswell-noTSX"),
+    "haswell": _qemu("Haswell-noTSX"),
+    "skylake": _qemu("Skylake-Client-noTSX-IBRS"),
+    "znver1": _qemu("EPYC"),
+    "znver2": _qemu("EPYC-Rome"),
+    **dict.fromkeys(
+        ("alderlake", "arrowlake-s", "gracemont"), _qemu("Haswell-noTSX", "haswell", _NO_AVX_VNNI)
+    ),
+}
+"""Target -> QEMU's emulation of it. QEMU has no AVX-512."""
+
+
+def _core(name: str, features: Iterable[str]) -> Target:
+    return replace(describe(name, name, features), emulator=_EMULATORS.get(name, _NATIVE))
+
+
+INSTRUCTION_SET = InstructionSet(
+    "x86_64",
+    tuple(_core(name, features) for name, features in FEATURES.items()),
+    host=Detection(FEATURES, describe, without),
+    other_names=("amd64",),
+    program_counter=168,
+)
