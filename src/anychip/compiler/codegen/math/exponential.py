@@ -1,7 +1,7 @@
 """Exponentials to any of the usual bases.
 
 The argument is reduced to |r| <= ln(2)/2 around a multiple n of ln(2) in two parts (Cody and
-Waite, Software Manual for the Elementary Functions, 1980), a minimax-like polynomial gives e^r
+Waite, Software Manual for the Elementary Functions, 1980), a polynomial (`polynomials.py`) gives e^r
 and the result is scaled by 2^n in two steps, so that denormal results are rounded once and
 overflow gives infinity. NaN passes through the arithmetic.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .expression import Formula, Num
+from .polynomials import EXP2_TAIL, EXP10_TAIL, EXP_TAIL
 from .table import function
 
 LOG2_E = 1.4426950408889634
@@ -36,42 +37,6 @@ DECIMAL = {
     "double": Reduction(3.321928094887362, 0.30102999566395283, 2.8363394551044964e-14, -324.0, 308.6),
 }
 EXP2_RANGE = {"float": (-151.0, 129.0), "double": (-1076.0, 1025.0)}
-
-EXP_TAIL = {
-    "float": (0.5, 0.16666576266288757, 0.041666556149721146, 0.008363178931176662, 0.0013926184037700295),
-    "double": (
-        0.5, 0.1666666666666667, 0.04166666666666667, 0.008333333333326136, 0.0013888888888883748,
-        0.00019841269874820627, 2.4801587325547743e-05, 2.7557255400206422e-06, 2.75572736431103e-07,
-        2.5105217004720745e-08, 2.0914686968086876e-09,
-    ),
-}  # fmt: skip
-"""(e^r - 1 - r) / r^2 on |r| <= ln(2)/2."""
-
-EXP2_TAIL = {
-    "float": (
-        0.6931471824645996, 0.24022650718688965, 0.05550410971045494, 0.009618056938052177,
-        0.0013333501992747188, 0.00015461444854736328, 1.529732435301412e-05,
-    ),
-    "double": (
-        0.6931471805599453, 0.24022650695910072, 0.055504108664821625, 0.00961812910762848,
-        0.001333355814640647, 0.00015403530393370734, 1.5252733841556773e-05, 1.3215486808705563e-06,
-        1.0178057087733941e-07, 7.0548973041554995e-09, 4.4558179083360645e-10, 2.5729324177362305e-11,
-    ),
-}  # fmt: skip
-"""(2^r - 1) / r on |r| <= 1/2."""
-
-EXP10_TAIL = {
-    "float": (
-        2.3025851249694824, 2.650949001312256, 2.0346786975860596, 1.1712462902069092, 0.539380669593811,
-        0.20777426660060883, 0.06828846037387848,
-    ),
-    "double": (
-        2.302585092994046, 2.650949055239199, 2.034678592293476, 1.1712551489122678, 0.5393829291955815,
-        0.20699584869661453, 0.06808936507439814, 0.019597694664843793, 0.0050139288396637005,
-        0.0011544969575403737, 0.0002416662925020152, 4.6471097509845694e-05, 8.228696962824417e-06,
-    ),
-}  # fmt: skip
-"""(10^r - 1) / r on |r| <= log10(2)/2."""
 
 
 def reduce(m: Formula, x: Num, by: Reduction) -> tuple[Num, Num, Num]:

@@ -1,13 +1,14 @@
 """Logarithms to any of the usual bases.
 
 x = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)); f32 takes a polynomial in f, f64 one in
-s = f / (2 + f) (the series of 2 atanh s). Denormals are scaled first. Bases two and ten multiply
-log(1 + f), held as a pair of numbers, by a constant held as a pair.
+s = f / (2 + f) (the series of 2 atanh s; both in `polynomials.py`). Denormals are scaled first. Bases two
+and ten multiply log(1 + f), held as a pair of numbers, by a constant held as a pair.
 """
 
 from __future__ import annotations
 
 from .expression import Formula, Num
+from .polynomials import ATANH_TAIL, LOG_TAIL
 from .table import function
 
 LN2 = {
@@ -26,18 +27,6 @@ LOG10_2 = {
     "float": (0.301025390625, 4.605038981195214e-06),
     "double": (0.30102999566395283, 2.8363394551044964e-14),
 }
-
-LOG_TAIL = (
-    0.3333333134651184, -0.2499999701976776, 0.20000715553760529, -0.1666780263185501, 0.14249058067798615,
-    -0.12425687164068222, 0.11685419827699661, -0.11479733884334564, 0.06971611827611923,
-)  # fmt: skip
-"""(log(1 + f) - f + f^2/2) / f^3 on [sqrt(1/2) - 1, sqrt(2) - 1], for f32."""
-
-ATANH_TAIL = (
-    0.6666666666666666, 0.4000000000000089, 0.2857142857079543, 0.2222222239356661, 0.18181795442371984,
-    0.1538625044794019, 0.13268485680654427, 0.13089629160674623,
-)  # fmt: skip
-"""(2 atanh(s) - 2s) / s^3 as a polynomial in s^2 <= 0.0295, for f64."""
 
 
 def fraction(m: Formula, x: Num) -> tuple[Num, Num]:
