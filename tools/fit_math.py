@@ -46,6 +46,8 @@ coefficients of one power, lowest first, of all pieces.
 '''
 
 PIECES = 16
+PRECISION = 200
+"""Bits of all that is computed here."""
 
 
 @dataclass(frozen=True)
@@ -283,20 +285,35 @@ def worst(table: Table, coefficients: list[list[float]]) -> float:
     return float(mp.log(largest, 2))
 
 
+def rounded(table: Table) -> list[list[float]]:
+    """The coefficients of each piece in f64."""
+    return [[float(c) for c in fit(table.value, *table.piece(i), table.degree)] for i in range(table.pieces)]
+
+
+def table_text(table: Table) -> str:
+    """The table's text."""
+    layout = table.width or table.octave_bits
+    text = "".join(f"    ({', '.join(map(repr, row))}),\n" for row in rounded(table))
+    return f"{table.name} = ({table.start!r}, {layout!r}, (\n{text}))\n"
+
+
+def texts() -> dict[Path, str]:
+    """The files and what they hold."""
+    with mp.workprec(PRECISION):
+        return {
+            TARGET: "\n".join([HEADER, *map(table_text, TABLES)]),
+            SINGLE_TARGET: "\n".join([SINGLE_HEADER, *map(single_table, SINGLE_TABLES)]),
+        }
+
+
 def main() -> None:
-    mp.mp.prec = 200
-    parts = [HEADER]
     for table in TABLES:
-        rows = [
-            [float(c) for c in fit(table.value, *table.piece(i), table.degree)] for i in range(table.pieces)
-        ]
+        with mp.workprec(PRECISION):
+            error = worst(table, rounded(table))
         size = f"{table.pieces} pieces of degree {table.degree}"
-        sys.stdout.write(f"{table.name}: {size}, error 2^{worst(table, rows):.1f}\n")
-        layout = table.width or table.octave_bits
-        text = "".join(f"    ({', '.join(map(repr, row))}),\n" for row in rows)
-        parts.append(f"{table.name} = ({table.start!r}, {layout!r}, (\n{text}))\n")
-    TARGET.write_text("\n".join(parts))
-    SINGLE_TARGET.write_text("\n".join([SINGLE_HEADER, *map(single_table, SINGLE_TABLES)]))
+        sys.stdout.write(f"{table.name}: {size}, error 2^{error:.1f}\n")
+    for path, text in texts().items():
+        path.write_text(text)
 
 
 if __name__ == "__main__":

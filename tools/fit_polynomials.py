@@ -13,12 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import mpmath as mp
-from fit_math import MATH, Real, fit, single
+from fit_math import MATH, PIECES, PRECISION, Real, fit, large_i, single
 
 TARGET = MATH / "polynomials.py"
-PRECISION = 200
-"""Bits of all that is computed here."""
-
 HEADER = '''"""Coefficients of polynomials, made by tools/fit_polynomials.py: do not edit.
 
 Lowest power first; by LLVM's name of the type where there is one polynomial for each.
@@ -100,6 +97,9 @@ def of_square(value: Callable[[Real], Real], first: Callable[[], Real]) -> Calla
 EXP_TAIL = by_series(lambda r: (mp.expm1(r) - r) / r**2, ratio(1, 2), ratio(1, 6))
 LOG_TAIL = by_series(lambda f: (mp.log1p(f) - f + f**2 / 2) / f**3, ratio(1, 3), ratio(-1, 4))
 ATANH_TAIL = of_square(lambda s: (2 * mp.atanh(s) - 2 * s) / s**3, ratio(2, 3))
+ATANH_PAIR_TAIL = of_square(lambda s: ((2 * mp.atanh(s) - 2 * s) / s**3 - ratio(2, 3)()) / s**2, ratio(2, 5))
+ERF_RATIO = by_series(lambda x: mp.erf(x) / x - 1, lambda: 2 / mp.sqrt(mp.pi) - 1)
+ERF_TAIL = of_square(ERF_RATIO, lambda: 2 / mp.sqrt(mp.pi) - 1)
 SLACK = "1.0001"
 """How much wider than half a step the intervals of exponentials are."""
 
@@ -122,7 +122,73 @@ POLYNOMIALS = (
     ),
     Polynomial(
         "ATANH_TAIL", "(2 atanh(s) - 2s) / s^3 as a polynomial in s^2 <= 0.0295", ATANH_TAIL,
-        up_to(lambda: mp.mpf(0.0295)), {"double": 7},
+        up_to(lambda: mp.mpf("0.0295")), {"double": 7},
+    ),
+    Polynomial(
+        "ATANH_PAIR_TAIL", "((2 atanh(s) - 2s) / s^3 - 2/3) / s^2 as a polynomial in s^2 <= 0.0295",
+        ATANH_PAIR_TAIL, up_to(lambda: mp.mpf("0.0295")), {"float": 3, "double": 7},
+    ),
+    Polynomial(
+        "ATANH_SHORT_TAIL", "(2 atanh(s) - 2s) / s^3 as a polynomial in s^2 <= 0.0295, for f32 in f64",
+        ATANH_TAIL, up_to(lambda: mp.mpf("0.0295")), {"double": 4},
+    ),
+    Polynomial(
+        "EXP_SHORT_TAIL", "(e^r - 1 - r) / r^2 on |r| <= ln(2)/2, for f32 in f64", EXP_TAIL,
+        around_zero(lambda: mp.log(2) / 2 * mp.mpf(SLACK)), {"double": 5},
+    ),
+    Polynomial(
+        "TANH_TAIL", "(tanh(x) - x) / x^3 as a polynomial in x^2, on |x| <= 0.56",
+        of_square(lambda x: (mp.tanh(x) - x) / x**3, ratio(-1, 3)),
+        up_to(lambda: mp.mpf("0.56") ** 2), {"float": 4, "double": 10},
+    ),
+    Polynomial(
+        "SINH_TAIL", "(sinh(x) - x) / x^3 as a polynomial in x^2 <= 1.02",
+        of_square(lambda x: (mp.sinh(x) - x) / x**3, ratio(1, 6)),
+        up_to(lambda: mp.mpf("1.02")), {"float": 3, "double": 7},
+    ),
+    Polynomial(
+        "ASINH_TAIL", "(asinh(x) - x) / x^3 as a polynomial in x^2 <= 0.2502",
+        of_square(lambda x: (mp.asinh(x) - x) / x**3, ratio(-1, 6)),
+        up_to(lambda: mp.mpf("0.2502")), {"float": 5, "double": 13},
+    ),
+    Polynomial(
+        "SIN_TAIL", "(sin(r) - r) / r^3 as a polynomial in r^2, on |r| <= pi/4",
+        of_square(lambda r: (mp.sin(r) - r) / r**3, ratio(-1, 6)),
+        up_to(lambda: (mp.pi / 4 * mp.mpf("1.001")) ** 2), {"float": 3, "double": 6},
+    ),
+    Polynomial(
+        "COS_TAIL", "(cos(r) - 1 + r^2/2) / r^4 as a polynomial in r^2, on |r| <= pi/4",
+        of_square(lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4, ratio(1, 24)),
+        up_to(lambda: (mp.pi / 4 * mp.mpf("1.001")) ** 2), {"float": 3, "double": 5},
+    ),
+    Polynomial(
+        "ATAN_TAIL", "(atan(x) - x) / x^3 as a polynomial in x^2, on |x| <= tan(pi/8)",
+        of_square(lambda x: (mp.atan(x) - x) / x**3, ratio(-1, 3)),
+        up_to(lambda: mp.mpf("0.4144") ** 2), {"float": 4, "double": 10},
+    ),
+    Polynomial(
+        "ASIN_TAIL", "(asin(x) - x) / x^3 as a polynomial in x^2 <= 0.2502",
+        of_square(lambda x: (mp.asin(x) - x) / x**3, ratio(1, 6)),
+        up_to(lambda: mp.mpf("0.2502")), {"float": 5, "double": 12},
+    ),
+    Polynomial(
+        "ERF_SMALL_F32", "erf(x)/x - 1 as a polynomial in x^2, up to x = 0.93", ERF_TAIL,
+        up_to(lambda: mp.mpf("0.93") ** 2), {"float": 6},
+    ),
+    Polynomial(
+        "ERF_SMALL_F64", "erf(x)/x - 1 as a polynomial in x^2, up to x = 1", ERF_TAIL,
+        up_to(lambda: mp.mpf(1)), {"double": 12},
+    ),
+    Polynomial(
+        "ERFC_LOGARITHM", "-log(erfc(x)) on [0.9, 3.95]", lambda x: -mp.log(mp.erfc(x)),
+        lambda: (mp.mpf("0.9"), mp.mpf("3.95")), {"float": 8},
+    ),
+    *(
+        Polynomial(
+            f"LARGE_I{order}", f"e^-x sqrt(x) I{order}(x) as a polynomial in 1/x <= 1/7.75", large_i(order),
+            up_to(lambda: 1 / mp.mpf("7.75")), {"float": 6},
+        )
+        for order in (0, 1)
     ),
 )  # fmt: skip
 
@@ -137,9 +203,43 @@ def table(polynomial: Polynomial) -> str:
     return f'{polynomial.name} = {text}\n"""{polynomial.meaning}."""\n'
 
 
+ERF_WIDTH, ERF_END, ERF_LINEAR = 0.265625, "15.45", 4
+"""The width of a piece of erf in f32, how many of them there are until it is 1, and the first pieces in which
+it is nearly its argument."""
+
+
+def erf_less_argument(x: Real) -> Real:
+    """erf(x) - x."""
+    return mp.erf(x) - x
+
+
+def erf_pieces() -> list[list[float]]:
+    """Coefficients of each piece of erf, lowest power first, in the distance from its middle. The first piece
+    has no constant."""
+    with mp.workprec(PRECISION):
+        width = mp.mpf(ERF_WIDTH)
+        first = fit(ERF_RATIO, mp.mpf(0), width / 2, 4, about=mp.mpf(0))
+        pieces = [[0.0, *map(single, first)]]
+        for index in range(1, PIECES):
+            value = erf_less_argument if index < ERF_LINEAR else mp.erf
+            low, high = (index - mp.mpf(0.5)) * width, min(index + mp.mpf(0.5), mp.mpf(ERF_END)) * width
+            pieces.append(list(map(single, fit(value, low, high, 5, about=index * width))))
+    return pieces
+
+
+def erf_table() -> str:
+    """The text of the table of those pieces, in the form of `single_coefficients.py`."""
+    rows = "".join(f"    ({', '.join(map(repr, row))}),\n" for row in zip(*erf_pieces(), strict=True))
+    return f"""ERF_PIECES = ({ERF_WIDTH!r}, (
+{rows}))
+\"\"\"The width of a piece, and erf(x), in the first {ERF_LINEAR} pieces erf(x) - x, for f32: a row holds the
+coefficients of one power in the distance from the middle k * width of piece k, for all {PIECES} pieces.\"\"\"
+"""
+
+
 def text() -> str:
     """The whole file."""
-    return "\n".join([HEADER, *map(table, POLYNOMIALS)])
+    return "\n".join([HEADER, *map(table, POLYNOMIALS), erf_table()])
 
 
 def errors() -> Iterator[str]:

@@ -13,9 +13,10 @@ import pytest
 from anychip.compiler.codegen.math import exponential, logarithm, polynomials
 
 TOOLS = Path(__file__).parents[3] / "tools"
-MOST = {"float": -22.0, "double": -53.0}
+MOST = {"float": -22.9, "double": -52.5}
 """log2 of the error that a polynomial has at most, relative to its largest value; what it is added to is
 larger."""
+FOR_F32_IN_F64 = {"ATANH_SHORT_TAIL": -36.0, "EXP_SHORT_TAIL": -28.0}
 
 
 @pytest.fixture
@@ -29,13 +30,21 @@ def test_the_committed_coefficients_are_what_the_tool_gives(tool: ModuleType) ->
     assert path.read_text(encoding="utf-8") == tool.text(), "run python tools/fit_polynomials.py"
 
 
+@pytest.mark.slow
+def test_the_committed_tables_of_pieces_are_what_their_tool_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(TOOLS))
+    for path, text in importlib.import_module("fit_math").texts().items():
+        assert path.read_text(encoding="utf-8") == text, "run python tools/fit_math.py"
+
+
 def test_the_polynomials_are_near_their_functions(tool: ModuleType) -> None:
     """At other points than those that they go through."""
     for polynomial in tool.POLYNOMIALS:
         table = getattr(polynomials, polynomial.name)
         for type in polynomial.degrees:
             coefficients = table[type] if isinstance(table, dict) else table
-            assert polynomial.error(coefficients) < MOST[type], (polynomial.name, type)
+            most = FOR_F32_IN_F64.get(polynomial.name, MOST[type])
+            assert polynomial.error(coefficients) < most, (polynomial.name, type)
 
 
 def test_an_error_in_one_coefficient_is_seen(tool: ModuleType) -> None:

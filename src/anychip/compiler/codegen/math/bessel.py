@@ -16,6 +16,7 @@ from .expression import Formula, Num
 from .logarithm import log
 from .pieces import by_pieces, pieces
 from .piecewise import piecewise
+from .polynomials import LARGE_I0, LARGE_I1
 from .table import function
 from .trigonometric import choose_sine, split_pi
 
@@ -25,16 +26,7 @@ TWO_OVER_PI = 0.6366197723675814
 I_LIMIT = 7.75
 """Where the last of the sixteen pieces of I0 and I1 ends, in f32."""
 
-LARGE_I = {
-    0: (
-        0.3989422917366028, 0.04986736923456192, 0.028100771829485893, 0.027003509923815727,
-        0.08956655114889145, -0.3412759304046631, 1.9327237606048584,
-    ),
-    1: (
-        0.3989422917366028, -0.14960289001464844, -0.04680725187063217, -0.03842403367161751,
-        -0.10774301737546921, 0.3731251060962677, -2.182213068008423,
-    ),
-}  # fmt: skip
+LARGE_I = {0: LARGE_I0, 1: LARGE_I1}
 """e^-x sqrt(x) I(x) as a polynomial in 1/x <= 1 / I_LIMIT, for f32."""
 
 Step = Callable[[Num, list[Num]], list[Num]]

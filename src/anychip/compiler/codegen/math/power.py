@@ -1,7 +1,8 @@
 """Powers: x^y = e^(y log|x|), with the logarithm as a pair of numbers, and the special cases of C.
 
-f32 is computed in f64, where there is one, with shorter polynomials. Otherwise the logarithm is carried
-to about 2^-66 (2^-44 in f32), so that its product with y, up to 745, still gives e^w to less than an ulp.
+f32 is computed in f64, where there is one, with shorter polynomials (log to 2^-43, exp to 2^-32).
+Otherwise the logarithm is carried to about 2^-66 (2^-38 in f32), so that its product with y, up to 745 (90),
+still gives e^w to about an ulp.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from .exponential import NATURAL, exp_minus_one_reduced, reduce
 from .expression import Formula, Num
 from .logarithm import LN2, fraction
+from .polynomials import ATANH_PAIR_TAIL, ATANH_SHORT_TAIL, EXP_SHORT_TAIL
 from .rounding import trunc
 from .table import function
 
@@ -17,29 +19,9 @@ TWO_THIRDS = {
     "double": (0.6666666666666666, 3.700743415417188e-17),
 }
 
-ATANH_PAIR_TAIL = {
-    "float": (0.4, 0.2857142857142938, 0.2222222222164882, 0.1818181833699257, 0.16),
-    "double": (
-        0.4, 0.2857142857142938, 0.2222222222164882, 0.1818181833699257, 0.15384594791762352,
-        0.13334813971292003, 0.11705988156500907, 0.11725771221811145,
-    ),
-}  # fmt: skip
-"""((2 atanh(s) - 2s) / s^3 - 2/3) / s^2 as a polynomial in s^2 <= 0.0295, to 2^-66 and, in f32, 2^-44."""
-
-ATANH_SHORT_TAIL = (
-    0.6666666666738277, 0.39999998786883284, 0.28571756668146314, 0.22191265599171967, 0.19365278421757223,
-)  # fmt: skip
-"""(2 atanh(s) - 2s) / s^3 as a polynomial in s^2 <= 0.0295, to 2^-43."""
-
-EXP_SHORT_TAIL = (
-    0.500000001346581, 0.16666666681623232, 0.041666464925285904, 0.0083333109254809, 0.0013933649996309251,
-    0.00019890990824673654,
-)  # fmt: skip
-"""(e^r - 1 - r) / r^2 on |r| <= ln(2)/2, to 2^-32."""
-
 
 def log_pair(m: Formula, x: Num) -> tuple[Num, Num]:
-    """log(x) of a positive finite number as a pair, to about 2^-66 in f64 and 2^-44 in f32."""
+    """log(x) of a positive finite number as a pair, to about 2^-66 in f64 and 2^-38 in f32."""
     element = x.val.type.element
     f, e = fraction(m, x)
     below, below_rest = m.two_sum(m.constant(2.0), f)
