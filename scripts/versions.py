@@ -37,7 +37,7 @@ PLATFORM = "x86_64-manylinux_2_28"
 KEY = ("python", "torch", "triton")
 
 CHECKS: tuple[tuple[str, ...], ...] = (
-    ("tests/triton_backend", "tests/runtime", "tests/cli/test_doctor.py", "tests/pytorch/test_dispatch.py"),
+    ("tests/triton_backend", "tests/runtime", "tests/doctor", "tests/pytorch/test_dispatch.py"),
     ("tests/pytorch/compilation/test_backend.py",),
     ("tests/ecosystem/test_programs.py", "--slow", "-k", "causal or residual or bert"),
     ("tests/ops/test_operators.py", "-k", "float32 and (exp or mm or sum or softmax or conv or sort)"),

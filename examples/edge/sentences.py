@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from anychip.cli.minilm import Batch, load_embedder, tokenize
+from anychip.demo.minilm import Batch, load_embedder, tokenize
 
 SENTENCE = "A robot that reads this sentence needs no Python."
 

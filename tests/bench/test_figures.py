@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from anychip.bench import figures, launching
-from anychip.bench.figures import Figure, ModelRun
+from anychip.bench.figures import Figure
 from anychip.bench.kernels.launches import three_pointers
 from anychip.bench.measure import Spread
-from anychip.bench.models import ModelSpeed
+from anychip.bench.models import ModelRun, ModelSpeed
 from anychip.runtime import launches
 
 

@@ -11,7 +11,7 @@ from anychip.bench import compiling, launching, page, scaling, suite, tutorials
 from anychip.bench.errors import BenchmarkError
 from anychip.bench.measure import Plan
 from anychip.bench.row import run
-from anychip.cli.bench_page import PEER_ROWS, compiling_text, scaling_text
+from anychip.bench.sections import PEER_ROWS, compiling_text, scaling_text
 from anychip.runtime import launches
 
 QUICK = Plan(rounds=3, least_rounds=3, sample_seconds=0.0, seconds=0.1, warm_up=1)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from anychip.cli import kernel_gpu
 from anychip.cli.application import application
-from anychip.cli.compilations import compilations
 from anychip.cli.errors import CommandError
 from anychip.compiler.targets import UnknownTarget
+from anychip.inspect import gpu
+from anychip.inspect.errors import InspectionError
+from anychip.new_process import ProcessError
 
 KERNELS = """
 import triton
@@ -124,7 +125,7 @@ def test_stages_on_gpus_come_from_stock_triton(kernels: Path, stage: str, target
 
 
 def test_a_gpu_compiler_that_fails_is_an_error(kernels: Path) -> None:
-    with pytest.raises(CommandError, match="for gfx928 by stock Triton failed: RuntimeError: PassManager"):
+    with pytest.raises(ProcessError, match="for gfx928 by stock Triton failed: RuntimeError: PassManager"):
         explained(f"{kernels}:scale", "--const", "FACTOR=2.5", "--target", "gfx928", "--stage", "amdgcn")
 
 
@@ -135,8 +136,8 @@ def _ends_its_process(*_: object) -> None:
 def test_a_gpu_compiler_that_dies_is_an_error_and_not_the_end(
     kernels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernel_gpu, "_stages", _ends_its_process)
-    with pytest.raises(CommandError, match=r"for sm_90 by stock Triton died with exit status 6"):
+    monkeypatch.setattr(gpu, "_stages", _ends_its_process)
+    with pytest.raises(ProcessError, match=r"for sm_90 by stock Triton died with exit status 6"):
         explained(f"{kernels}:scale", "--const", "FACTOR=2.5", "--target", "sm_90", "--stage", "ptx")
 
 
@@ -161,8 +162,8 @@ def test_verdicts_for_a_gpu_are_refused(kernels: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (("no_such_operator",), CommandError, "there is no operator 'no_such_operator'"),
-        (("kernels.py",), CommandError, "cannot read kernels.py"),
+        (("no_such_operator",), InspectionError, "there is no operator 'no_such_operator'"),
+        (("kernels.py",), InspectionError, "cannot read kernels.py"),
         (("layer_norm", "--const", "BLOCK=1"), CommandError, "for kernels in files"),
         (("layer_norm", "--target", "z80"), UnknownTarget, "z80"),
     ],
@@ -173,23 +174,5 @@ def test_what_cannot_be_explained(arguments: tuple[str, ...], error: type[Except
 
 
 def test_a_wrong_signature_shows_the_front_ends_words(kernels: Path) -> None:
-    with pytest.raises(CommandError, match="front end refused kernel scale"):
+    with pytest.raises(InspectionError, match="front end refused kernel scale"):
         explained(f"{kernels}:scale", "--sig", "x_ptr=i32", "--const", "FACTOR=1.0")
-
-
-def test_listening_tells_compiled_from_cached() -> None:
-    from anychip.cli import doctor_kernel
-
-    doctor_kernel.doctor_kernel.device_caches.clear()
-    with compilations() as first:
-        doctor_kernel.run()
-    doctor_kernel.doctor_kernel.device_caches.clear()
-    with compilations() as second:
-        doctor_kernel.run()
-    (made,), (found,) = first, second
-    assert made.kernel == found.kernel == "doctor_kernel"
-    assert found.from_cache
-    assert found.code_seconds == 0
-    assert found.load_seconds > 0
-    assert "tt.func" in found.ttir
-    assert found.ttir == made.ttir

@@ -1,7 +1,7 @@
 """The promised figures: compiling, the cache, a launch, the model, the tutorial's matmul, the wheel.
 
-Flows in: a way to run the demonstration, and Triton's tutorial kernel if the caller has it. Flows out:
-`Figure`s, each with its goal and how it was measured.
+Flows in: whether the demonstration's model is to be run, and Triton's tutorial kernel if the caller has it.
+Flows out: `Figure`s, each with its goal and how it was measured.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from . import compiling, launching
+from . import compiling, launching, models
 from .case import normal
 from .kernels.matrices import matmul
 from .measure import Plan, interleaved
-from .models import ModelSpeed
+from .models import ModelRun
 
 STEPS = 6
 """How many steps `measure` announces."""
@@ -58,24 +58,12 @@ class Figure:
         return self.what, value, f"{sign} {self.goal:g} {self.unit}".rstrip(), reached, self.how
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRun:
-    """What a run of the demonstration's model gave: the TTIR of each kernel with its name, the median
-    milliseconds of taking one from the cache in a new process, and the speed of both ways to run it."""
-
-    kernels: Sequence[tuple[str, str]]
-    cached_ms: float
-    speed: ModelSpeed
-
-
-def measure(
-    step: Callable[[str], None], model: Callable[[], ModelRun] | None, tutorial: Any | None
-) -> list[Figure]:
-    """Measure every figure. `model` runs the demonstration's model (None leaves its figures out),
-    `tutorial` is Triton's own matmul kernel (None: ours, of the same build)."""
+def measure(step: Callable[[str], None], with_model: bool, tutorial: Any | None) -> list[Figure]:
+    """Measure every figure, those of the demonstration's model only `with_model`. `tutorial` is Triton's own
+    matmul kernel (None: ours, of the same build)."""
     figures: list[Figure] = []
     step("running the model")
-    run = model() if model is not None else None
+    run = models.demonstrated() if with_model else None
     step("compiling the model's kernels in a new process")
     figures += _compiling(run)
     step("launching")

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,6 @@ from .errors import CommandError, did_you_mean
 from .needs import require_packages
 
 if TYPE_CHECKING:
-    from ..bench.figures import ModelRun
     from ..bench.report import Circumstances
     from ..bench.roofs import Roofs
     from ..bench.row import Row
@@ -150,7 +149,7 @@ def model(
     prepare(threads)
     from ..bench import models
 
-    found = models.measure(*_model(batch), rounds)
+    found = models.measure(*models.minilm_and_batch(batch), rounds)
     if as_json:
         from dataclasses import asdict
 
@@ -212,7 +211,7 @@ def tutorials_verb(
     from ..bench import report, roofs, tutorials
     from ..bench.measure import Plan
     from ..bench.row import run
-    from .kernel_file import load_name
+    from ..inspect.kernel_file import load_name
 
     limits = roofs.measure(thread_count())
     cases = tutorials.cases(lambda file, name: load_name(folder / file, name))
@@ -236,8 +235,7 @@ def page_verb(
 ) -> None:
     """Measure all that a performance page shows and write its tables: some minutes."""
     prepare(threads)
-    from ..bench import page
-    from . import bench_page
+    from ..bench import page, sections
 
     try:
         text = path.read_text(encoding="utf-8")
@@ -249,13 +247,13 @@ def page_verb(
             raise CommandError(f"{path} has no section {name!r}.", did_you_mean(name, known))
     with progress() as display:
         task = display.add_task("", total=None)
-        for name, content in bench_page.measured(
+        for name, content in sections.measured(
             section or known,
             seconds,
             tutorials,
             thread_count(),
             command(),
-            None if skip_model else _model_run,
+            not skip_model,
             lambda what: display.update(task, description=what),
         ):
             text = page.replaced(text, {name: content})
@@ -286,10 +284,10 @@ def figures(
 
         kernel = None
         if tutorial is not None:
-            from .kernel_file import load_kernel
+            from ..inspect.kernel_file import load_kernel
 
             kernel = load_kernel(tutorial, "matmul_kernel")
-        found = figures.measure(step, None if skip_model else _model_run, kernel)
+        found = figures.measure(step, not skip_model, kernel)
     if output_format == "json":
         write_json(
             {
@@ -307,35 +305,6 @@ def figures(
         typer.echo("\n".join(",".join(f'"{cell}"' for cell in row) for row in (titles, *rows)))
     else:
         output.print(table(titles, rows))
-
-
-def _model(batch: int) -> tuple[Any, Any]:
-    """The demonstration's model and one batch of its sentences."""
-    import torch
-
-    from . import minilm
-    from .demo import shipped_text
-
-    sentences = minilm.read_sentences(shipped_text())
-    wanted = [sentences[k % len(sentences)] for k in range(batch)]
-    return minilm.load_embedder(torch.float32), minilm.tokenize(wanted, batch)[0]
-
-
-def _model_run() -> ModelRun:
-    """The demonstration's kernels, their times from the cache, and the model's speed."""
-    from ..bench import models
-    from ..bench.figures import ModelRun
-    from . import minilm
-    from .demo import shipped_text
-    from .demonstration import demonstrate
-
-    found = demonstrate(
-        minilm.read_sentences(shipped_text()), 32, step=lambda what: None, kernel_ready=lambda name: None
-    )
-    speed = models.measure(*_model(32), rounds=15)
-    return ModelRun(
-        [(made.kernel, made.ttir) for made in found.kernels], found.compiling.cached_median, speed
-    )
 
 
 def _load(path: Path) -> tuple[list[Row], Circumstances, Roofs | None]:

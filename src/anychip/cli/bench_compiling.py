@@ -40,7 +40,7 @@ def compilation(
     elif output_format == "csv":
         sys.stdout.write(report.table_csv(compiling.HEADINGS, lines))
     elif output_format == "markdown":
-        from .bench_page import compiling_text
+        from ..bench.sections import compiling_text
 
         typer.echo(report.circumstances(command()).sentence() + "\n\n" + compiling_text(found))
     else:

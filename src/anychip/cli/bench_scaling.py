@@ -44,7 +44,7 @@ def scaling(
     elif output_format == "csv":
         sys.stdout.write(report.table_csv(threads_compared.HEADINGS, lines))
     elif output_format == "markdown":
-        from .bench_page import scaling_text
+        from ..bench.sections import scaling_text
 
         typer.echo(report.circumstances(command()).sentence() + "\n\n" + scaling_text(rows))
     else:

@@ -16,14 +16,13 @@ import typer
 from rich.markup import escape
 
 from .console import output, progress, table, write_json
-from .errors import CommandError
 from .needs import require_packages
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from .demo_chips import ChipResult
-    from .demonstration import Demonstration
+    from ..demo.chips import ChipResult
+    from ..demo.demonstration import Demonstration
 
 
 def demo(
@@ -35,10 +34,10 @@ def demo(
 ) -> None:
     """Run a real model by PyTorch and by portable kernels; compile the same operators for other chips."""
     require_packages("demo")
-    from . import minilm
-    from .demo_chips import compile_everywhere, number_of
+    from ..demo.chips import compile_everywhere, number_of
+    from ..demo.sentences import read_sentences, shipped_text
 
-    sentences = minilm.read_sentences(text or shipped_text())
+    sentences = read_sentences(text or shipped_text())
     with progress(quiet=as_json) as display:
         found = _demonstrated(display, sentences, batch)
         kernels, gpu_kernels = found.foreign_kernels(), found.foreign_gpu_kernels()
@@ -52,20 +51,8 @@ def demo(
         _show(found, chips)
 
 
-def shipped_text() -> Path:
-    """The text that comes with Anychip: in an installed wheel, or in the examples of a checkout."""
-    places = (
-        Path(__file__).with_name("sentences.txt"),
-        Path(__file__).parents[3] / "examples" / "sentences.txt",
-    )
-    for place in places:
-        if place.is_file():
-            return place
-    raise CommandError("the text of the demonstration is missing.", "Give one: anychip demo --text FILE")
-
-
 def _demonstrated(display: Progress, sentences: list[str], batch: int) -> Demonstration:
-    from .demonstration import STEPS, demonstrate
+    from ..demo.demonstration import STEPS, demonstrate
 
     task = display.add_task("", total=STEPS)
     compiled = display.add_task("kernels compiled", total=None, visible=False)

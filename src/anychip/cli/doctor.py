@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
+from ..doctor.check import Check
+from ..doctor.diagnosis import diagnose, well
 from .console import output, table, write_json
-from .diagnosis import Check, diagnose
 
 _MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "wrong": "[red]wrong[/]"}
 
@@ -27,11 +28,6 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] 
         _show(checks)
     if not well(checks):
         raise typer.Exit(1)
-
-
-def well(checks: list[Check]) -> bool:
-    """Whether nothing is wrong; notes are no fault."""
-    return all(check.verdict != "wrong" for check in checks)
 
 
 def _show(checks: list[Check]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..errors import AnychipError
+from ..errors import AdvisedError
 from ..suggestions import did_you_mean
 
 __all__ = ["INTERRUPTED", "CommandError", "did_you_mean", "require_known"]
@@ -13,11 +13,8 @@ INTERRUPTED = 130
 """Exit status after ctrl-C."""
 
 
-class CommandError(AnychipError):
+class CommandError(AdvisedError):
     """A command was understood, but its arguments name something that is not there or not usable."""
-
-    def __init__(self, message: str, hint: str = ""):
-        super().__init__(message + (f"\n  {hint}" if hint else ""))
 
 
 def require_known(option: str, value: str, known: Mapping[str, object] | Iterable[str]) -> None:

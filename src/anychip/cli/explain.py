@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..inspect.gpu import GPU_STAGES, gpu_stages
+from ..inspect.subject import Subject, in_file, of_operator
 from .console import messages, output, table, write_json
 from .errors import CommandError, did_you_mean
-from .kernel_gpu import GPU_STAGES, gpu_stages
-from .kernel_subject import Subject, in_file, of_operator
+from .needs import require_packages
 
 if TYPE_CHECKING:
     from ..compiler.foreign.records import StockTarget
@@ -98,12 +99,13 @@ def _subjects(kernel: str, sig: Sequence[str], const: Sequence[str]) -> list[Sub
         raise CommandError(
             f"--sig and --const are for kernels in files; operator {kernel} is explained as it is launched."
         )
+    require_packages("explain OPERATOR")
     return of_operator(kernel)
 
 
 def _kernels_hint(file: Path) -> str:
     """Which kernels the file has, as arguments of this verb. Raises CommandError if it cannot be read."""
-    from .kernel_file import kernels_in
+    from ..inspect.kernel_file import kernels_in
 
     names = [f"{file}:{name}" for name in kernels_in(file)]
     return f"It has: {', '.join(names)}." if names else "It has none: no function under @triton.jit."

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..inspect.kernel_file import jit_function, load_kernel
+from ..inspect.signature import TILE_NAME, pairs, parse_constant, settle
 from .errors import CommandError
-from .kernel_file import jit_function, load_kernel
-from .kernel_signature import TILE_NAME, pairs, parse_constant, settle
 
 if TYPE_CHECKING:
     from ..tune.kernels import KernelSubject

@@ -14,7 +14,8 @@ import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import CommandError, did_you_mean
+from ..suggestions import did_you_mean
+from .errors import InspectionError
 
 if TYPE_CHECKING:
     from triton.runtime.jit import JITFunction
@@ -23,29 +24,29 @@ if TYPE_CHECKING:
 def load_kernel(path: Path, name: str) -> Any:
     """The kernel `name` of the file, as its decorators left it (a JITFunction, an Autotuner...).
 
-    Raises CommandError when the file cannot be read or parsed, has no such kernel, or when a
+    Raises InspectionError when the file cannot be read or parsed, has no such kernel, or when a
     statement that the kernel depends on fails.
     """
     tree = _parsed(path)
     kernels = kernel_names(tree)
     if name not in kernels:
-        raise CommandError(f"{path} has no kernel named {name!r}.", did_you_mean(name, kernels))
+        raise InspectionError(f"{path} has no kernel named {name!r}.", did_you_mean(name, kernels))
     return _executed(path, tree, name)
 
 
 def kernels_in(path: Path) -> list[str]:
-    """Names of the kernels of a file, in its order. Raises CommandError if it cannot be read or parsed."""
+    """Names of the kernels of a file, in its order. Raises InspectionError if it cannot be read or parsed."""
     return kernel_names(_parsed(path))
 
 
 def load_name(path: Path, name: str) -> Any:
     """What the file's top level binds to `name`, e.g. the function around a kernel.
 
-    Raises CommandError as `load_kernel` does.
+    Raises InspectionError as `load_kernel` does.
     """
     tree = _parsed(path)
     if not any(name in _names_bound(statement) for statement in tree.body):
-        raise CommandError(f"{path} has nothing named {name!r} at its top level.")
+        raise InspectionError(f"{path} has nothing named {name!r} at its top level.")
     return _executed(path, tree, name)
 
 
@@ -53,11 +54,11 @@ def _parsed(path: Path) -> ast.Module:
     try:
         source = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"cannot read {path}: {error}", "Give the path of a Python file.") from error
+        raise InspectionError(f"cannot read {path}: {error}", "Give the path of a Python file.") from error
     try:
         return ast.parse(source, filename=str(path))
     except SyntaxError as error:
-        raise CommandError(f"{path}:{error.lineno}: not Python: {error.msg}") from error
+        raise InspectionError(f"{path}:{error.lineno}: not Python: {error.msg}") from error
 
 
 def _executed(path: Path, tree: ast.Module, name: str) -> Any:
@@ -70,7 +71,7 @@ def _executed(path: Path, tree: ast.Module, name: str) -> Any:
         exec(compile(sliced, str(path), "exec"), module.__dict__)
     except Exception as error:
         line = _line_in(error, str(path))
-        raise CommandError(
+        raise InspectionError(
             f"{path}:{line}: {type(error).__name__}: {error}",
             f"This statement is one that {name!r} depends on; it must run by itself.",
         ) from error
@@ -87,7 +88,7 @@ def jit_function(kernel: Any) -> JITFunction[Any]:
     while not isinstance(inner, JITFunction):
         inner = getattr(inner, "fn", None)
         if inner is None:
-            raise CommandError(
+            raise InspectionError(
                 f"{kernel!r} is not a Triton kernel.", "Decorate the function with @triton.jit."
             )
     return inner

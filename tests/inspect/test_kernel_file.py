@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from anychip.cli.errors import CommandError
-from anychip.cli.kernel_file import jit_function, load_kernel
+from anychip.inspect.errors import InspectionError
+from anychip.inspect.kernel_file import jit_function, load_kernel
 
 SCRIPT = """
 import triton
@@ -69,24 +69,24 @@ def test_kernel_keeps_the_lines_of_its_file(script: Path) -> None:
     [("kernal", "Did you mean kernel"), ("plain", "has no kernel named 'plain'")],
 )
 def test_unknown_kernel_names_the_known_ones(script: Path, name: str, message: str) -> None:
-    with pytest.raises(CommandError, match=message):
+    with pytest.raises(InspectionError, match=message):
         load_kernel(script, name)
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match=r"cannot read .*nowhere\.py"):
+    with pytest.raises(InspectionError, match=r"cannot read .*nowhere\.py"):
         load_kernel(tmp_path / "nowhere.py", "kernel")
 
 
 def test_syntax_error_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "broken.py"
     path.write_text("x = 1\nx = = 2\n")
-    with pytest.raises(CommandError, match=r"broken\.py:2: not Python"):
+    with pytest.raises(InspectionError, match=r"broken\.py:2: not Python"):
         load_kernel(path, "kernel")
 
 
 def test_failing_dependency_names_its_line(tmp_path: Path) -> None:
     path = tmp_path / "failing.py"
     path.write_text("import triton\nSIZE = int('many')\n\n@triton.jit\ndef kernel(x_ptr):\n    x = SIZE\n")
-    with pytest.raises(CommandError, match=r"failing\.py:2: ValueError"):
+    with pytest.raises(InspectionError, match=r"failing\.py:2: ValueError"):
         load_kernel(path, "kernel")

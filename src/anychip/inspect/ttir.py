@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import CommandError
+from .errors import InspectionError
 from .kernel_file import jit_function
-from .kernel_signature import ALIGNMENT, Signature
+from .signature import ALIGNMENT, Signature
 
 
 def ttir_text(kernel: Any, signature: Signature) -> str:
@@ -46,9 +46,9 @@ def _ast_source(kernel: Any, signature: Signature) -> Any:
     return ASTSource(function, dict(signature.types), constants, attributes)
 
 
-def _refused(kernel: Any, error: Exception) -> CommandError:
+def _refused(kernel: Any, error: Exception) -> InspectionError:
     name = jit_function(kernel).__name__
-    return CommandError(
+    return InspectionError(
         f"Triton's front end refused kernel {name}:\n{error}",
         "If a parameter's type was guessed wrongly, say it: --sig name=*fp16 or --const NAME=VALUE.",
     )

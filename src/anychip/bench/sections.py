@@ -1,4 +1,4 @@
-"""`anychip bench page`: measures everything that the performance page shows and writes its tables.
+"""The sections of the performance page: everything that it shows is measured, and written as tables.
 
 Flows in: the page, how long a row may take, where Triton's tutorials are. Flows out: its sections.
 """
@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from ..bench import compiling, figures, peers, report, roofs, row, scaling, suite, tutorials
-from ..bench.case import Case
-from ..bench.measure import Plan
-from ..bench.row import Row
-from .kernel_file import load_name
+from ..inspect.kernel_file import load_name
+from . import compiling, figures, peers, report, roofs, row, scaling, suite, tutorials
+from .case import Case
+from .measure import Plan
+from .row import Row
 
 Step = Callable[[str], None]
 
@@ -53,11 +52,10 @@ def measured(
     tutorials_folder: Path | None,
     threads: int,
     command: str,
-    model_run: Callable[[], Any] | None,
+    with_model: bool,
     step: Step,
 ) -> Iterator[tuple[str, str]]:
-    """The wanted sections by name, each as soon as it is measured. `model_run` gives what the figures need
-    of the model (None: they go without)."""
+    """The wanted sections by name, each as soon as it is measured; figures of the model only `with_model`."""
     import torch
 
     where = report.circumstances(command).sentence() + "\n"
@@ -65,7 +63,7 @@ def measured(
         tutorial = None
         if tutorials_folder is not None:
             tutorial = load_name(tutorials_folder / tutorials.MATMUL, "matmul_kernel")
-        lines = [figure.cells() for figure in figures.measure(step, model_run, tutorial)]
+        lines = [figure.cells() for figure in figures.measure(step, with_model, tutorial)]
         yield "figures", f"{where}\n{report.table_markdown(FIGURE_TITLES, lines)}"
     if "suite" in sections:
         yield "suite", _suite(threads, seconds, command, step)

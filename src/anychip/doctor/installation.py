@@ -1,8 +1,5 @@
-"""The checks behind `anychip doctor`: what is installed, what is active, what is wrong.
-
-Flows in: the environment of this process. Flows out: a list of `Check` records, each with a verdict,
-what was found, and how to mend what is wrong. A check that fails never stops the others.
-"""
+"""Checks of what is installed and active. Flows in: the environment of this process. Flows out: a `Check`
+each."""
 
 from __future__ import annotations
 
@@ -10,54 +7,21 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-import tempfile
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any
 
 from .. import __version__
 from ..packages import reinstallation
-from . import doctor_pytorch
-from .errors import CommandError
-from .new_process import in_new_process
+from .check import Check
 
-Verdict = Literal["ok", "note", "wrong"]
 TRITON_OLDEST = (3, 6)
 TRITON_BEFORE = (3, 10)
 ENTRY_POINT_GROUP = "triton.backends"
 FEATURES_SHOWN = 12
-TRIAL_SECONDS = 600.0
 
 
-@dataclass(frozen=True)
-class Check:
-    """One line of the doctor's screen. `verdict` is "note" where something may be missed, "wrong"
-    where kernels will not run; `remedy` says what to do."""
-
-    subject: str
-    verdict: Verdict
-    found: str
-    remedy: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
-
-
-def diagnose() -> list[Check]:
-    """Run every check, in the order in which a failure of one explains those after it."""
-    return [_guarded(subject, check) for subject, check in _CHECKS]
-
-
-def _guarded(subject: str, check: Callable[[], Check]) -> Check:
-    try:
-        return check()
-    except Exception as error:
-        return Check(
-            subject, "wrong", f"{type(error).__name__}: {error}", "See the message; anychip -v shows more."
-        )
-
-
-def _anychip() -> Check:
+def anychip_version() -> Check:
+    """Which Anychip, on which Python and system."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
     found = f"{__version__} on {python}, {platform.system()} {platform.machine()}"
     return Check(
@@ -65,7 +29,8 @@ def _anychip() -> Check:
     )
 
 
-def _host_chip() -> Check:
+def host_chip() -> Check:
+    """The processor, its instruction set, and the features that decide how fast kernels are."""
     from ..chips import detect_host
     from ..compiler import targets
 
@@ -118,7 +83,8 @@ def _notable(features: Iterable[str]) -> list[str]:
     return [name for name in order if name in present][:FEATURES_SHOWN]
 
 
-def _threads() -> Check:
+def threads() -> Check:
+    """How many threads launches use, of how many cores."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     setting = os.environ.get("OMP_NUM_THREADS", "")
     chosen = usable
@@ -137,7 +103,8 @@ def _threads() -> Check:
     return Check("Threads", "ok", found, details=details)
 
 
-def _torch() -> Check:
+def pytorch_version() -> Check:
+    """Which PyTorch, and whether it has a GPU."""
     if not importlib.util.find_spec("torch"):
         return Check(
             "PyTorch",
@@ -153,7 +120,8 @@ def _torch() -> Check:
     )
 
 
-def _triton() -> Check:
+def triton_version() -> Check:
+    """Which Triton, whether it is one of those supported, and whether it interprets."""
     import triton
 
     version = triton.__version__
@@ -174,7 +142,8 @@ def _triton() -> Check:
     return Check("Triton", "ok", version, details=details)
 
 
-def _back_ends() -> Check:
+def back_ends() -> Check:
+    """Whether the CPU is a back end of Triton, the only one of its name, and the active one."""
     entries = list(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))
     ours = [entry for entry in entries if entry.name == "cpu" and entry.value.startswith("anychip.")]
     others = [entry for entry in entries if entry.name == "cpu" and not entry.value.startswith("anychip.")]
@@ -229,100 +198,10 @@ def _active_back_end() -> str:
     return active.get_current_target().backend
 
 
-def _llvm() -> Check:
+def llvm_version() -> Check:
+    """Which LLVM, in which llvmlite."""
     import llvmlite
     from llvmlite import binding
 
     version = ".".join(str(part) for part in binding.llvm_version_info)
     return Check("LLVM", "ok", f"{version} (llvmlite {llvmlite.__version__})", details={"version": version})
-
-
-def _kernel_cache() -> Check:
-    from triton import knobs
-
-    return _cache("Kernel cache", Path(knobs.cache.dir), "TRITON_CACHE_DIR")
-
-
-def _runtime_cache() -> Check:
-    from ..runtime.cache import cache_root
-
-    return _cache("Runtime cache", cache_root(), "ANYCHIP_CACHE_DIR")
-
-
-def _cache(subject: str, folder: Path, variable: str) -> Check:
-    size, files = _size(folder)
-    found = f"{folder}, {size / 2**20:.1f} MiB in {files} files"
-    details = {"folder": str(folder), "bytes": size, "files": files}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        remedy = f"Set {variable} to a folder that can be written ({error.strerror})."
-        return Check(subject, "wrong", f"{found}, not writable", remedy, {**details, "writable": False})
-    return Check(subject, "ok", f"{found}, writable", details={**details, "writable": True})
-
-
-def _size(folder: Path) -> tuple[int, int]:
-    size = files = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
-            try:
-                size += os.stat(os.path.join(root, name)).st_size
-                files += 1
-            except OSError:
-                continue
-    return size, files
-
-
-def _kernel() -> Check:
-    """The last check: from here on, the CPU is this process's active device."""
-    from ..triton_backend import activate
-    from . import doctor_kernel
-
-    activate()
-    start = time.perf_counter()
-    got, right = doctor_kernel.run()
-    first = time.perf_counter() - start
-    wrong = [index for index, (a, b) in enumerate(zip(got, right, strict=True)) if a != b]
-    details = {"elements": len(right), "wrong": len(wrong), "seconds": first}
-    if wrong:
-        found = f"element {wrong[0]} is {got[wrong[0]]}, should be {right[wrong[0]]} ({len(wrong)} wrong)"
-        return Check("Kernel", "wrong", found, "This is a defect of Anychip: please report it.", details)
-    return Check(
-        "Kernel", "ok", f"compiled, ran, {len(right)} results right, {first * 1e3:.0f} ms", details=details
-    )
-
-
-def _operators() -> Check:
-    return _tried("Operators", "anychip.enable() with one operator", doctor_pytorch.operators)
-
-
-def _compiler() -> Check:
-    return _tried("torch.compile", "one compiled function", doctor_pytorch.compiled)
-
-
-def _tried(subject: str, what: str, trial: Callable[[], str]) -> Check:
-    """What PyTorch does with the library, tried in a process of its own."""
-    if not importlib.util.find_spec("torch"):
-        return Check(subject, "note", "not tried without PyTorch")
-    try:
-        return Check(subject, "ok", in_new_process(what, TRIAL_SECONDS, trial))
-    except CommandError as error:
-        return Check(subject, "wrong", str(error), "Run it by hand to see more: README, section PyTorch.")
-
-
-_CHECKS: tuple[tuple[str, Callable[[], Check]], ...] = (
-    ("Anychip", _anychip),
-    ("Chip", _host_chip),
-    ("Threads", _threads),
-    ("PyTorch", _torch),
-    ("Triton", _triton),
-    ("LLVM", _llvm),
-    ("Back ends", _back_ends),
-    ("Kernel cache", _kernel_cache),
-    ("Runtime cache", _runtime_cache),
-    ("Operators", _operators),
-    ("torch.compile", _compiler),
-    ("Kernel", _kernel),
-)

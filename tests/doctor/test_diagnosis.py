@@ -14,22 +14,23 @@ import pytest
 from typer.testing import CliRunner
 
 import anychip
-from anychip.cli import diagnosis, doctor_pytorch
 from anychip.cli.application import application
-from anychip.cli.diagnosis import Check
-from anychip.cli.new_process import in_new_process
+from anychip.doctor import diagnosis, installation, pytorch, trials
+from anychip.doctor import kernel as trial_kernel
+from anychip.doctor.check import Check
 from anychip.errors import AnychipError
+from anychip.new_process import in_new_process
 from anychip.runtime import launches
 
 
 @pytest.fixture(autouse=True)
 def no_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials run in this process, which has imported PyTorch."""
-    monkeypatch.setattr(diagnosis, "in_new_process", lambda what, seconds, trial: trial())
+    monkeypatch.setattr(trials, "in_new_process", lambda what, seconds, trial: trial())
 
 
 def check_of(subject: str) -> Check:
-    return diagnosis._guarded(subject, dict(diagnosis._CHECKS)[subject])
+    return diagnosis.guarded(subject, dict(diagnosis.CHECKS)[subject])
 
 
 def test_report_covers_what_a_user_asks_for() -> None:
@@ -62,9 +63,7 @@ def test_a_real_kernel_is_compiled_and_its_results_are_right() -> None:
 
 
 def test_wrong_results_are_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
-    from anychip.cli import doctor_kernel
-
-    monkeypatch.setattr(doctor_kernel, "run", lambda: ([1.0, 2.0], [1.0, 3.0]))
+    monkeypatch.setattr(trial_kernel, "run", lambda: ([1.0, 2.0], [1.0, 3.0]))
     check = check_of("Kernel")
     assert check.verdict == "wrong"
     assert "element 1 is 2.0, should be 3.0" in check.found
@@ -98,15 +97,15 @@ def test_an_operator_left_to_pytorch_is_wrong(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("subject", ["Operators", "torch.compile"])
 def test_wrong_results_under_pytorch_are_wrong(monkeypatch: pytest.MonkeyPatch, subject: str) -> None:
-    monkeypatch.setattr(doctor_pytorch, "TOLERANCE", -1.0)
+    monkeypatch.setattr(pytorch, "TOLERANCE", -1.0)
     check = check_of(subject)
     assert check.verdict == "wrong"
     assert "differs from PyTorch's result by" in check.found
 
 
 def test_a_trial_that_ends_its_process_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "in_new_process", in_new_process)
-    monkeypatch.setattr(doctor_pytorch, "compiled", functools.partial(os._exit, 134))
+    monkeypatch.setattr(trials, "in_new_process", in_new_process)
+    monkeypatch.setattr(pytorch, "compiled", functools.partial(os._exit, 134))
     check = check_of("torch.compile")
     assert check.verdict == "wrong"
     assert "one compiled function died with exit status 134" in check.found
@@ -125,7 +124,7 @@ def test_a_check_that_breaks_does_not_stop_the_others(monkeypatch: pytest.Monkey
     def broken() -> Check:
         raise OSError("no such table")
 
-    monkeypatch.setattr(diagnosis, "_CHECKS", (("Broken", broken), ("LLVM", diagnosis._llvm)))
+    monkeypatch.setattr(diagnosis, "CHECKS", (("Broken", broken), ("LLVM", installation.llvm_version)))
     first, second = diagnosis.diagnose()
     assert (first.verdict, first.found) == ("wrong", "OSError: no such table")
     assert second.verdict == "ok"
@@ -142,7 +141,7 @@ def test_registration_of_the_back_end(
     monkeypatch: pytest.MonkeyPatch, entries: dict[str, list[str]], verdict: str, words: str
 ) -> None:
     found = [
-        importlib.metadata.EntryPoint(name, value, diagnosis.ENTRY_POINT_GROUP)
+        importlib.metadata.EntryPoint(name, value, installation.ENTRY_POINT_GROUP)
         for name, values in entries.items()
         for value in values
     ]
@@ -190,7 +189,7 @@ def test_more_threads_than_cores_is_noted(monkeypatch: pytest.MonkeyPatch) -> No
 def test_another_active_back_end_is_noted_and_the_cpu_tried_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(diagnosis, "_active_back_end", lambda: "cuda")
+    monkeypatch.setattr(installation, "_active_back_end", lambda: "cuda")
     back_ends = check_of("Back ends")
     assert back_ends.verdict == "note"
     assert "TRITON_DEFAULT_BACKEND=cpu" in back_ends.remedy
@@ -201,7 +200,7 @@ def test_no_active_back_end_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     def none() -> str:
         raise RuntimeError("0 active drivers")
 
-    monkeypatch.setattr(diagnosis, "_active_back_end", none)
+    monkeypatch.setattr(installation, "_active_back_end", none)
     check = check_of("Back ends")
     assert check.verdict == "wrong"
     assert "0 active drivers" in check.found

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import CommandError, did_you_mean
-from .needs import require_packages
+from ..suggestions import did_you_mean
+from .errors import InspectionError
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Subject:
 def in_file(path: Path, name: str, sig: Sequence[str], const: Sequence[str]) -> Subject:
     """The kernel `name` of a Python file, for the types and constants that the user gave."""
     from .kernel_file import load_kernel
-    from .kernel_signature import pairs, settle
-    from .kernel_text import ttir_text
+    from .signature import pairs, settle
+    from .ttir import ttir_text
 
     types, constants = pairs(sig, "--sig"), pairs(const, "--const")
     kernel = load_kernel(path, name)
@@ -41,7 +41,6 @@ def in_file(path: Path, name: str, sig: Sequence[str], const: Sequence[str]) -> 
 
 def of_operator(name: str) -> list[Subject]:
     """The kernels that an operator's first benchmark, or else its first sample, launches."""
-    require_packages("explain OPERATOR")
     import torch
 
     from ..ops import registry
@@ -50,7 +49,7 @@ def of_operator(name: str) -> list[Subject]:
 
     known = registry.operators()
     if name not in known:
-        raise CommandError(
+        raise InspectionError(
             f"there is no operator {name!r}; for a kernel in a file write FILE.py:KERNEL.",
             did_you_mean(name, known),
         )
@@ -69,7 +68,7 @@ def of_operator(name: str) -> list[Subject]:
     with compilations() as made, torch.no_grad():
         overload.implementation(*sample.arguments, **sample.keywords)
     if not made:
-        raise CommandError(f"operator {name} launched no kernel for its sample.")
+        raise InspectionError(f"operator {name} launched no kernel for its sample.")
     return [
         Subject(
             compilation.kernel,

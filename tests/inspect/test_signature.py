@@ -4,8 +4,8 @@ import pytest
 import triton
 import triton.language as tl
 
-from anychip.cli.errors import CommandError
-from anychip.cli.kernel_signature import pairs, parse_constant, settle
+from anychip.inspect.errors import InspectionError
+from anychip.inspect.signature import pairs, parse_constant, settle
 
 
 @triton.jit
@@ -102,17 +102,17 @@ def test_annotations_defaults_and_the_autotuner_need_no_guess() -> None:
 
 
 def test_unknown_constant_is_asked_for() -> None:
-    with pytest.raises(CommandError, match="--const ACTIVATION=VALUE"):
+    with pytest.raises(InspectionError, match="--const ACTIVATION=VALUE"):
         settle(unguessable, {}, {})
 
 
 def test_unknown_parameter_names_the_nearest() -> None:
-    with pytest.raises(CommandError, match="Did you mean stride_am"):
+    with pytest.raises(InspectionError, match="Did you mean stride_am"):
         settle(matmul, {"stride_an": "i32"}, {})
 
 
 def test_bad_type_lists_the_types() -> None:
-    with pytest.raises(CommandError, match="not a type"):
+    with pytest.raises(InspectionError, match="not a type"):
         settle(matmul, {"a_ptr": "*float"}, {})
 
 
@@ -126,7 +126,7 @@ def test_constants_as_written(text: str, value: object) -> None:
 
 def test_constant_element_type() -> None:
     assert parse_constant("tl.bfloat16") is tl.bfloat16
-    with pytest.raises(CommandError, match="not an element type"):
+    with pytest.raises(InspectionError, match="not an element type"):
         parse_constant("tl.exp")
 
 
@@ -134,5 +134,5 @@ def test_pairs_refuse_what_is_no_pair() -> None:
     assert pairs(["a=*fp16", "b=x=y"], "--sig") == {"a": "*fp16", "b": "x=y"}
     assert pairs(["ACTIVATION="], "--const") == {"ACTIVATION": ""}
     for argument in ("a", "=1", "1a=2", "a="):
-        with pytest.raises(CommandError, match="expected name=value"):
+        with pytest.raises(InspectionError, match="expected name=value"):
             pairs([argument], "--sig")

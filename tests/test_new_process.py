@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from anychip.cli.errors import CommandError
-from anychip.cli.new_process import in_new_process
+from anychip.new_process import ProcessError, in_new_process
 
 
 def test_the_result_is_that_of_another_process() -> None:
@@ -18,15 +17,15 @@ def test_the_result_is_that_of_another_process() -> None:
 
 
 def test_an_exception_there_is_an_error_here() -> None:
-    with pytest.raises(CommandError, match="a square root failed: ValueError"):
+    with pytest.raises(ProcessError, match="a square root failed: ValueError"):
         in_new_process("a square root", 60, math.sqrt, -1.0)
 
 
 def test_a_process_that_ends_is_an_error_with_advice() -> None:
-    with pytest.raises(CommandError, match=r"exit status 3.*\n.*Do not exit"):
+    with pytest.raises(ProcessError, match=r"exit status 3.*\n.*Do not exit"):
         in_new_process("an exit", 60, os._exit, 3, advice="Do not exit.")
 
 
 def test_a_call_that_takes_too_long_is_ended() -> None:
-    with pytest.raises(CommandError, match=r"took more than 0\.5 s"):
+    with pytest.raises(ProcessError, match=r"took more than 0\.5 s"):
         in_new_process("a long sleep", 0.5, time.sleep, 600)

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 import torch
 
 from ..compiler.foreign.records import ForeignKernel
-from ..conformance.generation import Generation, as_on
+from ..inspect.compilations import Compilation, compilations
+from ..new_process import in_new_process
+from ..ops.launching import launching
 from ..pytorch import report, using
 from ..triton_backend import activate
 from . import minilm
-from .compilations import Compilation, compilations
-from .errors import CommandError
-from .new_process import in_new_process
+from .errors import DemonstrationError
 
 ROUNDS = 9
 PAIRS = 10
@@ -116,7 +116,7 @@ def _foreign(kernels: Sequence[Compilation]) -> list[ForeignKernel]:
 def demonstrate(sentences: Sequence[str], batch_size: int, step: Step, kernel_ready: Step) -> Demonstration:
     """Run the model by PyTorch and by portable kernels, and compare.
 
-    Raises CommandError when the portable run is not near the float64 run; `kernel_ready` is called
+    Raises DemonstrationError when the portable run is not near the float64 run; `kernel_ready` is called
     with the name of each kernel that was compiled.
     """
     activate()
@@ -134,9 +134,9 @@ def demonstrate(sentences: Sequence[str], batch_size: int, step: Step, kernel_re
         with using("strict"), compilations(lambda made: kernel_ready(made.kernel)) as cold:
             ours = torch.cat([embedder(batch) for batch in batches])
         step("taking the kernels from the cache in a new process")
-        cached = _compilations(sentences, batch_size, Generation())
+        cached = _compilations(sentences, batch_size)
         step("launching kernels with the tiles of GPUs")
-        with_gpu_tiles = _compilations(sentences, batch_size, Generation("simt"))
+        with_gpu_tiles = _compilations(sentences, batch_size, "simt")
     step("counting operators")
     operators, fell_through = _operators(embedder, batches[0])
     step("timing both")
@@ -169,18 +169,18 @@ def _fresh_kernel_cache() -> Iterator[None]:
         yield
 
 
-def _compilations(sentences: Sequence[str], batch_size: int, generation: Generation) -> list[Compilation]:
-    """The compilations of a new process, which finds this one's kernels in the cache and launches what a chip
-    of `generation` would."""
+def _compilations(sentences: Sequence[str], batch_size: int, tile_class: str = "") -> list[Compilation]:
+    """The compilations of a new process, which finds this one's kernels in the cache and launches with the
+    tiles of `tile_class` ("" for those of the device)."""
     what = "the model in another process"
-    return in_new_process(what, CACHE_SECONDS, _made_ready, list(sentences), batch_size, generation)
+    return in_new_process(what, CACHE_SECONDS, _made_ready, list(sentences), batch_size, tile_class)
 
 
-def _made_ready(sentences: list[str], batch_size: int, generation: Generation) -> list[Compilation]:
+def _made_ready(sentences: list[str], batch_size: int, tile_class: str) -> list[Compilation]:
     activate()
     embedder = minilm.load_embedder(torch.float32)
     batches = minilm.tokenize(sentences, batch_size)
-    with using("strict"), as_on(generation), compilations() as made:
+    with using("strict"), launching(tile_class=tile_class), compilations() as made:
         for batch in batches:
             embedder(batch)
     return made
@@ -189,7 +189,9 @@ def _made_ready(sentences: list[str], batch_size: int, generation: Generation) -
 def _compiling(cold: Sequence[Compilation], cached: Sequence[Compilation]) -> Compiling:
     missed = [made.kernel for made in cached if not made.from_cache]
     if missed:
-        raise CommandError(f"kernels were not found in the cache by a second process: {', '.join(missed)}")
+        raise DemonstrationError(
+            f"kernels were not found in the cache by a second process: {', '.join(missed)}"
+        )
     codes = [made.code_seconds * 1e3 for made in cold]
     ready = [(made.prepare_seconds + made.load_seconds) * 1e3 for made in cached]
     return Compiling(

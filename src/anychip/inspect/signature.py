@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import CommandError, did_you_mean
+from ..suggestions import did_you_mean
+from .errors import InspectionError
 from .kernel_file import jit_function
 
 DEFAULT_POINTER = "*fp32"
@@ -59,12 +60,12 @@ class Signature:
 
 
 def settle(kernel: Any, said_types: dict[str, str], said_constants: dict[str, str]) -> Signature:
-    """The signature to compile `kernel` for; raises CommandError for unknown names and bad types."""
+    """The signature to compile `kernel` for; raises InspectionError for unknown names and bad types."""
     function = jit_function(kernel)
     names = [parameter.name for parameter in function.params]
     for name in (*said_types, *said_constants):
         if name not in names:
-            raise CommandError(
+            raise InspectionError(
                 f"kernel {function.__name__} has no parameter {name!r}.", did_you_mean(name, names)
             )
     defaults, options = _autotuned(kernel)
@@ -85,7 +86,7 @@ def settle(kernel: Any, said_types: dict[str, str], said_constants: dict[str, st
             if not _TYPE.match(kind):
                 value = parse_constant(kind)
                 if isinstance(value, str):
-                    raise CommandError(
+                    raise InspectionError(
                         f"--sig {name}={said_types[name]}: not a type.",
                         "Types are i1 to i64, u8 to u64, fp16, bf16, fp32, fp64 and fp8...; a pointer to "
                         "fp32 is *fp32; *fp32:16 and i32:16 say that the value is divisible by 16.",
@@ -115,7 +116,7 @@ def parse_constant(text: str) -> Any:
 
         dtype = getattr(tl, text[3:], None)
         if not isinstance(dtype, tl.dtype):
-            raise CommandError(f"{text} is not an element type of triton.language.")
+            raise InspectionError(f"{text} is not an element type of triton.language.")
         return dtype
     try:
         return ast.literal_eval(text)
@@ -129,7 +130,7 @@ def pairs(arguments: Sequence[str], option: str) -> dict[str, str]:
     for argument in arguments:
         name, equals, value = argument.partition("=")
         if not equals or not name.isidentifier() or (not value and option == "--sig"):
-            raise CommandError(
+            raise InspectionError(
                 f"{option} {argument}: expected name=value.",
                 f"For example: {option} {'BLOCK=1024' if option == '--const' else 'x_ptr=*fp32'}",
             )
@@ -166,7 +167,7 @@ def _constant_of(
         return 8
     if _STAGES_NAME.search(name):
         return 2
-    raise CommandError(
+    raise InspectionError(
         f"kernel {kernel_name}: no value is known for the constant {name!r}.",
         f"Give one: --const {name}=VALUE",
     )
