@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from anychip.cli.application import application
 from anychip.cli.errors import CommandError
-from anychip.cli.tune_subject import kernel_subject
+from anychip.cli.tune.subject import kernel_subject
 from anychip.tune.errors import TuneError
 from anychip.tune.kernels import search
 from anychip.tuning.entry import CHOICE, Entry

@@ -15,24 +15,7 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..environment import leave_policy
 from ..errors import AnychipError
-from . import (
-    bench,
-    bench_compiling,
-    bench_operators,
-    bench_scaling,
-    cache,
-    chips,
-    conform,
-    demo,
-    doctor,
-    explain,
-    export,
-    operators,
-    overhead,
-    program,
-    proof,
-    tune,
-)
+from . import bench, cache, chips, conform, demo, doctor, explain, export, ops, program, tune
 from .errors import INTERRUPTED
 
 
@@ -88,16 +71,12 @@ application.command("doctor")(doctor.doctor)
 application.command("explain")(explain.explain)
 application.command("run", context_settings={"allow_interspersed_args": False})(program.run)
 application.command("demo")(demo.demo)
-application.command("ops")(operators.ops)
-application.command("test")(proof.prove)
+application.command("ops")(ops.ops)
+application.command("test")(ops.prove)
 application.add_typer(chips.application, name="chips")
 application.add_typer(cache.application, name="cache")
 application.command("conform")(conform.conform)
 application.command("export")(export.export)
-bench.application.command("overhead")(overhead.overhead)
-bench.application.command("ops")(bench_operators.ops)
-bench.application.command("scaling")(bench_scaling.scaling)
-bench.application.command("compile")(bench_compiling.compilation)
 application.add_typer(bench.application, name="bench")
 application.add_typer(tune.application, name="tune")
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .bench import Output, Threads, checked_format, command, prepare, thread_count
-from .console import messages, output, progress, table, write_json
-from .errors import CommandError, did_you_mean
+from ..console import messages, output, progress, table, write_json
+from ..errors import CommandError, did_you_mean
+from .options import Output, Threads, checked_format, command, prepare, thread_count
 
 if TYPE_CHECKING:
-    from ..bench.operator_speed import Speed, Subject
-    from ..bench.speed_record import Unfinished
+    from ...bench.operator_speed import Speed, Subject
+    from ...bench.speed_record import Unfinished
 
 CHOICES = ("small", "large", "both")
 CLOCKS = {False: "wall time", True: "processor time of the process"}
@@ -54,9 +54,9 @@ def ops(
     if size not in CHOICES:
         raise CommandError(f"--size {size}: the sizes are {', '.join(CHOICES)}.", did_you_mean(size, CHOICES))
     prepare(threads)
-    from ..bench import operator_speed, report, speed_page, speed_record
-    from ..bench.arguments import SIZES
-    from ..evidence.record import REPOSITORY, chip_identifier, versions
+    from ...bench import operator_speed, report, speed_page, speed_record
+    from ...bench.arguments import SIZES
+    from ...evidence.record import REPOSITORY, chip_identifier, versions
 
     wanted = operator_speed.subjects(names or (), domain or (), tuple(SIZES) if size == "both" else (size,))
     file = (folder or REPOSITORY / "evidence" / "speed") / f"{chip_identifier()}.json"
@@ -101,7 +101,7 @@ def ops(
 def _measured(
     wanted: Sequence[Subject], plan: Any, unfinished: Unfinished | None, quiet: bool
 ) -> list[Speed]:
-    from ..bench import operator_speed
+    from ...bench import operator_speed
 
     rows = []
     done = {} if unfinished is None else unfinished.speeds
@@ -121,7 +121,7 @@ def _measured(
 
 
 def _write(rows: Sequence[Speed], output_format: str, data: dict[str, Any]) -> None:
-    from ..bench import report, speed_page
+    from ...bench import report, speed_page
 
     if output_format == "json":
         write_json(data)

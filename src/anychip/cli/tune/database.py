@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..tuning.entry import KINDS
-from .console import messages, output, table, write_json
-from .errors import require_known
-from .tune_options import AsJson, Threads, prepare
+from ...tuning.entry import KINDS
+from ..console import messages, output, table, write_json
+from ..errors import require_known
+from .options import AsJson, Threads, prepare
 
 if TYPE_CHECKING:
-    from ..tuning.database import Database
+    from ...tuning.database import Database
 
 
 def show(
@@ -52,7 +52,7 @@ def export(
     file: Annotated[Path, typer.Argument(help="The file to write (JSON).")], threads: Threads = 0
 ) -> None:
     """Write the database of this chip into a readable file."""
-    from ..tuning import exchange
+    from ...tuning import exchange
 
     database = _database(threads)
     number = exchange.write(file, database.chip, database.entries())
@@ -63,7 +63,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A file that `tune export` wrote.")], threads: Threads = 0
 ) -> None:
     """Take over measurements that were made on a chip like this one."""
-    from ..tuning import exchange
+    from ...tuning import exchange
 
     database = _database(threads)
     found, refused = exchange.read(file, database.chip)
@@ -75,6 +75,6 @@ def import_(
 
 def _database(threads: int) -> Database:
     prepare(threads)
-    from ..pytorch.automatic.judge import judge
+    from ...pytorch.automatic.judge import judge
 
     return judge().database

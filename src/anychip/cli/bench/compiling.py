@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from .bench import Output, checked_format, command, prepare
-from .console import messages, output, progress, table, write_json
+from ..console import messages, output, progress, table, write_json
+from .options import Output, checked_format, command, prepare
 
 
 def compilation(
@@ -23,7 +23,7 @@ def compilation(
     prepare(0)
     from dataclasses import asdict
 
-    from ..bench import compiling, report, suite
+    from ...bench import compiling, report, suite
 
     cases = suite.cases(patterns or [])
     with progress(quiet=output_format != "table" and not messages.is_terminal) as display:
@@ -40,7 +40,7 @@ def compilation(
     elif output_format == "csv":
         sys.stdout.write(report.table_csv(compiling.HEADINGS, lines))
     elif output_format == "markdown":
-        from ..bench.sections import compiling_text
+        from ...bench.sections import compiling_text
 
         typer.echo(report.circumstances(command()).sentence() + "\n\n" + compiling_text(found))
     else:

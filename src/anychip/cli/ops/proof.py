@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..console import messages, output, progress, table, write_json
+from ..errors import INTERRUPTED, CommandError, did_you_mean
+from ..needs import require_packages
 from . import fused
-from .console import messages, output, progress, table, write_json
-from .errors import INTERRUPTED, CommandError, did_you_mean
-from .needs import require_packages
 
 if TYPE_CHECKING:
-    from ..evidence.outcome import Proof
+    from ...evidence.outcome import Proof
 
 SAMPLES = 8
 COLUMNS = (
@@ -72,8 +72,8 @@ def prove(
     been launched. Exit status 1 if a trial failed.
     """
     require_packages("test")
-    from ..evidence import campaign, outcome
-    from ..evidence import record as records
+    from ...evidence import campaign, outcome
+    from ...evidence import record as records
 
     if llm:
         fused.prove(operators or [], all_samples, record, as_json)
@@ -128,7 +128,7 @@ def prove(
 
 
 def _dtypes(names: list[str]) -> list[str]:
-    from ..evidence.opinfo import DTYPES
+    from ...evidence.opinfo import DTYPES
 
     known = [str(dtype).removeprefix("torch.") for dtype in DTYPES]
     for name in names:
@@ -142,8 +142,8 @@ def _dtypes(names: list[str]) -> list[str]:
 def _subjects(names: list[str], everything: bool) -> list[str]:
     """The subjects that the names stand for: an operator's record and every entry about it, an overload's
     likewise, or one entry."""
-    from ..evidence import opinfo, proof, record
-    from ..ops.registry import operators, overloads
+    from ...evidence import opinfo, proof, record
+    from ...ops.registry import operators, overloads
 
     if everything:
         if names:

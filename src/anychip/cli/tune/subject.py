@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..inspect.kernel_file import jit_function, load_kernel
-from ..inspect.signature import TILE_NAME, pairs, parse_constant, settle
-from .errors import CommandError
+from ...inspect.kernel_file import jit_function, load_kernel
+from ...inspect.signature import TILE_NAME, pairs, parse_constant, settle
+from ..errors import CommandError
 
 if TYPE_CHECKING:
-    from ..tune.kernels import KernelSubject
+    from ...tune.kernels import KernelSubject
 
 
 def kernel_subject(
     text: str, arg: Sequence[str], sig: Sequence[str], const: Sequence[str], grid: str, elements: int
 ) -> KernelSubject:
     """The subject for `FILE.py:KERNEL`. Raises CommandError for what is unknown, or not said."""
-    from ..tune.kernels import KernelSubject
+    from ...tune.kernels import KernelSubject
 
     file, _, name = text.rpartition(":")
     if not file:
@@ -53,7 +53,7 @@ def kernel_subject(
 
 def _configurations(kernel: Any) -> list[Any]:
     """The configurations of an autotuner around the kernel that differ on this chip; none without one."""
-    from ..triton_backend.autotuning import distinct
+    from ...triton_backend.autotuning import distinct
 
     layer = kernel
     while layer is not None:

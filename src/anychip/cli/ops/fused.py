@@ -10,13 +10,13 @@ from pathlib import Path
 
 import typer
 
-from .console import messages, output, progress, table, write_json
-from .errors import INTERRUPTED, CommandError, did_you_mean
+from ..console import messages, output, progress, table, write_json
+from ..errors import INTERRUPTED, CommandError, did_you_mean
 
 
 def listed(sought: str, family: str, page: Path | None, as_json: bool) -> None:
     """What `anychip ops --llm` shows or writes."""
-    from ..evidence import fused_page, fused_record
+    from ...evidence import fused_page, fused_record
 
     records = fused_record.read_all()
     if page is not None:
@@ -55,8 +55,8 @@ def listed(sought: str, family: str, page: Path | None, as_json: bool) -> None:
 def prove(names: Sequence[str], all_samples: bool, write_record: bool, as_json: bool) -> None:
     """What `anychip test --llm` does: every dtype, with two samples in the first one and one
     in the others, or with all of them. Exit status 1 if one failed."""
-    from ..evidence import fused, fused_record
-    from ..llm.registry import operators
+    from ...evidence import fused, fused_record
+    from ...llm.registry import operators
 
     known = operators()
     for name in names:

@@ -1,29 +1,16 @@
-"""`anychip cache`: what is kept on disk, and taking it away.
-
-Flows in: Triton's cache folder and Anychip's. Flows out: a table or JSON: where each kind of thing lies, how
-many there are, their size and the oldest. `clean` removes what is ours and nothing else.
-"""
+"""What is kept on disk, by kind, and how each kind is removed. Flows in: Triton's cache folder, Anychip's,
+and the tuning database. Flows out: numbers, sizes and ages; files and entries are removed."""
 
 from __future__ import annotations
 
 import datetime
-import re
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
-
-from .console import messages, output, table, write_json
-from .errors import CommandError, did_you_mean
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..tuning.entry import Entry
-
-application = typer.Typer(help="Show what is kept on disk, and remove it.", invoke_without_command=True)
+    from ...tuning.entry import Entry
 
 KERNELS, OTHERS, NATIVE, FINGERPRINTS = "kernels", "others", "native", "fingerprints"
 CHOICES, TUNED = "choices", "tuned"
@@ -40,10 +27,6 @@ MADE_AGAIN = (KERNELS, NATIVE, FINGERPRINTS)
 MEASURED = (CHOICES, TUNED)
 """What was measured: removed only by name."""
 
-AGE = re.compile(r"(\d+)([smhdw])")
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
-
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -57,63 +40,10 @@ class Kept:
     oldest: float | None
 
 
-@application.callback()
-def show(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show where kernels, native code and measurements are kept, how many and how large they are."""
-    if context.invoked_subcommand is not None:
-        return
-    found = contents()
-    if as_json:
-        write_json([asdict(kept) for kept in found])
-        return
-    rows = [
-        (kept.kind, MEANING[kept.kind], kept.number, _mebibytes(kept.bytes), _day(kept.oldest), kept.folder)
-        for kept in found
-    ]
-    columns = ("kind", "what", ("number", "right"), ("MiB", "right"), ("oldest", "left"), "where")
-    output.print(table(columns, rows))
-
-
-@application.command("clean")
-def clean(
-    kinds: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[KIND]...",
-            help="kernels, native, fingerprints (these three if none is named), choices, tuned.",
-        ),
-    ] = None,
-    older_than: Annotated[
-        str, typer.Option(metavar="AGE", help="Only what is older: 90s, 30m, 12h, 7d, 2w.")
-    ] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Remove what Anychip keeps on disk. Processes that are running go on: what they miss they make again."""
-    wanted = kinds or list(MADE_AGAIN)
-    for kind in wanted:
-        if kind not in MADE_AGAIN + MEASURED:
-            raise CommandError(
-                f"there is nothing called {kind!r} to remove.", did_you_mean(kind, MADE_AGAIN + MEASURED)
-            )
-    before = time.time() - _seconds(older_than)
-    if not yes:
-        if as_json or not sys.stdin.isatty():
-            raise CommandError("nothing is removed without being asked for.", "Add --yes.")
-        what = ", ".join(MEANING[kind] for kind in wanted)
-        typer.confirm(f"Remove {what}{f', older than {older_than}' if older_than else ''}?", abort=True)
-    removed = {kind: REMOVERS[kind](before) for kind in dict.fromkeys(wanted)}
-    if as_json:
-        write_json({kind: {"number": number, "bytes": size} for kind, (number, size) in removed.items()})
-        return
-    for kind, (number, size) in removed.items():
-        messages.print(f"removed {number} {MEANING[kind]}, {_mebibytes(size)} MiB")
-
-
 def contents() -> list[Kept]:
     """What is kept, by kind."""
-    from ..runtime.cache import cache_root
-    from ..triton_backend.kept_kernels import cache_folder, kept
+    from ...runtime.cache import cache_root
+    from ...triton_backend.kept_kernels import cache_folder, kept
 
     root = cache_folder()
     kernels = list(kept(root))
@@ -141,7 +71,7 @@ def _summary(kind: str, folder: Path, things: Iterable[tuple[int, float]]) -> Ke
 
 
 def _remove_kernels(before: float) -> tuple[int, int]:
-    from ..triton_backend.kept_kernels import cache_folder, kept, remove
+    from ...triton_backend.kept_kernels import cache_folder, kept, remove
 
     return remove([kernel for kernel in kept(cache_folder()) if kernel.changed < before])
 
@@ -169,7 +99,7 @@ def _files(folder: Path) -> Iterator[_File]:
 
 def _remover(kind: str) -> Callable[[float], tuple[int, int]]:
     def remove(before: float) -> tuple[int, int]:
-        from ..runtime.cache import cache_root
+        from ...runtime.cache import cache_root
 
         gone = []
         for file in _files(cache_root() / kind):
@@ -188,29 +118,29 @@ def _remover(kind: str) -> Callable[[float], tuple[int, int]]:
 
 
 def _tuning_folder() -> Path:
-    from ..runtime.cache import cache_root
-    from ..tuning.database import FOLDER
+    from ...runtime.cache import cache_root
+    from ...tuning.database import FOLDER
 
     return cache_root() / FOLDER
 
 
 def _databases() -> Iterator[tuple[str, list[Entry]]]:
     """The chips of which there are measurements, with these."""
-    from ..tuning.database import Database
+    from ...tuning.database import Database
 
     for file in sorted(_tuning_folder().glob("*.jsonl")):
         yield file.stem, Database(file.stem, file.parent).entries()
 
 
 def _is_kind(entry: Entry, kind: str) -> bool:
-    from ..tuning.entry import CHOICE
+    from ...tuning.entry import CHOICE
 
     return (entry.kind == CHOICE) == (kind == CHOICES)
 
 
 def _line_and_day(entry: Entry) -> tuple[str, float]:
     """An entry as it stands in the file, and the beginning of the day on which it was made."""
-    from ..tuning.entry import to_line
+    from ...tuning.entry import to_line
 
     try:
         day = datetime.datetime.fromisoformat(entry.made).replace(tzinfo=datetime.UTC).timestamp()
@@ -221,7 +151,7 @@ def _line_and_day(entry: Entry) -> tuple[str, float]:
 
 def _measurement_remover(kind: str) -> Callable[[float], tuple[int, int]]:
     def remove(before: float) -> tuple[int, int]:
-        from ..tuning.database import Database
+        from ...tuning.database import Database
 
         number = size = 0
         for chip, entries in _databases():
@@ -248,23 +178,3 @@ REMOVERS: dict[str, Callable[[float], tuple[int, int]]] = {
     CHOICES: _measurement_remover(CHOICES),
     TUNED: _measurement_remover(TUNED),
 }
-
-# ---- text --------------------------------------------------------------------------------------------
-
-
-def _seconds(age: str) -> int:
-    """An age as the command line has it, in seconds; "" is 0."""
-    match = AGE.fullmatch(age)
-    if age and match is None:
-        raise CommandError(f"--older-than {age}: no age.", "A number and s, m, h, d or w: 30m, 7d.")
-    return int(match[1]) * SECONDS[match[2]] if match else 0
-
-
-def _mebibytes(size: int) -> str:
-    return f"{size / 2**20:.2f}"
-
-
-def _day(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date().isoformat()

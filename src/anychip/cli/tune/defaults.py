@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import messages, progress
-from .tune_options import prepare
+from ..console import messages, progress
+from .options import prepare
 
 if TYPE_CHECKING:
-    from ..tune.operators import Row
+    from ...tune.operators import Row
 
 EACH = 20.0
 """Seconds for one set of tiles where nothing is measured."""
@@ -25,8 +25,8 @@ EACH = 20.0
 
 def add_ratios(file: Path, rows: Sequence[Row], cpu_time: bool) -> None:
     """Add what was measured to a file of shipped defaults, for the level of this machine."""
-    from ..tune.operators import ratios
-    from ..tuning import chip, defaults
+    from ...tune.operators import ratios
+    from ...tuning import chip, defaults
 
     level = chip.level()
     known = defaults.read(file, level)
@@ -48,8 +48,8 @@ def expect(
 ) -> None:
     """Choose tile sizes for cores that are not at hand by the cost model, for the shipped defaults."""
     prepare(1)
-    from ..tune import machine, modelled, tiles
-    from ..tuning import defaults
+    from ...tune import machine, modelled, tiles
+    from ...tuning import defaults
 
     cores = modelled.cores()
     known = defaults.read(file, level)

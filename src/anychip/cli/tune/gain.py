@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .bench import command
-from .console import messages, output, progress, table, write_json
-from .tune_options import AsJson, Threads, prepare
+from ..bench.options import command
+from ..console import messages, output, progress, table, write_json
+from .options import AsJson, CpuTime, Threads, prepare
 
 if TYPE_CHECKING:
-    from ..tune.gain import Gain
+    from ...tune.gain import Gain
 
 CLOCKS = {False: "Wall time", True: "Processor time of one thread"}
 
@@ -26,12 +26,7 @@ def gain(
     patterns: Annotated[list[str] | None, typer.Argument(help="Cases of the suite; all if none.")] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="Seconds of search for a case.")] = 15.0,
     threads: Threads = 0,
-    cpu_time: Annotated[
-        bool,
-        typer.Option(
-            "--cpu-time", help="Count this thread's processor time, on one thread: for busy machines."
-        ),
-    ] = False,
+    cpu_time: CpuTime = False,
     record: Annotated[
         Path | None, typer.Option(help="Write the rows there; rows that it has are not measured again.")
     ] = None,
@@ -45,15 +40,15 @@ def gain(
     prepare(1 if cpu_time else threads)
     import torch
 
-    from ..bench import suite
-    from ..bench.measure import keep_memory
-    from ..bench.page import replaced
-    from ..bench.report import circumstances
-    from ..compiler.schedule.choices import VALUES
-    from ..triton_backend import activate
-    from ..tune import gain as gains
-    from ..tune import gain_page
-    from ..tune.errors import TuneError
+    from ...bench import suite
+    from ...bench.measure import keep_memory
+    from ...bench.page import replaced
+    from ...bench.report import circumstances
+    from ...compiler.schedule.choices import VALUES
+    from ...triton_backend import activate
+    from ...tune import gain as gains
+    from ...tune import gain_page
+    from ...tune.errors import TuneError
 
     activate()
     keep_memory()

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from .bench import Output, Seconds, Threads, checked_format, command, prepare, thread_count
-from .console import messages, output, progress, table, write_json
+from ..console import messages, output, progress, table, write_json
+from .options import Output, Seconds, Threads, checked_format, command, prepare, thread_count
 
 
 def scaling(
@@ -25,9 +25,9 @@ def scaling(
     prepare(threads)
     from dataclasses import asdict
 
-    from ..bench import report, suite
-    from ..bench import scaling as threads_compared
-    from ..bench.measure import Plan
+    from ...bench import report, suite
+    from ...bench import scaling as threads_compared
+    from ...bench.measure import Plan
 
     cases = threads_compared.largest(suite.cases(patterns or []))
     rows = []
@@ -44,7 +44,7 @@ def scaling(
     elif output_format == "csv":
         sys.stdout.write(report.table_csv(threads_compared.HEADINGS, lines))
     elif output_format == "markdown":
-        from ..bench.sections import scaling_text
+        from ...bench.sections import scaling_text
 
         typer.echo(report.circumstances(command()).sentence() + "\n\n" + scaling_text(rows))
     else:

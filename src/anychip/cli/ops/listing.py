@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..console import messages, output, table, write_json
+from ..errors import CommandError, did_you_mean, require_known
+from ..needs import require_packages
 from . import fused
-from .console import messages, output, table, write_json
-from .errors import CommandError, did_you_mean, require_known
-from .needs import require_packages
 
 if TYPE_CHECKING:
-    from ..evidence.page import Row
+    from ...evidence.page import Row
 
 VERDICTS = ("passed", "failed", "untried")
 
@@ -41,8 +41,8 @@ def ops(
     """List the operators that portable kernels serve, the PyTorch overloads that they take over, and
     what runs on chips have shown of them."""
     require_packages("ops")
-    from ..evidence import page as pages
-    from ..evidence import record
+    from ...evidence import page as pages
+    from ...evidence import record
 
     if llm:
         fused.listed(" ".join(words or []), domain, page, as_json)

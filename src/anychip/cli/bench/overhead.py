@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from .console import output, progress, table, write_json
-from .errors import CommandError
-from .needs import require_packages
+from ..console import output, progress, table, write_json
+from ..errors import CommandError
+from ..needs import require_packages
 
 HEADS = ("call", "PyTorch", "ours", "above", "dispatcher, counting", "operator", "plan", "launcher, kernel")
 
@@ -26,8 +26,8 @@ def overhead(
     if output_format not in ("table", "json", "markdown"):
         raise CommandError(f"there is no output {output_format!r}.", "Choose table, json or markdown.")
     require_packages("bench")
-    from ..bench import overhead as bench
-    from ..bench.report import circumstances
+    from ...bench import overhead as bench
+    from ...bench.report import circumstances
 
     measured = []
     wanted = bench.calls()

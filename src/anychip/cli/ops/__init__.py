@@ -1,0 +1,8 @@
+"""`anychip ops` and `anychip test`: the operators of the library, listed and proved."""
+
+from __future__ import annotations
+
+from .listing import ops
+from .proof import prove
+
+__all__ = ["ops", "prove"]
