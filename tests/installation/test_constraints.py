@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tools.installation import constraints
+
 ROOT = Path(__file__).resolve().parents[2]
-SPEC = importlib.util.spec_from_file_location("constraints", ROOT / "scripts" / "constraints.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-constraints = sys.modules["constraints"] = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(constraints)
 
 
 def _makefile(name: str) -> Requirement:

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from tools.installation import versions
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def versions(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    monkeypatch.delitem(sys.modules, "versions", raising=False)
-    return importlib.import_module("versions")
-
-
-def test_the_readme_holds_the_table_of_the_record(versions: ModuleType) -> None:
+def test_the_readme_holds_the_table_of_the_record() -> None:
     assert versions.table(versions.known()) in (ROOT / "README.md").read_text()
 
 
-def test_what_a_cell_says(versions: ModuleType) -> None:
+def test_what_a_cell_says() -> None:
     key = {"torch": "2.15.0", "triton": "3.9.0"}
     record = {
         "run": [
@@ -48,9 +40,7 @@ def test_what_a_cell_says(versions: ModuleType) -> None:
     ]
 
 
-def test_rows_replace_those_of_the_same_versions(
-    versions: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_rows_replace_those_of_the_same_versions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(versions, "RECORD", tmp_path / "versions.json")
     first = {"python": "3.11", "torch": "2.15.0", "triton": "3.9.0", "passed": 1}
     versions.remember("run", [first, {**first, "python": "3.12"}])
@@ -58,7 +48,7 @@ def test_rows_replace_those_of_the_same_versions(
     assert [row["passed"] for row in versions.known()["run"]] == [2, 1]
 
 
-def test_other_packages_are_asked_for_as_the_project_does(versions: ModuleType) -> None:
+def test_other_packages_are_asked_for_as_the_project_does() -> None:
     asked = versions.requirements("2.15.0", "3.9.0")
     assert {"torch==2.15.0", "triton==3.9.0"} < set(asked)
     names = [line.split("=")[0].split(">")[0] for line in asked]

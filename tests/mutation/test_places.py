@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("cosmic_ray", reason="mutation runs need the extra 'mutation'")
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 SOURCE = '''"""Docstrings hold 1 + 2, and change nothing."""
 
 from typing import TYPE_CHECKING
@@ -34,9 +32,8 @@ def shapes(dtype):
 
 
 @pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    return importlib.import_module("mutation_places")
+def places() -> Any:
+    return importlib.import_module("tools.mutation.places")
 
 
 def test_what_cannot_matter_is_no_place(places: Any) -> None:

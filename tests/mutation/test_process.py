@@ -1,4 +1,4 @@
-"""Tests of a tree in processes with limits: what passes, fails, never ends, or dies; as scripts run."""
+"""Tests of a tree in processes with limits: what passes, fails, never ends, or dies; as a program runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+ROOT = Path(__file__).parents[2]
 TESTS = """
 import os, resource, tempfile, time, pytest
 import small
@@ -27,7 +27,7 @@ def test_dies(): os.abort()
 DRIVER = """
 import dataclasses, json, sys
 from pathlib import Path
-import mutation_process as process
+from tools.mutation import process
 
 tree = Path(sys.argv[1])
 def run(*steps): return dataclasses.asdict(process.run(tree, steps))
@@ -52,7 +52,7 @@ def test_verdicts(tmp_path: Path) -> None:
     order = tmp_path / "order"
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, str(tmp_path)],
-        env={"PYTHONPATH": str(SCRIPTS), "PATH": "", "ORDER": str(order)},
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "ORDER": str(order)},
         capture_output=True,
         text=True,
         check=True,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
-from typing import Any
 
-import pytest
+from tools.mutation import page, run, tests
 
 ROOT = Path(__file__).parents[2]
 ROWS = [
@@ -39,30 +37,24 @@ REASONS = {("src/anychip/ops/tuned.py", "x <= y -> x < y"): "x is never y"}
 HEAD = {"seed": 1, "commit": "c", "processor": "P", "python": "3", "lines": 9, "skipped": {"annotations": 2}}
 
 
-@pytest.fixture
-def mutation(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    return importlib.import_module("mutation")
-
-
-def test_survivors_named_as_equivalent_are(mutation: Any) -> None:
-    results = [mutation.settled(row, REASONS).get("result") for row in ROWS]
+def test_survivors_named_as_equivalent_are() -> None:
+    results = [run.settled(row, REASONS).get("result") for row in ROWS]
     assert results == ["killed", "timeout", "equivalent", "survived", None]
     no_longer_named = {**ROWS[2], "result": "equivalent"}
-    assert mutation.settled(no_longer_named, {})["result"] == "survived"
+    assert run.settled(no_longer_named, {})["result"] == "survived"
 
 
-def test_the_record_is_a_line_a_mutant(mutation: Any) -> None:
-    text = mutation.written({**HEAD, "mutants": ROWS})
+def test_the_record_is_a_line_a_mutant() -> None:
+    text = run.written({**HEAD, "mutants": ROWS})
     assert json.loads(text) == {**HEAD, "mutants": ROWS}
     assert [line for line in text.splitlines() if '"change"' in line] == [
         line for line in text.splitlines() if '"file"' in line
     ]
 
 
-def test_the_page_counts_and_names(mutation: Any) -> None:
-    rows = [mutation.settled(row, REASONS) for row in ROWS]
-    text = mutation.mutation_page.page({**HEAD, "mutants": rows}, REASONS)
+def test_the_page_counts_and_names() -> None:
+    rows = [run.settled(row, REASONS) for row in ROWS]
+    text = page.page({**HEAD, "mutants": rows}, REASONS)
     assert "2 of 4 mutants are killed, 50%" in text
     assert "1 were not tried yet" in text
     assert "| **all** | 4 | 1 | 1 | 1 | 1 |" in text
@@ -73,18 +65,17 @@ def test_the_page_counts_and_names(mutation: Any) -> None:
     assert "launch" not in survivors
 
 
-def test_a_changed_file_comes_back_with_its_time(mutation: Any, tmp_path: Path) -> None:
+def test_a_changed_file_comes_back_with_its_time(tmp_path: Path) -> None:
     path = tmp_path / "a.py"
     path.write_text("A = 1\n")
     before = path.stat().st_mtime_ns
-    with mutation.changed(path, "A = 2\n"):
+    with run.changed(path, "A = 2\n"):
         assert path.read_text() == "A = 2\n"
     assert path.read_text() == "A = 1\n"
     assert path.stat().st_mtime_ns == before
 
 
-def test_every_file_has_tests_that_exist(mutation: Any) -> None:
-    tests = mutation.mutation_tests
+def test_every_file_has_tests_that_exist() -> None:
     files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "src/anychip/compiler").rglob("[a-z]*.py")]
     assert len(files) > 100
     for file in files:
@@ -96,8 +87,8 @@ def test_every_file_has_tests_that_exist(mutation: Any) -> None:
     assert not [name for name in named if not (ROOT / name).exists()]
 
 
-def test_the_nearest_records_come_first(mutation: Any) -> None:
-    nearest = mutation.mutation_tests.nearest_records
+def test_the_nearest_records_come_first() -> None:
+    nearest = tests.nearest_records
     registered = {"exp": ("a.py", 10), "log": ("a.py", 20), "sin": ("b.py", 1), "cos": ("c.py", 1)}
     uses = {"a.py": set(), "shared.py": {"b.py", "c.py"}, "base.py": {"shared.py"}}
     assert nearest("a.py", 19, registered, uses) == ["log", "exp"]
@@ -105,14 +96,14 @@ def test_the_nearest_records_come_first(mutation: Any) -> None:
     assert nearest("base.py", 1, registered, uses) == ["sin", "cos"]
 
 
-def test_importers_are_found_in_the_library(mutation: Any) -> None:
-    uses = mutation.mutation_tests.importers(ROOT)
+def test_importers_are_found_in_the_library() -> None:
+    uses = tests.importers(ROOT)
     assert "src/anychip/ops/elementwise/trigonometric.py" in uses["src/anychip/ops/pointwise.py"]
     assert "src/anychip/ops/fft/transforms.py" in uses["src/anychip/ops/fft/lines.py"]
 
 
-def test_functions_of_mathematics_are_named_by_line(mutation: Any, tmp_path: Path) -> None:
-    words = mutation.mutation_tests.words
+def test_functions_of_mathematics_are_named_by_line(tmp_path: Path) -> None:
+    words = tests.words
     path, table = tmp_path / "growth.py", tmp_path / "coefficients.py"
     path.write_text('@function("exp")\ndef exp(m): return TAIL\n\n@function("log")\ndef log(m): ...\n')
     table.write_text("HEAD = (\n 1,\n)\nTAIL = (\n 2,\n)\n")

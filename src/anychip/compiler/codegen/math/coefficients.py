@@ -1,4 +1,4 @@
-"""Coefficients of piecewise polynomials, made by tools/fit_math.py: do not edit.
+"""Coefficients of piecewise polynomials, by tools/mathematics/fit.py: do not edit.
 
 Each table is `(start, width, rows)` of equally wide pieces, or `(start, log2 of the pieces in an
 octave, rows)`; a row holds the coefficients, lowest power first, of the polynomial in the

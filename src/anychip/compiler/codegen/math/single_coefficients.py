@@ -1,4 +1,4 @@
-"""Coefficients of sixteen f32 polynomials each, made by tools/fit_math.py: do not edit.
+"""Coefficients of sixteen f32 polynomials each, by tools/mathematics/fit.py: do not edit.
 
 A table is `(width, rows)`: piece k is a polynomial in the distance from its middle k * width; a row holds the
 coefficients of one power, lowest first, of all pieces.

@@ -1,0 +1,5 @@
+"""`python -m tools.ecosystem`; see `run`."""
+
+from .run import main
+
+main()

@@ -1,0 +1,1 @@
+"""Which versions of dependencies are installed, were tested, and can be installed."""

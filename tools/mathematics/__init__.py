@@ -1,0 +1,1 @@
+"""Coefficients of the library's mathematical functions."""

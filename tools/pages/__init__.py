@@ -1,0 +1,1 @@
+"""Figures of exports and small programs, and the pages that show them."""

@@ -1,0 +1,1 @@
+"""How fast this checkout is, beside others of it."""
