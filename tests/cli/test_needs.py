@@ -22,6 +22,7 @@ CALLS = {
     "explain OPERATOR": (["explain", "relu"],),
     "export": (["export", "a.py:f", "--chip", "starfive-jh7110", "-o", "out"],),
     "ops": (["ops"], ["ops", "relu"], ["ops", "--llm"]),
+    "pages": (["pages"], ["pages", "--check"]),
     "run": (["run", "a.py"],),
     "test": (["test", "relu"], ["test", "--llm"]),
     "tune": (["tune", "ops", "relu"], ["tune", "gain"]),

@@ -12,8 +12,6 @@ import pytest
 from tools.ecosystem import page, run, suites
 from tools.ecosystem.plugin import ecosystem_plugin as plugin
 
-ROOT = Path(__file__).parents[2]
-
 
 def record(case: str, outcome: str, reason: str = "", cuda: bool = False) -> dict[str, Any]:
     return {"case": case, "outcome": outcome, "reason": reason, "cuda": cuda, "seconds": 0.1}
@@ -95,10 +93,3 @@ def test_which_cases_are_asked(monkeypatch: pytest.MonkeyPatch, every: str, expe
         monkeypatch.setenv(f"ECOSYSTEM_{name}", value)
     cases = ["a0", "a1", "a2", "a3", "a4", "a5", "never", "a7"]
     assert " ".join(c for n, c in enumerate(cases) if plugin.is_asked(n, c)) == expected
-
-
-def test_the_page_in_the_repository_is_that_of_its_records() -> None:
-    folder = ROOT / "evidence" / "ecosystem"
-    kept = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
-    expected = page.page(kept)
-    assert (ROOT / "docs" / "ecosystem.md").read_text(encoding="utf-8") == expected

@@ -1,4 +1,4 @@
-"""The table of versions: what a cell says follows from the record, and the README holds that very table."""
+"""The table of versions: what a cell says follows from the record."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from pathlib import Path
 import pytest
 
 from tools.installation import versions
-
-ROOT = Path(__file__).parents[2]
-
-
-def test_the_readme_holds_the_table_of_the_record() -> None:
-    assert versions.table(versions.known()) in (ROOT / "README.md").read_text()
 
 
 def test_what_a_cell_says() -> None:

@@ -45,7 +45,7 @@ def test_survivors_named_as_equivalent_are() -> None:
 
 
 def test_the_record_is_a_line_a_mutant() -> None:
-    text = run.written({**HEAD, "mutants": ROWS})
+    text = run.as_text({**HEAD, "mutants": ROWS})
     assert json.loads(text) == {**HEAD, "mutants": ROWS}
     assert [line for line in text.splitlines() if '"change"' in line] == [
         line for line in text.splitlines() if '"file"' in line

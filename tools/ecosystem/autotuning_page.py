@@ -6,7 +6,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from .tables import table
+from anychip.markdown import table
 
 GOAL = 3.0
 """What the first call may take, in first calls with one configuration."""

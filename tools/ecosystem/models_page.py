@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from .tables import table
+from anychip.markdown import table
 
 MODES = {"infer": "inference", "train": "forward and backward"}
 KINDS = {

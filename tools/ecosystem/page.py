@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from anychip.markdown import table
+
 from .autotuning_page import section as tuned
 from .models_page import section as models
 from .start_page import section as starts
 from .suites import SUITES
-from .tables import table
 
 MEASURED = {"models": models, "start": starts, "autotuning": tuned}
 """Name of a record of measurements -> its section."""

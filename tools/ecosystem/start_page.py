@@ -6,7 +6,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from .tables import table
+from anychip.markdown import table
 
 PIPELINED = ("anychip", "inductor")
 """The two back ends of `torch.compile` that are compared."""

@@ -25,6 +25,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from anychip import markdown
+
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "evidence" / "versions.json"
 README = ROOT / "README.md"
@@ -153,16 +155,12 @@ def table(record: dict[str, list[Row]]) -> str:
     """The versions of PyTorch and Triton by Python: run (and at which commit), resolved, or neither."""
     ran = {tuple(row[name] for name in KEY): row for row in record["run"]}
     resolved = {tuple(row[name] for name in KEY): row for row in record["resolved"]}
-    lines = [
-        "| PyTorch | Triton | " + " | ".join(f"Python {python}" for python in PYTHONS) + " |",
-        "|---" * (len(PYTHONS) + 2) + "|",
-    ]
+    rows = []
     for torch in PYTORCHES:
         for triton in TRITONS:
             keys = [(python, torch, triton) for python in PYTHONS]
-            cells = [_cell(ran.get(key), resolved.get(key)) for key in keys]
-            lines.append(f"| {torch} | {triton} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            rows.append((torch, triton, *(_cell(ran.get(key), resolved.get(key)) for key in keys)))
+    return markdown.table(("PyTorch", "Triton", *(f"Python {python}" for python in PYTHONS)), rows)
 
 
 def _cell(ran: Row | None, resolved: Row | None) -> str:
@@ -176,12 +174,11 @@ def _cell(ran: Row | None, resolved: Row | None) -> str:
     return "resolved, pin lifted" if resolved["any_triton"] else "resolved"
 
 
-def page() -> None:
-    """Write the table into the README, between its marks."""
-    text = README.read_text()
+def written(text: str) -> str:
+    """The README with the table of the record between its marks."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{table(known())}\n{END}{after}")
+    return f"{before}{BEGIN}\n{table(known())}\n{END}{after}"
 
 
 def main() -> None:
@@ -199,7 +196,7 @@ def main() -> None:
                 rows = [resolve(python, torch, triton) for triton in TRITONS]
                 sys.stdout.writelines(f"{row}\n" for row in rows)
                 remember("resolved", rows)
-    page()
+    README.write_text(written(README.read_text()))
 
 
 if __name__ == "__main__":

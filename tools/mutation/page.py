@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from anychip.markdown import numbers, table
+
 from .process import Step
 from .tests import MOST_RECORDS
 
@@ -41,16 +43,13 @@ def room_of(file: str) -> str:
 
 
 def _table(rows: Mapping[str, Counter[str]]) -> str:
-    lines = ["| room | mutants | killed | timeout | equivalent | survived |", "| --- " * 6 + "|"]
-    total: Counter[str] = Counter()
-    for room in sorted(rows):
-        total += rows[room]
-        lines.append(_row(room, rows[room]))
-    return "\n".join([*lines, _row("**all**", total)])
-
-
-def _row(name: str, counts: Counter[str]) -> str:
-    return f"| {name} | {counts.total()} | " + " | ".join(str(counts[result]) for result in RESULTS) + " |"
+    total = sum(rows.values(), Counter[str]())
+    lines = [(room, rows[room]) for room in sorted(rows)]
+    cells = (
+        [room, counts.total(), *(counts[result] for result in RESULTS)]
+        for room, counts in [*lines, ("**all**", total)]
+    )
+    return table(numbers(("room", "mutants", *RESULTS)), cells)
 
 
 def _changes(rows: list[dict[str, Any]], reasons: Mapping[tuple[str, str], str] | None = None) -> str:

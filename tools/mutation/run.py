@@ -29,7 +29,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import page as mutation_page
 from . import process
 from . import tests as nearest
 
@@ -43,7 +42,7 @@ Row = dict[str, Any]
 # ---- the record -----------------------------------------------------------------------------------
 
 
-def written(record: Row) -> str:
+def as_text(record: Row) -> str:
     """The record as JSON, one line a mutant."""
     head = json.dumps({name: value for name, value in record.items() if name != "mutants"}, indent=1)
     rows = ",\n".join(f"  {json.dumps(row)}" for row in record["mutants"])
@@ -70,7 +69,7 @@ def remember(record: Row) -> None:
     known = equivalents()
     record["mutants"] = [settled(row, known) for row in record["mutants"]]
     draft = RECORD.with_suffix(".draft")
-    draft.write_text(written(record))
+    draft.write_text(as_text(record))
     draft.replace(RECORD)
 
 
@@ -203,11 +202,18 @@ def check() -> None:
     remember(record)
 
 
+def written(text: str) -> str:
+    """docs/mutation.md as its record gives it; nothing of the `text` that it has is kept."""
+    from .page import page  # imports Anychip, which the process that forks must not
+
+    record, known = json.loads(RECORD.read_text()), equivalents()
+    return page({**record, "mutants": [settled(row, known) for row in record["mutants"]]}, known)
+
+
 def page() -> None:
-    """Write docs/mutation.md."""
+    """Write docs/mutation.md, and what is known as equivalent into the record."""
     remember(json.loads(RECORD.read_text()))
-    text = mutation_page.page(json.loads(RECORD.read_text()), equivalents())
-    (ROOT / "docs" / "mutation.md").write_text(text)
+    (ROOT / "docs" / "mutation.md").write_text(written(""))
 
 
 def main(arguments: list[str]) -> None:

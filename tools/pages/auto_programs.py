@@ -24,9 +24,19 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from anychip.markdown import table
+
 TURNS = 20
 TURN_SECONDS = 0.1
 SETTLE_SECONDS, SETTLE_RUNS = 3.0, 300
+HEADS = (
+    "program",
+    "step by PyTorch",
+    "auto / PyTorch",
+    "upper quartile",
+    "chance, median",
+    "upper quartile",
+)
 POLICIES = ("auto", "alone", "alone again")
 
 Program = Callable[[], object]
@@ -257,6 +267,13 @@ def measure(file: Path, names: list[str], threads: int) -> None:
         file.write_text(json.dumps({**head, "programs": rows}, indent=1) + "\n")
 
 
+def cells(name: str, row: dict[str, Any]) -> tuple[str, ...]:
+    """A row under `HEADS`."""
+    auto, again = row["auto"], row["alone again"]
+    ratios = (f"{value:.2f}" for value in (auto[1], auto[2], again[1], again[2]))
+    return name.replace("_", " "), f"{row['microseconds']:.0f} us", *ratios
+
+
 def page(record: Path, file: Path) -> None:
     """Write the table of a record."""
     found = json.loads(record.read_text())
@@ -271,15 +288,8 @@ def page(record: Path, file: Path) -> None:
         "`python -m tools.pages.auto_programs page` from",
         f"`{record}` (PyTorch {found['torch']}, threads: {found['threads']}).",
         "",
-        "| program | step by PyTorch | auto / PyTorch | upper quartile | chance, median | upper quartile |",
-        "|---|---|---|---|---|---|",
+        table(HEADS, map(cells, found["programs"], found["programs"].values())),
     ]
-    for name, row in found["programs"].items():
-        auto, again = row["auto"], row["alone again"]
-        lines.append(
-            f"| {name.replace('_', ' ')} | {row['microseconds']:.0f} us | {auto[1]:.2f} | {auto[2]:.2f} "
-            f"| {again[1]:.2f} | {again[2]:.2f} |"
-        )
     file.write_text("\n".join(lines) + "\n")
 
 

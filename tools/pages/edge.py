@@ -25,18 +25,15 @@ from anychip.edge.check import check
 from anychip.emulation.cores import ENGINES, core_for
 from anychip.errors import AnychipError
 from anychip.evidence.record import commit
+from anychip.markdown import table
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "evidence" / "edge.json"
 COLUMNS = (
     "target",
-    "code",
-    "constants",
-    "weights",
-    "arena",
-    "stack, at most",
+    *((size, "right") for size in ("code", "constants", "weights", "arena", "stack, at most")),
     "needs",
-    "difference",
+    ("difference", "right"),
     "ran in",
 )
 EVERYWHERE = (
@@ -155,6 +152,15 @@ def figures(program: anychip.Program, name: str, target: str, checked: bool) -> 
     return row
 
 
+def cells(target: str, row: dict[str, Any]) -> tuple[object, ...]:
+    """A row under `COLUMNS`."""
+    known = row.get("difference")
+    difference = "" if known is None else f"{known:.0e}" if known else "below 1e-9"
+    sizes = (row[f"{name}_bytes"] for name in ("code", "constant", "weight", "arena", "stack"))
+    needs = ", ".join(row["needs"]) or "nothing"
+    return f"`{target}`", *sizes, needs, difference, row.get("emulator") or row.get("problem", "not run")
+
+
 def page(record: dict[str, dict[str, Any]]) -> str:
     """Markdown of all figures."""
     lines = [
@@ -173,20 +179,15 @@ def page(record: dict[str, dict[str, Any]]) -> str:
         if not rows:
             continue
         lines += ["", f"## {example.title}", "", f"`examples/edge/{example.file}.py`", ""]
-        lines += [
-            "| target | code | constants | weights | arena | stack, at most | needs | difference | ran in |"
-        ]
-        lines += ["| --- | --: | --: | --: | --: | --: | --- | --: | --- |"]
-        for target in (target for target in example.targets if target in rows):
-            row = rows[target]
-            known = row.get("difference")
-            difference = "" if known is None else f"{known:.0e}" if known else "below 1e-9"
-            lines.append(
-                f"| `{target}` | {row['code_bytes']} | {row['constant_bytes']} | {row['weight_bytes']} "
-                f"| {row['arena_bytes']} | {row['stack_bytes']} | {', '.join(row['needs']) or 'nothing'} "
-                f"| {difference} | {row.get('emulator') or row.get('problem', 'not run')} |"
-            )
+        lines.append(
+            table(COLUMNS, (cells(target, rows[target]) for target in example.targets if target in rows))
+        )
     return "\n".join(lines) + "\n"
+
+
+def written(text: str) -> str:
+    """docs/edge.md as its record gives it; nothing of the `text` that it has is kept."""
+    return page(json.loads(RECORD.read_text()))
 
 
 def main() -> None:

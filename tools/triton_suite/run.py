@@ -21,6 +21,8 @@ import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from anychip.markdown import numbers, table
+
 from .rules import Record, explain, left_out, names_a_gpu, skip_reason
 
 FILES = (
@@ -128,11 +130,6 @@ def versions(arguments: argparse.Namespace) -> dict[str, str]:
     return {**found, "Python": platform.python_version(), "commit": commit.stdout.strip() or "unknown"}
 
 
-def _table(heads: list[str], rows: list[list[str]]) -> str:
-    lines = [" | ".join(heads), " | ".join("---" if k == 0 else "--:" for k in range(len(heads)))]
-    return "\n".join(f"| {line} |" for line in [*lines, *(" | ".join(row) for row in rows)])
-
-
 def _share(outcomes: Counter[str]) -> str:
     counted = outcomes["passed"] + outcomes["failed"]
     return f"{100 * outcomes['passed'] / max(1, counted):.1f} % ({outcomes['passed']} of {counted})"
@@ -168,7 +165,7 @@ def page(records: list[Record], names: dict[str, str], collected: int) -> str:
         f"{_share(total)} of all that are neither skipped nor left out.",
         ", ".join(f"{name} {version}" for name, version in names.items())
         + f"; {datetime.datetime.now(datetime.UTC):%Y-%m-%d}.",
-        _table(["file", *_COLUMNS], rows),
+        table(numbers(["file", *_COLUMNS]), rows),
         "Skipped is what the suite itself leaves out on a machine that is neither CUDA's nor HIP's. Left out "
         "are failures of tests that look into a GPU back end's assembly or IR, or name CUDA in their source.",
     ]
@@ -177,7 +174,7 @@ def page(records: list[Record], names: dict[str, str], collected: int) -> str:
         if reasons[key]:
             heads = ["reason", "test", "cases"] if key != "skipped" else ["reason", "cases"]
             body = [[*text.rsplit(" | ", len(heads) - 2), str(n)] for text, n in reasons[key].most_common()]
-            parts += [f"## {title}", _table(heads, [[c.replace("|", "\\|") for c in row] for row in body])]
+            parts += [f"## {title}", table(numbers(heads), body)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from .. import markdown
 from .measure import Spread
 from .roofs import Roofs
 from .row import EAGER, OURS, Row
@@ -213,10 +214,8 @@ def table_csv(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def table_markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; every column but the first is aligned to the right."""
-    lines = ["| " + " | ".join(titles) + " |", "|---|" + "---:|" * (len(titles) - 1)]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+    """A Markdown table of figures, with a newline at its end."""
+    return markdown.table(markdown.numbers(titles), rows) + "\n"
 
 
 def as_markdown(rows: Sequence[Row], where: Circumstances, roofs: Roofs | None) -> str:

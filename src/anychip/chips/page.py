@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from ..markdown import table
 from .chip import Chip, Unit
 from .evidence import TIERS, standing
 from .loading import CATEGORIES
@@ -54,11 +55,15 @@ def page(records: list[dict[str, Any]]) -> str:
         if not listed:
             continue
         lines += ["", f"## {title[0].upper()}{title[1:]}", ""]
-        lines += ["| chip | maker | year | units (target) | evidence |", "|---|---|---|---|---|"]
-        for chip in listed:
-            text = units_text(chip)
-            lines.append(
-                f"| {chip.name} (`{chip.identifier}`) | {chip.manufacturer.name} | {chip.year} | {text} "
-                f"| {found[chip.identifier].text} |"
+        rows = (
+            (
+                f"{chip.name} (`{chip.identifier}`)",
+                chip.manufacturer.name,
+                chip.year,
+                units_text(chip),
+                found[chip.identifier].text,
             )
+            for chip in listed
+        )
+        lines.append(table(("chip", "maker", "year", "units (target)", "evidence"), rows))
     return "\n".join(lines) + "\n"

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..environment import leave_policy
 from ..errors import AnychipError
-from . import bench, cache, chips, conform, demo, doctor, explain, export, ops, program, tune
+from . import bench, cache, chips, conform, demo, doctor, explain, export, ops, pages, program, tune
 from .errors import INTERRUPTED
 
 
@@ -73,6 +73,7 @@ application.command("run", context_settings={"allow_interspersed_args": False})(
 application.command("demo")(demo.demo)
 application.command("ops")(ops.ops)
 application.command("test")(ops.prove)
+application.command("pages")(pages.pages)
 application.add_typer(chips.application, name="chips")
 application.add_typer(cache.application, name="cache")
 application.command("conform")(conform.conform)

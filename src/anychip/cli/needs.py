@@ -11,6 +11,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "explain OPERATOR": ("torch",),
     "export": ("torch",),
     "ops": ("torch", "numpy"),
+    "pages": ("torch", "numpy"),
     "run": ("torch",),
     "test": ("torch", "numpy"),
     "tune": ("torch", "numpy"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..llm.other_names import OTHER_NAMES
 from ..llm.registry import Fused, operators
+from ..markdown import table
 from . import fused_record
 from .page import ABBREVIATED
 
@@ -123,53 +124,54 @@ def page(records: Sequence[Mapping[str, Any]]) -> str:
         "plain PyTorch composition in float64, with gradients where there are any, and with our kernels "
         "launched.",
         "",
-        *_evidence(records),
+        _evidence(records),
     ]
     for family in sorted({row.family for row in listed}):
         lines += ["", f"## {family.replace('_', ' ')}", ""]
-        lines += _table([row for row in listed if row.family == family], records)
+        lines.append(_table([row for row in listed if row.family == family], records))
     lines += ["", "## Under other names", "", *_other_names()]
     return "\n".join(lines) + "\n"
 
 
-def _evidence(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _evidence(records: Sequence[Mapping[str, Any]]) -> str:
     if not records:
-        return ["No run is recorded yet."]
-    lines = ["| chip | tier | passed / tried / total | date, commit, versions |", "|---|---|---:|---|"]
+        return "No run is recorded yet."
+    rows = []
     for record in records:
         of = record["operators"]
         versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-        lines.append(
-            f"| {record['chip']} | {record['tier']} | {of['passed']} / {of['tried']} / {of['total']} "
-            f"| {record['date']}, {record['commit']}, {versions} |"
+        rows.append(
+            (
+                record["chip"],
+                record["tier"],
+                f"{of['passed']} / {of['tried']} / {of['total']}",
+                f"{record['date']}, {record['commit']}, {versions}",
+            )
         )
-    return lines
+    return table(("chip", "tier", ("passed / tried / total", "right"), "date, commit, versions"), rows)
 
 
-def _table(listed: Sequence[FusedRow], records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _table(listed: Sequence[FusedRow], records: Sequence[Mapping[str, Any]]) -> str:
     chips = [record["chip"] for record in records]
     heads = ["operator", "what", "element types", "differentiable", *chips]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for row in listed:
-        cells = [
+    rows = (
+        [
             f"`{row.name}({row.signature})`",
-            row.what.replace("|", "\\|"),
+            row.what,
             " ".join(ABBREVIATED.get(name, name) for name in row.dtypes),
             "yes" if row.differentiable else "no",
             *(row.evidence[chip] for chip in chips),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        for row in listed
+    )
+    return table(heads, rows)
 
 
 def _other_names() -> list[str]:
-    lines = [
+    rows = ((f"`{there}`", ", ".join(f"`{name}`" for name in here)) for there, here in OTHER_NAMES.items())
+    return [
         "What other libraries of kernels call it, and what it is here; `aten::` is PyTorch's own name, which "
         "the operator library serves.",
         "",
-        "| there | here |",
-        "|---|---|",
-    ]
-    return lines + [
-        f"| `{there}` | {', '.join(f'`{name}`' for name in here)} |" for there, here in OTHER_NAMES.items()
+        table(("there", "here"), rows),
     ]

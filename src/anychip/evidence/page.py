@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..markdown import numbers, table
 from ..ops.registry import Operator, operators
 from ..pytorch.dispatch import native_overloads, served_variants
 from .outcome import KINDS
@@ -18,6 +19,16 @@ KINDS_EXPLAINED = (
     "error for wrong input), *transposed*, *expanded*, *empty*, *0-d*, *special* (NaN and infinities), and "
     "*record* (samples of the library's own record)."
 )
+
+COUNTED = {
+    "subjects": "subjects",
+    "all_samples": "with all samples",
+    "passed": "passed",
+    "failed": "failed",
+    "unserved": "not served",
+    "views": "views",
+}
+"""What a record counts by element type, and how the page calls it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,31 +156,41 @@ def page(records: Sequence[Mapping[str, Any]]) -> str:
         *_evidence(records),
     ]
     for domain in sorted({row.domain for row in listed}):
-        lines += ["", f"## {domain}", "", *_table([row for row in listed if row.domain == domain], records)]
+        lines += ["", f"## {domain}", "", _table([row for row in listed if row.domain == domain], records)]
     return "\n".join(lines) + "\n"
 
 
 def _evidence(records: Sequence[Mapping[str, Any]]) -> list[str]:
     if not records:
         return ["No run is recorded yet."]
-    lines = [
-        "| chip | tier | operators passed / tried / total | overloads passed / total | trials "
-        "| samples | date, commits, versions |",
-        "|---|---|---:|---:|---:|---|---|",
-    ]
+    columns = (
+        "chip",
+        "tier",
+        ("operators passed / tried / total", "right"),
+        ("overloads passed / total", "right"),
+        ("trials", "right"),
+        "samples",
+        "date, commits, versions",
+    )
+    lines = [table(columns, map(_run, records))]
     for record in records:
-        of = record["operators"]
-        versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-        lines.append(
-            f"| {record['chip']} | {record['tier']} | {of['passed']} / {of['tried']} / {of['total']} "
-            f"| {record['overloads']['passed']} / {record['overloads']['total']} "
-            f"| {record['trials']['passed']} passed, {record['trials']['failed']} failed "
-            f"| {'; '.join(f'{words}: {number} proofs' for words, number in record['samples'].items())} "
-            f"| {record['date']}, {', '.join(name for name in record['commits'] if name)}, {versions} |"
-        )
-    for record in records:
-        lines += ["", *_breakdown(record), "", *_exceptions(record)]
+        lines += ["", *_breakdown(record), "", _exceptions(record)]
     return lines
+
+
+def _run(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """The line of a record among the runs."""
+    of = record["operators"]
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    return (
+        record["chip"],
+        record["tier"],
+        f"{of['passed']} / {of['tried']} / {of['total']}",
+        f"{record['overloads']['passed']} / {record['overloads']['total']}",
+        f"{record['trials']['passed']} passed, {record['trials']['failed']} failed",
+        "; ".join(f"{words}: {number} proofs" for words, number in record["samples"].items()),
+        f"{record['date']}, {', '.join(name for name in record['commits'] if name)}, {versions}",
+    )
 
 
 def _breakdown(record: Mapping[str, Any]) -> list[str]:
@@ -179,45 +200,45 @@ def _breakdown(record: Mapping[str, Any]) -> list[str]:
         "record of the library; of the others, the first samples were tried, or as many as the time given "
         "allowed. *Not served* fell through to PyTorch, *views* computed nothing.",
         "",
-        "| element type | subjects | with all samples | passed | failed | not served | views |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        table(
+            numbers(("element type", *COUNTED.values())),
+            ((dtype, *(of[name] for name in COUNTED)) for dtype, of in record["dtypes"].items()),
+        ),
     ]
-    for dtype, of in record["dtypes"].items():
-        lines.append(
-            f"| {dtype} | {of['subjects']} | {of['all_samples']} | {of['passed']} | {of['failed']} "
-            f"| {of['unserved']} | {of['views']} |"
-        )
     kinds = ", ".join(f"{kind} {number}" for kind, number in record["kinds"].items())
     return [*lines, "", f"Passed by kind: {kinds}."]
 
 
-def _exceptions(record: Mapping[str, Any]) -> list[str]:
+def _exceptions(record: Mapping[str, Any]) -> str:
     """What was not tried, or judged less strictly."""
-    lines = ["| entries | exception | kinds of trial | element types | reason |", "|---|---|---|---|---|"]
-    for of in record["exceptions"]:
-        entries = of["entries"].replace("|", "\\|")
-        lines.append(
-            f"| `{entries}` | {of['rule']} | {' '.join(of['kinds']) or 'all'} "
-            f"| {' '.join(of['dtypes']) or 'all'} | {of['reason']} |"
+    rows = (
+        (
+            f"`{of['entries']}`",
+            of["rule"],
+            " ".join(of["kinds"]) or "all",
+            " ".join(of["dtypes"]) or "all",
+            of["reason"],
         )
-    return lines
+        for of in record["exceptions"]
+    )
+    return table(("entries", "exception", "kinds of trial", "element types", "reason"), rows)
 
 
-def _table(listed: Sequence[Row], records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _table(listed: Sequence[Row], records: Sequence[Mapping[str, Any]]) -> str:
     chips = [record["chip"] for record in records]
     heads = ["operator", "overloads", "element types", "differentiable"]
     heads += [head for chip in chips for head in (chip, "passed in")]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for row in listed:
-        cells = [
+    rows = (
+        [
             row.name,
             ", ".join(f"`{name}`" for name in row.overloads),
             _types(row.dtypes),
             "yes" if row.differentiable else "no",
             *(cell for record in records for cell in (row.evidence[record["chip"]], tried(record, row.name))),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        for row in listed
+    )
+    return table(heads, rows)
 
 
 ABBREVIATED = {

@@ -27,7 +27,7 @@ def overhead(
         raise CommandError(f"there is no output {output_format!r}.", "Choose table, json or markdown.")
     require_packages("bench")
     from ...bench import overhead as bench
-    from ...bench.report import circumstances
+    from ...bench.report import circumstances, table_markdown
 
     measured = []
     wanted = bench.calls()
@@ -59,8 +59,6 @@ def overhead(
     ]
     made = circumstances("anychip bench overhead").sentence()
     if output_format == "markdown":
-        lines = [made, "", "| " + " | ".join(HEADS) + " |", "|---|" + "---:|" * (len(HEADS) - 1)]
-        lines += ["| " + " | ".join(row) + " |" for row in rows]
-        output.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        typer.echo(f"{made}\n\n{table_markdown(HEADS, rows)}", nl=False)
         return
     output.print(table([HEADS[0], *((head, "right") for head in HEADS[1:])], rows, made))
