@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from typer.testing import CliRunner
 
 from anychip import AnychipError, environment
 from anychip.cli import program
+from anychip.cli.application import application
 from anychip.cli.errors import CommandError
+from anychip.pytorch import from_environment, report, using
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,6 +94,32 @@ def test_a_program_runs_under_a_policy(tmp_path: Path, variables: dict[str, str]
     assert ended.stderr.count("softmax_kernel[softmax] x1") == 1  # the parent's report, not the child's
     assert "softmax_kernel[softmax] x1" in page.read_text()
     assert "&lt;x&gt;" in page.read_text()
+
+
+def test_the_report_as_json_is_one_line_on_standard_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the command asks of the process that it becomes, and what this one writes when so asked."""
+    became: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(
+        program, "entry_points", lambda group: [EntryPoint(environment.ENTRY_NAME, "", group)]
+    )
+    monkeypatch.setattr(program, "_become", lambda *what: became.append(what))
+    CliRunner().invoke(application, ["run", "--report", "--json", "a.py", "--json"], catch_exceptions=False)
+    ((arguments, variables),) = became
+    assert arguments == ["a.py", "--json"]
+    asked = from_environment._run(variables[environment.RUN])
+    assert asked is not None
+    report(reset=True)
+    with using("portable"):
+        torch.softmax(torch.ones(2, 8), 1)
+    from_environment._finish(asked)
+    (line,) = capsys.readouterr().err.splitlines()
+    found = json.loads(line)
+    assert [(row["operator"], row["calls"]) for row in found["served"] if row["operator"] == "softmax"] == [
+        ("softmax", 1)
+    ]
+    assert found["launches"] >= 1
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def test_what_was_asked_for_on_the_command_line_ends_the_program(
 ) -> None:
     """A child of that program, which inherits the variables, goes on with a warning."""
     monkeypatch.setenv(environment.POLICY, "protable")
-    asked = {"process": os.getpid(), "report": False, "html": ""}
+    asked = {"process": os.getpid(), "report": "", "html": ""}
     monkeypatch.setenv(environment.RUN, json.dumps(asked))
     with pytest.raises(SystemExit, match="1"):
         from_environment.apply()

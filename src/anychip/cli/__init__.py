@@ -1,4 +1,5 @@
-"""The `anychip` command: one file a verb, each a thin layer over the rooms below.
+"""The `anychip` command: one file a verb, or a folder where a verb has several, each a thin layer over
+the rooms below.
 
 Importing this package is cheap; the command's parser is built when `main` runs.
 """

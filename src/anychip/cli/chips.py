@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .console import messages, output, table, write_json
+from .console import output, table, write_json, written
 from .errors import CommandError, did_you_mean, require_known
+from .options import AsJson
 
 application = typer.Typer(help="List chips and what was shown of them.", invoke_without_command=True)
 
@@ -27,7 +28,7 @@ def chips(
     maker: Annotated[str, typer.Option(help="Only chips of makers with this in their name.")] = "",
     tier: Annotated[str, typer.Option(help="Only chips of this tier of evidence.")] = "",
     page: Annotated[Path | None, typer.Option(help="Write the page of chips to this file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the chips that are known, or the targets that kernels are compiled for."""
     if context.invoked_subcommand is not None:
@@ -39,7 +40,7 @@ def chips(
         from ..chips.page import page as text
 
         page.write_text(text(list(evidence.records())), encoding="utf-8")
-        messages.print(f"wrote {page}")
+        written(page, as_json)
     else:
         _require_filters(category, maker, tier)
         _show_chips(category, maker.lower(), tier, as_json)
@@ -48,7 +49,7 @@ def chips(
 @application.command("show")
 def show(
     identifier: Annotated[str, typer.Argument(help="A chip, such as nvidia-h100.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show everything that is known of one chip."""
     from ..chips import evidence, get

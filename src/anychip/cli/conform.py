@@ -15,6 +15,7 @@ import typer
 from .console import messages, output, progress, table, write_json
 from .errors import CommandError, did_you_mean
 from .needs import require_packages
+from .options import AsJson
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,7 @@ def conform(
     write: Annotated[
         bool, typer.Option("--write/--no-write", help="Write evidence/chips/<chip>.json (all operators).")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Prove the operators on a chip: natively, under its emulator, or by compiling them only.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -47,6 +48,14 @@ def write_json(data: Any) -> None:
     """Write `data` as indented JSON on standard output, without colours or wrapping."""
     sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
     sys.stdout.flush()
+
+
+def written(file: Path, as_json: bool) -> None:
+    """Say that a file was written, which is all that a verb has to say."""
+    if as_json:
+        write_json({"written": str(file)})
+    else:
+        messages.print(f"wrote {file}")
 
 
 def progress(quiet: bool = False) -> Progress:

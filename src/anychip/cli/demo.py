@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from .console import output, progress, table, write_json
 from .needs import require_packages
+from .options import AsJson
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -30,7 +31,7 @@ def demo(
         Path | None, typer.Option(metavar="FILE", help="UTF-8 text, one sentence a line (default: ours).")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Sentences in one run of the model.")] = 32,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a real model by PyTorch and by portable kernels; compile the same operators for other chips."""
     require_packages("demo")

@@ -7,18 +7,18 @@ something is wrong.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
 from ..doctor.check import Check
 from ..doctor.diagnosis import diagnose, well
 from .console import output, table, write_json
+from .options import AsJson
 
 _MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "wrong": "[red]wrong[/]"}
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Check the installation: chip, PyTorch, Triton, LLVM, threads, caches, back ends; one real kernel, one
     operator under `enable`, one compiled function."""
     checks = diagnose()

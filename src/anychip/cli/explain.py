@@ -18,6 +18,7 @@ from ..inspect.subject import Subject, in_file, of_operator
 from .console import messages, output, table, write_json
 from .errors import CommandError, did_you_mean
 from .needs import require_packages
+from .options import AsJson
 
 if TYPE_CHECKING:
     from ..compiler.foreign.records import StockTarget
@@ -44,7 +45,7 @@ def explain(
     const: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Value of a tl.constexpr parameter.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what became of a kernel: one stage's text, or the verdict on every memory access."""
     from ..compiler.foreign.records import StockTarget

@@ -17,6 +17,7 @@ import typer
 from .console import messages, output, table, write_json
 from .errors import CommandError, did_you_mean
 from .needs import require_packages
+from .options import AsJson
 
 if TYPE_CHECKING:
     from ..pytorch.program import Program
@@ -44,7 +45,7 @@ def export(
         bool | None,
         typer.Option("--embed-weights/--separate-weights", help="Weights in the library, or beside it."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a C library for a chip that runs no Python: no allocation, no operating system needed.
 

@@ -10,6 +10,7 @@ import typer
 from .console import messages, output, progress, table, write_json
 from .errors import CommandError, require_known
 from .needs import require_packages
+from .options import AsJson
 
 if TYPE_CHECKING:
     from ..pages.table import Page
@@ -24,7 +25,7 @@ def pages(
     write: Annotated[
         bool, typer.Option("--write", help="Write the pages as their records give them.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the generated pages of a checkout and the records behind them; check them, or write them anew."""
     require_packages("pages")

@@ -47,6 +47,9 @@ def run(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="When the program ends, write the report as a page.")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write the report to standard error as a line of JSON.")
+    ] = False,
 ) -> None:
     """Run a Python program whose PyTorch operators are portable kernels, without changing the program.
 
@@ -60,7 +63,11 @@ def run(
     environment = dict(os.environ)
     for variable, text in zip((POLICY, ONLY, EXCLUDE), (policy, *map(",".join, names))):
         environment[variable] = text
-    wanted = {"process": os.getpid(), "report": report, "html": str(html.absolute()) if html else ""}
+    wanted = {
+        "process": os.getpid(),
+        "report": "json" if as_json else "text" if report else "",
+        "html": str(html.absolute()) if html else "",
+    }
     environment[RUN] = json.dumps(wanted)
     _become([*(["-m"] if module else []), *program], environment)
 

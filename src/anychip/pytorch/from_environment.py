@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,11 @@ nothing."""
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What `anychip run` asks of the process that it became: a report on standard error, and one in a
-    file."""
+    """What `anychip run` asks of the process that it became: a report on standard error ("text", "json" or
+    none), and one in a file."""
 
     process: int
-    report: bool = False
+    report: str = ""
     html: str = ""
 
 
@@ -64,7 +64,7 @@ def _run(text: str) -> Run | None:
     its children inherit the variable, and the report is of their parent."""
     try:
         fields: dict[str, Any] = json.loads(text) if text else {}
-        run = Run(int(fields["process"]), bool(fields["report"]), str(fields["html"])) if fields else None
+        run = Run(int(fields["process"]), str(fields["report"]), str(fields["html"])) if fields else None
     except (ValueError, TypeError, KeyError):
         return None
     return run if run is not None and run.process == os.getpid() else None
@@ -79,7 +79,9 @@ def _finish(run: Run) -> None:
 
     made = report()
     if run.report:
-        sys.stderr.write(f"{made}\n")
+        totals = {"calls": made.calls, "launches": made.launches}
+        text = str(made) if run.report == "text" else json.dumps(totals | asdict(made), ensure_ascii=False)
+        sys.stderr.write(f"{text}\n")
     if run.html:
         try:
             Path(run.html).write_text(page(made, sys.orig_argv), encoding="utf-8")

@@ -11,15 +11,17 @@ from typing import Annotated
 import typer
 
 from ..console import messages, output, progress, table, write_json
-from .options import Output, checked_format, command, prepare
+from ..options import AsJson
+from .options import Output, chosen_format, command, prepare
 
 
 def compilation(
     patterns: Annotated[list[str] | None, typer.Argument(help="Names or shell patterns.")] = None,
     output_format: Output = "table",
+    as_json: AsJson = False,
 ) -> None:
     """Time the compilation of the suite's kernels, from TTIR text to object code, in a new process."""
-    checked_format(output_format)
+    output_format = chosen_format(output_format, as_json)
     prepare(0)
     from dataclasses import asdict
 

@@ -11,7 +11,8 @@ import typer
 
 from ..console import messages, output, progress, table, write_json
 from ..errors import CommandError, did_you_mean
-from .options import Output, Threads, checked_format, command, prepare, thread_count
+from ..options import AsJson
+from .options import Output, Threads, chosen_format, command, prepare, thread_count
 
 
 def figures(
@@ -21,9 +22,10 @@ def figures(
     ] = None,
     skip_model: Annotated[bool, typer.Option("--skip-model", help="Leave the model out.")] = False,
     output_format: Output = "table",
+    as_json: AsJson = False,
 ) -> None:
     """Measure the promised figures: compiling, cache, launch, model, tutorial matmul, wheel, import."""
-    checked_format(output_format)
+    output_format = chosen_format(output_format, as_json)
     prepare(2)
     from ...bench import figures, report
 
@@ -62,7 +64,7 @@ def model(
     batch: Annotated[int, typer.Option(min=1, help="Sentences in a batch.")] = 32,
     rounds: Annotated[int, typer.Option(min=3, help="Interleaved runs of both.")] = 11,
     threads: Threads = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time MiniLM by PyTorch eager and by portable kernels under the strict policy."""
     prepare(threads)
@@ -86,6 +88,7 @@ def page(
         list[str] | None, typer.Option("--section", help="Only this section (repeatable).")
     ] = None,
     skip_model: Annotated[bool, typer.Option("--skip-model", help="Leave the model out.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure all that a performance page shows and write its tables: some minutes."""
     prepare(threads)
@@ -99,7 +102,7 @@ def page(
     for name in section or []:
         if name not in known:
             raise CommandError(f"{path} has no section {name!r}.", did_you_mean(name, known))
-    with progress() as display:
+    with progress(quiet=as_json) as display:
         task = display.add_task("", total=None)
         for name, content in sections.measured(
             section or known,
@@ -112,3 +115,5 @@ def page(
         ):
             text = page.replaced(text, {name: content})
             path.write_text(text, encoding="utf-8")
+    if as_json:
+        write_json({"written": str(path), "sections": list(section or known)})

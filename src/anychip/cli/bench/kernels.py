@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..console import messages, progress
-from .options import CpuTime, Output, Peers, Seconds, Threads, checked_format, command, prepare, thread_count
+from ..options import AsJson
+from .options import CpuTime, Output, Peers, Seconds, Threads, chosen_format, command, prepare, thread_count
 from .rows import require_right, write
 
 if TYPE_CHECKING:
@@ -28,12 +29,13 @@ def kernels(
     threads: Threads = 0,
     seconds: Seconds = 1.5,
     output_format: Output = "table",
+    as_json: AsJson = False,
     cpu_time: CpuTime = False,
     plot: Annotated[Path | None, typer.Option(help="Also write a chart (.png, .svg, .pdf).")] = None,
     save: Annotated[Path | None, typer.Option(help="Also write the run as JSON, for `bench report`.")] = None,
 ) -> None:
     """Run the suite of kernels, or those that match."""
-    checked_format(output_format)
+    output_format = chosen_format(output_format, as_json)
     prepare(threads)
     from ...bench import peers, report, roofs, suite
     from ...bench.measure import Plan
@@ -65,9 +67,10 @@ def op(
     threads: Threads = 0,
     seconds: Seconds = 1.5,
     output_format: Output = "table",
+    as_json: AsJson = False,
 ) -> None:
     """Time one operator of the library against PyTorch's on its benchmark shapes or samples."""
-    checked_format(output_format)
+    output_format = chosen_format(output_format, as_json)
     prepare(threads)
     from ...bench import operators, report, roofs
     from ...bench.measure import Plan
@@ -87,10 +90,11 @@ def llm(
     threads: Threads = 0,
     seconds: Seconds = 1.0,
     output_format: Output = "table",
+    as_json: AsJson = False,
     cpu_time: CpuTime = False,
 ) -> None:
     """Time the fused operators for language models against plain PyTorch compositions."""
-    checked_format(output_format)
+    output_format = chosen_format(output_format, as_json)
     prepare(threads)
     from ...bench import llm as fused
     from ...bench import report, roofs
@@ -116,9 +120,10 @@ def tutorials(
     threads: Threads = 0,
     seconds: Seconds = 1.5,
     output_format: Output = "table",
+    as_json: AsJson = False,
 ) -> None:
     """Time Triton's tutorials 02, 03, 05 and 06 as published against PyTorch."""
-    checked_format(output_format)
+    output_format = chosen_format(output_format, as_json)
     prepare(threads)
     from ...bench import report, roofs, tutorials
     from ...bench.measure import Plan

@@ -17,7 +17,8 @@ import typer
 
 from ..console import messages, output, progress, table, write_json
 from ..errors import CommandError, did_you_mean
-from .options import Output, Threads, checked_format, command, prepare, thread_count
+from ..options import AsJson
+from .options import Output, Threads, chosen_format, command, prepare, thread_count
 
 if TYPE_CHECKING:
     from ...bench.operator_speed import Speed, Subject
@@ -40,6 +41,7 @@ def ops(
         typer.Option("--cpu-time", help="Count the processor's time for this process: for busy machines."),
     ] = False,
     output_format: Output = "table",
+    as_json: AsJson = False,
     record: Annotated[
         bool, typer.Option("--record", help="Keep the rows in evidence/speed/; an interrupted run goes on.")
     ] = False,
@@ -50,7 +52,7 @@ def ops(
     folder: Annotated[Path | None, typer.Option(hidden=True, help="The folder of records.")] = None,
 ) -> None:
     """Time every operator, or some, against PyTorch's own kernel on small and large inputs."""
-    checked_format(output_format)
+    output_format = chosen_format(output_format, as_json)
     if size not in CHOICES:
         raise CommandError(f"--size {size}: the sizes are {', '.join(CHOICES)}.", did_you_mean(size, CHOICES))
     prepare(threads)

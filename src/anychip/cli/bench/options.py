@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -25,12 +26,18 @@ CpuTime = Annotated[
 ]
 
 
-def checked_format(output_format: str) -> None:
-    """Raise CommandError for what is no format."""
-    if output_format not in FORMATS:
+def chosen_format(
+    output_format: str, as_json: bool, default: str = "table", formats: Sequence[str] = FORMATS
+) -> str:
+    """The format that `-o` names, or JSON where `--json` asks for it. Raises CommandError for what is no
+    format, and for `--json` beside another one than a verb's default."""
+    if output_format not in formats:
         raise CommandError(
-            f"-o {output_format}: the formats are {', '.join(FORMATS)}.", did_you_mean(output_format, FORMATS)
+            f"-o {output_format}: the formats are {', '.join(formats)}.", did_you_mean(output_format, formats)
         )
+    if as_json and output_format not in (default, "json"):
+        raise CommandError(f"--json and -o {output_format} exclude each other.")
+    return "json" if as_json else output_format
 
 
 def prepare(threads: int) -> None:

@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from ..console import output, progress, table, write_json
-from ..errors import CommandError
 from ..needs import require_packages
+from ..options import AsJson
+from .options import chosen_format
 
 HEADS = ("call", "PyTorch", "ours", "above", "dispatcher, counting", "operator", "plan", "launcher, kernel")
 
@@ -21,10 +22,10 @@ def overhead(
     output_format: Annotated[str, typer.Option("-o", "--output", help="Write table, json or markdown.")] = (
         "table"
     ),
+    as_json: AsJson = False,
 ) -> None:
     """Time small eager calls under the portable policy, and the stages of each, in microseconds."""
-    if output_format not in ("table", "json", "markdown"):
-        raise CommandError(f"there is no output {output_format!r}.", "Choose table, json or markdown.")
+    output_format = chosen_format(output_format, as_json, formats=("table", "json", "markdown"))
     require_packages("bench")
     from ...bench import overhead as bench
     from ...bench.report import circumstances, table_markdown

@@ -12,7 +12,8 @@ import typer
 from ..console import output, table, write_json
 from ..errors import CommandError
 from ..needs import require_packages
-from .options import Output, checked_format
+from ..options import AsJson
+from .options import Output, chosen_format
 from .rows import write
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ def compare(
     first: Annotated[Path, typer.Argument(help="A run that `bench kernels --save` wrote.")],
     second: Annotated[Path, typer.Argument(help="Another one.")],
     output_format: Output = "table",
+    as_json: AsJson = False,
 ) -> None:
     """Compare two saved runs row by row, each against its own eager run so that machines' moods cancel."""
-    checked_format(output_format)
+    output_format = chosen_format(output_format, as_json)
     require_packages("bench")
     from ...bench import comparison
 
@@ -46,10 +48,11 @@ def compare(
 def report(
     run: Annotated[Path, typer.Argument(help="A run that `bench kernels --save` wrote.")],
     output_format: Output = "markdown",
+    as_json: AsJson = False,
     plot: Annotated[Path | None, typer.Option(help="Also write a chart (.png, .svg, .pdf).")] = None,
 ) -> None:
     """Write a saved run again in another format."""
-    checked_format(output_format)
+    output_format = chosen_format(output_format, as_json, default="markdown")
     require_packages("bench")
     rows, where, limits = _load(run)
     if plot is not None:

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from ..console import messages, output, progress, table, write_json
-from .options import Output, Seconds, Threads, checked_format, command, prepare, thread_count
+from ..options import AsJson
+from .options import Output, Seconds, Threads, chosen_format, command, prepare, thread_count
 
 
 def scaling(
@@ -19,9 +20,10 @@ def scaling(
     threads: Threads = 0,
     seconds: Seconds = 0.5,
     output_format: Output = "table",
+    as_json: AsJson = False,
 ) -> None:
     """Time our kernels with one thread and with all, in turns; the largest sizes of each kernel."""
-    checked_format(output_format)
+    output_format = chosen_format(output_format, as_json)
     prepare(threads)
     from dataclasses import asdict
 

@@ -17,13 +17,13 @@ import typer
 
 from ..console import messages, output, table, write_json
 from ..errors import CommandError, did_you_mean
+from ..options import AsJson
 from .contents import MADE_AGAIN, MEANING, MEASURED, REMOVERS, contents
 
 application = typer.Typer(help="Show what is kept on disk, and remove it.", invoke_without_command=True)
 
 AGE = re.compile(r"(\d+)([smhdw])")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 
 @application.callback()

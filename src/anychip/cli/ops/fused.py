@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from ..console import messages, output, progress, table, write_json
+from ..console import messages, output, progress, table, write_json, written
 from ..errors import INTERRUPTED, CommandError, did_you_mean
 
 
@@ -21,7 +21,7 @@ def listed(sought: str, family: str, page: Path | None, as_json: bool) -> None:
     records = fused_record.read_all()
     if page is not None:
         page.write_text(fused_page.page(records), encoding="utf-8")
-        messages.print(f"wrote {page}")
+        written(page, as_json)
         return
     known = fused_page.rows(records)
     families = {row.family for row in known}

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..console import messages, output, table, write_json
+from ..console import output, table, write_json, written
 from ..errors import CommandError, did_you_mean, require_known
 from ..needs import require_packages
+from ..options import AsJson
 from . import fused
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def ops(
         typer.Option("--llm", help="List fused operators for language models; --domain is a family."),
     ] = False,
     page: Annotated[Path | None, typer.Option(help="Write the page of operators into this file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the operators that portable kernels serve, the PyTorch overloads that they take over, and
     what runs on chips have shown of them."""
@@ -50,7 +51,7 @@ def ops(
     records = record.read_all()
     if page is not None:
         page.write_text(pages.page(records), encoding="utf-8")
-        messages.print(f"wrote {page}")
+        written(page, as_json)
         return
     require_known("--verdict", verdict, VERDICTS)
     known = pages.rows(records)

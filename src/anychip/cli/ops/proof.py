@@ -14,6 +14,7 @@ import typer
 from ..console import messages, output, progress, table, write_json
 from ..errors import INTERRUPTED, CommandError, did_you_mean
 from ..needs import require_packages
+from ..options import AsJson
 from . import fused
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def prove(
             help="With --all: go on where an interrupted run ended, or try more; what failed is tried again.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Prove operators by PyTorch's own samples on this machine, under the strict policy.
 

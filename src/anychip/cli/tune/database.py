@@ -15,7 +15,8 @@ import typer
 from ...tuning.entry import KINDS
 from ..console import messages, output, table, write_json
 from ..errors import require_known
-from .options import AsJson, Threads, prepare
+from ..options import AsJson
+from .options import Threads, prepare
 
 if TYPE_CHECKING:
     from ...tuning.database import Database
@@ -49,18 +50,25 @@ def show(
 
 
 def export(
-    file: Annotated[Path, typer.Argument(help="The file to write (JSON).")], threads: Threads = 0
+    file: Annotated[Path, typer.Argument(help="The file to write (JSON).")],
+    threads: Threads = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Write the database of this chip into a readable file."""
     from ...tuning import exchange
 
     database = _database(threads)
     number = exchange.write(file, database.chip, database.entries())
+    if as_json:
+        write_json({"written": str(file), "chip": database.chip, "entries": number})
+        return
     messages.print(f"wrote {number} entries of {database.chip} into {file}")
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="A file that `tune export` wrote.")], threads: Threads = 0
+    file: Annotated[Path, typer.Argument(help="A file that `tune export` wrote.")],
+    threads: Threads = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Take over measurements that were made on a chip like this one."""
     from ...tuning import exchange
@@ -68,6 +76,9 @@ def import_(
     database = _database(threads)
     found, refused = exchange.read(file, database.chip)
     database.put(*found)
+    if as_json:
+        write_json({"database": str(database.file), "entries": len(found), "left_out": dict(refused)})
+        return
     messages.print(f"took {len(found)} entries into {database.file}")
     for reason, number in refused.items():
         messages.print(f"left out {number}: {reason}")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..console import messages, progress
+from ..console import messages, progress, write_json
+from ..options import AsJson
 from .options import prepare
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def expect(
     level: Annotated[str, typer.Argument(help="The level of instruction sets, such as aarch64.")],
     file: Annotated[Path, typer.Argument(help="The file of shipped defaults to write tiles into.")],
     names: Annotated[list[str] | None, typer.Argument(help="Operators or domains; all if none.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Choose tile sizes for cores that are not at hand by the cost model, for the shipped defaults."""
     prepare(1)
@@ -55,7 +57,7 @@ def expect(
     known = defaults.read(file, level)
     found = dict(known.tiles)
     workloads = [w for w in tiles.workloads(names or []) if w.name.split()[0] not in found]
-    with progress() as display:
+    with progress(quiet=as_json) as display:
         bar = display.add_task("tiles", total=len(workloads))
         for workload in workloads:
             name = workload.name.split()[0]
@@ -65,4 +67,7 @@ def expect(
                 found[name] = sizes
     told = f"cost model with published data of {', '.join(machine.SERVERS)}"
     defaults.save(file, replace(known, level=level, machine=told, source=defaults.MODEL, tiles=found))
+    if as_json:
+        write_json({"written": str(file), "level": level, "tiles": found})
+        return
     messages.print(f"wrote {file}")

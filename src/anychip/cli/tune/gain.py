@@ -14,7 +14,8 @@ import typer
 
 from ..bench.options import command
 from ..console import messages, output, progress, table, write_json
-from .options import AsJson, CpuTime, Threads, prepare
+from ..options import AsJson
+from .options import CpuTime, Threads, prepare
 
 if TYPE_CHECKING:
     from ...tune.gain import Gain

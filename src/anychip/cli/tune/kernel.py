@@ -10,7 +10,8 @@ import typer
 
 from ..console import output, progress, table, write_json
 from ..errors import CommandError
-from .options import AsJson, BudgetSeconds, Threads, end, prepare
+from ..options import AsJson
+from .options import BudgetSeconds, Threads, end, prepare
 from .subject import kernel_subject
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from ..console import output, progress, table, write_json
-from .options import AsJson, BudgetSeconds, Threads, prepare
+from ..options import AsJson
+from .options import BudgetSeconds, Threads, prepare
 
 
 def model(

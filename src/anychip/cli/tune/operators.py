@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..console import output, progress, table, write_json
+from ..options import AsJson
 from .defaults import add_ratios
-from .options import AsJson, BudgetSeconds, CpuTime, Threads, end, prepare
+from .options import BudgetSeconds, CpuTime, Threads, end, prepare
 from .tiles import Interrupted, search
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ...tuning.database import Database
 
 Threads = Annotated[int, typer.Option(min=0, help="Threads (0: PyTorch's default).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 BudgetSeconds = Annotated[float, typer.Option("--budget", min=0.1, help="Seconds to search.")]
 CpuTime = Annotated[
     bool,
