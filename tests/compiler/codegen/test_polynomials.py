@@ -12,7 +12,7 @@ import pytest
 
 from anychip.compiler.codegen.math import exponential, logarithm, polynomials
 
-TOOLS = Path(__file__).parents[3] / "tools"
+ROOT = Path(__file__).parents[3]
 MOST = {"float": -22.9, "double": -52.5}
 """log2 of the error that a polynomial has at most, relative to its largest value; what it is added to is
 larger."""
@@ -21,20 +21,20 @@ FOR_F32_IN_F64 = {"ATANH_SHORT_TAIL": -36.0, "EXP_SHORT_TAIL": -28.0}
 
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(TOOLS))
-    return importlib.import_module("fit_polynomials")
+    monkeypatch.syspath_prepend(str(ROOT))
+    return importlib.import_module("tools.mathematics.polynomials")
 
 
 def test_the_committed_coefficients_are_what_the_tool_gives(tool: ModuleType) -> None:
     path = Path(str(polynomials.__file__))
-    assert path.read_text(encoding="utf-8") == tool.text(), "run python tools/fit_polynomials.py"
+    assert path.read_text(encoding="utf-8") == tool.text(), "run python -m tools.mathematics.polynomials"
 
 
 @pytest.mark.slow
 def test_the_committed_tables_of_pieces_are_what_their_tool_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(TOOLS))
-    for path, text in importlib.import_module("fit_math").texts().items():
-        assert path.read_text(encoding="utf-8") == text, "run python tools/fit_math.py"
+    monkeypatch.syspath_prepend(str(ROOT))
+    for path, text in importlib.import_module("tools.mathematics.fit").texts().items():
+        assert path.read_text(encoding="utf-8") == text, "run python -m tools.mathematics.fit"
 
 
 def test_the_polynomials_are_near_their_functions(tool: ModuleType) -> None:

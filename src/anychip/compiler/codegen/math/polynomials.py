@@ -1,4 +1,4 @@
-"""Coefficients of polynomials, made by tools/fit_polynomials.py: do not edit.
+"""Coefficients of polynomials, made by tools/mathematics/polynomials.py: do not edit.
 
 Lowest power first; by LLVM's name of the type where there is one polynomial for each.
 """

@@ -1,9 +1,9 @@
 """Makes the polynomials of `anychip.compiler.codegen.math`: `polynomials.py`.
 
-Run `python tools/fit_polynomials.py` (needs mpmath): it writes the file and prints how far each polynomial
-is from its function. A polynomial goes through the function's values at the Chebyshev nodes of its interval,
-which makes it nearly the best there is; coefficients are computed to 200 bits and rounded to the type. The
-intervals are a little wider than the arguments that a reduction leaves, since it rounds.
+Run `python -m tools.mathematics.polynomials` (needs mpmath): it writes the file and prints how far each
+polynomial is from its function. A polynomial goes through the function's values at the Chebyshev nodes of its
+interval, which makes it nearly the best there is; coefficients are computed to 200 bits and rounded to the
+type. The intervals are a little wider than the arguments that a reduction leaves, since it rounds.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import mpmath as mp
-from fit_math import MATH, PIECES, PRECISION, Real, fit, large_i, single
+
+from .fit import MATH, PIECES, PRECISION, Real, fit, large_i, single
 
 TARGET = MATH / "polynomials.py"
-HEADER = '''"""Coefficients of polynomials, made by tools/fit_polynomials.py: do not edit.
+HEADER = '''"""Coefficients of polynomials, made by tools/mathematics/polynomials.py: do not edit.
 
 Lowest power first; by LLVM's name of the type where there is one polynomial for each.
 """
