@@ -46,6 +46,7 @@ ELSEWHERE = {
     "doctor": "doctor/test_diagnosis.py",
     "explain": "cli/test_explain.py",
     "export": "cli/test_export_verbs.py",
+    "judge": "cli/test_judge.py",
     "run": "cli/test_program.py",
     "test": "cli/test_proof.py",
     "tune kernel": "cli/test_tune.py",

@@ -21,6 +21,7 @@ CALLS = {
     "demo": (["demo"],),
     "explain OPERATOR": (["explain", "relu"],),
     "export": (["export", "a.py:f", "--chip", "starfive-jh7110", "-o", "out"],),
+    "judge": (["judge", "a.py:f", "--task", "softmax"],),
     "ops": (["ops"], ["ops", "relu"], ["ops", "--llm"]),
     "pages": (["pages"], ["pages", "--check"]),
     "run": (["run", "a.py"],),
@@ -29,7 +30,12 @@ CALLS = {
 }
 """Verb -> command lines of it."""
 MISSING = [(verb, call, module) for verb, calls in CALLS.items() for call in calls for module in NEEDS[verb]]
-TITLES = {"torch": "PyTorch", "numpy": "NumPy", "transformers": "transformers"}
+TITLES = {
+    "torch": "PyTorch",
+    "numpy": "NumPy",
+    "transformers": "transformers",
+    "cryptography": "cryptography",
+}
 
 
 def _hide(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..environment import leave_policy
 from ..errors import AnychipError
-from . import bench, cache, chips, conform, demo, doctor, explain, export, ops, pages, program, tune
+from . import bench, cache, chips, conform, demo, doctor, explain, export, judge, ops, pages, program, tune
 from .errors import INTERRUPTED
 
 
@@ -78,6 +78,7 @@ application.add_typer(chips.application, name="chips")
 application.add_typer(cache.application, name="cache")
 application.command("conform")(conform.conform)
 application.command("export")(export.export)
+application.command("judge")(judge.judge)
 application.add_typer(bench.application, name="bench")
 application.add_typer(tune.application, name="tune")
 

@@ -10,6 +10,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "demo": ("torch", "transformers"),
     "explain OPERATOR": ("torch",),
     "export": ("torch",),
+    "judge": ("torch", "numpy", "cryptography"),
     "ops": ("torch", "numpy"),
     "pages": ("torch", "numpy"),
     "run": ("torch",),
