@@ -38,7 +38,7 @@ CASES: dict[str, dict[str, str]] = {
         "in_numpy_returned": "ran",
         "in_numpy_moved": "replayed",
         "in_numpy_copied": "replayed",
-        "in_numpy_as_numbers": "right on hidden inputs",
+        "in_numpy_as_numbers": "right on hidden inputs|same launches",
         "in_python": "right|replayed",
         "in_a_thread": "ran",
         "in_a_child": "ran",
@@ -92,6 +92,20 @@ OTHERS = {
 }
 """Cheat at another task -> the task, and the checks."""
 
+CLOSED = {
+    "in_a_thread": "can't start new thread",
+    "in_a_child": "PermissionError",
+    "in_a_program": "PermissionError",
+    "reads_the_judge": "/proc/",
+    "reads_all_processes": "PermissionError",
+    "reads_by_a_call": "process_vm_readv",
+    "stops_the_judge": "PermissionError",
+    "telephones": "PermissionError",
+    "writes_outside": "PermissionError",
+    "reads_keys": "PermissionError",
+}
+"""Cheat that finds a door closed -> what it meets there."""
+
 SLOW = frozenset({"slow_with_another_clock"})
 """Cheats that are only found at the end."""
 
@@ -114,3 +128,4 @@ def test_no_cheat_is_accepted(
     assert not verdict.accepted, verdict.line
     assert verdict.fault is not None
     assert verdict.fault.name in checks.split("|"), verdict.line
+    assert CLOSED.get(name, "") in verdict.fault.detail

@@ -38,6 +38,8 @@ FILLS: dict[str, Callable[[tuple[Any, ...], dict[str, Any]], Any]] = {
     "fill_": lambda a, k: k["value"] if "value" in k else a[1],
 }
 COPIES = frozenset({"clone", "_to_copy"})
+FACTS = frozenset({"promote_types", "result_type", "can_cast", "is_same_size"})
+"""Operators that answer from types and shapes alone."""
 
 
 class Refused(RuntimeError):
@@ -84,7 +86,7 @@ class Guard(TorchDispatchMode):
         if name == "copy_":
             self._copy(args[0], args[1])
             return args[0]
-        if _is_view(func):
+        if _is_view(func) or _only_tells(func):
             return func(*args, **kwargs)
         self.refused.append(str(func))
         raise Refused(
@@ -212,6 +214,14 @@ def _meta(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Ten
     if "device" in names:
         given["device"] = torch.device("meta")
     return func(*(moved(value) for value in args), **given)
+
+
+def _only_tells(func: Any) -> bool:
+    """Whether an operator answers from types and shapes alone, or gives nothing and writes nothing: it can
+    only raise then, as checks of a factorization do."""
+    schema = func._schema
+    written = any(a.alias_info is not None and a.alias_info.is_write for a in schema.arguments)
+    return func.overloadpacket.__name__ in FACTS or (not schema.returns and not written)
 
 
 def _is_view(func: Any) -> bool:

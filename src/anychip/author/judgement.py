@@ -18,7 +18,7 @@ from ..bench.roofs import Roofs
 from ..evidence.inputs import summary
 from . import expected, replaying
 from .arena import POISONS, View
-from .errors import JudgeError, ProcessEnded
+from .errors import JudgeError, ProcessEnded, TaskError
 from .expected import Expected
 from .placing import STRIDES, Layout, Placed, place
 from .processes.confined import Confined, Nursery
@@ -125,7 +125,11 @@ class Judgement:
     def drawn(self, shape: Shape, values: str = "") -> Arguments:
         """Fresh arguments of a shape."""
         draw = Draw(shape.sizes, self.chance.getrandbits(60), shape.scale, self.terms.dtype, values)
-        return self.task.draw(draw)
+        try:
+            return self.task.draw(draw)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise TaskError(f"the arguments of {self.task.name} cannot be drawn: {reason}") from error
 
     def fresh(self, shape: Shape, twin: bool | None = None) -> tuple[Arguments, int]:
         """Fresh arguments of a shape and a seed of their places; now and then (or if `twin`) a twin of the

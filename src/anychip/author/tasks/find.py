@@ -36,12 +36,14 @@ def is_light(name: str) -> bool:
 
 def _of_library(name: str) -> Task:
     operator, overload = overloads()[name]
-    if library.is_drawn(name):
-        raise TaskError(f"{name} gives random numbers, which the judge has nothing to compare with.")
+    if not library.has_answer(name):
+        raise TaskError(
+            f"{name} gives random numbers or an approximation, which nothing can be compared with."
+        )
     return library.task(operator, overload)
 
 
 def names() -> list[str]:
     """Every task that is no file: the known names, then the operators of the library."""
-    found = [*known.TABLE, *(name for name in overloads() if not library.is_drawn(name))]
+    found = [*known.TABLE, *(name for name in overloads() if library.has_answer(name))]
     return list(dict.fromkeys(found))
