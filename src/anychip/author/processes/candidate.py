@@ -46,14 +46,13 @@ class Candidate:
         module = importlib.util.module_from_spec(spec)
         sys.modules["candidate"] = module
         spec.loader.exec_module(module)
-        found = getattr(module, name, None)
+        found: Any = getattr(module, name, None)
         if found is None:
             return {"error": f"{path.name} has nothing named {name!r}", "missing": True}
         if inspect.isclass(found):
             torch.manual_seed(0)
-            found = self._as_function(
-                found(*decoded(message.get("init", {"list": []}), self.arena.tensor, 0))
-            )
+            made: Any = found(*decoded(message.get("init", {"list": []}), self.arena.tensor, 0))
+            found = self._as_function(made)
         self.function = found
         return {"loaded": True}
 
