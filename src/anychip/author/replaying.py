@@ -4,7 +4,6 @@ of kernels alone, on inputs of the judge's choice, for an instruction set of its
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from ..compiler import targets
+from ..compiler.targets.host import runs_here
 from .arena import View, aligned
 from .placing import Placed
 from .processes.confined import Confined
@@ -19,11 +19,8 @@ from .processes.confined import Confined
 MOST_STEPS = 20_000
 MOST_TEXT = 16 << 20
 """Bytes of a call's kernels."""
-OTHERS = {
-    "x86_64": (("x86-64-v4", "avx512f"), ("x86-64-v3", "avx2"), ("x86-64-v2", "sse4.2")),
-    "aarch64": (("neoverse-n1", "dotprod"), ("aarch64", "neon")),
-}
-"""Machine -> instruction sets that may be run on it as they are, each with a feature that it needs."""
+OTHERS = ("x86-64-v4", "x86-64-v3", "x86-64-v2", "neoverse-n1", "aarch64")
+"""Targets besides a machine's own that are tried where they run, each of other vectors than the others."""
 
 
 class NoSteps(Exception):
@@ -150,12 +147,8 @@ def _places(steps: Steps, placed: Placed) -> list[View]:
 
 
 def other_targets() -> tuple[str, ...]:
-    """Instruction sets besides this machine's own that it can run: each of other vectors than the next."""
-    from llvmlite import binding as llvm
-
-    present = {name for name, on in llvm.get_host_cpu_features().items() if on}
-    known = [name for name, needed in OTHERS.get(platform.machine(), ()) if needed in present]
-    return tuple(name for name in known if name in targets.names())[-2:]
+    """Two of `OTHERS` that this machine can run, or as many as there are."""
+    return tuple(name for name in OTHERS if runs_here(targets.get(name)))[-2:]
 
 
 def same_bits(first: torch.Tensor, second: torch.Tensor) -> bool:
