@@ -15,6 +15,9 @@ from .witnessed import Tried, right, same
 
 UNDER_KERNELS = 0.5
 """Part of the time of its launches alone below which a candidate cannot be."""
+UNDER_ROOF = 0.8
+"""Part of the least time by the measured roofs below which a call cannot be: the roofs themselves are
+measured, on a machine that may be busy meanwhile."""
 WARM_CALLS = 2
 ALONE_RUNS = 5
 
@@ -120,7 +123,7 @@ def _roofs(judgement: Judgement, pairs: list[Pair]) -> float:
         seconds = roof.least(
             judgement.task, call.arguments, call.results, judgement.terms.dtype, judgement.terms.roofs
         )
-        if call.seconds < seconds:
+        if call.seconds < UNDER_ROOF * seconds:
             detail = f"a call took {call.seconds:.3g} s, this machine needs {seconds:.3g} s"
             raise Fault(check, detail, call.inputs)
         least.append(seconds)

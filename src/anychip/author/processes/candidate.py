@@ -88,8 +88,8 @@ class Candidate:
         return self._answer(guard, result)
 
     def _answer(self, guard: Guard, result: Any) -> dict[str, Any]:
-        outputs, several = [], isinstance(result, (tuple, list))
-        for one in result if several else (result,):
+        outputs = []
+        for one in tree_flatten(result)[0]:
             if type(one) is not torch.Tensor:
                 return {
                     "error": f"the result is a {type(one).__name__}, not a tensor",

@@ -38,7 +38,7 @@ def _of_library(name: str) -> Task:
     operator, overload = overloads()[name]
     if not library.has_answer(name):
         raise TaskError(
-            f"{name} gives random numbers or an approximation, which nothing can be compared with."
+            f"{name} gives random numbers or an approximation, or writes into an argument: it is no task."
         )
     return library.task(operator, overload)
 
