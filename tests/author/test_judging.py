@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +80,26 @@ def test_the_roof_refuses_what_is_too_quick(nursery: Nursery, terms: Terms) -> N
     verdict = judge(nursery, find("softmax"), HONEST, "softmax", dataclasses.replace(terms, roofs=slow))
     assert verdict.fault is not None
     assert verdict.fault.name == "not under the roof"
+
+
+ABANDONED = """
+import os, signal
+from anychip.author.processes.confined import Nursery
+
+peer = Nursery().start("peer", 1 << 20)
+print(peer._process, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_nothing_outlives_a_judge_that_is_killed() -> None:
+    """A process that stands still would, if it waited for its judge to say something."""
+    done = subprocess.run([sys.executable, "-c", ABANDONED], capture_output=True, text=True, timeout=300)
+    process = int(done.stdout)
+    end = time.monotonic() + 60
+    while Path(f"/proc/{process}").exists():
+        assert time.monotonic() < end, "it is still there"
+        time.sleep(0.05)
 
 
 def test_the_machine_confines(nursery: Nursery, terms: Terms) -> None:

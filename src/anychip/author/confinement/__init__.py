@@ -42,10 +42,16 @@ def confine(readable: Sequence[str], writable: Sequence[str], *, threads: bool =
         resource.setrlimit(kind, (most, most))
     allowed = [*READABLE, *FACTS, *_python_folders(), *readable]
     held["user without rights"] = _become_nobody([*_python_folders(), *readable, *writable])
-    _prctl(_DEATH_SIGNAL, _SIGKILL)
+    die_with_parent()
     held["files named only, no /proc"] = landlock.restrict(allowed, [*DEVICES, *writable])
     held["no processes, network or other processes' memory"] = seccomp.filter_calls(threads=threads)
     return held
+
+
+def die_with_parent() -> None:
+    """Have this process end with the one that started it, even where it stands still. A change of users
+    undoes this."""
+    _prctl(_DEATH_SIGNAL, _SIGKILL)
 
 
 def _python_folders() -> list[str]:

@@ -83,8 +83,10 @@ _SMALLEST = """module {
 
 def _between(request: dict[str, Any], files: list[int], told: int) -> None:
     """The process between the nursery and the one that is wanted, in whose namespaces that begins."""
+    from .. import confinement
     from ..confinement import namespaces
 
+    confinement.die_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     held = namespaces.separate()
     child = os.fork()
