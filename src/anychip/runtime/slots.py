@@ -156,6 +156,10 @@ def count(nodes: Sequence[Node]) -> int:
     )
 
 
+MOST_VALUES: Final = 255
+"""Values of a tuple that the native launcher takes apart: their number is a byte."""
+
+
 class Opcodes(NamedTuple):
     """How the native launcher packs `parameters` arguments into `slots`: the first `packed` of them, as all
     others are constants. `codes` has a byte for each of these; then, for each tuple among them, how many
@@ -174,9 +178,12 @@ def opcodes(nodes: Sequence[Node]) -> Opcodes | None:
     for node in nodes:
         if isinstance(node, Slot):
             outer.append(node)
-        elif isinstance(node, tuple) and len(node) < 256 and all(isinstance(x, Slot) for x in node):
+        elif isinstance(node, tuple):
+            values = [value for value in node if isinstance(value, Slot)]
+            if len(values) < len(node) or len(values) > MOST_VALUES:
+                return None
             outer.append(Slot.TUPLE)
-            inner += bytes((len(node), *node))
+            inner += bytes((len(values), *values))
         else:
             return None
     packed = outer.rstrip(bytes((Slot.SKIP,)))
