@@ -41,6 +41,7 @@ class Tree:
             "PYTHONPATH": str(root / "src"),
             "TRITON_CACHE_DIR": str(scratch / "triton"),
             "ANYCHIP_CACHE_DIR": str(scratch / "anychip"),
+            "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",  # an earlier checkout may lack the module that is named
         }
         self._process = subprocess.Popen(
             [sys.executable, __file__, "--serve", str(self.output)],
