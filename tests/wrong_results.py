@@ -59,7 +59,7 @@ def _shifted(x: torch.Tensor, z: Any, nearby: OfResult) -> torch.Tensor | None:
     kinds = {parts.dtype, nearby.kept or parts.dtype}
     step = max(
         OFF_BY_UNITS * max(float(yardstick.unit(kind).reshape(-1)[place]) for kind in kinds),
-        OFF_BY_ERRORS * yardstick.error_near(parts.dtype).absolute,
+        OFF_BY_ERRORS * yardstick.own_error(parts.dtype).absolute,
     )
     step += float(unit(right + step, parts.dtype))  # so that rounding the sum takes nothing away
     parts[place] = (right - step if right > 0 else right + step).to(parts.dtype)

@@ -8,9 +8,8 @@ rounding of their inputs, lose more than that, and how much depends on the numbe
 the type that they are added in. Two measurements say so without a formula for each operator:
 
 - the worst error that PyTorch itself makes in the same call, against float64, both as it is and in units;
-  the lesser counts, so that the error of a large element excuses no small one. Where that is not enough, the
-  call is repeated beside its inputs: roundings may cancel by chance. In double precision nothing is more
-  exact: there its error in single precision tells, in proportion, and what its results scatter by
+  the lesser counts, so that the error of a large element excuses no small one. In double precision nothing is
+  more exact: there its error in single precision tells, in proportion, and what its results scatter by
   where inputs go to their neighbours, beyond what they move by;
 - how far each element of the exact result moves where each input is moved by one rounding of the
   accumulator's type (of its own, for fused operators, whose products take values in it): for a sum of n
@@ -157,11 +156,6 @@ class Nearby(Protocol):
         inputs."""
         ...
 
-    def near(self) -> Sequence[tuple[torch.Tensor, torch.Tensor]]:
-        """PyTorch's results in the inputs' own type for inputs some roundings away, and in double precision
-        for the same inputs, in several draws."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
@@ -206,11 +200,7 @@ class Yardstick:
         right |= error <= MARGIN * (own.units * size).clamp(max=own.absolute)
         if bool(right.all()) or self.nearby is None:
             return right
-        right |= error <= MARGIN * self._shares(dtype, own)
-        if bool(right.all()):
-            return right
-        near = self.error_near(dtype)
-        return right | (error <= MARGIN * (near.units * size).clamp(max=near.absolute))
+        return right | (error <= MARGIN * self._shares(dtype, own))
 
     def own_error(self, dtype: torch.dtype) -> Worst:
         """PyTorch's own largest error, as its result is in a type."""
@@ -230,19 +220,6 @@ class Yardstick:
             if near.shape == far.shape == exact.shape:
                 error = errors(near.double() - (far.double() - exact) / MAGNIFIED, exact, dtype, self.scale)
                 found = found.or_worse(Worst(float(error.max()), float((error / self.unit(dtype)).max())))
-        return found
-
-    def error_near(self, dtype: torch.dtype) -> Worst:
-        """`own_error`; in single precision that for inputs some roundings away, if it is worse: roundings may
-        cancel by chance."""
-        found = self.own_error(dtype)
-        if self.nearby is None or dtype != torch.float32:
-            return found
-        for own, exact in self.nearby.near():
-            if own.dtype == dtype and own.shape == exact.shape == self.exact.shape and exact.numel():
-                error = errors(own.double(), exact.double(), dtype, self.scale)
-                there = Yardstick(exact, parts=self.parts).unit(dtype)
-                found = found.or_worse(Worst(float(error.max()), float((error / there).max())))
         return found
 
     def _shares(self, dtype: torch.dtype, own: Worst) -> torch.Tensor:

@@ -17,10 +17,6 @@ SEED = 20
 
 EPSILON = torch.finfo(torch.float64).eps
 
-NEAR = 512.0
-"""Roundings by which inputs in single precision are moved where PyTorch's own error is measured beside them:
-as many as round anew what is computed on the way, and less than a rounding to half precision."""
-
 EXACT = {torch.float64: torch.float64, torch.complex64: torch.complex128, torch.complex128: torch.complex128}
 """Types of references, but for floating ones, which are judged by float64."""
 
@@ -87,25 +83,6 @@ def _moved(number: int, relative: Callable[[torch.dtype], float], magnified: flo
         return moved.to(exact.dtype).requires_grad_(exact.requires_grad)
 
     return convert
-
-
-def near(number: int) -> Callable[[Any], Any]:
-    """`copied` with each floating number up or down by NEAR roundings of its type, as draw `number` says: far
-    enough that what is computed on the way is rounded anew."""
-    move = _moved(number, lambda kind: NEAR * rounding(kind), NEAR)
-
-    def convert(value: Any) -> Any:
-        if not isinstance(value, torch.Tensor) or not (value.is_floating_point() or value.is_complex()):
-            return copied(value)
-        return move(value).detach().to(value.dtype).requires_grad_(value.requires_grad)
-
-    return convert
-
-
-def near_exactly(number: int) -> Callable[[Any], Any]:
-    """The numbers of `near`, in double precision; dtypes likewise."""
-    move = near(number)
-    return lambda value: in_float64(move(value) if isinstance(value, torch.Tensor) else value)
 
 
 SINGLE = {torch.float64: torch.float32, torch.complex128: torch.complex64}

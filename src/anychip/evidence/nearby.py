@@ -13,14 +13,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_flatten
 
-from .inputs import (
-    in_single,
-    moved_in_float64,
-    near,
-    near_exactly,
-    neighbours_in_float64,
-    through_single,
-)
+from .inputs import in_single, moved_in_float64, neighbours_in_float64, through_single
 
 DRAWS = 4
 """How often inputs are moved by a rounding."""
@@ -44,7 +37,6 @@ class Nearby:
     _moved: list[list[Any]] | None = field(default=None, init=False)
     _beside: list[list[Any]] | None = field(default=None, init=False)
     _single: list[list[Any]] | None = field(default=None, init=False)
-    _near: list[list[list[Any]]] | None = field(default=None, init=False)
 
     def moved(self) -> list[list[Any]]:
         """In float64, for inputs moved by a rounding, in several draws; none where PyTorch raises."""
@@ -66,14 +58,6 @@ class Nearby:
         if self._single is None:
             self._single = self._tried([(self.own or self.run, in_single), (self.run, through_single)])
         return self._single
-
-    def near(self) -> list[list[list[Any]]]:
-        """Pairs of results, in the inputs' own type and in float64, for inputs some roundings away."""
-        if self._near is None:
-            run = self.own or self.run
-            pairs = [self._tried([(run, near(k)), (self.run, near_exactly(k))]) for k in range(DRAWS)]
-            self._near = [pair for pair in pairs if pair]
-        return self._near
 
     def _tried(self, runs: Sequence[tuple[Run, Callable[[Any], Any]]]) -> list[list[Any]]:
         try:
@@ -133,8 +117,3 @@ class OfResult:
         """In single precision, and in double precision for the same inputs."""
         found = self._picked(self.nearby.single())
         return (found[0], found[1]) if len(found) == 2 and found[0].is_floating_point() else None
-
-    def near(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """In the inputs' own type and in float64, for inputs some roundings away."""
-        found = [self._picked(pair) for pair in self.nearby.near()]
-        return [(pair[0], pair[1]) for pair in found if len(pair) == 2 and pair[0].is_floating_point()]
