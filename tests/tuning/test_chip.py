@@ -67,13 +67,9 @@ def test_shipped_defaults_can_be_read(level: str) -> None:
 
 def test_defaults_come_back_as_they_were_written(tmp_path: Path) -> None:
     known = Defaults(
-        "level",
-        "machine",
-        {"exp": {"float32": {10: 0.5}}},
-        MEASURED,
-        {"pointwise.TILES": {"flat": 512}},
+        "level", "machine", {"exp": {"float32": {10: 0.5}}}, MEASURED, {"pointwise.TILES": {"flat": 512}},
         {"flat_kernel#12": {"x:*fp32": {"unroll": 4}}},
-    )
+    )  # fmt: skip
     file = tmp_path / "level.json"
     defaults.save(file, known)
     assert defaults.read(file, "level") == known
@@ -82,17 +78,9 @@ def test_defaults_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [
-        {"format": 99},
-        {"level": "another"},
-        {"source": "hearsay"},
-        {"source": "model"},
-        {"tiles": []},
-        {"tiles": {"pointwise.TILES": {"flat": "many"}}},
-        {"schedules": {"kernel": 1}},
-        {"ratios": None},
-    ],
-)
+    [{"format": 99}, {"level": "another"}, {"source": "hearsay"}, {"source": "model"}, {"tiles": []},
+     {"tiles": {"pointwise.TILES": {"flat": "many"}}}, {"schedules": {"kernel": 1}}, {"ratios": None}],
+)  # fmt: skip
 def test_other_defaults_are_ignored(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, change: dict[str, object]
 ) -> None:

@@ -97,28 +97,17 @@ def run(core: Core, program: Path, folder: Path, *, time_limit: float = TIME_LIM
         "native": [str(program)],
         "qemu-user": [emulator, "-cpu", core.model, str(program)],
         "qemu-system": [
-            emulator,
-            "-machine",
-            core.machine,
-            "-cpu",
-            core.model,
-            *_NO_WINDOW,
-            *_SEMIHOSTING,
-            "-kernel",
-            str(program),
+            emulator, "-machine", core.machine, "-cpu", core.model, *_NO_WINDOW, *_SEMIHOSTING,
+            "-kernel", str(program),
         ],
         "wasmtime": [emulator, "-m", f"{__package__}.webassembly", str(program)],
         "node": [emulator, "--no-warnings", str(_NODE_SCRIPT), str(program)],
-    }
+    }  # fmt: skip
     try:
         done = subprocess.run(
-            commands[core.kind],
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            timeout=time_limit,
-        )
+            commands[core.kind], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, timeout=time_limit,
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise EmulationError(f"the program ran longer than {time_limit:g} s under {core.setting}") from error
     return Run(done.returncode, done.stdout.decode(errors="replace"))

@@ -35,13 +35,9 @@ def cells(row: Gain) -> tuple[str, ...]:
     """A row under `HEADINGS`."""
     found = " ".join(f"{name}={value}" for name, value in row.changed.items())
     return (
-        row.case,
-        duration(row.shipped),
-        duration(row.tuned),
-        f"{row.gain:.2f}",
-        found,
+        row.case, duration(row.shipped), duration(row.tuned), f"{row.gain:.2f}", found,
         str(len(row.candidates)),
-    )
+    )  # fmt: skip
 
 
 def _gain(rows: Sequence[Gain], where: Circumstances, terms: Mapping[str, Any]) -> str:
