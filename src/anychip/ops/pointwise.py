@@ -169,18 +169,8 @@ def tiled_kernel(
     table,
     M,
     N,
-    out_m,
-    out_n,
-    m0,
-    n0,
-    m1,
-    n1,
-    m2,
-    n2,
-    m3,
-    n3,
-    m4,
-    n4,
+    along_m,
+    along_n,
     s0: tl.int64,
     s1: tl.int64,
     s2: tl.int64,
@@ -196,9 +186,15 @@ def tiled_kernel(
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
 ):
-    """The same over any strides: a program covers one BLOCK_M x BLOCK_N tile of the two innermost
-    dimensions; `table` holds size and strides of each of the OUTER dimensions, 7 numbers a row. Operands
-    whose bits are in UNIFORM have one value in each row of the tile."""
+    """The same over any strides: a program covers one BLOCK_M x BLOCK_N tile of the two innermost dimensions,
+    of M and N elements; `along_m` and `along_n` are the strides of `out` and of the operands there. Operands
+    whose bits are in UNIFORM have one value in each row of the tile.
+
+    out and p0 to p4: tensors of any strides, or None; table [OUTER, 7], int64: size and strides of each of
+    the other dimensions.
+    """
+    out_m, m0, m1, m2, m3, m4 = along_m
+    out_n, n0, n1, n2, n3, n4 = along_n
     tiles_n = tl.cdiv(N, BLOCK_N)
     tiles = tl.cdiv(M, BLOCK_M) * tiles_n
     program = tl.program_id(0)
@@ -472,10 +468,10 @@ class Pointwise:
             listed = [[sizes[d], *(s[d] for s in by_operand)] for d in range(outer)]
             table = torch.tensor(listed, dtype=torch.int64).to(device)
         programs = math.prod(sizes[:-2]) * cdiv(rows, block_m) * cdiv(columns, block_n)
-        flat_strides = [number for s in by_operand for number in s[-2:]]
+        along_m, along_n = (tuple(s[axis] for s in by_operand) for axis in (-2, -1))
         uniform = _bits(k - 1 for k in of_tensors if k and columns > 1 and by_operand[k][-1] == 0)
         blocks = {"UNIFORM": uniform, "OUTER": outer, "BLOCK_M": block_m, "BLOCK_N": block_n}
-        return tiled_kernel, programs, (table, rows, columns, *flat_strides), blocks
+        return tiled_kernel, programs, (table, rows, columns, along_m, along_n), blocks
 
 
 def _check_factor(name: str, factor: Any, result: torch.dtype) -> None:

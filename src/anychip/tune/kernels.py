@@ -31,7 +31,7 @@ from .errors import TuneError
 from .measure import least
 from .search import CHOICES, Expected, Point, Space, Step, descend
 from .tiles import schedule_entry
-from .trial import Launched, choices_of
+from .trial import Launched, choices_of, values_of
 
 _log = logging.getLogger(__name__)
 
@@ -175,8 +175,7 @@ def launched(subject: KernelSubject, point: Point) -> Launched:
             source, ttir = compiled.src, Origin(compiled.src, compiled.metadata).ttir
         except choosing.NotCompiled as new:
             source, ttir = new.source, functools.partial(front_end, new.source, new.target, vars(new.options))
-    arguments = tuple(values[name] for name, kind in source.signature.items() if kind != "constexpr")
-    return Launched(source, grid, arguments, functools.cache(ttir))
+    return Launched(source, grid, values_of(source, values), functools.cache(ttir))
 
 
 def entries(subject: KernelSubject, best: Point, seconds: Mapping[str, float], chip: str) -> list[Entry]:

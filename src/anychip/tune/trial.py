@@ -6,7 +6,7 @@ where nothing may be compiled, the first one that would have to be."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -79,11 +79,11 @@ def trying(point: Point, tiles: Mapping[str, Tiles], compile: bool = True) -> It
             compiled = kernel[grid](*arguments, **constants, **option)
         except choosing.NotCompiled as new:
             ttir = functools.cache(functools.partial(front_end, new.source, new.target, vars(new.options)))
-            raise Unseen(Launched(new.source, grid, _values(new.source, values), ttir), seen) from None
+            raise Unseen(Launched(new.source, grid, values_of(new.source, values), ttir), seen) from None
         if hasattr(compiled, "src"):
             origin = Origin(compiled.src, compiled.metadata)
             seen.append(
-                Launched(compiled.src, grid, _values(compiled.src, values), functools.cache(origin.ttir))
+                Launched(compiled.src, grid, values_of(compiled.src, values), functools.cache(origin.ttir))
             )
         return compiled
 
@@ -91,6 +91,15 @@ def trying(point: Point, tiles: Mapping[str, Tiles], compile: bool = True) -> It
         yield seen
 
 
-def _values(source: Any, values: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The values of the parameters that are arguments of the compiled function, in order."""
-    return tuple(values.get(name) for name, kind in source.signature.items() if kind != "constexpr")
+def values_of(source: Any, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The values of the parameters that are arguments of the compiled function, in order; tuples among them
+    are arguments one by one."""
+    return tuple(_arguments(source.signature.values(), [values.get(name) for name in source.signature]))
+
+
+def _arguments(kinds: Iterable[Any], values: Iterable[Any]) -> Iterator[Any]:
+    for kind, value in zip(kinds, values, strict=True):
+        if isinstance(kind, tuple):
+            yield from _arguments(kind, value)
+        elif kind != "constexpr":
+            yield value

@@ -56,25 +56,22 @@ def score_gradients(
     delta,
     row,
     column,
-    queries,
-    keys,
-    left,
-    right,
+    lengths,
+    window,
     scale,
     soft_cap,
     slope,
     mask,
-    mask_row,
-    mask_column,
+    mask_steps,
     CAPPED: tl.constexpr,
     BIASED: tl.constexpr,
 ):
     """Probabilities of one tile, and the gradient of q k^T."""
     score, derivative = seen_scores(
-        q, k, row, column, queries, keys, left, right, scale, soft_cap, slope, CAPPED, BIASED
+        q, k, row, column, lengths, window, scale, soft_cap, slope, CAPPED, BIASED
     )
     if mask is not None:
-        score = masked_scores(score, mask, row, column, mask_row, mask_column, queries, keys)
+        score = masked_scores(score, mask, row, column, mask_steps, lengths)
     probability = tl.exp(score - shift_of(lse)[:, None])
     dp = tl.dot(do, tl.trans(v), input_precision="ieee")
     return probability, probability * (dp - delta[:, None]) * derivative * scale
@@ -93,19 +90,14 @@ def flash_query_gradient_kernel(
     key_starts,
     slopes,
     mask,
-    queries,
-    keys,
+    longest,
     heads,
     width,
     value_width,
-    left,
-    right,
+    window,
     scale,
     soft_cap,
-    mask_batch,
-    mask_head,
-    mask_row,
-    mask_column,
+    mask_strides,
     SHARING: tl.constexpr,
     CAPPED: tl.constexpr,
     BIASED: tl.constexpr,
@@ -114,11 +106,18 @@ def flash_query_gradient_kernel(
     BLOCK_D: tl.constexpr,
     BLOCK_V: tl.constexpr,
 ):
-    """The gradient of one tile of queries of one head of one sequence."""
+    """The gradient of one tile of queries of one head of one sequence.
+
+    dq [rows, heads, width]; gradient [rows, heads, value_width]; delta and logsumexp [rows, heads], f32;
+    query [rows, heads, width]; key [rows of keys, heads / SHARING, width]; value [rows of keys, heads /
+    SHARING, value_width], all contiguous; query_starts and key_starts [sequences + 1] or None, where all
+    sequences are as long as the longest; slopes [heads] or None; mask [sequences, heads, queries, keys] or
+    None."""
     head = tl.program_id(1)
     sequence = tl.program_id(2).to(tl.int64)
-    q_first, queries = span(query_starts, sequence, queries)
-    k_first, keys = span(key_starts, sequence, keys)
+    q_first, queries = span(query_starts, sequence, longest[0])
+    k_first, keys = span(key_starts, sequence, longest[1])
+    lengths = (queries, keys)
     row_0 = tl.program_id(0) * BLOCK_M
     if row_0 < queries:
         row, in_m, row_at, q = query_tile(
@@ -131,10 +130,10 @@ def flash_query_gradient_kernel(
         di = tl.load(delta + row_at, mask=in_m, other=0.0)
         slope = slope_of(slopes, head, BIASED)
         if mask is not None:
-            mask += sequence * mask_batch + head.to(tl.int64) * mask_head
+            mask += sequence * mask_strides[0] + head.to(tl.int64) * mask_strides[1]
         shared = heads // SHARING
         result = tl.zeros((BLOCK_M, BLOCK_D), tl.float32)
-        first, last = seen_keys(row_0, queries, keys, left, right, BLOCK_M, BLOCK_N)
+        first, last = seen_keys(row_0, lengths, window, BLOCK_M, BLOCK_N)
         for start in range(first, last, BLOCK_N):
             column = start + tl.arange(0, BLOCK_N)
             column_at = (k_first + column) * shared + head // SHARING
@@ -149,16 +148,13 @@ def flash_query_gradient_kernel(
                 di,
                 row,
                 column,
-                queries,
-                keys,
-                left,
-                right,
+                lengths,
+                window,
                 scale,
                 soft_cap,
                 slope,
                 mask,
-                mask_row,
-                mask_column,
+                mask_strides[2:],
                 CAPPED,
                 BIASED,
             )
@@ -180,19 +176,14 @@ def flash_key_gradient_kernel(
     key_starts,
     slopes,
     mask,
-    queries,
-    keys,
+    longest,
     heads,
     width,
     value_width,
-    left,
-    right,
+    window,
     scale,
     soft_cap,
-    mask_batch,
-    mask_head,
-    mask_row,
-    mask_column,
+    mask_strides,
     SHARING: tl.constexpr,
     CAPPED: tl.constexpr,
     BIASED: tl.constexpr,
@@ -201,11 +192,15 @@ def flash_key_gradient_kernel(
     BLOCK_D: tl.constexpr,
     BLOCK_V: tl.constexpr,
 ):
-    """The gradients of one tile of keys and values of one of their heads, from all heads that share it."""
+    """The gradients of one tile of keys and values of one of their heads, from all heads that share it.
+
+    dk and dv as key and value; all others as in `flash_query_gradient_kernel`.
+    """
     shared_head = tl.program_id(1)
     sequence = tl.program_id(2).to(tl.int64)
-    q_first, queries = span(query_starts, sequence, queries)
-    k_first, keys = span(key_starts, sequence, keys)
+    q_first, queries = span(query_starts, sequence, longest[0])
+    k_first, keys = span(key_starts, sequence, longest[1])
+    lengths = (queries, keys)
     column_0 = tl.program_id(0) * BLOCK_N
     if column_0 < keys:
         column = column_0 + tl.arange(0, BLOCK_N)
@@ -217,13 +212,13 @@ def flash_key_gradient_kernel(
         v = load_rows(value, column_at, in_n, lane_v, value_width)
         result_k = tl.zeros((BLOCK_N, BLOCK_D), tl.float32)
         result_v = tl.zeros((BLOCK_N, BLOCK_V), tl.float32)
-        first, last = seeing_queries(column_0, queries, keys, left, right, BLOCK_M, BLOCK_N)
+        first, last = seeing_queries(column_0, lengths, window, BLOCK_M, BLOCK_N)
         for one in range(SHARING):
             head = shared_head * SHARING + one
             slope = slope_of(slopes, head, BIASED)
             of_head = mask
             if mask is not None:
-                of_head = mask + sequence * mask_batch + head.to(tl.int64) * mask_head
+                of_head = mask + sequence * mask_strides[0] + head.to(tl.int64) * mask_strides[1]
             for start in range(first, last, BLOCK_M):
                 row, in_m, row_at, q = query_tile(
                     query, q_first, start, queries, heads, head, width, BLOCK_M, BLOCK_D
@@ -240,16 +235,13 @@ def flash_key_gradient_kernel(
                     di,
                     row,
                     column,
-                    queries,
-                    keys,
-                    left,
-                    right,
+                    lengths,
+                    window,
                     scale,
                     soft_cap,
                     slope,
                     of_head,
-                    mask_row,
-                    mask_column,
+                    mask_strides[2:],
                     CAPPED,
                     BIASED,
                 )

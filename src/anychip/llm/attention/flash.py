@@ -50,13 +50,11 @@ class Form:
 
     def sizes(self, query: torch.Tensor, value: torch.Tensor) -> tuple[Any, ...]:
         return (
-            self.longest_query,
-            self.longest_key,
+            (self.longest_query, self.longest_key),
             query.shape[1],
             query.shape[2],
             value.shape[2],
-            min(self.left, UNLIMITED),
-            min(self.right, UNLIMITED),
+            (min(self.left, UNLIMITED), min(self.right, UNLIMITED)),
             self.scale,
             self.soft_cap,
         )
@@ -116,7 +114,7 @@ class Flash(torch.autograd.Function):
             mask,
             sinks,
             *form.sizes(query, value),
-            *_strides(mask),
+            _strides(mask),
             **constants,
             **blocks,
         )
@@ -141,7 +139,7 @@ class Flash(torch.autograd.Function):
             out.shape[2],
             BLOCK=power_of_two(out.shape[2]),
         )
-        sizes = *form.sizes(query, value), *_strides(shared[-1])
+        sizes = *form.sizes(query, value), _strides(shared[-1])
         given = (gradient, delta, sums, query, key, value, *shared, *sizes)
         grid = (cdiv(form.longest_query, blocks["BLOCK_M"]), query.shape[1], form.batch)
         launch(flash_query_gradient_kernel, grid, dq, *given, **ctx.constants, **blocks)

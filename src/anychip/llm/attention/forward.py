@@ -23,19 +23,14 @@ def flash_kernel(
     slopes,
     mask,
     sinks,
-    queries,
-    keys,
+    longest,
     heads,
     width,
     value_width,
-    left,
-    right,
+    window,
     scale,
     soft_cap,
-    mask_batch,
-    mask_head,
-    mask_row,
-    mask_column,
+    mask_strides,
     SHARING: tl.constexpr,
     CAPPED: tl.constexpr,
     BIASED: tl.constexpr,
@@ -44,11 +39,17 @@ def flash_kernel(
     BLOCK_D: tl.constexpr,
     BLOCK_V: tl.constexpr,
 ):
-    """One tile of queries of one head of one sequence."""
+    """One tile of queries of one head of one sequence.
+
+    out [rows, heads, value_width]; logsumexp [rows, heads], f32; query [rows, heads, width]; key [rows of
+    keys, heads / SHARING, width]; value [rows of keys, heads / SHARING, value_width], all contiguous;
+    query_starts and key_starts [sequences + 1] or None, where all sequences are as long as the longest;
+    slopes [heads] or None; mask [sequences, heads, queries, keys] or None; sinks [heads] or None."""
     head = tl.program_id(1)
     sequence = tl.program_id(2).to(tl.int64)
-    q_first, queries = span(query_starts, sequence, queries)
-    k_first, keys = span(key_starts, sequence, keys)
+    q_first, queries = span(query_starts, sequence, longest[0])
+    k_first, keys = span(key_starts, sequence, longest[1])
+    lengths = (queries, keys)
     row_0 = tl.program_id(0) * BLOCK_M
     if row_0 < queries:
         row, in_m, row_at, q = query_tile(
@@ -61,17 +62,15 @@ def flash_kernel(
         largest = tl.full((BLOCK_M,), float("-inf"), tl.float32)
         total = tl.zeros((BLOCK_M,), tl.float32)
         result = tl.zeros((BLOCK_M, BLOCK_V), tl.float32)
-        first, last = seen_keys(row_0, queries, keys, left, right, BLOCK_M, BLOCK_N)
+        first, last = seen_keys(row_0, lengths, window, BLOCK_M, BLOCK_N)
         for start in range(first, last, BLOCK_N):
             column = start + tl.arange(0, BLOCK_N)
             column_at = (k_first + column) * shared + head // SHARING
             k = load_rows(key, column_at, column < keys, lane_d, width)
-            score, _ = seen_scores(
-                q, k, row, column, queries, keys, left, right, scale, soft_cap, slope, CAPPED, BIASED
-            )
+            score, _ = seen_scores(q, k, row, column, lengths, window, scale, soft_cap, slope, CAPPED, BIASED)
             if mask is not None:
-                one = mask + sequence * mask_batch + head.to(tl.int64) * mask_head
-                score = masked_scores(score, one, row, column, mask_row, mask_column, queries, keys)
+                one = mask + sequence * mask_strides[0] + head.to(tl.int64) * mask_strides[1]
+                score = masked_scores(score, one, row, column, mask_strides[2:], lengths)
             probability, decay, largest, total = weigh(score, largest, total)
             v = load_rows(value, column_at, column < keys, lane_v, value_width)
             result = tl.dot(probability.to(v.dtype), v, result * decay[:, None], input_precision="ieee")

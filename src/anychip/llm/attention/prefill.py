@@ -46,10 +46,8 @@ def paged_prefill_kernel(
     heads,
     width,
     value_width,
-    key_slot,
-    value_slot,
-    key_head,
-    value_head,
+    slots,
+    heads_apart,
     page_size,
     most_pages,
     left,
@@ -63,7 +61,13 @@ def paged_prefill_kernel(
     BLOCK_D: tl.constexpr,
     BLOCK_V: tl.constexpr,
 ):
-    """One tile of queries of one head of one sequence, which are the last of the tokens in its pages."""
+    """One tile of queries of one head of one sequence, which are the last of the tokens in its pages.
+
+    out [rows, heads, value_width]; query [rows, heads, width]; key_cache [pages, page_size, heads / SHARING,
+    width]; value_cache [pages, page_size, heads / SHARING, value_width], whose slots and heads are so many
+    elements apart (of keys, of values); tables [sequences, most_pages]; starts [sequences + 1]; lengths
+    [sequences]; slopes and sinks [heads] or None.
+    """
     head = tl.program_id(1)
     sequence = tl.program_id(2).to(tl.int64)
     q_first = tl.load(starts + sequence).to(tl.int64)
@@ -77,23 +81,23 @@ def paged_prefill_kernel(
         lane_d = tl.arange(0, BLOCK_D)
         lane_v = tl.arange(0, BLOCK_V)
         slope = slope_of(slopes, head, BIASED)
-        keys_at = key_cache + (head // SHARING).to(tl.int64) * key_head
-        values_at = value_cache + (head // SHARING).to(tl.int64) * value_head
+        keys_at = key_cache + (head // SHARING).to(tl.int64) * heads_apart[0]
+        values_at = value_cache + (head // SHARING).to(tl.int64) * heads_apart[1]
         largest = tl.full((BLOCK_M,), float("-inf"), tl.float32)
         total = tl.zeros((BLOCK_M,), tl.float32)
         result = tl.zeros((BLOCK_M, BLOCK_V), tl.float32)
-        first, last = seen_keys(row_0, queries, keys, left, 0, BLOCK_M, BLOCK_N)
+        first, last = seen_keys(row_0, (queries, keys), (left, 0), BLOCK_M, BLOCK_N)
         for start in range(first, last, BLOCK_N):
             column = start + tl.arange(0, BLOCK_N)
             in_n = column < keys
             page = tl.load(tables + sequence * most_pages + column // page_size, mask=in_n, other=0)
             slot = page.to(tl.int64) * page_size + column % page_size
-            k = load_slots(keys_at, slot, in_n, lane_d, width, key_slot).to(q.dtype)
+            k = load_slots(keys_at, slot, in_n, lane_d, width, slots[0]).to(q.dtype)
             score, _ = seen_scores(
-                q, k, row, column, queries, keys, left, 0, scale, soft_cap, slope, CAPPED, BIASED
+                q, k, row, column, (queries, keys), (left, 0), scale, soft_cap, slope, CAPPED, BIASED
             )
             probability, decay, largest, total = weigh(score, largest, total)
-            v = load_slots(values_at, slot, in_n, lane_v, value_width, value_slot).to(q.dtype)
+            v = load_slots(values_at, slot, in_n, lane_v, value_width, slots[1]).to(q.dtype)
             result = tl.dot(probability.to(q.dtype), v, result * decay[:, None], input_precision="ieee")
         if sinks is not None:
             decay, largest, total = with_sink(tl.load(sinks + head).to(tl.float32), largest, total)
@@ -120,7 +124,7 @@ def _prefill(
     slopes: torch.Tensor | None,
     sinks: torch.Tensor | None,
 ) -> torch.Tensor:
-    """Caches are [pages, page size, heads, width] with whole slots side by side, strides in `key_slot`."""
+    """Caches are [pages, page size, heads, width] with whole slots side by side, strides in `slots`."""
     rows, heads, width = query.shape
     shared, value_width = key_cache.shape[2], value_cache.shape[3]
     sequences = lengths.numel()
@@ -165,10 +169,8 @@ def _prefill(
         heads,
         width,
         value_width,
-        key_cache.stride(1),
-        value_cache.stride(1),
-        key_cache.stride(2),
-        value_cache.stride(2),
+        (key_cache.stride(1), value_cache.stride(1)),
+        (key_cache.stride(2), value_cache.stride(2)),
         key_cache.shape[1],
         tables.shape[1],
         UNLIMITED if window < 0 else window,

@@ -58,10 +58,8 @@ def seen_scores(
     k,
     row,
     column,
-    queries,
-    keys,
-    left,
-    right,
+    lengths,
+    window,
     scale,
     soft_cap,
     slope,
@@ -69,7 +67,10 @@ def seen_scores(
     BIASED: tl.constexpr,
 ):
     """scale q k^T, capped and biased, -inf where a query does not see a key; and the slope of the cap.
-    Rows and columns count from their sequences' starts, whose ends are aligned."""
+    Rows and columns count from their sequences' starts, whose ends are aligned; there are `lengths` of them.
+    A query sees `window` keys to its left and to its right."""
+    queries, keys = lengths
+    left, right = window
     score = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
     derivative = tl.full(score.shape, 1.0, tl.float32)
     if CAPPED:
@@ -85,8 +86,11 @@ def seen_scores(
 
 
 @triton.jit
-def masked_scores(score, mask, row, column, row_stride, column_stride, queries, keys):
-    """Scores under a mask of one head: -inf where bytes are 0, or plus what floating numbers say."""
+def masked_scores(score, mask, row, column, strides, lengths):
+    """Scores under a mask [queries, keys] of one head: -inf where bytes are 0, or plus what floating numbers
+    say."""
+    queries, keys = lengths
+    row_stride, column_stride = strides
     inside = (row < queries)[:, None] & (column < keys)[None, :]
     at = row.to(tl.int64)[:, None] * row_stride + column.to(tl.int64)[None, :] * column_stride
     given = tl.load(mask + at, mask=inside, other=0)
@@ -97,15 +101,21 @@ def masked_scores(score, mask, row, column, row_stride, column_stride, queries, 
 
 
 @triton.jit
-def seen_keys(row_0, queries, keys, left, right, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
-    """From which key on (a multiple of BLOCK_N) to before which one a tile of queries sees any."""
+def seen_keys(row_0, lengths, window, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
+    """Half-open range of the keys that a tile of queries from row `row_0` on sees, its start rounded down to
+    BLOCK_N."""
+    queries, keys = lengths
+    left, right = window
     first = tl.maximum(row_0 + (keys - queries) - left, 0) // BLOCK_N * BLOCK_N
     return first, tl.minimum(keys, row_0 + BLOCK_M + (keys - queries) + right)
 
 
 @triton.jit
-def seeing_queries(column_0, queries, keys, left, right, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
-    """From which query on (a multiple of BLOCK_M) to before which one any sees a tile of keys."""
+def seeing_queries(column_0, lengths, window, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
+    """Half-open range of the queries that see a tile of keys from `column_0` on, its start rounded down to
+    BLOCK_M."""
+    queries, keys = lengths
+    left, right = window
     first = tl.maximum(column_0 - (keys - queries) - right, 0) // BLOCK_M * BLOCK_M
     return first, tl.minimum(queries, column_0 + BLOCK_N - (keys - queries) + left)
 

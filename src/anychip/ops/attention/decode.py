@@ -36,31 +36,12 @@ def attention_decode_kernel(
     keys_of_part,
     width,
     value_width,
-    out_p,
-    out_b,
-    out_h,
-    out_m,
-    out_d,
-    lse_p,
-    lse_b,
-    lse_h,
-    lse_m,
-    q_b,
-    q_h,
-    q_m,
-    q_d,
-    k_b,
-    k_h,
-    k_n,
-    k_d,
-    v_b,
-    v_h,
-    v_n,
-    v_d,
-    mask_b,
-    mask_h,
-    mask_q,
-    mask_k,
+    out_strides,
+    lse_strides,
+    query_strides,
+    key_strides,
+    value_strides,
+    mask_strides,
     scale: tl.int64,
     COMPUTE: tl.constexpr,
     SHARING: tl.constexpr,
@@ -68,9 +49,19 @@ def attention_decode_kernel(
     BLOCK_D: tl.constexpr,
     BLOCK_V: tl.constexpr,
 ):
-    """One query of one head over one part of the keys: softmax(scale q k^T + mask) v, and the logarithm
-    of the softmax's sum. Every key and value is used once, so nothing is gained from a matrix product.
-    SHARING heads of queries have one head of keys and values."""
+    """One query of one head over one part of the keys: softmax(scale q k^T + mask) v, and the logarithm of
+    the softmax's sum. Every key and value is used once, so nothing is gained from a matrix product. Strides
+    are given in the order of the dimensions, `scale` as the bits of a double.
+
+    out [parts, batch, heads, queries, value_width]; logsumexp [parts, batch, heads, queries]; query [batch,
+    heads, queries, width]; key [batch, heads / SHARING, keys, width]; value [batch, heads / SHARING, keys,
+    value_width]; mask [batch, heads, queries, keys], bool or floating, or None."""
+    out_p, out_b, out_h, out_m, out_d = out_strides
+    lse_p, lse_b, lse_h, lse_m = lse_strides
+    q_b, q_h, q_m, q_d = query_strides
+    k_b, k_h, k_n, k_d = key_strides
+    v_b, v_h, v_n, v_d = value_strides
+    mask_b, mask_h, mask_q, mask_k = mask_strides
     program = tl.program_id(0)
     row = (program % queries).to(tl.int64)
     head = ((program // queries) % heads).to(tl.int64)
@@ -196,12 +187,12 @@ def decoding_plan(
             cdiv(keys, parts),
             width,
             value_width,
-            *out_strides,
-            *sums_strides,
-            *query.stride(),
-            *key.stride(),
-            *value.stride(),
-            *mask_strides,
+            out_strides,
+            sums_strides,
+            query.stride(),
+            key.stride(),
+            value.stride(),
+            mask_strides,
         ),
         {"COMPUTE": TRITON_DTYPES[compute], **constants},
         result=((batch, queries, heads, value_width), (batch, queries, heads), compute, join),

@@ -78,29 +78,12 @@ def attention_kernel(
     keys,
     width,
     value_width,
-    out_b,
-    out_h,
-    out_m,
-    out_d,
-    lse_b,
-    lse_h,
-    lse_m,
-    q_b,
-    q_h,
-    q_m,
-    q_d,
-    k_b,
-    k_h,
-    k_n,
-    k_d,
-    v_b,
-    v_h,
-    v_n,
-    v_d,
-    mask_b,
-    mask_h,
-    mask_q,
-    mask_k,
+    out_strides,
+    lse_strides,
+    query_strides,
+    key_strides,
+    value_strides,
+    mask_strides,
     scale: tl.int64,
     COMPUTE: tl.constexpr,
     CAUSAL: tl.constexpr,
@@ -110,8 +93,18 @@ def attention_kernel(
     BLOCK_D: tl.constexpr,
     BLOCK_V: tl.constexpr,
 ):
-    """One tile of BLOCK_M queries of one head: softmax(scale q k^T + mask) v, running over the keys.
-    SHARING heads of queries have one head of keys and values."""
+    """One tile of BLOCK_M queries of one head: softmax(scale q k^T + mask) v, running over the keys. Strides
+    are given in the order of the dimensions, `scale` as the bits of a double.
+
+    out [batch, heads, queries, value_width]; logsumexp [batch, heads, queries]; query [batch, heads, queries,
+    width]; key [batch, heads / SHARING, keys, width]; value [batch, heads / SHARING, keys, value_width]; mask
+    [batch, heads, queries, keys], bool or floating, or None."""
+    out_b, out_h, out_m, out_d = out_strides
+    lse_b, lse_h, lse_m = lse_strides
+    q_b, q_h, q_m, q_d = query_strides
+    k_b, k_h, k_n, k_d = key_strides
+    v_b, v_h, v_n, v_d = value_strides
+    mask_b, mask_h, mask_q, mask_k = mask_strides
     tiles = tl.cdiv(queries, BLOCK_M)
     program = tl.program_id(0)
     tile = program % tiles
@@ -186,10 +179,7 @@ def attention_query_gradient_kernel(
     keys,
     width,
     value_width,
-    mask_b,
-    mask_h,
-    mask_q,
-    mask_k,
+    mask_strides,
     COMPUTE: tl.constexpr,
     CAUSAL: tl.constexpr,
     BLOCK_M: tl.constexpr,
@@ -197,7 +187,8 @@ def attention_query_gradient_kernel(
     BLOCK_D: tl.constexpr,
     BLOCK_V: tl.constexpr,
 ):
-    """dq for one tile of queries. All tensors are contiguous [batch, heads, length, width]."""
+    """dq for one tile of queries. All tensors but the mask are contiguous [batch, heads, length, width]."""
+    mask_b, mask_h, mask_q, mask_k = mask_strides
     tiles = tl.cdiv(queries, BLOCK_M)
     program = tl.program_id(0)
     tile = program % tiles
@@ -269,10 +260,7 @@ def attention_key_gradient_kernel(
     keys,
     width,
     value_width,
-    mask_b,
-    mask_h,
-    mask_q,
-    mask_k,
+    mask_strides,
     COMPUTE: tl.constexpr,
     CAUSAL: tl.constexpr,
     BLOCK_M: tl.constexpr,
@@ -280,7 +268,9 @@ def attention_key_gradient_kernel(
     BLOCK_D: tl.constexpr,
     BLOCK_V: tl.constexpr,
 ):
-    """dk and dv for one tile of keys. All tensors are contiguous [batch, heads, length, width]."""
+    """dk and dv for one tile of keys. All tensors but the mask are contiguous [batch, heads, length,
+    width]."""
+    mask_b, mask_h, mask_q, mask_k = mask_strides
     tiles = tl.cdiv(keys, BLOCK_N)
     program = tl.program_id(0)
     tile = program % tiles
@@ -459,12 +449,12 @@ def _plan(
             keys,
             width,
             value_width,
-            *out_strides,
-            *sums_strides,
-            *query.stride(),
-            *key.stride(),
-            *value.stride(),
-            *mask_strides,
+            out_strides,
+            sums_strides,
+            query.stride(),
+            key.stride(),
+            value.stride(),
+            mask_strides,
         ),
         {"COMPUTE": TRITON_DTYPES[compute], "CAUSAL": causal, "SHARING": _sharing(query, key), **blocks},
         result=((batch, queries, heads, value_width), (batch, queries, heads), compute, None),
@@ -511,7 +501,7 @@ def attention_backward(
         v,
         mask,
         *sizes,
-        *mask_strides,
+        mask_strides,
         **constants,
     )
     launch(
@@ -527,7 +517,7 @@ def attention_backward(
         v,
         mask,
         *sizes,
-        *mask_strides,
+        mask_strides,
         **constants,
     )
     return dq, _gathered(dk, key, sharing), _gathered(dv, value, sharing)

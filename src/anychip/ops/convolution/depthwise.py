@@ -62,19 +62,11 @@ def depthwise_kernel(
     table,
     K,
     multiplier,
-    D,
-    H,
-    W,
-    count_d,
-    count_h,
-    count_w,
+    size,
+    count,
     stride_d,
     stride_h,
-    out_n: tl.int64,
-    out_k: tl.int64,
-    out_d,
-    out_h,
-    out_w,
+    out_strides,
     weight_k,
     stride_w: tl.constexpr,
     TAPS: tl.constexpr,
@@ -85,7 +77,14 @@ def depthwise_kernel(
     BLOCK_W: tl.constexpr,
 ):
     """out[n, k, pixel] = bias[k] + sum over t of weight[k, tap t] source[n, k / multiplier, pixel + shift t]:
-    one tile of one plane of the output."""
+    one tile of one plane of the output. Sizes are triples of depth, height and width.
+
+    out [n, K, *count], of any strides; source [n, K / multiplier, *size], contiguous; weight [K, weight_k];
+    bias [K] or None; table [TAPS, 4]: a tap's number, and its shifts.
+    """
+    D, H, W = size
+    count_d, count_h, count_w = count
+    out_n, out_k, out_d, out_h, out_w = out_strides
     distinct(out, source)
     tiles_w = tl.cdiv(count_w, BLOCK_W)
     tiles_h = tl.cdiv(count_h, BLOCK_H)
@@ -118,7 +117,13 @@ def depthwise_kernel(
             total = add_product(total, pixels, factor)
     if bias is not None:
         total += tl.load(bias + k).to(ACCUMULATE)
-    at = image * out_n + k * out_k + d.to(tl.int64) * out_d + (h * out_h)[:, None] + (w * out_w)[None, :]
+    at = (
+        image * out_n
+        + k.to(tl.int64) * out_k
+        + d.to(tl.int64) * out_d
+        + (h * out_h)[:, None]
+        + (w * out_w)[None, :]
+    )
     tl.store(out + at, total.to(out.dtype.element_ty), mask=keep)
 
 
@@ -131,12 +136,8 @@ def depthwise_weight_gradient_kernel(
     N,
     K,
     multiplier,
-    D,
-    H,
-    W,
-    count_d,
-    count_h,
-    count_w,
+    size,
+    count,
     stride_d,
     stride_h,
     taps,
@@ -147,7 +148,13 @@ def depthwise_weight_gradient_kernel(
     BLOCK_W: tl.constexpr,
 ):
     """out[k, t] = sum over n and pixels of gradient[n, k, pixel] source[n, k / multiplier, pixel + shift t]
-    for one filter and one tap."""
+    for one filter and one tap.
+
+    out [K, taps]; gradient [N, K, *count]; source [N, K / multiplier, *size], all contiguous; table [taps,
+    4].
+    """
+    D, H, W = size
+    count_d, count_h, count_w = count
     t = tl.program_id(0) % taps
     k = tl.program_id(0) // taps
     lane_h = tl.arange(0, BLOCK_H)
@@ -215,12 +222,10 @@ def depthwise(
             (
                 channels,
                 multiplier,
-                *source.shape[2:],
-                *phase.counts,
+                tuple(source.shape[2:]),
+                phase.counts,
                 *phase.stride[:2],
-                out.stride(0),
-                out.stride(1),
-                *strides,
+                (*out.stride()[:2], *strides),
                 count,
             ),
             {
@@ -258,8 +263,8 @@ def depthwise_weight_gradient(
                 source.shape[0],
                 channels,
                 channels // source.shape[1],
-                *source.shape[2:],
-                *phase.counts,
+                tuple(source.shape[2:]),
+                phase.counts,
                 *phase.stride[:2],
                 taps,
             ),

@@ -45,22 +45,12 @@ def implicit_product_kernel(
     K,
     C,
     groups,
-    D,
-    H,
-    W,
-    rows_d,
-    rows_h,
-    rows_w,
-    count_d,
-    count_h,
-    count_w,
+    size,
+    rows,
+    count,
     stride_d,
     stride_h,
-    out_n: tl.int64,
-    out_k: tl.int64,
-    out_d,
-    out_h,
-    out_w,
+    out_strides,
     stride_w: tl.constexpr,
     INSIDE: tl.constexpr,
     FLAT: tl.constexpr,
@@ -73,11 +63,19 @@ def implicit_product_kernel(
     BLOCK_W: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """out[n, k, pixel] = bias[k] + sum over c, t of weight[tap t, k, c] source[n, c, pixel + shift t],
-    with zeros outside the source. `table` has one row for a tap: its number, and its shifts. `weight` is
-    [taps, groups K, C], or [groups K, C taps] if MERGED; K and C count the channels of one group. Pixels are
-    numbered over `rows` if FLAT, else a program has a tile of BLOCK_W columns; if DENSE, numbers are places
-    of the output."""
+    """out[n, k, pixel] = bias[k] + sum over c, t of weight[tap t, k, c] source[n, c, pixel + shift t], with
+    zeros outside the source. Pixels are numbered over `rows` if FLAT, else a program has a tile of BLOCK_W
+    columns; if DENSE, numbers are places of the output. K and C count the channels of one group. Sizes are
+    triples of depth, height and width.
+
+    out [n, groups K, *count], of any strides; source [n, groups C, *size], contiguous; weight [taps, groups
+    K, C], or [groups K, C taps] if MERGED; bias [groups K] or None; table [taps, 4]: a tap's number, and its
+    shifts.
+    """
+    D, H, W = size
+    rows_d, rows_h, rows_w = rows
+    count_d, count_h, count_w = count
+    out_n, out_k, out_d, out_h, out_w = out_strides
     tiles_k = tl.cdiv(K, BLOCK_K)
     tiles_w = tl.cdiv(count_w, BLOCK_W)
     tiles_h = tl.cdiv(count_h, BLOCK_P // BLOCK_W)
@@ -297,13 +295,11 @@ def _plan(
         K,
         C,
         groups,
-        *sizes,
-        *rows,
-        *phase.counts,
+        sizes,
+        rows,
+        phase.counts,
         *phase.stride[:2],
-        out.stride(0),
-        out.stride(1),
-        *strides,
+        (*out.stride()[:2], *strides),
     )
     return Plan(
         implicit_product_kernel,

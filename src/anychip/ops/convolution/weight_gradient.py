@@ -38,18 +38,10 @@ def weight_gradient_kernel(
     groups,
     K,
     C,
-    D,
-    H,
-    W,
-    rows_d,
-    rows_h,
-    rows_w,
-    count_d,
-    count_h,
-    count_w,
-    stride_d,
-    stride_h,
-    stride_w,
+    size,
+    rows,
+    counts,
+    stride,
     FLAT: tl.constexpr,
     SAME: tl.constexpr,
     MERGED: tl.constexpr,
@@ -59,9 +51,18 @@ def weight_gradient_kernel(
     BLOCK_C: tl.constexpr,
     BLOCK_P: tl.constexpr,
 ):
-    """out[share, k, c, t] = sum over the share's images and pixels of gradient[n, k, pixel]
-    source[n, c, pixel + shift t]. With FLAT pixels are numbered over the source's rows; SAME says that the
-    gradient's rows are as long. With MERGED a column is a pair (c, t), else a program has one tap."""
+    """out[share, k, c, t] = sum over the share's images and pixels of gradient[n, k, pixel] source[n, c,
+    pixel + shift t]. With FLAT pixels are numbered over the source's rows; SAME says that the gradient's rows
+    are as long. With MERGED a column is a pair (c, t), else a program has one tap. Sizes are triples of
+    depth, height and width; K and C count the channels of one group.
+
+    out [shares, groups K, C, taps]; gradient [N, groups K, *counts]; source [N, groups C, *size], all
+    contiguous; table [taps, 4]: a tap's number, and its shifts.
+    """
+    D, H, W = size
+    rows_d, rows_h, rows_w = rows
+    count_d, count_h, count_w = counts
+    stride_d, stride_h, stride_w = stride
     columns = C
     if MERGED:
         columns = C * taps
@@ -193,7 +194,7 @@ def _plan(
     return Plan(
         weight_gradient_kernel,
         fixed * shares,
-        (taps, N, images, groups, K, C, *sizes, *rows, *counts, *phase.stride),
+        (taps, N, images, groups, K, C, tuple(sizes), rows, counts, phase.stride),
         {
             "FLAT": flat,
             "SAME": tuple(rows) == tuple(counts),

@@ -36,6 +36,8 @@ def _key(kernel: Any, arguments: tuple[Any, ...], constants: Mapping[str, Any]) 
         elif type(x) is int:
             wide = 0 if -0x80000000 <= x < 0x80000000 else 4 if x < 1 << 63 else 8
             key.append(wide + (1 if x == 1 else 0 if x & 15 else 2))
+        elif isinstance(x, tuple):
+            key.append(_key(kernel, x, {}))
         else:
             key.append(x)
             key.append(type(x))

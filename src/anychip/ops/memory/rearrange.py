@@ -87,7 +87,7 @@ def _reversed_plan(out: torch.Tensor, source: torch.Tensor, dims: frozenset[int]
     if outer:
         listed = [[sizes[d], *(s[d] for s in (*strides, *unused))] for d in range(outer)]
         table = torch.tensor(listed, dtype=torch.int64).to(out.device)
-    numbers = [number for s in (*strides, *unused) for number in s[-2:]]
+    along = [tuple(s[axis] for s in (*strides, *unused)) for axis in (-2, -1)]
     element = TRITON_DTYPES[source.dtype]
     constants = {
         "FUNCTION": same,
@@ -100,7 +100,7 @@ def _reversed_plan(out: torch.Tensor, source: torch.Tensor, dims: frozenset[int]
         "BLOCK_M": block_m,
         "BLOCK_N": block_n,
     }
-    return Plan(tiled_kernel, programs, (table, rows, columns, *numbers), constants, label="flip")
+    return Plan(tiled_kernel, programs, (table, rows, columns, *along), constants, label="flip")
 
 
 def _reversed_rows(sizes: Sequence[int], strides: Sequence[Sequence[int]], device: torch.device) -> Plan:

@@ -54,31 +54,25 @@ def adaptive_average_kernel(
     out,
     source,
     channels,
-    D,
-    H,
-    W,
-    count_d,
-    count_h,
-    count_w,
-    s_n: tl.int64,
-    s_c: tl.int64,
-    s_d,
-    s_h,
-    s_w,
-    o_n: tl.int64,
-    o_c: tl.int64,
-    o_d,
-    o_h,
-    o_w,
+    size,
+    count,
+    source_strides,
+    out_strides,
     COMPUTE: tl.constexpr,
     BLOCK_O: tl.constexpr,
     BLOCK_W: tl.constexpr,
 ):
-    """One row of windows: out[plane, d, h, o] = mean of source over the window."""
+    """One row of windows: out[plane, d, h, o] = mean of source over the window. `source` is [n, c, *size],
+    `out` [n, c, *count]; sizes and counts are triples of depth, height and width, strides those of all
+    five."""
     distinct(out, source)
+    D, H, W = size
+    count_d, count_h, count_w = count
+    _, _, s_d, s_h, s_w = source_strides
+    _, _, o_d, o_h, o_w = out_strides
     plane, d, h, first_d, stop_d, first_h, stop_h = window_rows(count_d, count_h, D, H)
-    source += plane_start(plane, channels, s_n, s_c)
-    out += plane_start(plane, channels, o_n, o_c) + d * o_d + h * o_h
+    source += plane_start(plane, channels, source_strides)
+    out += plane_start(plane, channels, out_strides) + d * o_d + h * o_h
     w = tl.arange(0, BLOCK_W)
     total = tl.zeros((BLOCK_W,), COMPUTE)
     for at_d in range(first_d, stop_d):
@@ -86,8 +80,8 @@ def adaptive_average_kernel(
             total += tl.load(source + at_d * s_d + at_h * s_h + w * s_w, mask=w < W, other=0).to(COMPUTE)
     o, length, inside = window_columns(w, W, count_w, BLOCK_O)
     sums = tl.sum(tl.where(inside, total[None, :], 0), 1)
-    count = (stop_d - first_d) * (stop_h - first_h) * length
-    tl.store(out + o * o_w, (sums / count.to(COMPUTE)).to(out.dtype.element_ty), mask=o < count_w)
+    elements = (stop_d - first_d) * (stop_h - first_h) * length
+    tl.store(out + o * o_w, (sums / elements.to(COMPUTE)).to(out.dtype.element_ty), mask=o < count_w)
 
 
 @triton.jit
@@ -107,32 +101,25 @@ def adaptive_maximum_kernel(
     place_out,
     source,
     channels,
-    D,
-    H,
-    W,
-    count_d,
-    count_h,
-    count_w,
-    s_n: tl.int64,
-    s_c: tl.int64,
-    s_d,
-    s_h,
-    s_w,
-    o_n: tl.int64,
-    o_c: tl.int64,
-    o_d,
-    o_h,
-    o_w,
+    size,
+    count,
+    source_strides,
+    out_strides,
     COMPUTE: tl.constexpr,
     BLOCK_O: tl.constexpr,
     BLOCK_W: tl.constexpr,
 ):
-    """One row of windows: maxima of source over the windows, and their places in the plane."""
+    """One row of windows: maxima of source over the windows, and their places in the plane. `source` is [n,
+    c, *size], `out` and `place_out`, which have the same strides, are [n, c, *count]."""
     distinct(out, source)
     distinct(place_out, source)
+    D, H, W = size
+    count_d, count_h, count_w = count
+    _, _, s_d, s_h, s_w = source_strides
+    _, _, o_d, o_h, o_w = out_strides
     plane, d, h, first_d, stop_d, first_h, stop_h = window_rows(count_d, count_h, D, H)
-    source += plane_start(plane, channels, s_n, s_c)
-    start = plane_start(plane, channels, o_n, o_c) + d * o_d + h * o_h
+    source += plane_start(plane, channels, source_strides)
+    start = plane_start(plane, channels, out_strides) + d * o_d + h * o_h
     w = tl.arange(0, BLOCK_W)
     best = tl.full((BLOCK_W,), float("-inf"), COMPUTE)
     place = (first_d * H + first_h) * W + w
@@ -173,10 +160,10 @@ def _plan(
         }
         sizes = (
             channels(source, rank),
-            *windows.size,
-            *windows.count,
-            *strides(source, rank),
-            *strides(out, rank),
+            windows.size,
+            windows.count,
+            strides(source, rank),
+            strides(out, rank),
         )
         programs = math.prod(source.shape[:-rank]) * windows.count[0] * windows.count[1]
         plan = PLANS.remember(key, Plan(kernel, programs, sizes, constants, label=label))

@@ -35,14 +35,16 @@ from .window import (
     column_window,
     first_window,
     gradient_tile,
-    in_tile,
+    in_plane,
     last_window,
     plane_start,
     tap_inside,
     tap_place,
     tile_place,
     window_start,
+    window_starts,
     window_stop,
+    window_stops,
 )
 
 PLANS: Plans[Plan] = Plans()
@@ -63,21 +65,23 @@ def divisor(o, size, count, kernel, stride, padding, ADAPTIVE: tl.constexpr, PAD
 
 
 @triton.jit
+def divisors(o, size, count, kernel, stride, padding, ADAPTIVE: tl.constexpr, PADDED: tl.constexpr):
+    """The number of positions that count in windows at a depth, rows and columns: `divisor` of each
+    triple."""
+    depth = divisor(o[0], size[0], count[0], kernel[0], stride[0], padding[0], ADAPTIVE, PADDED)
+    height = divisor(o[1], size[1], count[1], kernel[1], stride[1], padding[1], ADAPTIVE, PADDED)
+    width = divisor(o[2], size[2], count[2], kernel[2], stride[2], padding[2], ADAPTIVE, PADDED)
+    return (depth * height)[:, None] * width[None, :]
+
+
+@triton.jit
 def taken(
     k,
     source,
-    start_d,
-    start_h,
-    start_w,
-    D,
-    H,
-    W,
-    stop_d,
-    stop_h,
-    stop_w,
-    s_d,
-    s_h,
-    s_w,
+    start,
+    size,
+    stop,
+    strides,
     LONGEST_H: tl.constexpr,
     LONGEST_W: tl.constexpr,
     ADAPTIVE: tl.constexpr,
@@ -85,9 +89,9 @@ def taken(
 ):
     """The k-th elements of windows, zero beyond the windows' ends and the input's."""
     k_d, k_h, k_w = tap_place(k, LONGEST_H, LONGEST_W)
-    d, h, w = start_d + k_d, start_h + k_h, start_w + k_w
-    mask = tap_inside(d, h, w, D, H, W, stop_d, stop_h, stop_w, ADAPTIVE)
-    return tl.load(source + in_tile(d, h, w, s_d, s_h, s_w), mask=mask, other=0).to(COMPUTE)
+    d, h, w = start[0] + k_d, start[1] + k_h, start[2] + k_w
+    mask = tap_inside(d, h, w, size, stop, ADAPTIVE)
+    return tl.load(source + in_plane(d, h, w, strides), mask=mask, other=0).to(COMPUTE)
 
 
 @triton.jit
@@ -95,30 +99,14 @@ def average_kernel(
     out,
     source,
     channels,
-    D,
-    H,
-    W,
-    count_d,
-    count_h,
-    count_w,
-    kernel_d,
-    kernel_h,
-    kernel_w,
+    size,
+    count,
+    kernel,
     stride_d,
-    pad_d,
-    pad_h,
-    pad_w,
+    padding,
     override,
-    s_n: tl.int64,
-    s_c: tl.int64,
-    s_d,
-    s_h,
-    s_w,
-    o_n: tl.int64,
-    o_c: tl.int64,
-    o_d,
-    o_h,
-    o_w,
+    source_strides,
+    out_strides,
     LONGEST_D: tl.constexpr,
     LONGEST_H: tl.constexpr,
     LONGEST_W: tl.constexpr,
@@ -132,107 +120,57 @@ def average_kernel(
     BLOCK_H: tl.constexpr,
     BLOCK_W: tl.constexpr,
 ):
-    """out[plane, o] = sum of source over window o / number of positions (or `override`, if OVERRIDE)."""
+    """out[plane, o] = sum of source over window o / number of positions (or `override`, if OVERRIDE). Sizes
+    and the like are triples of depth, height and width, strides those of all five dimensions.
+
+    out [n, channels, *count]; source [n, channels, *size].
+    """
     distinct(out, source)
-    plane, d, h, w, keep = tile_place(count_d, count_h, count_w, BLOCK_H, BLOCK_W)
-    source += plane_start(plane, channels, s_n, s_c)
-    out += plane_start(plane, channels, o_n, o_c)
-    start_d = window_start(d, D, count_d, stride_d, pad_d, ADAPTIVE)
-    start_h = window_start(h, H, count_h, stride_h, pad_h, ADAPTIVE)
-    start_w = window_start(w, W, count_w, stride_w, pad_w, ADAPTIVE)
-    stop_d = window_stop(d, D, count_d, kernel_d, stride_d, pad_d, ADAPTIVE)
-    stop_h = window_stop(h, H, count_h, kernel_h, stride_h, pad_h, ADAPTIVE)
-    stop_w = window_stop(w, W, count_w, kernel_w, stride_w, pad_w, ADAPTIVE)
+    plane, d, h, w, keep = tile_place(count[0], count[1], count[2], BLOCK_H, BLOCK_W)
+    source += plane_start(plane, channels, source_strides)
+    out += plane_start(plane, channels, out_strides)
+    stride = (stride_d, stride_h, stride_w)
+    start = window_starts((d, h, w), size, count, stride, padding, ADAPTIVE)
+    stop = window_stops((d, h, w), size, count, kernel, stride, padding, ADAPTIVE)
     total = tl.zeros((BLOCK_H, BLOCK_W), COMPUTE)
+    taps: tl.constexpr = LONGEST_D * LONGEST_H * LONGEST_W
     if UNROLL:
-        for k in tl.static_range(LONGEST_D * LONGEST_H * LONGEST_W):
+        for k in tl.static_range(taps):
             total += taken(
-                k,
-                source,
-                start_d,
-                start_h,
-                start_w,
-                D,
-                H,
-                W,
-                stop_d,
-                stop_h,
-                stop_w,
-                s_d,
-                s_h,
-                s_w,
-                LONGEST_H,
-                LONGEST_W,
-                ADAPTIVE,
-                COMPUTE,
+                k, source, start, size, stop, source_strides, LONGEST_H, LONGEST_W, ADAPTIVE, COMPUTE
             )
     else:
-        for k in range(LONGEST_D * LONGEST_H * LONGEST_W):
+        for k in range(taps):
             total += taken(
-                k,
-                source,
-                start_d,
-                start_h,
-                start_w,
-                D,
-                H,
-                W,
-                stop_d,
-                stop_h,
-                stop_w,
-                s_d,
-                s_h,
-                s_w,
-                LONGEST_H,
-                LONGEST_W,
-                ADAPTIVE,
-                COMPUTE,
+                k, source, start, size, stop, source_strides, LONGEST_H, LONGEST_W, ADAPTIVE, COMPUTE
             )
     if OVERRIDE:
-        count = tl.zeros((BLOCK_H, BLOCK_W), tl.int32) + override
+        positions = tl.zeros((BLOCK_H, BLOCK_W), tl.int32) + override
     else:
-        depth = divisor(d, D, count_d, kernel_d, stride_d, pad_d, ADAPTIVE, PADDED)
-        height = divisor(h, H, count_h, kernel_h, stride_h, pad_h, ADAPTIVE, PADDED)
-        width = divisor(w, W, count_w, kernel_w, stride_w, pad_w, ADAPTIVE, PADDED)
-        count = (depth * height)[:, None] * width[None, :]
+        positions = divisors((d, h, w), size, count, kernel, stride, padding, ADAPTIVE, PADDED)
     if COMPUTE.is_floating():
-        total = total / count.to(COMPUTE)
+        total = total / positions.to(COMPUTE)
     else:
-        total = total // tl.where(keep, count, 1).to(COMPUTE)
-    tl.store(out + in_tile(d, h, w, o_d, o_h, o_w), total.to(out.dtype.element_ty), mask=keep)
+        total = total // tl.where(keep, positions, 1).to(COMPUTE)
+    tl.store(out + in_plane(d, h, w, out_strides), total.to(out.dtype.element_ty), mask=keep)
 
 
 @triton.jit
 def share(
     k,
     gradient,
-    first_d,
-    first_h,
-    first_w,
-    stop_d,
-    stop_h,
-    stop_w,
+    first,
+    stop,
     phase,
-    D,
-    H,
-    W,
-    count_d,
-    count_h,
-    count_w,
-    kernel_d,
-    kernel_h,
-    kernel_w,
-    stride_d,
-    pad_d,
-    pad_h,
-    pad_w,
+    size,
+    count,
+    kernel,
+    stride,
+    padding,
     override,
-    g_d,
-    g_h,
-    g_w,
+    strides,
     MOST_H: tl.constexpr,
     MOST_W: tl.constexpr,
-    stride_h: tl.constexpr,
     stride_w: tl.constexpr,
     ADAPTIVE: tl.constexpr,
     PHASES: tl.constexpr,
@@ -242,22 +180,19 @@ def share(
 ):
     """Of the k-th windows that elements are in, gradient / divisor (a float's gradient, if OVERRIDE)."""
     k_d, k_h, k_w = tap_place(k, MOST_H, MOST_W)
-    o_d, o_h = first_d + k_d, first_h + k_h
-    o_w, inside_w, member = column_window(k_w, first_w, stop_w, phase, kernel_w, stride_w, PHASES)
-    inside = ((o_h < stop_h) & (o_d < stop_d))[:, None] & inside_w[None, :]
-    value = tl.load(gradient + in_tile(o_d, o_h, o_w, g_d, g_h, g_w), mask=inside, other=0).to(COMPUTE)
+    d, h = first[0] + k_d, first[1] + k_h
+    w, inside_w, member = column_window(k_w, first[2], stop[2], phase, kernel[2], stride_w, PHASES)
+    inside = ((h < stop[1]) & (d < stop[0]))[:, None] & inside_w[None, :]
+    value = tl.load(gradient + in_plane(d, h, w, strides), mask=inside, other=0).to(COMPUTE)
     if OVERRIDE:
-        count = override
+        positions = override
     else:
-        depth = divisor(o_d, D, count_d, kernel_d, stride_d, pad_d, ADAPTIVE, PADDED)
-        height = divisor(o_h, H, count_h, kernel_h, stride_h, pad_h, ADAPTIVE, PADDED)
-        width = divisor(o_w, W, count_w, kernel_w, stride_w, pad_w, ADAPTIVE, PADDED)
-        count = (depth * height)[:, None] * width[None, :]
-        count = tl.where(inside, count, 1)
+        positions = divisors((d, h, w), size, count, kernel, stride, padding, ADAPTIVE, PADDED)
+        positions = tl.where(inside, positions, 1)
     if not COMPUTE.is_floating():
-        value = value // count.to(COMPUTE)
+        value = value // positions.to(COMPUTE)
     elif not OVERRIDE:
-        value = value / count.to(COMPUTE)
+        value = value / positions.to(COMPUTE)
     return tl.where(member[None, :], value, 0)
 
 
@@ -266,30 +201,14 @@ def average_gradient_kernel(
     out,
     gradient,
     channels,
-    D,
-    H,
-    W,
-    count_d,
-    count_h,
-    count_w,
-    kernel_d,
-    kernel_h,
-    kernel_w,
+    size,
+    count,
+    kernel,
     stride_d,
-    pad_d,
-    pad_h,
-    pad_w,
+    padding,
     override,
-    g_n: tl.int64,
-    g_c: tl.int64,
-    g_d,
-    g_h,
-    g_w,
-    o_n: tl.int64,
-    o_c: tl.int64,
-    o_d,
-    o_h,
-    o_w,
+    gradient_strides,
+    out_strides,
     MOST_D: tl.constexpr,
     MOST_H: tl.constexpr,
     MOST_W: tl.constexpr,
@@ -304,50 +223,42 @@ def average_gradient_kernel(
     BLOCK_H: tl.constexpr,
     BLOCK_W: tl.constexpr,
 ):
-    """out[plane, i] = sum over the windows that i is in of their gradient / number of positions."""
+    """out[plane, i] = sum over the windows that i is in of their gradient / number of positions. Sizes and
+    the like are triples of depth, height and width, strides those of all five dimensions.
+
+    out [n, channels, *size]; gradient [n, channels, *count].
+    """
     distinct(out, gradient)
     plane, d, h, w, keep, first_w, stop_w, phase = gradient_tile(
-        D, H, W, count_w, kernel_w, pad_w, stride_w, ADAPTIVE, PHASES, BLOCK_H, BLOCK_W
+        size, count[2], kernel[2], padding[2], stride_w, ADAPTIVE, PHASES, BLOCK_H, BLOCK_W
     )
-    gradient += plane_start(plane, channels, g_n, g_c)
-    out += plane_start(plane, channels, o_n, o_c)
-    first_d = first_window(d, D, count_d, kernel_d, stride_d, pad_d, ADAPTIVE)
-    first_h = first_window(h, H, count_h, kernel_h, stride_h, pad_h, ADAPTIVE)
-    stop_d = last_window(d, D, count_d, stride_d, pad_d, ADAPTIVE)
-    stop_h = last_window(h, H, count_h, stride_h, pad_h, ADAPTIVE)
+    gradient += plane_start(plane, channels, gradient_strides)
+    out += plane_start(plane, channels, out_strides)
+    first_d = first_window(d, size[0], count[0], kernel[0], stride_d, padding[0], ADAPTIVE)
+    first_h = first_window(h, size[1], count[1], kernel[1], stride_h, padding[1], ADAPTIVE)
+    stop_d = last_window(d, size[0], count[0], stride_d, padding[0], ADAPTIVE)
+    stop_h = last_window(h, size[1], count[1], stride_h, padding[1], ADAPTIVE)
+    first, stop = (first_d, first_h, first_w), (stop_d, stop_h, stop_w)
+    stride = (stride_d, stride_h, stride_w)
     total = tl.zeros((BLOCK_H, BLOCK_W), COMPUTE)
+    windows: tl.constexpr = MOST_D * MOST_H * MOST_W
     if UNROLL:
-        for k in tl.static_range(MOST_D * MOST_H * MOST_W):
+        for k in tl.static_range(windows):
             total += share(
                 k,
                 gradient,
-                first_d,
-                first_h,
-                first_w,
-                stop_d,
-                stop_h,
-                stop_w,
+                first,
+                stop,
                 phase,
-                D,
-                H,
-                W,
-                count_d,
-                count_h,
-                count_w,
-                kernel_d,
-                kernel_h,
-                kernel_w,
-                stride_d,
-                pad_d,
-                pad_h,
-                pad_w,
+                size,
+                count,
+                kernel,
+                stride,
+                padding,
                 override,
-                g_d,
-                g_h,
-                g_w,
+                gradient_strides,
                 MOST_H,
                 MOST_W,
-                stride_h,
                 stride_w,
                 ADAPTIVE,
                 PHASES,
@@ -356,37 +267,22 @@ def average_gradient_kernel(
                 COMPUTE,
             )
     else:
-        for k in range(MOST_D * MOST_H * MOST_W):
+        for k in range(windows):
             total += share(
                 k,
                 gradient,
-                first_d,
-                first_h,
-                first_w,
-                stop_d,
-                stop_h,
-                stop_w,
+                first,
+                stop,
                 phase,
-                D,
-                H,
-                W,
-                count_d,
-                count_h,
-                count_w,
-                kernel_d,
-                kernel_h,
-                kernel_w,
-                stride_d,
-                pad_d,
-                pad_h,
-                pad_w,
+                size,
+                count,
+                kernel,
+                stride,
+                padding,
                 override,
-                g_d,
-                g_h,
-                g_w,
+                gradient_strides,
                 MOST_H,
                 MOST_W,
-                stride_h,
                 stride_w,
                 ADAPTIVE,
                 PHASES,
@@ -396,7 +292,7 @@ def average_gradient_kernel(
             )
     if OVERRIDE and COMPUTE.is_floating():
         total = total / override
-    tl.store(out + in_tile(d, h, w, o_d, o_h, o_w), total.to(out.dtype.element_ty), mask=keep)
+    tl.store(out + in_plane(d, h, w, out_strides), total.to(out.dtype.element_ty), mask=keep)
 
 
 # ---- launch ---------------------------------------------------------------------------------------
@@ -431,14 +327,14 @@ def _run(
             programs,
             (
                 channels(out, rank),
-                *windows.size,
-                *windows.count,
-                *windows.kernel,
+                windows.size,
+                windows.count,
+                windows.kernel,
                 windows.stride[0],
-                *windows.padding,
+                windows.padding,
                 override or 0,
-                *strides(source, rank),
-                *strides(out, rank),
+                strides(source, rank),
+                strides(out, rank),
             ),
             {
                 **constants,

@@ -33,14 +33,14 @@ from .window import (
     column_window,
     first_window,
     gradient_tile,
-    in_tile,
+    in_plane,
     last_window,
     plane_start,
     tap_inside,
     tap_place,
     tile_place,
-    window_start,
-    window_stop,
+    window_starts,
+    window_stops,
 )
 
 PLANS: Plans[Plan] = Plans()
@@ -54,21 +54,11 @@ def larger_at(
     best,
     place,
     source,
-    start_d,
-    start_h,
-    start_w,
-    gap_d,
-    gap_h,
-    gap_w,
-    D,
-    H,
-    W,
-    stop_d,
-    stop_h,
-    stop_w,
-    s_d,
-    s_h,
-    s_w,
+    start,
+    gap,
+    size,
+    stop,
+    strides,
     LONGEST_H: tl.constexpr,
     LONGEST_W: tl.constexpr,
     ADAPTIVE: tl.constexpr,
@@ -76,14 +66,14 @@ def larger_at(
 ):
     """The maxima so far and their places, after the k-th elements; a NaN is larger than anything."""
     k_d, k_h, k_w = tap_place(k, LONGEST_H, LONGEST_W)
-    d, h, w = start_d + k_d * gap_d, start_h + k_h * gap_h, start_w + k_w * gap_w
-    mask = tap_inside(d, h, w, D, H, W, stop_d, stop_h, stop_w, ADAPTIVE)
-    value = tl.load(source + in_tile(d, h, w, s_d, s_h, s_w), mask=mask, other=0).to(best.dtype)
+    d, h, w = start[0] + k_d * gap[0], start[1] + k_h * gap[1], start[2] + k_w * gap[2]
+    mask = tap_inside(d, h, w, size, stop, ADAPTIVE)
+    value = tl.load(source + in_plane(d, h, w, strides), mask=mask, other=0).to(best.dtype)
     better = value > best
     if FLOATING:
         better = better | (value != value)
     better = (better | (place < 0)) & mask
-    here = (d * H + h)[:, None] * W + w[None, :]
+    here = (d * size[1] + h)[:, None] * size[2] + w[None, :]
     return tl.where(better, value, best), tl.where(better, here, place)
 
 
@@ -93,32 +83,14 @@ def maximum_kernel(
     place_out,
     source,
     channels,
-    D,
-    H,
-    W,
-    count_d,
-    count_h,
-    count_w,
-    reach_d,
-    reach_h,
-    reach_w,
+    size,
+    count,
+    reach,
     stride_d,
-    pad_d,
-    pad_h,
-    pad_w,
-    gap_d,
-    gap_h,
-    gap_w,
-    s_n: tl.int64,
-    s_c: tl.int64,
-    s_d,
-    s_h,
-    s_w,
-    o_n: tl.int64,
-    o_c: tl.int64,
-    o_d,
-    o_h,
-    o_w,
+    padding,
+    gap,
+    source_strides,
+    out_strides,
     LONGEST_D: tl.constexpr,
     LONGEST_H: tl.constexpr,
     LONGEST_W: tl.constexpr,
@@ -130,74 +102,57 @@ def maximum_kernel(
     BLOCK_H: tl.constexpr,
     BLOCK_W: tl.constexpr,
 ):
-    """The first maximum over each window, and its place in its plane."""
+    """The first maximum over each window, and its place in its plane. Sizes and the like are triples of
+    depth, height and width, strides those of all five dimensions.
+
+    out and place_out [n, channels, *count], of the same strides; source [n, channels, *size].
+    """
     distinct(out, source)
     distinct(place_out, source)
-    plane, d, h, w, keep = tile_place(count_d, count_h, count_w, BLOCK_H, BLOCK_W)
-    source += plane_start(plane, channels, s_n, s_c)
-    start_d = window_start(d, D, count_d, stride_d, pad_d, ADAPTIVE)
-    start_h = window_start(h, H, count_h, stride_h, pad_h, ADAPTIVE)
-    start_w = window_start(w, W, count_w, stride_w, pad_w, ADAPTIVE)
-    stop_d = window_stop(d, D, count_d, reach_d, stride_d, pad_d, ADAPTIVE)
-    stop_h = window_stop(h, H, count_h, reach_h, stride_h, pad_h, ADAPTIVE)
-    stop_w = window_stop(w, W, count_w, reach_w, stride_w, pad_w, ADAPTIVE)
+    plane, d, h, w, keep = tile_place(count[0], count[1], count[2], BLOCK_H, BLOCK_W)
+    source += plane_start(plane, channels, source_strides)
+    stride = (stride_d, stride_h, stride_w)
+    start = window_starts((d, h, w), size, count, stride, padding, ADAPTIVE)
+    stop = window_stops((d, h, w), size, count, reach, stride, padding, ADAPTIVE)
+    floating: tl.constexpr = COMPUTE.is_floating()
     best = tl.zeros((BLOCK_H, BLOCK_W), COMPUTE)
     place = tl.full((BLOCK_H, BLOCK_W), -1, tl.int32)
+    taps: tl.constexpr = LONGEST_D * LONGEST_H * LONGEST_W
     if UNROLL:
-        for k in tl.static_range(LONGEST_D * LONGEST_H * LONGEST_W):
+        for k in tl.static_range(taps):
             best, place = larger_at(
                 k,
                 best,
                 place,
                 source,
-                start_d,
-                start_h,
-                start_w,
-                gap_d,
-                gap_h,
-                gap_w,
-                D,
-                H,
-                W,
-                stop_d,
-                stop_h,
-                stop_w,
-                s_d,
-                s_h,
-                s_w,
+                start,
+                gap,
+                size,
+                stop,
+                source_strides,
                 LONGEST_H,
                 LONGEST_W,
                 ADAPTIVE,
-                COMPUTE.is_floating(),
+                floating,
             )
     else:
-        for k in range(LONGEST_D * LONGEST_H * LONGEST_W):
+        for k in range(taps):
             best, place = larger_at(
                 k,
                 best,
                 place,
                 source,
-                start_d,
-                start_h,
-                start_w,
-                gap_d,
-                gap_h,
-                gap_w,
-                D,
-                H,
-                W,
-                stop_d,
-                stop_h,
-                stop_w,
-                s_d,
-                s_h,
-                s_w,
+                start,
+                gap,
+                size,
+                stop,
+                source_strides,
                 LONGEST_H,
                 LONGEST_W,
                 ADAPTIVE,
-                COMPUTE.is_floating(),
+                floating,
             )
-    at = plane_start(plane, channels, o_n, o_c) + in_tile(d, h, w, o_d, o_h, o_w)
+    at = plane_start(plane, channels, out_strides) + in_plane(d, h, w, out_strides)
     tl.store(out + at, best.to(out.dtype.element_ty), mask=keep)
     tl.store(place_out + at, place.to(tl.int64), mask=keep)
 
@@ -208,20 +163,12 @@ def of_maximum(
     gradient,
     places,
     here,
-    first_d,
-    first_h,
-    first_w,
-    stop_d,
-    stop_h,
-    stop_w,
+    first,
+    stop,
     phase,
     reach_w,
-    g_d,
-    g_h,
-    g_w,
-    i_d,
-    i_h,
-    i_w,
+    gradient_strides,
+    place_strides,
     MOST_H: tl.constexpr,
     MOST_W: tl.constexpr,
     stride_w: tl.constexpr,
@@ -230,11 +177,11 @@ def of_maximum(
 ):
     """Of the k-th windows that elements are in, the gradient where the maximum is `here`, else zero."""
     k_d, k_h, k_w = tap_place(k, MOST_H, MOST_W)
-    o_d, o_h = first_d + k_d, first_h + k_h
-    o_w, inside_w, _ = column_window(k_w, first_w, stop_w, phase, reach_w, stride_w, PHASES)
-    mask = ((o_h < stop_h) & (o_d < stop_d))[:, None] & inside_w[None, :]
-    place = tl.load(places + in_tile(o_d, o_h, o_w, i_d, i_h, i_w), mask=mask, other=-1).to(tl.int32)
-    value = tl.load(gradient + in_tile(o_d, o_h, o_w, g_d, g_h, g_w), mask=mask, other=0).to(COMPUTE)
+    d, h = first[0] + k_d, first[1] + k_h
+    w, inside_w, _ = column_window(k_w, first[2], stop[2], phase, reach_w, stride_w, PHASES)
+    mask = ((h < stop[1]) & (d < stop[0]))[:, None] & inside_w[None, :]
+    place = tl.load(places + in_plane(d, h, w, place_strides), mask=mask, other=-1).to(tl.int32)
+    value = tl.load(gradient + in_plane(d, h, w, gradient_strides), mask=mask, other=0).to(COMPUTE)
     return tl.where(place == here, value, 0)
 
 
@@ -244,34 +191,14 @@ def maximum_gradient_kernel(
     gradient,
     places,
     channels,
-    D,
-    H,
-    W,
-    count_d,
-    count_h,
-    count_w,
-    reach_d,
-    reach_h,
-    reach_w,
+    size,
+    count,
+    reach,
     stride_d,
-    pad_d,
-    pad_h,
-    pad_w,
-    g_n: tl.int64,
-    g_c: tl.int64,
-    g_d,
-    g_h,
-    g_w,
-    i_n: tl.int64,
-    i_c: tl.int64,
-    i_d,
-    i_h,
-    i_w,
-    o_n: tl.int64,
-    o_c: tl.int64,
-    o_d,
-    o_h,
-    o_w,
+    padding,
+    gradient_strides,
+    place_strides,
+    out_strides,
     MOST_D: tl.constexpr,
     MOST_H: tl.constexpr,
     MOST_W: tl.constexpr,
@@ -284,41 +211,39 @@ def maximum_gradient_kernel(
     BLOCK_H: tl.constexpr,
     BLOCK_W: tl.constexpr,
 ):
-    """out[plane, i] = sum of the gradients of the windows whose maximum is i."""
+    """out[plane, i] = sum of the gradients of the windows whose maximum is i. Sizes and the like are triples
+    of depth, height and width, strides those of all five dimensions.
+
+    out [n, channels, *size]; gradient and places [n, channels, *count].
+    """
     distinct(out, gradient)
     distinct(out, places)
     plane, d, h, w, keep, first_w, stop_w, phase = gradient_tile(
-        D, H, W, count_w, reach_w, pad_w, stride_w, ADAPTIVE, PHASES, BLOCK_H, BLOCK_W
+        size, count[2], reach[2], padding[2], stride_w, ADAPTIVE, PHASES, BLOCK_H, BLOCK_W
     )
-    gradient += plane_start(plane, channels, g_n, g_c)
-    places += plane_start(plane, channels, i_n, i_c)
-    first_d = first_window(d, D, count_d, reach_d, stride_d, pad_d, ADAPTIVE)
-    first_h = first_window(h, H, count_h, reach_h, stride_h, pad_h, ADAPTIVE)
-    stop_d = last_window(d, D, count_d, stride_d, pad_d, ADAPTIVE)
-    stop_h = last_window(h, H, count_h, stride_h, pad_h, ADAPTIVE)
-    here = (d * H + h)[:, None] * W + w[None, :]
+    gradient += plane_start(plane, channels, gradient_strides)
+    places += plane_start(plane, channels, place_strides)
+    first_d = first_window(d, size[0], count[0], reach[0], stride_d, padding[0], ADAPTIVE)
+    first_h = first_window(h, size[1], count[1], reach[1], stride_h, padding[1], ADAPTIVE)
+    stop_d = last_window(d, size[0], count[0], stride_d, padding[0], ADAPTIVE)
+    stop_h = last_window(h, size[1], count[1], stride_h, padding[1], ADAPTIVE)
+    first, stop = (first_d, first_h, first_w), (stop_d, stop_h, stop_w)
+    here = (d * size[1] + h)[:, None] * size[2] + w[None, :]
     total = tl.zeros((BLOCK_H, BLOCK_W), COMPUTE)
+    windows: tl.constexpr = MOST_D * MOST_H * MOST_W
     if UNROLL:
-        for k in tl.static_range(MOST_D * MOST_H * MOST_W):
+        for k in tl.static_range(windows):
             total += of_maximum(
                 k,
                 gradient,
                 places,
                 here,
-                first_d,
-                first_h,
-                first_w,
-                stop_d,
-                stop_h,
-                stop_w,
+                first,
+                stop,
                 phase,
-                reach_w,
-                g_d,
-                g_h,
-                g_w,
-                i_d,
-                i_h,
-                i_w,
+                reach[2],
+                gradient_strides,
+                place_strides,
                 MOST_H,
                 MOST_W,
                 stride_w,
@@ -326,34 +251,26 @@ def maximum_gradient_kernel(
                 COMPUTE,
             )
     else:
-        for k in range(MOST_D * MOST_H * MOST_W):
+        for k in range(windows):
             total += of_maximum(
                 k,
                 gradient,
                 places,
                 here,
-                first_d,
-                first_h,
-                first_w,
-                stop_d,
-                stop_h,
-                stop_w,
+                first,
+                stop,
                 phase,
-                reach_w,
-                g_d,
-                g_h,
-                g_w,
-                i_d,
-                i_h,
-                i_w,
+                reach[2],
+                gradient_strides,
+                place_strides,
                 MOST_H,
                 MOST_W,
                 stride_w,
                 PHASES,
                 COMPUTE,
             )
-    out += plane_start(plane, channels, o_n, o_c)
-    tl.store(out + in_tile(d, h, w, o_d, o_h, o_w), total.to(out.dtype.element_ty), mask=keep)
+    out += plane_start(plane, channels, out_strides)
+    tl.store(out + in_plane(d, h, w, out_strides), total.to(out.dtype.element_ty), mask=keep)
 
 
 # ---- launch ---------------------------------------------------------------------------------------
@@ -375,14 +292,14 @@ def _forward(x: torch.Tensor, rank: int, windows: Windows, label: str) -> tuple[
             programs,
             (
                 channels(x, rank),
-                *windows.size,
-                *windows.count,
-                *windows.reach(),
+                windows.size,
+                windows.count,
+                windows.reach(),
                 windows.stride[0],
-                *windows.padding,
-                *windows.dilation,
-                *strides(x, rank),
-                *strides(out, rank),
+                windows.padding,
+                windows.dilation,
+                strides(x, rank),
+                strides(out, rank),
             ),
             {
                 **dict(zip(("LONGEST_D", "LONGEST_H", "LONGEST_W"), taps, strict=True)),
@@ -424,14 +341,14 @@ def _backward(
             programs,
             (
                 channels(x, rank),
-                *windows.size,
-                *windows.count,
-                *windows.reach(),
+                windows.size,
+                windows.count,
+                windows.reach(),
                 windows.stride[0],
-                *windows.padding,
-                *strides(gradient, rank),
-                *strides(places, rank),
-                *strides(out, rank),
+                windows.padding,
+                strides(gradient, rank),
+                strides(places, rank),
+                strides(out, rank),
             ),
             {
                 "PHASES": windows.has_phases,

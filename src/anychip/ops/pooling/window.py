@@ -29,6 +29,24 @@ def window_stop(o, size, count, kernel, stride, padding, ADAPTIVE: tl.constexpr)
 
 
 @triton.jit
+def window_starts(o, size, count, stride, padding, ADAPTIVE: tl.constexpr):
+    """`window_start` along depth, height and width: all arguments are triples."""
+    d = window_start(o[0], size[0], count[0], stride[0], padding[0], ADAPTIVE)
+    h = window_start(o[1], size[1], count[1], stride[1], padding[1], ADAPTIVE)
+    w = window_start(o[2], size[2], count[2], stride[2], padding[2], ADAPTIVE)
+    return d, h, w
+
+
+@triton.jit
+def window_stops(o, size, count, kernel, stride, padding, ADAPTIVE: tl.constexpr):
+    """`window_stop` along depth, height and width."""
+    d = window_stop(o[0], size[0], count[0], kernel[0], stride[0], padding[0], ADAPTIVE)
+    h = window_stop(o[1], size[1], count[1], kernel[1], stride[1], padding[1], ADAPTIVE)
+    w = window_stop(o[2], size[2], count[2], kernel[2], stride[2], padding[2], ADAPTIVE)
+    return d, h, w
+
+
+@triton.jit
 def first_window(i, size, count, reach, stride, padding, ADAPTIVE: tl.constexpr):
     """The first window that position i may be in; `reach` is a window's length, dilation included."""
     if ADAPTIVE:
@@ -55,9 +73,11 @@ def tap_place(k, LONGEST_H: tl.constexpr, LONGEST_W: tl.constexpr):
 
 
 @triton.jit
-def tap_inside(d, h, w, D, H, W, stop_d, stop_h, stop_w, ADAPTIVE: tl.constexpr):
-    """Which of a depth, rows h and columns w are in the input, and before the windows' ends where windows
-    differ in length."""
+def tap_inside(d, h, w, size, stop, ADAPTIVE: tl.constexpr):
+    """Which of a depth, rows h and columns w are in the input of this size, and before the windows' ends
+    where windows differ in length."""
+    D, H, W = size
+    stop_d, stop_h, stop_w = stop
     inside_h = (h >= 0) & (h < H) & (d >= 0) & (d < D)
     inside_w = (w >= 0) & (w < W)
     if ADAPTIVE:
@@ -73,9 +93,15 @@ def in_tile(d, h, w, step_d, step_h, step_w):
 
 
 @triton.jit
-def plane_start(plane, channels, step_n, step_c):
-    """Offset of a plane, counted over images and channels."""
-    return (plane // channels).to(tl.int64) * step_n + (plane % channels).to(tl.int64) * step_c
+def in_plane(d, h, w, strides):
+    """Offsets of a depth, rows and columns in a plane of a tensor [n, c, d, h, w]."""
+    return in_tile(d, h, w, strides[2], strides[3], strides[4])
+
+
+@triton.jit
+def plane_start(plane, channels, strides):
+    """Offset of a plane, counted over images and channels, of a tensor [n, c, d, h, w]."""
+    return (plane // channels).to(tl.int64) * strides[0] + (plane % channels).to(tl.int64) * strides[1]
 
 
 @triton.jit
@@ -104,9 +130,7 @@ def column_phases(first, stride: tl.constexpr, BLOCK_W: tl.constexpr):
 
 @triton.jit
 def gradient_tile(
-    D,
-    H,
-    W,
+    size,
     count_w,
     reach_w,
     pad_w,
@@ -119,6 +143,7 @@ def gradient_tile(
     """Of this program of a backward kernel: plane, depth, rows and columns of the input with the mask of
     those that exist; the first window of each column (the last, if PHASES, counting down), one after the
     last, and the place of each column in that window."""
+    D, H, W = size
     if PHASES:
         plane, d, h, shifted, keep = tile_place(D, H, W + pad_w, BLOCK_H, BLOCK_W)
         tiles_w = tl.cdiv(W + pad_w, BLOCK_W)

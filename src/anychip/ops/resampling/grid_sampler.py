@@ -129,8 +129,9 @@ def axis_tap(place, size, K: tl.constexpr, MODE: tl.constexpr, PADDING: tl.const
 
 
 @triton.jit
-def grid_place(grid, inside, g_d, g_h, g_w, g_x, d, h, w, axis, COMPUTE: tl.constexpr):
+def grid_place(grid, inside, strides, d, h, w, axis, COMPUTE: tl.constexpr):
     """The grid's number for one axis (0: width, 1: height, 2: depth) at output pixels."""
+    _, g_d, g_h, g_w, g_x = strides
     at = d.to(tl.int64) * g_d + h.to(tl.int64) * g_h + w.to(tl.int64) * g_w + axis * g_x
     return tl.load(grid + at, mask=inside, other=0).to(COMPUTE)
 
@@ -141,22 +142,10 @@ def grid_sampler_kernel(
     source,
     grid,
     C,
-    D,
-    H,
-    W,
-    out_d,
-    out_h,
-    out_w,
-    s_n: tl.int64,
-    s_c: tl.int64,
-    s_d: tl.int64,
-    s_h: tl.int64,
-    s_w: tl.int64,
-    g_n: tl.int64,
-    g_d: tl.int64,
-    g_h: tl.int64,
-    g_w: tl.int64,
-    g_x: tl.int64,
+    size,
+    out_size,
+    source_strides,
+    grid_strides,
     RANK: tl.constexpr,
     MODE: tl.constexpr,
     PADDING: tl.constexpr,
@@ -167,7 +156,14 @@ def grid_sampler_kernel(
     BLOCK_C: tl.constexpr,
     BLOCK_P: tl.constexpr,
 ):
-    """out[n, :, pixel] = source[n, :, grid[n, pixel]], interpolated; a block of pixels, all channels."""
+    """out[n, :, pixel] = source[n, :, grid[n, pixel]], interpolated; a block of pixels, all channels. Sizes
+    are triples of depth (1 for images), height and width; strides are those of all dimensions.
+
+    out [n, C, *out_size], contiguous; source [n, C, *size]; grid [n, *out_size, RANK].
+    """
+    D, H, W = size
+    out_d, out_h, out_w = out_size
+    s_n, s_c, s_d, s_h, s_w = source_strides
     distinct(out, source)
     distinct(out, grid)
     pixels = out_d * out_h * out_w
@@ -176,16 +172,16 @@ def grid_sampler_kernel(
     pixel = (tl.program_id(0) % tiles) * BLOCK_P + tl.arange(0, BLOCK_P)
     inside = pixel < pixels
     d, h, w = pixel // (out_h * out_w), pixel // out_w % out_h, pixel % out_w
-    grid += image * g_n
+    grid += image * grid_strides[0]
     source += image * s_n
     out += image * C * pixels
-    raw = grid_place(grid, inside, g_d, g_h, g_w, g_x, d, h, w, 0, COMPUTE)
+    raw = grid_place(grid, inside, grid_strides, d, h, w, 0, COMPUTE)
     x, _ = axis_place(raw, W, MODE, PADDING, ALIGN)
-    raw = grid_place(grid, inside, g_d, g_h, g_w, g_x, d, h, w, 1, COMPUTE)
+    raw = grid_place(grid, inside, grid_strides, d, h, w, 1, COMPUTE)
     y, _ = axis_place(raw, H, MODE, PADDING, ALIGN)
     z = tl.zeros((BLOCK_P,), COMPUTE)
     if RANK == 3:
-        raw = grid_place(grid, inside, g_d, g_h, g_w, g_x, d, h, w, 2, COMPUTE)
+        raw = grid_place(grid, inside, grid_strides, d, h, w, 2, COMPUTE)
         z, _ = axis_place(raw, D, MODE, PADDING, ALIGN)
     lane = tl.arange(0, BLOCK_C)
     for first in range(0, C, BLOCK_C):
@@ -223,22 +219,10 @@ def grid_sampler_gradient_kernel(
     source,
     grid,
     C,
-    D,
-    H,
-    W,
-    out_d,
-    out_h,
-    out_w,
-    s_n: tl.int64,
-    s_c: tl.int64,
-    s_d: tl.int64,
-    s_h: tl.int64,
-    s_w: tl.int64,
-    g_n: tl.int64,
-    g_d: tl.int64,
-    g_h: tl.int64,
-    g_w: tl.int64,
-    g_x: tl.int64,
+    size,
+    out_size,
+    source_strides,
+    grid_strides,
     RANK: tl.constexpr,
     MODE: tl.constexpr,
     PADDING: tl.constexpr,
@@ -249,26 +233,33 @@ def grid_sampler_gradient_kernel(
     BLOCK_C: tl.constexpr,
     BLOCK_P: tl.constexpr,
 ):
-    """Adds the gradient's share to the pixels that each sample read (source_out, contiguous, zeroed; None:
-    not wanted), and sums over channels the gradient of the sample's place (grid_out, contiguous)."""
+    """Adds the gradient's share to the pixels that each sample read, and sums over channels the gradient of
+    the sample's place.
+
+    source_out [n, C, *size], zeroed, or None where it is not wanted; grid_out [n, *out_size, RANK]; gradient
+    [n, C, *out_size], these contiguous; source [n, C, *size]; grid [n, *out_size, RANK].
+    """
+    D, H, W = size
+    out_d, out_h, out_w = out_size
+    s_n, s_c, s_d, s_h, s_w = source_strides
     pixels = out_d * out_h * out_w
     tiles = tl.cdiv(pixels, BLOCK_P)
     image = (tl.program_id(0) // tiles).to(tl.int64)
     pixel = (tl.program_id(0) % tiles) * BLOCK_P + tl.arange(0, BLOCK_P)
     inside = pixel < pixels
     d, h, w = pixel // (out_h * out_w), pixel // out_w % out_h, pixel % out_w
-    grid += image * g_n
+    grid += image * grid_strides[0]
     source += image * s_n
     plane = D * H * W
     gradient += image * C * pixels
-    raw = grid_place(grid, inside, g_d, g_h, g_w, g_x, d, h, w, 0, COMPUTE)
+    raw = grid_place(grid, inside, grid_strides, d, h, w, 0, COMPUTE)
     x, slope_x = axis_place(raw, W, MODE, PADDING, ALIGN)
-    raw = grid_place(grid, inside, g_d, g_h, g_w, g_x, d, h, w, 1, COMPUTE)
+    raw = grid_place(grid, inside, grid_strides, d, h, w, 1, COMPUTE)
     y, slope_y = axis_place(raw, H, MODE, PADDING, ALIGN)
     z = tl.zeros((BLOCK_P,), COMPUTE)
     slope_z = tl.zeros((BLOCK_P,), COMPUTE)
     if RANK == 3:
-        raw = grid_place(grid, inside, g_d, g_h, g_w, g_x, d, h, w, 2, COMPUTE)
+        raw = grid_place(grid, inside, grid_strides, d, h, w, 2, COMPUTE)
         z, slope_z = axis_place(raw, D, MODE, PADDING, ALIGN)
     lane = tl.arange(0, BLOCK_C)
     total_x = tl.zeros((BLOCK_P,), COMPUTE)
@@ -387,14 +378,10 @@ def _plan(
     steps = grid.stride()
     arguments = (
         source.shape[1],
-        *sizes,
-        *spatial,
-        *strides[:2],
-        *none,
-        *strides[2:],
-        steps[0],
-        *none,
-        *steps[1:],
+        sizes,
+        spatial,
+        (*strides[:2], *none, *strides[2:]),
+        (steps[0], *none, *steps[1:]),
     )
     programs = source.shape[0] * cdiv(math.prod(spatial), block_p)
     return PLANS.remember(key, Plan(kernel, programs, arguments, constants, label=label))

@@ -16,7 +16,7 @@ from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launching import TRITON_DTYPES, Plan, Plans, signature
 from ..pooling.geometry import TILES, blocks, channels, deliver, result_for, strides
-from ..pooling.window import in_tile, plane_start, tile_place
+from ..pooling.window import in_plane, plane_start, tile_place
 from ..reduction import accumulator
 from ..registry import ALL, FLOATING, Benchmark, Operator, Overload, Sample, Samples, register
 from ..samples import tensor
@@ -103,36 +103,31 @@ def border_kernel(
     out,
     source,
     channels,
-    D,
-    H,
-    W,
-    count_d,
-    count_h,
-    count_w,
-    before_d,
-    before_h,
-    before_w,
-    s_n: tl.int64,
-    s_c: tl.int64,
-    s_d,
-    s_h,
-    s_w,
-    o_n: tl.int64,
-    o_c: tl.int64,
-    o_d,
-    o_h,
-    o_w,
+    size,
+    count,
+    before,
+    source_strides,
+    out_strides,
     REFLECT: tl.constexpr,
     EDGE: tl.constexpr,
     BLOCK_H: tl.constexpr,
     BLOCK_W: tl.constexpr,
 ):
     """out[plane, o] = source[plane, the position that o repeats]: of some output rows a tile of the columns
-    that are copied as they are, and, from the tile at the input's end, those beyond it."""
+    that are copied as they are, and, from the tile at the input's end, those beyond it. Sizes, and how much
+    is put before, are triples of depth, height and width, strides those of all five dimensions.
+
+    out [n, channels, *count]; source [n, channels, *size].
+    """
+    D, H, W = size
+    count_d, count_h, count_w = count
+    before_d, before_h, before_w = before
+    _, _, s_d, s_h, s_w = source_strides
+    _, _, o_d, o_h, o_w = out_strides
     distinct(out, source)
     plane, d, h, column, _ = tile_place(count_d, count_h, W, BLOCK_H, BLOCK_W)
-    source += plane_start(plane, channels, s_n, s_c) + copied_from(d, before_d, D, REFLECT) * s_d
-    out += plane_start(plane, channels, o_n, o_c) + d * o_d
+    source += plane_start(plane, channels, source_strides) + copied_from(d, before_d, D, REFLECT) * s_d
+    out += plane_start(plane, channels, out_strides) + d * o_d
     inside_h = (h < count_h)[:, None]
     source_row = (copied_from(tl.minimum(h, count_h - 1), before_h, H, REFLECT) * s_h)[:, None]
     row = (h * o_h)[:, None]
@@ -153,18 +148,10 @@ def gathered_rows(
     d,
     h,
     column,
-    D,
-    H,
-    W,
-    count_d,
-    count_h,
-    count_w,
-    before_d,
-    before_h,
-    before_w,
-    g_d,
-    g_h,
-    g_w,
+    size,
+    count,
+    before,
+    strides,
     MOST_H: tl.constexpr,
     REFLECT: tl.constexpr,
     EDGE: tl.constexpr,
@@ -173,6 +160,10 @@ def gathered_rows(
     BLOCK_W: tl.constexpr,
 ):
     """The sums, over columns, of the gradients in the k-th rows that repeat input rows."""
+    D, H, W = size
+    count_d, count_h, count_w = count
+    before_d, before_h, before_w = before
+    _, _, g_d, g_h, g_w = strides
     o_d, known_d = copied_to(d, k // MOST_H, before_d, D, count_d, REFLECT)
     o_h, known_h = copied_to(h, k % MOST_H, before_h, H, count_h, REFLECT)
     known = (known_h & (h < H) & known_d)[:, None]
@@ -202,25 +193,11 @@ def border_gradient_kernel(
     out,
     gradient,
     channels,
-    D,
-    H,
-    W,
-    count_d,
-    count_h,
-    count_w,
-    before_d,
-    before_h,
-    before_w,
-    g_n: tl.int64,
-    g_c: tl.int64,
-    g_d,
-    g_h,
-    g_w,
-    o_n: tl.int64,
-    o_c: tl.int64,
-    o_d,
-    o_h,
-    o_w,
+    size,
+    count,
+    before,
+    gradient_strides,
+    out_strides,
     MOST_D: tl.constexpr,
     MOST_H: tl.constexpr,
     UNROLL: tl.constexpr,
@@ -230,11 +207,12 @@ def border_gradient_kernel(
     BLOCK_H: tl.constexpr,
     BLOCK_W: tl.constexpr,
 ):
-    """out[plane, i] = sum of the gradients of the positions that repeat i."""
+    """out[plane, i] = sum of the gradients of the positions that repeat i. out [n, channels, *size]; gradient
+    [n, channels, *count]."""
     distinct(out, gradient)
-    plane, d, h, w, keep = tile_place(D, H, W, BLOCK_H, BLOCK_W)
-    gradient += plane_start(plane, channels, g_n, g_c)
-    out += plane_start(plane, channels, o_n, o_c)
+    plane, d, h, w, keep = tile_place(size[0], size[1], size[2], BLOCK_H, BLOCK_W)
+    gradient += plane_start(plane, channels, gradient_strides)
+    out += plane_start(plane, channels, out_strides)
     total = tl.zeros((BLOCK_H, BLOCK_W), COMPUTE)
     if UNROLL:
         for k in tl.static_range(MOST_D * MOST_H):
@@ -244,18 +222,10 @@ def border_gradient_kernel(
                 d,
                 h,
                 w,
-                D,
-                H,
-                W,
-                count_d,
-                count_h,
-                count_w,
-                before_d,
-                before_h,
-                before_w,
-                g_d,
-                g_h,
-                g_w,
+                size,
+                count,
+                before,
+                gradient_strides,
                 MOST_H,
                 REFLECT,
                 EDGE,
@@ -271,18 +241,10 @@ def border_gradient_kernel(
                 d,
                 h,
                 w,
-                D,
-                H,
-                W,
-                count_d,
-                count_h,
-                count_w,
-                before_d,
-                before_h,
-                before_w,
-                g_d,
-                g_h,
-                g_w,
+                size,
+                count,
+                before,
+                gradient_strides,
                 MOST_H,
                 REFLECT,
                 EDGE,
@@ -290,7 +252,7 @@ def border_gradient_kernel(
                 BLOCK_H,
                 BLOCK_W,
             )
-    tl.store(out + in_tile(d, h, w, o_d, o_h, o_w), total.to(out.dtype.element_ty), mask=keep)
+    tl.store(out + in_plane(d, h, w, out_strides), total.to(out.dtype.element_ty), mask=keep)
 
 
 # ---- forward, backward ----------------------------------------------------------------------------
@@ -337,11 +299,11 @@ def forward(name: str, rank: int, reflect: bool) -> Any:
         plan = PLANS.get(key)
         if plan is None:
             programs, tile = blocks(result, rank, (count[0], count[1], size[2]))
-            sizes = (channels(self, rank), *size, *count, *before)
+            sizes = (channels(self, rank), size, count, before)
             plan = Plan(
                 border_kernel,
                 programs,
-                (*sizes, *strides(self, rank), *strides(result, rank)),
+                (*sizes, strides(self, rank), strides(result, rank)),
                 {"REFLECT": reflect, "EDGE": _edge(before, after), **tile},
                 label=name,
             )
@@ -372,11 +334,11 @@ def backward(name: str, rank: int, reflect: bool) -> Any:
         if plan is None:
             programs, tile = blocks(result, rank, size)
             most = _most(size, before, after, reflect)
-            sizes = (channels(self, rank), *size, *count, *before)
+            sizes = (channels(self, rank), size, count, before)
             plan = Plan(
                 border_gradient_kernel,
                 programs,
-                (*sizes, *strides(grad_output, rank), *strides(result, rank)),
+                (*sizes, strides(grad_output, rank), strides(result, rank)),
                 {
                     "MOST_D": most[0],
                     "MOST_H": most[1],
