@@ -16,7 +16,8 @@ from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, signature
 from ..memory.copy import COPY
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, special, tensor
-from .radix import KERNELS, ordered_key, sort_rows
+from .radix import KERNELS, sort_rows
+from .radix_kernels import ordered_key
 
 TILES = Tiles(simt={"block": 4096, "few": 16}, simd={"block": 4096, "few": 48})
 PLANS: Plans[Plan] = Plans()

@@ -1,0 +1,357 @@
+"""The kernel of Fourier transforms of lines, several stages at once in registers."""
+
+# ruff: noqa: RUF005 (Triton has no unpacking within a tuple)
+from __future__ import annotations
+
+from typing import Any
+
+import triton
+import triton.language as tl
+
+from ..distinct import distinct
+from ..kernels.numbers import double
+from .butterflies import butterfly, woven
+
+
+@triton.constexpr_function
+def radix_of(code: Any, stage: Any) -> Any:
+    """The factor of a stage."""
+    return (int(code) >> (5 * int(stage))) & 31
+
+
+@triton.constexpr_function
+def before_of(code: Any, stage: Any) -> Any:
+    """The product of the factors before a stage."""
+    product = 1
+    for k in range(int(stage)):
+        product *= (int(code) >> (5 * k)) & 31
+    return product
+
+
+@triton.constexpr_function
+def table_of(code: Any, stage: Any, length: Any) -> Any:
+    """Where a stage's twiddle factors begin: after `length` / before of each stage ahead of it."""
+    start, before = 0, 1
+    for k in range(int(stage)):
+        start += int(length) // before
+        before *= (int(code) >> (5 * k)) & 31
+    return start
+
+
+@triton.constexpr_function
+def reach(size: Any, limit: Any) -> Any:
+    """The power of two that holds `size` elements, at most `limit`."""
+    return min(1 << max(0, int(size) - 1).bit_length(), int(limit))
+
+
+@triton.jit
+def first_stage(
+    real,
+    imaginary,
+    in_inner,
+    in_step,
+    inside_b,
+    to_real,
+    to_imaginary,
+    t_real,
+    t_imaginary,
+    RADIX: tl.constexpr,
+    REST: tl.constexpr,
+    WIDTH: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Element (k, p) of a line, [RADIX, REST], becomes (p, j) of the work area, times a twiddle factor."""
+    SIZE: tl.constexpr = reach(REST, BLOCK)
+    for start in range(0, REST, SIZE):
+        p = start + tl.arange(0, SIZE)
+        if WIDTH == 1:
+            mask = p < REST
+            offset = p * in_step
+            place = p
+            target = p * RADIX
+        else:
+            b = tl.arange(0, WIDTH)[None, :]
+            mask = (p < REST)[:, None] & inside_b[None, :]
+            offset = p[:, None] * in_step + b * in_inner
+            place = p[:, None]
+            target = place * (RADIX * WIDTH) + b
+        x = ()
+        y = ()
+        for k in tl.static_range(RADIX):
+            a = tl.load(real + offset + (k * REST) * in_step, mask=mask, other=0)
+            x = x + (a,)
+            if imaginary is None:
+                y = y + (tl.zeros_like(a),)
+            else:
+                y = y + (tl.load(imaginary + offset + (k * REST) * in_step, mask=mask, other=0),)
+        u, v = butterfly(x, y, RADIX)
+        x = (u[0],)
+        y = (v[0],)
+        for j in tl.static_range(1, RADIX):
+            c = tl.load(t_real + j * REST + place, mask=place < REST, other=0)
+            s = tl.load(t_imaginary + j * REST + place, mask=place < REST, other=0)
+            x = x + (u[j] * c - v[j] * s,)
+            y = y + (u[j] * s + v[j] * c,)
+        if WIDTH == 1 and RADIX & (RADIX - 1) == 0:
+            at = start * RADIX + tl.arange(0, SIZE * RADIX)
+            tl.store(to_real + at, woven(x, RADIX), mask=at < REST * RADIX)
+            tl.store(to_imaginary + at, woven(y, RADIX), mask=at < REST * RADIX)
+        else:
+            for j in tl.static_range(RADIX):
+                tl.store(to_real + target + j * WIDTH, x[j], mask=mask)
+                tl.store(to_imaginary + target + j * WIDTH, y[j], mask=mask)
+
+
+@triton.jit
+def middle_stage(
+    real,
+    imaginary,
+    to_real,
+    to_imaginary,
+    t_real,
+    t_imaginary,
+    RADIX: tl.constexpr,
+    REST: tl.constexpr,
+    RUN: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Element (k, p, q) of a work area, [RADIX, REST, RUN], becomes (p, j, q) of the other one."""
+    SIZE_Q: tl.constexpr = reach(RUN, BLOCK)
+    SIZE_P: tl.constexpr = reach(REST, BLOCK // SIZE_Q)
+    for start in range(0, REST, SIZE_P):
+        p = (start + tl.arange(0, SIZE_P))[:, None]
+        for run in range(0, RUN, SIZE_Q):
+            q = (run + tl.arange(0, SIZE_Q))[None, :]
+            mask = (p < REST) & (q < RUN)
+            offset = p * RUN + q
+            x = ()
+            y = ()
+            for k in tl.static_range(RADIX):
+                x = x + (tl.load(real + offset + k * (REST * RUN), mask=mask, other=0),)
+                y = y + (tl.load(imaginary + offset + k * (REST * RUN), mask=mask, other=0),)
+            u, v = butterfly(x, y, RADIX)
+            x = (u[0],)
+            y = (v[0],)
+            for j in tl.static_range(1, RADIX):
+                c = tl.load(t_real + j * REST + p, mask=p < REST, other=0)
+                s = tl.load(t_imaginary + j * REST + p, mask=p < REST, other=0)
+                x = x + (u[j] * c - v[j] * s,)
+                y = y + (u[j] * s + v[j] * c,)
+            target = p * (RADIX * RUN) + q
+            for j in tl.static_range(RADIX):
+                tl.store(to_real + target + j * RUN, x[j], mask=mask)
+                tl.store(to_imaginary + target + j * RUN, y[j], mask=mask)
+
+
+@triton.jit
+def last_stage(
+    real,
+    imaginary,
+    out_real,
+    out_imaginary,
+    out_inner,
+    out_step,
+    inside_b,
+    f_real,
+    f_imaginary,
+    f_inner,
+    factor,
+    RADIX: tl.constexpr,
+    BEFORE: tl.constexpr,
+    WIDTH: tl.constexpr,
+    PAIRED: tl.constexpr,
+    TURNED: tl.constexpr,
+    SCALED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Element (k, q) of a work area, [RADIX, BEFORE], becomes (j, q) of a line. TURNED: times f[j, q] of
+    [LENGTH, lines]. PAIRED: the two parts of an element lie side by side, the real (1) or the imaginary
+    one (2) first, and so do elements."""
+    SIZE: tl.constexpr = reach(BEFORE, BLOCK if WIDTH == 1 else BLOCK // WIDTH)
+    for start in range(0, BEFORE, SIZE):
+        q = start + tl.arange(0, SIZE)
+        if WIDTH == 1:
+            mask = q < BEFORE
+            offset = q
+            target = q * out_step
+            turn = q * f_inner
+        else:
+            b = tl.arange(0, WIDTH)[None, :]
+            mask = (q < BEFORE)[:, None] & inside_b[None, :]
+            offset = q[:, None] * WIDTH + b
+            target = q[:, None] * out_step + b * out_inner
+            turn = q[:, None] * f_inner + b
+        x = ()
+        y = ()
+        for k in tl.static_range(RADIX):
+            x = x + (tl.load(real + offset + k * (BEFORE * WIDTH), mask=mask, other=0),)
+            y = y + (tl.load(imaginary + offset + k * (BEFORE * WIDTH), mask=mask, other=0),)
+        x, y = butterfly(x, y, RADIX)
+        for j in tl.static_range(RADIX):
+            u = x[j]
+            v = y[j]
+            if TURNED:
+                c = tl.load(f_real + turn + (j * BEFORE) * f_inner, mask=mask, other=0)
+                s = tl.load(f_imaginary + turn + (j * BEFORE) * f_inner, mask=mask, other=0)
+                w = u * c - v * s
+                v = u * s + v * c
+                u = w
+            if SCALED:
+                u = u * factor
+                v = v * factor
+            if PAIRED == 0:
+                tl.store(out_real + target + (j * BEFORE) * out_step, u, mask=mask)
+                tl.store(out_imaginary + target + (j * BEFORE) * out_step, v, mask=mask)
+            else:
+                if PAIRED == 1:
+                    pairs = tl.interleave(u, v)
+                    base = out_real
+                else:
+                    pairs = tl.interleave(v, u)
+                    base = out_imaginary
+                if WIDTH == 1:
+                    part = 2 * start + tl.arange(0, 2 * SIZE)
+                    tl.store(base + (2 * j * BEFORE) + part, pairs, mask=part < 2 * BEFORE)
+                else:
+                    part = tl.arange(0, 2 * WIDTH)[None, :]
+                    inside = tl.interleave(inside_b.to(tl.int8), inside_b.to(tl.int8)) != 0
+                    tl.store(
+                        base + (q + j * BEFORE)[:, None] * out_step + part,
+                        pairs,
+                        mask=(q < BEFORE)[:, None] & inside[None, :],
+                    )
+
+
+@triton.jit(do_not_specialize=["scale", "groups", "share"])
+def lines_kernel(
+    out_real,
+    out_imaginary,
+    real,
+    imaginary,
+    first,
+    second,
+    t_real,
+    t_imaginary,
+    f_real,
+    f_imaginary,
+    groups,
+    share,
+    inner,
+    in_outer,
+    in_inner,
+    in_step,
+    out_outer,
+    out_inner,
+    out_step,
+    f_inner,
+    scale: tl.int64,
+    LENGTH: tl.constexpr,
+    CODE: tl.constexpr,
+    STAGES: tl.constexpr,
+    WIDTH: tl.constexpr,
+    PAIRED: tl.constexpr,
+    TURNED: tl.constexpr,
+    SCALED: tl.constexpr,
+    APART: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Transform `share` of the `groups` of WIDTH lines each, by the STAGES factors in CODE. Lines o * inner +
+    i begin at o * outer + i * inner stride; `first` and `second` are the programs' work areas."""
+    distinct(first, second)
+    distinct(first, real)
+    distinct(first, t_real)
+    distinct(first, t_imaginary)
+    distinct(second, t_real)
+    distinct(second, t_imaginary)
+    distinct(first, out_real)
+    distinct(first, out_imaginary)
+    distinct(second, out_real)
+    distinct(second, out_imaginary)
+    if imaginary is not None:
+        distinct(first, imaginary)
+    program = tl.program_id(0).to(tl.int64)
+    factor = double(scale).to(first.dtype.element_ty)
+    HALF: tl.constexpr = LENGTH * WIDTH + APART
+    area = 2 * HALF
+    first += program * area
+    second += program * area
+    blocks = tl.cdiv(inner, WIDTH)
+    for group in range(program * share, tl.minimum((program + 1) * share, groups)):
+        outer = (group // blocks).to(tl.int64)
+        line = (group % blocks).to(tl.int64) * WIDTH
+        inside_b = tl.arange(0, WIDTH) < inner - line
+        source = outer * in_outer + line * in_inner
+        target = outer * out_outer + line * out_inner
+        if imaginary is None:
+            other = None
+        else:
+            other = imaginary + source
+        first_stage(
+            real + source,
+            other,
+            in_inner,
+            in_step,
+            inside_b,
+            first,
+            first + HALF,
+            t_real,
+            t_imaginary,
+            radix_of(CODE, 0),
+            LENGTH // radix_of(CODE, 0),
+            WIDTH,
+            BLOCK,
+        )
+        tl.debug_barrier()
+        for stage in tl.static_range(1, STAGES - 1):
+            if stage % 2 == 1:
+                middle_stage(
+                    first,
+                    first + HALF,
+                    second,
+                    second + HALF,
+                    t_real + table_of(CODE, stage, LENGTH),
+                    t_imaginary + table_of(CODE, stage, LENGTH),
+                    radix_of(CODE, stage),
+                    LENGTH // before_of(CODE, stage + 1),
+                    before_of(CODE, stage) * WIDTH,
+                    BLOCK,
+                )
+            else:
+                middle_stage(
+                    second,
+                    second + HALF,
+                    first,
+                    first + HALF,
+                    t_real + table_of(CODE, stage, LENGTH),
+                    t_imaginary + table_of(CODE, stage, LENGTH),
+                    radix_of(CODE, stage),
+                    LENGTH // before_of(CODE, stage + 1),
+                    before_of(CODE, stage) * WIDTH,
+                    BLOCK,
+                )
+            tl.debug_barrier()
+        if STAGES % 2 == 0:
+            work = first
+        else:
+            work = second
+        last_stage(
+            work,
+            work + HALF,
+            out_real + target,
+            out_imaginary + target,
+            out_inner,
+            out_step,
+            inside_b,
+            f_real + line,
+            f_imaginary + line,
+            f_inner,
+            factor,
+            radix_of(CODE, STAGES - 1),
+            LENGTH // radix_of(CODE, STAGES - 1),
+            WIDTH,
+            PAIRED,
+            TURNED,
+            SCALED,
+            BLOCK,
+        )
+        tl.debug_barrier()
