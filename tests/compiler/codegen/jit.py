@@ -22,9 +22,15 @@ llvm.initialize_native_target()
 llvm.initialize_native_asmprinter()
 
 NUMPY_TYPES = {
-    "half": np.float16, "float": np.float32, "double": np.float64, "i1": np.bool_,
-    "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64,
-}  # fmt: skip
+    "half": np.float16,
+    "float": np.float32,
+    "double": np.float64,
+    "i1": np.bool_,
+    "i8": np.int8,
+    "i16": np.int16,
+    "i32": np.int32,
+    "i64": np.int64,
+}
 
 HOST = targets.host()
 """This machine with all its instructions."""

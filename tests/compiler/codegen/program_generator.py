@@ -345,9 +345,11 @@ class ProgramGenerator:
         elif kind == "join" and tile.size < LIMIT and len(tile.shape) < 5:
             other = self.like(tile)
             self.define(
-                (*tile.shape, 2), tile.dtype,
-                f"tl.join({tile.name}, {other.name})", f"stack([{tile.name}, {other.name}], -1)",
-            )  # fmt: skip
+                (*tile.shape, 2),
+                tile.dtype,
+                f"tl.join({tile.name}, {other.name})",
+                f"stack([{tile.name}, {other.name}], -1)",
+            )
         elif kind == "split" and tile.shape[-1] == 2 and len(tile.shape) > 1:
             a, b = (
                 Tile(self.fresh(), tile.shape[:-1], tile.dtype),
@@ -383,9 +385,11 @@ class ProgramGenerator:
         tile = self.any_tile(minimum_rank=1, dtypes=("int32",))
         axis, reverse = self.number(0, len(tile.shape) - 1), self.maybe()
         self.define(
-            tile.shape, "int32",
-            f"tl.cumsum({tile.name}, {axis}, reverse={reverse})", f"cumsum({tile.name}, {axis}, {reverse})",
-        )  # fmt: skip
+            tile.shape,
+            "int32",
+            f"tl.cumsum({tile.name}, {axis}, reverse={reverse})",
+            f"cumsum({tile.name}, {axis}, {reverse})",
+        )
 
     def sort(self) -> None:
         tile = self.any_tile(minimum_rank=1, dtypes=("int32",))
@@ -398,10 +402,11 @@ class ProgramGenerator:
         index = self.like(Tile("", tile.shape, "int32"))
         n = tile.shape[axis]
         self.define(
-            tile.shape, tile.dtype,
+            tile.shape,
+            tile.dtype,
             f"tl.gather({tile.name}, {index.name} & {n - 1}, {axis})",
             f"take_along_axis({tile.name}, {index.name} & {n - 1}, {axis})",
-        )  # fmt: skip
+        )
 
     def _inner(self, count: int) -> None:
         for _ in range(count):

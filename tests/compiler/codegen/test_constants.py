@@ -9,9 +9,7 @@ import triton.language as tl
 
 from anychip.triton_backend import activate
 
-DTYPES = [
-    torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2,
-]  # fmt: skip
+DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2]
 
 
 @triton.jit

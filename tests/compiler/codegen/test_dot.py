@@ -56,11 +56,14 @@ def chained(x, out, rounds, N: tl.constexpr):
 
 
 TYPES = {
-    "f32": (torch.float32, torch.float32), "f64": (torch.float64, torch.float64),
-    "f16": (torch.float16, torch.float32), "bf16": (torch.bfloat16, torch.float32),
-    "i8": (torch.int8, torch.int32), "f8": (torch.float8_e5m2, torch.float32),
+    "f32": (torch.float32, torch.float32),
+    "f64": (torch.float64, torch.float64),
+    "f16": (torch.float16, torch.float32),
+    "bf16": (torch.bfloat16, torch.float32),
+    "i8": (torch.int8, torch.int32),
+    "f8": (torch.float8_e5m2, torch.float32),
     "f16 to f16": (torch.float16, torch.float16),
-}  # fmt: skip
+}
 
 
 def _numbers(shape: tuple[int, ...], step: int, dtype: torch.dtype) -> torch.Tensor:

@@ -57,11 +57,26 @@ def _cumsum(value, axis, reverse):
 
 NUMPY = {
     "arange": lambda a, b: np.arange(a, b, dtype=np.int32),
-    "rem": _rem, "quo": _quo, "spread": _spread, "cast": _cast, "load": _load, "store": _store,
-    "cumsum": _cumsum, "int32": np.int32, "minimum": np.minimum, "maximum": np.maximum, "where": np.where,
-    "expand_dims": np.expand_dims, "transpose": np.transpose, "reshape": np.reshape, "stack": np.stack,
-    "flip": np.flip, "bitwise_xor": np.bitwise_xor, "sort": np.sort, "take_along_axis": np.take_along_axis,
-}  # fmt: skip
+    "rem": _rem,
+    "quo": _quo,
+    "spread": _spread,
+    "cast": _cast,
+    "load": _load,
+    "store": _store,
+    "cumsum": _cumsum,
+    "int32": np.int32,
+    "minimum": np.minimum,
+    "maximum": np.maximum,
+    "where": np.where,
+    "expand_dims": np.expand_dims,
+    "transpose": np.transpose,
+    "reshape": np.reshape,
+    "stack": np.stack,
+    "flip": np.flip,
+    "bitwise_xor": np.bitwise_xor,
+    "sort": np.sort,
+    "take_along_axis": np.take_along_axis,
+}
 
 
 def _module(source: str, folder: str) -> types.ModuleType:

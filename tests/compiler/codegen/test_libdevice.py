@@ -19,8 +19,13 @@ from anychip.compiler.llvm.module import LLModule
 from anychip.compiler.llvm.types import PTR, LLType, Val
 
 REGISTERS = {
-    "fp32": "float", "fp64": "double", "int32": "i32", "uint32": "i32", "int64": "i64", "uint64": "i64",
-}  # fmt: skip
+    "fp32": "float",
+    "fp64": "double",
+    "int32": "i32",
+    "uint32": "i32",
+    "int64": "i64",
+    "uint64": "i64",
+}
 
 
 def triton_table() -> dict[str, dict[tuple[str, ...], tuple[str, str]]]:

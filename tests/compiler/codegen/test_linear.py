@@ -60,9 +60,14 @@ def test_overflow(seed: int, bound: int, factor: int, size: int) -> None:
     out = torch.zeros(7, size, dtype=torch.int64)
     hashes[(1,)](out, masked, seed, bound, size, factor)
     expected = [
-        h, h, h.astype(np.int8), h.astype(np.int16).astype(np.int64) * 3,
-        _halfway(h, 1000), np.fmod(h, 1000), taken,
-    ]  # fmt: skip
+        h,
+        h,
+        h.astype(np.int8),
+        h.astype(np.int16).astype(np.int64) * 3,
+        _halfway(h, 1000),
+        np.fmod(h, 1000),
+        taken,
+    ]
     np.testing.assert_array_equal(out.numpy(), np.stack([e.astype(np.int64) for e in expected]))
     np.testing.assert_array_equal(masked.numpy(), expected_mask.numpy())
 

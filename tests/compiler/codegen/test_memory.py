@@ -143,9 +143,18 @@ def truth(x, out, B: tl.constexpr):
 
 
 BYTES = [
-    torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16,
-    torch.float32, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2,
-]  # fmt: skip
+    torch.int8,
+    torch.uint8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+    torch.float8_e4m3fn,
+    torch.float8_e5m2,
+]
 
 
 def _bits(tensor: torch.Tensor) -> np.ndarray:

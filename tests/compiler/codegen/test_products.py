@@ -14,9 +14,22 @@ from anychip.compiler import pipeline, targets
 
 @triton.jit
 def matmul(
-    out, a, b, M, N, K, am, ak, bk, bn,
-    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, ACC: tl.constexpr, WRAP: tl.constexpr,
-):  # fmt: skip
+    out,
+    a,
+    b,
+    M,
+    N,
+    K,
+    am,
+    ak,
+    bk,
+    bn,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
+    ACC: tl.constexpr,
+    WRAP: tl.constexpr,
+):
     """Rows and columns beyond the end are others again (WRAP), or masked."""
     row = tl.program_id(0) * BM + tl.arange(0, BM)
     column = tl.program_id(1) * BN + tl.arange(0, BN)
@@ -29,9 +42,12 @@ def matmul(
         if not WRAP:
             some_a, some_b = some_a & (row < M)[:, None], some_b & (column < N)[None, :]
         total = tl.dot(
-            tl.load(at_a, mask=some_a, other=0), tl.load(at_b, mask=some_b, other=0), total,
-            input_precision="ieee", out_dtype=ACC,
-        )  # fmt: skip
+            tl.load(at_a, mask=some_a, other=0),
+            tl.load(at_b, mask=some_b, other=0),
+            total,
+            input_precision="ieee",
+            out_dtype=ACC,
+        )
         at_a += BK * ak
         at_b += BK * bk
     inside = (row < M)[:, None] & (column < N)[None, :]
@@ -54,10 +70,12 @@ def pair(out, first, x, a, b, scale, count, N: tl.constexpr, READ: tl.constexpr)
 
 
 TYPES = {
-    torch.float32: (torch.float32, tl.float32), torch.float64: (torch.float64, tl.float64),
-    torch.float16: (torch.float32, tl.float32), torch.bfloat16: (torch.float32, tl.float32),
+    torch.float32: (torch.float32, tl.float32),
+    torch.float64: (torch.float64, tl.float64),
+    torch.float16: (torch.float32, tl.float32),
+    torch.bfloat16: (torch.float32, tl.float32),
     torch.int8: (torch.int32, tl.int32),
-}  # fmt: skip
+}
 
 
 def _numbers(shape: tuple[int, int], dtype: torch.dtype, seed: int) -> torch.Tensor:

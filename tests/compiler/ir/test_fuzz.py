@@ -17,10 +17,25 @@ from anychip.compiler.ir.printer import print_module
 from anychip.compiler.ir.verifier import verify
 
 KERNELS = (
-    "add", "casts", "softmax", "arg_max_min", "welford", "scans", "gather_rows", "matmul", "scaled_dot",
-    "atomics", "spin_lock", "pointer_table", "shapes", "collatz", "early_return", "calls", "mapped",
+    "add",
+    "casts",
+    "softmax",
+    "arg_max_min",
+    "welford",
+    "scans",
+    "gather_rows",
+    "matmul",
+    "scaled_dot",
+    "atomics",
+    "spin_lock",
+    "pointer_table",
+    "shapes",
+    "collatz",
+    "early_return",
+    "calls",
+    "mapped",
     "effects",
-)  # fmt: skip
+)
 
 
 @cache
@@ -120,9 +135,42 @@ def test_any_text(text: str) -> None:
     _compile(text)
 
 
-@given(st.lists(st.sampled_from(["module", "{", "}", "tt.func", "@f", "(", ")", "%a", ":", "i32", "tt.return",
-                                 "scf.if", "=", "arith.addi", ",", "^bb1", "loc", "loc(#loc)", "#loc = loc(",
-                                 "dense", "<", ">", "[", "]", "1", "0x", "\0", '"'])))  # fmt: skip
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "module",
+                "{",
+                "}",
+                "tt.func",
+                "@f",
+                "(",
+                ")",
+                "%a",
+                ":",
+                "i32",
+                "tt.return",
+                "scf.if",
+                "=",
+                "arith.addi",
+                ",",
+                "^bb1",
+                "loc",
+                "loc(#loc)",
+                "#loc = loc(",
+                "dense",
+                "<",
+                ">",
+                "[",
+                "]",
+                "1",
+                "0x",
+                "\0",
+                '"',
+            ]
+        )
+    )
+)
 def test_any_tokens(tokens: list[str]) -> None:
     _compile(" ".join(tokens))
 

@@ -24,15 +24,19 @@ LOCATIONS = [
     ("callsite(#loc2 at #loc1)", Location("standard.py", 43, 13, callers=(K,))),
     ("callsite(unknown at #loc1)", K),
     ("callsite(#loc1 at unknown)", K),
-    ("callsite(callsite(#loc2 at #loc3) at #loc1)",
-     Location("standard.py", 43, 13, callers=(Location("m.py", 5, 1), K))),
-    ("callsite(#loc2 at callsite(#loc3 at #loc1))",
-     Location("standard.py", 43, 13, callers=(Location("m.py", 5, 1), K))),
+    (
+        "callsite(callsite(#loc2 at #loc3) at #loc1)",
+        Location("standard.py", 43, 13, callers=(Location("m.py", 5, 1), K)),
+    ),
+    (
+        "callsite(#loc2 at callsite(#loc3 at #loc1))",
+        Location("standard.py", 43, 13, callers=(Location("m.py", 5, 1), K)),
+    ),
     ('"x"(callsite(#loc2 at #loc1))', Location("standard.py", 43, 13, "x", (K,))),
     ("fused[unknown, #loc1]", K),
     ('fused<"meta">[#loc2, #loc1]', S),
     ("fused[]", UNKNOWN),
-]  # fmt: skip
+]
 
 ALIASES = {"#loc1": '"k.py":11:22', "#loc2": '"standard.py":43:13', "#loc3": '"m.py":5:1'}
 DEFINED = "".join(f"{alias} = loc({text})\n" for alias, text in ALIASES.items())

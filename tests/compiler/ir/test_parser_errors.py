@@ -20,27 +20,35 @@ BAD_OPERATIONS = [
     ("%r:2 = arith.cmpi slt, %i, %j : i32", "arith.cmpi has 1 results, 2 are named"),
     ("%r = arith.cmpi less, %i, %j : i32", "'less' is no value of 'predicate'"),
     ("%r = tt.make_range {end = 8 : i32} : tensor<8xi32>", "tt.make_range has no attribute 'start'"),
-    ("%r = tt.make_range {end = 8 : i32, start = false} : tensor<8xi32>",
-     "False is no int, as 'start' must be"),
-    ("%r = tt.trans %m {order = [1, 0]} : tensor<4x8xf32> -> tensor<8x4xf32>",
-     "is no tuple, as 'order' must be"),
+    (
+        "%r = tt.make_range {end = 8 : i32, start = false} : tensor<8xi32>",
+        "False is no int, as 'start' must be",
+    ),
+    (
+        "%r = tt.trans %m {order = [1, 0]} : tensor<4x8xf32> -> tensor<8x4xf32>",
+        "is no tuple, as 'order' must be",
+    ),
     ("%r = tt.load %i : i32", "tt.load of i32, which is no pointer"),
     ("%r = tt.splat %i : i32, tensor<8xi32>", "expected '->' or 'to'"),
     ("%r = arith.constant 5 : tensor<8xi32>", "expected a scalar type"),
     ("%r = arith.constant 4096 : i8", "does not fit in i8"),
-    ('%r = "tt.reduce"(%tf) <{axis = 0 : i32}> : (tensor<8xf32>, f32) -> f32',
-     "1 operands, but 2 operand types"),
+    (
+        '%r = "tt.reduce"(%tf) <{axis = 0 : i32}> : (tensor<8xf32>, f32) -> f32',
+        "1 operands, but 2 operand types",
+    ),
     ("cf.br ^bb7", "block \\^bb7 is used but never defined"),
     ("scf.if %b {", "the end of the text"),
-    ("%r = tt.make_tensor_descriptor %p, [%i], [%l] : <f32>, <8xf32>",
-     "run add_rewrite_tensor_descriptor_to_pointer before"),
+    (
+        "%r = tt.make_tensor_descriptor %p, [%i], [%l] : <f32>, <8xf32>",
+        "run add_rewrite_tensor_descriptor_to_pointer before",
+    ),
     ("%r = tt.make_tensor_ptr %p : !tt.ptr<f32>", "run add_rewrite_tensor_pointer before"),
     ("%r = ttg.local_alloc : i32", "later stage"),
     ("tt.func private @inner() {\n }", "unknown operation 'tt.func'"),
     ("%x y = arith.addi %i, %j : i32", "expected|unknown operation"),
     ("%r = arith.addi %i, %j : i32 loc(#loc3)", "location #loc3 is not defined"),
     ("%r = arith.addi %i, %j : i32 loc(nowhere)", "'nowhere' is no kind of location"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("line", "message"), BAD_OPERATIONS, ids=[line[:50] for line, _ in BAD_OPERATIONS])

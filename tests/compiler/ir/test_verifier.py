@@ -48,10 +48,14 @@ BAD = [
     ("%r = tt.expand_dims %ti {axis = 0 : i32} : tensor<8xi32> -> tensor<8x1xi32>", "not tensor<1x8xi32>"),
     ("%r = tt.broadcast %ti : tensor<8xi32> -> tensor<16xi32>", "cannot become"),
     ("%r = tt.reshape %m : tensor<4x8xf32> -> tensor<64xf32>", "cannot become"),
-    ("%r = tt.trans %m {order = array<i32: 0, 0>} : tensor<4x8xf32> -> tensor<8x4xf32>",
-     "no order of the axes"),
-    ("%r = tt.trans %m {order = array<i32: 1, 0>} : tensor<4x8xf32> -> tensor<4x8xf32>",
-     "not tensor<8x4xf32>"),
+    (
+        "%r = tt.trans %m {order = array<i32: 0, 0>} : tensor<4x8xf32> -> tensor<8x4xf32>",
+        "no order of the axes",
+    ),
+    (
+        "%r = tt.trans %m {order = array<i32: 1, 0>} : tensor<4x8xf32> -> tensor<4x8xf32>",
+        "not tensor<8x4xf32>",
+    ),
     ("%r = tt.join %tf, %ti : tensor<8xf32> -> tensor<8x2xf32>", "the second operand"),
     ("%r, %s = tt.split %m : tensor<4x8xf32> -> tensor<4xf32>", "does not have two elements"),
     ("%r = tt.cat %tf, %tg : tensor<8xf32> -> tensor<32xf32>", "the size of the result"),
@@ -60,34 +64,48 @@ BAD = [
     ("tt.store %tp, %ti : tensor<8x!tt.ptr<f32>>", "the value is tensor<8xi32>"),
     ("%r = tt.atomic_rmw add, acq_rel, gpu, %p, %f : (!tt.ptr<f32>, f32) -> f32", "no integer type"),
     ("%r = tt.atomic_cas acq_rel, gpu, %q, %i, %f : (!tt.ptr<i32>, i32, f32) -> i32", "the value is f32"),
-    ("%r = tt.dot %mh, %mh, %acc : tensor<16x32xf16> * tensor<16x32xf16> -> tensor<16x16xf32>",
-     "the inner size of b is 16, not 32"),
+    (
+        "%r = tt.dot %mh, %mh, %acc : tensor<16x32xf16> * tensor<16x32xf16> -> tensor<16x16xf32>",
+        "the inner size of b is 16, not 32",
+    ),
     ("%r = tt.dot %mh, %nh, %m : tensor<16x32xf16> * tensor<32x16xf16> -> tensor<4x8xf32>", "the shape of c"),
-    ("%r = tt.gather %tf[%tg] {axis = 0 : i32} : (tensor<8xf32>, tensor<8xf32>) -> tensor<8xf32>",
-     "no integer type"),
+    (
+        "%r = tt.gather %tf[%tg] {axis = 0 : i32} : (tensor<8xf32>, tensor<8xf32>) -> tensor<8xf32>",
+        "no integer type",
+    ),
     ("%r = tt.histogram %m : tensor<4x8xf32> -> tensor<4xi32>", "cannot be counted"),
     ('tt.assert %ti, "x" : tensor<8xi32>', "the element of the condition is i32"),
     (REDUCE.format(axis=1, element="f32", end="tt.reduce.return %s : f32", result="f32"), "axis 1 is none"),
-    (REDUCE.format(axis=0, element="i32", end="tt.reduce.return %s : f32", result="f32"),
-     "block's arguments"),
-    (REDUCE.format(axis=0, element="f32", end="tt.reduce.return %c, %s : f32, f32", result="f32"),
-     "returns f32, f32, where f32 is expected"),
+    (
+        REDUCE.format(axis=0, element="i32", end="tt.reduce.return %s : f32", result="f32"),
+        "block's arguments",
+    ),
+    (
+        REDUCE.format(axis=0, element="f32", end="tt.reduce.return %c, %s : f32, f32", result="f32"),
+        "returns f32, f32, where f32 is expected",
+    ),
     (REDUCE.format(axis=0, element="f32", end="tt.scan.return %s : f32", result="f32"), "cannot end with"),
-    (REDUCE.format(axis=0, element="f32", end="tt.reduce.return %s : f32", result="tensor<8xf32>"),
-     "the list of results"),
+    (
+        REDUCE.format(axis=0, element="f32", end="tt.reduce.return %s : f32", result="tensor<8xf32>"),
+        "the list of results",
+    ),
     ("scf.if %i {\n}", "the condition is i32"),
     ("%r = scf.if %b -> (f32) {\n scf.yield %f : f32\n}", "only one branch"),
-    ("%r = scf.if %b -> (f32) {\n scf.yield %f : f32\n} else {\n scf.yield %i : i32\n}",
-     "returns i32, where f32 is expected"),
+    (
+        "%r = scf.if %b -> (f32) {\n scf.yield %f : f32\n} else {\n scf.yield %i : i32\n}",
+        "returns i32, where f32 is expected",
+    ),
     ("scf.for %k = %i to %l step %i : i32 {\n}", "the upper bound is i64"),
-    ("%r = scf.for %k = %i to %i step %i iter_args(%x = %f) -> (i32) : i32 {\n scf.yield %k : i32\n}",
-     "list of results"),
+    (
+        "%r = scf.for %k = %i to %i step %i iter_args(%x = %f) -> (i32) : i32 {\n scf.yield %k : i32\n}",
+        "list of results",
+    ),
     ("scf.while : () -> () {\n scf.yield\n} do {\n}", "wrong region"),
     ("tt.return loc(unknown)\n%r = arith.addi %i, %j : i32", "not the last operation"),
     ("tt.return %i : i32", "is not the last operation|returns i32"),
     ("tt.call @nowhere() : () -> ()", "'nowhere' is not in the module"),
     ("tt.call @kernel(%i) : (i32) -> ()", "passes i32"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("body", "message"), BAD, ids=[f"{m[:40]} {i}" for i, (_, m) in enumerate(BAD)])

@@ -14,9 +14,16 @@ from anychip.compiler.llvm.types import I8, I32, I64, PTR, Val, array
 
 INNER = Struct("inner", "An inner one.", small=I8, wide=I64)
 OUTER = Struct(
-    "outer", "One with all kinds of fields.",
-    flag=I8, inner=INNER, ids=array(I32, 3), text=TEXT, place=PTR, count=I32, last=INNER,
-)  # fmt: skip
+    "outer",
+    "One with all kinds of fields.",
+    flag=I8,
+    inner=INNER,
+    ids=array(I32, 3),
+    text=TEXT,
+    place=PTR,
+    count=I32,
+    last=INNER,
+)
 
 
 def test_fields_lie_where_ctypes_has_them():

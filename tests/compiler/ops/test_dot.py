@@ -12,19 +12,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 FLOATS = {
-    "float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64,
-    "float8_e5m2": torch.float8_e5m2, "float8_e4m3fn": torch.float8_e4m3fn,
-}  # fmt: skip
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "float8_e5m2": torch.float8_e5m2,
+    "float8_e4m3fn": torch.float8_e4m3fn,
+}
 RESULTS = {"float32": tl.float32, "float16": tl.float16, "float64": tl.float64, "int32": tl.int32}
 SIZES = [1, 2, 4, 8, 16, 32, 64]
 
 
 @triton.jit
 def product(
-    a, b, c, out, am, ak, bk, bn,
-    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, RESULT: tl.constexpr, START: tl.constexpr,
+    a,
+    b,
+    c,
+    out,
+    am,
+    ak,
+    bk,
+    bn,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    K: tl.constexpr,
+    RESULT: tl.constexpr,
+    START: tl.constexpr,
     PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     m, n, k = tl.arange(0, M), tl.arange(0, N), tl.arange(0, K)
     x = tl.load(a + m[:, None] * am + k[None, :] * ak)
     y = tl.load(b + k[:, None] * bk + n[None, :] * bn)
@@ -89,9 +104,14 @@ def _exact(x: torch.Tensor) -> np.ndarray:
 
 
 def _check(
-    sizes: tuple[int, int, int], kind: str, result: str, start: bool, flip: tuple[bool, bool],
-    precision: str = "ieee", tolerance: float = 1e-5,
-) -> None:  # fmt: skip
+    sizes: tuple[int, int, int],
+    kind: str,
+    result: str,
+    start: bool,
+    flip: tuple[bool, bool],
+    precision: str = "ieee",
+    tolerance: float = 1e-5,
+) -> None:
     m, n, k = sizes
     a = _random((k, m), kind, 1).T if flip[0] else _random((m, k), kind, 1)
     b = _random((n, k), kind, 2).T if flip[1] else _random((k, n), kind, 2)
@@ -105,10 +125,15 @@ def _check(
 
 
 TYPES = [
-    ("float32", "float32", 1e-6), ("float16", "float32", 1e-6), ("bfloat16", "float32", 1e-6),
-    ("float8_e5m2", "float32", 1e-6), ("float8_e4m3fn", "float32", 1e-6), ("float64", "float64", 1e-14),
-    ("float16", "float16", 1e-3), ("int8", "int32", 0.0),
-]  # fmt: skip
+    ("float32", "float32", 1e-6),
+    ("float16", "float32", 1e-6),
+    ("bfloat16", "float32", 1e-6),
+    ("float8_e5m2", "float32", 1e-6),
+    ("float8_e4m3fn", "float32", 1e-6),
+    ("float64", "float64", 1e-14),
+    ("float16", "float16", 1e-3),
+    ("int8", "int32", 0.0),
+]
 
 
 @pytest.mark.parametrize(("kind", "result", "tolerance"), TYPES, ids=lambda v: str(v))

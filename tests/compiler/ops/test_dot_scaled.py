@@ -20,12 +20,27 @@ DTYPES = {
 
 @triton.jit
 def scaled_product(
-    a, b, scale_a, scale_b, c, out,
-    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
-    MA: tl.constexpr, KA: tl.constexpr, KB: tl.constexpr, NB: tl.constexpr, GROUP: tl.constexpr,
-    A: tl.constexpr, B: tl.constexpr, PACK_A: tl.constexpr, PACK_B: tl.constexpr,
-    SCALE_A: tl.constexpr, SCALE_B: tl.constexpr,
-):  # fmt: skip
+    a,
+    b,
+    scale_a,
+    scale_b,
+    c,
+    out,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    K: tl.constexpr,
+    MA: tl.constexpr,
+    KA: tl.constexpr,
+    KB: tl.constexpr,
+    NB: tl.constexpr,
+    GROUP: tl.constexpr,
+    A: tl.constexpr,
+    B: tl.constexpr,
+    PACK_A: tl.constexpr,
+    PACK_B: tl.constexpr,
+    SCALE_A: tl.constexpr,
+    SCALE_B: tl.constexpr,
+):
     groups = tl.arange(0, K // GROUP)
     x = tl.load(a + tl.arange(0, MA)[:, None] * KA + tl.arange(0, KA))
     y = tl.load(b + tl.arange(0, KB)[:, None] * NB + tl.arange(0, NB))
@@ -74,9 +89,25 @@ def _check(
     start = torch.from_numpy(rng.standard_normal((m, n)).astype(np.float32))
     out = torch.full((m, n), 123.0)
     scaled_product[(1,)](
-        x, y, torch.from_numpy(exponents[0]), torch.from_numpy(exponents[1]), start, out,
-        m, n, k, *x.shape, *y.shape, group, a, b, pack_a, pack_b, scale_a, scale_b,
-    )  # fmt: skip
+        x,
+        y,
+        torch.from_numpy(exponents[0]),
+        torch.from_numpy(exponents[1]),
+        start,
+        out,
+        m,
+        n,
+        k,
+        *x.shape,
+        *y.shape,
+        group,
+        a,
+        b,
+        pack_a,
+        pack_b,
+        scale_a,
+        scale_b,
+    )
     expected = start.numpy() + x_numbers @ y_numbers
     np.testing.assert_allclose(out.numpy(), expected, rtol=1e-5, atol=1e-4 * np.nanmax(np.abs(expected)))
 

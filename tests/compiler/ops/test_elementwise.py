@@ -117,9 +117,7 @@ EXACT = {
     "where": lambda a, b: a if a < b else a + b,
     "other": lambda a, b: -a + ~b,
 }
-COMPARISONS = {
-    "lt": np.less, "le": np.less_equal, "eq": np.equal, "ne": np.not_equal, "gt": np.greater,
-}  # fmt: skip
+COMPARISONS = {"lt": np.less, "le": np.less_equal, "eq": np.equal, "ne": np.not_equal, "gt": np.greater}
 
 
 def _run(x: torch.Tensor, y: torch.Tensor, out: torch.Tensor, kind: str) -> np.ndarray:
@@ -163,10 +161,17 @@ def test_floats(dtype: str, kind: str) -> None:
     """Every result is the one that PyTorch gives: each operation rounds once."""
     x, y = _floats(dtype, 3), _floats(dtype, 4)
     functions = {
-        "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "lt": torch.lt,
-        "le": torch.le, "eq": torch.eq, "ne": torch.ne, "gt": torch.gt,
+        "add": torch.add,
+        "sub": torch.sub,
+        "mul": torch.mul,
+        "div": torch.div,
+        "lt": torch.lt,
+        "le": torch.le,
+        "eq": torch.eq,
+        "ne": torch.ne,
+        "gt": torch.gt,
         "where": lambda a, b: torch.where(a < b, a, b + a),
-    }  # fmt: skip
+    }
     expected = functions[kind](x, y)
     out = torch.zeros_like(expected)
     calculate[(1,)](x, y, out, SIZE, kind)
@@ -249,9 +254,11 @@ def test_every_small_float_is_read_right(kind: str) -> None:
 
 @settings(max_examples=15)
 @given(
-    a=st.integers(-2, 40), b=st.floats(-4, 4, width=32), c=st.floats(-4, 4, width=32),
+    a=st.integers(-2, 40),
+    b=st.floats(-4, 4, width=32),
+    c=st.floats(-4, 4, width=32),
     size=st.sampled_from([1, 2, 16, 32]),
-)  # fmt: skip
+)
 def test_scalars_of_the_launch(a: int, b: float, c: float, size: int) -> None:
     x = torch.arange(size, dtype=torch.float32)
     out = torch.zeros(size)

@@ -206,9 +206,17 @@ VIEWS = {
     "unaligned": lambda x: x.reshape(-1)[7 : 7 + 8 * 33].view(8, 33)[:, :32],
 }
 DTYPES = [
-    torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16, torch.float32,
-    torch.float64, torch.bool, torch.float8_e5m2,
-]  # fmt: skip
+    torch.int8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+    torch.bool,
+    torch.float8_e5m2,
+]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -23,10 +23,30 @@ def run(a, b, c, out, ASM: tl.constexpr, CONSTRAINTS: tl.constexpr, B: tl.conste
     i = tl.arange(0, B)
     arguments = [tl.load(a + i), tl.load(b + i), tl.load(c + i)]
     results = tl.inline_asm_elementwise(
-        ASM, CONSTRAINTS, arguments, is_pure=True, pack=1,
-        dtype=(tl.int32, tl.int32, tl.int32, tl.int32, tl.int32, tl.int32, tl.int32, tl.int32,
-               tl.int32, tl.int32, tl.int32, tl.int32, tl.int32, tl.int32, tl.int32, tl.int32),
-    )  # fmt: skip
+        ASM,
+        CONSTRAINTS,
+        arguments,
+        is_pure=True,
+        pack=1,
+        dtype=(
+            tl.int32,
+            tl.int32,
+            tl.int32,
+            tl.int32,
+            tl.int32,
+            tl.int32,
+            tl.int32,
+            tl.int32,
+            tl.int32,
+            tl.int32,
+            tl.int32,
+            tl.int32,
+            tl.int32,
+            tl.int32,
+            tl.int32,
+            tl.int32,
+        ),
+    )
     for k in tl.static_range(16):
         tl.store(out + k * B + i, results[k])
 
@@ -165,23 +185,36 @@ def test_bits() -> None:
     rows = [
         ("prmt.b32 {d}, {a}, {b}, {c}", each(prmt, a, b, c)),
         ("prmt.b32 {d}, {a}, {b}, 0x5746", each(lambda x, y: prmt(x, y, 0x5746), a, b)),
-        *((f"lop3.b32 {{d}}, {{a}}, {{b}}, {{c}}, {table:#x}",
-           each(lambda x, y, z, t=table: lop3(x, y, z, t), a, b, c))
-          for table in (0x80, 0xEA, 0xF8, 0x96, 0x1B)),
-        ("shf.l.clamp.b32 {d}, {a}, {b}, {c}",
-         each(lambda x, y, z: (y << 32 | x) << min(z, 32) >> 32, a, b, c)),
+        *(
+            (
+                f"lop3.b32 {{d}}, {{a}}, {{b}}, {{c}}, {table:#x}",
+                each(lambda x, y, z, t=table: lop3(x, y, z, t), a, b, c),
+            )
+            for table in (0x80, 0xEA, 0xF8, 0x96, 0x1B)
+        ),
+        (
+            "shf.l.clamp.b32 {d}, {a}, {b}, {c}",
+            each(lambda x, y, z: (y << 32 | x) << min(z, 32) >> 32, a, b, c),
+        ),
         ("shf.l.wrap.b32 {d}, {a}, {b}, {c}", each(lambda x, y, z: (y << 32 | x) << (z & 31) >> 32, a, b, c)),
         ("shf.r.clamp.b32 {d}, {a}, {b}, {c}", each(lambda x, y, z: (y << 32 | x) >> min(z, 32), a, b, c)),
         ("shf.r.wrap.b32 {d}, {a}, {b}, {c}", each(lambda x, y, z: (y << 32 | x) >> (z & 31), a, b, c)),
-        ("{ .reg .b16 lo, hi; mov.b32 {lo, hi}, {a}; mov.b32 {d}, {hi, lo}; }",
-         each(lambda x: x >> 16 | x << 16, a)),
-        ("{ .reg .pred p, q; setp.lt.s32 p|q, {a}, {b}; selp.b32 {d}, {a}, {b}, q; @p add.s32 {d}, {d}, 1; }",
-         each(lambda x, y: y + 1 if signed(x) < signed(y) else x, a, b)),
-        ("{ .reg .pred p; setp.hi.u32 p, {a}, {b}; mov.b32 {d}, 5; @!p mov.b32 {d}, 0x10; }",
-         each(lambda x, y: 5 if x > y else 16, a, b)),
+        (
+            "{ .reg .b16 lo, hi; mov.b32 {lo, hi}, {a}; mov.b32 {d}, {hi, lo}; }",
+            each(lambda x: x >> 16 | x << 16, a),
+        ),
+        (
+            "{ .reg .pred p, q; setp.lt.s32 p|q, {a}, {b}; selp.b32 {d}, {a}, {b}, q; @p add.s32 "
+            "{d}, {d}, 1; }",
+            each(lambda x, y: y + 1 if signed(x) < signed(y) else x, a, b),
+        ),
+        (
+            "{ .reg .pred p; setp.hi.u32 p, {a}, {b}; mov.b32 {d}, 5; @!p mov.b32 {d}, 0x10; }",
+            each(lambda x, y: 5 if x > y else 16, a, b),
+        ),
         ("cvt.sat.s8.s32 {d}, {a}", each(lambda x: max(-128, min(127, signed(x))), a)),
         ("cvt.u32.u16 {d}, {a}", each(lambda x: x & 0xFFFF, a)),
-    ]  # fmt: skip
+    ]
     check(rows, (a, b, c), "r", "r")
 
 
@@ -228,17 +261,25 @@ def test_floats() -> None:
         ("cvt.rmi.f32.f32 {d}, {a}", np.floor(a)),
         ("cvt.rpi.f32.f32 {d}, {a}", np.ceil(a)),
         ("cvt.sat.f32.f32 {d}, {a}", np.clip(a, 0, 1)),
-        ("{ .reg .b16 h; cvt.rn.f16.f32 h, {a}; cvt.f32.f16 {d}, h; }",
-         a.astype(np.float16).astype(np.float32)),
-        ("{ .reg .b16 h; cvt.rn.bf16.f32 h, {a}; cvt.f32.bf16 {d}, h; }",
-         torch.from_numpy(a).bfloat16().float().numpy()),
-        ("{ .reg .b32 h; cvt.rna.tf32.f32 h, {a}; mov.b32 {d}, h; }",
-         (a.view(np.uint32) + np.uint32(0x1000) & np.uint32(0xFFFFE000)).view(np.float32)),
-        ("{ .reg .f64 w; cvt.f64.f32 w, {a}; mul.f64 w, w, 0d3FF8000000000000; cvt.rn.f32.f64 {d}, w; }",
-         (wide[0] * 1.5).astype(np.float32)),
+        (
+            "{ .reg .b16 h; cvt.rn.f16.f32 h, {a}; cvt.f32.f16 {d}, h; }",
+            a.astype(np.float16).astype(np.float32),
+        ),
+        (
+            "{ .reg .b16 h; cvt.rn.bf16.f32 h, {a}; cvt.f32.bf16 {d}, h; }",
+            torch.from_numpy(a).bfloat16().float().numpy(),
+        ),
+        (
+            "{ .reg .b32 h; cvt.rna.tf32.f32 h, {a}; mov.b32 {d}, h; }",
+            (a.view(np.uint32) + np.uint32(0x1000) & np.uint32(0xFFFFE000)).view(np.float32),
+        ),
+        (
+            "{ .reg .f64 w; cvt.f64.f32 w, {a}; mul.f64 w, w, 0d3FF8000000000000; cvt.rn.f32.f64 {d}, w; }",
+            (wide[0] * 1.5).astype(np.float32),
+        ),
         ("add.rz.f32 {d}, {a}, {b}", toward_zero(wide[0] + wide[1])),
         ("{ .reg .pred p; setp.gtu.f32 p, {a}, {b}; selp.f32 {d}, {a}, {b}, p; }", np.maximum(a, b)),
-    ]  # fmt: skip
+    ]
     check(rows, (a, b, c), "f", "f")
 
 
@@ -261,20 +302,28 @@ def test_pairs_and_eight_bits() -> None:
     rows = [
         ("cvt.rn.f16x2.f32 {d}, {b}, {c}", pair(b, torch.float16) << 16 | pair(c, torch.float16) & 0xFFFF),
         ("cvt.rn.bf16x2.f32 {d}, {a}, {b}", pair(a, torch.bfloat16) << 16 | pair(b, torch.bfloat16) & 0xFFFF),
-        ("{ .reg .b16 t; cvt.rn.satfinite.e4m3x2.f32 t, {a}, {b}; cvt.u32.u16 {d}, t; }",
-         pair(a, e4m3) << 8 | pair(b, e4m3)),
-        ("{ .reg .b16 t; cvt.rn.satfinite.e5m2x2.f32 t, {a}, {b}; cvt.u32.u16 {d}, t; }",
-         pair(a, e5m2, 57344) << 8 | pair(b, e5m2)),
-        ("{ .reg .b16 t; cvt.rn.satfinite.e4m3x2.f32 t, {b}, {c}; cvt.rn.f16x2.e4m3x2 {d}, t; }",
-         pair(torch.from_numpy(b).to(e4m3).float().numpy(), torch.float16) << 16
-         | pair(torch.from_numpy(c).to(e4m3).float().numpy(), torch.float16) & 0xFFFF),
-        ("{ .reg .b32 x, y; cvt.rn.f16x2.f32 x, {b}, {b}; cvt.rn.f16x2.f32 y, {c}, {c}; "
-         "mul.rn.f16x2 {d}, x, y; }",
-         halves << 16 | halves & 0xFFFF),
+        (
+            "{ .reg .b16 t; cvt.rn.satfinite.e4m3x2.f32 t, {a}, {b}; cvt.u32.u16 {d}, t; }",
+            pair(a, e4m3) << 8 | pair(b, e4m3),
+        ),
+        (
+            "{ .reg .b16 t; cvt.rn.satfinite.e5m2x2.f32 t, {a}, {b}; cvt.u32.u16 {d}, t; }",
+            pair(a, e5m2, 57344) << 8 | pair(b, e5m2),
+        ),
+        (
+            "{ .reg .b16 t; cvt.rn.satfinite.e4m3x2.f32 t, {b}, {c}; cvt.rn.f16x2.e4m3x2 {d}, t; }",
+            pair(torch.from_numpy(b).to(e4m3).float().numpy(), torch.float16) << 16
+            | pair(torch.from_numpy(c).to(e4m3).float().numpy(), torch.float16) & 0xFFFF,
+        ),
+        (
+            "{ .reg .b32 x, y; cvt.rn.f16x2.f32 x, {b}, {b}; cvt.rn.f16x2.f32 y, {c}, {c}; "
+            "mul.rn.f16x2 {d}, x, y; }",
+            halves << 16 | halves & 0xFFFF,
+        ),
         ("cvt.rni.s32.f32 {d}, {b}", np.rint(b)),
         ("cvt.rzi.s32.f32 {d}, {c}", np.trunc(c)),
         ("cvt.rzi.u8.f32 {d}, {b}", np.clip(np.trunc(b), 0, 255)),
-    ]  # fmt: skip
+    ]
     rows = [(text, np.asarray(want).astype(np.int64).astype(np.int32)) for text, want in rows]
     check(rows, (a, b, c), "f", "r")
 
@@ -322,9 +371,13 @@ def test_packed_elements(size: int) -> None:
 def bytes_of_tile(x, out, M: tl.constexpr, N: tl.constexpr):
     at = tl.arange(0, M)[:, None] * N + tl.arange(0, N)
     doubled = tl.inline_asm_elementwise(
-        "shl.b32 $0, $1, 1; and.b32 $0, $0, 0xFEFEFEFE;", "=r,r", [tl.load(x + at)], dtype=tl.int8,
-        is_pure=True, pack=4,
-    )  # fmt: skip
+        "shl.b32 $0, $1, 1; and.b32 $0, $0, 0xFEFEFEFE;",
+        "=r,r",
+        [tl.load(x + at)],
+        dtype=tl.int8,
+        is_pure=True,
+        pack=4,
+    )
     tl.store(out + at, doubled)
 
 
@@ -340,8 +393,9 @@ def of_a_gpu(x, out, B: tl.constexpr):
     i = tl.arange(0, B)
     tl.extra.cuda.gdc_wait()
     start = tl.extra.cuda.globaltimer()
-    value = tl.inline_asm_elementwise("bar.sync 0; mov.b32 $0, $1;", "=r,r", [tl.load(x + i)], dtype=tl.int32,
-                                      is_pure=False, pack=1)  # fmt: skip
+    value = tl.inline_asm_elementwise(
+        "bar.sync 0; mov.b32 $0, $1;", "=r,r", [tl.load(x + i)], dtype=tl.int32, is_pure=False, pack=1
+    )
     tl.extra.cuda.gdc_launch_dependents()
     tl.store(out + i, value + tl.extra.cuda.smid())
     tl.store(out + B + i, (tl.extra.cuda.globaltimer() >= start).to(tl.int32))
@@ -378,7 +432,7 @@ def any_assembly(x, ASM: tl.constexpr, CONSTRAINTS: tl.constexpr):
         ("v_mov_b32 $0, $1", "=v,v", "constraint"),
         ("mov.b32 $0, [$1];", "=r,r", "is read before"),
     ],
-)  # fmt: skip
+)
 def test_the_rest_is_refused_by_name(text: str, constraints: str, message: str) -> None:
     with pytest.raises(
         AnychipError, match=rf"(?s)test_translate\.py:\d+.*inline assembly.*{message}.*tl operations"

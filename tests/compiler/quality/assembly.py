@@ -97,7 +97,7 @@ PATTERNS: dict[str, Patterns] = {
         reload=r"^vl\b.*%r15\)",
         call=r"^brasl\b",
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

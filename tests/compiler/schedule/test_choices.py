@@ -13,9 +13,17 @@ from anychip.compiler.schedule.choices import BY_RULES, VALUES, Choices, Unknown
 from anychip.triton_backend import activate
 
 TEXTS = [
-    "unroll=1", "unroll=16", "vector=second", "loops=across", "carried=memory", "carried=registers",
-    "grid=y", "grain=1", "grain=64", "unroll=2 vector=second loops=across carried=registers grid=y grain=4",
-]  # fmt: skip
+    "unroll=1",
+    "unroll=16",
+    "vector=second",
+    "loops=across",
+    "carried=memory",
+    "carried=registers",
+    "grid=y",
+    "grain=1",
+    "grain=64",
+    "unroll=2 vector=second loops=across carried=registers grid=y grain=4",
+]
 
 
 @triton.jit

@@ -10,9 +10,17 @@ from ..ir.core import Op, Value
 
 _SUMS = {"arith.addi": 1, "tt.addptr": 1, "arith.subi": -1}
 _SAME = frozenset(
-    {"tt.splat", "tt.broadcast", "tt.expand_dims", "tt.reshape", "tt.trans", "tt.bitcast", "arith.extsi",
-     "arith.index_cast"}
-)  # fmt: skip
+    {
+        "tt.splat",
+        "tt.broadcast",
+        "tt.expand_dims",
+        "tt.reshape",
+        "tt.trans",
+        "tt.bitcast",
+        "arith.extsi",
+        "arith.index_cast",
+    }
+)
 """Operations that pass on what their operand grows by."""
 
 

@@ -20,9 +20,17 @@ LOOPS = frozenset({"scf.for", "scf.while", "anychip.region"})
 """Operations whose body may run more than once, or whose blocks may be visited in any order."""
 
 TERMINATORS = frozenset(
-    {"scf.yield", "scf.condition", "tt.return", "cf.br", "cf.cond_br", "tt.reduce.return",
-     "tt.scan.return", "tt.map_elementwise.return"}
-)  # fmt: skip
+    {
+        "scf.yield",
+        "scf.condition",
+        "tt.return",
+        "cf.br",
+        "cf.cond_br",
+        "tt.reduce.return",
+        "tt.scan.return",
+        "tt.map_elementwise.return",
+    }
+)
 
 PURE_REGIONS = frozenset({"tt.reduce", "tt.scan"})
 """Operations whose regions are functions of scalars, applied to elements."""

@@ -24,10 +24,22 @@ LONGEST = 4096
 Numbers = dict[Value, int]
 
 _ONE = frozenset(
-    {"arith.addf", "arith.subf", "arith.mulf", "arith.divf", "arith.remf", "arith.negf", "arith.maximumf",
-     "arith.minimumf", "arith.maxnumf", "arith.minnumf", "tt.precise_divf", "tt.precise_sqrt",
-     "tt.extern_elementwise"}
-)  # fmt: skip
+    {
+        "arith.addf",
+        "arith.subf",
+        "arith.mulf",
+        "arith.divf",
+        "arith.remf",
+        "arith.negf",
+        "arith.maximumf",
+        "arith.minimumf",
+        "arith.maxnumf",
+        "arith.minnumf",
+        "tt.precise_divf",
+        "tt.precise_sqrt",
+        "tt.extern_elementwise",
+    }
+)
 _TWO = frozenset({"math.fma", "tt.clampf"})
 _REGIONS = frozenset({"scf.for", "scf.if", "scf.while"})
 
@@ -210,17 +222,37 @@ def _unchanged(a: int) -> int:
 
 
 _RULES: dict[str, Callable[..., int]] = {
-    "arith.addi": operator.add, "arith.subi": operator.sub, "arith.muli": operator.mul,
-    "arith.divsi": _quotient, "arith.divui": _quotient, "arith.remsi": _remainder, "arith.remui": _remainder,
-    "arith.minsi": min, "arith.minui": min, "arith.maxsi": max, "arith.maxui": max,
-    "arith.andi": operator.and_, "arith.ori": operator.or_, "arith.xori": operator.xor,
-    "arith.extsi": _unchanged, "arith.extui": _unchanged,
-    "arith.trunci": _unchanged, "arith.index_cast": _unchanged,
+    "arith.addi": operator.add,
+    "arith.subi": operator.sub,
+    "arith.muli": operator.mul,
+    "arith.divsi": _quotient,
+    "arith.divui": _quotient,
+    "arith.remsi": _remainder,
+    "arith.remui": _remainder,
+    "arith.minsi": min,
+    "arith.minui": min,
+    "arith.maxsi": max,
+    "arith.maxui": max,
+    "arith.andi": operator.and_,
+    "arith.ori": operator.or_,
+    "arith.xori": operator.xor,
+    "arith.extsi": _unchanged,
+    "arith.extui": _unchanged,
+    "arith.trunci": _unchanged,
+    "arith.index_cast": _unchanged,
     "arith.shli": lambda a, b: a << b if 0 <= b < 64 else 0,
     "arith.shrsi": lambda a, b: a >> b if 0 <= b < 64 else 0,
     "arith.select": lambda condition, a, b: a if condition else b,
-}  # fmt: skip
+}
 _COMPARISONS: dict[str, Callable[..., int]] = {
-    "eq": operator.eq, "ne": operator.ne, "slt": operator.lt, "sle": operator.le, "sgt": operator.gt,
-    "sge": operator.ge, "ult": operator.lt, "ule": operator.le, "ugt": operator.gt, "uge": operator.ge,
-}  # fmt: skip
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "slt": operator.lt,
+    "sle": operator.le,
+    "sgt": operator.gt,
+    "sge": operator.ge,
+    "ult": operator.lt,
+    "ule": operator.le,
+    "ugt": operator.gt,
+    "uge": operator.ge,
+}

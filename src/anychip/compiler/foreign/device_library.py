@@ -16,9 +16,16 @@ _SAME = """acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh co
 """Functions with one name in both libraries."""
 
 _RENAMED = {
-    "cyl_bessel_i0": "i0", "cyl_bessel_i1": "i1", "normcdf": "ncdf", "normcdfinv": "ncdfinv",
-    "norm3d": "len3", "norm4d": "len4", "rnorm3d": "rlen3", "rnorm4d": "rlen4", "powi": "pown",
-}  # fmt: skip
+    "cyl_bessel_i0": "i0",
+    "cyl_bessel_i1": "i1",
+    "normcdf": "ncdf",
+    "normcdfinv": "ncdfinv",
+    "norm3d": "len3",
+    "norm4d": "len4",
+    "rnorm3d": "rlen3",
+    "rnorm4d": "rlen4",
+    "powi": "pown",
+}
 """libdevice's name, without prefix and type -> OCML's."""
 
 _FAST = "cos exp exp10 log log10 log2 pow sin tan tanh"

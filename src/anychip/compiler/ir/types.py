@@ -98,10 +98,22 @@ F8E4M3B11FNUZ = ScalarType("f8E4M3B11FNUZ", 8, "float")
 SCALAR_TYPES: dict[str, ScalarType] = {
     t.name: t
     for t in (
-        I1, I8, I16, I32, I64, F16, BF16, F32, F64,
-        F8E5M2, F8E4M3FN, F8E5M2FNUZ, F8E4M3FNUZ, F8E4M3B11FNUZ,
+        I1,
+        I8,
+        I16,
+        I32,
+        I64,
+        F16,
+        BF16,
+        F32,
+        F64,
+        F8E5M2,
+        F8E4M3FN,
+        F8E5M2FNUZ,
+        F8E4M3FNUZ,
+        F8E4M3B11FNUZ,
     )
-}  # fmt: skip
+}
 """Every scalar type by the name that TTIR prints; `index` is read as `i64`."""
 
 

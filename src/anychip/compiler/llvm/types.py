@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ELEMENT_BITS = {
-    "i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "i128": 128,
-    "half": 16, "float": 32, "double": 64, "ptr": 64,
-}  # fmt: skip
+    "i1": 1,
+    "i8": 8,
+    "i16": 16,
+    "i32": 32,
+    "i64": 64,
+    "i128": 128,
+    "half": 16,
+    "float": 32,
+    "double": 64,
+    "ptr": 64,
+}
 
 
 @dataclass(frozen=True, slots=True)

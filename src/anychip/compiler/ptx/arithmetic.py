@@ -199,10 +199,15 @@ def _magnitude(r: Registers, step: Instruction) -> Value:
 
 
 _REAL = {
-    "ex2": ("math.exp2", "tt"), "lg2": ("math.log2", "tt"), "sqrt": ("tt.precise_sqrt", "sqrt"),
-    "rsqrt": ("math.rsqrt", "rsqrt"), "sin": ("math.sin", "tt"), "cos": ("math.cos", "tt"),
-    "tanh": ("math.tanh", "tt"), "rcp": ("", "rcp"),
-}  # fmt: skip
+    "ex2": ("math.exp2", "tt"),
+    "lg2": ("math.log2", "tt"),
+    "sqrt": ("tt.precise_sqrt", "sqrt"),
+    "rsqrt": ("math.rsqrt", "rsqrt"),
+    "sin": ("math.sin", "tt"),
+    "cos": ("math.cos", "tt"),
+    "tanh": ("math.tanh", "tt"),
+    "rcp": ("", "rcp"),
+}
 """Functions of one real: the operation, and libdevice's stem for rounding modes."""
 
 
@@ -394,13 +399,33 @@ def _dot_of_bytes(r: Registers, step: Instruction) -> Value:
 
 _SIGNED = {"eq": "eq", "ne": "ne", "lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge"}
 _UNSIGNED = {
-    "eq": "eq", "ne": "ne", "lt": "ult", "le": "ule", "gt": "ugt", "ge": "uge", "lo": "ult", "ls": "ule",
-    "hi": "ugt", "hs": "uge",
-}  # fmt: skip
+    "eq": "eq",
+    "ne": "ne",
+    "lt": "ult",
+    "le": "ule",
+    "gt": "ugt",
+    "ge": "uge",
+    "lo": "ult",
+    "ls": "ule",
+    "hi": "ugt",
+    "hs": "uge",
+}
 _FLOATING = {
-    "eq": "oeq", "ne": "one", "lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "equ": "ueq", "neu": "une",
-    "ltu": "ult", "leu": "ule", "gtu": "ugt", "geu": "uge", "num": "ord", "nan": "uno",
-}  # fmt: skip
+    "eq": "oeq",
+    "ne": "one",
+    "lt": "olt",
+    "le": "ole",
+    "gt": "ogt",
+    "ge": "oge",
+    "equ": "ueq",
+    "neu": "une",
+    "ltu": "ult",
+    "leu": "ule",
+    "gtu": "ugt",
+    "geu": "uge",
+    "num": "ord",
+    "nan": "uno",
+}
 
 
 def _comparison(r: Registers, step: Instruction) -> tuple[Value, ...]:

@@ -19,10 +19,18 @@ from .text import Malformed
 
 INTEGERS = {1: I1, 8: I8, 16: I16, 32: I32, 64: I64}
 TYPES: dict[str, ScalarType] = {
-    "pred": I1, "f16": F16, "bf16": BF16, "f32": F32, "f64": F64,
+    "pred": I1,
+    "f16": F16,
+    "bf16": BF16,
+    "f32": F32,
+    "f64": F64,
     **{f"{kind}{bits}": INTEGERS[bits] for kind in "bsu" for bits in (8, 16, 32, 64)},
-    "f16x2": I32, "bf16x2": I32, "e4m3x2": I16, "e5m2x2": I16, "tf32": I32,
-}  # fmt: skip
+    "f16x2": I32,
+    "bf16x2": I32,
+    "e4m3x2": I16,
+    "e5m2x2": I16,
+    "tf32": I32,
+}
 """What a register of each of PTX's types is."""
 HALVES = {"f16x2": F16, "bf16x2": BF16}
 """Packed types -> the type of their elements."""

@@ -65,9 +65,18 @@ def walk_inline(
 
 
 _MOVES_ONLY = frozenset(
-    {"tt.splat", "tt.broadcast", "tt.expand_dims", "tt.reshape", "tt.trans", "tt.bitcast", "arith.constant",
-     "arith.select", "arith.bitcast"}
-)  # fmt: skip
+    {
+        "tt.splat",
+        "tt.broadcast",
+        "tt.expand_dims",
+        "tt.reshape",
+        "tt.trans",
+        "tt.bitcast",
+        "arith.constant",
+        "arith.select",
+        "arith.bitcast",
+    }
+)
 """Operations that compute nothing with a float, so that it may stay as narrow as it is in memory."""
 
 

@@ -15,18 +15,56 @@ WORTH_A_BUFFER = 6.0
 """A value needed in two places is kept when recomputing costs more than this."""
 
 _FREE = frozenset(
-    {"tt.splat", "tt.make_range", "tt.expand_dims", "tt.broadcast", "tt.reshape", "tt.trans", "tt.addptr",
-     "tt.bitcast", "tt.int_to_ptr", "tt.ptr_to_int", "arith.constant", "arith.extsi", "arith.extui",
-     "arith.trunci", "arith.index_cast", "arith.bitcast", "tt.split", "tt.unsplat", "ub.poison"}
-)  # fmt: skip
+    {
+        "tt.splat",
+        "tt.make_range",
+        "tt.expand_dims",
+        "tt.broadcast",
+        "tt.reshape",
+        "tt.trans",
+        "tt.addptr",
+        "tt.bitcast",
+        "tt.int_to_ptr",
+        "tt.ptr_to_int",
+        "arith.constant",
+        "arith.extsi",
+        "arith.extui",
+        "arith.trunci",
+        "arith.index_cast",
+        "arith.bitcast",
+        "tt.split",
+        "tt.unsplat",
+        "ub.poison",
+    }
+)
 
 _COSTS = {
-    "arith.divf": 4.0, "tt.precise_divf": 4.0, "tt.precise_sqrt": 6.0, "math.sqrt": 6.0, "math.rsqrt": 8.0,
-    "arith.divsi": 16.0, "arith.divui": 16.0, "arith.remsi": 16.0, "arith.remui": 16.0, "arith.remf": 24.0,
-    "tt.mulhiui": 4.0, "tt.gather": GATHER, "tt.extern_elementwise": 16.0, "tt.reduce": 2.0,
-    "tt.fp_to_fp": 6.0, "math.absf": 1.0, "math.absi": 1.0, "math.fma": 1.0, "math.floor": 1.0,
-    "math.ceil": 1.0, "tt.join": 2.0, "tt.cat": 2.0, "tt.load": 2.0, "arith.truncf": 2.0, "arith.extf": 1.0,
-}  # fmt: skip
+    "arith.divf": 4.0,
+    "tt.precise_divf": 4.0,
+    "tt.precise_sqrt": 6.0,
+    "math.sqrt": 6.0,
+    "math.rsqrt": 8.0,
+    "arith.divsi": 16.0,
+    "arith.divui": 16.0,
+    "arith.remsi": 16.0,
+    "arith.remui": 16.0,
+    "arith.remf": 24.0,
+    "tt.mulhiui": 4.0,
+    "tt.gather": GATHER,
+    "tt.extern_elementwise": 16.0,
+    "tt.reduce": 2.0,
+    "tt.fp_to_fp": 6.0,
+    "math.absf": 1.0,
+    "math.absi": 1.0,
+    "math.fma": 1.0,
+    "math.floor": 1.0,
+    "math.ceil": 1.0,
+    "tt.join": 2.0,
+    "tt.cat": 2.0,
+    "tt.load": 2.0,
+    "arith.truncf": 2.0,
+    "arith.extf": 1.0,
+}
 
 
 def own_cost(op: Op, structure: Structure) -> float:

@@ -33,9 +33,18 @@ FEWEST = 3
 
 _CASTS = frozenset({"tt.bitcast", "arith.extsi", "arith.extui", "arith.trunci"})
 _COMMUTATIVE = frozenset(
-    {"arith.xori", "arith.addi", "arith.andi", "arith.ori", "arith.muli", "arith.maxsi", "arith.minsi",
-     "arith.maxui", "arith.minui"}
-)  # fmt: skip
+    {
+        "arith.xori",
+        "arith.addi",
+        "arith.andi",
+        "arith.ori",
+        "arith.muli",
+        "arith.maxsi",
+        "arith.minsi",
+        "arith.maxui",
+        "arith.minui",
+    }
+)
 
 
 def rewrite_networks(func: Func, target: Target) -> None:

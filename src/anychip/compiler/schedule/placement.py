@@ -22,9 +22,21 @@ INLINE_REDUCTION = 2
 """A reduction over an axis of at most this size is an expression, not a loop."""
 
 BUFFERED = frozenset(
-    {"tt.scan", "tt.dot", "tt.dot_scaled", "tt.histogram", "tt.atomic_rmw", "tt.atomic_cas", "scf.for",
-     "scf.if", "scf.while", "anychip.region", "tt.atomic_load", "tt.atomic_poll"}
-)  # fmt: skip
+    {
+        "tt.scan",
+        "tt.dot",
+        "tt.dot_scaled",
+        "tt.histogram",
+        "tt.atomic_rmw",
+        "tt.atomic_cas",
+        "scf.for",
+        "scf.if",
+        "scf.while",
+        "anychip.region",
+        "tt.atomic_load",
+        "tt.atomic_poll",
+    }
+)
 """Operations whose tile results always live in buffers."""
 
 ELEMENTWISE_REGION = frozenset({"arith", "math", "tt"})

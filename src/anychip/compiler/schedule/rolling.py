@@ -31,11 +31,31 @@ TABLE = "anychip.table"
 """The element of a constant table, the attribute `values`, at an index."""
 
 ADDRESSES = frozenset(
-    {"arith.constant", "arith.addi", "arith.subi", "arith.muli", "arith.andi", "arith.ori", "arith.xori",
-     "arith.cmpi", "arith.select", "arith.maxsi", "arith.minsi", "arith.extsi", "arith.extui", "arith.trunci",
-     "arith.index_cast", "tt.addptr", "tt.splat", "tt.make_range", "tt.expand_dims", "tt.broadcast",
-     "tt.get_program_id", "tt.get_num_programs"}
-)  # fmt: skip
+    {
+        "arith.constant",
+        "arith.addi",
+        "arith.subi",
+        "arith.muli",
+        "arith.andi",
+        "arith.ori",
+        "arith.xori",
+        "arith.cmpi",
+        "arith.select",
+        "arith.maxsi",
+        "arith.minsi",
+        "arith.extsi",
+        "arith.extui",
+        "arith.trunci",
+        "arith.index_cast",
+        "tt.addptr",
+        "tt.splat",
+        "tt.make_range",
+        "tt.expand_dims",
+        "tt.broadcast",
+        "tt.get_program_id",
+        "tt.get_num_programs",
+    }
+)
 """Operations that are addresses if their operands are."""
 
 _SUMS = frozenset({"arith.addi", "tt.addptr"})
@@ -245,8 +265,10 @@ class _Loop:
         made = [op for op in ops if op is not None]
         if len(made) < len(ops) or made[0].name not in ADDRESSES or not made[0].operands:
             raise _Differs
-        alike = {(op.name, attributes(op), tuple(v.type for v in op.operands), v.type)
-                 for op, v in zip(made, values, strict=True)}  # fmt: skip
+        alike = {
+            (op.name, attributes(op), tuple(v.type for v in op.operands), v.type)
+            for op, v in zip(made, values, strict=True)
+        }
         if len(alike) > 1:
             raise _Differs
         operands = [self._outside(vs) for vs in zip(*(op.operands for op in made), strict=True)]

@@ -67,9 +67,19 @@ def _registers(value: Value, lanes: int, target: Target) -> int:
 
 
 _FREE = frozenset(
-    {"tt.splat", "tt.make_range", "tt.expand_dims", "tt.broadcast", "tt.reshape", "tt.trans", "tt.addptr",
-     "arith.constant", "arith.cmpi", "arith.extsi"}
-)  # fmt: skip
+    {
+        "tt.splat",
+        "tt.make_range",
+        "tt.expand_dims",
+        "tt.broadcast",
+        "tt.reshape",
+        "tt.trans",
+        "tt.addptr",
+        "arith.constant",
+        "arith.cmpi",
+        "arith.extsi",
+    }
+)
 """What is usually done once for a chunk, on scalars."""
 
 

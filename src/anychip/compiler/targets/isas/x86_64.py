@@ -22,9 +22,15 @@ _V3 = _V2 | {"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"}
 _V4 = _V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 _CASCADE_LAKE = _V4 | {"avx512vnni"}
 _ICE_LAKE = _CASCADE_LAKE | {
-    "avx512ifma", "avx512vbmi", "avx512vbmi2", "avx512bitalg", "avx512vpopcntdq",
-    "gfni", "vaes", "vpclmulqdq",
-}  # fmt: skip
+    "avx512ifma",
+    "avx512vbmi",
+    "avx512vbmi2",
+    "avx512bitalg",
+    "avx512vpopcntdq",
+    "gfni",
+    "vaes",
+    "vpclmulqdq",
+}
 _SAPPHIRE_RAPIDS = _ICE_LAKE | {"avx512bf16", "avx512fp16", "avxvnni", "amx-tile", "amx-int8", "amx-bf16"}
 _ZNVER4 = _ICE_LAKE | {"avx512bf16"}
 
