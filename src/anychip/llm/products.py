@@ -45,12 +45,10 @@ def product_kernel(
     for first in range(0, depth, BLOCK_K):
         k = (first + tl.arange(0, BLOCK_K)).to(tl.int64)
         in_k = k < depth
-        left = tl.load(
-            a + row[:, None] * a_row + k[None, :] * a_depth, mask=in_m & in_k[None, :], other=0.0
-        ).to(tl.float32)
-        right = tl.load(
-            b + k[:, None] * b_depth + column[None, :] * b_column, mask=in_k[:, None] & in_n, other=0.0
-        ).to(tl.float32)
+        a_at = a + row[:, None] * a_row + k[None, :] * a_depth
+        b_at = b + k[:, None] * b_depth + column[None, :] * b_column
+        left = tl.load(a_at, mask=in_m & in_k[None, :], other=0.0).to(tl.float32)
+        right = tl.load(b_at, mask=in_k[:, None] & in_n, other=0.0).to(tl.float32)
         total = tl.dot(left, right, total, input_precision="ieee")
     total = alpha * total
     mask = in_m & in_n

@@ -56,12 +56,10 @@ def lora_weight_kernel(
     for first in range(0, rows, BLOCK_M):
         row = (first + tl.arange(0, BLOCK_M)).to(tl.int64)
         mine = tl.load(indices + row, mask=row < rows, other=-1) == adapter
-        a = tl.load(
-            left + row[None, :] * columns + n[:, None], mask=in_n[:, None] & mine[None, :], other=0.0
-        ).to(tl.float32)
-        b = tl.load(
-            right + row[:, None] * inner + k[None, :], mask=mine[:, None] & in_k[None, :], other=0.0
-        ).to(tl.float32)
+        a_at = left + row[None, :] * columns + n[:, None]
+        b_at = right + row[:, None] * inner + k[None, :]
+        a = tl.load(a_at, mask=in_n[:, None] & mine[None, :], other=0.0).to(tl.float32)
+        b = tl.load(b_at, mask=mine[:, None] & in_k[None, :], other=0.0).to(tl.float32)
         total = tl.dot(a, b, total, input_precision="ieee")
     at = out + (adapter * columns + n[:, None]) * inner + k[None, :]
     tl.store(at, (total * scale).to(out.dtype.element_ty), mask=in_n[:, None] & in_k[None, :])

@@ -79,9 +79,8 @@ def latent_attention_kernel(
         page = tl.load(tables + sequence * most_pages + column // page_size, mask=in_n, other=0).to(tl.int64)
         at = ((page * page_size + column % page_size) * (latent + rope))[:, None]
         c = tl.load(cache + at + lane_d[None, :], mask=in_n[:, None] & in_d[None, :], other=0.0).to(q.dtype)
-        r = tl.load(cache + at + latent + lane_r[None, :], mask=in_n[:, None] & in_r[None, :], other=0.0).to(
-            q.dtype
-        )
+        r_mask = in_n[:, None] & in_r[None, :]
+        r = tl.load(cache + at + latent + lane_r[None, :], mask=r_mask, other=0.0).to(q.dtype)
         score = tl.dot(q, tl.trans(c), input_precision="ieee")
         score = tl.dot(turned, tl.trans(r), score, input_precision="ieee") * scale
         score = tl.where(in_n[None, :], score, float("-inf"))

@@ -97,9 +97,8 @@ def paged_attention_kernel(
         in_n = (column < length) & (column >= oldest)
         page = tl.load(tables + sequence * most_pages + column // page_size, mask=in_n, other=0).to(tl.int64)
         slot = (page * page_size + column % page_size) * shared + shared_head
-        k = tl.load(
-            key_cache + slot[:, None] * width + lane_d[None, :], mask=in_n[:, None] & in_d[None, :], other=0
-        ).to(q.dtype)
+        k_at = key_cache + slot[:, None] * width + lane_d[None, :]
+        k = tl.load(k_at, mask=in_n[:, None] & in_d[None, :], other=0).to(q.dtype)
         score = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
         if key_scales is not None:
             score *= tl.load(key_scales + slot, mask=in_n, other=0.0)[None, :]
@@ -109,11 +108,8 @@ def paged_attention_kernel(
             score -= slope[:, None] * (length - 1 - column).to(tl.float32)[None, :]
         score = tl.where(in_n[None, :], score, float("-inf"))
         probability, decay, largest, total = weigh(score, largest, total)
-        v = tl.load(
-            value_cache + slot[:, None] * value_width + lane_v[None, :],
-            mask=in_n[:, None] & in_v[None, :],
-            other=0,
-        ).to(q.dtype)
+        v_at = value_cache + slot[:, None] * value_width + lane_v[None, :]
+        v = tl.load(v_at, mask=in_n[:, None] & in_v[None, :], other=0).to(q.dtype)
         if value_scales is not None:
             probability *= tl.load(value_scales + slot, mask=in_n, other=0.0)[None, :]
         result = tl.dot(probability.to(q.dtype), v, result * decay[:, None], input_precision="ieee")

@@ -43,9 +43,8 @@ def read_streams_kernel(
         share = tl.load(weights + token * streams + one).to(tl.float32)
         if SQUASHED:
             share = sigmoid(share * tl.load(scale).to(tl.float32) + tl.load(base + one).to(tl.float32)) + eps
-        total += share * tl.load(x + (token * streams + one) * width + lane, mask=mask, other=0.0).to(
-            tl.float32
-        )
+        source = x + (token * streams + one) * width
+        total += share * tl.load(source + lane, mask=mask, other=0.0).to(tl.float32)
     tl.store(out + token * width + lane, total.to(out.dtype.element_ty), mask=mask)
 
 
@@ -72,14 +71,12 @@ def write_streams_kernel(out, layer, x, post, mixing, streams, width, BLOCK: tl.
     token, stream = row // streams, row % streams
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mask = lane < width
-    total = tl.load(post + row).to(tl.float32) * tl.load(
-        layer + token * width + lane, mask=mask, other=0.0
-    ).to(tl.float32)
+    output = tl.load(layer + token * width + lane, mask=mask, other=0.0).to(tl.float32)
+    total = tl.load(post + row).to(tl.float32) * output
     for one in range(streams):
         share = tl.load(mixing + (token * streams + one) * streams + stream).to(tl.float32)
-        total += share * tl.load(x + (token * streams + one) * width + lane, mask=mask, other=0.0).to(
-            tl.float32
-        )
+        source = x + (token * streams + one) * width
+        total += share * tl.load(source + lane, mask=mask, other=0.0).to(tl.float32)
     tl.store(out + row * width + lane, total.to(out.dtype.element_ty), mask=mask)
 
 

@@ -100,21 +100,18 @@ def depthwise_kernel(
     source += (image * (K // multiplier) + k // multiplier) * (D * H * W)
     weight += k * weight_k
     keep = (h < count_h)[:, None] & (w < count_w)[None, :]
+    at_d, at_h, at_w = d * stride_d, h * stride_h, w * stride_w
     total = tl.zeros((BLOCK_H, BLOCK_W), ACCUMULATE)
     if UNROLL:
         for t in tl.static_range(TAPS):
             factor = tl.load(weight + tl.load(table + t * 4)).to(ACCUMULATE)
-            pixels = shifted_plane(
-                source, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep, INSIDE
-            ).to(ACCUMULATE)
-            total = add_product(total, pixels, factor)
+            pixels = shifted_plane(source, table, t, at_d, at_h, at_w, D, H, W, keep, INSIDE)
+            total = add_product(total, pixels.to(ACCUMULATE), factor)
     else:
         for t in range(TAPS):
             factor = tl.load(weight + tl.load(table + t * 4)).to(ACCUMULATE)
-            pixels = shifted_plane(
-                source, table, t, d * stride_d, h * stride_h, w * stride_w, D, H, W, keep, INSIDE
-            ).to(ACCUMULATE)
-            total = add_product(total, pixels, factor)
+            pixels = shifted_plane(source, table, t, at_d, at_h, at_w, D, H, W, keep, INSIDE)
+            total = add_product(total, pixels.to(ACCUMULATE), factor)
     if bias is not None:
         total += tl.load(bias + k).to(ACCUMULATE)
     at = (

@@ -125,7 +125,7 @@ def _plan(
     return Plan(
         matmul_kernel,
         batch * cdiv(rows, block_m) * cdiv(columns, block_n),
-        (rows, columns, inner, *out_strides, *a.stride(), *b.stride(), *add_strides),
+        (rows, columns, inner, out_strides, a.stride(), b.stride(), add_strides),
         {
             "SCALED": scaled,
             "ACCUMULATE": TRITON_DTYPES[accumulator(a.dtype)],

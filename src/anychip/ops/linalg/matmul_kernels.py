@@ -17,18 +17,10 @@ def matmul_kernel(
     M,
     N,
     K,
-    out_batch,
-    out_m,
-    out_n,
-    a_batch,
-    a_m,
-    a_k,
-    b_batch,
-    b_k,
-    b_n,
-    add_batch,
-    add_m,
-    add_n,
+    out_strides,
+    a_strides,
+    b_strides,
+    addend_strides,
     alpha: tl.int64,
     beta: tl.int64,
     SCALED: tl.constexpr,
@@ -39,8 +31,16 @@ def matmul_kernel(
     BLOCK_K: tl.constexpr,
     GROUP: tl.constexpr,
 ):
-    """out[batch] = alpha a @ b + beta addend. A program makes one BLOCK_M x BLOCK_N tile; tiles are
-    walked in groups of GROUP rows so that operands stay in cache."""
+    """out[batch] = alpha a @ b + beta addend; `alpha` and `beta` are the bits of doubles, or integers. A
+    program makes one BLOCK_M x BLOCK_N tile; tiles are walked in groups of GROUP rows so that operands stay
+    in cache.
+
+    out [batch, M, N]; a [batch, M, K]; b [batch, K, N]; addend [batch, M, N] or None, all of any strides.
+    """
+    out_batch, out_m, out_n = out_strides
+    a_batch, a_m, a_k = a_strides
+    b_batch, b_k, b_n = b_strides
+    add_batch, add_m, add_n = addend_strides
     tiles_m = tl.cdiv(M, BLOCK_M)
     tiles_n = tl.cdiv(N, BLOCK_N)
     program = tl.program_id(0)

@@ -59,9 +59,8 @@ def softmax_kernel(
         total = tl.zeros((BLOCK,), COMPUTE)
         for block in range(0, length, BLOCK):
             position = block + lane
-            value = tl.load(
-                source + position.to(tl.int64) * inner, mask=position < length, other=float("-inf")
-            ).to(COMPUTE)
+            at = source + position.to(tl.int64) * inner
+            value = tl.load(at, mask=position < length, other=float("-inf")).to(COMPUTE)
             update = tl.maximum(largest, value)
             safe = shift_of(update)
             total = total * tl.exp(largest - safe) + tl.exp(value - safe)

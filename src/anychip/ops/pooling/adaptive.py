@@ -125,9 +125,8 @@ def adaptive_maximum_kernel(
     place = (first_d * H + first_h) * W + w
     for at_d in range(first_d, stop_d):
         for at_h in range(first_h, stop_h):
-            value = tl.load(source + at_d * s_d + at_h * s_h + w * s_w, mask=w < W, other=float("-inf")).to(
-                COMPUTE
-            )
+            row = source + at_d * s_d + at_h * s_h
+            value = tl.load(row + w * s_w, mask=w < W, other=float("-inf")).to(COMPUTE)
             better = (value > best) | (value != value)
             best = tl.where(better, value, best)
             place = tl.where(better, (at_d * H + at_h) * W + w, place)

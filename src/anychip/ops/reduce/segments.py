@@ -289,9 +289,7 @@ def _gradients(dtype: torch.dtype) -> Iterable[Sample]:
     data[2, 0] = 0
     for reduce in IDENTITIES:
         keywords = {"lengths": LENGTHS, "axis": 0, "initial": 1}
-        output = torch.segment_reduce(
-            data.double(), reduce, lengths=LENGTHS, axis=0, initial=1, unsafe=False
-        ).to(dtype)
+        output = torch.segment_reduce(data.double(), reduce, **keywords, unsafe=False).to(dtype)
         yield Sample((tensor((4, 3), dtype, 0.5, 2, seed=1), output, data, reduce), keywords)
 
 
