@@ -50,7 +50,7 @@ def anychip(root: Path, *arguments: str) -> str:
         [sys.executable, "-m", "anychip", *arguments],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
         env=environment,
         cwd=root,
     )
