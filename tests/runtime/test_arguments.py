@@ -14,7 +14,7 @@ from tests.runtime import handwritten
 
 from anychip.runtime import launch
 from anychip.runtime.errors import ArgumentError
-from anychip.runtime.slots import SKIP, Descriptor, Slot
+from anychip.runtime.slots import MOST_VALUES, SKIP, Descriptor, Opcodes, Slot, opcodes
 
 KINDS = (Slot.INT, Slot.BOOL, Slot.F16, Slot.BF16, Slot.F32, Slot.F64, Slot.POINTER)
 TREE = (Slot.POINTER, SKIP, *KINDS)
@@ -201,6 +201,14 @@ def test_both_launchers_take_tuples_apart(between: bool) -> None:
         out = torch.zeros(7 + between, dtype=torch.int64)
         call(1, 1, 1, 0, kernel.address, None, None, None, None, out, *values)
         assert out.tolist()[1:] == expected
+
+
+def test_native_code_is_told_of_values_and_flat_tuples_alone() -> None:
+    kinds, skipped = (Slot.INT, SKIP, Slot.POINTER), (SKIP, SKIP)
+    codes = bytes((Slot.POINTER, Slot.TUPLE, Slot.INT, Slot.TUPLE, 3, *kinds, 0))
+    assert opcodes((Slot.POINTER, kinds, Slot.INT, (), *skipped)) == Opcodes(6, 4, 4, codes)
+    for node in (Descriptor(1), ((Slot.INT,),), (Slot.INT,) * (MOST_VALUES + 1)):
+        assert opcodes((Slot.POINTER, node)) is None
 
 
 @pytest.mark.parametrize(
