@@ -71,12 +71,12 @@ def flash_kernel(
             if mask is not None:
                 one = mask + sequence * mask_strides[0] + head.to(tl.int64) * mask_strides[1]
                 score = masked_scores(score, one, row, column, mask_strides[2:], lengths)
-            probability, decay, largest, total = weigh(score, largest, total)
+            probability, decay, largest, total = weigh(score, largest, total, 1)
             v = load_rows(value, column_at, column < keys, lane_v, value_width)
             result = tl.dot(probability.to(v.dtype), v, result * decay[:, None], input_precision="ieee")
         if sinks is not None:
             decay, largest, total = with_sink(tl.load(sinks + head).to(tl.float32), largest, total)
             result *= decay[:, None]
-        result, sums = finished(result, largest, total)
+        result, sums = finished(result, largest, total, 1)
         store_rows(out, row_at, in_m, lane_v, value_width, result)
         tl.store(logsumexp + row_at, sums, mask=in_m)

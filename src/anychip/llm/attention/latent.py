@@ -84,7 +84,7 @@ def latent_attention_kernel(
         score = tl.dot(q, tl.trans(c), input_precision="ieee")
         score = tl.dot(turned, tl.trans(r), score, input_precision="ieee") * scale
         score = tl.where(in_n[None, :], score, float("-inf"))
-        probability, decay, largest, total = weigh(score, largest, total)
+        probability, decay, largest, total = weigh(score, largest, total, 1)
         result = tl.dot(probability.to(q.dtype), c, result * decay[:, None], input_precision="ieee")
     keep_part(partial, sums, row, in_h, lane_d, latent, result, largest, total, rows, part, BLOCK_D)
 

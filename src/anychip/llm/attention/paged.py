@@ -37,7 +37,7 @@ def keep_part(
     partial, sums, row, mask_h, lane, width, result, largest, total, rows, part, BLOCK_V: tl.constexpr
 ):
     """A part's weighted values in float32, and the logarithm of its sum of exponentials."""
-    result, ending = finished(result, largest, total)
+    result, ending = finished(result, largest, total, 1)
     at = part.to(tl.int64) * rows + row
     store_rows(partial, at, mask_h, lane, width, result)
     tl.store(sums + at, ending, mask=mask_h)
@@ -107,7 +107,7 @@ def paged_attention_kernel(
         if BIASED:
             score -= slope[:, None] * (length - 1 - column).to(tl.float32)[None, :]
         score = tl.where(in_n[None, :], score, float("-inf"))
-        probability, decay, largest, total = weigh(score, largest, total)
+        probability, decay, largest, total = weigh(score, largest, total, 1)
         v_at = value_cache + slot[:, None] * value_width + lane_v[None, :]
         v = tl.load(v_at, mask=in_n[:, None] & in_v[None, :], other=0).to(q.dtype)
         if value_scales is not None:

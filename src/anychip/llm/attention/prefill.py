@@ -96,13 +96,13 @@ def paged_prefill_kernel(
             score, _ = seen_scores(
                 q, k, row, column, (queries, keys), (left, 0), scale, soft_cap, slope, CAPPED, BIASED
             )
-            probability, decay, largest, total = weigh(score, largest, total)
+            probability, decay, largest, total = weigh(score, largest, total, 1)
             v = load_slots(values_at, slot, in_n, lane_v, value_width, slots[1]).to(q.dtype)
             result = tl.dot(probability.to(q.dtype), v, result * decay[:, None], input_precision="ieee")
         if sinks is not None:
             decay, largest, total = with_sink(tl.load(sinks + head).to(tl.float32), largest, total)
             result *= decay[:, None]
-        result, _ = finished(result, largest, total)
+        result, _ = finished(result, largest, total, 1)
         store_rows(out, row_at, in_m, lane_v, value_width, result)
 
 

@@ -70,13 +70,13 @@ def sparse_latent_kernel(
         score = tl.dot(q, tl.trans(c), input_precision="ieee")
         score = tl.dot(turned, tl.trans(r), score, input_precision="ieee") * scale
         score = tl.where(in_n[None, :], score, float("-inf"))
-        probability, decay, largest, total = weigh(score, largest, total)
+        probability, decay, largest, total = weigh(score, largest, total, 1)
         result = tl.dot(probability.to(q.dtype), c, result * decay[:, None], input_precision="ieee")
     if sinks is not None:
         sink = tl.load(sinks + lane_h, mask=in_h, other=0.0).to(tl.float32)
         decay, largest, total = with_sink(sink, largest, total)
         result *= decay[:, None]
-    result, ending = finished(result, largest, total)
+    result, ending = finished(result, largest, total, 1)
     store_rows(out, row, in_h, lane_d, latent, result)
     tl.store(sums + row, ending, mask=in_h)
 

@@ -115,7 +115,7 @@ def attention_kernel(
         score = scores(
             q, k, mask, at_mask, mask_q, mask_k, row, column, queries, keys, factor, COMPUTE, CAUSAL
         )
-        probability, decay, largest, total = weigh(score, largest, total)
+        probability, decay, largest, total = weigh(score, largest, total, 1)
         v = tl.load(
             value + column_at * v_n + lane_v[None, :] * v_d,
             mask=inside & (lane_v < value_width)[None, :],
@@ -123,7 +123,7 @@ def attention_kernel(
         )
         result = result * decay[:, None]
         result = tl.dot(probability.to(v.dtype), v, result, input_precision="ieee", out_dtype=COMPUTE)
-    result, sums = finished(result, largest, total)
+    result, sums = finished(result, largest, total, 1)
     out += batch * out_b + head * out_h
     tl.store(
         out + row_at * out_m + lane_v[None, :] * out_d,
