@@ -41,8 +41,8 @@ from ..compiler.schedule.steps import (
     While,
     Write,
 )
-from ..compiler.schedule.units import REDUCING, operations_of, registers_of
-from .machine import LATENCY, LAUNCH, OPERATIONS_A_CYCLE, PROGRAM, UNIT, Machine
+from ..compiler.schedule.unrolling import REDUCING, operations_of, registers_of
+from .machine import ITERATION, LATENCY, LAUNCH, OPERATIONS_A_CYCLE, PROGRAM, Machine
 from .scalars import TRIPS, Scalars
 
 SCALAR = 0.5
@@ -53,7 +53,7 @@ PER_SCANNED, PER_COUNTED = 3.0, 4.0
 """Cycles for a chunk of a scan, and for an element of a histogram."""
 PIECES = 8
 """Pieces of a thread's part of the grid by the runtime's rule."""
-KEPT = 8.0
+PACKED_ONCE = 8.0
 """Program instances that use an operand which one of them packed."""
 BLOCK_COLUMNS = 3
 """Vectors of columns that a product's inner block holds."""
@@ -92,7 +92,7 @@ def estimate(
     grain = choices.grain or max(1, programs // machine.threads // PIECES)
     pieces = -(-programs // grain)
     turns = -(-pieces // min(machine.threads, max(1, pieces)))
-    turned = planned.along_y and min(grid[0], grid[1]) > 1
+    turned = planned.y_fastest and min(grid[0], grid[1]) > 1
     code = (ttir, print_schedule(planned), *grid, turned, pieces if machine.threads > 1 else 1)
     return Estimate(LAUNCH + turns * (CLAIM + min(grain, programs) * each), tuple(map(hash, code)))
 
@@ -119,7 +119,7 @@ class _Walk:
             case Scalar():
                 return SCALAR
             case For():
-                return self.scalars.trips(step.op) * (UNIT + self.steps(step.body))
+                return self.scalars.trips(step.op) * (ITERATION + self.steps(step.body))
             case PackedLoop():
                 return self._packed_loop(step)
             case Sweep():
@@ -143,12 +143,14 @@ class _Walk:
 
     def _packed_loop(self, loop: PackedLoop) -> float:
         trips = self.scalars.trips(loop.op)
-        in_place = {dot.direct.nest for dot in loop.products if dot.direct}
-        kept = {known.nest for known in loop.kept}
+        in_place = {dot.in_place.nest for dot in loop.products if dot.in_place}
+        packed_once = {operand.nest for operand in loop.packed_once}
         body = sum(
-            self._step(step) / (KEPT if step in kept else 1.0) for step in loop.body if step not in in_place
+            self._step(step) / (PACKED_ONCE if step in packed_once else 1.0)
+            for step in loop.body
+            if step not in in_place
         )
-        return trips * (UNIT + body + sum(self._dot(dot, loop.slots) for dot in loop.products))
+        return trips * (ITERATION + body + sum(self._dot(dot, loop.slots) for dot in loop.products))
 
     def _dot(self, dot: Dot, slots: int) -> float:
         """A product, of which `slots` are done in one go: the accumulator is read and written once for
@@ -165,24 +167,24 @@ class _Walk:
     # --- nests -------------------------------------------------------------------------------------
     def _nest(self, nest: Nest) -> float:
         chunks = max(1, math.prod(nest.domain) // max(1, nest.lanes))
-        units = chunks / nest.units
+        iterations = chunks / nest.unroll
         trips = math.prod(self.scalars.trips(loop.op) for loop in nest.loop.loops()) if nest.loop else 1.0
-        operations = operations_of(nest, self.buffers) * nest.units
+        operations = operations_of(nest, self.buffers) * nest.unroll
         busy = (operations + self._spills(nest, operations)) / OPERATIONS_A_CYCLE
-        compute = units * trips * (UNIT + max(busy, self._chain(nest)))
-        return compute + trips * self._memory(nest, units) + UNIT * self._starts(nest)
+        compute = iterations * trips * (ITERATION + max(busy, self._chain(nest)))
+        return compute + trips * self._memory(nest, iterations) + ITERATION * self._starts(nest)
 
     def _chain(self, nest: Nest) -> float:
-        """Cycles that a unit of a reduction waits for its accumulators."""
+        """Cycles that the body of a reduction waits for its accumulators."""
         if not any(isinstance(root, Reduce) for root in nest.roots):
             return 0.0
         column = nest.reduce_axis != nest.vector_axis
-        return LATENCY * (1.0 if column else nest.units / min(nest.units, REDUCING))
+        return LATENCY * (1.0 if column else nest.unroll / min(nest.unroll, REDUCING))
 
     def _spills(self, nest: Nest, operations: int) -> float:
         """Operations for registers that there are not."""
         carried = registers_of(nest, self.machine.target) if nest.loop is not None else 1
-        wanted = nest.units * (carried + min(TEMPORARIES, operations // max(1, nest.units)))
+        wanted = nest.unroll * (carried + min(TEMPORARIES, operations // max(1, nest.unroll)))
         return SPILL * max(0, wanted - self.machine.target.vector_registers)
 
     def _starts(self, nest: Nest) -> float:
@@ -192,13 +194,14 @@ class _Walk:
             total *= max(1, nest.domain[axis] // nest.lane_extents[axis])
         return total
 
-    def _memory(self, nest: Nest, units: float) -> float:
+    def _memory(self, nest: Nest, iterations: float) -> float:
         """Cycles for what the nest loads and stores, in turns of the loop that its loop makes."""
         rank = len(nest.domain)
         cycles = 0.0
         for root in nest.roots:
             if isinstance(root, Store):
-                cycles += self._access(nest, root.op.operands[0], root.op.operands[1].element.bits, units)
+                pointer, value = root.op.operands[:2]
+                cycles += self._access(nest, pointer, value.element.bits, iterations)
             elif isinstance(root, Write):
                 cycles += root.buffer.bytes / self.near
         for value, point, leaf in walk_inline(nest_values(nest), rank, lambda v: v in self.buffers):
@@ -206,15 +209,15 @@ class _Walk:
             if leaf and value in self.buffers:
                 cycles += math.prod(nest.domain) * self.buffers[value].element.bytes / self.near
             elif op is not None and op.name == "tt.load" and point == identity_point(rank):
-                cycles += self._access(nest, op.operands[0], getattr(value.element, "bits", 64), units)
+                cycles += self._access(nest, op.operands[0], getattr(value.element, "bits", 64), iterations)
         return cycles
 
-    def _access(self, nest: Nest, pointer: Value, bits: int, units: float) -> float:
+    def _access(self, nest: Nest, pointer: Value, bits: int, iterations: float) -> float:
         """Cycles of a load or store of the user's memory over the whole nest."""
         linear = self.structure.of(pointer, identity_point(len(nest.domain)), len(nest.domain))
         along = linear.strides[nest.vector_axis] if linear.strides else ZERO
         distinct = math.prod(n for n, s in zip(nest.domain, linear.strides, strict=True) if s != ZERO)
         cycles = distinct * bits / 8 / self.far
         if along not in (ONE, ZERO):
-            cycles += units * nest.units * nest.lanes / OPERATIONS_A_CYCLE
+            cycles += iterations * nest.unroll * nest.lanes / OPERATIONS_A_CYCLE
         return cycles

@@ -10,7 +10,7 @@ from .. import chips
 from ..compiler.targets.host import host
 from ..compiler.targets.target import Target
 
-LAUNCH, PROGRAM, UNIT = 3000.0, 40.0, 3.0
+LAUNCH, PROGRAM, ITERATION = 3000.0, 40.0, 3.0
 """Cycles of a launch, of the beginning of a program instance, and of one turn of a nest's loop."""
 OPERATIONS_A_CYCLE = 2.0
 LATENCY = 4.0

@@ -11,11 +11,11 @@ import pytest
 
 from anychip.compiler import codegen
 from anychip.compiler.codegen import dispatch, kernel
-from anychip.compiler.codegen.each import ACTIONS
 from anychip.compiler.codegen.elementwise import RULES as COMPUTED
 from anychip.compiler.codegen.elementwise import SEVERAL
 from anychip.compiler.codegen.evaluation import POINTWISE, RULES
 from anychip.compiler.codegen.moves import MOVES
+from anychip.compiler.codegen.per_element import ACTIONS
 from anychip.compiler.codegen.scalars import SCALARS
 from anychip.compiler.ir.ops import OPS
 from anychip.compiler.schedule.steps import Jump, Step

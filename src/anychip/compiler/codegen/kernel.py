@@ -147,7 +147,7 @@ def _argument(context: Context, number: int, arg: Value) -> Val:
 def _extents(context: Context, schedule: Schedule) -> tuple[Val, Val]:
     """The grid's extents along the first axis and the second (y and x if the schedule is turned)."""
     x, y, _ = context.grid
-    return (y, x) if schedule.along_y else (x, y)
+    return (y, x) if schedule.y_fastest else (x, y)
 
 
 def _start(context: Context, schedule: Schedule) -> tuple[Val, Val, Val]:
@@ -166,7 +166,7 @@ def _start(context: Context, schedule: Schedule) -> tuple[Val, Val, Val]:
 def _ids(counted: tuple[Val, Val, Val], schedule: Schedule) -> tuple[Val, Val, Val]:
     """x, y and z of what is counted along the schedule's axes."""
     x, y, z = counted
-    return (y, x, z) if schedule.along_y else (x, y, z)
+    return (y, x, z) if schedule.y_fastest else (x, y, z)
 
 
 def _programs(context: Context, schedule: Schedule) -> None:

@@ -1,6 +1,6 @@
 """Loop nests: loops over the domain of a nest, and its roots evaluated chunk by chunk.
 
-The body handles a few chunks at a time (a unit). Where the masks of a unit are known to be all
+The body handles a few chunks at a time (`unroll`). Where the masks of these are known to be all
 true, it runs in a form without masks; otherwise in the general form.
 """
 
@@ -12,9 +12,9 @@ from ..ir.core import Op, Value
 from ..llvm.builder import Builder
 from ..llvm.types import LLType, Val
 from ..schedule.axes import root_values
-from ..schedule.steps import Each, Nest, Reduce, Store, Write
-from ..schedule.units import REDUCING
-from . import accesses, casts, each
+from ..schedule.steps import Nest, PerElement, Reduce, Store, Write
+from ..schedule.unrolling import REDUCING
+from . import accesses, casts, per_element
 from .buffers import group_address, write_buffer
 from .context import Context
 from .dispatch import emits
@@ -42,14 +42,14 @@ class NestEmitter:
         self.patterns = lane_patterns(nest)
         self.reduces = [r for r in nest.roots if isinstance(r, Reduce)]
         self.column = bool(self.reduces) and nest.reduce_axis != nest.vector_axis
-        self.units = nest.units
-        self.unit_axis = nest.vector_axis
+        self.unroll = nest.unroll
+        self.unroll_axis = nest.vector_axis
         self.group = max((r.buffer.group for r in nest.roots if isinstance(r, Write)), default=1)
-        if nest.turned_axis is not None:
-            self.unit_axis, self.units = nest.turned_axis, nest.lanes // self.group
+        if nest.transposed_axis is not None:
+            self.unroll_axis, self.unroll = nest.transposed_axis, nest.lanes // self.group
         elif self.group > 1:
-            self.unit_axis, self.units = len(nest.domain) - 2, self.group
-        parts = self.units if self.column else min(self.units, REDUCING)
+            self.unroll_axis, self.unroll = len(nest.domain) - 2, self.group
+        parts = self.unroll if self.column else min(self.unroll, REDUCING)
         self.accumulators = [Accumulators(context, r, nest.lanes, parts) for r in self.reduces]
 
     def emit(self) -> None:
@@ -59,17 +59,17 @@ class NestEmitter:
             if isinstance(root, Write):
                 if self.context.buffers.get(root.value) is root.buffer:
                     self.context.available.add(root.value)
-            elif isinstance(root, Reduce | Each):
+            elif isinstance(root, Reduce | PerElement):
                 self.context.filled(root.op.results, root.buffers)
 
     def _step(self, axis: int) -> int:
         extent = self.nest.lane_extents[axis]
-        return extent * self.units if axis == self.unit_axis else extent
+        return extent * self.unroll if axis == self.unroll_axis else extent
 
     def _axis(self, depth: int, position: dict[int, Val | int]) -> None:
         nest = self.nest
         if depth == len(nest.axes):
-            self._unit(position, first=False)
+            self._iteration(position, first=False)
             return
         axis = nest.axes[depth]
 
@@ -88,22 +88,22 @@ class NestEmitter:
         for accumulator in self.accumulators:
             accumulator.begin()
         if not all(a.has_identity for a in self.accumulators):
-            self._unit({**position, axis: 0}, first=True)
+            self._iteration({**position, axis: 0}, first=True)
             start = step
         loop(
             self.b,
             self.nest.domain[axis],
             step,
-            lambda index: self._unit({**position, axis: index}, first=False),
+            lambda index: self._iteration({**position, axis: index}, first=False),
             start,
         )
         self._finish(position)
 
-    # --- one unit ----------------------------------------------------------------------------
+    # --- the body ----------------------------------------------------------------------------
     def _index(self, axis: int, base: Val | int, chunk: int, wide: int = 1) -> Index:
-        """The index along `axis` of chunk `chunk` of a unit, or of `wide` chunks together."""
+        """The index along `axis` of chunk `chunk` of the body, or of `wide` chunks together."""
         pattern = self.patterns[axis]
-        if axis == self.unit_axis:
+        if axis == self.unroll_axis:
             extent = self.nest.lane_extents[axis]
             pattern = tuple(p + extent * (chunk + k) for k in range(wide) for p in pattern)
         else:
@@ -111,15 +111,15 @@ class NestEmitter:
         return Index(base, pattern if any(pattern) else None, ("axis", axis))
 
     def _points(self, position: dict[int, Val | int]) -> list[Point]:
-        """The point of each chunk of the unit; axes that do not differ share their index."""
+        """The point of each chunk of the body; axes that do not differ share their index."""
         rank = len(self.nest.domain)
-        shared = {a: self._index(a, position[a], 0) for a in range(rank) if a != self.unit_axis}
+        shared = {a: self._index(a, position[a], 0) for a in range(rank) if a != self.unroll_axis}
         return [
             tuple(shared[a] if a in shared else self._index(a, position[a], chunk) for a in range(rank))
-            for chunk in range(self.units)
+            for chunk in range(self.unroll)
         ]
 
-    def _unit(self, position: dict[int, Val | int], first: bool) -> None:
+    def _iteration(self, position: dict[int, Val | int], first: bool) -> None:
         bounds = None if first else self._bounds(position)
         condition = bounds.condition if bounds is not None else None
         points = self._points(position)
@@ -147,14 +147,14 @@ class NestEmitter:
     def _bounds_of(self, position: dict[int, Val | int], values: list[Value], stores: list[Op]) -> MaskBounds:
         """When is every mask true under which `values` are loaded and `stores` are done?"""
         rank = len(self.nest.domain)
-        wide = Evaluation(self.context, self.nest.lanes * self.units)
-        point = tuple(self._index(a, position[a], 0, self.units) for a in range(rank))
+        wide = Evaluation(self.context, self.nest.lanes * self.unroll)
+        point = tuple(self._index(a, position[a], 0, self.unroll) for a in range(rank))
         bounds = MaskBounds(wide)
         bounds.collect([(v, point) for v in values], [(op, point) for op in stores])
         return bounds
 
     def _evaluation(self, points: list[Point], assumed: frozenset) -> Evaluation:
-        """Where the values of a unit are computed."""
+        """Where the values of the body are computed."""
         return Evaluation(self.context, self.nest.lanes, assumed)
 
     def _body(self, points: list[Point], first: bool, assumed: frozenset) -> None:
@@ -164,7 +164,7 @@ class NestEmitter:
         if self.group > 1:
             self._grouped(ev, points)
             return
-        if self.nest.turned_axis is not None:
+        if self.nest.transposed_axis is not None:
             self._turned(ev, points)
             return
         for chunk, point in enumerate(points):
@@ -175,8 +175,8 @@ class NestEmitter:
                     commits.append(self._store(ev, root, point))
                 elif isinstance(root, Write):
                     commits.append(self._write(ev, root, point))
-                elif isinstance(root, Each):
-                    commits.append(each.element(ev, root, point))
+                elif isinstance(root, PerElement):
+                    commits.append(per_element.element(ev, root, point))
                 else:
                     values = [ev.vector(v, point) for v in root.op.operands]
                     next(reduces).add(chunk, values, first)
@@ -207,7 +207,7 @@ class NestEmitter:
     def _turned(self, ev: Evaluation, points: list[Point]) -> None:
         """A square block: its rows are evaluated along the vector axis and written across it, after
         the blocks of all roots, which may read what the others overwrite."""
-        nest, axis = self.nest, self.nest.turned_axis
+        nest, axis = self.nest, self.nest.transposed_axis
         assert axis is not None
         lanes = tuple(range(nest.lanes))
         blocks = [
@@ -231,7 +231,7 @@ class NestEmitter:
         for root in nest.roots:
             assert isinstance(root, Write)
             rows = [self.b.splat(self._converted(ev, root, point), nest.lanes) for point in points]
-            if nest.turned_axis is None:
+            if nest.transposed_axis is None:
                 lines = [interleave(self.b, rows)]
             else:
                 wide = f"i{root.buffer.element.bits * group}"
@@ -273,7 +273,7 @@ class NestEmitter:
                 )
                 self._results(root, totals, outer, 1)
                 continue
-            for chunk in range(self.units):
+            for chunk in range(self.unroll):
                 point = tuple(
                     self._index(a, position[a], chunk)
                     for a in range(len(nest.domain))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..llvm.builder import Phi
 from ..llvm.types import I1, I64, PTR, LLType, Val
-from ..schedule.steps import Buffer, Direct, Dot, Kept, PackedLoop, Step
+from ..schedule.steps import Buffer, Dot, InPlaceOperand, PackedLoop, PackedOnce, Step
 from .context import Context
 from .dispatch import emit, emits
 from .dot import TABLE_ENTRY, Rows, emit_product
@@ -23,7 +23,8 @@ from .static_loop import loop
 
 @emits(PackedLoop)
 def emit_packed_loop(context: Context, step: PackedLoop) -> None:
-    """A loop whose products wait for several of its iterations, or whose packed operands are kept."""
+    """A loop whose products wait for several of its iterations, or whose operands stay packed for the next
+    programs."""
     PackedLoopEmitter(context, step).emit()
 
 
@@ -37,9 +38,9 @@ class PackedLoopEmitter:
         self.op = loop.op
         self.body = loop.op.regions[0].entry
         self.carried = [a for a in self.body.args[1:] if not a.shape]
-        self.kept = {k.nest: KeptPanels(context, k, loop.slots) for k in loop.kept}
-        self.rows = {d.direct.nest: LeftRows(context, d, d.direct) for d in loop.products if d.direct}
-        self.packers: dict[Step, LeftRows | KeptPanels] = {**self.rows, **self.kept}
+        self.panels = {p.nest: PackedOncePanels(context, p, loop.slots) for p in loop.packed_once}
+        self.rows = {d.in_place.nest: LeftRows(context, d, d.in_place) for d in loop.products if d.in_place}
+        self.packers: dict[Step, LeftRows | PackedOncePanels] = {**self.rows, **self.panels}
 
     def emit(self) -> None:
         b, scalars, op = self.b, self.context.scalars, self.op
@@ -81,8 +82,12 @@ class PackedLoopEmitter:
         b.place(multiply)
         slotted = self._set_slots(b.int(0, I64))
         for product in self.loop.products:
-            rows = self.rows[product.direct.nest].rows() if product.direct else None
-            known = [kept.was_there(filled) for kept in self.kept.values() if kept.kept.buffer is product.b]
+            rows = self.rows[product.in_place.nest].rows() if product.in_place else None
+            known = [
+                panels.was_there(filled)
+                for panels in self.panels.values()
+                if panels.operand.buffer is product.b
+            ]
             emit_product(self.context, product, filled, rows, known[0] if known else None)
         for buffer in slotted:
             self.context.slots.pop(buffer, None)
@@ -115,32 +120,32 @@ class PackedLoopEmitter:
     def _set_slots(self, slot: Val) -> list[Buffer]:
         """Let the packed operands be those of slot `slot` of the run at hand."""
         slots = {buffer: slot for product in self.loop.products for buffer in (product.a, product.b)}
-        slots |= {kept.kept.buffer: kept.slot(slot) for kept in self.kept.values()}
+        slots |= {panels.operand.buffer: panels.slot(slot) for panels in self.panels.values()}
         self.context.slots.update(slots)
-        return [*slots, *(kept.kept.bias for kept in self.kept.values() if kept.kept.bias is not None)]
+        return [*slots, *(p.operand.bias for p in self.panels.values() if p.operand.bias is not None)]
 
 
-class KeptPanels:
+class PackedOncePanels:
     """An operand whose tiles are packed only if the program before did not pack the same.
 
     Tiles are packed in the order of the iterations: it is enough to know how many of them are there.
     """
 
-    def __init__(self, context: Context, kept: Kept, slots: int):
+    def __init__(self, context: Context, operand: PackedOnce, slots: int):
         b = self.b = context.b
         self.context = context
-        self.kept = kept
+        self.operand = operand
         self.slots = slots
-        self.room = b.int(1 if kept.constant else kept.runs * slots, I64)
+        self.room = b.int(1 if operand.constant else operand.runs * slots, I64)
         self.count = b.variable(b.int(0, I64))
-        self.known = [b.variable(b.null(register_type(key.element))) for key in kept.keys]
+        self.known = [b.variable(b.null(register_type(key.element))) for key in operand.keys]
         self.past = self.there = self.first_slot = b.int(0, I64)
 
     def begin(self) -> None:
         """Before the loop: compare the scalars with those of the program before."""
         b = self.b
         same = Val("true", I1)
-        for key, slot in zip(self.kept.keys, self.known, strict=True):
+        for key, slot in zip(self.operand.keys, self.known, strict=True):
             value = self.context.scalars[key]
             before = b.load(value.type, slot, 1)
             b.store(value, slot, 1)
@@ -155,17 +160,17 @@ class KeptPanels:
         """Before the first iteration of a run, which `past` iterations came before."""
         b = self.b
         self.there = b.load(I64, self.count, 8)
-        if self.kept.constant:
+        if self.operand.constant:
             return
         self.past = past
         self.first_slot = b.call("llvm.umin.i64", I64, [past, self.room])
-        if self.kept.bias is not None:
+        if self.operand.bias is not None:
             run = b.lshr(self.first_slot, b.int(self.slots.bit_length() - 1, I64))
-            self.context.slots[self.kept.bias] = run
+            self.context.slots[self.operand.bias] = run
 
     def slot(self, slot: Val) -> Val:
         """Where slot `slot` of the run at hand is in the buffer."""
-        return self.first_slot if self.kept.constant else self.b.add(self.first_slot, slot)
+        return self.first_slot if self.operand.constant else self.b.add(self.first_slot, slot)
 
     def was_there(self, filled: Val) -> Val:
         """Whether the `filled` tiles of the run were packed before it began."""
@@ -174,12 +179,12 @@ class KeptPanels:
     def iteration(self, slot: Val) -> None:
         """Pack the tile of one iteration, unless it is there."""
         b = self.b
-        number = self.past if self.kept.constant else b.add(self.past, slot)
+        number = self.past if self.operand.constant else b.add(self.past, slot)
         pack, done = b.label("pack"), b.label("packed")
         count = b.load(I64, self.count, 8)
         b.cond_br(b.icmp("ult", number, count), done, pack)
         b.place(pack)
-        NestEmitter(self.context, self.kept.nest).emit()
+        NestEmitter(self.context, self.operand.nest).emit()
         following = b.add(number, b.int(1, I64))
         b.store(b.select(b.icmp("ule", following, self.room), following, count), self.count, 8)
         b.place(done)
@@ -193,11 +198,11 @@ class LeftRows:
     run of iterations at hand use packed rows: what the run has loaded so far is copied.
     """
 
-    def __init__(self, context: Context, product: Dot, direct: Direct):
+    def __init__(self, context: Context, product: Dot, operand: InPlaceOperand):
         self.context = context
         self.b = context.b
         self.buffer = product.a
-        self.direct = direct
+        self.operand = operand
         self.tile_bytes = self.buffer.shape[-1] * self.buffer.element.bytes
         self.past = self.b.int(0, I64)
         self.unknown = self.b.alloca(I1)
@@ -217,7 +222,7 @@ class LeftRows:
         moved = self.b.mul(self.past, self.b.int(self.tile_bytes, I64))
         in_place = self.b.load(I1, self.in_place, 1)
         packed = self.context.buffer_start(self.buffer)
-        table = self.context.buffer_address(self.direct.table)
+        table = self.context.buffer_address(self.operand.table)
         return Rows(table, moved, in_place, packed)
 
     def iteration(self, slot: Val) -> None:
@@ -226,9 +231,9 @@ class LeftRows:
         whole = self._is_whole()
         if whole is None:
             self._set(self.in_place, False)
-            NestEmitter(self.context, self.direct.nest).emit()
+            NestEmitter(self.context, self.operand.nest).emit()
             return
-        self.context.note(self.direct.load, "load", "in place", "bound")
+        self.context.note(self.operand.load, "load", "in place", "bound")
         first, known = b.label("first"), b.label("known")
         b.cond_br(b.load(I1, self.unknown, 1), first, known)
         b.place(first)
@@ -244,7 +249,7 @@ class LeftRows:
         self._set(self.in_place, False)
         self._copy(slot)
         b.place(fill)
-        NestEmitter(self.context, self.direct.nest).emit()
+        NestEmitter(self.context, self.operand.nest).emit()
         b.place(done)
 
     def _set(self, flag: Val, value: bool) -> None:
@@ -255,7 +260,7 @@ class LeftRows:
 
         A linear index is smallest and largest at corners of the tile.
         """
-        op = self.direct.load
+        op = self.operand.load
         if len(op.operands) < 2:
             return Val("true", I1)
         rows, columns = self.buffer.shape
@@ -273,7 +278,7 @@ class LeftRows:
 
         def row(number: Val | int) -> None:
             point = (Index(number, None, "row"), ZERO)
-            address = Evaluation(self.context, 1).value(self.direct.load.operands[0], point)
+            address = Evaluation(self.context, 1).value(self.operand.load.operands[0], point)
             b.store(address, self._entry(number), TABLE_ENTRY, self.context.arena_memory)
 
         loop(b, self.buffer.shape[0], 1, row)
@@ -306,7 +311,7 @@ class LeftRows:
         loop(b, self.buffer.shape[0], 1, row)
 
     def _entry(self, number: Val | int) -> Val:
-        b, table = self.b, self.context.buffer_address(self.direct.table)
+        b, table = self.b, self.context.buffer_address(self.operand.table)
         if isinstance(number, int):
             return b.gep(table, number * TABLE_ENTRY)
         return b.gep(table, b.mul(b.cast("zext", number, "i64"), b.int(TABLE_ENTRY, I64)))

@@ -1,4 +1,4 @@
-"""Accumulators of a reduction: kept per chunk of a unit, combined across lanes at the end.
+"""Accumulators of a reduction: one for each chunk of a nest's body, combined across lanes at the end.
 
 Any associative and commutative region works, as on a GPU: it is applied to whole vectors, and the lanes
 are folded in halves.
@@ -55,19 +55,19 @@ _EXTREMES = {"arith.maxnumf": ("ogt", -math.inf), "arith.minnumf": ("olt", math.
 
 
 class Accumulators:
-    """The running values of one `Reduce` root, `units` vectors per operand."""
+    """The running values of one `Reduce` root, `parts` vectors per operand."""
 
-    def __init__(self, context: Context, root: Reduce, lanes: int, units: int):
+    def __init__(self, context: Context, root: Reduce, lanes: int, parts: int):
         self.context = context
         self.b = context.b
         self.root = root
         self.lanes = lanes
-        self.units = units
+        self.parts = parts
         self.elements: list[ElementType] = [v.element for v in root.op.operands]
         name = combining_op(root.op)
         self.identity = IDENTITIES.get(name) if name is not None else None
         self.extreme = _EXTREMES.get(name or "") if self.elements[0] in (F32, F64) else None
-        self.slots = [[self.b.alloca(register_type(e, lanes)) for e in self.elements] for _ in range(units)]
+        self.slots = [[self.b.alloca(register_type(e, lanes)) for e in self.elements] for _ in range(parts)]
 
     @property
     def has_identity(self) -> bool:
@@ -85,14 +85,14 @@ class Accumulators:
 
     def add(self, chunk: int, values: list[Val], first: bool) -> None:
         """Combine one chunk into its accumulator; with `first`, it becomes the accumulator."""
-        slots = self.slots[chunk % self.units]
-        if not first or chunk >= self.units:
-            values = self._combined(self.values(chunk % self.units), values)
+        slots = self.slots[chunk % self.parts]
+        if not first or chunk >= self.parts:
+            values = self._combined(self.values(chunk % self.parts), values)
         for slot, value, element in zip(slots, values, self.elements, strict=True):
             self.b.store(self.b.splat(value, self.lanes), slot, element.bytes)
 
     def values(self, chunk: int) -> list[Val]:
-        """The accumulator of one chunk of the unit."""
+        """The accumulator of one chunk of the body."""
         return [
             self.b.load(register_type(e, self.lanes), slot, e.bytes)
             for slot, e in zip(self.slots[chunk], self.elements, strict=True)
@@ -100,7 +100,7 @@ class Accumulators:
 
     def across_lanes(self) -> list[Val]:
         """Everything combined into one scalar per operand."""
-        parts = [self.values(chunk) for chunk in range(self.units)]
+        parts = [self.values(chunk) for chunk in range(self.parts)]
         if self.extreme is not None and self.lanes > 1:
             return [self._extreme(*self.extreme, [part for (part,) in parts])]
         while len(parts) > 1:

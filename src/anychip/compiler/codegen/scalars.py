@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ..ir.core import Op
 from ..llvm.types import LLType, Val
 from ..schedule.steps import Scalar
-from . import accesses, cooperative, each, elementwise
+from . import accesses, cooperative, elementwise, per_element
 from .context import Context
 from .dispatch import Rules, emits
 from .evaluation import Evaluation
@@ -110,7 +110,7 @@ def unsplat(context: Context, op: Op) -> list[Val]:
 @scalar("tt.atomic_rmw", "tt.atomic_cas", "tt.print", "tt.assert")
 def ordered(context: Context, op: Op) -> list[Val]:
     """An operation that is done element by element on tiles."""
-    return each.perform(context, op, _values(context, op), [])
+    return per_element.perform(context, op, _values(context, op), [])
 
 
 @scalar("gpu.barrier")

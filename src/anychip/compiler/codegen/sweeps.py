@@ -1,4 +1,4 @@
-"""Nests that run a loop inside: for each unit of chunks the whole loop, with the carried tiles in
+"""Nests that run a loop inside: for each few chunks the whole loop, with the carried tiles in
 registers. Flows in: a nest with a `RegisterLoop`. Flows out: its code, loops around a loop."""
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class SweepEmitter(NestEmitter):
         super().__init__(context, nest)
         self.held: dict[Value, list[Val]] = {}
 
-    def _unit(self, position: dict[int, Val | int], first: bool) -> None:
+    def _iteration(self, position: dict[int, Val | int], first: bool) -> None:
         assert self.nest.loop is not None
         self.held = {}
         self.points = self._points(position)
@@ -103,7 +103,7 @@ class SweepEmitter(NestEmitter):
         self.held.update(zip((op.results[k] for k in tiles), slots, strict=True))
 
     def _carried(self, values: list[Value], slots: list[list[Val]], position: dict[int, Val | int]) -> None:
-        """The end of an iteration: without masks, where the unit's are all true."""
+        """The end of an iteration: without masks, where those of the chunks are all true."""
         b = self.b
         bounds = self._bounds_of(position, values, [])
         condition = bounds.condition

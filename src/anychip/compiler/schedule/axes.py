@@ -13,7 +13,7 @@ from ..targets.target import Target
 from .choices import Choices
 from .cost import compute_bits
 from .placement import is_inline_op
-from .steps import Buffer, Each, Nest, Reduce, Store, Write
+from .steps import Buffer, Nest, PerElement, Reduce, Store, Write
 
 CONTIGUOUS, UNIFORM, WRAPPED, NEAR, SCATTERED = 4.0, 1.0, 3.0, 2.0, -3.0
 """How much an access gains or loses by making an axis innermost."""
@@ -23,7 +23,7 @@ NEAR_STRIDES = (-1, 2, 3, 4)
 """Distances between the lanes of a load that is done as loads of all that lies between."""
 
 
-def root_values(root: Store | Write | Reduce | Each) -> list[Value]:
+def root_values(root: Store | Write | Reduce | PerElement) -> list[Value]:
     """The tile values that a root evaluates at the nest's own index."""
     if isinstance(root, Write):
         return [root.value]
@@ -86,8 +86,8 @@ def choose_axes(
     """Fill in `nest.axes`, `nest.lanes` and `nest.lane_extents`. The chunks of a sorting network lie along
     the axis in which its elements change places."""
     rank = len(nest.domain)
-    if any(isinstance(root, Each) and not root.whole_chunks for root in nest.roots):
-        packs = [root.pack for root in nest.roots if isinstance(root, Each)]
+    if any(isinstance(root, PerElement) and not root.whole_chunks for root in nest.roots):
+        packs = [root.pack for root in nest.roots if isinstance(root, PerElement)]
         nest.axes, nest.lanes, nest.lane_extents = tuple(range(rank)), 1, (*(1,) * (rank - 1), packs[0])
         nest.vector_axis = rank - 1
         return
@@ -144,7 +144,7 @@ def _set_groups(nest: Nest, vector_axis: int, group: int, target: Target) -> Non
     inner, last = rank - 2, rank - 1
     lanes = target.lanes(32)
     nest.vector_axis = inner if vector_axis == inner else last
-    nest.turned_axis = last if nest.vector_axis == inner else None
+    nest.transposed_axis = last if nest.vector_axis == inner else None
     nest.lanes = min(lanes * group, nest.domain[nest.vector_axis])
     extents = [1] * rank
     extents[nest.vector_axis] = nest.lanes
@@ -175,7 +175,7 @@ def _set_lanes(nest: Nest, vector_axis: int, lanes: int, accesses: Sequence[Line
     inner = () if nest.reduce_axis in (None, vector_axis) else (nest.reduce_axis,)
     nest.axes = (*outer, vector_axis, *inner)
     nest.vector_axis = vector_axis
-    nest.turned_axis = _turned_axis(nest) if nest.loop is None else None
+    nest.transposed_axis = _transposed_axis(nest) if nest.loop is None else None
 
 
 def _is_broken(linear: Linear, vector_axis: int, axis: int, covered: int) -> bool:
@@ -184,7 +184,7 @@ def _is_broken(linear: Linear, vector_axis: int, axis: int, covered: int) -> boo
     return linear.strides[vector_axis] == ONE and (step is None or step.as_int != covered)
 
 
-def _turned_axis(nest: Nest) -> int | None:
+def _transposed_axis(nest: Nest) -> int | None:
     """The axis along which the nest's only buffers lie, when it is not the vector axis and blocks
     of `lanes` by `lanes` elements fit."""
     if not all(isinstance(r, Write) and not r.buffer.any_order for r in nest.roots) or nest.lanes < 4:

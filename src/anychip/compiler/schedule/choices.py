@@ -34,11 +34,12 @@ class UnknownChoice(CompileError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """`unroll`: chunks of a unit. `vector`: "second", the second best vector axis, so that a reduction goes
-    across lanes instead of along them or the other way round. `loops`: "across", the loop over the vector
-    axis outside of those over the other axes. `carried`: tiles that a loop carries stay in "memory" or, piece
-    by piece, in "registers". `grid`: "y", neighbours along y run one after the other instead of neighbours
-    along x. `grain`: program instances that a thread takes at once, and at least, before another is woken."""
+    """`unroll`: chunks in the body of a nest. `vector`: "second", the second best vector axis, so that a
+    reduction goes across lanes instead of along them or the other way round. `loops`: "across", the loop over
+    the vector axis outside of those over the other axes. `carried`: a loop's carried tiles stay in "memory"
+    or, piece by piece, in "registers". `grid`: "y", neighbours along y run one after the other instead of
+    neighbours along x. `grain`: program instances that a thread takes at once, at least, before another is
+    woken."""
 
     unroll: int = 0
     vector: str = ""

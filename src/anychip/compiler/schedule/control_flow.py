@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ..ir.core import Block, Op, Region, Value
 from . import arena
 from .axes import walk_inline
-from .kept import keep_operands
 from .nests import is_identity
+from .packed_once import pack_once
 from .products import defer_products
 from .steps import Buffer, For, Graph, If, Jump, Nest, PackedLoop, Step, While, Write
 
@@ -98,7 +98,8 @@ def _assign(
 
 
 def schedule_for(scheduler: Scheduler, op: Op) -> None:
-    """Add an `scf.for`: its products are deferred and its operands kept where that pays."""
+    """Add an `scf.for`: where that pays, its products are deferred, and its operands packed once for several
+    programs."""
     scheduler.nests.flush()
     body = op.regions[0].entry
     carried = _carried(scheduler, op, op.operands[3:], body.args[1:])
@@ -116,7 +117,7 @@ def schedule_for(scheduler: Scheduler, op: Op) -> None:
 
 
 def _packed(scheduler: Scheduler, loop: PackedLoop) -> PackedLoop | None:
-    """`loop` with its products deferred and its operands kept; None where there is neither."""
+    """`loop` with its products deferred and operands packed once; None where there is neither."""
     op = loop.op
     for buffer in defer_products(
         loop, scheduler.structure, scheduler.buffers, scheduler.target.cache_bytes // 8
@@ -124,12 +125,12 @@ def _packed(scheduler: Scheduler, loop: PackedLoop) -> PackedLoop | None:
         first, last = scheduler.order.position[op], scheduler.order.end[op]
         scheduler.buffers.lifetimes.setdefault(buffer, arena.Lifetime(first, last))
         scheduler.buffers.touch_throughout(buffer, op)
-    loop.kept = keep_operands(loop, scheduler.func, scheduler.order, scheduler.target.cache_bytes // 2)
-    for kept in loop.kept:
-        for buffer in (kept.buffer, kept.bias):
+    loop.packed_once = pack_once(loop, scheduler.func, scheduler.order, scheduler.target.cache_bytes // 2)
+    for operand in loop.packed_once:
+        for buffer in (operand.buffer, operand.bias):
             if buffer is not None:
                 scheduler.buffers.lifetimes[buffer] = arena.Lifetime(0, len(scheduler.order.position))
-    return loop if loop.products or loop.kept else None
+    return loop if loop.products or loop.packed_once else None
 
 
 def _body(

@@ -14,8 +14,8 @@ from ..ir.core import Value
 from ..targets.target import Target
 from .axes import choose_axes, nest_values, walk_inline
 from .choices import Choices
-from .steps import Buffer, Each, For, Graph, If, Nest, PackedLoop, Reduce, Step, Sweep, While, Write
-from .units import choose_units
+from .steps import Buffer, For, Graph, If, Nest, PackedLoop, PerElement, Reduce, Step, Sweep, While, Write
+from .unrolling import choose_unroll
 
 
 def lay_out(
@@ -25,7 +25,7 @@ def lay_out(
     nests = list(_nests([body], 0))
     for _, nest in sorted(nests, key=lambda item: -item[0]):
         choose_axes(nest, structure, buffers, target, choices)
-        choose_units(nest, buffers, target, choices)
+        choose_unroll(nest, buffers, target, choices)
         _orient(nest, buffers)
 
 
@@ -35,7 +35,7 @@ def _nests(steps: list[Step], depth: int) -> Iterator[tuple[int, Nest]]:
         if isinstance(step, Nest):
             yield depth, step
             for root in step.roots:
-                if isinstance(root, Each) and root.body is not None:
+                if isinstance(root, PerElement) and root.body is not None:
                     yield from _nests([root.body], depth + 1)
         elif isinstance(step, For | PackedLoop):
             yield from _nests(step.body, depth + 1)

@@ -11,7 +11,7 @@ from ..ir.core import Value
 from .axes import root_values, walk_inline
 from .buffers import Buffers
 from .placement import Placement
-from .steps import Buffer, Each, Nest, Reduce, Root, Scalar, Step, Store, Write
+from .steps import Buffer, Nest, PerElement, Reduce, Root, Scalar, Step, Store, Write
 
 
 class NestBuilder:
@@ -59,7 +59,7 @@ class NestBuilder:
         return [self.buffers[v] for v, _, leaf in found if leaf and v in self.buffers]
 
     def _joins(self, nest: Nest, root: Root, domain: tuple[int, ...], reduce_axis: int | None) -> bool:
-        if nest.domain != domain or isinstance(root, Each) or isinstance(nest.roots[0], Each):
+        if nest.domain != domain or isinstance(root, PerElement) or isinstance(nest.roots[0], PerElement):
             return False
         stores = [r for r in nest.roots if isinstance(r, Store)]
         if stores or isinstance(root, Store):

@@ -62,7 +62,7 @@ def _steps(steps: list[Step], depth: int) -> Iterator[str]:
         if isinstance(step, Nest):
             loops = ", ".join(f"axis {a}: {step.domain[a]} by {step.lane_extents[a]}" for a in step.axes)
             reduced = f", reduces axis {step.reduce_axis}" if step.reduce_axis is not None else ""
-            yield f"{pad}nest [{loops}] {step.units} x {step.lanes} lanes{reduced}"
+            yield f"{pad}nest [{loops}] {step.unroll} x {step.lanes} lanes{reduced}"
             if step.loop is not None:
                 yield from _register_loop(step.loop, depth + 1)
             for root in step.roots:

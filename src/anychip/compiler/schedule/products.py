@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..analysis.structure import Structure
 from ..ir.core import Op, Region, Value
-from .direct import direct_rows
+from .in_place import in_place_operand
 from .steps import Buffer, Dot, Nest, PackedLoop, Write
 
 RUN_BYTES = 1024
@@ -38,9 +38,9 @@ def defer_products(
         _give_slots(product.a, slots, 1)
         _give_slots(product.b, slots, 0)
         alive += [product.a, product.b]
-        product.direct = direct_rows(loop, product, structure, buffers)
-        if product.direct is not None:
-            alive.append(product.direct.table)
+        product.in_place = in_place_operand(loop, product, structure, buffers)
+        if product.in_place is not None:
+            alive.append(product.in_place.table)
     for nest in loop.body:
         if isinstance(nest, Nest):
             nest.ahead = _ahead(nest)

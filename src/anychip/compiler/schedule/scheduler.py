@@ -23,7 +23,7 @@ from .layout import lay_out
 from .nests import NestBuilder
 from .networks import rewrite_networks
 from .placement import Placement, is_elementwise_region, is_inline_op
-from .steps import Buffer, Each, Histogram, Reduce, Scalar, Scan, Schedule, Store
+from .steps import Buffer, Histogram, PerElement, Reduce, Scalar, Scan, Schedule, Store
 from .sweep import SweepFinder, settle
 
 
@@ -85,7 +85,7 @@ class Scheduler:
             waits = any(v in late for v in op.operands)
             if op.name in ORDERED or (
                 op.name == "tt.load"
-                and (waits or any(isinstance(r, Store | Each) for r in self.nests.open.roots))
+                and (waits or any(isinstance(r, Store | PerElement) for r in self.nests.open.roots))
             ):
                 self.nests.flush()
             elif waits:
@@ -117,7 +117,7 @@ class Scheduler:
             self.buffers.new(r) if r.shape and self.placement.sites.get(r) else None for r in op.results
         ]
         self.buffers.here = self.order.position[op]
-        self.nests.add(Each(op, buffers, body), shapes[0])
+        self.nests.add(PerElement(op, buffers, body), shapes[0])
         for result, buffer in zip(op.results, buffers, strict=True):
             if buffer is not None:
                 self.buffers.place(result, buffer)

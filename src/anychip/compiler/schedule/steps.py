@@ -88,7 +88,7 @@ class Reduce:
 
 
 @dataclass(eq=False, slots=True)
-class Each:
+class PerElement:
     """An operation done element by element, in order: atomics, printing, assertions, and
     functions with control flow, whose steps are `body`. `buffers` hold its results (None: not
     used)."""
@@ -108,16 +108,16 @@ class Each:
         return self.op.attrs.get("pack", 1) if self.op.name == "tt.map_elementwise" else 1
 
 
-Root = Store | Write | Reduce | Each
+Root = Store | Write | Reduce | PerElement
 
 
 @dataclass(eq=False, slots=True)
 class Nest:
     """A loop nest over `domain`. `axes` are its loops from outermost to innermost. A chunk of
     `lanes` elements covers `lane_extents[a]` elements of axis a, with `vector_axis` fastest.
-    With `turned_axis`, square blocks of that axis and the vector axis are transposed in registers
+    With `transposed_axis`, square blocks of that axis and the vector axis are transposed in registers
     before they are written: what is read lies along one axis, the buffers along the other.
-    The body handles `units` chunks along the vector axis. With `loop`, they first run that whole
+    The body handles `unroll` chunks along the vector axis. With `loop`, they first run that whole
     loop, and the roots use the tiles that it carries as registers.
     `ahead`: an axis and how far along it memory is fetched into the cache before it is needed."""
 
@@ -128,8 +128,8 @@ class Nest:
     axes: tuple[int, ...] = ()
     lane_extents: tuple[int, ...] = ()
     vector_axis: int = 0
-    turned_axis: int | None = None
-    units: int = 1
+    transposed_axis: int | None = None
+    unroll: int = 1
     loop: RegisterLoop | None = None
     ahead: tuple[int, int] | None = None
 
@@ -145,8 +145,8 @@ class Scalar:
 class Dot:
     """A matrix product over packed operands: `a` [.., M, K] and `b` [.., K, N]; the accumulator
     starts from `c` (None: zero) and ends in `out` (which may be the same buffer as `c`).
-    `instruction`: the operands are packed for it. With `direct`, `a` may be read where it lies. `bias`
-    is room for what the sums of `b`'s columns are taken for, where these need not be added up again."""
+    `instruction`: the operands are packed for it. With `in_place`, `a` may be read where it lies. `bias`
+    is scratch memory that keeps the column sums of `b` from one program to the next."""
 
     op: Op
     a: Buffer
@@ -154,12 +154,12 @@ class Dot:
     c: Buffer | None
     out: Buffer
     instruction: DotProduct | None = None
-    direct: Direct | None = None
+    in_place: InPlaceOperand | None = None
     bias: Buffer | None = None
 
 
 @dataclass(eq=False, slots=True)
-class Direct:
+class InPlaceOperand:
     """A left operand that need not be packed in each iteration of a loop: the rows that `load` reads are
     contiguous, and each iteration goes on where the one before ended. `nest` packs it nevertheless,
     where elements are masked; `table` has room for the address of each row."""
@@ -171,10 +171,10 @@ class Direct:
 
 
 @dataclass(eq=False, slots=True)
-class Kept:
+class PackedOnce:
     """An operand of products in a loop, packed by `nest`, that stays right for the next program when the
     scalars `keys` are the same. `buffer` has room for `runs` runs of iterations and one more, and so has
-    `bias`, where sums of columns are kept with it. `constant`: it is the same in every iteration."""
+    `bias`, where column sums are kept with it. `constant`: it is the same in every iteration."""
 
     nest: Nest
     buffer: Buffer
@@ -217,15 +217,15 @@ class PackedLoop:
     """An `scf.for` that packs operands of matrix products, and `carried` like a `For`.
 
     Up to `slots` iterations are done one after the other, each filling its slot of the operands of
-    `products`; then each of these is done once for all of them. What is `kept` is packed only where the
-    program before did not leave the same."""
+    `products`; then each of these is done once for all of them. What is `packed_once` is packed only
+    where the program before did not leave the same."""
 
     op: Op
     carried: list[Buffer | None]
     body: list[Step]
     slots: int = 1
     products: list[Dot] = field(default_factory=list)
-    kept: list[Kept] = field(default_factory=list)
+    packed_once: list[PackedOnce] = field(default_factory=list)
 
 
 @dataclass(eq=False, slots=True)
@@ -245,7 +245,7 @@ class RegisterLoop:
 
 @dataclass(eq=False, slots=True)
 class Sweep:
-    """A loop over carried tiles turned inside out: the nest's units each run the whole loop, so that
+    """A loop over carried tiles turned inside out: each few chunks run the whole loop, so that
     what it carries stays in registers. `otherwise` are the same loop and what follows it over
     buffers: the way of more than `limit` iterations (None: the nest serves any number)."""
 
@@ -303,12 +303,12 @@ Step = Nest | Scalar | Dot | Scan | Histogram | For | PackedLoop | Sweep | If | 
 @dataclass(eq=False, slots=True)
 class Schedule:
     """The steps of one program instance. `buffers` holds the place of every tile value that has
-    one; `arena_bytes` is the size of the arena they share, including the status block. `along_y`: program
+    one; `arena_bytes` is the size of the arena they share, including the status block. `y_fastest`: program
     instances follow each other along y, not along x. `waiting`: the loops in which a program waits for
     others."""
 
     body: Graph
     buffers: dict[Value, Buffer]
     arena_bytes: int = 64
-    along_y: bool = False
+    y_fastest: bool = False
     waiting: WaitingLoops = field(default_factory=WaitingLoops)

@@ -33,7 +33,7 @@ from .steps import (
     While,
     Write,
 )
-from .units import REDUCING
+from .unrolling import REDUCING
 
 FEW_ITERATIONS = 8
 """A tile of more chunks than registers is read in pieces, with a gap between iterations: for more
@@ -201,7 +201,7 @@ class SweepFinder:
 
 
 def settle(steps: list[Step], target: Target, choices: Choices) -> list[Step]:
-    """Decide, once axes and units are known, which way every sweep goes."""
+    """Decide, once axes and unrolling are known, which way every sweep goes."""
     done: list[Step] = []
     for step in steps:
         if isinstance(step, Sweep):
@@ -235,12 +235,12 @@ def _chunks(nest: Nest) -> int:
 
 def _fits(nest: Nest) -> bool:
     """Whether the whole tile is carried in registers at once."""
-    return _chunks(nest) <= nest.units
+    return _chunks(nest) <= nest.unroll
 
 
 def _pays(nest: Nest, choices: Choices) -> bool:
-    """Whether the loop goes into the nest: by choice, or because a unit has enough independent chunks to
+    """Whether the loop goes into the nest: by choice, or because the body has enough independent chunks to
     keep the machine busy."""
     if choices.carried:
         return choices.carried == "registers"
-    return nest.units >= min(REDUCING, _chunks(nest))
+    return nest.unroll >= min(REDUCING, _chunks(nest))

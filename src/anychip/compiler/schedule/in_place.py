@@ -1,8 +1,8 @@
 """Left operands of matrix products that are read where they lie, row by row, instead of being packed.
 
-In: a loop and a product that waits until several of its iterations have run. Out: a `Direct` when the rows
-of the operand are contiguous in memory, go on from iteration to iteration, and nothing is written
-meanwhile.
+In: a loop and a product that waits until several of its iterations have run. Out: an `InPlaceOperand`, when
+the rows of the operand are contiguous in memory, each iteration goes on where the one before ended, and
+nothing is written meanwhile.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from ..analysis.polynomial import ONE
 from ..analysis.structure import Structure, identity_point
 from ..ir.core import Op, Value
 from ..ir.types import I64
-from .steps import Buffer, Direct, Dot, Nest, PackedLoop, Scalar, Step, Write
+from .steps import Buffer, Dot, InPlaceOperand, Nest, PackedLoop, Scalar, Step, Write
 
 
-def direct_rows(
+def in_place_operand(
     loop: PackedLoop, product: Dot, structure: Structure, buffers: dict[Value, Buffer]
-) -> Direct | None:
+) -> InPlaceOperand | None:
     """How the left operand of `product` is read in place; None if it cannot be."""
     packed = product.a
     for nest in loop.body:
@@ -36,7 +36,7 @@ def direct_rows(
     if not _goes_on(loop.op, load, structure):
         return None
     packed.any_order = False
-    return Direct(load, nest, packed, Buffer(f"{packed.name}.rows", packed.shape[:1], I64))
+    return InPlaceOperand(load, nest, packed, Buffer(f"{packed.name}.rows", packed.shape[:1], I64))
 
 
 def _only_computes(step: Step) -> bool:

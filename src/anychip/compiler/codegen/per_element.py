@@ -1,6 +1,6 @@
 """Operations done element by element, in order: atomics, printing and assertions.
 
-They come as scalars of a program (`Scalar` steps) or as roots of a scalar nest (`Each`); both end
+They come as scalars of a program (`Scalar` steps) or as roots of a scalar nest (`PerElement`); both end
 here, with one element's registers.
 """
 
@@ -12,7 +12,7 @@ from ..errors import UnsupportedOperation
 from ..ir.core import Op
 from ..ir.types import PointerType, ScalarType, element_of
 from ..llvm.types import I1, I32, I64, PTR, LLType, Val, mangle
-from ..schedule.steps import Each, Graph
+from ..schedule.steps import Graph, PerElement
 from . import casts, graphs
 from .buffers import write_buffer
 from .context import Context
@@ -43,7 +43,7 @@ ACTIONS: Rules[Action] = Rules()
 performs = ACTIONS.register
 
 
-def element(ev: Evaluation, root: Each, point: Point) -> Callable[[], None]:
+def element(ev: Evaluation, root: PerElement, point: Point) -> Callable[[], None]:
     """Evaluate one element's operands; the call that is returned does the operation."""
     op = root.op
     if root.body is not None:
@@ -60,7 +60,7 @@ def element(ev: Evaluation, root: Each, point: Point) -> Callable[[], None]:
     return commit
 
 
-def _mapped(ev: Evaluation, root: Each, body: Graph, point: Point) -> Callable[[], None]:
+def _mapped(ev: Evaluation, root: PerElement, body: Graph, point: Point) -> Callable[[], None]:
     """Run a function of scalars on `root.pack` neighbouring elements."""
     op, context = root.op, ev.context
     last = point[-1]

@@ -12,13 +12,13 @@ from ..analysis.effects import ProgramOrder
 from ..ir.core import Func, Op, Value
 from ..ir.types import I32
 from .placement import is_inline_op
-from .steps import Buffer, Dot, Kept, Nest, PackedLoop, Write
+from .steps import Buffer, Dot, Nest, PackedLoop, PackedOnce, Write
 
 MOST_SCALARS = 8
 """Scalars that are compared to tell whether a panel is still right."""
 
 
-def keep_operands(loop: PackedLoop, func: Func, order: ProgramOrder, room: int) -> list[Kept]:
+def pack_once(loop: PackedLoop, func: Func, order: ProgramOrder, room: int) -> list[PackedOnce]:
     """What `loop` packs for its products and need not pack again; gives these buffers `room` bytes in all."""
     if not _runs_once(loop.op, func) or not _memory_stays(loop.op, order):
         return []
@@ -28,22 +28,24 @@ def keep_operands(loop: PackedLoop, func: Func, order: ProgramOrder, room: int) 
         for product in products
         if len(product.out.shape) == 2
         for buffer in (product.a, product.b)
-        if product.direct is None or buffer is not product.direct.packed
+        if product.in_place is None or buffer is not product.in_place.packed
     }
     nests = [step for step in loop.body if isinstance(step, Nest) and len(step.roots) == 1]
     writes = [
         (nest, root) for nest in nests if isinstance(root := nest.roots[0], Write) and root.buffer in packed
     ]
-    found = [_kept(nest, root, loop, packed[root.buffer], func.args) for nest, root in writes]
-    most = room // max(1, sum(kept is not None and not kept.constant for kept in found))
-    for kept in found:
-        if kept is not None:
-            _make_room(kept, packed[kept.buffer], loop.slots, most)
-    return [kept for kept in found if kept is not None and kept.runs]
+    found = [_packed_once(nest, root, loop, packed[root.buffer], func.args) for nest, root in writes]
+    most = room // max(1, sum(operand is not None and not operand.constant for operand in found))
+    for operand in found:
+        if operand is not None:
+            _make_room(operand, packed[operand.buffer], loop.slots, most)
+    return [operand for operand in found if operand is not None and operand.runs]
 
 
-def _kept(nest: Nest, root: Write, loop: PackedLoop, product: Dot, arguments: list[Value]) -> Kept | None:
-    """How what `root` packs is kept; None if it cannot be."""
+def _packed_once(
+    nest: Nest, root: Write, loop: PackedLoop, product: Dot, arguments: list[Value]
+) -> PackedOnce | None:
+    """How what `root` packs is packed once; None if it cannot be."""
     found = _scalars(root.value, loop.op, arguments)
     if found is None:
         return None
@@ -53,22 +55,24 @@ def _kept(nest: Nest, root: Write, loop: PackedLoop, product: Dot, arguments: li
         keys = [*keys, loop.op.operands[1]]
     if len(keys) > MOST_SCALARS:
         return None
-    return Kept(nest, root.buffer, keys, constant and not waits)
+    return PackedOnce(nest, root.buffer, keys, constant and not waits)
 
 
-def _make_room(kept: Kept, product: Dot, slots: int, most: int) -> None:
-    """Give a kept operand room for as many runs of `slots` iterations as fit into `most` bytes. So it is for
-    a product that does not wait itself: its tiles are counted in the runs of the loop."""
-    tile = kept.buffer.bytes // kept.buffer.slots
-    kept.runs = 1 if kept.constant else most // (slots * tile)
-    if kept.constant or not kept.runs:
+def _make_room(operand: PackedOnce, product: Dot, slots: int, most: int) -> None:
+    """Give an operand room for as many runs of `slots` iterations as fit into `most` bytes. This holds for a
+    product that does not wait itself, too: its tiles are counted in the runs of the loop."""
+    tile = operand.buffer.bytes // operand.buffer.slots
+    operand.runs = 1 if operand.constant else most // (slots * tile)
+    if operand.constant or not operand.runs:
         return
-    if kept.buffer.slots == 1:
-        kept.buffer.slot_axis = 0
-    kept.buffer.slots = slots * (kept.runs + 1)
-    if kept.buffer is product.b and product.instruction is not None and product.instruction.unsigned_left:
-        product.bias = Buffer(f"{kept.buffer.name}.bias", product.out.shape[-1:], I32, slots=kept.runs + 1)
-        kept.bias = product.bias
+    if operand.buffer.slots == 1:
+        operand.buffer.slot_axis = 0
+    operand.buffer.slots = slots * (operand.runs + 1)
+    if operand.buffer is product.b and product.instruction is not None and product.instruction.unsigned_left:
+        product.bias = Buffer(
+            f"{operand.buffer.name}.bias", product.out.shape[-1:], I32, slots=operand.runs + 1
+        )
+        operand.bias = product.bias
 
 
 def _runs_once(op: Op, func: Func) -> bool:

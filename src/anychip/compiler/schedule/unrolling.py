@@ -11,39 +11,39 @@ from ..targets.target import Target
 from .axes import nest_values, walk_inline
 from .choices import Choices
 from .cost import compute_bits
-from .steps import Buffer, Each, Nest, Reduce
+from .steps import Buffer, Nest, PerElement, Reduce
 
 REDUCING = 4
-"""Chunks of a unit in a nest that reduces: independent accumulators hide the latency of adding."""
+"""Chunks in the body of a nest that reduces: independent accumulators hide the latency of adding."""
 
 SHORT, SHORTER = 12, 6
-"""Operations a chunk below which a unit has two chunks, and four."""
+"""Operations a chunk below which the body has two chunks, and four."""
 
-UNIT_OPERATIONS = 128
-"""A unit that carries tiles in registers has at most about so many operations."""
+BODY_OPERATIONS = 128
+"""The body of a nest that carries tiles in registers has at most about so many operations."""
 
 
-def choose_units(nest: Nest, buffers: dict[Value, Buffer], target: Target, choices: Choices) -> None:
-    """Fill in `nest.units`."""
+def choose_unroll(nest: Nest, buffers: dict[Value, Buffer], target: Target, choices: Choices) -> None:
+    """Fill in `nest.unroll`."""
     chunks = chunks_of(nest)
-    if any(isinstance(root, Each) for root in nest.roots):
-        nest.units = 1
+    if any(isinstance(root, PerElement) for root in nest.roots):
+        nest.unroll = 1
     elif choices.unroll:
-        nest.units = min(choices.unroll, chunks)
+        nest.unroll = min(choices.unroll, chunks)
     elif nest.loop is not None:
         wanted = max(1, target.vector_registers // 2 // registers_of(nest, target))
         operations = operations_of(nest, buffers)
         wanted = 1 << wanted.bit_length() - 1
-        while wanted > REDUCING and wanted * operations > UNIT_OPERATIONS:
+        while wanted > REDUCING and wanted * operations > BODY_OPERATIONS:
             wanted //= 2
         if wanted < math.prod(nest.domain) // nest.lanes:
             wanted = min(wanted, 2 * REDUCING)
-        nest.units = min(wanted, chunks)
+        nest.unroll = min(wanted, chunks)
     elif any(isinstance(root, Reduce) for root in nest.roots):
-        nest.units = min(REDUCING, chunks)
+        nest.unroll = min(REDUCING, chunks)
     else:
         operations = operations_of(nest, buffers)
-        nest.units = min(4 if operations <= SHORTER else 2 if operations <= SHORT else 1, chunks)
+        nest.unroll = min(4 if operations <= SHORTER else 2 if operations <= SHORT else 1, chunks)
 
 
 def chunks_of(nest: Nest) -> int:

@@ -42,13 +42,13 @@ def matmul(out, a, b, count, rounds, N: tl.constexpr, HOW: tl.constexpr):
     tl.store(out + row[:, None] * N + column[None, :], total)
 
 
-def _kept(steps: list[Step]) -> list[list[str]]:
+def _packed_once(steps: list[Step]) -> list[list[str]]:
     found = []
     for step in steps:
         if isinstance(step, PackedLoop):
-            found += [sorted(key.name for key in kept.keys) for kept in step.kept]
+            found += [sorted(key.name for key in operand.keys) for operand in step.packed_once]
         if isinstance(step, For | PackedLoop):
-            found += _kept(step.body)
+            found += _packed_once(step.body)
     return found
 
 
@@ -61,11 +61,11 @@ def _kept(steps: list[Step]) -> list[list[str]]:
         ("chained", 1, 2),
     ],
 )  # fmt: skip
-def test_kept_operands(how: str, rounds: int | None, operands: int) -> None:
+def test_operands_that_are_packed_once(how: str, rounds: int | None, operands: int) -> None:
     """`rounds` None: the loop is in another one."""
     types = "*fp32 *fp32 *fp32 i32" + (" i32" if rounds is None else "")
     constants = {"N": 16, "HOW": how} | ({} if rounds is None else {"rounds": rounds})
     module = parse(Case(matmul, types, constants).ttir())
     inline_calls(module)
     steps = schedule(module.kernel, targets.get("znver5")).body.blocks[0][1]
-    assert len(_kept(steps)) == operands
+    assert len(_packed_once(steps)) == operands
