@@ -23,7 +23,7 @@ JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test emulators test-ops test-models docs-operators bench lint format wheel test-versions \
-	resolve-versions test-newest constraints conformance mutation clean
+	resolve-versions test-newest constraints triton-tests conformance mutation clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,8 +90,10 @@ resolve-versions: $(VENV)/.dev  ## Ask for which versions of Python, PyTorch and
 	$(BIN)/python $(PIP) install uv
 	$(BIN)/python -m tools.installation.versions resolve
 
-conformance: $(VENV)/.test  ## Run Triton's own tests (TREE=its sources) and write docs/conformance.md
+triton-tests: $(VENV)/.test  ## Run Triton's own tests (TREE=its sources) and write docs/triton-tests.md
 	$(BIN)/python -m tools.triton_suite $(TREE) $(if $(WHEEL),--wheel $(WHEEL)) $(if $(SAMPLE),--sample $(SAMPLE)) --jobs $(JOBS)
+
+conformance: triton-tests  # what this target was called before
 
 mutation: .venvs/mutation/.installed  ## Go on with the run of sampled mutants, and write docs/mutation.md
 	.venvs/mutation/bin/python -m tools.mutation run

@@ -23,7 +23,9 @@ def test_reached(value: float | None, at_most: bool, reached: bool | None) -> No
 
 
 def test_the_empty_launcher_launches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launching, "PLAN", launching.Plan(rounds=3, sample_seconds=0.0, seconds=0.1))
+    monkeypatch.setattr(
+        launching, "BUDGET", launching.TimingBudget(rounds=3, sample_seconds=0.0, seconds=0.1)
+    )
     before = launches.count(three_pointers.__name__)
     stock = launches.count("three_pointers_stock")
     ours_seconds, stock_seconds = launching.measure()

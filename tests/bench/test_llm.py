@@ -6,13 +6,13 @@ import pytest
 
 from anychip.bench import llm
 from anychip.bench.errors import BenchmarkError
-from anychip.bench.measure import Plan
+from anychip.bench.measure import TimingBudget
 from anychip.bench.row import EAGER, OURS, run
 from anychip.llm.registry import operators
 
 
-def test_every_subject_is_an_operator() -> None:
-    assert {subject.name for subject in llm.SUBJECTS} <= set(operators())
+def test_every_case_is_an_operator() -> None:
+    assert {fused.name for fused in llm.FUSED_CASES} <= set(operators())
 
 
 def test_cases_are_chosen_by_name() -> None:
@@ -24,6 +24,6 @@ def test_cases_are_chosen_by_name() -> None:
 @pytest.mark.parametrize("name", ["selective_state_update", "topk_softmax"])
 def test_a_case_runs_and_is_right(name: str) -> None:
     (case,) = llm.cases([name])
-    row = run(case, (), None, Plan(rounds=2, least_rounds=2, seconds=0.0))
+    row = run(case, (), None, TimingBudget(rounds=2, least_rounds=2, seconds=0.0))
     assert not row.wrong
     assert set(row.seconds) == {OURS, EAGER}

@@ -8,35 +8,35 @@ import time
 import pytest
 
 from anychip.bench import loops, quiet
-from anychip.bench.measure import Plan, Spread, interleaved
+from anychip.bench.measure import Spread, TimingBudget, interleaved
 from anychip.compiler import targets
 from anychip.compiler.targets import machine
 
 
 def test_candidates_take_turns() -> None:
     calls: list[str] = []
-    plan = Plan(rounds=4, least_rounds=4, sample_seconds=0.0, warm_up=1)
-    found = interleaved({name: lambda name=name: calls.append(name) for name in "abc"}, plan)
+    budget = TimingBudget(rounds=4, least_rounds=4, sample_seconds=0.0, warm_up=1)
+    found = interleaved({name: lambda name=name: calls.append(name) for name in "abc"}, budget)
     assert found.rounds == 4
     assert "".join(calls[-12:]) == "abcabcabcabc"
 
 
 def test_ratio_is_the_others_time_over_the_first_ones() -> None:
-    plan = Plan(rounds=5, sample_seconds=0.0, seconds=1.0)
-    found = interleaved({"quick": lambda: time.sleep(0.001), "slow": lambda: time.sleep(0.02)}, plan)
+    budget = TimingBudget(rounds=5, sample_seconds=0.0, seconds=1.0)
+    found = interleaved({"quick": lambda: time.sleep(0.001), "slow": lambda: time.sleep(0.02)}, budget)
     assert set(found.ratios) == {"slow"}
     assert found.ratios["slow"].median > 2
     assert found.times["quick"].low <= found.times["quick"].median <= found.times["quick"].high
 
 
 def test_rounds_keep_within_the_time_but_never_below_the_least() -> None:
-    plan = Plan(rounds=50, least_rounds=3, sample_seconds=0.0, seconds=0.01, warm_up=0)
-    assert interleaved({"a": lambda: time.sleep(0.01)}, plan).rounds == 3
+    budget = TimingBudget(rounds=50, least_rounds=3, sample_seconds=0.0, seconds=0.01, warm_up=0)
+    assert interleaved({"a": lambda: time.sleep(0.01)}, budget).rounds == 3
 
 
 def test_processor_time_leaves_out_waiting() -> None:
-    plan = Plan(rounds=3, sample_seconds=0.0, seconds=0.2, clock=time.process_time)
-    assert interleaved({"waits": lambda: time.sleep(0.02)}, plan).times["waits"].median < 0.01
+    budget = TimingBudget(rounds=3, sample_seconds=0.0, seconds=0.2, clock=time.process_time)
+    assert interleaved({"waits": lambda: time.sleep(0.02)}, budget).times["waits"].median < 0.01
 
 
 def test_spread_of_known_samples() -> None:

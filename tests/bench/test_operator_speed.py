@@ -11,8 +11,8 @@ import torch
 from anychip.bench import operator_speed
 from anychip.bench.arguments import LARGE, RANDOM, SIZES, SMALL, TABLE, arguments
 from anychip.bench.errors import BenchmarkError
-from anychip.bench.measure import Plan
-from anychip.bench.operator_speed import Subject, measure, subjects
+from anychip.bench.measure import TimingBudget
+from anychip.bench.operator_speed import SizedOverload, measure, sized_overloads
 from anychip.ops.errors import NotServed
 from anychip.ops.launching import launch_counts
 from anychip.ops.registry import Operator, Overload, operators, overloads
@@ -36,31 +36,31 @@ class Clock:
         return run
 
 
-def plan(clock: Clock | None = None) -> Plan:
-    quick = Plan(rounds=3, least_rounds=3, sample_seconds=0.0, seconds=0.1, warm_up=1)
-    return quick if clock is None else Plan(3, 3, 0.0, 0.1, 1, clock)
+def budget(clock: Clock | None = None) -> TimingBudget:
+    quick = TimingBudget(rounds=3, least_rounds=3, sample_seconds=0.0, seconds=0.1, warm_up=1)
+    return quick if clock is None else TimingBudget(3, 3, 0.0, 0.1, 1, clock)
 
 
-def subject(implementation: Callable[..., Any], name: str = "exp") -> Subject:
-    """A subject at the small size that some other implementation serves."""
+def sized(implementation: Callable[..., Any], name: str = "exp") -> SizedOverload:
+    """An overload at the small size that some other implementation serves."""
     operator, overload = overloads()[name]
     other = Overload(name, implementation, overload.samples, overload.takes_out)
-    return Subject(Operator(operator.name, (other,), (), domain=operator.domain), other, SMALL)
+    return SizedOverload(Operator(operator.name, (other,), (), domain=operator.domain), other, SMALL)
 
 
 def test_every_overload_at_both_sizes() -> None:
-    found = subjects()
+    found = sized_overloads()
     assert {s.overload.name for s in found} == set(overloads())
     assert len(found) == 2 * len(overloads())
-    assert {s.size.name for s in subjects(["softmax"], sizes=["large"])} == {"large"}
-    assert {s.operator.domain for s in subjects(domains=["scan"])} == {"scan"}
-    assert [s.overload.name for s in subjects(["add.Tensor"], sizes=["small"])] == ["add.Tensor"]
+    assert {s.size.name for s in sized_overloads(["softmax"], sizes=["large"])} == {"large"}
+    assert {s.operator.domain for s in sized_overloads(domains=["scan"])} == {"scan"}
+    assert [s.overload.name for s in sized_overloads(["add.Tensor"], sizes=["small"])] == ["add.Tensor"]
 
 
 @pytest.mark.parametrize("wanted", [{"names": ["axp"]}, {"domains": ["art"]}, {"sizes": ["huge"]}])
 def test_unknown_names(wanted: dict[str, list[str]]) -> None:
     with pytest.raises(BenchmarkError, match=r"there is no operator, domain or size (axp|art|huge)"):
-        subjects(**wanted)
+        sized_overloads(**wanted)
 
 
 def test_tables_name_overloads_that_are_served() -> None:
@@ -98,7 +98,7 @@ def test_the_ratio_is_pytorchs_time_over_ours(monkeypatch: pytest.MonkeyPatch) -
     clock = Clock()
     slow = clock.taking(3.0, torch.exp)
     monkeypatch.setattr(operator_speed, "overload_of", lambda name: _Native(name, slow))
-    speed = measure(subject(clock.taking(2.0, torch.exp)), plan(clock))
+    speed = measure(sized(clock.taking(2.0, torch.exp)), budget(clock))
     assert (speed.ours, speed.native, speed.ratio) == (2.0, 3.0, 1.5)
     assert speed.timed
     assert speed.inputs == "256x256"
@@ -118,7 +118,7 @@ class _Native:
 
 def test_ours_runs() -> None:
     before = launch_counts["flat_kernel[exp]"]
-    speed = measure(subjects(["exp"], sizes=["small"])[0], plan())
+    speed = measure(sized_overloads(["exp"], sizes=["small"])[0], budget())
     assert speed.wrong == ""
     assert launch_counts["flat_kernel[exp]"] > before
 
@@ -129,7 +129,7 @@ def test_ours_runs() -> None:
     ids=["off", "short", "nan"],
 )
 def test_a_wrong_answer_is_told(ours: Callable[..., Any]) -> None:
-    speed = measure(subject(ours), plan())
+    speed = measure(sized(ours), budget())
     assert speed.wrong.startswith("wrong by")
     assert not speed.timed
 
@@ -139,13 +139,13 @@ def test_what_is_written_is_compared() -> None:
         return None
 
     name = "_fused_sgd_"
-    assert measure(subject(torch.ops.aten._fused_sgd_.default, name), plan()).wrong == ""
-    assert measure(subject(forgets, name), plan()).wrong.startswith("wrong by")
+    assert measure(sized(torch.ops.aten._fused_sgd_.default, name), budget()).wrong == ""
+    assert measure(sized(forgets, name), budget()).wrong.startswith("wrong by")
 
 
 def test_random_numbers_are_compared_in_mean_and_spread() -> None:
-    assert measure(subject(lambda x: x.uniform_(), "uniform_"), plan()).wrong == ""
-    assert measure(subject(lambda x: x.uniform_(0, 0.9), "uniform_"), plan()).wrong.startswith("wrong by")
+    assert measure(sized(lambda x: x.uniform_(), "uniform_"), budget()).wrong == ""
+    assert measure(sized(lambda x: x.uniform_(0, 0.9), "uniform_"), budget()).wrong.startswith("wrong by")
 
 
 def test_refusals_and_failures_are_rows() -> None:
@@ -155,5 +155,5 @@ def test_refusals_and_failures_are_rows() -> None:
     def fails(x: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("out of luck\nand more")
 
-    assert "it is Sunday" in measure(subject(refuses), plan()).refused
-    assert measure(subject(fails), plan()).wrong == "RuntimeError: out of luck"
+    assert "it is Sunday" in measure(sized(refuses), budget()).refused
+    assert measure(sized(fails), budget()).wrong == "RuntimeError: out of luck"

@@ -9,12 +9,12 @@ import torch
 
 from anychip.bench import compiling, launching, page, scaling, suite, tutorials
 from anychip.bench.errors import BenchmarkError
-from anychip.bench.measure import Plan
+from anychip.bench.measure import TimingBudget
 from anychip.bench.row import run
 from anychip.bench.sections import PEER_ROWS, compiling_text, scaling_text
 from anychip.runtime import launches
 
-QUICK = Plan(rounds=3, least_rounds=3, sample_seconds=0.0, seconds=0.1, warm_up=1)
+QUICK = TimingBudget(rounds=3, least_rounds=3, sample_seconds=0.0, seconds=0.1, warm_up=1)
 TEXT = """# Page
 <!-- bench: suite -->
 old
@@ -69,7 +69,7 @@ def test_every_row_for_peers_exists() -> None:
 
 
 def test_a_replayed_launch_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launching, "PLAN", QUICK)
+    monkeypatch.setattr(launching, "BUDGET", QUICK)
     before = launches.count("three_pointers")
     seconds, number = launching.measure_replay()
     assert launches.count("three_pointers") > before + number

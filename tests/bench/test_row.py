@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from anychip.bench.case import Case, Work, moved, normal
-from anychip.bench.measure import Plan
+from anychip.bench.measure import TimingBudget
 from anychip.bench.peers import Peer, Unavailable
 from anychip.bench.roofs import Roofs
 from anychip.bench.row import run
 from anychip.bench.suite import double
 
-QUICK = Plan(rounds=3, least_rounds=3, sample_seconds=0.0, seconds=0.1, warm_up=1)
+QUICK = TimingBudget(rounds=3, least_rounds=3, sample_seconds=0.0, seconds=0.1, warm_up=1)
 ROOFS = Roofs(1, {1 << 10: 1e9, 1 << 20: 1e9}, {"f32": 1e9})
 
 

@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from anychip.bench import operator_speed
-from anychip.bench.measure import Plan
-from anychip.bench.operator_speed import Speed, Subject
+from anychip.bench.measure import TimingBudget
+from anychip.bench.operator_speed import SizedOverload, Speed
 from anychip.cli.application import application
 from anychip.cli.errors import CommandError
 
@@ -23,12 +23,10 @@ measured: list[tuple[str, str]] = []
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Speeds that need no measuring."""
 
-    def measure(subject: Subject, plan: Plan) -> Speed:
-        measured.append(subject.key)
-        name, operator = subject.overload.name, subject.operator
-        return Speed(
-            name, operator.name, operator.domain, subject.size.name, "8", 1e-3, 2e-3, 2.0, 1.9, 2.1, 3
-        )
+    def measure(sized: SizedOverload, budget: TimingBudget) -> Speed:
+        measured.append(sized.key)
+        name, operator = sized.overload.name, sized.operator
+        return Speed(name, operator.name, operator.domain, sized.size.name, "8", 1e-3, 2e-3, 2.0, 1.9, 2.1, 3)
 
     measured.clear()
     monkeypatch.setattr(operator_speed, "measure", measure)
@@ -68,10 +66,10 @@ def test_the_record_and_its_page(tmp_path: Path) -> None:
 def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = operator_speed.measure
 
-    def interrupted(subject: Subject, plan: Plan) -> Speed:
-        if subject.size.name == "large":
+    def interrupted(sized: SizedOverload, budget: TimingBudget) -> Speed:
+        if sized.size.name == "large":
             raise KeyboardInterrupt
-        return original(subject, plan)
+        return original(sized, budget)
 
     monkeypatch.setattr(operator_speed, "measure", interrupted)
     arguments = ["bench", "ops", "exp", "--record", "--folder", str(tmp_path)]

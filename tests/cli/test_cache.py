@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 from anychip.cli.application import application
 from anychip.cli.errors import CommandError
+from anychip.measurements.database import FOLDER, Database
+from anychip.measurements.entry import CHOICE, TILES, Entry
 from anychip.runtime.binary import MAGIC
 from anychip.runtime.cache import ObjectCache
 from anychip.triton_backend.kept_kernels import kept, remove
-from anychip.tuning.database import FOLDER, Database
-from anychip.tuning.entry import CHOICE, TILES, Entry
 
 DAY = 86400
 

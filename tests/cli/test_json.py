@@ -117,7 +117,11 @@ def made_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp
         (overhead, "measure", lambda call: Overhead("add", 1.0, 3.0, 1.0, 1.0, 0.5, 0.5)),
         (compiling, "kernels", lambda case: []),
         (compiling, "measure", lambda kernels: [Compiled("add", 0.1, {"llvm": 0.05}, 9)]),
-        (scaling, "measure", lambda case, threads, plan: Scaled(case.label, "a", SPREAD, SPREAD, SPREAD, "")),
+        (
+            scaling,
+            "measure",
+            lambda case, threads, budget: Scaled(case.label, "a", SPREAD, SPREAD, SPREAD, ""),
+        ),
         (operator_speed, "measure", _speed),
         (gain, "measure", lambda case, *_: Gain(case.label, case.family, 2e-3, 1e-3)),
         (tiles, "workloads", lambda names: []),
@@ -127,8 +131,8 @@ def made_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp
         monkeypatch.setattr(module, name, value)
 
 
-def _speed(subject: operator_speed.Subject, plan: object) -> operator_speed.Speed:
-    names = subject.overload.name, subject.operator.name, subject.operator.domain, subject.size.name
+def _speed(sized: operator_speed.SizedOverload, budget: object) -> operator_speed.Speed:
+    names = sized.overload.name, sized.operator.name, sized.operator.domain, sized.size.name
     return operator_speed.Speed(*names, "8", 1e-3, 2e-3, 2.0, 1.9, 2.1, 3)
 
 

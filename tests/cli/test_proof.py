@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from anychip.cli.application import application
 from anychip.cli.errors import INTERRUPTED, CommandError
-from anychip.evidence import campaign
+from anychip.evidence import processes
 from anychip.evidence.outcome import Proof
 
 pytest.importorskip("expecttest", reason="PyTorch's OpInfo needs the package expecttest")
@@ -50,11 +50,11 @@ def test_what_cannot_be_proven_is_an_error(arguments: tuple[str, ...], message: 
 
 
 def test_ctrl_c_shows_what_was_proven(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(wanted: Sequence[campaign.Task], **options: Any) -> Iterator[Proof]:
+    def interrupted(wanted: Sequence[processes.Task], **options: Any) -> Iterator[Proof]:
         yield Proof(*wanted[0], verdicts={"sample": Counter(passed=3)})
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(campaign, "run", interrupted)
+    monkeypatch.setattr(processes, "run", interrupted)
     result = CliRunner().invoke(application, ["test", "neg", "--dtype", "float64", "--samples", "1"])
     assert result.exit_code == INTERRUPTED
     assert "1 proofs: 1 passed; 3 trials passed" in result.stdout

@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from anychip.cli.application import application
 from anychip.cli.errors import CommandError
-from anychip.cli.tune.subject import kernel_subject
+from anychip.cli.tune.tuned_kernel import tuned_kernel
+from anychip.measurements.entry import CHOICE, Entry
+from anychip.measurements.errors import MeasurementsError
 from anychip.tune.errors import TuneError
 from anychip.tune.kernels import search
-from anychip.tuning.entry import CHOICE, Entry
-from anychip.tuning.errors import TuningError
 
 KERNEL = """
 import triton
@@ -35,7 +35,7 @@ def tell(y_ptr, BLOCK: tl.constexpr):
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANYCHIP_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr("anychip.tuning.crowd.crowded", lambda: False)
+    monkeypatch.setattr("anychip.measurements.crowd.crowded", lambda: False)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_database_is_exported_and_imported(tmp_path: Path, monkeypatch: pytest
     run("import", str(file))
     assert [entry["subject"] for entry in json.loads(run("show", "--json"))] == ["exp"]
     file.write_text("something else")
-    with pytest.raises(TuningError, match="exported"):
+    with pytest.raises(MeasurementsError, match="exported"):
         run("import", str(file))
 
 
@@ -135,8 +135,8 @@ def test_sizes_that_write_something_else_are_no_candidates(file: Path) -> None:
     from anychip.tune.budget import Budget
 
     activate()
-    subject = kernel_subject(f"{file}:tell", [], [], [], "1", 1 << 17)
-    steps = list(search(subject, Budget(5.0)))
+    tuned = tuned_kernel(f"{file}:tell", [], [], [], "1", 1 << 17)
+    steps = list(search(tuned, Budget(5.0)))
     assert {step.sizes["BLOCK"] for step in steps} == {1024}
 
 
@@ -190,11 +190,11 @@ def test_an_autotuners_configurations_are_searched(file: Path, tmp_path: Path) -
             "    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)\n"
             "    tl.store(y_ptr + i, tl.load(x_ptr + i, mask=i < n) + 1, mask=i < n)\n"
         )
-    subject = kernel_subject(f"{file}:tuned", ["n=500"], [], [], "cdiv(n, BLOCK)", 512)
-    assert [dict(c) for c in subject.configurations] == [{"BLOCK": 64}, {"BLOCK": 512}]
-    assert subject.constants_at({"configuration": 1})["BLOCK"] == 512
+    tuned = tuned_kernel(f"{file}:tuned", ["n=500"], [], [], "cdiv(n, BLOCK)", 512)
+    assert [dict(c) for c in tuned.configurations] == [{"BLOCK": 64}, {"BLOCK": 512}]
+    assert tuned.constants_at({"configuration": 1})["BLOCK"] == 512
     tried = set()
-    for step in search(subject, Budget(60.0)):
+    for step in search(tuned, Budget(60.0)):
         tried.add(step.sizes["configuration"])
         if len(tried) == 2:
             break
@@ -203,20 +203,20 @@ def test_an_autotuners_configurations_are_searched(file: Path, tmp_path: Path) -
 
 def test_what_is_not_said_of_a_kernel_is_asked_for(file: Path) -> None:
     with pytest.raises(CommandError, match="values are needed of n, factor"):
-        kernel_subject(f"{file}:scale", [], [], [], "", 64)
+        tuned_kernel(f"{file}:scale", [], [], [], "", 64)
     with pytest.raises(CommandError, match="grid is needed"):
-        kernel_subject(f"{file}:scale", ["n=3", "factor=1.0"], [], [], "", 64)
-    fixed = kernel_subject(f"{file}:scale", ["n=3", "factor=1.0"], [], ["BLOCK=64"], "n", 64)
+        tuned_kernel(f"{file}:scale", ["n=3", "factor=1.0"], [], [], "", 64)
+    fixed = tuned_kernel(f"{file}:scale", ["n=3", "factor=1.0"], [], ["BLOCK=64"], "n", 64)
     assert fixed.tunable == (), "only the schedule is searched"
     with pytest.raises(CommandError, match="no such number"):
-        kernel_subject(f"{file}:scale", ["m=3"], [], [], "", 64)
+        tuned_kernel(f"{file}:scale", ["m=3"], [], [], "", 64)
     with pytest.raises(CommandError, match="names no kernel"):
-        kernel_subject("scale", [], [], [], "", 64)
+        tuned_kernel("scale", [], [], [], "", 64)
 
 
 def test_a_grid_without_a_value_is_refused(file: Path) -> None:
     from anychip.tune.budget import Budget
 
-    subject = kernel_subject(f"{file}:scale", ["n=3", "factor=1.0"], [], [], "cdiv(n, NO_SUCH)", 64)
+    tuned = tuned_kernel(f"{file}:scale", ["n=3", "factor=1.0"], [], [], "cdiv(n, NO_SUCH)", 64)
     with pytest.raises(TuneError, match="NO_SUCH"):
-        list(search(subject, Budget(5.0)))
+        list(search(tuned, Budget(5.0)))

@@ -16,7 +16,7 @@ from anychip.edge.check import check
 from anychip.edge.export import build
 from anychip.emulation.cores import ENGINES, core_for
 from anychip.emulation.execution import program_of
-from anychip.pytorch.export import subject_of
+from anychip.pytorch.export import exported_function
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "edge"
 KILOBYTES = 1 << 10
@@ -70,7 +70,7 @@ def test_kinematics_agree_with_products_of_matrices(arm: ModuleType):
 )
 def test_kinematics_take_less_than_8_kilobytes(arm: ModuleType, target: str):
     program = anychip.capture(arm.kinematics, *arm.example_inputs())
-    facts = build(subject_of(program), target).report
+    facts = build(exported_function(program), target).report
     assert facts["code_bytes"] + facts["constant_bytes"] + facts["weight_bytes"] < 8 * KILOBYTES
     assert not any(facts["undefined_symbols"].values())
 

@@ -20,7 +20,7 @@ from anychip.edge.errors import CheckError, ExportError
 from anychip.edge.export import build
 from anychip.edge.symbols import read_symbols
 from anychip.emulation.execution import program_of
-from anychip.pytorch.export import subject_of
+from anychip.pytorch.export import exported_function
 
 FILES = {"net.o", "libnet.a", "net.h", "example.c", "golden.h", "report.json"}
 
@@ -49,13 +49,13 @@ def test_the_folder_holds_all_parts(program: anychip.Program, tmp_path: Path):
 
 @pytest.mark.parametrize("target", ["cortex-m55", "wasm32", "z14", "apple-m1", "rv64gc"])
 def test_an_export_is_the_same_every_time(program: anychip.Program, target: str):
-    subject = subject_of(program, "net")
-    assert build(subject, target).files == build(subject, target).files
+    exported = exported_function(program, "net")
+    assert build(exported, target).files == build(exported, target).files
 
 
 @pytest.mark.parametrize("target", ["cortex-a53", "cortex-m55", "wasm32", "la464", "z14"])
 def test_the_code_needs_nothing_from_elsewhere(program: anychip.Program, target: str):
-    library = build(subject_of(program, "net"), target)
+    library = build(exported_function(program, "net"), target)
     symbols = read_symbols(library.files["net.o"])
     assert symbols.undefined == ()
     assert {"net_init", "net_run", "net_arena_size"} <= symbols.functions.keys()
@@ -63,21 +63,23 @@ def test_the_code_needs_nothing_from_elsewhere(program: anychip.Program, target:
 
 
 def test_a_processor_without_64_bit_division_gets_it_with_the_library(program: anychip.Program):
-    symbols = read_symbols(build(subject_of(program, "net"), "cortex-a15").files["net.o"])
+    symbols = read_symbols(build(exported_function(program, "net"), "cortex-a15").files["net.o"])
     assert "__aeabi_uldivmod" in symbols.functions
 
 
 def test_weights_beside_the_library_carry_their_checksum(program: anychip.Program):
-    files = build(subject_of(program, "net"), "cortex-a53", embed_weights=False).files
+    files = build(exported_function(program, "net"), "cortex-a53", embed_weights=False).files
     assert files["net_weights.bin"].startswith(b"ANYCHIPW")
     assert "net_set_weights" in files["net.h"].decode()
-    assert len(files["libnet.a"]) < len(build(subject_of(program, "net"), "cortex-a53").files["libnet.a"])
+    assert len(files["libnet.a"]) < len(
+        build(exported_function(program, "net"), "cortex-a53").files["libnet.a"]
+    )
 
 
 def test_weights_have_the_byte_order_of_the_chip(program: anychip.Program):
-    subject = subject_of(program, "net")
-    little = build(subject, "cortex-a53", embed_weights=False).files["net_weights.bin"][64:]
-    big = build(subject, "z14", embed_weights=False).files["net_weights.bin"][64:]
+    exported = exported_function(program, "net")
+    little = build(exported, "cortex-a53", embed_weights=False).files["net_weights.bin"][64:]
+    big = build(exported, "z14", embed_weights=False).files["net_weights.bin"][64:]
     count = len(little) // 4
     assert little != big
     assert struct.unpack(f"<{count}I", little[: 4 * count]) == struct.unpack(f">{count}I", big[: 4 * count])
@@ -96,33 +98,33 @@ def test_double_precision_is_refused_where_there_is_none(tmp_path: Path):
     with pytest.raises(ExportError, match="double precision"):
         program.export("cortex-m4", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    assert build(subject_of(program), "cortex-m7").report["code_bytes"] > 0
+    assert build(exported_function(program), "cortex-m7").report["code_bytes"] > 0
 
 
 def test_numbers_and_64_bit_integers_need_nothing_from_a_microcontroller():
     program = anychip.capture(lambda x: (x * 100.5).long() + x.int(), torch.randn(8))
-    assert not any(build(subject_of(program, "f"), "cortex-m4").report["undefined_symbols"].values())
+    assert not any(build(exported_function(program, "f"), "cortex-m4").report["undefined_symbols"].values())
 
 
 def test_dtypes_that_c_has_not_are_refused():
     program = anychip.capture(lambda x: torch.complex(x, x) * 2, torch.rand(4))
     with pytest.raises(ExportError, match="complex64"):
-        subject_of(program, "f")
+        exported_function(program, "f")
 
 
 def test_results_with_gaps_are_refused():
     program = anychip.capture(lambda x: torch.exp(x)[:, ::2], torch.rand(4, 8))
     with pytest.raises(ExportError, match="contiguous"):
-        subject_of(program, "gaps")
+        exported_function(program, "gaps")
 
 
 def test_results_that_are_inputs_or_constants_are_refused():
     x = torch.rand(4)
     constant = torch.rand(4)
     with pytest.raises(ExportError, match="memory of an input"):
-        subject_of(anychip.capture(lambda x: (x.exp(), x), x), "f")
+        exported_function(anychip.capture(lambda x: (x.exp(), x), x), "f")
     with pytest.raises(ExportError, match="does not depend"):
-        subject_of(anychip.capture(lambda x: (x.exp(), constant), x), "f")
+        exported_function(anychip.capture(lambda x: (x.exp(), constant), x), "f")
 
 
 def test_a_folder_of_others_is_left_alone(program: anychip.Program, tmp_path: Path):

@@ -20,7 +20,7 @@ from anychip.edge import launch_list
 from anychip.edge.context import Status, context_of
 from anychip.edge.lowering import lower
 from anychip.edge.weights import Weights, collect
-from anychip.pytorch.export import subject_of
+from anychip.pytorch.export import exported_function
 from anychip.runtime.loader import load
 
 CONTEXT = context_of(I64).ctypes
@@ -35,10 +35,10 @@ class Library:
 
     def __init__(self, program: anychip.Program, embedded: bool = True):
         target = targets.host()
-        subject = subject_of(program, "net")
-        lowered = lower(subject.launches, target, "net")
-        self.weights: Weights = collect(subject.launches, lowered, target.big_endian)
-        own = launch_list.module("net", subject.launches, lowered, self.weights, target, embedded)
+        exported = exported_function(program, "net")
+        lowered = lower(exported.launches, target, "net")
+        self.weights: Weights = collect(exported.launches, lowered, target.big_endian)
+        own = launch_list.module("net", exported.launches, lowered, self.weights, target, embedded)
         names = ["init", "run", "arena_size_parallel", "set_parallel"] + ["set_weights"] * (not embedded)
         code = machine.emit_linked_object([own, *(kernel.llvm_ir for kernel in lowered.kernels)], target)
         self._code = load(code, [f"net_{name}" for name in names], {})

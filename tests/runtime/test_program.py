@@ -12,13 +12,13 @@ from tests.runtime import handwritten
 
 from anychip.runtime import launches, native
 from anychip.runtime.errors import DeviceAssertion
-from anychip.runtime.program import Buffer, BufferKind, LaunchList, Pointer, RecordedLaunch
+from anychip.runtime.program import LaunchList, MemoryBlock, MemoryKind, Pointer, RecordedLaunch
 
 INPUT, OUTPUT, CONSTANT, TEMPORARY = (
-    BufferKind.INPUT,
-    BufferKind.OUTPUT,
-    BufferKind.CONSTANT,
-    BufferKind.TEMPORARY,
+    MemoryKind.INPUT,
+    MemoryKind.OUTPUT,
+    MemoryKind.CONSTANT,
+    MemoryKind.TEMPORARY,
 )
 
 ADD = """
@@ -71,10 +71,10 @@ def chain(add, length):
     """out = in + length * weight, through `length - 1` temporaries."""
     weight = torch.arange(LENGTH)
     buffers = [
-        Buffer(INPUT, BYTES),
-        Buffer(OUTPUT, BYTES),
-        Buffer(CONSTANT, BYTES, weight.data_ptr()),
-        *[Buffer(TEMPORARY, BYTES)] * (length - 1),
+        MemoryBlock(INPUT, BYTES),
+        MemoryBlock(OUTPUT, BYTES),
+        MemoryBlock(CONSTANT, BYTES, weight.data_ptr()),
+        *[MemoryBlock(TEMPORARY, BYTES)] * (length - 1),
     ]
     places = [0, *range(3, 2 + length), 1]
     recorded = [step(add, after, before, 2) for before, after in itertools.pairwise(places)]
@@ -111,7 +111,7 @@ def test_temporaries_share_the_arena(add):
 
 
 def test_offsets_and_scalars(add):
-    buffers = [Buffer(INPUT, 2 * BYTES), Buffer(OUTPUT, BYTES)]
+    buffers = [MemoryBlock(INPUT, 2 * BYTES), MemoryBlock(OUTPUT, BYTES)]
     program = LaunchList([step(add, 1, 0, 0, scalar=-7 & (1 << 64) - 1, offset=80)], buffers)
     x, out = torch.arange(2 * LENGTH), torch.empty(LENGTH, dtype=torch.int64)
     program.replay([x.data_ptr(), out.data_ptr()])
@@ -120,7 +120,7 @@ def test_offsets_and_scalars(add):
 
 def test_an_empty_list_does_nothing():
     LaunchList([], []).replay([])
-    LaunchList([], [Buffer(INPUT, 8), Buffer(OUTPUT, 8)]).replay([16, 32])
+    LaunchList([], [MemoryBlock(INPUT, 8), MemoryBlock(OUTPUT, 8)]).replay([16, 32])
 
 
 def test_the_wrong_number_of_addresses_is_an_error(add):
@@ -132,7 +132,7 @@ def test_the_wrong_number_of_addresses_is_an_error(add):
 def test_a_failed_assertion_names_kernel_and_program(add):
     failing = handwritten.function("checked", handwritten.ASSERT, ("i64",), messages=("first", "x > 0"))
     recorded = [step(add, 1, 0, 0), RecordedLaunch(failing, (10, 1, 1), (3,), ()), step(add, 1, 0, 0, 1)]
-    program = LaunchList(recorded, [Buffer(INPUT, BYTES), Buffer(OUTPUT, BYTES)])
+    program = LaunchList(recorded, [MemoryBlock(INPUT, BYTES), MemoryBlock(OUTPUT, BYTES)])
     x, out = torch.arange(LENGTH), torch.empty(LENGTH, dtype=torch.int64)
     for _ in range(3):
         with pytest.raises(DeviceAssertion, match=r"checked.*x > 0") as raised:
@@ -142,7 +142,7 @@ def test_a_failed_assertion_names_kernel_and_program(add):
 
 
 def test_an_arena_that_cannot_be_had_is_an_error(add):
-    buffers = [Buffer(INPUT, BYTES), Buffer(OUTPUT, BYTES), Buffer(TEMPORARY, 1 << 60)]
+    buffers = [MemoryBlock(INPUT, BYTES), MemoryBlock(OUTPUT, BYTES), MemoryBlock(TEMPORARY, 1 << 60)]
     program = LaunchList([step(add, 2, 0, 0), step(add, 1, 2, 2)], buffers)
     x, out = torch.zeros(2, LENGTH, dtype=torch.int64)
     with pytest.raises(MemoryError, match="arena"):

@@ -12,7 +12,7 @@ from tests.triton_backend import waiting_kernels as kernels
 
 from anychip.runtime import launches, native
 from anychip.runtime.function import at
-from anychip.runtime.program import Buffer, BufferKind, LaunchList, Pointer, RecordedLaunch
+from anychip.runtime.program import LaunchList, MemoryBlock, MemoryKind, Pointer, RecordedLaunch
 from anychip.triton_backend import activate
 
 
@@ -44,7 +44,7 @@ def replay(flag):
     (launch,) = made
     flag.memory[0] = 0
     step = RecordedLaunch(at(launch.function), launch.grid, launch.slots, (Pointer(0, 0, 0, 4),))
-    LaunchList([step], [Buffer(BufferKind.INPUT, 4)]).replay([flag.data_ptr()])
+    LaunchList([step], [MemoryBlock(MemoryKind.INPUT, 4)]).replay([flag.data_ptr()])
 
 
 if __name__ == "__main__":

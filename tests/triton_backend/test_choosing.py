@@ -15,11 +15,11 @@ import triton
 import triton.language as tl
 from triton.runtime.jit import JITFunction
 
+from anychip.measurements import chip
+from anychip.measurements.database import Database
+from anychip.measurements.defaults import Defaults
+from anychip.measurements.entry import SCHEDULE, Entry
 from anychip.triton_backend import activate, choosing
-from anychip.tuning import chip
-from anychip.tuning.database import Database
-from anychip.tuning.defaults import Defaults
-from anychip.tuning.entry import SCHEDULE, Entry
 
 CLASS = "x:*fp32 y:*fp32 n:i32 BLOCK=2^7"
 

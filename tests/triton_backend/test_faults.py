@@ -61,7 +61,7 @@ def test_kernels_are_in_the_list_while_they_are_loaded():
     names = []
     kernel = native.state().state.kernels
     while kernel:
-        entry = native.layout.KERNEL.ctypes.from_address(kernel)
+        entry = native.structures.KERNEL.ctypes.from_address(kernel)
         assert entry.first < entry.last
         names.append(entry.name.decode())
         kernel = entry.next

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from anychip.compiler import targets
+from anychip.measurements import chip, defaults
+from anychip.measurements.defaults import MODEL, Defaults
 from anychip.ops import tuned
 from anychip.ops.launching import launch_options, set_for_process
 from anychip.ops.pointwise import TILES
 from anychip.pytorch.policy import _tune_tiles
 from anychip.tune import modelled, tiles
-from anychip.tuning import chip, defaults
-from anychip.tuning.defaults import MODEL, Defaults
 
 
 def test_nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:

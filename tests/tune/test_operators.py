@@ -8,6 +8,8 @@ import pytest
 import torch
 
 import anychip
+from anychip.measurements.database import Database
+from anychip.measurements.defaults import Defaults
 from anychip.ops.launching import launch_counts
 from anychip.ops.registry import Sample
 from anychip.pytorch.automatic import judge as judges
@@ -15,8 +17,6 @@ from anychip.pytorch.automatic.judge import Judge
 from anychip.tune import operators
 from anychip.tune.budget import Budget
 from anychip.tune.errors import TuneError
-from anychip.tuning.database import Database
-from anychip.tuning.defaults import Defaults
 
 
 class Clock:

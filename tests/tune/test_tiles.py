@@ -10,6 +10,8 @@ import torch
 
 from anychip.bench.arguments import LARGE, SMALL
 from anychip.compiler.schedule.choices import VALUES, parse
+from anychip.measurements.entry import TILES as KIND
+from anychip.measurements.entry import Entry
 from anychip.ops import tuned
 from anychip.ops.launching import Tiles, launch_options, planned_launches, set_for_process
 from anychip.ops.pointwise import TILES
@@ -20,8 +22,6 @@ from anychip.tune import workload as module
 from anychip.tune.budget import Budget
 from anychip.tune.errors import TuneError
 from anychip.tune.workload import Searcher, Workload
-from anychip.tuning.entry import TILES as KIND
-from anychip.tuning.entry import Entry
 
 NAME = "pointwise.TILES"
 CPU = torch.device("cpu")

@@ -1,1 +1,1 @@
-"""Triton's own language tests, run unmodified: `docs/conformance.md`."""
+"""Triton's own language tests, run unmodified: `docs/triton-tests.md`."""

@@ -64,7 +64,7 @@ def tests_of(tree: Path) -> Path:
 def run(tests: Path, arguments: argparse.Namespace, records: Path) -> None:
     """Run the suite; a line of versions, and one record for each case, go to `records`."""
     paths = [str(PLUGIN), *([str(arguments.wheel)] if arguments.wheel else [])]
-    with tempfile.TemporaryDirectory(prefix="conformance-") as cache:
+    with tempfile.TemporaryDirectory(prefix="triton-tests-") as cache:
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])]),
@@ -159,7 +159,7 @@ def page(records: list[Record], names: dict[str, str], collected: int) -> str:
     what = "every case" if every else f"{len(records)} of {collected} cases, drawn at random from each test"
     parts = [
         "# Triton's own language tests on the CPU",
-        "Written by `make conformance TREE=...`; do not edit. The tests are those of a Triton tree, "
+        "Written by `make triton-tests TREE=...`; do not edit. The tests are those of a Triton tree, "
         f"unmodified, run with `--device cpu`: {what}.",
         f"**{_share(plain)}** of the cases whose source names neither CUDA nor a GPU's assembly or IR pass; "
         f"{_share(total)} of all that are neither skipped nor left out.",
@@ -189,13 +189,13 @@ def main() -> None:
     parser.add_argument("--wheel", type=Path, help="folder with another Triton wheel unpacked in it")
     parser.add_argument("--sample", type=int, default=0, help="cases of each test function; 0: all")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "conformance.md")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "triton-tests.md")
     parser.add_argument("--records", type=Path, help="where to keep the records of the run")
     parser.add_argument("--resume", action="store_true", help="run what --records has no record of")
     parser.add_argument("--only", default="", help="run the tests that this pytest expression names")
     parser.add_argument("--from", dest="earlier", type=Path, help="records of an earlier run")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+    with tempfile.TemporaryDirectory(prefix="triton-tests-") as folder:
         records = arguments.earlier or arguments.records or Path(folder) / "records.jsonl"
         if arguments.earlier is None:
             run(tests_of(arguments.tree.resolve()), arguments, records.resolve())

@@ -21,7 +21,7 @@ import torch
 from . import compiling, launching, models
 from .case import normal
 from .kernels.matrices import matmul
-from .measure import Plan, interleaved
+from .measure import TimingBudget, interleaved
 from .models import ModelRun
 
 STEPS = 6
@@ -159,7 +159,7 @@ def _matmul(tutorial: Any | None) -> Figure:
             return launching.tutorial_matmul(tutorial, a, b, c)
 
         source = "Triton's tutorial 03 as it stands, tuned by its own configurations"
-    found = interleaved({"ours": ours, "eager": lambda: torch.mm(a, b)}, Plan(seconds=6.0))
+    found = interleaved({"ours": ours, "eager": lambda: torch.mm(a, b)}, TimingBudget(seconds=6.0))
     ratio = found.ratios["eager"]
     how = (
         f"{source}: {found.times['ours'].median * 1e3:.2f} ms, quartiles of the ratio {ratio.low:.2f} to "

@@ -16,9 +16,9 @@ import triton
 from ..pytorch.capture import capture
 from ..pytorch.program import Program
 from .kernels.launches import three_pointers, three_pointers_stock
-from .measure import Plan, interleaved
+from .measure import TimingBudget, interleaved
 
-PLAN = Plan(rounds=60, sample_seconds=0.004, seconds=2.0)
+BUDGET = TimingBudget(rounds=60, sample_seconds=0.004, seconds=2.0)
 
 
 def measure() -> tuple[float, float]:
@@ -40,7 +40,7 @@ def measure() -> tuple[float, float]:
             "ours": lambda: ours[grid](x, y, out, BLOCK=16),
             "stock": lambda: stock[grid](x, y, out, BLOCK=16),
         },
-        PLAN,
+        BUDGET,
     )
     return found.times["ours"].least, found.times["stock"].least
 
@@ -65,7 +65,7 @@ def measure_replay() -> tuple[float, int]:
 
     x = torch.zeros(16)
     many, one = chain(REPLAYED), chain(1)
-    found = interleaved({"many": lambda: many(x), "one": lambda: one(x)}, PLAN)
+    found = interleaved({"many": lambda: many(x), "one": lambda: one(x)}, BUDGET)
     return (found.times["many"].least - found.times["one"].least) / (REPLAYED - 1), REPLAYED
 
 

@@ -21,7 +21,7 @@ Arguments = Callable[[], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
-class Subject:
+class FusedCase:
     """One row. `pytorch` None is the record's own reference. `backward`: forward and gradients of the
     floating arguments with those of the result given as ones. `in_place`: ours changes its
     arguments, and gets copies of its own."""
@@ -87,37 +87,41 @@ def _table(tokens: int, pairs: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 HIDDEN = 2048, 2048
-SUBJECTS: tuple[Subject, ...] = (
-    Subject(
+FUSED_CASES: tuple[FusedCase, ...] = (
+    FusedCase(
         "rms_norm", lambda: (normal(*HIDDEN), normal(2048)), lambda x, w: F.rms_norm(x, w.shape, w, 1e-6)
     ),
-    Subject(
+    FusedCase(
         "rms_norm",
         lambda: (normal(*HIDDEN), normal(2048)),
         lambda x, w: F.rms_norm(x, w.shape, w, 1e-6),
         backward=True,
         terms=2048,
     ),
-    Subject("add_rms_norm", lambda: (normal(*HIDDEN), normal(*HIDDEN, seed=1), normal(2048))),
-    Subject("add_layer_norm", lambda: (normal(*HIDDEN), normal(*HIDDEN, seed=1), normal(2048), normal(2048))),
-    Subject("gated_rms_norm", lambda: (normal(*HIDDEN), normal(*HIDDEN, seed=1), normal(2048))),
-    Subject("pair_rms_norm", lambda: (normal(2048, 1536), normal(2048, 512), normal(1536), normal(512))),
-    Subject("dynamic_tanh", lambda: (normal(*HIDDEN), torch.tensor([0.5]), normal(2048), normal(2048))),
-    Subject("soft_cap", lambda: (normal(512, 32000), 30.0)),
-    Subject("swiglu", lambda: (normal(1024, 5632), normal(1024, 5632, seed=1))),
-    Subject("swiglu", lambda: (normal(1024, 5632), normal(1024, 5632, seed=1)), backward=True),
-    Subject("geglu_tanh", lambda: (normal(1024, 5632), normal(1024, 5632, seed=1))),
-    Subject("swiglu_clamped", lambda: (normal(1024, 11264), 7.0, 1.702, 1.0, True)),
-    Subject("squared_relu", lambda: (normal(1024, 5632),)),
-    Subject(
+    FusedCase("add_rms_norm", lambda: (normal(*HIDDEN), normal(*HIDDEN, seed=1), normal(2048))),
+    FusedCase(
+        "add_layer_norm", lambda: (normal(*HIDDEN), normal(*HIDDEN, seed=1), normal(2048), normal(2048))
+    ),
+    FusedCase("gated_rms_norm", lambda: (normal(*HIDDEN), normal(*HIDDEN, seed=1), normal(2048))),
+    FusedCase("pair_rms_norm", lambda: (normal(2048, 1536), normal(2048, 512), normal(1536), normal(512))),
+    FusedCase("dynamic_tanh", lambda: (normal(*HIDDEN), torch.tensor([0.5]), normal(2048), normal(2048))),
+    FusedCase("soft_cap", lambda: (normal(512, 32000), 30.0)),
+    FusedCase("swiglu", lambda: (normal(1024, 5632), normal(1024, 5632, seed=1))),
+    FusedCase("swiglu", lambda: (normal(1024, 5632), normal(1024, 5632, seed=1)), backward=True),
+    FusedCase("geglu_tanh", lambda: (normal(1024, 5632), normal(1024, 5632, seed=1))),
+    FusedCase("swiglu_clamped", lambda: (normal(1024, 11264), 7.0, 1.702, 1.0, True)),
+    FusedCase("squared_relu", lambda: (normal(1024, 5632),)),
+    FusedCase(
         "linear_activation",
         lambda: (normal(512, 1024), normal(2048, 1024), normal(2048), "gelu_tanh"),
         terms=1024,
     ),
-    Subject("decode_linear", lambda: (normal(1, 2048), normal(2048, 2048)), terms=2048),
-    Subject("scaled_embedding", lambda: (normal(32000, 1024), integers(32000, 2048), 32.0)),
-    Subject("rotary_embedding", lambda: (normal(1, 2048, 16, 64), normal(1, 2048, 4, 64), *_table(2048, 32))),
-    Subject(
+    FusedCase("decode_linear", lambda: (normal(1, 2048), normal(2048, 2048)), terms=2048),
+    FusedCase("scaled_embedding", lambda: (normal(32000, 1024), integers(32000, 2048), 32.0)),
+    FusedCase(
+        "rotary_embedding", lambda: (normal(1, 2048, 16, 64), normal(1, 2048, 4, 64), *_table(2048, 32))
+    ),
+    FusedCase(
         "norm_rotary",
         lambda: (
             normal(2048, 16, 64),
@@ -128,21 +132,21 @@ SUBJECTS: tuple[Subject, ...] = (
             torch.arange(2048),
         ),
     ),
-    Subject(
+    FusedCase(
         "flash_attention",
         lambda: (*(normal(1, 1024, h, 64) for h in (16, 4, 4)), True),
         _attention,
         terms=1024,
     ),
-    Subject(
+    FusedCase(
         "flash_attention",
         lambda: (*(normal(1, 512, 8, 64, seed=k) for k in range(3)), True),
         _attention,
         backward=True,
         terms=2048,
     ),
-    Subject("paged_attention", _pages, _paged, terms=1024),
-    Subject(
+    FusedCase("paged_attention", _pages, _paged, terms=1024),
+    FusedCase(
         "kv_cache_write",
         lambda: (
             normal(4, 256, 4, 64),
@@ -153,35 +157,35 @@ SUBJECTS: tuple[Subject, ...] = (
         ),
         in_place=True,
     ),
-    Subject(
+    FusedCase(
         "cross_entropy",
         lambda: (normal(512, 32000), integers(32000, 512)),
         lambda x, y: F.cross_entropy(x, y.long()),
         terms=32000,
     ),
-    Subject(
+    FusedCase(
         "cross_entropy",
         lambda: (normal(512, 32000), integers(32000, 512)),
         lambda x, y: F.cross_entropy(x, y.long()),
         backward=True,
         terms=32000,
     ),
-    Subject(
+    FusedCase(
         "linear_cross_entropy",
         lambda: (normal(256, 512) * 0.1, normal(8000, 512) * 0.1, integers(8000, 256)),
         lambda x, w, y: F.cross_entropy(x @ w.t(), y.long()),
         backward=True,
         terms=8000,
     ),
-    Subject("kl_divergence", lambda: (normal(256, 32000), normal(256, 32000, seed=1)), terms=32000),
-    Subject("topk_softmax", lambda: (normal(4096, 64), 6), _topk),
-    Subject("grouped_topk", lambda: (normal(1024, 256), 8, 8, 4), terms=8),
-    Subject(
+    FusedCase("kl_divergence", lambda: (normal(256, 32000), normal(256, 32000, seed=1)), terms=32000),
+    FusedCase("topk_softmax", lambda: (normal(4096, 64), 6), _topk),
+    FusedCase("grouped_topk", lambda: (normal(1024, 256), 8, 8, 4), terms=8),
+    FusedCase(
         "grouped_gemm",
         lambda: (normal(1024, 512), normal(8, 1024, 512), torch.arange(0, 1025, 128).int()),
         terms=512,
     ),
-    Subject(
+    FusedCase(
         "fused_moe",
         lambda: (
             normal(512, 512),
@@ -193,13 +197,13 @@ SUBJECTS: tuple[Subject, ...] = (
         _experts,
         terms=1024,
     ),
-    Subject(
+    FusedCase(
         "int8_weight_matmul",
         lambda: (normal(1, 2048), integers(127, 2048, 2048, dtype=torch.int8), normal(2048, 1) * 0.01),
         lambda x, w, s: x @ (w.to(x.dtype) * s).t(),
         terms=2048,
     ),
-    Subject(
+    FusedCase(
         "quantize_int8_per_token",
         lambda: (normal(*HIDDEN),),
         lambda x: (
@@ -207,22 +211,22 @@ SUBJECTS: tuple[Subject, ...] = (
             x.abs().amax(-1, keepdim=True) / 127,
         ),
     ),
-    Subject(
+    FusedCase(
         "adamw_step",
         lambda: (*(normal(1 << 22, seed=k) for k in range(3)), normal(1 << 22).abs(), 3),
         _adamw,
         in_place=True,
     ),
-    Subject("lion_step", lambda: tuple(normal(1 << 22, seed=k) for k in range(3)), in_place=True),
-    Subject("gradient_norm", lambda: ([normal(1 << 22), normal(1 << 20)],), terms=1 << 22),
-    Subject("scale_by_temperature", lambda: (normal(16, 32000), torch.full((16,), 0.7))),
-    Subject("top_k_mask", lambda: (normal(16, 32000), torch.full((16,), 50))),
-    Subject("top_p_mask", lambda: (normal(16, 32000), torch.full((16,), 0.9)), terms=32000),
-    Subject("greedy_sample", lambda: (normal(16, 32000),)),
-    Subject("beam_search_scores", lambda: (normal(16, 32000), normal(16)), terms=32000),
-    Subject("top_k_rows", lambda: (normal(64, 8192), 512), lambda x, k: x.topk(k).indices.sort(-1).values),
-    Subject("causal_conv1d", lambda: (normal(1, 1024, 1024), normal(1024, 4), normal(1024), True)),
-    Subject(
+    FusedCase("lion_step", lambda: tuple(normal(1 << 22, seed=k) for k in range(3)), in_place=True),
+    FusedCase("gradient_norm", lambda: ([normal(1 << 22), normal(1 << 20)],), terms=1 << 22),
+    FusedCase("scale_by_temperature", lambda: (normal(16, 32000), torch.full((16,), 0.7))),
+    FusedCase("top_k_mask", lambda: (normal(16, 32000), torch.full((16,), 50))),
+    FusedCase("top_p_mask", lambda: (normal(16, 32000), torch.full((16,), 0.9)), terms=32000),
+    FusedCase("greedy_sample", lambda: (normal(16, 32000),)),
+    FusedCase("beam_search_scores", lambda: (normal(16, 32000), normal(16)), terms=32000),
+    FusedCase("top_k_rows", lambda: (normal(64, 8192), 512), lambda x, k: x.topk(k).indices.sort(-1).values),
+    FusedCase("causal_conv1d", lambda: (normal(1, 1024, 1024), normal(1024, 4), normal(1024), True)),
+    FusedCase(
         "selective_state_update",
         lambda: (
             normal(4, 32, 64, 64),
@@ -235,12 +239,12 @@ SUBJECTS: tuple[Subject, ...] = (
         terms=64,
         in_place=True,
     ),
-    Subject("sinkhorn", lambda: (normal(4096, 4, 4), 10)),
-    Subject(
+    FusedCase("sinkhorn", lambda: (normal(4096, 4, 4), 10)),
+    FusedCase(
         "hyper_connection_write",
         lambda: (normal(1024, 1024), normal(1024, 4, 1024), normal(1024, 4), normal(1024, 4, 4)),
     ),
-    Subject(
+    FusedCase(
         "grouped_lora_shrink",
         lambda: (normal(512, 1024), normal(4, 16, 1024) * 0.1, integers(4, 512).sort().values),
         terms=1024,
@@ -252,7 +256,7 @@ SUBJECTS: tuple[Subject, ...] = (
 def cases(patterns: Sequence[str] = ()) -> list[Case]:
     """The cases whose name matches one of the shell patterns; all without patterns. Raises `BenchmarkError`
     for a pattern that matches nothing."""
-    known = [(subject, _case(subject)) for subject in SUBJECTS]
+    known = [(fused, _case(fused)) for fused in FUSED_CASES]
     for pattern in patterns:
         if not any(fnmatch.fnmatch(case.name, pattern) for _, case in known):
             hint = did_you_mean(pattern, {case.name for _, case in known})
@@ -260,29 +264,29 @@ def cases(patterns: Sequence[str] = ()) -> list[Case]:
     return [case for _, case in known if not patterns or any(fnmatch.fnmatch(case.name, p) for p in patterns)]
 
 
-def _case(subject: Subject) -> Case:
-    operator = operators()[subject.name]
-    tensors = _tensors(subject.arguments())
-    name = subject.name + ("_and_gradients" if subject.backward else "")
-    return Case(name, operator.family, tuple(tensors[0].shape), tensors[0].dtype, lambda: _work(subject))
+def _case(fused: FusedCase) -> Case:
+    operator = operators()[fused.name]
+    tensors = _tensors(fused.arguments())
+    name = fused.name + ("_and_gradients" if fused.backward else "")
+    return Case(name, operator.family, tuple(tensors[0].shape), tensors[0].dtype, lambda: _work(fused))
 
 
-def _work(subject: Subject) -> Work:
-    operator = operators()[subject.name]
-    plain = subject.pytorch or operator.reference
-    arguments = subject.arguments()
+def _work(fused: FusedCase) -> Work:
+    operator = operators()[fused.name]
+    plain = fused.pytorch or operator.reference
+    arguments = fused.arguments()
 
     ours = operator.function
-    if subject.backward:
+    if fused.backward:
         ours, plain = _with_gradients(ours), _with_gradients(plain)
-    if subject.in_place:
+    if fused.in_place:
         ours = _with_copies(ours, arguments)
     return Work(
         arguments,
         ours,
         plain,
-        bytes=(3 if subject.backward else 1.5) * moved(*_tensors(arguments)),
-        terms=subject.terms,
+        bytes=(3 if fused.backward else 1.5) * moved(*_tensors(arguments)),
+        terms=fused.terms,
         exportable=False,
     )
 

@@ -23,7 +23,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TimingBudget:
     """How long to measure: `rounds` interleaved samples a candidate, each a run of as many calls as
     take `sample_seconds`, less where `seconds` (all candidates of a row together) would be passed.
     `clock`: wall time, or `time.process_time` for what the processor spends on this process alone."""
@@ -77,13 +77,15 @@ def keep_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
-def interleaved(candidates: Mapping[str, Callable[[], Any]], plan: Plan | None = None) -> Measurement:
-    """Time the candidates in turns: A B C A B C ... Each is called `plan.warm_up` times before."""
-    plan = plan or Plan()
-    single = {name: _warmed(call, plan) for name, call in candidates.items()}
-    calls = {name: max(1, int(plan.sample_seconds / seconds)) for name, seconds in single.items()}
+def interleaved(
+    candidates: Mapping[str, Callable[[], Any]], budget: TimingBudget | None = None
+) -> Measurement:
+    """Time the candidates in turns: A B C A B C ... Each is called `budget.warm_up` times before."""
+    budget = budget or TimingBudget()
+    single = {name: _warmed(call, budget) for name, call in candidates.items()}
+    calls = {name: max(1, int(budget.sample_seconds / seconds)) for name, seconds in single.items()}
     one_round = sum(single[name] * calls[name] for name in candidates)
-    rounds = max(plan.least_rounds, min(plan.rounds, int(plan.seconds / one_round)))
+    rounds = max(budget.least_rounds, min(budget.rounds, int(budget.seconds / one_round)))
     samples: dict[str, list[float]] = {name: [] for name in candidates}
     collecting = gc.isenabled()
     gc.disable()
@@ -91,7 +93,7 @@ def interleaved(candidates: Mapping[str, Callable[[], Any]], plan: Plan | None =
     try:
         for _ in range(rounds):
             for name, call in candidates.items():
-                samples[name].append(_timed(call, calls[name], plan.clock))
+                samples[name].append(_timed(call, calls[name], budget.clock))
     finally:
         if collecting:
             gc.enable()
@@ -105,9 +107,9 @@ def interleaved(candidates: Mapping[str, Callable[[], Any]], plan: Plan | None =
     return Measurement({name: Spread.of(times) for name, times in samples.items()}, ratios, rounds, disturbed)
 
 
-def _warmed(call: Callable[[], Any], plan: Plan) -> float:
+def _warmed(call: Callable[[], Any], budget: TimingBudget) -> float:
     """Seconds of one call once it is warm."""
-    for _ in range(plan.warm_up):
+    for _ in range(budget.warm_up):
         call()
     return max(min(_timed(call, 1, time.perf_counter) for _ in range(2)), 1e-7)
 

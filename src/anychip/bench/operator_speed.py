@@ -30,17 +30,17 @@ from .arguments import (
 )
 from .case import DTYPE_NAMES, Case, Work
 from .errors import BenchmarkError
-from .measure import Plan
+from .measure import TimingBudget
 from .row import EAGER, OURS, run
 from .suite import double
 
-PLAN = Plan(rounds=9, least_rounds=3, sample_seconds=0.001, seconds=0.2, warm_up=1)
+BUDGET = TimingBudget(rounds=9, least_rounds=3, sample_seconds=0.001, seconds=0.2, warm_up=1)
 SLOW = 0.5
 """A ratio of PyTorch's time to ours below which a row wants an explanation."""
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class SizedOverload:
     """One overload at one size."""
 
     operator: Operator
@@ -55,9 +55,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What came of a subject. `seconds` of one call by us and by PyTorch (medians); `ratio`: PyTorch's time
-    over ours, pair by pair, its median and quartiles. `wrong`: why our answer is not right. `refused`: why
-    the operator does not serve the call, or PyTorch does not. `disturbed`: what else the machine did."""
+    """What came of an overload at one size. `ours` and `native`: seconds of one call by us and by PyTorch
+    (medians); `ratio`: PyTorch's time over ours, pair by pair, its median, and quartiles `low` and `high`.
+    `wrong`: why our answer is not right. `refused`: why the operator does not serve the call, or PyTorch does
+    not. `disturbed`: what else the machine did."""
 
     overload: str
     operator: str
@@ -93,9 +94,9 @@ class Speed:
         }
 
 
-def subjects(
+def sized_overloads(
     names: Collection[str] = (), domains: Collection[str] = (), sizes: Sequence[str] = tuple(SIZES)
-) -> list[Subject]:
+) -> list[SizedOverload]:
     """The overloads of the operators that are named (by operator or overload) or are of the domains; all
     without names and domains. Raises `BenchmarkError` for a name that the library does not have."""
     known = operators().values()
@@ -110,7 +111,7 @@ def subjects(
         )
     wanted = set(names)
     return [
-        Subject(operator, overload, SIZES[size])
+        SizedOverload(operator, overload, SIZES[size])
         for operator in sorted(known, key=lambda operator: (operator.domain, operator.name))
         for overload in operator.overloads
         for size in sizes
@@ -123,15 +124,15 @@ def _overloads(operator: Operator) -> Iterator[str]:
     return (overload.name for overload in operator.overloads)
 
 
-def measure(subject: Subject, plan: Plan = PLAN) -> Speed:
-    """Check and time one subject. What is not served is no error."""
-    operator, overload = subject.operator, subject.overload
-    ours = arguments(operator, overload, subject.size)
+def measure(sized: SizedOverload, budget: TimingBudget = BUDGET) -> Speed:
+    """Check and time an overload at one size. What is not served is no error."""
+    operator, overload = sized.operator, sized.overload
+    ours = arguments(operator, overload, sized.size)
     row: Callable[..., Speed] = functools.partial(
-        Speed, overload.name, operator.name, operator.domain, subject.size.name, described(ours)
+        Speed, overload.name, operator.name, operator.domain, sized.size.name, described(ours)
     )
     try:
-        found = run(case_of(subject, ours), (), None, plan)
+        found = run(case_of(sized, ours), (), None, budget)
     except (NotServed, NotImplementedError) as reason:
         return row(refused=_line(reason))
     except Exception as reason:  # An operator that fails is a row of the table, not the end of the run.
@@ -149,9 +150,9 @@ def measure(subject: Subject, plan: Plan = PLAN) -> Speed:
     )
 
 
-def case_of(subject: Subject, sample: Sample) -> Case:
+def case_of(sized: SizedOverload, sample: Sample) -> Case:
     """A case whose candidates have tensors of their own, since some write into what they are given."""
-    overload, size = subject.overload, subject.size
+    overload, size = sized.overload, sized.size
     given = native_arguments(overload, size, sample)
     native = overload_of(overload.name)
     tensors = [x for x in tree_leaves((sample.arguments, dict(sample.keywords))) if _is_tensor(x)]
@@ -170,13 +171,13 @@ def case_of(subject: Subject, sample: Sample) -> Case:
         reference=_deferred(overload, overload.reference or native, given),
         compared=compared,
         random=overload.name in RANDOM,
-        terms=terms * round(max(1.0, subject.operator.tolerance) ** 2),
+        terms=terms * round(max(1.0, sized.operator.tolerance) ** 2),
         tolerance=APPROXIMATE.get(overload.name, 0.0),
         agreeing=True,
         exportable=False,
     )
     dtype = next((x.dtype for x in tensors if x.dtype in DTYPE_NAMES), torch.float32)
-    return Case(overload.name, subject.operator.domain, (), dtype, lambda: work)
+    return Case(overload.name, sized.operator.domain, (), dtype, lambda: work)
 
 
 def _call(

@@ -15,7 +15,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from .case import DTYPE_NAMES, Case, Work
-from .measure import Plan, Spread, interleaved
+from .measure import Spread, TimingBudget, interleaved
 from .peers import Peer, Unavailable
 from .roofs import Roofs
 from .suite import double
@@ -61,7 +61,7 @@ class Row:
         return min(peers, key=lambda name: self.seconds[name].median, default="")
 
 
-def run(case: Case, peers: Sequence[Peer], roofs: Roofs | None, plan: Plan) -> Row:
+def run(case: Case, peers: Sequence[Peer], roofs: Roofs | None, budget: TimingBudget) -> Row:
     """Check and time one case."""
     torch.manual_seed(0)
     work = case.make()
@@ -77,7 +77,7 @@ def run(case: Case, peers: Sequence[Peer], roofs: Roofs | None, plan: Plan) -> R
             notes.append(f"{peer.name}: {reason}")
     with torch.no_grad():
         errors, wrong = _errors(work, candidates, notes)
-        measured = interleaved(candidates, plan)
+        measured = interleaved(candidates, budget)
     ours = measured.times[OURS].median
     element = DTYPE_NAMES[case.dtype]
     return Row(

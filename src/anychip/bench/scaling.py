@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from .case import Case
-from .measure import Plan, Spread, interleaved
+from .measure import Spread, TimingBudget, interleaved
 from .report import duration
 
 HEADINGS = ("kernel", "one thread", "all threads", "ratio", "quartiles", "remark")
@@ -43,7 +43,7 @@ class Scaled:
         )
 
 
-def measure(case: Case, threads: int, plan: Plan) -> Scaled:
+def measure(case: Case, threads: int, budget: TimingBudget) -> Scaled:
     """Time our side of a case with one thread and with `threads`, in turns."""
     work = case.make()
 
@@ -58,7 +58,7 @@ def measure(case: Case, threads: int, plan: Plan) -> Scaled:
     before = torch.get_num_threads()
     try:
         with torch.no_grad():
-            found = interleaved({"all": with_threads(threads), "one": with_threads(1)}, plan)
+            found = interleaved({"all": with_threads(threads), "one": with_threads(1)}, budget)
     finally:
         torch.set_num_threads(before)
     return Scaled(

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..inspect.kernel_file import load_name
 from . import compiling, figures, peers, report, roofs, row, scaling, suite, tutorials
 from .case import Case
-from .measure import Plan
+from .measure import TimingBudget
 from .row import Row
 
 Step = Callable[[str], None]
@@ -105,7 +105,7 @@ def _rows(
     rows = []
     for case in cases:
         step(case.label)
-        rows.append(row.run(case, others, limits, Plan(seconds=seconds, least_rounds=3)))
+        rows.append(row.run(case, others, limits, TimingBudget(seconds=seconds, least_rounds=3)))
     return rows
 
 
@@ -113,7 +113,7 @@ def _scaling(threads: int, seconds: float, step: Step) -> str:
     rows = []
     for case in scaling.largest(suite.cases()):
         step(f"scaling of {case.label}")
-        rows.append(scaling.measure(case, threads, Plan(seconds=seconds, least_rounds=3)))
+        rows.append(scaling.measure(case, threads, TimingBudget(seconds=seconds, least_rounds=3)))
     return scaling_text(rows)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..inspect.gpu import GPU_STAGES, gpu_stages
-from ..inspect.subject import Subject, in_file, of_operator
+from ..inspect.kernels import InspectedKernel, in_file, of_operator
 from .console import messages, output, table, write_json
 from .errors import CommandError, did_you_mean
 from .needs import require_packages
@@ -58,7 +58,7 @@ def explain(
             f"--stage {stage}: the stages for {target} are {', '.join(known)}.", did_you_mean(stage, known)
         )
     if stage:
-        found = _subjects(kernel, sig or [], const or [])
+        found = _kernels(kernel, sig or [], const or [])
         _show_stages([(each, _stage_text(each, stage, chosen)) for each in found], stage, target, as_json)
     elif isinstance(chosen, StockTarget):
         raise CommandError(
@@ -66,31 +66,31 @@ def explain(
             f"Choose a stage to print: --stage {' | '.join(GPU_STAGES)}",
         )
     else:
-        found = _subjects(kernel, sig or [], const or [])
+        found = _kernels(kernel, sig or [], const or [])
         _show_accesses([(each, _explained(each, chosen).accesses) for each in found], target, as_json)
 
 
-def _explained(subject: Subject, target: Target) -> Explanation:
+def _explained(inspected: InspectedKernel, target: Target) -> Explanation:
     from ..compiler import pipeline
 
-    return pipeline.explain(subject.ttir, target)
+    return pipeline.explain(inspected.ttir, target)
 
 
-def _stage_text(subject: Subject, stage: str, target: Target | StockTarget) -> str:
+def _stage_text(inspected: InspectedKernel, stage: str, target: Target | StockTarget) -> str:
     from ..compiler.targets import Target
 
     if stage == "ttir":
-        return subject.ttir
+        return inspected.ttir
     if isinstance(target, Target):
-        return _explained(subject, target).stages[stage]
-    with messages.status(f"compiling {subject.name} for {target.name}"):
-        stages = gpu_stages(subject, target)
+        return _explained(inspected, target).stages[stage]
+    with messages.status(f"compiling {inspected.name} for {target.name}"):
+        stages = gpu_stages(inspected, target)
     if stage not in stages:
         raise CommandError(f"{target.name} has no stage {stage!r}.", f"It has: {', '.join(stages)}.")
     return stages[stage]
 
 
-def _subjects(kernel: str, sig: Sequence[str], const: Sequence[str]) -> list[Subject]:
+def _kernels(kernel: str, sig: Sequence[str], const: Sequence[str]) -> list[InspectedKernel]:
     file, colon, name = kernel.rpartition(":")
     if colon:
         return [in_file(Path(file), name, sig, const)]
@@ -112,31 +112,37 @@ def _kernels_hint(file: Path) -> str:
     return f"It has: {', '.join(names)}." if names else "It has none: no function under @triton.jit."
 
 
-def _show_stages(texts: Sequence[tuple[Subject, str]], stage: str, target: str, as_json: bool) -> None:
+def _show_stages(
+    texts: Sequence[tuple[InspectedKernel, str]], stage: str, target: str, as_json: bool
+) -> None:
     if as_json:
-        write_json([{**_heading(subject, target), "stage": stage, "text": text} for subject, text in texts])
+        write_json(
+            [{**_heading(inspected, target), "stage": stage, "text": text} for inspected, text in texts]
+        )
         return
-    for subject, text in texts:
-        _say_assumed(subject)
+    for inspected, text in texts:
+        _say_assumed(inspected)
         if len(texts) > 1:
-            messages.print(f"kernel {subject.name}", style="bold", markup=False)
+            messages.print(f"kernel {inspected.name}", style="bold", markup=False)
         typer.echo(text)
 
 
-def _show_accesses(verdicts: Sequence[tuple[Subject, Sequence[Access]]], target: str, as_json: bool) -> None:
+def _show_accesses(
+    verdicts: Sequence[tuple[InspectedKernel, Sequence[Access]]], target: str, as_json: bool
+) -> None:
     if as_json:
         write_json(
             [
                 {
-                    **_heading(subject, target),
+                    **_heading(inspected, target),
                     "accesses": [{**asdict(access), "location": str(access.location)} for access in accesses],
                 }
-                for subject, accesses in verdicts
+                for inspected, accesses in verdicts
             ]
         )
         return
-    for subject, accesses in verdicts:
-        _say_assumed(subject)
+    for inspected, accesses in verdicts:
+        _say_assumed(inspected)
         rows = [
             (
                 _place(access),
@@ -148,7 +154,7 @@ def _show_accesses(verdicts: Sequence[tuple[Subject, Sequence[Access]]], target:
             for access in accesses
         ]
         output.print(
-            table(("line", "access", "tile", "address", "mask"), rows, title=f"{subject.name} on {target}")
+            table(("line", "access", "tile", "address", "mask"), rows, title=f"{inspected.name} on {target}")
         )
 
 
@@ -157,16 +163,16 @@ def _place(access: Access) -> str:
     return f"{Path(location.file).name}:{location.line}" if location.line else str(location)
 
 
-def _heading(subject: Subject, target: str) -> dict[str, Any]:
+def _heading(inspected: InspectedKernel, target: str) -> dict[str, Any]:
     return {
-        "kernel": subject.name,
+        "kernel": inspected.name,
         "target": target,
-        "signature": subject.signature,
-        "assumed": list(subject.assumed),
+        "signature": inspected.signature,
+        "assumed": list(inspected.assumed),
     }
 
 
-def _say_assumed(subject: Subject) -> None:
-    if subject.assumed:
-        guesses = ", ".join(f"{name}={subject.signature[name]}" for name in subject.assumed)
+def _say_assumed(inspected: InspectedKernel) -> None:
+    if inspected.assumed:
+        guesses = ", ".join(f"{name}={inspected.signature[name]}" for name in inspected.assumed)
         messages.print(f"assumed {guesses} (--sig and --const say otherwise)", style="dim", markup=False)

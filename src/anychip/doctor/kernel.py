@@ -16,7 +16,7 @@ ELEMENTS = 1000
 FACTOR = 3.0
 
 
-class Buffer:
+class FloatArray:
     """Float32 memory that looks enough like a tensor to be a kernel's argument."""
 
     dtype = "torch.float32"
@@ -52,9 +52,9 @@ def run() -> tuple[list[float], list[float]]:
     x = [float(index) for index in range(ELEMENTS)]
     y = [float(index % 7) for index in range(ELEMENTS)]
     # The element after the last must stay as it is.
-    out = Buffer([-1.0] * (ELEMENTS + 1))
+    out = FloatArray([-1.0] * (ELEMENTS + 1))
     block = 256
     constants: dict[str, Any] = {"FACTOR": FACTOR, "BLOCK": block}
-    doctor_kernel[(triton.cdiv(ELEMENTS, block),)](Buffer(x), Buffer(y), out, ELEMENTS, **constants)
+    doctor_kernel[(triton.cdiv(ELEMENTS, block),)](FloatArray(x), FloatArray(y), out, ELEMENTS, **constants)
     right = [a * FACTOR + b for a, b in zip(x, y, strict=True)] + [-1.0]
     return out.tolist(), right

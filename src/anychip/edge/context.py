@@ -10,7 +10,7 @@ from enum import IntEnum
 
 from ..compiler.llvm.struct import Struct
 from ..compiler.llvm.types import I32, PTR, LLType, array
-from ..runtime.plan import round_up
+from ..runtime.arena import round_up
 from ..runtime.program import LaunchList
 from .lowering import Lowered
 
@@ -31,7 +31,7 @@ class Status(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class MemorySizes:
     """Sizes of a library's memory: bytes of temporaries, and of scratch for each worker."""
 
     temporary_bytes: int
@@ -43,10 +43,10 @@ class Layout:
         return self.temporary_bytes + self.scratch_bytes
 
 
-def layout_of(launches: LaunchList, lowered: Lowered) -> Layout:
+def memory_sizes(launches: LaunchList, lowered: Lowered) -> MemorySizes:
     """The memory that the launches need."""
     scratch = max((kernel.arena_bytes for kernel in lowered.kernels), default=0)
-    return Layout(round_up(launches.arena_bytes), round_up(max(scratch, ARENA_ALIGNMENT)))
+    return MemorySizes(round_up(launches.arena_bytes), round_up(max(scratch, ARENA_ALIGNMENT)))
 
 
 def context_of(size_t: LLType) -> Struct:

@@ -11,7 +11,7 @@ from ..compiler.llvm.struct import Struct
 from ..compiler.llvm.types import I8, I64, NULL, PTR, LLType, Val, array
 from ..runtime.program import LaunchList
 from ..runtime.slot_table import Owner
-from .context import ARENA_ALIGNMENT, ARGUMENT_ALIGNMENT, Layout, Status
+from .context import ARENA_ALIGNMENT, ARGUMENT_ALIGNMENT, MemorySizes, Status
 from .weights import ALIGNMENT, HEADER_BYTES, MAGIC, Weights
 
 
@@ -22,7 +22,7 @@ class Library:
 
     name: str
     launches: LaunchList
-    layout: Layout
+    sizes: MemorySizes
     context: Struct
     size_t: LLType
     weights: Weights
@@ -46,18 +46,18 @@ def functions(library: Library) -> list[Routine]:
 def _arena_size(library: Library) -> Routine:
     @library.function("arena_size", library.size_t)
     def arena_size(f: Flow) -> int:
-        return library.layout.arena_bytes
+        return library.sizes.arena_bytes
 
     return arena_size
 
 
 def _arena_size_parallel(library: Library) -> Routine:
-    layout = library.layout
+    sizes = library.sizes
 
     @library.function("arena_size_parallel", library.size_t, workers=C_INT)
     def arena_size_parallel(f: Flow, workers: Val) -> Val:
-        scratch = f.zext(f.mul(workers, layout.scratch_bytes), library.size_t)
-        return f.add(scratch, layout.temporary_bytes)
+        scratch = f.zext(f.mul(workers, sizes.scratch_bytes), library.size_t)
+        return f.add(scratch, sizes.temporary_bytes)
 
     return arena_size_parallel
 
@@ -67,7 +67,7 @@ def _init(library: Library) -> Routine:
     def init(f: Flow, context_at: Val, arena: Val, bytes: Val) -> int:
         _return_if(f, f.or_(f.eq(context_at, 0), f.eq(arena, 0)), Status.NULL_ARGUMENT)
         _return_if(f, _is_misaligned(f, arena, ARENA_ALIGNMENT, library.size_t), Status.MISALIGNED)
-        _return_if(f, f.ult(bytes, library.layout.arena_bytes), Status.ARENA_TOO_SMALL)
+        _return_if(f, f.ult(bytes, library.sizes.arena_bytes), Status.ARENA_TOO_SMALL)
         data, inside = library.weights.data, library.embedded
         weights = byte_table("weights", data, align=ALIGNMENT).address(f) if data and inside else NULL
         context = library.context.at(f, context_at)

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import sys
 
-from .subject import Subject, TensorPlace
+from .exported import ExportedFunction, TensorPlace
 
 _WORDS = {1: "uint8_t", 2: "uint16_t", 4: "uint32_t", 8: "uint64_t"}
 
 
-def golden(subject: Subject) -> str:
+def golden(exported: ExportedFunction) -> str:
     """The text of `golden.h`: the example call's inputs and PyTorch's outputs as arrays of words."""
     parts = [
-        f"/* An example call of {subject.name}: its inputs, and its outputs as PyTorch computes them, as bit "
-        "patterns. */\n#include <stdint.h>\n"
+        f"/* An example call of {exported.name}: its inputs, and its outputs as PyTorch computes them, as "
+        "bit patterns. */\n#include <stdint.h>\n"
     ]
     for prefix, arguments, contents in (
-        ("input", subject.inputs, subject.example_inputs),
-        ("output", subject.outputs, subject.example_outputs),
+        ("input", exported.inputs, exported.example_inputs),
+        ("output", exported.outputs, exported.example_outputs),
     ):
         for argument, content in zip(arguments, contents):
             for number, tensor in enumerate(argument.tensors):
@@ -41,24 +41,24 @@ def _array(name: str, tensor: TensorPlace, content: bytes) -> str:
     return f"_Alignas(16) static const {_WORDS[size]} golden_{name}[] = {{\n{body}\n}};\n"
 
 
-def example(subject: Subject, separate_weights: bool) -> str:
+def example(exported: ExportedFunction, separate_weights: bool) -> str:
     """The text of `example.c`."""
-    name, upper = subject.name, subject.name.upper()
+    name, upper = exported.name, exported.name.upper()
     memories = "".join(
-        f"_Alignas(16) static uint8_t {x.name}_memory[{max(x.size, 1)}];\n" for x in subject.outputs
+        f"_Alignas(16) static uint8_t {x.name}_memory[{max(x.size, 1)}];\n" for x in exported.outputs
     )
     arguments = ", ".join(
-        [f"(const {x.c_type} *)golden_input_{x.name}_0" for x in subject.inputs]
-        + [f"({x.c_type} *){x.name}_memory" for x in subject.outputs]
+        [f"(const {x.c_type} *)golden_input_{x.name}_0" for x in exported.inputs]
+        + [f"({x.c_type} *){x.name}_memory" for x in exported.outputs]
     )
     comparisons = "\n".join(
         f'    wrong += compare("{tensor.name}", {x.name}_memory + {tensor.byte_offset}, '
         f"golden_output_{x.name}_{number}, {tensor.bytes // tensor.element.bytes}, {tensor.element.bytes}, "
         f"value_of_{tensor.element.compared_as}, {tensor.element.tolerance:g});"
-        for x in subject.outputs
+        for x in exported.outputs
         for number, tensor in enumerate(x.tensors)
     )
-    kinds = sorted({tensor.element.compared_as for x in subject.outputs for tensor in x.tensors})
+    kinds = sorted({tensor.element.compared_as for x in exported.outputs for tensor in x.tensors})
     return f"""/* Runs {name} on the example call of golden.h and compares with what PyTorch computed.
 
    On a system with a C library (C11):  cc example.c lib{name}.a -lm -o example && ./example

@@ -1,6 +1,6 @@
 """From a recorded function to a folder with a C library for another chip.
 
-In goes a `Subject` and a chip's or target's name; out come the library, its header, its weights, an
+In goes a `ExportedFunction` and a chip's or target's name; out come the library, its header, its weights, an
 example with its expected results, and a report. Everything is made and checked before the first file is
 written.
 """
@@ -19,13 +19,13 @@ from ..compiler.foreign.routes import resolve
 from ..compiler.targets import Target
 from . import arithmetic, folder, launch_list, web
 from .archive import archive
-from .context import layout_of
+from .context import memory_sizes
 from .errors import ExportError
 from .example import example, golden
+from .exported import ExportedFunction
 from .header import header
 from .lowering import Lowered, lower
 from .report import report
-from .subject import Subject
 from .symbols import Symbols, read_symbols
 from .weights import Weights, collect
 
@@ -51,7 +51,7 @@ def is_bare_metal(target: Target) -> bool:
 
 
 def export(
-    subject: Subject, chip: str, directory: Path | str, *, embed_weights: bool | None = None
+    exported: ExportedFunction, chip: str, directory: Path | str, *, embed_weights: bool | None = None
 ) -> Library:
     """Write a library for `chip` (a chip's identifier or a target's name) into `directory`, which is made
     whole or not at all.
@@ -61,12 +61,12 @@ def export(
     """
     place = Path(directory)
     folder.require_free(place)
-    library = build(subject, chip, embed_weights=embed_weights)
+    library = build(exported, chip, embed_weights=embed_weights)
     folder.write(place, library.files)
     return library
 
 
-def build(subject: Subject, chip: str, *, embed_weights: bool | None = None) -> Library:
+def build(exported: ExportedFunction, chip: str, *, embed_weights: bool | None = None) -> Library:
     """The library without writing it. Raises like `export`."""
     target = resolve(chip)
     if not isinstance(target, Target):
@@ -74,30 +74,30 @@ def build(subject: Subject, chip: str, *, embed_weights: bool | None = None) -> 
             f"{chip} is a GPU, and a C library runs on processors\n"
             "  Export for the processor beside it (anychip chips --targets), or run the kernels with PyTorch."
         )
-    if not subject.launches.launches:
-        raise ExportError(f"{subject.name} launches no kernel, so there is nothing to export")
-    lowered = lower(subject.launches, target, subject.name)
-    weights = collect(subject.launches, lowered, target.big_endian)
+    if not exported.launches.launches:
+        raise ExportError(f"{exported.name} launches no kernel, so there is nothing to export")
+    lowered = lower(exported.launches, target, exported.name)
+    weights = collect(exported.launches, lowered, target.big_endian)
     embedded = is_bare_metal(target) or (
         len(weights.data) <= EMBEDDED_BYTES if embed_weights is None else embed_weights
     )
-    object_code, frames = _compile(subject, lowered, weights, target, embedded)
+    object_code, frames = _compile(exported, lowered, weights, target, embedded)
     symbols = read_symbols(object_code)
     _require_independent(symbols)
-    layout = layout_of(subject.launches, lowered)
-    if target.pointer_bits == 32 and layout.arena_bytes >= 1 << 31:
-        raise ExportError(f"the arena of {layout.arena_bytes} bytes is more than {target.name} can address")
-    facts = report(subject, chip, target, lowered, weights, embedded, layout, object_code, symbols, frames)
-    name = subject.name
+    sizes = memory_sizes(exported.launches, lowered)
+    if target.pointer_bits == 32 and sizes.arena_bytes >= 1 << 31:
+        raise ExportError(f"the arena of {sizes.arena_bytes} bytes is more than {target.name} can address")
+    facts = report(exported, chip, target, lowered, weights, embedded, sizes, object_code, symbols, frames)
+    name = exported.name
     separate = bool(weights.data) and not embedded
     files = {
         f"{name}.o": object_code,
         f"lib{name}.a": archive(f"{name}.o"[-15:], object_code, _entry_points(name, separate)),
         f"{name}.h": header(
-            name, chip, subject.inputs, subject.outputs, layout, len(weights.data), embedded
+            name, chip, exported.inputs, exported.outputs, sizes, len(weights.data), embedded
         ).encode(),
-        "example.c": example(subject, separate).encode(),
-        "golden.h": golden(subject).encode(),
+        "example.c": example(exported, separate).encode(),
+        "golden.h": golden(exported).encode(),
         folder.REPORT: (json.dumps(facts, indent=1) + "\n").encode(),
     }
     if separate:
@@ -113,14 +113,14 @@ def _entry_points(name: str, separate_weights: bool) -> list[str]:
 
 
 def _compile(
-    subject: Subject, lowered: Lowered, weights: Weights, target: Target, embedded: bool
+    exported: ExportedFunction, lowered: Lowered, weights: Weights, target: Target, embedded: bool
 ) -> tuple[bytes, dict[str, int]]:
     """Object code and the frames of its functions; routines that the chip lacks are added where called."""
-    own = launch_list.module(subject.name, subject.launches, lowered, weights, target, embedded)
+    own = launch_list.module(exported.name, exported.launches, lowered, weights, target, embedded)
     modules = [own, *(kernel.llvm_ir for kernel in lowered.kernels)]
-    object_code, frames = _link(subject.name, modules, target)
+    object_code, frames = _link(exported.name, modules, target)
     missing = arithmetic.supplied(read_symbols(object_code).undefined)
-    return _link(subject.name, [*modules, missing], target) if missing else (object_code, frames)
+    return _link(exported.name, [*modules, missing], target) if missing else (object_code, frames)
 
 
 def _link(name: str, modules: list[str], target: Target) -> tuple[bytes, dict[str, int]]:

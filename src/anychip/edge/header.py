@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .context import ARENA_ALIGNMENT, ARGUMENT_ALIGNMENT, Layout, Status
-from .subject import Argument
+from .context import ARENA_ALIGNMENT, ARGUMENT_ALIGNMENT, MemorySizes, Status
+from .exported import Argument
 from .weights import HEADER_BYTES
 
 _MEANINGS: dict[Status, str] = {
@@ -24,7 +24,7 @@ def header(
     chip: str,
     inputs: Sequence[Argument],
     outputs: Sequence[Argument],
-    layout: Layout,
+    memory: MemorySizes,
     weight_bytes: int,
     embedded: bool,
 ) -> str:
@@ -67,7 +67,7 @@ enum {{
 {statuses}
 }};
 
-#define {upper}_ARENA_BYTES {layout.arena_bytes}
+#define {upper}_ARENA_BYTES {memory.arena_bytes}
 #define {upper}_ARENA_ALIGNMENT {ARENA_ALIGNMENT}
 #define {upper}_WEIGHTS_BYTES {HEADER_BYTES + weight_bytes if separate else 0}
 {sizes}

@@ -17,11 +17,11 @@ from ..compiler.llvm.types import I8, I32, I64, PTR, VOID, LLType, Val, array
 from ..compiler.targets import Target
 from ..runtime.native.interpreter import LaunchTable, interpret
 from ..runtime.native.job import KernelCall
-from ..runtime.native.layout import ARENA
+from ..runtime.native.structures import ARENA
 from ..runtime.program import LaunchList
 from ..runtime.slot_table import Owner
 from . import entry_points
-from .context import JOB, STEP, Layout, Status, context_of, layout_of
+from .context import JOB, STEP, MemorySizes, Status, context_of, memory_sizes
 from .entry_points import Library
 from .lowering import Lowered
 from .weights import Weights
@@ -38,11 +38,11 @@ def module(
 ) -> str:
     """The module that is linked with the kernels'. `embedded`: the weights are in it."""
     size_t = LLType(f"i{target.pointer_bits}")
-    layout, context = layout_of(launches, lowered), context_of(size_t)
+    sizes, context = memory_sizes(launches, lowered), context_of(size_t)
     tables = _tables(launches, lowered, weights)
     widest = max((len(recorded.slots) for recorded in launches.launches), default=0)
     library = Library(
-        name, launches, layout, context, size_t, weights, embedded, _replay(tables, layout, context, widest)
+        name, launches, sizes, context, size_t, weights, embedded, _replay(tables, sizes, context, widest)
     )
     made = LLModule()
     for function in entry_points.functions(library):
@@ -77,13 +77,13 @@ def _tables(launches: LaunchList, lowered: Lowered, weights: Weights) -> _Tables
     )
 
 
-def _task(layout: Layout) -> Routine:
+def _task(sizes: MemorySizes) -> Routine:
     """What one worker does of a launch: the programs from `first` to before `last`."""
 
     @routine("task", attributes="nounwind", job=PTR, worker=I32, first=I64, last=I64)
     def task(f: Flow, job_at: Val, worker: Val, first: Val, last: Val) -> None:
         job = JOB.at(f, job_at)
-        arena = ARENA.at(f, f.gep(job.load("scratch"), f.mul(worker, layout.scratch_bytes)))
+        arena = ARENA.at(f, f.gep(job.load("scratch"), f.mul(worker, sizes.scratch_bytes)))
         arena.store("status", 0)
         KernelCall.of(job).run(f, first, last, arena.pointer)
         status = arena.load("status")
@@ -93,15 +93,15 @@ def _task(layout: Layout) -> Routine:
     return task
 
 
-def _replay(tables: _Tables, layout: Layout, context: Struct, widest: int) -> Routine:
+def _replay(tables: _Tables, sizes: MemorySizes, context: Struct, widest: int) -> Routine:
     """The function that runs all launches: `bases` are the addresses of the owners."""
-    task = _task(layout)
+    task = _task(sizes)
 
     @routine("replay", I32, attributes="nounwind", context=PTR, bases=PTR)
     def replay(f: Flow, context_at: Val, bases: Val) -> Val:
         told, job = context.at(f, context_at), JOB.local(f, 8)
         slots = f.alloca(array(I64, max(widest, 1)), 8)
-        scratch = f.gep(told.load("arena"), layout.temporary_bytes)
+        scratch = f.gep(told.load("arena"), sizes.temporary_bytes)
         job.store_all(slots=slots, scratch=scratch, failure=0)
         parallel_for = told.load("parallel_for")
         alone = f.eq(parallel_for, 0)

@@ -14,7 +14,7 @@ from ..compiler.errors import CompileError
 from ..compiler.targets import Target
 from ..runtime.program import LaunchList
 from .errors import ExportError
-from .subject import identifier
+from .exported import identifier
 
 _F64_TENSOR = re.compile(r"ptr<f64|xf64>")
 """Memory or tiles of double precision; a scalar argument of it is cheap in software."""

@@ -14,10 +14,10 @@ from typing import Any
 from ..compiler.targets import Target
 from ..runtime.program import RecordedLaunch
 from .arithmetic import kind_of
-from .context import Layout
+from .context import MemorySizes
+from .exported import Argument, ExportedFunction
 from .flops import flops_of
 from .lowering import Lowered
-from .subject import Argument, Subject
 from .symbols import Symbols
 from .weights import Weights
 
@@ -27,13 +27,13 @@ CALL_DEPTH = ("run", "replay", "task")
 
 
 def report(
-    subject: Subject,
+    exported: ExportedFunction,
     chip: str,
     target: Target,
     lowered: Lowered,
     weights: Weights,
     embedded: bool,
-    layout: Layout,
+    sizes: MemorySizes,
     object_code: bytes,
     symbols: Symbols,
     frames: dict[str, int],
@@ -42,7 +42,7 @@ def report(
     code = sum(symbols.functions.values())
     return {
         "format": FORMAT,
-        "name": subject.name,
+        "name": exported.name,
         "chip": chip,
         "target": target.name,
         "triple": target.triple,
@@ -50,18 +50,18 @@ def report(
         "constant_bytes": symbols.data_bytes - (len(weights.data) if embedded else 0),
         "weight_bytes": len(weights.data),
         "weights_in_library": embedded,
-        "arena_bytes": layout.arena_bytes,
-        "temporary_bytes": layout.temporary_bytes,
-        "scratch_bytes_per_worker": layout.scratch_bytes,
-        "stack_bytes": _stack(subject.name, lowered, frames, target),
+        "arena_bytes": sizes.arena_bytes,
+        "temporary_bytes": sizes.temporary_bytes,
+        "scratch_bytes_per_worker": sizes.scratch_bytes,
+        "stack_bytes": _stack(exported.name, lowered, frames, target),
         "undefined_symbols": {
             kind: [symbol for symbol in symbols.undefined if kind_of(symbol) == kind]
             for kind in ("memory", "mathematics", "compiler")
         },
         "sha256": hashlib.sha256(object_code + weights.file()).hexdigest(),
-        "inputs": [_argument(x) for x in subject.inputs],
-        "outputs": [_argument(x) for x in subject.outputs],
-        "kernels": _kernels(subject, lowered, symbols, frames),
+        "inputs": [_argument(x) for x in exported.inputs],
+        "outputs": [_argument(x) for x in exported.outputs],
+        "kernels": _kernels(exported, lowered, symbols, frames),
         "launches": [
             {
                 "kernel": kernel,
@@ -69,11 +69,11 @@ def report(
                 "grid": list(recorded.grid),
                 "bytes_moved": recorded.bytes,
             }
-            for recorded, kernel in zip(subject.launches.launches, lowered.of_launch)
+            for recorded, kernel in zip(exported.launches.launches, lowered.of_launch)
         ],
         "example": {
-            "inputs": [base64.b64encode(x).decode() for x in subject.example_inputs],
-            "outputs": [base64.b64encode(x).decode() for x in subject.example_outputs],
+            "inputs": [base64.b64encode(x).decode() for x in exported.example_inputs],
+            "outputs": [base64.b64encode(x).decode() for x in exported.example_outputs],
         },
     }
 
@@ -96,12 +96,14 @@ def _argument(argument: Argument) -> dict[str, Any]:
 
 
 def _kernels(
-    subject: Subject, lowered: Lowered, symbols: Symbols, frames: dict[str, int]
+    exported: ExportedFunction, lowered: Lowered, symbols: Symbols, frames: dict[str, int]
 ) -> list[dict[str, Any]]:
     rows = []
     for number, kernel in enumerate(lowered.kernels):
         own = [
-            recorded for recorded, used in zip(subject.launches.launches, lowered.of_launch) if used == number
+            recorded
+            for recorded, used in zip(exported.launches.launches, lowered.of_launch)
+            if used == number
         ]
         programs = sum(x * y * z for x, y, z in (recorded.grid for recorded in own))
         counts = [_flops(recorded) for recorded in own]

@@ -41,8 +41,8 @@ def _elf(data: bytes) -> Symbols:
     wide, order = data[4] == 2, "<" if data[5] == 1 else ">"
     head = struct.unpack_from(order + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH"), data, 16)
     table, size, count, names = head[5], head[10], head[11], head[12]
-    layout = order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII")
-    sections = [struct.unpack_from(layout, data, table + k * size) for k in range(count)]
+    sizes = order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII")
+    sections = [struct.unpack_from(sizes, data, table + k * size) for k in range(count)]
     strings = sections[names][4]
     data_bytes = sum(
         section[5]

@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 
 from ..emulation.replay import swapped
-from ..runtime.program import BufferKind, LaunchList
+from ..runtime.program import LaunchList, MemoryKind
 from .errors import ExportError
 from .lowering import Lowered
 
@@ -49,7 +49,7 @@ def collect(launches: LaunchList, lowered: Lowered, big_endian: bool) -> Weights
     data = bytearray()
     offsets: dict[int, int] = {}
     for number, buffer in enumerate(launches.buffers):
-        if buffer.kind is not BufferKind.CONSTANT:
+        if buffer.kind is not MemoryKind.CONSTANT:
             continue
         data += bytes(-len(data) % ALIGNMENT)
         offsets[number] = len(data)

@@ -266,7 +266,7 @@ class Reduction:
             order = (*kept, *reduced)
             kept_strides = [math.prod(sizes[k + 1 :]) * count for k in range(len(sizes))]
             inner = Space((count,), ((1,),))
-        layout = _Layout(sizes, kept_strides, inner, source.device, compute, identity)
+        layout = _ReducedSource(sizes, kept_strides, inner, source.device, compute, identity)
         numbers = (scalar_bits(parameter, compute.is_floating_point), count)
         programs, block_r = layout.programs(self.tiles)
         length = math.prod(inner.sizes)
@@ -283,7 +283,7 @@ class Reduction:
         partial_strides = [math.prod(partial[k + 1 :]) for k in range(len(sizes))]
         first = layout.plan(self, partial_strides, splits, first=True, last=False)
         shares = Space((splits,), ((1,),))
-        second = _Layout(sizes, partial_strides, shares, source.device, compute, identity)
+        second = _ReducedSource(sizes, partial_strides, shares, source.device, compute, identity)
         last = second.plan(self, out_strides, 1, first=False, last=True)
         return Stages(first, last, numbers, tuple(out.shape), partial, order)
 
@@ -314,7 +314,7 @@ class Stages:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
+class _ReducedSource:
     """Kept sizes and strides of a source, its reduced runs, and how they are computed."""
 
     sizes: Sequence[int]

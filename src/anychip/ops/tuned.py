@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from ..tuning.entry import TILES, Entry
+from ..measurements.entry import TILES, Entry
 from . import sources
 from .launching import ANY, First, SizeClass, Tiles, launch_options, launching, set_for_process
 from .registry import operators

@@ -75,7 +75,7 @@ PAGES = (
         "make test-versions",
         of_tool("tools.installation.versions"),
     ),
-    Page("conformance", "docs/conformance.md", "", "make conformance TREE=FOLDER", None),
+    Page("triton-tests", "docs/triton-tests.md", "", "make triton-tests TREE=FOLDER", None),
     Page("performance", "docs/performance.md", "", "anychip bench page docs/performance.md", None),
 )
 """Every generated page, and every page with generated tables."""

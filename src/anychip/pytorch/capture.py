@@ -23,7 +23,7 @@ from ..compiler.ir.inline import inline_calls
 from ..compiler.ir.parser import parse
 from ..runtime import function as functions
 from ..runtime import launches
-from ..runtime.program import Buffer, BufferKind, LaunchList, Pointer, RecordedLaunch
+from ..runtime.program import LaunchList, MemoryBlock, MemoryKind, Pointer, RecordedLaunch
 from .errors import CaptureError, FallThroughError
 from .interface import (
     Constant,
@@ -357,18 +357,18 @@ class Recorder:
 
     def _program(self, result: Any, input_tree: Any, keywords: tuple[str, ...], is_flat: bool) -> Program:
         leaves, output_tree = tree_flatten(result)
-        buffers: list[Buffer] = []
+        buffers: list[MemoryBlock] = []
         for copy in self.copies:
             memory = self._memory(copy, Source.INPUT)
             if memory is not None:
                 memory.buffer = len(buffers)
-            buffers.append(Buffer(BufferKind.INPUT, span_of(copy)))
+            buffers.append(MemoryBlock(MemoryKind.INPUT, span_of(copy)))
         written = [self._output_memory(leaf) for leaf in leaves]
         storages: list[OutputStorage] = []
         for memory in written:
             if memory is not None and memory.buffer < 0:
                 memory.buffer = len(buffers)
-                buffers.append(Buffer(BufferKind.OUTPUT, memory.storage.nbytes()))
+                buffers.append(MemoryBlock(MemoryKind.OUTPUT, memory.storage.nbytes()))
                 own = [leaf for leaf, other in zip(leaves, written) if other is memory]
                 storages.append(_output_storage(own, memory))
         first_output = len(self.copies)
@@ -411,16 +411,16 @@ class Recorder:
             return InputView(memory.input, offset, layout_of(leaf))
         return OutputView(memory.buffer - first_output, offset, layout_of(leaf))
 
-    def _recorded(self, seen: _Seen, buffers: list[Buffer]) -> RecordedLaunch:
+    def _recorded(self, seen: _Seen, buffers: list[MemoryBlock]) -> RecordedLaunch:
         for place in seen.places:
             memory = place.memory
             if memory.buffer < 0:
                 memory.buffer = len(buffers)
                 size, address = memory.storage.nbytes(), memory.storage.data_ptr()
                 buffers.append(
-                    Buffer(BufferKind.CONSTANT, size, address)
+                    MemoryBlock(MemoryKind.CONSTANT, size, address)
                     if memory.is_constant
-                    else Buffer(BufferKind.TEMPORARY, size)
+                    else MemoryBlock(MemoryKind.TEMPORARY, size)
                 )
         return RecordedLaunch(
             seen.function,

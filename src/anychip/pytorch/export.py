@@ -1,7 +1,7 @@
 """A Program described for the export: its tensors by name, shape and offset, and an example call.
 
-Flows in: a Program, with the example that it was captured from. Flows out: the `edge` room's `Subject`,
-whose expected outputs are PyTorch's own.
+Flows in: a Program, with the example that it was captured from. Flows out: an `ExportedFunction` of the
+`edge` room, whose expected outputs are PyTorch's own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch.utils._pytree import tree_flatten
 
 from ..edge.errors import ExportError
-from ..edge.subject import Argument, Subject, TensorPlace, identifier, unique
+from ..edge.exported import Argument, ExportedFunction, TensorPlace, identifier, unique
 from .interface import Constant, InputTensor, InputView, OutputView
 from .layouts import span
 from .policy import disabled
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def subject_of(program: Program, name: str | None = None) -> Subject:
+def exported_function(program: Program, name: str | None = None) -> ExportedFunction:
     """What is exported of a Program; `name` (its function's) becomes the prefix of the C names.
 
     Raises ExportError for results that a library cannot give: memory of an input, constants, tensors
@@ -54,7 +54,7 @@ def subject_of(program: Program, name: str | None = None) -> Subject:
         tensors = tuple(_output(names[len(inputs) + k], results[k]) for k in own)
         outputs.append(Argument(tensors[0].name, storage.size, tensors))
         contents.append(_image(storage.size, tensors, [expected[k] for k in own]))
-    return Subject(
+    return ExportedFunction(
         name=identifier(name or program.name),
         launches=program.launches,
         inputs=tuple(

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from triton import knobs
 
+from ..measurements import chip, defaults
+from ..measurements.database import Database
+from ..measurements.entry import TILES
 from ..ops import tuned
 from ..suggestions import did_you_mean
-from ..tuning import chip, defaults
-from ..tuning.database import Database
-from ..tuning.entry import TILES
 from .errors import PolicyError
 
 logger = logging.getLogger(__name__)

@@ -177,9 +177,9 @@ class Program:
         UnknownTarget before any file is written.
         """
         from ..edge.export import export
-        from .export import subject_of
+        from .export import exported_function
 
-        return export(subject_of(self, name), chip, directory, embed_weights=embed_weights)
+        return export(exported_function(self, name), chip, directory, embed_weights=embed_weights)
 
     def __str__(self) -> str:
         report = self.report()

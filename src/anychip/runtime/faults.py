@@ -13,7 +13,7 @@ from typing import Any
 
 from . import native
 from .binary import KernelBinary
-from .native.layout import KERNEL
+from .native.structures import KERNEL
 
 _lock = threading.RLock()
 _entries: dict[int, tuple[ctypes.Structure, Any]] = {}

@@ -14,7 +14,7 @@ import weakref
 from . import faults, launches
 from .binary import KernelBinary, unpack
 from .loader import load
-from .native.layout import CACHE_LINE, FUNCTION
+from .native.structures import CACHE_LINE, FUNCTION
 
 _loaded: weakref.WeakValueDictionary[int, Function] = weakref.WeakValueDictionary()
 _shared: weakref.WeakValueDictionary[bytes, Function] = weakref.WeakValueDictionary()

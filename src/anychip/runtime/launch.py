@@ -16,7 +16,7 @@ from ..compiler.schedule.bounds import MARK as OUT_OF_BOUNDS
 from . import function, launches, native
 from .errors import ArgumentError, DeviceAssertion, IndexAssertion, OutOfBounds, TooManyPrograms
 from .native.cooperative import MOST_PROGRAMS
-from .native.layout import Code
+from .native.structures import Code
 from .slots import MASK64, UNBOUNDED, Node, bounds, count, descriptors, opcodes, pack, pointers
 
 GRID_LIMIT = (1 << 31) - 1

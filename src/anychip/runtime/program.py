@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from . import launch, launches, native, plan
+from . import arena, launch, launches, native
 from .function import Function
-from .native.layout import FAILURE, FUNCTION, REPLAY, STEP
+from .native.structures import FAILURE, FUNCTION, REPLAY, STEP
 from .slot_table import Owner, SlotRow
 from .slots import MASK64
 
 
-class BufferKind(Enum):
+class MemoryKind(Enum):
     """Whose memory a buffer is, and how long its content lasts."""
 
     INPUT = "input"
@@ -30,10 +30,10 @@ class BufferKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Buffer:
+class MemoryBlock:
     """Memory of `size` bytes. A constant is at `address`; the caller keeps it there."""
 
-    kind: BufferKind
+    kind: MemoryKind
     size: int
     address: int = 0
 
@@ -88,16 +88,16 @@ class LaunchList:
     """Launches in order over buffers. `inputs` and `outputs` are the numbers of the buffers whose
     addresses a replay is given, in that order; `places` the arena offset of each temporary."""
 
-    def __init__(self, recorded: Sequence[RecordedLaunch], buffers: Sequence[Buffer]):
+    def __init__(self, recorded: Sequence[RecordedLaunch], buffers: Sequence[MemoryBlock]):
         self.launches = tuple(recorded)
         self.buffers = tuple(buffers)
-        self.inputs = self._numbers(BufferKind.INPUT)
-        self.outputs = self._numbers(BufferKind.OUTPUT)
-        temporaries = self._numbers(BufferKind.TEMPORARY)
+        self.inputs = self._numbers(MemoryKind.INPUT)
+        self.outputs = self._numbers(MemoryKind.OUTPUT)
+        temporaries = self._numbers(MemoryKind.TEMPORARY)
         self.lifetimes = self._lifetimes(temporaries)
-        arena = plan.plan(self.lifetimes)
-        self.arena_bytes = arena.size
-        self.places = dict(zip(temporaries, arena.offsets))
+        places = arena.place(self.lifetimes)
+        self.arena_bytes = places.size
+        self.places = dict(zip(temporaries, places.offsets))
         self._bases = ctypes.c_uint64 * (Owner.GIVEN + len(self.inputs) + len(self.outputs))
         self._lay_out()
 
@@ -126,9 +126,9 @@ class LaunchList:
             owners = [int(Owner.NOTHING)] * len(values)
             for pointer in recorded.pointers:
                 kind = self.buffers[pointer.buffer].kind
-                if kind is BufferKind.TEMPORARY:
+                if kind is MemoryKind.TEMPORARY:
                     owner, begin = Owner.ARENA, self.places[pointer.buffer]
-                elif kind is BufferKind.CONSTANT:
+                elif kind is MemoryKind.CONSTANT:
                     owner, begin = constant(pointer.buffer)
                 else:
                     owner, begin = given[pointer.buffer], 0
@@ -140,7 +140,7 @@ class LaunchList:
     @property
     def constant_bytes(self) -> int:
         """Bytes of the constants."""
-        return sum(buffer.size for buffer in self.buffers if buffer.kind is BufferKind.CONSTANT)
+        return sum(buffer.size for buffer in self.buffers if buffer.kind is MemoryKind.CONSTANT)
 
     def kernels(
         self, flops: Callable[[RecordedLaunch], int | None] = lambda launch: None
@@ -161,10 +161,10 @@ class LaunchList:
         )
         return tuple(sorted(listed, key=lambda row: -row.launches))
 
-    def _numbers(self, kind: BufferKind) -> tuple[int, ...]:
+    def _numbers(self, kind: MemoryKind) -> tuple[int, ...]:
         return tuple(number for number, buffer in enumerate(self.buffers) if buffer.kind is kind)
 
-    def _lifetimes(self, numbers: Sequence[int]) -> tuple[plan.Lifetime, ...]:
+    def _lifetimes(self, numbers: Sequence[int]) -> tuple[arena.Lifetime, ...]:
         """From the first to the last launch that has a pointer into the buffer."""
         first: dict[int, int] = {}
         last: dict[int, int] = {}
@@ -173,7 +173,7 @@ class LaunchList:
                 first.setdefault(pointer.buffer, step)
                 last[pointer.buffer] = step
         return tuple(
-            plan.Lifetime(self.buffers[number].size, first.get(number, 0), last.get(number, 0))
+            arena.Lifetime(self.buffers[number].size, first.get(number, 0), last.get(number, 0))
             for number in numbers
         )
 

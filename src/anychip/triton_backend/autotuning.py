@@ -20,8 +20,8 @@ from importlib.machinery import ModuleSpec
 from typing import Any
 
 from ..errors import AnychipError
+from ..measurements.size_class import parameter
 from ..signatures import is_known
-from ..tuning.size_class import parameter
 from .options import WITHOUT_EFFECT
 
 _log = logging.getLogger(__name__)

@@ -20,13 +20,13 @@ from typing import Any
 
 from ..compiler.schedule.choices import UnknownChoice, of
 from ..errors import AnychipError
+from ..measurements import chip, defaults
+from ..measurements.database import FOLDER, Database
+from ..measurements.entry import KERNEL, SCHEDULE
+from ..measurements.size_class import parameter
 from ..runtime import native
 from ..runtime.cache import cache_root
 from ..signatures import is_known
-from ..tuning import chip, defaults
-from ..tuning.database import FOLDER, Database
-from ..tuning.entry import KERNEL, SCHEDULE
-from ..tuning.size_class import parameter
 from .options import KernelOptions
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..bench.report import Circumstances, duration, table_markdown
-from ..tuning import chip, defaults
+from ..measurements import chip, defaults
 from .gain import TOLERANCE, Gain, geometric_mean
 
 HEADINGS = ("case", "as shipped", "tuned", "gain", "found", "candidates")

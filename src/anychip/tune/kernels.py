@@ -21,10 +21,10 @@ import triton
 
 from ..compiler.schedule.choices import VALUES
 from ..compiler.targets.host import host
+from ..measurements.entry import KERNEL, Entry
 from ..triton_backend import choosing
 from ..triton_backend.autotuning import class_of
 from ..triton_backend.origin import Origin, front_end
-from ..tuning.entry import KERNEL, Entry
 from . import cost, machine
 from .budget import Budget
 from .errors import TuneError
@@ -53,7 +53,7 @@ CONFIGURATION = "configuration"
 
 
 @dataclass(frozen=True)
-class KernelSubject:
+class TunedKernel:
     """A kernel: `types` in Triton's notation by parameter, `constants` among them, `scalars` the values of
     numbers, `elements` the length of every buffer, `grid` one expression an axis, in which parameters and
     `cdiv` may stand. `tunable` are the constants that are searched over; with `configurations`, the constants
@@ -122,32 +122,32 @@ class KernelSubject:
 
 
 def search(
-    subject: KernelSubject, budget: Budget, clock: Callable[[], float] = time.perf_counter
+    tuned: TunedKernel, budget: Budget, clock: Callable[[], float] = time.perf_counter
 ) -> Iterator[Step]:
     """The steps of the search; the last one's `best` is the result. Raises TuneError where the kernel
     cannot run with the constants to begin with."""
-    start = subject.start()
+    start = tuned.start()
     alternatives = {name: CHOICES[name] for name in start if name in CHOICES}
-    if subject.configurations:
-        alternatives[CONFIGURATION] = tuple(range(len(subject.configurations)))
+    if tuned.configurations:
+        alternatives[CONFIGURATION] = tuple(range(len(tuned.configurations)))
     space = Space(
         bytes=host().cache_bytes * 4, product=True, least=8, most=1 << 16, alternatives=alternatives
     )
     with choosing.by_rules():
         try:
-            expected = _written(subject, start)
+            expected = _written(tuned, start)
         except TuneError:
             raise
         except Exception as error:
-            raise TuneError(f"{subject.name} does not run with {dict(start)}: {error}") from error
+            raise TuneError(f"{tuned.name} does not run with {dict(start)}: {error}") from error
 
         def measure(candidates: list[Point]) -> list[float | None]:
-            right = {k: point for k, point in enumerate(candidates) if _agrees(subject, point, expected)}
-            times = least({k: _launching(subject, point) for k, point in right.items()}, budget, clock)
+            right = {k: point for k, point in enumerate(candidates) if _agrees(tuned, point, expected)}
+            times = least({k: _launching(tuned, point) for k, point in right.items()}, budget, clock)
             return [times.get(k) for k in range(len(candidates))]
 
-        asked = functools.cache(lambda plain: launched(subject, dict(plain)))
-        yield from descend(start, space, measure, budget, lambda point: _expected(subject.name, asked, point))
+        asked = functools.cache(lambda plain: launched(tuned, dict(plain)))
+        yield from descend(start, space, measure, budget, lambda point: _expected(tuned.name, asked, point))
 
 
 def _expected(name: str, asked: Callable[..., Launched], point: Point) -> Expected:
@@ -164,55 +164,55 @@ def _expected(name: str, asked: Callable[..., Launched], point: Point) -> Expect
     return Expected(said.cycles, said.code)
 
 
-def launched(subject: KernelSubject, point: Point) -> Launched:
+def launched(tuned: TunedKernel, point: Point) -> Launched:
     """The launch at a point, without compiling it. Raises what Triton's front end raises."""
     plain = {name: value for name, value in point.items() if name not in CHOICES}
-    grid = subject.grid_at(plain)
-    values = subject.values(plain)
+    grid = tuned.grid_at(plain)
+    values = tuned.values(plain)
     with choosing.by_rules(compile=False):
         try:
-            compiled = subject.launch(plain)
+            compiled = tuned.launch(plain)
             source, ttir = compiled.src, Origin(compiled.src, compiled.metadata).ttir
         except choosing.NotCompiled as new:
             source, ttir = new.source, functools.partial(front_end, new.source, new.target, vars(new.options))
     return Launched(source, grid, values_of(source, values), functools.cache(ttir))
 
 
-def entries(subject: KernelSubject, best: Point, seconds: Mapping[str, float], chip: str) -> list[Entry]:
+def entries(tuned: TunedKernel, best: Point, seconds: Mapping[str, float], chip: str) -> list[Entry]:
     """What was found as entries of the database, keyed by the kernel's source: constants, and the schedule of
     the kernel that is compiled with them."""
-    constants = subject.constants_at(best)
-    changed = subject.configurations[0] if subject.configurations else subject.tunable
+    constants = tuned.constants_at(best)
+    changed = tuned.configurations[0] if tuned.configurations else tuned.tunable
     found = Entry(
         kind=KERNEL,
-        subject=subject.kernel.__name__,
-        signature=class_of(subject.types, subject.scalars),
-        source=choosing.source(subject.kernel),
+        subject=tuned.kernel.__name__,
+        signature=class_of(tuned.types, tuned.scalars),
+        source=choosing.source(tuned.kernel),
         chip=chip,
         values={name: constants[name] for name in changed},
         seconds=dict(seconds),
         made=datetime.datetime.now(datetime.UTC).date().isoformat(),
     )
     chosen = {name: value for name, value in best.items() if name in VALUES and value}
-    return [found, schedule_entry(launched(subject, best).source, chosen, seconds, chip)]
+    return [found, schedule_entry(launched(tuned, best).source, chosen, seconds, chip)]
 
 
-def _launching(subject: KernelSubject, point: Point) -> Callable[[], Any]:
-    return lambda: subject.launch(point)
+def _launching(tuned: TunedKernel, point: Point) -> Callable[[], Any]:
+    return lambda: tuned.launch(point)
 
 
-def _written(subject: KernelSubject, point: Point) -> dict[str, torch.Tensor]:
-    subject.fill()
-    subject.launch(point)
-    return {name: buffer.clone() for name, buffer in subject.buffers.items()}
+def _written(tuned: TunedKernel, point: Point) -> dict[str, torch.Tensor]:
+    tuned.fill()
+    tuned.launch(point)
+    return {name: buffer.clone() for name, buffer in tuned.buffers.items()}
 
 
-def _agrees(subject: KernelSubject, point: Point, expected: Mapping[str, torch.Tensor]) -> bool:
+def _agrees(tuned: TunedKernel, point: Point, expected: Mapping[str, torch.Tensor]) -> bool:
     """Whether a launch writes what the first constants wrote, but for the order of sums."""
     try:
-        found = _written(subject, point)
+        found = _written(tuned, point)
     except Exception as error:  # constants that the kernel cannot take
-        _log.debug("%s %s: %s", subject.name, dict(point), error)
+        _log.debug("%s %s: %s", tuned.name, dict(point), error)
         return False
     return all(
         torch.allclose(found[name].double(), expected[name].double(), rtol=1e-3, atol=1e-3, equal_nan=True)

@@ -18,6 +18,9 @@ import torch
 from torch.utils._pytree import tree_map
 
 from ..bench.arguments import LARGE, SMALL, Size, arguments
+from ..measurements.crowd import crowded
+from ..measurements.defaults import Defaults
+from ..measurements.size_class import exponent
 from ..ops.registry import Operator, Overload, Sample, operators
 from ..ops.schemas import overload_of
 from ..pytorch.automatic.chooser import Choice, Chooser
@@ -26,9 +29,6 @@ from ..pytorch.automatic.registration import AutomaticRegistrations
 from ..pytorch.automatic.trial import NATIVE, OURS, Trial
 from ..pytorch.policy import disabled
 from ..suggestions import did_you_mean
-from ..tuning.crowd import crowded
-from ..tuning.defaults import Defaults
-from ..tuning.size_class import exponent
 from .budget import Budget
 from .errors import TuneError
 

@@ -17,13 +17,13 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from ..bench.arguments import LARGE, Size, arguments
+from ..measurements.entry import SCHEDULE, TILES, Entry
 from ..ops import tuned
 from ..ops.launching import SizeClass, Tiles
 from ..ops.registry import operators
 from ..pytorch.policy import disabled
 from ..suggestions import did_you_mean
 from ..triton_backend import choosing
-from ..tuning.entry import SCHEDULE, TILES, Entry
 from .errors import TuneError
 from .search import Point
 from .trial import Launched, choices_of, sizes_of

@@ -12,6 +12,9 @@ import pytest
 import torch
 
 import anychip
+from anychip.measurements.database import Database
+from anychip.measurements.defaults import Defaults
+from anychip.measurements.entry import CHOICE
 from anychip.ops.launching import launch_counts
 from anychip.pytorch.automatic import judge as judges
 from anychip.pytorch.automatic import registration
@@ -20,9 +23,6 @@ from anychip.pytorch.automatic.judge import SMALL, Judge
 from anychip.pytorch.automatic.registration import AutomaticRegistrations
 from anychip.pytorch.automatic.trial import NATIVE, OURS
 from anychip.pytorch.dispatch import selection
-from anychip.tuning.database import Database
-from anychip.tuning.defaults import Defaults
-from anychip.tuning.entry import CHOICE
 
 CHIP = "made-up-t2"
 

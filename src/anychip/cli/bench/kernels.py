@@ -38,19 +38,19 @@ def kernels(
     output_format = chosen_format(output_format, as_json)
     prepare(threads)
     from ...bench import peers, report, roofs, suite
-    from ...bench.measure import Plan
+    from ...bench.measure import TimingBudget
     from ...bench.row import run
 
     chosen = suite.cases(patterns or [])
     others = peers.chosen(peer or [])
-    plan = Plan(seconds=seconds, clock=time.process_time if cpu_time else time.perf_counter)
+    budget = TimingBudget(seconds=seconds, clock=time.process_time if cpu_time else time.perf_counter)
     rows: list[Row] = []
     with progress(quiet=output_format != "table" and not messages.is_terminal) as display:
         task = display.add_task("measuring the machine's limits", total=len(chosen) + 1)
         limits = roofs.measure(thread_count())
         for case in chosen:
             display.update(task, description=case.label, advance=1)
-            rows.append(run(case, others, limits, plan))
+            rows.append(run(case, others, limits, budget))
     where = report.circumstances(command())
     if save is not None:
         save.write_text(json.dumps(report.data(rows, where, limits), indent=1), encoding="utf-8")
@@ -73,12 +73,12 @@ def op(
     output_format = chosen_format(output_format, as_json)
     prepare(threads)
     from ...bench import operators, report, roofs
-    from ...bench.measure import Plan
+    from ...bench.measure import TimingBudget
     from ...bench.row import run
 
     cases = operators.cases(name)
     limits = roofs.measure(thread_count())
-    rows = [run(case, (), limits, Plan(seconds=seconds)) for case in cases]
+    rows = [run(case, (), limits, TimingBudget(seconds=seconds)) for case in cases]
     write(rows, report.circumstances(command()), limits, output_format)
     require_right(rows)
 
@@ -98,18 +98,18 @@ def llm(
     prepare(threads)
     from ...bench import llm as fused
     from ...bench import report, roofs
-    from ...bench.measure import Plan
+    from ...bench.measure import TimingBudget
     from ...bench.row import run
 
     chosen = fused.cases(patterns or [])
     limits = roofs.measure(thread_count())
-    plan = Plan(seconds=seconds, clock=time.process_time if cpu_time else time.perf_counter)
+    budget = TimingBudget(seconds=seconds, clock=time.process_time if cpu_time else time.perf_counter)
     rows: list[Row] = []
     with progress(quiet=output_format != "table" and not messages.is_terminal) as display:
         task = display.add_task("fused operators", total=len(chosen))
         for case in chosen:
             display.update(task, description=case.label)
-            rows.append(run(case, (), limits, plan))
+            rows.append(run(case, (), limits, budget))
             display.update(task, advance=1)
     write(rows, report.circumstances(command()), limits, output_format)
     require_right(rows)
@@ -126,12 +126,12 @@ def tutorials(
     output_format = chosen_format(output_format, as_json)
     prepare(threads)
     from ...bench import report, roofs, tutorials
-    from ...bench.measure import Plan
+    from ...bench.measure import TimingBudget
     from ...bench.row import run
     from ...inspect.kernel_file import load_name
 
     limits = roofs.measure(thread_count())
     cases = tutorials.cases(lambda file, name: load_name(folder / file, name))
-    rows = [run(case, (), limits, Plan(seconds=seconds)) for case in cases]
+    rows = [run(case, (), limits, TimingBudget(seconds=seconds)) for case in cases]
     write(rows, report.circumstances(command()), limits, output_format)
     require_right(rows)

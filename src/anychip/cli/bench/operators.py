@@ -21,7 +21,7 @@ from ..options import AsJson
 from .options import Output, Threads, chosen_format, command, prepare, thread_count
 
 if TYPE_CHECKING:
-    from ...bench.operator_speed import Speed, Subject
+    from ...bench.operator_speed import SizedOverload, Speed
     from ...bench.speed_record import Unfinished
 
 CHOICES = ("small", "large", "both")
@@ -60,7 +60,9 @@ def ops(
     from ...bench.arguments import SIZES
     from ...evidence.record import REPOSITORY, chip_identifier, versions
 
-    wanted = operator_speed.subjects(names or (), domain or (), tuple(SIZES) if size == "both" else (size,))
+    wanted = operator_speed.sized_overloads(
+        names or (), domain or (), tuple(SIZES) if size == "both" else (size,)
+    )
     file = (folder or REPOSITORY / "evidence" / "speed") / f"{chip_identifier()}.json"
     terms = {
         "chip": chip_identifier(),
@@ -71,23 +73,23 @@ def ops(
     if measure:
         begun = (folder or REPOSITORY / "build" / "speed") / f"{file.stem}.unfinished"
         unfinished = speed_record.Unfinished(begun, terms) if record else None
-        plan = replace(
-            operator_speed.PLAN, seconds=seconds, clock=time.process_time if cpu_time else time.perf_counter
+        budget = replace(
+            operator_speed.BUDGET, seconds=seconds, clock=time.process_time if cpu_time else time.perf_counter
         )
-        rows = _measured(wanted, plan, unfinished, quiet=output_format != "table")
+        rows = _measured(wanted, budget, unfinished, quiet=output_format != "table")
         where = report.circumstances(command())
         if unfinished is not None:
             old: list[Speed] = []
             if file.exists():
                 old, before, _ = speed_record.load(file)
-                if len(wanted) < len(operator_speed.subjects()):  # Some rows of a run of all.
+                if len(wanted) < len(operator_speed.sized_overloads()):  # Some rows of a run of all.
                     where = replace(where, command=before.command)
-            known = {subject.key for subject in operator_speed.subjects()}
+            known = {sized.key for sized in operator_speed.sized_overloads()}
             kept = [speed for speed in old if speed.key in known]
             speed_record.save(file, speed_record.to_data(speed_record.merged(kept, rows), where, terms))
             unfinished.end()
     else:
-        chosen = {subject.key for subject in wanted}
+        chosen = {sized.key for sized in wanted}
         recorded, where, terms = speed_record.load(file)
         rows = [speed for speed in recorded if speed.key in chosen]
     if page is not None:
@@ -101,7 +103,7 @@ def ops(
 
 
 def _measured(
-    wanted: Sequence[Subject], plan: Any, unfinished: Unfinished | None, quiet: bool
+    wanted: Sequence[SizedOverload], budget: Any, unfinished: Unfinished | None, quiet: bool
 ) -> list[Speed]:
     from ...bench import operator_speed
 
@@ -113,10 +115,10 @@ def _measured(
     ):
         warnings.simplefilter("ignore")  # Of PyTorch's, about names that it will drop.
         task = display.add_task("", total=len(wanted))
-        for subject in wanted:
-            display.update(task, description=f"{subject.overload.name} {subject.size.name}", advance=1)
-            speed = done.get(subject.key) or operator_speed.measure(subject, plan)
-            if unfinished is not None and subject.key not in done:
+        for sized in wanted:
+            display.update(task, description=f"{sized.overload.name} {sized.size.name}", advance=1)
+            speed = done.get(sized.key) or operator_speed.measure(sized, budget)
+            if unfinished is not None and sized.key not in done:
                 unfinished.add(speed)
             rows.append(speed)
     return rows

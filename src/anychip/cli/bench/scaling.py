@@ -29,7 +29,7 @@ def scaling(
 
     from ...bench import report, suite
     from ...bench import scaling as threads_compared
-    from ...bench.measure import Plan
+    from ...bench.measure import TimingBudget
 
     cases = threads_compared.largest(suite.cases(patterns or []))
     rows = []
@@ -37,7 +37,7 @@ def scaling(
         task = display.add_task("", total=len(cases))
         for case in cases:
             display.update(task, description=case.label, advance=1)
-            rows.append(threads_compared.measure(case, thread_count(), Plan(seconds=seconds)))
+            rows.append(threads_compared.measure(case, thread_count(), TimingBudget(seconds=seconds)))
     lines = [row.cells() for row in rows]
     means = [(family, str(n), f"{mean:.2f}") for family, n, mean in threads_compared.summary(rows)]
     if output_format == "json":

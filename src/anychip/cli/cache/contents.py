@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ...tuning.entry import Entry
+    from ...measurements.entry import Entry
 
 KERNELS, OTHERS, NATIVE, FINGERPRINTS = "kernels", "others", "native", "fingerprints"
 CHOICES, TUNED = "choices", "tuned"
@@ -29,7 +29,7 @@ MEASURED = (CHOICES, TUNED)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CacheSummary:
     """What is kept of one kind. `oldest` is the time of the last change of the oldest, in seconds since the
     epoch, None where there is nothing."""
 
@@ -40,7 +40,7 @@ class Kept:
     oldest: float | None
 
 
-def contents() -> list[Kept]:
+def contents() -> list[CacheSummary]:
     """What is kept, by kind."""
     from ...runtime.cache import cache_root
     from ...triton_backend.kept_kernels import cache_folder, kept
@@ -61,10 +61,10 @@ def contents() -> list[Kept]:
     return found
 
 
-def _summary(kind: str, folder: Path, things: Iterable[tuple[int, float]]) -> Kept:
+def _summary(kind: str, folder: Path, things: Iterable[tuple[int, float]]) -> CacheSummary:
     sizes = list(things)
     oldest = min((changed for _, changed in sizes), default=None)
-    return Kept(kind, str(folder), len(sizes), sum(size for size, _ in sizes), oldest)
+    return CacheSummary(kind, str(folder), len(sizes), sum(size for size, _ in sizes), oldest)
 
 
 # ---- kernels ----------------------------------------------------------------------------------------
@@ -118,29 +118,29 @@ def _remover(kind: str) -> Callable[[float], tuple[int, int]]:
 
 
 def _tuning_folder() -> Path:
+    from ...measurements.database import FOLDER
     from ...runtime.cache import cache_root
-    from ...tuning.database import FOLDER
 
     return cache_root() / FOLDER
 
 
 def _databases() -> Iterator[tuple[str, list[Entry]]]:
     """The chips of which there are measurements, with these."""
-    from ...tuning.database import Database
+    from ...measurements.database import Database
 
     for file in sorted(_tuning_folder().glob("*.jsonl")):
         yield file.stem, Database(file.stem, file.parent).entries()
 
 
 def _is_kind(entry: Entry, kind: str) -> bool:
-    from ...tuning.entry import CHOICE
+    from ...measurements.entry import CHOICE
 
     return (entry.kind == CHOICE) == (kind == CHOICES)
 
 
 def _line_and_day(entry: Entry) -> tuple[str, float]:
     """An entry as it stands in the file, and the beginning of the day on which it was made."""
-    from ...tuning.entry import to_line
+    from ...measurements.entry import to_line
 
     try:
         day = datetime.datetime.fromisoformat(entry.made).replace(tzinfo=datetime.UTC).timestamp()
@@ -151,7 +151,7 @@ def _line_and_day(entry: Entry) -> tuple[str, float]:
 
 def _measurement_remover(kind: str) -> Callable[[float], tuple[int, int]]:
     def remove(before: float) -> tuple[int, int]:
-        from ...tuning.database import Database
+        from ...measurements.database import Database
 
         number = size = 0
         for chip, entries in _databases():

@@ -73,55 +73,55 @@ def prove(
     been launched. Exit status 1 if a trial failed.
     """
     require_packages("test")
-    from ...evidence import campaign, outcome
+    from ...evidence import outcome, processes
     from ...evidence import record as records
 
     if llm:
         fused.prove(operators or [], all_samples, record, as_json)
         return
     limit = None if all_samples else samples
-    wanted = campaign.tasks(_subjects(operators or [], everything), _dtypes(dtype or []))
+    wanted = processes.tasks(_subjects(operators or [], everything), _dtypes(dtype or []))
     if not wanted:
         raise CommandError("none of the operators has samples in these element types.")
     if (record or resume) and not everything:
         raise CommandError("--record and --resume are for the whole library.", "Add --all.")
     terms = {"versions": records.versions()}
     sources = records.commit()
-    ledger = None
+    proof_file = None
     proofs: list[outcome.Proof] = []
     if everything:
         file = LEDGER / f"{records.chip_identifier()}.jsonl"
         if not resume:
             file.unlink(missing_ok=True)
-        ledger = campaign.Ledger(file, terms)
-        done = {task for task, proof in ledger.proofs.items() if proof.covers(limit, seconds)}
-        proofs = [ledger.proofs[task] for task in wanted if task in done]
+        proof_file = processes.ProofFile(file, terms)
+        done = {task for task, proof in proof_file.proofs.items() if proof.covers(limit, seconds)}
+        proofs = [proof_file.proofs[task] for task in wanted if task in done]
         wanted = [task for task in wanted if task not in done]
     total, interrupted = len(wanted) + len(proofs), False
     with progress(quiet=as_json) as display:
         bar = display.add_task("operators", total=total, completed=len(proofs))
         try:
-            for proof in campaign.run(wanted, limit=limit, jobs=jobs, budget=seconds):
+            for proof in processes.run(wanted, limit=limit, jobs=jobs, budget=seconds):
                 proof.commit = sources
                 proofs.append(proof)
-                if ledger is not None:
-                    ledger.add(proof)
+                if proof_file is not None:
+                    proof_file.add(proof)
                 display.update(bar, advance=1, description=f"{proof.subject} {proof.dtype}")
         except KeyboardInterrupt:
             interrupted = True
-    if record and not interrupted and ledger is not None:
-        known = set(campaign.tasks(_subjects([], everything)))
-        kept = [proof for task, proof in ledger.proofs.items() if task in known]
+    if record and not interrupted and proof_file is not None:
+        known = set(processes.tasks(_subjects([], everything)))
+        kept = [proof for task, proof in proof_file.proofs.items() if task in known]
         written = records.write(records.compose(kept))
         messages.print(f"wrote {written}")
         if len(kept) == len(known) and all(proof.covers(limit, seconds) for proof in kept):
-            ledger.file.unlink()
+            proof_file.file.unlink()
     if as_json:
         write_json([proof.to_json() | {"verdict": proof.verdict} for proof in proofs])
     else:
         _print(proofs, brief=everything)
     if interrupted:
-        again = "; --all --resume goes on from here" if ledger is not None else ""
+        again = "; --all --resume goes on from here" if proof_file is not None else ""
         messages.print(f"anychip: interrupted after {len(proofs)} of {total} proofs{again}")
         raise typer.Exit(INTERRUPTED)
     if any(proof.verdict == "failed" for proof in proofs):

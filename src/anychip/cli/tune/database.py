@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...tuning.entry import KINDS
+from ...measurements.entry import KINDS
 from ..console import messages, output, table, write_json
 from ..errors import require_known
 from ..options import AsJson
 from .options import Threads, prepare
 
 if TYPE_CHECKING:
-    from ...tuning.database import Database
+    from ...measurements.database import Database
 
 
 def show(
@@ -55,7 +55,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the database of this chip into a readable file."""
-    from ...tuning import exchange
+    from ...measurements import exchange
 
     database = _database(threads)
     number = exchange.write(file, database.chip, database.entries())
@@ -71,7 +71,7 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Take over measurements that were made on a chip like this one."""
-    from ...tuning import exchange
+    from ...measurements import exchange
 
     database = _database(threads)
     found, refused = exchange.read(file, database.chip)

@@ -26,8 +26,8 @@ EACH = 20.0
 
 def add_ratios(file: Path, rows: Sequence[Row], cpu_time: bool) -> None:
     """Add what was measured to a file of shipped defaults, for the level of this machine."""
+    from ...measurements import chip, defaults
     from ...tune.operators import ratios
-    from ...tuning import chip, defaults
 
     level = chip.level()
     known = defaults.read(file, level)
@@ -50,8 +50,8 @@ def expect(
 ) -> None:
     """Choose tile sizes for cores that are not at hand by the cost model, for the shipped defaults."""
     prepare(1)
+    from ...measurements import defaults
     from ...tune import machine, modelled, tiles
-    from ...tuning import defaults
 
     cores = modelled.cores()
     known = defaults.read(file, level)

@@ -12,15 +12,15 @@ from ..console import output, progress, table, write_json
 from ..errors import CommandError
 from ..options import AsJson
 from .options import BudgetSeconds, Threads, end, prepare
-from .subject import kernel_subject
+from .tuned_kernel import tuned_kernel
 
 if TYPE_CHECKING:
-    from ...tune.kernels import KernelSubject
+    from ...tune.kernels import TunedKernel
     from ...tune.search import Point
 
 
 def kernel(
-    subject: Annotated[str, typer.Argument(metavar="FILE.py:KERNEL", help="A Triton kernel.")],
+    named: Annotated[str, typer.Argument(metavar="FILE.py:KERNEL", help="A Triton kernel.")],
     arg: Annotated[list[str] | None, typer.Option(help="name=value of an integer or float.")] = None,
     sig: Annotated[list[str] | None, typer.Option(help="name=type, e.g. x_ptr=*fp32.")] = None,
     const: Annotated[list[str] | None, typer.Option(help="name=value of a constant that stays.")] = None,
@@ -42,7 +42,7 @@ def kernel(
     from ...tune import kernels
     from ...tune.budget import Budget
 
-    made = kernel_subject(subject, arg or [], sig or [], const or [], grid, elements)
+    made = tuned_kernel(named, arg or [], sig or [], const or [], grid, elements)
     activate()
     keep_memory()
     steps, interrupted = [], False
@@ -83,10 +83,10 @@ def kernel(
     end(interrupted, database)
 
 
-def _point(subject: KernelSubject, point: Point) -> str:
+def _point(tuned: TunedKernel, point: Point) -> str:
     """A point as the user would write it: constants, and the scheduler's choices that are made."""
     from ...tune.trial import choices_of
 
-    constants = subject.constants_at(point)
-    names = subject.configurations[0] if subject.configurations else subject.tunable
+    constants = tuned.constants_at(point)
+    names = tuned.configurations[0] if tuned.configurations else tuned.tunable
     return " ".join([*(f"{name}={constants[name]}" for name in names), str(choices_of(point))]).strip()

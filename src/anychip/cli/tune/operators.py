@@ -49,10 +49,10 @@ def ops(
     """
     prepare(1 if cpu_time else threads)
     from ...bench.measure import keep_memory
+    from ...measurements import crowd
     from ...pytorch.automatic.judge import judge
     from ...tune import operators
     from ...tune.budget import Budget
-    from ...tuning import crowd
 
     clock = time.thread_time if cpu_time else time.perf_counter
     keep_memory()

@@ -11,7 +11,7 @@ from ..errors import INTERRUPTED
 from ..needs import require_packages
 
 if TYPE_CHECKING:
-    from ...tuning.database import Database
+    from ...measurements.database import Database
 
 Threads = Annotated[int, typer.Option(min=0, help="Threads (0: PyTorch's default).")]
 BudgetSeconds = Annotated[float, typer.Option("--budget", min=0.1, help="Seconds to search.")]

@@ -10,8 +10,8 @@ from ...compiler.schedule.choices import VALUES
 from ..console import progress
 
 if TYPE_CHECKING:
+    from ...measurements.database import Database
     from ...tune.workload import Clock
-    from ...tuning.database import Database
 
 
 class Interrupted(Exception):

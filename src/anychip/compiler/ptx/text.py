@@ -37,7 +37,7 @@ class Instruction:
 
 
 @dataclass(slots=True)
-class Program:
+class Assembly:
     """Instructions in order, and the type (`b32`, `pred`, ...) of each declared register. Registers of inner
     scopes have names of their own."""
 
@@ -45,10 +45,10 @@ class Program:
     registers: dict[str, str] = field(default_factory=dict)
 
 
-def read(text: str) -> Program:
+def read(text: str) -> Assembly:
     """The program of an assembly string. Raises `Malformed`."""
     text = _PLACEHOLDER.sub(lambda found: f"${found.group(1) or found.group(2)}", _COMMENT.sub(" ", text))
-    program = Program()
+    program = Assembly()
     scopes: list[dict[str, str]] = [{}]
     for statement in _statements(text):
         if statement == "{":
@@ -82,7 +82,7 @@ def _statements(text: str) -> list[str]:
     return found
 
 
-def _declare(program: Program, scope: dict[str, str], kind: str, names: str, number: int) -> None:
+def _declare(program: Assembly, scope: dict[str, str], kind: str, names: str, number: int) -> None:
     for name in names.split(","):
         name = name.strip()
         numbered = _NUMBERED.fullmatch(name)

@@ -14,28 +14,28 @@ from .options import in_context
 PLANS_KEPT = 4096
 """Plans that one operator remembers by one set of options; beyond, it forgets them all and begins anew."""
 
-Kept = TypeVar("Kept")
+PlanType = TypeVar("PlanType")
 
 _all: weakref.WeakSet[Plans[Any]] = weakref.WeakSet()
 _lock = threading.Lock()
 _by_context = False
 
 
-class Plans(Generic[Kept]):
+class Plans(Generic[PlanType]):
     """The plans of one operator by signature. `get(signature)` gives the plan that was remembered by the same
     options, or None."""
 
     __slots__ = ("__weakref__", "_of_process", "get")
 
-    get: Callable[[Any], Kept | None]
+    get: Callable[[Any], PlanType | None]
 
     def __init__(self) -> None:
-        self._of_process: dict[Any, Kept] = {}
+        self._of_process: dict[Any, PlanType] = {}
         with _lock:
             self.get = self._get_by_context if _by_context else self._of_process.get
             _all.add(self)
 
-    def remember(self, key: Any, plan: Kept) -> Kept:
+    def remember(self, key: Any, plan: PlanType) -> PlanType:
         """Keep a plan; returns it."""
         own = in_context.get()
         plans = self._of_process if own is None else own.plans.setdefault(self, {})
@@ -44,7 +44,7 @@ class Plans(Generic[Kept]):
         plans[key] = plan
         return plan
 
-    def _get_by_context(self, key: Any) -> Kept | None:
+    def _get_by_context(self, key: Any) -> PlanType | None:
         own = in_context.get()
         if own is None:
             return self._of_process.get(key)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ...tuning.size_class import NEAR, exponent
+from ...measurements.size_class import NEAR, exponent
 from .options import SizeClass, launch_options
 
 ANY: SizeClass = ("", -1)

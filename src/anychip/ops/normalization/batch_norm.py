@@ -29,7 +29,7 @@ PLANS: Plans[Plan] = Plans()
 # ---- launch ---------------------------------------------------------------------------------------
 
 
-class Layout(NamedTuple):
+class ReadableSource(NamedTuple):
     """A source in a layout that the kernels read, and how: sizes with strides, and blocks."""
 
     source: torch.Tensor
@@ -40,7 +40,7 @@ class Layout(NamedTuple):
     tiles: int
 
 
-def _layout(name: str, input: torch.Tensor) -> Layout:
+def _layout(name: str, input: torch.Tensor) -> ReadableSource:
     """Channels-last tensors are read as they are, the rest is made contiguous."""
     if input.dtype not in FLOATING:
         raise NotServed(name, f"dtype {input.dtype} is not served")
@@ -66,10 +66,12 @@ def _layout(name: str, input: torch.Tensor) -> Layout:
     blocks = {"COMPUTE": TRITON_DTYPES[compute_dtype(input.dtype)], "BLOCK_C": block_c, "BLOCK_S": block_s}
     count = cdiv(channels, block_c)
     source = input.contiguous(memory_format=layout)
-    return Layout(source, layout, sizes, blocks, count, count * sizes[1] * cdiv(sizes[2], block_s))
+    return ReadableSource(source, layout, sizes, blocks, count, count * sizes[1] * cdiv(sizes[2], block_s))
 
 
-def _plan(kernel: Any, layout: Layout, programs: int, label: str, *operands: Any, **constants: Any) -> Plan:
+def _plan(
+    kernel: Any, layout: ReadableSource, programs: int, label: str, *operands: Any, **constants: Any
+) -> Plan:
     key = (kernel.__name__, signature(layout.source, *operands), label, tuple(constants.values()))
     plan = PLANS.get(key)
     if plan is None:
@@ -79,7 +81,7 @@ def _plan(kernel: Any, layout: Layout, programs: int, label: str, *operands: Any
 
 
 def statistics(
-    layout: Layout,
+    layout: ReadableSource,
     running_mean: torch.Tensor | None,
     running_var: torch.Tensor | None,
     momentum: float,
@@ -112,7 +114,7 @@ def _contiguous(x: torch.Tensor | None) -> torch.Tensor | None:
 
 
 def _apply(
-    layout: Layout,
+    layout: ReadableSource,
     mean: torch.Tensor,
     scale: torch.Tensor,
     weight: torch.Tensor | None,

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
+from ...measurements.entry import Entry
 from ...ops.registry import Operator
 from ...ops.schemas import overload_of
-from ...tuning.entry import Entry
 from ..observation import draws_random_numbers
 from . import overhead
 from .judge import Judge, times

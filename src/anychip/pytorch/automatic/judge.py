@@ -13,14 +13,14 @@ from pathlib import Path
 
 import torch
 
+from ...measurements import chip, defaults
+from ...measurements.database import FOLDER, Database
+from ...measurements.defaults import HOPELESS, Defaults
+from ...measurements.entry import CHOICE, Entry
+from ...measurements.size_class import exponent
 from ...ops import sources
 from ...ops.registry import Operator
 from ...runtime.cache import cache_root
-from ...tuning import chip, defaults
-from ...tuning.database import FOLDER, Database
-from ...tuning.defaults import HOPELESS, Defaults
-from ...tuning.entry import CHOICE, Entry
-from ...tuning.size_class import exponent
 from .trial import NATIVE, OURS
 
 SMALL = 2048

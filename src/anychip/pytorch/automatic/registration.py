@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
+from ...measurements.crowd import crowded
 from ...ops.registry import overloads
 from ...ops.schemas import overload_of
-from ...tuning.crowd import crowded
 from .. import devices, dispatch
 from ..overrides import Overrides
 from . import judge as judges

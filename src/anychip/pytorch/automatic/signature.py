@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...tuning.size_class import exponent, parameter
+from ...measurements.size_class import exponent, parameter
 
 DIMENSIONS_NAMED = 6
 """Dimensions whose class of size stands in a signature; of further ones only their number does."""

@@ -30,9 +30,9 @@ from . import call, python_api
 from .fault import FAULTS, watch_faults
 from .fault import is_supported as handles_faults
 from .grid import run
-from .layout import STATE
 from .memory import trim
 from .replay import replay
+from .structures import STATE
 
 ENTRY_POINTS = (run, trim, call.launch, replay, watch_faults)
 

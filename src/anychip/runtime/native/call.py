@@ -21,7 +21,7 @@ from ...compiler.llvm.types import I1, I8, I32, I64, PTR, Val, array
 from ..slots import Opcodes, Slot
 from . import packing, python_api
 from .grid import run
-from .layout import FUNCTION, PLAN, PROGRAM, STATE
+from .structures import FUNCTION, PLAN, PROGRAM, STATE
 
 FUNCTION_ARGUMENT, ENTER_HOOK, EXIT_HOOK, FIXED_ARGUMENTS = 4, 7, 8, 9
 """Places of arguments. Grid (3), stream, function, two metadata, two hooks come before the kernel's own."""

@@ -15,7 +15,7 @@ from ...compiler.llvm.struct import Fields
 from ...compiler.llvm.types import FALSE, I32, I64, PTR, TRUE, Val
 from .interrupt import enter, leave, leave_if_marked, linger
 from .job import KernelCall, describe, fail, outcome, prepare
-from .layout import ARENA, CACHE_LINE, FUNCTION, JOB, Code
+from .structures import ARENA, CACHE_LINE, FUNCTION, JOB, Code
 from .system import aligned_alloc, free, sched_yield
 from .team import dispatch, team_size
 

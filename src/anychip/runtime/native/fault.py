@@ -16,7 +16,7 @@ from ...compiler.llvm.routine import call_pointer, routine
 from ...compiler.llvm.struct import Fields, Struct
 from ...compiler.llvm.types import I8, I32, I64, PTR, VOID, Val, array
 from ...compiler.targets.host import of_machine
-from .layout import FUNCTION, KERNEL, STATE
+from .structures import FUNCTION, KERNEL, STATE
 from .system import (
     ACTION,
     FIRST_HANDLER,

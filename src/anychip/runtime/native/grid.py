@@ -17,8 +17,8 @@ from ...compiler.llvm.types import I32, I64, PTR, Val
 from .cooperative import run_cooperative
 from .interrupt import enter, leave, leave_if_marked, linger
 from .job import KernelCall, describe, fail, now, outcome, prepare
-from .layout import ARENA, CACHE_LINE, FUNCTION, JOB, Code
 from .memory import lease, release
+from .structures import ARENA, CACHE_LINE, FUNCTION, JOB, Code
 from .team import dispatch, team_size
 
 CHUNKS_PER_MEMBER = 8

@@ -16,7 +16,7 @@ from ...compiler.llvm.routine import call_pointer, routine
 from ...compiler.llvm.struct import Fields
 from ...compiler.llvm.types import I1, I32, I64, PTR, VOID, Val
 from . import python_api
-from .layout import ARENA, JOB, STATE, Code
+from .structures import ARENA, JOB, STATE, Code
 from .system import (
     ACTION,
     FIRST_HANDLER,

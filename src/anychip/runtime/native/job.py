@@ -14,7 +14,7 @@ from ...compiler.llvm.scalar import Operand
 from ...compiler.llvm.struct import Fields
 from ...compiler.llvm.types import I32, I64, PTR, VOID, Val
 from .interrupt import poll
-from .layout import ARENA, FUNCTION, JOB, STATE
+from .structures import ARENA, FUNCTION, JOB, STATE
 from .system import MONOTONIC_CLOCK, TIMESPEC, clock_gettime
 
 

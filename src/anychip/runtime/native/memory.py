@@ -7,7 +7,7 @@ from ...compiler.llvm.routine import routine
 from ...compiler.llvm.scalar import Ordering
 from ...compiler.llvm.struct import Fields
 from ...compiler.llvm.types import I64, PTR, Val
-from .layout import BLOCK, CACHE_LINE, STATE
+from .structures import BLOCK, CACHE_LINE, STATE
 from .system import aligned_alloc, free, sched_yield
 
 _ROUNDING = 4096

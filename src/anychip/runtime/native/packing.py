@@ -11,7 +11,7 @@ from ...compiler.llvm.routine import routine
 from ...compiler.llvm.types import F32, F64, I8, I32, I64, PTR, Val, array
 from ..slots import Slot
 from . import python_api
-from .layout import PLAN
+from .structures import PLAN
 
 DONE, ASK_PYTHON = 0, 1
 

@@ -13,8 +13,8 @@ from ...compiler.llvm.scalar import Ordering
 from ...compiler.llvm.struct import Fields
 from ...compiler.llvm.types import I64, PTR, Val
 from .job import take_part
-from .layout import POOL, STATE, WORKER
 from .memory import lock, unlock
+from .structures import POOL, STATE, WORKER
 from .system import (
     calloc,
     free,

@@ -14,8 +14,8 @@ from ...compiler.llvm.types import I32, I64, PTR, Val
 from ..slot_table import Owner
 from .grid import run
 from .interpreter import LaunchTable, interpret
-from .layout import CACHE_LINE, FAILURE, REPLAY, STEP, Code
 from .memory import lease, release
+from .structures import CACHE_LINE, FAILURE, REPLAY, STEP, Code
 
 
 @routine("anychip.replay", I32, linkage="", state=PTR, replay=PTR, bases=PTR, failure=PTR)

@@ -9,8 +9,8 @@ from ...compiler.llvm.flow import Flow
 from ...compiler.llvm.routine import call_pointer, routine
 from ...compiler.llvm.types import I32, I64, PTR, VOID, Val
 from .job import take_part
-from .layout import JOB, STATE
 from .pool import run_pool
+from .structures import JOB, STATE
 
 SERIAL_PICOSECONDS = 6_000_000
 """Launches expected to take less run on the calling thread: waking a team costs 1 to 2 us."""

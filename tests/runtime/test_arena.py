@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anychip.runtime.plan import ALIGNMENT, Lifetime, largest_live, plan
+from anychip.runtime.arena import ALIGNMENT, Lifetime, largest_live, place
 
 LIFETIMES = st.lists(
     st.builds(
@@ -20,7 +20,7 @@ LIFETIMES = st.lists(
 
 @given(LIFETIMES)
 def test_buffers_that_live_together_do_not_overlap(lifetimes):
-    arena = plan(lifetimes)
+    arena = place(lifetimes)
     owners: dict[tuple[int, int], int] = {}
     for index, (lifetime, offset) in enumerate(zip(lifetimes, arena.offsets)):
         assert offset % ALIGNMENT == 0
@@ -32,14 +32,14 @@ def test_buffers_that_live_together_do_not_overlap(lifetimes):
 
 @given(LIFETIMES)
 def test_an_arena_is_between_the_largest_live_set_and_the_sum(lifetimes):
-    arena = plan(lifetimes)
+    arena = place(lifetimes)
     assert largest_live(lifetimes) <= arena.size
     assert arena.size <= sum(-(-lifetime.size // ALIGNMENT) * ALIGNMENT for lifetime in lifetimes)
 
 
 def test_a_chain_of_equal_buffers_needs_two():
     chain = [Lifetime(1000, step, step + 1) for step in range(50)]
-    assert plan(chain).size == 2 * 1024
+    assert place(chain).size == 2 * 1024
 
 
 def test_small_buffers_go_into_the_tightest_gap():
@@ -51,10 +51,10 @@ def test_small_buffers_go_into_the_tightest_gap():
         Lifetime(128, 0, 9),
         Lifetime(120, 5, 9),
     ]
-    arena = plan(lifetimes)
+    arena = place(lifetimes)
     assert arena.offsets[5] == arena.offsets[3]
 
 
 def test_nothing_needs_nothing():
-    assert plan([]).size == 0
-    assert plan([Lifetime(0, 0, 3)]).size == 0
+    assert place([]).size == 0
+    assert place([Lifetime(0, 0, 3)]).size == 0

@@ -1,4 +1,4 @@
-"""Places of temporary buffers in one arena.
+"""PlacedArena of temporary buffers in one arena.
 
 Sizes and lifetimes go in, byte offsets come out, such that buffers that live at the same time
 never overlap. Larger buffers are placed first, each into the smallest gap that takes it among
@@ -28,14 +28,14 @@ class Lifetime:
 
 
 @dataclass(frozen=True, slots=True)
-class ArenaPlan:
+class PlacedArena:
     """`offsets[k]` is where buffer k begins, a multiple of `ALIGNMENT`; `size` is the whole arena's."""
 
     offsets: tuple[int, ...]
     size: int
 
 
-def plan(lifetimes: Sequence[Lifetime]) -> ArenaPlan:
+def place(lifetimes: Sequence[Lifetime]) -> PlacedArena:
     """Place buffers by their lifetimes."""
     offsets = [0] * len(lifetimes)
     placed: list[int] = []
@@ -51,11 +51,11 @@ def plan(lifetimes: Sequence[Lifetime]) -> ArenaPlan:
         offsets[index] = _smallest_gap(neighbours, wanted)
         placed.append(index)
         size = max(size, offsets[index] + wanted)
-    return ArenaPlan(tuple(offsets), size)
+    return PlacedArena(tuple(offsets), size)
 
 
 def largest_live(lifetimes: Sequence[Lifetime]) -> int:
-    """The most bytes in use at one step: no plan can take less."""
+    """The most bytes in use at one step: no placement takes less."""
     changes: dict[int, int] = {}
     for lifetime in lifetimes:
         wanted = round_up(lifetime.size)

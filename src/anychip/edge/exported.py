@@ -87,7 +87,7 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ExportedFunction:
     """A function to export. `inputs` and `outputs` belong one by one to the launch list's; the bytes of an
     example call, in this machine's byte order, are in `example_inputs` and, as PyTorch computes them,
     `example_outputs`."""

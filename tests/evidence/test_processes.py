@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from anychip.evidence.campaign import Ledger, Task, run, tasks
 from anychip.evidence.outcome import Proof
+from anychip.evidence.processes import ProofFile, Task, run, tasks
 
 pytest.importorskip("expecttest", reason="PyTorch's OpInfo needs the package expecttest")
 
@@ -51,6 +51,6 @@ def test_a_proof_covers_what_asks_for_no_more() -> None:
 
 def test_a_ledger_goes_on_under_the_same_terms_alone(tmp_path: Path) -> None:
     file = tmp_path / "chip.jsonl"
-    Ledger(file, {"commit": "a"}).add(Proof("exp", "float32"))
-    assert set(Ledger(file, {"commit": "a"}).proofs) == {Task("exp", "float32")}
-    assert not Ledger(file, {"commit": "b"}).proofs
+    ProofFile(file, {"commit": "a"}).add(Proof("exp", "float32"))
+    assert set(ProofFile(file, {"commit": "a"}).proofs) == {Task("exp", "float32")}
+    assert not ProofFile(file, {"commit": "b"}).proofs

@@ -1,4 +1,4 @@
-"""A campaign: many proofs over several processes, resumable. Flows in: subjects with dtypes, a file that
+"""Many proofs over several processes, resumable. Flows in: subjects with dtypes, a file that
 keeps what is done. Flows out: proofs, in the order in which they end; a process that dies or takes too
 long becomes a failed proof of its subject, and another process goes on."""
 
@@ -46,9 +46,9 @@ def tasks(subjects: Sequence[str], dtypes: Sequence[str] = ()) -> list[Task]:
     return sorted(chosen, key=lambda task: order[task.dtype])
 
 
-class Ledger:
-    """The file of a campaign: a line of terms (the versions at work), and a line a proof, the last one of a
-    task being the one that counts. A file of other terms is begun anew."""
+class ProofFile:
+    """The file in which proofs are kept: a line of terms (the versions at work), and a line for each proof.
+    The last line of a task counts. A file of other terms is begun anew."""
 
     def __init__(self, file: Path, terms: dict[str, Any]):
         self.file = file

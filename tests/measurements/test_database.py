@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from anychip.tuning import database as module
-from anychip.tuning import exchange
-from anychip.tuning.database import Database
-from anychip.tuning.entry import CHOICE, TILES, Entry, to_line
-from anychip.tuning.errors import TuningError
+from anychip.measurements import database as module
+from anychip.measurements import exchange
+from anychip.measurements.database import Database
+from anychip.measurements.entry import CHOICE, TILES, Entry, to_line
+from anychip.measurements.errors import MeasurementsError
 
 CHIP = "made-up-t2"
 ENTRY = Entry(
@@ -118,8 +118,8 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from anychip.tuning.database import Database
-from anychip.tuning.entry import Entry
+from anychip.measurements.database import Database
+from anychip.measurements.entry import Entry
 chip, folder, name = sys.argv[1:]
 database = Database(chip, Path(folder))
 for k in range(40):
@@ -180,7 +180,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.json"
     for text in ("", "[]", '{"title": "else"}', to_line(ENTRY)):
         file.write_text(text)
-        with pytest.raises(TuningError):
+        with pytest.raises(MeasurementsError):
             exchange.read(file, CHIP)
 
 

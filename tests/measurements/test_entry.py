@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anychip.tuning.entry import CHOICE, KINDS, Entry, Unusable, _checksum, from_line, to_line
-from anychip.tuning.size_class import exponent, parameter
+from anychip.measurements.entry import CHOICE, KINDS, Entry, Unusable, _checksum, from_line, to_line
+from anychip.measurements.size_class import exponent, parameter
 
 ENTRY = Entry(
     CHOICE,

@@ -10,13 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from .entry import FORMAT, Entry, Unusable, from_fields
-from .errors import TuningError
+from .errors import MeasurementsError
 
 TITLE = "anychip tuning"
 
 
 def write(file: Path, chip: str, entries: Iterable[Entry]) -> int:
-    """Write entries into `file`; returns how many. Raises TuningError where it cannot be written."""
+    """Write entries into `file`; returns how many. Raises MeasurementsError where it cannot be written."""
     rows = sorted((asdict(entry) for entry in entries), key=lambda row: (row["kind"], row["subject"]))
     for row in rows:
         del row["chip"]
@@ -24,22 +24,22 @@ def write(file: Path, chip: str, entries: Iterable[Entry]) -> int:
     try:
         file.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     except OSError as error:
-        raise TuningError(f"{file} cannot be written: {error}") from error
+        raise MeasurementsError(f"{file} cannot be written: {error}") from error
     return len(rows)
 
 
 def read(file: Path, chip: str) -> tuple[list[Entry], Counter[str]]:
     """The entries of `file` that are for `chip`, and the others counted by why they are not. Raises
-    TuningError where the file is not one that `write` made."""
+    MeasurementsError where the file is not one that `write` made."""
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise TuningError(f"{file} is no file of measurements: {error}") from error
+        raise MeasurementsError(f"{file} is no file of measurements: {error}") from error
     if not isinstance(document, dict) or document.get("title") != TITLE:
-        raise TuningError(f"{file} is no file of measurements; `anychip tune export FILE` writes one.")
+        raise MeasurementsError(f"{file} is no file of measurements; `anychip tune export FILE` writes one.")
     rows = document.get("entries")
     if not isinstance(rows, list):
-        raise TuningError(f"{file} has no list of entries.")
+        raise MeasurementsError(f"{file} has no list of entries.")
     made_on = document.get("chip")
     refused: Counter[str] = Counter()
     if made_on != chip:

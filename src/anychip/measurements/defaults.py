@@ -66,7 +66,7 @@ class Defaults:
 @functools.cache
 def load(level: str) -> Defaults:
     """The defaults of a level; empty ones where the package has none, or none that can be read."""
-    return read(resources.files(__package__ or "anychip.tuning") / "levels" / f"{level}.json", level)
+    return read(resources.files(__package__ or "anychip.measurements") / "levels" / f"{level}.json", level)
 
 
 def read(file: Traversable, level: str) -> Defaults:

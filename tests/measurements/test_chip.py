@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from anychip.compiler.targets.host import host
-from anychip.tuning import chip, crowd, defaults
-from anychip.tuning.defaults import MEASURED, Defaults
+from anychip.measurements import chip, crowd, defaults
+from anychip.measurements.defaults import MEASURED, Defaults
 
 
 def test_threads_and_features_make_other_chips(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_defaults_only_ever_rule_out() -> None:
 
 @pytest.mark.parametrize("level", chip.LEVELS)
 def test_shipped_defaults_can_be_read(level: str) -> None:
-    file = resources.files("anychip.tuning") / "levels" / f"{level}.json"
+    file = resources.files("anychip.measurements") / "levels" / f"{level}.json"
     document = json.loads(file.read_text(encoding="utf-8"))
     loaded = defaults.load(level)
     assert loaded.level == level

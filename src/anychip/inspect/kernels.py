@@ -1,6 +1,6 @@
 """The kernels that a user names: one in a file, or those that an operator of the library launches.
 
-Flows in: a file and a kernel's name, or an operator's name. Flows out: `Subject`s, each with TTIR
+Flows in: a file and a kernel's name, or an operator's name. Flows out: `InspectedKernel`s, each with TTIR
 text that the compiler and stock Triton's GPU back ends take.
 """
 
@@ -15,7 +15,7 @@ from .errors import InspectionError
 
 
 @dataclass(frozen=True)
-class Subject:
+class InspectedKernel:
     """One kernel: its TTIR, the types and constants it was made for, and which of them were guessed."""
 
     name: str
@@ -25,7 +25,7 @@ class Subject:
     options: dict[str, int] = field(default_factory=dict)
 
 
-def in_file(path: Path, name: str, sig: Sequence[str], const: Sequence[str]) -> Subject:
+def in_file(path: Path, name: str, sig: Sequence[str], const: Sequence[str]) -> InspectedKernel:
     """The kernel `name` of a Python file, for the types and constants that the user gave."""
     from .kernel_file import load_kernel
     from .signature import pairs, settle
@@ -34,12 +34,12 @@ def in_file(path: Path, name: str, sig: Sequence[str], const: Sequence[str]) -> 
     types, constants = pairs(sig, "--sig"), pairs(const, "--const")
     kernel = load_kernel(path, name)
     signature = settle(kernel, types, constants)
-    return Subject(
+    return InspectedKernel(
         name, ttir_text(kernel, signature), signature.describe(), signature.assumed, signature.options
     )
 
 
-def of_operator(name: str) -> list[Subject]:
+def of_operator(name: str) -> list[InspectedKernel]:
     """The kernels that an operator's first benchmark, or else its first sample, launches."""
     import torch
 
@@ -70,7 +70,7 @@ def of_operator(name: str) -> list[Subject]:
     if not made:
         raise InspectionError(f"operator {name} launched no kernel for its sample.")
     return [
-        Subject(
+        InspectedKernel(
             compilation.kernel,
             compilation.ttir,
             compilation.signature,

@@ -1,4 +1,4 @@
-"""A kernel in a file as the subject of a search. Flows in: what the user wrote on the command line. Flows
+"""A kernel in a file as the tuned of a search. Flows in: what the user wrote on the command line. Flows
 out: the kernel with types, constants, values and a grid; or what is missing."""
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from ...inspect.signature import TILE_NAME, pairs, parse_constant, settle
 from ..errors import CommandError
 
 if TYPE_CHECKING:
-    from ...tune.kernels import KernelSubject
+    from ...tune.kernels import TunedKernel
 
 
-def kernel_subject(
+def tuned_kernel(
     text: str, arg: Sequence[str], sig: Sequence[str], const: Sequence[str], grid: str, elements: int
-) -> KernelSubject:
-    """The subject for `FILE.py:KERNEL`. Raises CommandError for what is unknown, or not said."""
-    from ...tune.kernels import KernelSubject
+) -> TunedKernel:
+    """The tuned for `FILE.py:KERNEL`. Raises CommandError for what is unknown, or not said."""
+    from ...tune.kernels import TunedKernel
 
     file, _, name = text.rpartition(":")
     if not file:
@@ -36,7 +36,7 @@ def kernel_subject(
     configurations = tuple(
         config.kwargs for config in _configurations(loaded) if not set(config.kwargs) & set(fixed)
     )
-    return KernelSubject(
+    return TunedKernel(
         name=f"{Path(file).name}:{name}",
         kernel=jit_function(loaded),
         types={
