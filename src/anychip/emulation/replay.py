@@ -63,6 +63,7 @@ class Case:
 
     @property
     def kernels(self) -> set[str]:
+        """The names of the kernels that are launched."""
         return {step.kernel for step in self.steps if isinstance(step, Launch)}
 
     @property

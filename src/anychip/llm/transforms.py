@@ -71,6 +71,7 @@ class Call:
         return tensors
 
     def arguments(self, tensors: Sequence[torch.Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional and keyword arguments, with `tensors` in the places of those of the call."""
         leaves = list(self.leaves)
         for k, x in zip(self.places, tensors, strict=True):
             leaves[k] = x
@@ -92,6 +93,7 @@ class Call:
         return tree_unflatten([next(left) if x is ... else x for x in self.results[0]], self.results[1])
 
     def refuse(self, what: str) -> ArgumentError:
+        """The error that says what the operator does not have, and what to do instead."""
         return ArgumentError(
             f"{self.operator.name}: {what}; detach the argument, or use a composition of PyTorch's operators"
         )
@@ -121,10 +123,12 @@ class Transformed(torch.autograd.Function):
 
     @staticmethod
     def forward(call: Call, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
+        """Run the operator."""
         return call.run(tensors)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
+        """Keep the tensors for both derivatives; integers have none."""
         ctx.call = inputs[0]
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*(x for x in output if not x.is_floating_point()))
@@ -133,6 +137,8 @@ class Transformed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of the tensors that need one, by `Backward`. Raises ArgumentError for an operator
+        without."""
         call, tensors = ctx.call, ctx.saved_tensors
         if not call.operator.differentiable:
             raise call.refuse("it has no derivative")
@@ -146,6 +152,8 @@ class Transformed(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> tuple[torch.Tensor | None, ...]:
+        """The tangents of the floating results, by `Forward`. Raises ArgumentError for an operator without
+        derivative."""
         tangents = grad_inputs[1:]
         call, tensors = ctx.call, ctx.saved_tensors
         if not call.operator.differentiable:
@@ -156,6 +164,7 @@ class Transformed(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        """A batch is a loop over its elements."""
         return _looped(Transformed, info, in_dims[1:], args[:1], args[1:])
 
 
@@ -182,6 +191,8 @@ class Backward(_Derivative):
     def forward(  # type: ignore[override]
         call: Call, wanted: tuple[bool, ...], given: tuple[bool, ...], *rest: torch.Tensor
     ) -> Any:
+        """`rest` are the call's tensors, then gradients of the `given` results; returns gradients of the
+        `wanted` tensors."""
         tensors, gradients = rest[: len(wanted)], rest[len(wanted) :]
         with torch.enable_grad():
             leaves = [x.detach().requires_grad_(each) for x, each in zip(tensors, wanted, strict=True)]
@@ -201,6 +212,7 @@ class Backward(_Derivative):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        """A batch is a loop over its elements."""
         return _looped(Backward, info, in_dims[3:], args[:3], args[3:])
 
 
@@ -210,6 +222,8 @@ class Forward(_Derivative):
 
     @staticmethod
     def forward(call: Call, wanted: tuple[bool, ...], *rest: torch.Tensor) -> Any:  # type: ignore[override]
+        """`rest` are the call's tensors, then tangents of the `wanted` ones; returns tangents of the floating
+        results."""
         tensors, tangents = rest[: len(wanted)], rest[len(wanted) :]
         with torch.enable_grad():
             leaves = [_wide(x).requires_grad_(each) for x, each in zip(tensors, wanted, strict=True)]
@@ -238,6 +252,7 @@ class Forward(_Derivative):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        """A batch is a loop over its elements."""
         return _looped(Forward, info, in_dims[2:], args[:2], args[2:])
 
 

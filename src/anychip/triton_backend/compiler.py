@@ -103,29 +103,39 @@ class CPUBackend(BaseBackend):
 
     @staticmethod
     def supports_target(target: GPUTarget) -> bool:
+        """Whether this back end compiles for a target of Triton's: those called "cpu"."""
         return target.backend == BACKEND_NAME
 
     def hash(self) -> str:
+        """What the code depends on besides the kernel: compiler, target, form of the binary, whether accesses
+        are checked."""
         identity = target_identity(resolve_target(str(self.target.arch)))
         checks = "-checked" if sanitizer.is_on() else ""
         return f"anychip-{compiler_fingerprint()}-{identity}-{self.binary_ext}{checks}"
 
     def get_target_name(self, options: KernelOptions) -> str:
+        """The target's name in messages of Triton's: "cpu", or "cpu:" and the target that was chosen."""
         return f"{BACKEND_NAME}:{options.arch}" if options.arch else BACKEND_NAME
 
     def parse_options(self, options: dict[str, Any]) -> KernelOptions:
+        """A launch's keywords as options of ours; those of GPUs are accepted. Raises for values that no
+        option has."""
         return parse_options(options, str(self.target.arch))
 
     def pack_metadata(self, metadata: Any) -> tuple[int, int, int]:
+        """What Triton's launchers ask of a kernel: warps, blocks of a cluster, bytes of shared memory."""
         return (metadata.num_warps, metadata.num_ctas, metadata.shared)
 
     def get_codegen_implementation(self, options: KernelOptions) -> dict[str, Any]:
+        """What Triton's front end asks of a back end: converting custom types, and the smallest matrix
+        product (1 by 1 by 1)."""
         return {
             "convert_custom_types": language.convert_custom_types,
             "min_dot_size": lambda lhs_type, rhs_type: (1, 1, 1),
         }
 
     def get_module_map(self) -> Mapping[str, ModuleType]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Modules that stand in for GPUs' ones, such as CUDA's library of functions."""
         return language.ModuleMap()
 
     def load_dialects(self, context: Any) -> None:
@@ -134,6 +144,7 @@ class CPUBackend(BaseBackend):
     def add_stages(
         self, stages: dict[str, Any], options: object, language: Language = Language.TRITON
     ) -> None:
+        """Register the stages from Triton's AST to object code. Raises UnsupportedLanguage for Gluon."""
         if language != Language.TRITON:
             raise UnsupportedLanguage(
                 f"{language.name} kernels describe a GPU's layouts and cannot be compiled for a CPU; "

@@ -90,11 +90,13 @@ class CPUDriver(DriverBase):
 
     @classmethod
     def is_active(cls) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Whether this driver serves launches: when it is asked for by name, or no GPU's driver is active."""
         if os.environ.get("TRITON_DEFAULT_BACKEND") == BACKEND_NAME:
             return True
         return not other_driver_is_active()
 
     def map_python_to_cpp_type(self, ty: str) -> str:
+        """The C type of a Triton type ("i32", "*fp32", ...)."""
         if ty.startswith("*"):
             return "void*"
         return {
@@ -116,43 +118,54 @@ class CPUDriver(DriverBase):
         }[ty]
 
     def get_current_target(self) -> GPUTarget:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The target "cpu", with the machine at hand as its architecture."""
         return GPUTarget(BACKEND_NAME, "", 32)
 
     def get_active_torch_device(self) -> Any:
+        """PyTorch's CPU."""
         import torch
 
         return torch.device("cpu")
 
     def get_current_device(self) -> int:
+        """The number of the one device."""
         return DEVICE
 
     def set_current_device(self, device: int) -> None:
         """There is one CPU; nothing to select."""
 
     def get_current_stream(self, device: int | None = None) -> int:
+        """0: launches are over when they return."""
         return 0
 
     def get_device_capability(self, device: int | None = None) -> tuple[int, int]:
+        """(0, 0): versions of compute capability are NVIDIA's."""
         return (0, 0)
 
     def get_device_interface(self) -> Any:
+        """Events and devices as PyTorch's accelerators have them."""
         return timing.DeviceInterface
 
     def get_benchmarker(self) -> Any:
+        """The function by which Triton's autotuner times."""
         return timing.benchmark
 
     def get_empty_cache_for_benchmark(self) -> Any:
+        """Memory as large as the caches, to be overwritten before a measurement."""
         import torch
 
         return torch.empty(timing.CACHE_BYTES // 4, dtype=torch.int32)
 
     def clear_cache(self, cache: Any) -> None:
+        """Overwrite that memory, so that measured data is not in the caches."""
         cache.zero_()
 
     def assemble_tensormap_to_arg(self, tensormaps_info: Any, args: Any) -> Any:
+        """Arguments as they are: a CPU has no tensor maps."""
         return args
 
     def allocate_default_profile_scratch(self, size: int, alignment: int, stream: int | None) -> Any:
+        """Zeroed bytes for a profiled kernel."""
         import torch
 
         return torch.zeros(size, dtype=torch.int8)

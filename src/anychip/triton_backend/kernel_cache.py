@@ -61,6 +61,8 @@ class CheckedCacheManager(FileCacheManager):
             self._move_to_process_folder(error)
 
     def put(self, data: object, filename: str, binary: bool = True) -> str:
+        """Write a file of the group and return its path; where the folder cannot be written, into one of this
+        process."""
         try:
             return super().put(data, filename, binary=binary)
         except OSError as error:
@@ -70,10 +72,12 @@ class CheckedCacheManager(FileCacheManager):
             return super().put(data, filename, binary=binary)
 
     def put_group(self, filename: str, group: dict[str, str]) -> str:
+        """Write the list of a kernel's files with a checksum of each; returns its path."""
         contents = {"child_paths": group, _CHECKSUMS: {name: _digest(path) for name, path in group.items()}}
         return self.put(json.dumps(contents), f"__grp__{filename}", binary=False)
 
     def get_group(self, filename: str) -> dict[str, str] | None:
+        """A kernel's files by name; None where one is missing or is not what was written."""
         group = self._checked_group(Path(self.cache_dir) / f"__grp__{filename}")
         if group is None and process_folder.cache_info().currsize:
             return self._checked_group(Path(self._fallback()) / f"__grp__{filename}")

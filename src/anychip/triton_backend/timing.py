@@ -44,6 +44,7 @@ class Event:
         self.nanoseconds: int | None = None
 
     def record(self, stream: Any = None) -> None:
+        """Note the time."""
         self.nanoseconds = time.perf_counter_ns()
 
     def synchronize(self) -> None:
@@ -53,6 +54,7 @@ class Event:
         """Launches are over when they return."""
 
     def query(self) -> bool:
+        """True: what was launched is over."""
         return True
 
     def elapsed_time(self, end: Event) -> float:
@@ -73,17 +75,21 @@ class DeviceInterface:
 
     @staticmethod
     def current_device() -> int:
+        """-1, as for PyTorch's CPU."""
         return -1
 
     @staticmethod
     def current_stream(device: Any = None) -> int:
+        """0: there are no streams."""
         return 0
 
     @staticmethod
     def is_available() -> bool:
+        """True: a CPU is always there."""
         return True
 
     @staticmethod
     @contextmanager
     def device(index: Any):
+        """A context in which nothing changes: there is one device."""
         yield

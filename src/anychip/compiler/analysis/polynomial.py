@@ -21,6 +21,7 @@ class Polynomial:
 
     @staticmethod
     def constant(value: int) -> Polynomial:
+        """The polynomial that is one number."""
         return Polynomial((((), value),)) if value else ZERO
 
     @staticmethod

@@ -43,6 +43,7 @@ class Linear:
 
     @property
     def is_uniform(self) -> bool:
+        """Whether the value is the same at every index."""
         return all(s == ZERO for s in self.strides)
 
 

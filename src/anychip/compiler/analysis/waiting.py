@@ -39,6 +39,7 @@ class WaitingLoops:
 
     @staticmethod
     def of(func: Func) -> WaitingLoops:
+        """The loops of a function in which a program waits for others, and how surely it does."""
         found = WaitingLoops()
         for op in func.body.walk():
             if op.name == "tt.atomic_poll":

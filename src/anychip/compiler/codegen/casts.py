@@ -45,6 +45,7 @@ class NarrowFormat:
 
     @property
     def sign(self) -> int:
+        """The mask of the sign bit."""
         return 1 << (self.bits - 1)
 
     @property

@@ -79,6 +79,7 @@ class Context:
 
     @property
     def linear(self) -> LinearArithmetic:
+        """Arithmetic on linear forms, written at the builder's insertion point."""
         return LinearArithmetic(self.b)
 
     def filled(self, values: Sequence[Value], buffers: Sequence[Buffer | None]) -> None:

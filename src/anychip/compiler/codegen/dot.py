@@ -103,6 +103,7 @@ class DotEmitter:
         self.left_meta = self.meta if left is None else ""
 
     def emit(self) -> None:
+        """Write the product, matrix by matrix where there is a batch."""
         if self.batch:
             loop(self.b, self.batch[0], 1, self._matrix)
         else:

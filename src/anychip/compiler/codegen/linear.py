@@ -39,10 +39,12 @@ class Lin:
 
     @property
     def lanes(self) -> int:
+        """Lanes of the value."""
         return len(self.pattern)
 
     @property
     def is_uniform(self) -> bool:
+        """Whether all lanes are the same."""
         return not self.terms and not any(self.pattern)
 
 

@@ -43,6 +43,7 @@ class PackedLoopEmitter:
         self.packers: dict[Step, LeftRows | PackedOncePanels] = {**self.rows, **self.panels}
 
     def emit(self) -> None:
+        """Write the loop: runs of iterations that pack, each followed by the products of the run."""
         b, scalars, op = self.b, self.context.scalars, self.op
         lower, upper, stride = (scalars[v] for v in op.operands[:3])
         predicate = "ult" if op.attrs.get("unsigned") else "slt"

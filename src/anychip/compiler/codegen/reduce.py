@@ -71,6 +71,7 @@ class Accumulators:
 
     @property
     def has_identity(self) -> bool:
+        """Whether the combining operation has a known identity, from which accumulators can start."""
         return self.identity is not None
 
     def begin(self) -> None:

@@ -44,6 +44,7 @@ class ScanEmitter:
         ]
 
     def emit(self) -> None:
+        """Write the scan, one line along its axis after the other."""
         self._outer(0, {})
 
     def _outer(self, depth: int, position: dict[int, Val | int]) -> None:
@@ -173,6 +174,8 @@ class HistogramEmitter:
         self.bytes = step.result.element.bytes
 
     def emit(self) -> None:
+        """Write the histogram: with a table of counts for each lane where that is small enough, else one
+        element after the other."""
         lanes = min(self.context.target.lanes(self.step.source.element.bits), self.size)
         if self.bins > STACK_BINS or lanes < TABLES or self.size < 4 * lanes:
             loop(self.b, self.bins, self.lanes, lambda index: self._write(index, self.b.int(0, self.type)))

@@ -55,6 +55,7 @@ class Record:
 
     @property
     def ok(self) -> bool:
+        """Whether the kernel was compiled."""
         return not self.error
 
 
@@ -109,4 +110,5 @@ class LibraryRecord:
 
     @property
     def ok(self) -> bool:
+        """Whether the library was compiled."""
         return not self.error

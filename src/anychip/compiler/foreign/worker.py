@@ -99,6 +99,8 @@ def answer(request: Request | LibraryRequest) -> Record | LibraryRecord:
 
 
 def main() -> None:
+    """Answer pickled requests from standard input on standard output, until the input ends. What compilers
+    print goes to standard error."""
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -1,0 +1,2 @@
+"""Tile IR: TTIR as objects. Flows in: TTIR text. Flows out: verified functions with calls inlined; the
+printer goes the other way."""

@@ -117,6 +117,7 @@ class AttributeParser(Cursor):
         return token if type is None else type
 
     def scalar_type(self) -> ScalarType:
+        """The scalar type that follows. Raises ParseError for any other."""
         type = self.type()
         if not isinstance(type, ScalarType):
             self.fail(f"expected a scalar type, found {type}", self.position - 1)

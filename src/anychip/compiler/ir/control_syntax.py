@@ -85,6 +85,7 @@ def assignments(parser: Parser, arguments: list[str], values: list[Value]) -> No
 
 
 def loop_arguments(parser: Parser, names: list[str], types: list[Type]) -> list[tuple[str, Type]]:
+    """Names of loop arguments with their types. Raises ParseError where their numbers differ."""
     if len(names) != len(types):
         parser.fail(f"{len(names)} loop arguments, but {len(types)} types")
     return list(zip(names, types, strict=True))
@@ -182,6 +183,7 @@ def successor(parser: Parser) -> tuple[Block, list[Value]]:
 
 
 def branch(parser: Parser, name: str) -> Parsed:
+    """`^block(%args : types) {attrs}`."""
     op = Op(name)
     op.successors.append(successor(parser))
     if parser.tokens[parser.position] == "{":
@@ -190,6 +192,7 @@ def branch(parser: Parser, name: str) -> Parsed:
 
 
 def conditional_branch(parser: Parser, name: str) -> Parsed:
+    """`%condition weights([..]), ^then(..), ^else(..)`."""
     op = Op(name, [parser.operand()])
     if parser.accept("weights"):
         parser.expect("(")

@@ -71,6 +71,7 @@ class Op:
     location: Location = UNKNOWN
 
     def add_result(self, type: Type, name: str = "") -> Value:
+        """Add a result of a type to the operation, and return it."""
         value = Value(type, name, self, len(self.results))
         self.results.append(value)
         return value
@@ -101,12 +102,14 @@ class Block:
     label: str = ""
 
     def add_arg(self, type: Type, name: str = "") -> Value:
+        """Add an argument of a type to the block, and return it."""
         value = Value(type, name, self, len(self.args))
         self.args.append(value)
         return value
 
     @property
     def terminator(self) -> Op:
+        """The last operation, which says where control goes."""
         return self.ops[-1]
 
 
@@ -118,9 +121,11 @@ class Region:
 
     @property
     def entry(self) -> Block:
+        """The first block."""
         return self.blocks[0]
 
     def walk(self) -> Iterator[Op]:
+        """All operations, those of nested regions included, in the order of the text."""
         for block in self.blocks:
             for op in block.ops:
                 yield from op.walk()
@@ -140,6 +145,7 @@ class Func:
 
     @property
     def args(self) -> list[Value]:
+        """The function's parameters."""
         return self.body.entry.args
 
 

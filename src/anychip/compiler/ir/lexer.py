@@ -122,6 +122,7 @@ class Cursor:
         return False
 
     def expect(self, token: str) -> None:
+        """Pass the token. Raises ParseError where another one follows."""
         found = self.tokens[self.position]
         if found != token:
             self.fail(f"expected {token!r}, found {found!r}")

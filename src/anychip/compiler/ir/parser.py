@@ -49,6 +49,7 @@ class Parser(AttributeParser):
     # ---- the module and its functions -------------------------------------------------------------------
 
     def module(self) -> Module:
+        """The module that the text holds. Raises ParseError."""
         self.skip_aliases()
         if self.accept("module"):
             if self.tokens[self.position].startswith("@"):
@@ -70,10 +71,12 @@ class Parser(AttributeParser):
         return Module(self.funcs)
 
     def skip_aliases(self) -> None:
+        """Pass definitions of attributes' aliases, such as `#loc = ...`."""
         while self.tokens[self.position][0] == "#" and " = " in self.tokens[self.position]:
             self.position += 1
 
     def module_entry(self) -> None:
+        """Take up one function of the module. Raises ParseError."""
         start = self.position
         if self.tokens[start] != "tt.func":
             self.fail(f"expected tt.func, found {self.tokens[start]!r}")
@@ -101,6 +104,7 @@ class Parser(AttributeParser):
         return value
 
     def operand(self) -> Value:
+        """The value that the next token names."""
         return self.value(self.next())
 
     def operand_list(self, close: str) -> list[Value]:
@@ -126,6 +130,7 @@ class Parser(AttributeParser):
         return value
 
     def block_named(self, token: str) -> Block:
+        """The block of a label such as `^bb1`, made where it is named first. Raises ParseError."""
         if token[0] != "^":
             self.fail(f"expected a block, found {token!r}", self.position - 1)
         block = self.blocks.get(token)

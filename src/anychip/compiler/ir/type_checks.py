@@ -14,18 +14,22 @@ Check = Callable[[Op], str | None]
 
 
 def types(values: Sequence[Value]) -> list[Type]:
+    """The types of some values."""
     return [value.type for value in values]
 
 
 def differ(what: str, found: object, wanted: object) -> str | None:
+    """What is wrong where `found` is not `wanted`; None where it is."""
     return None if found == wanted else f"{what} is {found}, not {wanted}"
 
 
 def first(*problems: str | None) -> str | None:
+    """The first problem that there is; None if there is none."""
     return next((problem for problem in problems if problem), None)
 
 
 def same(op: Op) -> str | None:
+    """A problem where operands and results are not all of one type."""
     values = [*op.operands, *op.results]
     for value in values[1:]:
         if value.type != values[0].type:
@@ -34,6 +38,7 @@ def same(op: Op) -> str | None:
 
 
 def same_shape(op: Op) -> str | None:
+    """A problem where operands and results are not all of one shape."""
     values = [*op.operands, *op.results]
     for value in values[1:]:
         if value.shape != values[0].shape:
@@ -49,6 +54,7 @@ _KINDS: dict[str, Callable[[Type], bool]] = {
 
 
 def of_kind(kind: str, values: Sequence[Value]) -> str | None:
+    """A problem where an element type is not of the kind "integer", "float" or "pointer"."""
     for value in values:
         if not _KINDS[kind](value.type):
             return f"{value.type} is no {kind} type"
@@ -56,6 +62,7 @@ def of_kind(kind: str, values: Sequence[Value]) -> str | None:
 
 
 def same_of(kind: str) -> Check:
+    """A check that all operands and results have one type, and that it is of a kind."""
     return lambda op: first(same(op), of_kind(kind, [*op.operands, *op.results]))
 
 
@@ -73,4 +80,5 @@ def cast(source: str, target: str, order: int = 0) -> Check:
 
 
 def same_shape_of(values: Sequence[Value]) -> str | None:
+    """A problem where the values are not all of one shape."""
     return first(*(differ("the shape of an operand", value.shape, values[0].shape) for value in values))

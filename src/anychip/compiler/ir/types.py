@@ -29,10 +29,12 @@ class ScalarType:
 
     @property
     def is_float(self) -> bool:
+        """Whether it is a floating-point type."""
         return self.kind == "float"
 
     @property
     def is_integer(self) -> bool:
+        """Whether it is an integer type, truth values included."""
         return self.kind == "int"
 
     def __str__(self) -> str:
@@ -72,6 +74,7 @@ class TileType:
 
     @property
     def rank(self) -> int:
+        """The number of dimensions."""
         return len(self.shape)
 
     def __str__(self) -> str:

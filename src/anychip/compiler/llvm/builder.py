@@ -49,6 +49,7 @@ class Phi:
         self.incoming: list[tuple[Val, str]] = []
 
     def add(self, val: Val, label: str) -> None:
+        """The phi is `val` where control comes from block `label`."""
         self.incoming.append((val, label))
 
     def __str__(self) -> str:
@@ -69,10 +70,12 @@ class Builder:
 
     # --- names, labels, text -------------------------------------------------------------
     def fresh(self, type: LLType) -> Val:
+        """A register of a type that no instruction has written yet."""
         self._next += 1
         return Val(f"%v{self._next}", type)
 
     def label(self, hint: str = "b") -> str:
+        """A new label that begins with `hint`."""
         self._next += 1
         return f"{hint}.{self._next}"
 
@@ -95,10 +98,13 @@ class Builder:
         self.terminated = False
 
     def br(self, label: str) -> None:
+        """End the block: go to `label`."""
         self.effect(f"br label %{label}")
         self.terminated = True
 
     def cond_br(self, cond: Val, then: str, otherwise: str, likely: str = "") -> None:
+        """End the block: go to `then` if the i1 scalar `cond` holds, else to `otherwise`. `likely` names the
+        metadata of the branch's weights ("!3"), if there are any."""
         weights = f", !prof {likely}" if likely else ""
         self.effect(f"br i1 {cond.ref}, label %{then}, label %{otherwise}{weights}")
         self.terminated = True
@@ -199,12 +205,15 @@ class Builder:
         return [self.splat(v, lanes) for v in vals]
 
     def extract(self, val: Val, lane: int | Val) -> Val:
+        """Lane `lane` of a vector as a scalar; a scalar is returned as it is. A lane out of range gives
+        poison."""
         if val.lanes == 1:
             return val
         index = lane if isinstance(lane, Val) else self.int(lane)
         return self.raw(val.type.with_lanes(1), f"extractelement {val}, {index}")
 
     def insert(self, val: Val, item: Val, lane: int | Val) -> Val:
+        """The vector `val` with `item` in lane `lane`. A lane out of range gives poison."""
         index = lane if isinstance(lane, Val) else self.int(lane)
         return self.raw(val.type, f"insertelement {val}, {item}, {index}")
 
@@ -248,12 +257,15 @@ class Builder:
         return self.raw(a.type, f"{opcode}{flags} {a.type} {a.ref}, {b.ref}")
 
     def add(self, a: Val, b: Val) -> Val:
+        """a + b, wrapping around."""
         return self.binary("add", a, b)
 
     def sub(self, a: Val, b: Val) -> Val:
+        """a - b, wrapping around."""
         return self.binary("sub", a, b)
 
     def mul(self, a: Val, b: Val) -> Val:
+        """a * b, the lower half."""
         return self.binary("mul", a, b)
 
     def and_(self, a: Val, b: Val) -> Val:
@@ -267,33 +279,43 @@ class Builder:
         return self.binary("and", a, b)
 
     def or_(self, a: Val, b: Val) -> Val:
+        """Bitwise or."""
         return self.binary("or", a, b)
 
     def xor(self, a: Val, b: Val) -> Val:
+        """Bitwise exclusive or."""
         return self.binary("xor", a, b)
 
     def shl(self, a: Val, b: Val) -> Val:
+        """a shifted left by b bits; poison from the type's width on."""
         return self.binary("shl", a, b)
 
     def lshr(self, a: Val, b: Val) -> Val:
+        """a shifted right by b bits, zeros coming in."""
         return self.binary("lshr", a, b)
 
     def ashr(self, a: Val, b: Val) -> Val:
+        """a shifted right by b bits, copies of the sign coming in."""
         return self.binary("ashr", a, b)
 
     def fadd(self, a: Val, b: Val, flags: str = "") -> Val:
+        """a + b in floating point; `flags` are LLVM's fast-math flags."""
         return self.binary("fadd", a, b, flags)
 
     def fsub(self, a: Val, b: Val, flags: str = "") -> Val:
+        """a - b in floating point."""
         return self.binary("fsub", a, b, flags)
 
     def fmul(self, a: Val, b: Val, flags: str = "") -> Val:
+        """a * b in floating point."""
         return self.binary("fmul", a, b, flags)
 
     def fdiv(self, a: Val, b: Val, flags: str = "") -> Val:
+        """a / b in floating point."""
         return self.binary("fdiv", a, b, flags)
 
     def fneg(self, a: Val) -> Val:
+        """a with its sign flipped, NaN included."""
         return self.raw(a.type, f"fneg {a}")
 
     def fma(self, a: Val, b: Val, c: Val) -> Val:
@@ -301,10 +323,13 @@ class Builder:
         return self.intrinsic("llvm.fma", a, b, c)
 
     def icmp(self, predicate: str, a: Val, b: Val) -> Val:
+        """Integers or pointers compared by LLVM's predicate ("eq", "ult", "slt", ...): i1 lanes."""
         a, b = self.unify(a, b)
         return self.raw(LLType("i1", a.lanes), f"icmp {predicate} {a.type} {a.ref}, {b.ref}")
 
     def fcmp(self, predicate: str, a: Val, b: Val) -> Val:
+        """Floats compared by LLVM's predicate ("oeq", "uno", ...): i1 lanes. Tests for NaN look at the bits
+        where the target needs that."""
         a, b = self.unify(a, b)
         if self.module.nan_tests_of_integers and a.lanes > 1 and a.type.element in _INFINITY:
             predicate = _OF_ONESELF.get(predicate, predicate) if a.ref == b.ref else predicate
@@ -332,6 +357,7 @@ class Builder:
         )
 
     def select(self, cond: Val, a: Val, b: Val) -> Val:
+        """`a` where `cond` holds, else `b`; a constant condition writes nothing."""
         if cond.ref == "true":
             return a
         if cond.ref == "false":
@@ -384,10 +410,13 @@ class Builder:
         return self.raw(LLType("ptr", lanes), f"getelementptr i8, {base}, {offset}")
 
     def load(self, type: LLType, ptr: Val, align: int, meta: str = "", volatile: bool = False) -> Val:
+        """Load a value of a type; `align` is in bytes, `meta` the text of metadata that follows (",
+        !alias.scope !1")."""
         word = "load volatile" if volatile else "load"
         return self.raw(type, f"{word} {type}, {ptr}, align {align}{meta}")
 
     def store(self, val: Val, ptr: Val, align: int, meta: str = "", volatile: bool = False) -> None:
+        """Store a value; `align` is in bytes, `meta` the text of metadata that follows."""
         word = "store volatile" if volatile else "store"
         self.effect(f"{word} {val}, {ptr}, align {align}{meta}")
 

@@ -82,6 +82,7 @@ class External(Callee):
         self.variadic = variadic
 
     def require(self, module: LLModule) -> None:
+        """Declare the function in `module`, unless it is there."""
         module.declarations.setdefault(
             f"@{self.name}", f"declare {_returned(self._result)} {symbol(self.name)}({self._types()})"
         )
@@ -119,6 +120,7 @@ class Routine(Callee):
         self.__doc__ = write.__doc__
 
     def require(self, module: LLModule) -> None:
+        """Define the function in `module`, unless it is there."""
         self.define(module)
 
     def define(self, module: LLModule) -> None:

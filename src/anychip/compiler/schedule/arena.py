@@ -20,6 +20,7 @@ class Lifetime:
     last: int
 
     def touch(self, position: int) -> None:
+        """Extend the lifetime to a position."""
         self.first = min(self.first, position)
         self.last = max(self.last, position)
 

@@ -57,6 +57,7 @@ class Buffer:
 
     @property
     def bytes(self) -> int:
+        """Bytes of all slots together."""
         return math.prod(self.shape) * self.slots * self.element.bytes
 
 
@@ -84,6 +85,7 @@ class Reduce:
 
     @property
     def axis(self) -> int:
+        """The axis that is reduced."""
         return self.op.attrs["axis"]
 
 
@@ -255,6 +257,7 @@ class Sweep:
 
     @property
     def op(self) -> Op:
+        """The loop that runs inside the nest."""
         assert self.nest.loop is not None
         return self.nest.loop.op
 

@@ -77,6 +77,7 @@ class ClampedSwiGLU(torch.autograd.Function):
     def forward(
         ctx: Any, packed: torch.Tensor, numbers: tuple[float, ...], interleaved: bool
     ) -> torch.Tensor:
+        """The activation of `packed`, [..., 2 n] to [..., n]."""
         packed = packed.contiguous()
         out = torch.empty(
             (*packed.shape[:-1], packed.shape[-1] // 2), dtype=packed.dtype, device=packed.device
@@ -87,6 +88,7 @@ class ClampedSwiGLU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradient of `packed`, by the kernel of the forward pass."""
         (packed,) = ctx.saved_tensors
         numbers, interleaved = ctx.settings
         gradient = torch.empty_like(packed)
@@ -121,12 +123,14 @@ class SquaredReLU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        """max(x, 0)^2, in the shape of `x`."""
         x = x.contiguous()
         ctx.save_for_backward(x)
         return _squared(None, x)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """2 max(x, 0) times the gradient of the result."""
         (x,) = ctx.saved_tensors
         return (_squared(grad_outputs[0].contiguous(), x),)
 

@@ -104,6 +104,7 @@ class Gated(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gate: torch.Tensor, up: torch.Tensor, activation: Any) -> torch.Tensor:
+        """activation(gate) up, in the shape of both."""
         if gate.shape != up.shape or gate.dtype != up.dtype:
             raise ArgumentError(
                 f"a gated unit needs gate and up alike, not {tuple(gate.shape)} {gate.dtype} and "
@@ -132,6 +133,7 @@ class Gated(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of gate and up, computed again from both."""
         gate, up = ctx.saved_tensors
         dgate, dup = torch.empty_like(gate), torch.empty_like(up)
         width = gate.shape[-1]
@@ -161,6 +163,7 @@ class PackedGated(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, packed: torch.Tensor, activation: Any) -> torch.Tensor:
+        """activation(gate) up of `packed`, [..., 2 n] to [..., n]."""
         if packed.shape[-1] % 2:
             raise ArgumentError(
                 f"a packed gated unit halves the last dimension: {packed.shape[-1]} is odd, give an even one"
@@ -188,6 +191,7 @@ class PackedGated(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradient of `packed`, side by side as it is."""
         (packed,) = ctx.saved_tensors
         width = packed.shape[-1] // 2
         gradient = torch.empty_like(packed)

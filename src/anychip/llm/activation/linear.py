@@ -165,6 +165,7 @@ class LinearActivation(torch.autograd.Function):
     def forward(
         ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, activation: Any
     ) -> torch.Tensor:
+        """activation(x w^T + bias): x [rows, in], weight [out, in], result [rows, out]."""
         x, weight = x.contiguous(), weight.contiguous()
         columns, inner = weight.shape
         rows = x.shape[:-1].numel()
@@ -196,6 +197,7 @@ class LinearActivation(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of x, weight and bias (None without one)."""
         x, weight, kept = ctx.saved_tensors
         (columns, inner), device = weight.shape, x.device
         rows = x.shape[:-1].numel()

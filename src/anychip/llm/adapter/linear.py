@@ -107,6 +107,7 @@ class Lora(torch.autograd.Function):
         indices: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
+        """base + scale x down^T up^T, each row with its own adapter (-1: none)."""
         x, indices = x.contiguous(), indices.contiguous()
         shrunk = grouped_lora_shrink(x, down, indices, scale)
         ctx.save_for_backward(x, down, up, shrunk, indices)
@@ -115,6 +116,7 @@ class Lora(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of x, of both matrices of each adapter, and of `base`."""
         x, down, up, shrunk, indices = ctx.saved_tensors
         gradient = grad_outputs[0].contiguous()
         dshrunk = grouped_lora_shrink(gradient, up.transpose(1, 2), indices, ctx.scale)
@@ -131,12 +133,14 @@ class Frozen(torch.autograd.Function):
     def forward(
         ctx: Any, x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, group: int | None
     ) -> torch.Tensor:
+        """x w^T with the weight's scales, by groups of `group` inputs where it is given."""
         ctx.save_for_backward(weight, scales)
         ctx.group, ctx.dtype = group, x.dtype
         return int8_weight_matmul(x, weight, scales, None, group)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradient of x alone."""
         weight, scales = ctx.saved_tensors
         plain = dequantize(weight, scales, None, ctx.group, ctx.dtype)
         gradient = grad_outputs[0]

@@ -252,6 +252,8 @@ def _expand_reference(
 
 
 def grouped_product(x: torch.Tensor, matrices: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+    """x times the transposed matrix that each row's index names, in plain PyTorch; rows of no adapter (an
+    index out of range) give zeros."""
     has = (indices >= 0) & (indices < len(matrices))
     chosen = matrices[torch.where(has, indices, 0).long()]
     return torch.einsum("...k,...rk->...r", x, chosen) * has[..., None]

@@ -75,6 +75,8 @@ class Pad(torch.autograd.Function):
     def forward(
         ctx: Any, rows: torch.Tensor, starts: torch.Tensor, longest: int, fill: float
     ) -> torch.Tensor:
+        """Packed rows [total, ...] as [sequences, longest, ...], filled up with `fill`; `starts` are where
+        sequences begin."""
         rows, starts = rows.contiguous(), starts.contiguous()
         ctx.save_for_backward(starts)
         ctx.shape = rows.shape
@@ -84,6 +86,7 @@ class Pad(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradient of the rows: what stands at their places."""
         gradient = grad_outputs[0].contiguous()
         (starts,) = ctx.saved_tensors
         rows = torch.zeros(ctx.shape, dtype=gradient.dtype, device=gradient.device)
@@ -95,6 +98,7 @@ class Unpad(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, padded: torch.Tensor, starts: torch.Tensor, count: int) -> torch.Tensor:
+        """The `count` rows of [sequences, longest, ...] that belong to sequences, one after the other."""
         padded, starts = padded.contiguous(), starts.contiguous()
         ctx.save_for_backward(starts)
         ctx.shape = padded.shape
@@ -103,6 +107,7 @@ class Unpad(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradient of the padded tensor: zeros where there was padding."""
         gradient = grad_outputs[0].contiguous()
         (starts,) = ctx.saved_tensors
         padded = torch.empty(ctx.shape, dtype=gradient.dtype, device=gradient.device)

@@ -64,6 +64,7 @@ class Embedding(torch.autograd.Function):
     def forward(
         ctx: Any, table: torch.Tensor, tokens: torch.Tensor, scale: float, ignored: int
     ) -> torch.Tensor:
+        """scale table[tokens]; zeros for the token `ignored`."""
         table, tokens = table.contiguous(), tokens.contiguous()
         vocabulary, width = table.shape
         out = torch.empty((*tokens.shape, width), dtype=table.dtype, device=table.device)
@@ -76,6 +77,7 @@ class Embedding(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradient of the table."""
         (tokens,) = ctx.saved_tensors
         (vocabulary, width), dtype, scale, ignored, grid, block = ctx.settings
         gradient = grad_outputs[0].contiguous()

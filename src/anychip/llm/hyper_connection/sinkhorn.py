@@ -97,6 +97,7 @@ class Sinkhorn(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, iterations: int, eps: float) -> torch.Tensor:
+        """exp(logits) [..., n, n] after `iterations` of dividing rows and columns by their sums."""
         logits = logits.contiguous()
         size = logits.shape[-1]
         count = logits.shape[:-2].numel()
@@ -115,6 +116,7 @@ class Sinkhorn(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradient of the logits, through every state that was kept."""
         gradient = grad_outputs[0].contiguous()
         (trace,) = ctx.saved_tensors
         programs, numbers, constants = ctx.sizes

@@ -137,12 +137,14 @@ class ReadStreams(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """The weighted sum of the streams, [tokens, width]."""
         x, weights = x.contiguous(), weights.contiguous()
         ctx.save_for_backward(x, weights)
         return _read(x, weights, None, None, 0.0)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of streams and weights."""
         x, weights = ctx.saved_tensors
         dx, dweights = torch.empty_like(x), torch.empty_like(weights)
         streams, width = x.shape[1:]
@@ -191,6 +193,7 @@ class WriteStreams(torch.autograd.Function):
     def forward(
         ctx: Any, layer: torch.Tensor, x: torch.Tensor, post: torch.Tensor, mixing: torch.Tensor
     ) -> torch.Tensor:
+        """mixing x + post layer: the new streams [tokens, n, width]."""
         layer, x, post, mixing = (y.contiguous() for y in (layer, x, post, mixing))
         tokens, streams, width = x.shape
         out = torch.empty_like(x)
@@ -212,6 +215,7 @@ class WriteStreams(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of layer, streams, post and mixing."""
         layer, x, post, mixing = ctx.saved_tensors
         gradient = grad_outputs[0].contiguous()
         tokens, streams, width = x.shape

@@ -82,6 +82,8 @@ class CrossEntropy(torch.autograd.Function):
         numbers: tuple[float, ...],
         reduction: str,
     ) -> torch.Tensor:
+        """The loss of logits [rows, classes] with target [rows]: one number, or one for each row where
+        `reduction` is "none"."""
         logits, target = logits.contiguous(), target.contiguous()
         rows, classes = logits.shape
         constants = _constants(numbers, _block(classes, logits.device))
@@ -111,6 +113,7 @@ class CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradient of the logits."""
         logits, target, sums, count = ctx.saved_tensors
         ignore, numbers, constants, step = ctx.settings
         rows, classes = logits.shape
@@ -149,6 +152,8 @@ class LinearCrossEntropy(torch.autograd.Function):
         numbers: tuple[float, ...],
         reduction: str,
     ) -> torch.Tensor:
+        """The loss of the logits hidden weight^T + bias, chunk by chunk of rows: they never exist all at
+        once."""
         hidden, weight, target = hidden.contiguous(), weight.contiguous(), target.contiguous()
         (rows, _), classes, device = hidden.shape, weight.shape[0], hidden.device
         single: dict[str, Any] = {"dtype": torch.float32, "device": device}
@@ -208,6 +213,7 @@ class LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of hidden states, weight and bias, scaled by that of the loss."""
         dhidden, dweight, dbias, count = ctx.saved_tensors
         gradient = grad_outputs[0].contiguous()
         results: list[torch.Tensor | None] = []

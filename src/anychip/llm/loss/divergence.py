@@ -118,6 +118,8 @@ class Divergence(torch.autograd.Function):
     def forward(
         ctx: Any, student: torch.Tensor, teacher: torch.Tensor, kind: str, temperature: float, mix: float
     ) -> torch.Tensor:
+        """The divergence `kind` of student and teacher, both logits [rows, classes], at a temperature: one
+        number."""
         if student.ndim != 2 or student.shape != teacher.shape or not temperature > 0.0:
             raise ArgumentError(
                 f"a divergence needs logits [rows, classes] of one shape and a temperature above 0, not "
@@ -152,6 +154,7 @@ class Divergence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradient of the student's logits."""
         student, teacher, saved = ctx.saved_tensors
         scale, mix, kind, block = ctx.settings
         rows, classes = student.shape

@@ -166,6 +166,7 @@ class Permute(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, order: torch.Tensor, places: torch.Tensor, k: int) -> torch.Tensor:
+        """Each token's row once for each of its `k` experts: x [tokens, width], result [tokens k, width]."""
         x = x.contiguous()
         width = x.shape[1]
         out = torch.empty((order.numel(), width), dtype=x.dtype, device=x.device)
@@ -177,6 +178,7 @@ class Permute(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradient of x: the sum over each token's rows."""
         gradient = grad_outputs[0].contiguous()
         (places,) = ctx.saved_tensors
         tokens, width = places.numel() // ctx.k, gradient.shape[1]
@@ -191,6 +193,7 @@ class Unpermute(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """The sum of each token's rows by its weights: rows [tokens k, width], result [tokens, width]."""
         rows, places, weights = rows.contiguous(), places.contiguous(), weights.contiguous()
         (tokens, k), width = places.shape, rows.shape[1]
         out = torch.empty((tokens, width), dtype=rows.dtype, device=rows.device)
@@ -201,6 +204,7 @@ class Unpermute(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of rows and weights."""
         rows, places, weights = ctx.saved_tensors
         drows, dweights = torch.empty_like(rows), torch.empty_like(weights)
         width, k = rows.shape[1], places.shape[1]

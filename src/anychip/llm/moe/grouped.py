@@ -145,12 +145,15 @@ class Grouped(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: torch.Tensor, weight: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
+        """Each row times its group's transposed weight: rows [total, inputs], result [total, outputs];
+        `starts` are where groups begin."""
         rows, starts = rows.contiguous(), starts.contiguous()
         ctx.save_for_backward(rows, weight, starts)
         return _product(rows, weight.transpose(1, 2), starts)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of rows and weight."""
         rows, weight, starts = ctx.saved_tensors
         gradient = grad_outputs[0].contiguous()
         groups, columns, depth = weight.shape

@@ -95,6 +95,7 @@ class DynamicTanh(torch.autograd.Function):
     def forward(
         ctx: Any, x: torch.Tensor, alpha: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     ) -> torch.Tensor:
+        """weight tanh(alpha x) + bias, in the shape of `x`."""
         x, alpha, weight = x.contiguous(), alpha.contiguous(), weight.contiguous()
         length = x.shape[-1]
         out = torch.empty_like(x)
@@ -116,6 +117,7 @@ class DynamicTanh(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of x, alpha, weight and bias (None without one)."""
         x, alpha, weight = ctx.saved_tensors
         length, device = x.shape[-1], x.device
         rows = x.numel() // max(length, 1)

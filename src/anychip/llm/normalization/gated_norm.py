@@ -114,6 +114,8 @@ class GatedNorm(torch.autograd.Function):
         eps: float,
         norm_first: bool,
     ) -> torch.Tensor:
+        """The norm of x times silu(gate), or the norm first and the gate after it (`norm_first`), times
+        weight."""
         x, gate, weight = x.contiguous(), gate.contiguous(), weight.contiguous()
         length = weight.numel() // groups
         parts = x.numel() // max(length, 1)
@@ -127,6 +129,7 @@ class GatedNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of x, gate and weight."""
         x, gate, weight, rstd = ctx.saved_tensors
         length, groups, constants = ctx.sizes
         rows = rstd.numel() // groups

@@ -66,6 +66,7 @@ class LayerNorm(torch.autograd.Function):
         residual: torch.Tensor | None,
         eps: float,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Layer norm of x + residual over the last dimension."""
         length = x.shape[-1]
         fits = weight.shape == (length,) and (bias is None or bias.shape == (length,))
         if not fits or (residual is not None and residual.shape != x.shape):
@@ -101,6 +102,7 @@ class LayerNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of x, weight, bias and residual, which has that of x."""
         dy, dsum = grad_outputs
         source, weight, mean, rstd = ctx.saved_tensors
         length, rows, device = source.shape[-1], rstd.numel(), source.device

@@ -85,6 +85,7 @@ class RMSNorm(torch.autograd.Function):
         eps: float,
         shift: float,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """RMS norm of x + residual over the last dimension, times (weight + shift)."""
         length = x.shape[-1]
         if weight.shape != (length,) or (residual is not None and residual.shape != x.shape):
             raise ArgumentError(
@@ -117,6 +118,7 @@ class RMSNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of x, weight and residual, which has that of x."""
         dy, dsum = grad_outputs
         source, weight, rstd = ctx.saved_tensors
         length, rows = source.shape[-1], rstd.numel()

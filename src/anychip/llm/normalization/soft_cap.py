@@ -43,6 +43,7 @@ class SoftCap(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, cap: float) -> torch.Tensor:
+        """cap tanh(x / cap), in the shape of `x`."""
         x = x.contiguous()
         out = torch.empty_like(x)
         launch(soft_cap_kernel, cdiv(x.numel(), BLOCK), out, x, None, cap, x.numel(), BLOCK=BLOCK)
@@ -52,6 +53,7 @@ class SoftCap(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradient of x."""
         (x,) = ctx.saved_tensors
         out, gradient = torch.empty_like(x), grad_outputs[0].contiguous()
         launch(soft_cap_kernel, cdiv(x.numel(), BLOCK), out, x, gradient, ctx.cap, x.numel(), BLOCK=BLOCK)

@@ -25,6 +25,8 @@ TILES = Tiles(simt={"elements": 2048}, simd={"elements": 1024})
 def check_tables(
     name: str, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, start: int
 ) -> None:
+    """Raises ArgumentError where tables of cosines and sines [positions, pairs] do not fit heads x [tokens,
+    heads, width] that are turned from `start` on."""
     if (
         x.ndim != 3
         or cos.ndim != 2
@@ -156,6 +158,7 @@ def _normed(x: torch.Tensor, eps: float) -> torch.Tensor:
 def rotated_from(
     x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, start: int, interleaved: bool
 ) -> torch.Tensor:
+    """x with the part of its last dimension from `start` on turned, in plain PyTorch."""
     return torch.cat([x[..., :start], rotated(x[..., start:], cos, sin, interleaved)], -1)
 
 

@@ -196,6 +196,7 @@ class Rotary(torch.autograd.Function):
         sections: tuple[int, ...] | None,
         interleaved: bool,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Query and key (or None) turned by the angles of their positions."""
         cos, sin = cos.contiguous(), sin.contiguous()
         positions = None if positions is None else positions.contiguous()
         ctx.save_for_backward(cos, sin, positions)
@@ -205,6 +206,7 @@ class Rotary(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of query and key, turned back."""
         dquery, dkey = grad_outputs
         cos, sin, positions = ctx.saved_tensors
         sections, interleaved = ctx.layout
@@ -284,6 +286,8 @@ def multi_section_rotary_embedding(
 
 
 def rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, interleaved: bool) -> torch.Tensor:
+    """x [..., heads, width] turned by cos and sin [..., pairs], in plain PyTorch: neighbours (`interleaved`)
+    or halves of the first 2 pairs elements are pairs, the rest stays."""
     pairs = cos.shape[-1]
     part, rest = x[..., : 2 * pairs], x[..., 2 * pairs :]
     cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
@@ -330,6 +334,7 @@ def _sections_reference(
 
 
 def tables(positions: int, pairs: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines and sines [positions, pairs] of samples."""
     angle = torch.arange(positions)[:, None] * 100.0 ** (-torch.arange(pairs) / max(pairs, 1))
     return angle.cos(), angle.sin()
 

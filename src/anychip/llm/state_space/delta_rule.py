@@ -41,6 +41,7 @@ class DeltaRule(torch.autograd.Function):
         scale: float,
         chunked: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The results for each token, and the last state."""
         given = tuple(x.contiguous() for x in (query, key, value, decay, strength))
         initial = None if initial is None else initial.contiguous()
         ctx.save_for_backward(*given, initial)
@@ -50,6 +51,7 @@ class DeltaRule(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of query, key, value, decay, strength and initial state."""
         dout, dlast = grad_outputs
         *given, initial = ctx.saved_tensors
         query, key, value, decay, strength = given

@@ -101,6 +101,7 @@ class LinearAttention(torch.autograd.Function):
         scale: float,
         chunked: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The results for each token, and the last state."""
         query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
         decay = None if decay is None else decay.contiguous()
         initial = None if initial is None else initial.contiguous()
@@ -139,6 +140,7 @@ class LinearAttention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of query, key, value, decay and initial state."""
         dout, dlast = grad_outputs
         query, key, value, decay, initial = ctx.saved_tensors
         dout = torch.zeros_like(value) if dout is None else dout.contiguous()

@@ -53,6 +53,8 @@ class Discretize(torch.autograd.Function):
         bias: torch.Tensor | None,
         softplus: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """dt x and dt rate for each token, in float32; dt gets `bias` and a softplus before, where these are
+        asked for."""
         x, dt, rate = x.contiguous(), dt.contiguous(), rate.contiguous()
         heads, width = x.shape[2:]
         scaled = torch.empty(x.shape, dtype=torch.float32, device=x.device)
@@ -77,6 +79,7 @@ class Discretize(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of x, dt, rate and bias."""
         x, dt, rate, bias = ctx.saved_tensors
         heads, width = x.shape[2:]
         dx, ddt = torch.empty_like(x), torch.empty_like(dt)
@@ -106,6 +109,7 @@ class Skip(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, scanned: torch.Tensor, x: torch.Tensor, skip: torch.Tensor | None) -> torch.Tensor:
+        """scanned + skip x, in the dtype of x."""
         x = x.contiguous()
         out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
         heads, width = x.shape[2:]
@@ -116,6 +120,7 @@ class Skip(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradients of scanned, x and skip."""
         x, skip = ctx.saved_tensors
         heads, width = x.shape[2:]
         rows = x.numel() // max(1, width)

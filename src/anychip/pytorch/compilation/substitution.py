@@ -37,6 +37,8 @@ class Substitution(CustomGraphPass):
         graph.lint()
 
     def uuid(self) -> Any:
+        """A digest of the sources that decide what is replaced: part of the key of Inductor's cache of
+        graphs."""
         folder = Path(__file__).parent
         return get_hash_for_files(tuple(str(folder / name) for name in SOURCES))
 

@@ -25,6 +25,7 @@ def lock(f: Flow, lock: Val) -> None:
 
 @routine("anychip.unlock", lock=PTR)
 def unlock(f: Flow, lock: Val) -> None:
+    """Let go of a lock that this thread holds."""
     f.atomic_store(f.int(0, I64), lock, Ordering.RELEASE)
 
 

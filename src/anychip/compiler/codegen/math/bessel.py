@@ -82,21 +82,25 @@ def _y(m: Formula, x: Num, order: int) -> Num:
 
 @function("j0")
 def j0(m: Formula, x: Num) -> Num:
+    """The Bessel function of the first kind and order 0."""
     return _j(m, x, 0)
 
 
 @function("j1")
 def j1(m: Formula, x: Num) -> Num:
+    """The Bessel function of the first kind and order 1."""
     return _j(m, x, 1)
 
 
 @function("y0")
 def y0(m: Formula, x: Num) -> Num:
+    """The Bessel function of the second kind and order 0."""
     return _y(m, x, 0)
 
 
 @function("y1")
 def y1(m: Formula, x: Num) -> Num:
+    """The Bessel function of the second kind and order 1."""
     return _y(m, x, 1)
 
 
@@ -123,11 +127,13 @@ def _i(m: Formula, x: Num, order: int) -> Num:
 
 @function("cyl_bessel_i0")
 def cyl_bessel_i0(m: Formula, x: Num) -> Num:
+    """The modified Bessel function of the first kind and order 0."""
     return _i(m, x, 0)
 
 
 @function("cyl_bessel_i1")
 def cyl_bessel_i1(m: Formula, x: Num) -> Num:
+    """The modified Bessel function of the first kind and order 1."""
     return _i(m, x, 1)
 
 

@@ -132,6 +132,7 @@ for _name, (_arity, _exact) in OPERATIONS.items():
 
 @function("rsqrt_rn")
 def rsqrt_rn(m: Formula, x: Num) -> Num:
+    """1 / sqrt(x), rounded to nearest."""
     if x.layout.bits == 64 or not m.target.f64:
         return 1.0 / x.sqrt()
     wide = x.cast("fpext", "double")
@@ -140,6 +141,7 @@ def rsqrt_rn(m: Formula, x: Num) -> Num:
 
 @function("rcp", inline=True)
 def rcp(m: Formula, x: Num) -> Num:
+    """1 / x, rounded to nearest."""
     return 1.0 / x
 
 

@@ -80,6 +80,7 @@ def _erfc_positive(m: Formula, x: Num) -> Num:
 
 @function("erfc", inline=True)
 def erfc(m: Formula, x: Num) -> Num:
+    """The complement of the error function, 1 - erf(x), exact where erf(x) is near 1."""
     magnitude = x.abs()
     tail = _erfc_positive(m, m.minimum(magnitude, 28.0 if x.layout.bits == 64 else 10.1))
     outer = m.where(x < 0.0, 2.0 - tail, tail)
@@ -150,6 +151,7 @@ def _inverse(m: Formula, y: Num, complement: Num, far: bool = True) -> Num:
 
 @function("erfinv")
 def erfinv(m: Formula, x: Num) -> Num:
+    """The inverse of the error function on [-1, 1]; NaN elsewhere."""
     y = x.abs()
     result = _inverse(m, y, 1.0 - y, far=False)
     return m.where(y <= 1.0, result, float("nan")).copysign(x)
@@ -165,6 +167,7 @@ def _erfcinv(m: Formula, x: Num) -> Num:
 
 @function("erfcinv")
 def erfcinv(m: Formula, x: Num) -> Num:
+    """The inverse of the complement of the error function on [0, 2]."""
     return _erfcinv(m, x)
 
 

@@ -56,6 +56,7 @@ def exp_minus_one_reduced(m: Formula, r: Num) -> Num:
 
 @function("exp", inline=True)
 def exp(m: Formula, x: Num) -> Num:
+    """e to the power of x."""
     by = NATURAL[x.val.type.element]
     r, n, _ = reduce(m, m.clamp(x, by.least, by.most), by)
     return m.scale(1.0 + exp_minus_one_reduced(m, r), n)
@@ -63,6 +64,7 @@ def exp(m: Formula, x: Num) -> Num:
 
 @function("exp2", inline=True)
 def exp2(m: Formula, x: Num) -> Num:
+    """2 to the power of x."""
     element = x.val.type.element
     x = m.clamp(x, *EXP2_RANGE[element])
     whole, n = m.nearest_integer(x)
@@ -72,6 +74,7 @@ def exp2(m: Formula, x: Num) -> Num:
 
 @function("exp10")
 def exp10(m: Formula, x: Num) -> Num:
+    """10 to the power of x."""
     element = x.val.type.element
     by = DECIMAL[element]
     r, n, _ = reduce(m, m.clamp(x, by.least, by.most), by)

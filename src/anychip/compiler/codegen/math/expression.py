@@ -29,14 +29,18 @@ class FloatLayout:
 
     @property
     def magic(self) -> float:
+        """A number that, added to a small x, rounds x to an integer: 1.5 times 2 to the bits of the
+        mantissa."""
         return 1.5 * 2.0**self.mantissa
 
     @property
     def bits(self) -> int:
+        """Bits of the format: 32 or 64."""
         return 32 if self.integer == "i32" else 64
 
     @property
     def sign_mask(self) -> int:
+        """The mask of the sign bit."""
         return 1 << (self.bits - 1)
 
     @property
@@ -72,10 +76,12 @@ class Num:
 
     @property
     def is_float(self) -> bool:
+        """Whether the register holds floating-point numbers."""
         return self.val.type.is_float
 
     @property
     def layout(self) -> FloatLayout:
+        """Where the fields of its floating-point format lie."""
         return LAYOUTS[self.val.type.element]
 
     def like(self, other: Operand) -> Val:
@@ -157,6 +163,7 @@ class Num:
         return self.compare("oge" if self.is_float else "sge", other)
 
     def eq(self, other: Operand) -> Num:
+        """Equal; false for NaN."""
         return self.compare("oeq" if self.is_float else "eq", other)
 
     def ne(self, other: Operand) -> Num:
@@ -164,9 +171,11 @@ class Num:
         return self.compare("une" if self.is_float else "ne", other)
 
     def is_nan(self) -> Num:
+        """Whether it is NaN, lane by lane."""
         return self.compare("uno", self)
 
     def cast(self, opcode: str, element: str) -> Num:
+        """Converted by LLVM's instruction `opcode` to lanes of `element`."""
         return Num(self.m, self.m.b.cast(opcode, self.val, element))
 
     def bits(self) -> Num:
@@ -182,11 +191,13 @@ class Num:
         return self.cast("sitofp", element or ("float" if self.val.type.bits == 32 else "double"))
 
     def abs(self) -> Num:
+        """The magnitude; the smallest integer stays as it is."""
         if self.is_float:
             return Num(self.m, self.m.b.intrinsic("llvm.fabs", self.val))
         return Num(self.m, self.m.b.intrinsic("llvm.abs", self.val, extra=[Val("false", LLType("i1"))]))
 
     def sqrt(self) -> Num:
+        """The square root, rounded to nearest."""
         return Num(self.m, self.m.b.intrinsic("llvm.sqrt", self.val))
 
     def copysign(self, sign: Num) -> Num:
@@ -213,9 +224,11 @@ class Formula:
 
     @property
     def layout(self) -> FloatLayout:
+        """Where the fields of the function's element type lie."""
         return LAYOUTS[self.element]
 
     def type(self, element: str = "") -> LLType:
+        """The register type of `element`, by default the function's own, with the function's lanes."""
         return LLType(element or self.element, self.lanes)
 
     def constant(self, value: float, type: LLType | None = None) -> Num:
@@ -226,6 +239,7 @@ class Formula:
         return Num(self, item if type.lanes == 1 else Val(f"splat ({item})", type))
 
     def integer(self, value: int, element: str = "") -> Num:
+        """An integer constant in all lanes, by default as wide as the function's floats."""
         return self.constant(value, self.type(element or self.layout.integer))
 
     def where(self, condition: Num, yes: Operand, no: Operand) -> Num:
@@ -322,6 +336,7 @@ class Formula:
         return self.fast_two_sum(s, e + (x[1] + y[1]))
 
     def pair_constant(self, high: float, low: float) -> tuple[Num, Num]:
+        """Two constants whose sum is one number in twice the precision."""
         return self.constant(high), self.constant(low)
 
     def funnel_shift(self, high: Num, low: Num, count: Num) -> Num:

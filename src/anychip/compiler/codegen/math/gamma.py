@@ -52,6 +52,7 @@ def _raised(m: Formula, x: Num) -> tuple[Pair, Pair]:
 
 @function("tgamma", prefers_f64=True)
 def tgamma(m: Formula, x: Num) -> Num:
+    """The gamma function."""
     single = x.layout.bits == 32
     magnitude = m.minimum(x.abs(), 50.0 if single else 200.0)
     tiny = magnitude < (2.0**-26 if single else 2.0**-60)

@@ -30,6 +30,7 @@ def _half_exp(m: Formula, x: Num) -> Num:
 
 @function("sinh")
 def sinh(m: Formula, x: Num) -> Num:
+    """The hyperbolic sine."""
     magnitude = x.abs()
     square = x * x
     small = m.multiply_add(square * x, m.polynomial(square, SINH_TAIL[x.val.type.element]), x)
@@ -39,12 +40,14 @@ def sinh(m: Formula, x: Num) -> Num:
 
 @function("cosh")
 def cosh(m: Formula, x: Num) -> Num:
+    """The hyperbolic cosine."""
     half = _half_exp(m, x.abs())
     return half + 0.25 / half
 
 
 @function("asinh")
 def asinh(m: Formula, x: Num) -> Num:
+    """The inverse hyperbolic sine."""
     magnitude = x.abs()
     square = x * x
     small = m.multiply_add(square * x, m.polynomial(square, ASINH_TAIL[x.val.type.element]), x)
@@ -56,6 +59,7 @@ def asinh(m: Formula, x: Num) -> Num:
 
 @function("acosh")
 def acosh(m: Formula, x: Num) -> Num:
+    """The inverse hyperbolic cosine; NaN below 1."""
     t = x - 1.0
     small = log1p(m, t + (t * (x + 1.0)).sqrt())
     large = log(m, x) + LN2

@@ -72,11 +72,13 @@ def high_product(m: Formula, x: Num, y: Num, signed: bool) -> Num:
 
 @function("mulhi", arity=2, elements=INTEGERS, inline=True)
 def mulhi(m: Formula, x: Num, y: Num) -> Num:
+    """The upper half of the signed product."""
     return high_product(m, x, y, signed=True)
 
 
 @function("umulhi", arity=2, elements=INTEGERS, inline=True)
 def umulhi(m: Formula, x: Num, y: Num) -> Num:
+    """The upper half of the unsigned product."""
     return high_product(m, x, y, signed=False)
 
 
@@ -88,6 +90,7 @@ def mul24(m: Formula, x: Num, y: Num) -> Num:
 
 @function("umul24", arity=2, elements=("i32",), inline=True)
 def umul24(m: Formula, x: Num, y: Num) -> Num:
+    """The lower 32 bits of the unsigned product of the lower 24 bits."""
     return (x & 0xFFFFFF) * (y & 0xFFFFFF)
 
 
@@ -99,6 +102,7 @@ def sad(m: Formula, x: Num, y: Num, z: Num) -> Num:
 
 @function("usad", arity=3, elements=("i32",), inline=True)
 def usad(m: Formula, x: Num, y: Num, z: Num) -> Num:
+    """The unsigned distance |x - y|, plus z."""
     return m.where(x.compare("ugt", y), x - y, y - x) + z
 
 
@@ -110,6 +114,7 @@ def hadd(m: Formula, x: Num, y: Num) -> Num:
 
 @function("uhadd", arity=2, elements=("i32",), inline=True)
 def uhadd(m: Formula, x: Num, y: Num) -> Num:
+    """The unsigned mean, rounded down, without overflow."""
     return (x & y) + (x ^ y).logical_shift(1)
 
 
@@ -121,4 +126,5 @@ def rhadd(m: Formula, x: Num, y: Num) -> Num:
 
 @function("urhadd", arity=2, elements=("i32",), inline=True)
 def urhadd(m: Formula, x: Num, y: Num) -> Num:
+    """The unsigned mean, rounded up, without overflow."""
     return (x | y) - (x ^ y).logical_shift(1)

@@ -73,6 +73,7 @@ def log_parts(m: Formula, x: Num) -> tuple[Num, Num]:
 
 @function("log", inline=True)
 def log(m: Formula, x: Num) -> Num:
+    """The natural logarithm; NaN for negative numbers."""
     total, rest = log_parts(m, x)
     return special(m, x, total + rest)
 
@@ -91,11 +92,13 @@ def _in_base(m: Formula, x: Num, scale: tuple[float, float], step: tuple[float, 
 
 @function("log2", inline=True)
 def log2(m: Formula, x: Num) -> Num:
+    """The logarithm to base 2."""
     return _in_base(m, x, LOG2_E[x.val.type.element], (1.0, 0.0))
 
 
 @function("log10")
 def log10(m: Formula, x: Num) -> Num:
+    """The logarithm to base 10."""
     return _in_base(m, x, LOG10_E[x.val.type.element], LOG10_2[x.val.type.element])
 
 

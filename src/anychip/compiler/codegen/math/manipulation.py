@@ -8,11 +8,13 @@ from .table import function
 
 @function("abs", elements=("float", "double", "i32", "i64"), inline=True)
 def abs_(m: Formula, x: Num) -> Num:
+    """The magnitude."""
     return x.abs()
 
 
 @function("copysign", arity=2, inline=True)
 def copysign(m: Formula, x: Num, sign: Num) -> Num:
+    """The magnitude of x with the sign of `sign`."""
     return x.copysign(sign)
 
 
@@ -97,21 +99,25 @@ def _flag(condition: Num) -> Num:
 
 @function("isnan", inline=True)
 def isnan(m: Formula, x: Num) -> Num:
+    """1 where x is NaN, else 0, as an i32."""
     return _flag(x.is_nan())
 
 
 @function("isinf", inline=True)
 def isinf(m: Formula, x: Num) -> Num:
+    """1 where x is infinite, else 0, as an i32."""
     return _flag(x.abs().eq(float("inf")))
 
 
 @function("isfinite", inline=True)
 def isfinite(m: Formula, x: Num) -> Num:
+    """1 where x is neither infinite nor NaN, else 0, as an i32."""
     return _flag(x.abs() < float("inf"))
 
 
 @function("signbit", inline=True)
 def signbit(m: Formula, x: Num) -> Num:
+    """1 where the sign bit of x is set, else 0, as an i32."""
     return _flag(x.bits() < 0)
 
 
@@ -156,16 +162,19 @@ _bitcast("longlong_as_double", "i64", "double")
 
 @function("hiloint2double", arity=2, elements=("i32",), inline=True)
 def hiloint2double(m: Formula, high: Num, low: Num) -> Num:
+    """The f64 with the upper 32 bits `high` and the lower 32 bits `low`."""
     return ((high.cast("zext", "i64") << 32) | low.cast("zext", "i64")).as_float()
 
 
 @function("double2loint", elements=("double",), inline=True)
 def double2loint(m: Formula, x: Num) -> Num:
+    """The lower 32 bits of an f64."""
     return x.bits().cast("trunc", "i32")
 
 
 @function("double2hiint", elements=("double",), inline=True)
 def double2hiint(m: Formula, x: Num) -> Num:
+    """The upper 32 bits of an f64."""
     return x.bits().logical_shift(32).cast("trunc", "i32")
 
 
@@ -177,4 +186,5 @@ def rcp64h(m: Formula, x: Num) -> Num:
 
 @function("fdividef", arity=2, inline=True)
 def fdividef(m: Formula, x: Num, y: Num) -> Num:
+    """x / y; CUDA's fast division, rounded to nearest here."""
     return x / y

@@ -96,6 +96,7 @@ def _power(m: Formula, x: Num, y: Num) -> Num:
 
 @function("pow", arity=2, prefers_f64=True)
 def pow_(m: Formula, x: Num, y: Num) -> Num:
+    """x to the power of y, with C's special cases."""
     return _power(m, x, y)
 
 

@@ -9,11 +9,13 @@ from .table import function
 
 @function("sqrt", inline=True)
 def sqrt(m: Formula, x: Num) -> Num:
+    """The square root, rounded to nearest."""
     return x.sqrt()
 
 
 @function("rsqrt", inline=True)
 def rsqrt(m: Formula, x: Num) -> Num:
+    """1 / sqrt(x)."""
     return 1.0 / x.sqrt()
 
 
@@ -48,6 +50,7 @@ def _cube_root(m: Formula, f: Num) -> Num:
 
 @function("cbrt", prefers_f64=True)
 def cbrt(m: Formula, x: Num) -> Num:
+    """The cube root."""
     f, q = _reduce_for_cube_root(m, x)
     result = (_cube_root(m, f) * m.power_of_two(q)).copysign(x)
     regular = x.ne(0.0) & (x.abs() < float("inf"))
@@ -56,6 +59,7 @@ def cbrt(m: Formula, x: Num) -> Num:
 
 @function("rcbrt", prefers_f64=True)
 def rcbrt(m: Formula, x: Num) -> Num:
+    """1 / cbrt(x)."""
     f, q = _reduce_for_cube_root(m, x)
     result = (m.power_of_two(-q) / _cube_root(m, f)).copysign(x)
     regular = x.ne(0.0) & (x.abs() < float("inf"))

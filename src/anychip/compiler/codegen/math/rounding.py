@@ -32,6 +32,7 @@ def rint(m: Formula, x: Num) -> Num:
 
 @function("floor", inline=True)
 def floor(m: Formula, x: Num) -> Num:
+    """Rounded down."""
     if has_rounding(m):
         return _intrinsic(m, "llvm.floor", x)
     near = rint(m, x)
@@ -40,6 +41,7 @@ def floor(m: Formula, x: Num) -> Num:
 
 @function("ceil", inline=True)
 def ceil(m: Formula, x: Num) -> Num:
+    """Rounded up."""
     if has_rounding(m):
         return _intrinsic(m, "llvm.ceil", x)
     near = rint(m, x)
@@ -48,6 +50,7 @@ def ceil(m: Formula, x: Num) -> Num:
 
 @function("trunc", inline=True)
 def trunc(m: Formula, x: Num) -> Num:
+    """Rounded towards zero."""
     if has_rounding(m):
         return _intrinsic(m, "llvm.trunc", x)
     magnitude = x.abs()

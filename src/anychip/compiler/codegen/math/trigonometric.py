@@ -42,12 +42,14 @@ def choose_sine(m: Formula, r: Num, low: Num, n: Num) -> Num:
 
 @function("sin")
 def sin(m: Formula, x: Num) -> Num:
+    """The sine; the angle is in radians, as below."""
     result = choose_sine(m, *reduce_angle(m, x))
     return m.where(x.eq(0.0), x, result)
 
 
 @function("cos")
 def cos(m: Formula, x: Num) -> Num:
+    """The cosine."""
     high, low, n = reduce_angle(m, x)
     return choose_sine(m, high, low, n + 1)
 
@@ -68,6 +70,7 @@ def _quotient(m: Formula, r: Num, low: Num, n: Num) -> Num:
 
 @function("tan")
 def tan(m: Formula, x: Num) -> Num:
+    """The tangent."""
     return m.where(x.abs() < 2.0**-26, x, _quotient(m, *reduce_angle(m, x)))
 
 
@@ -124,6 +127,7 @@ def _atan_positive(m: Formula, above: Num, below: Num) -> tuple[Num, Num]:
 
 @function("atan")
 def atan(m: Formula, x: Num) -> Num:
+    """The inverse tangent."""
     magnitude = x.abs()
     inverted = magnitude > 1.0
     one = m.constant(1.0, x.val.type)
@@ -177,6 +181,7 @@ def _asin_parts(m: Formula, x: Num) -> tuple[Num, Num, Num, Num]:
 
 @function("asin")
 def asin(m: Formula, x: Num) -> Num:
+    """The inverse sine; NaN beyond 1."""
     large, base, lost, tail = _asin_parts(m, x)
     pio2, pio2_low = split_pi(x.val.type.element, 2.0)
     total, error = m.fast_two_sum(m.constant(pio2, x.val.type), -2.0 * base)
@@ -187,6 +192,7 @@ def asin(m: Formula, x: Num) -> Num:
 
 @function("acos")
 def acos(m: Formula, x: Num) -> Num:
+    """The inverse cosine; NaN beyond 1."""
     large, base, lost, tail = _asin_parts(m, x)
     element = x.val.type.element
     pio2, pio2_low = split_pi(element, 2.0)
