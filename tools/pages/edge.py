@@ -164,15 +164,15 @@ def cells(target: str, row: dict[str, Any]) -> tuple[object, ...]:
 def page(record: dict[str, dict[str, Any]]) -> str:
     """Markdown of all figures."""
     lines = [
-        "# Libraries for the edge",
+        "# Libraries for small devices",
         "",
         "Written by `python -m tools.pages.edge`; do not edit.",
         "",
-        "Each row is a C library that `anychip export` made of an example of `examples/edge/`. Bytes are "
-        "those of its `report.json`; *difference* is the largest one from PyTorch, relative to the largest "
-        "element, as the shipped C example printed it under the emulator. What the first table's kernels are "
-        "compared with is themselves on the machine that exported them; a test compares that with products "
-        "of matrices in PyTorch's float64. Nothing here is a time.",
+        "Each row is a C library that `anychip export` made of an example in `examples/edge/`. Sizes are in "
+        "bytes, from its `report.json`; *difference* is the largest one from PyTorch's result, relative to "
+        "the largest element, as the library's C example printed it under the emulator. The kernels of the "
+        "first table are compared with their own results on the machine that exported them; a test compares "
+        "those with matrix products in PyTorch's float64. No column is a time.",
     ]
     for example in EXAMPLES:
         rows = record.get(example.name, {})

@@ -45,10 +45,10 @@ def page(records: list[dict[str, Any]]) -> str:
         "- **plugin**: the maker's own Triton is needed; the adapter was tested with a stand-in",
         "- **none**: described, and nothing recorded yet",
         "",
-        "Numbers behind a tier are operators passed of those tried, which are all of the library where it "
-        "does not say `tried`. `as`: the emulator does not have or fails at some instructions of the core, "
-        "and what ran is code for this related target, while the core's own was compiled. Nothing here is a "
-        "time.",
+        "The numbers after a tier are the operators that passed and those that were tried: all of the "
+        "library, unless the word `tried` follows. `as` a target: the emulator lacks some instructions of "
+        "the core or fails at them, so code for that related target ran, and the core's own was only compiled. "
+        "No number is a time.",
     ]
     for category, title in CATEGORIES.items():
         listed = [chip for chip in chips if chip.category == category]

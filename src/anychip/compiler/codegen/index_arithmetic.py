@@ -120,8 +120,8 @@ _MIRRORED = {"slt": "sgt", "sle": "sge", "sgt": "slt", "sge": "sle"}
 
 @evaluates_pointwise("arith.cmpi")
 def compare(ev: Evaluation, op: Op, value: Value, point: Point) -> Lane:
-    """An index against a bound, as what is left to the bound against the lanes' constants: these are
-    narrow and the same in every chunk, whatever the index's type."""
+    """Compare an index, `scalar + constant of the lane`, with a bound: the lanes' constants are compared
+    with the bound less the scalar. They are narrow and the same in every chunk, whatever the index's type."""
     x, y = (ev.lane(v, point) for v in op.operands)
     exact = _exact(ev, op, x, y)
     predicate = op.attrs["predicate"]

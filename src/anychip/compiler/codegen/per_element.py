@@ -132,7 +132,8 @@ def _read_modify_write(context: Context, op: Op, pointer: Val, value: Val) -> Va
 def _small_float_add(
     context: Context, op: Op, element: ScalarType, pointer: Val, value: Val, ordering: str
 ) -> Val:
-    """Compare-and-swap until nobody came between: f16 and bf16 have no atomic addition."""
+    """Repeat a compare-and-swap until no other thread has changed the element meanwhile: f16 and bf16 have
+    no atomic addition."""
     b, target = context.b, context.target
     if op.attrs["kind"] != "fadd":
         raise UnsupportedOperation(op, f"atomic {op.attrs['kind']} on {element} is not defined")
