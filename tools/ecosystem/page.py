@@ -35,8 +35,8 @@ INTRODUCTION = (
 LEGEND = (
     "`xpassed` are cases that the suite itself expects to fail on this kind of back end and that passed; "
     "they count as passed. `xfailed` fail as the suite expects on every device. `left out` are cases "
-    "that a CPU cannot be asked, each with its reason below. These two and `skipped`, which the suite left "
-    "out by itself, are not counted."
+    "that cannot run on a CPU, each with its reason below. These two, and `skipped`, which the suite itself "
+    "leaves out, are not counted."
 )
 
 

@@ -19,8 +19,8 @@ Written by `python -m tools.mutation page` from `evidence/mutation.json`; do not
 
 A *mutant* is the library with one small change: another operator, a number one larger, a condition reversed,
 a loop that does nothing. The tests nearest to the changed line run on it. A mutant is *killed* when one of
-them fails; a *timeout* is one with which they do not end. One that *survived* shows a line that these tests
-do not watch; an *equivalent* one computes the same as the original, so that no test can tell.
+them fails, and counts as *timeout* when they do not end. One that *survived* shows a line that these tests
+do not watch; an *equivalent* one computes the same as the original, so that no test can find it.
 """
 
 WAYS = """## How it was made

@@ -47,8 +47,8 @@ def page(records: list[dict[str, Any]]) -> str:
         "",
         "The numbers after a tier are the operators that passed and those that were tried: all of the "
         "library, unless the word `tried` follows. `as` a target: the emulator lacks some instructions of "
-        "the core or fails at them, so code for that related target ran, and the core's own was only compiled. "
-        "No number is a time.",
+        "the core or fails at them, so code for that related target ran, and the core's own was only "
+        "compiled. No number is a time.",
     ]
     for category, title in CATEGORIES.items():
         listed = [chip for chip in chips if chip.category == category]

@@ -140,17 +140,17 @@ def page(records: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         "# Operators",
         "",
-        "What portable kernels serve under PyTorch's own names. This page is written by "
+        "PyTorch's operators that the library's portable kernels compute. This page is written by "
         f"`{COMMAND}` from the library's registry and from the records in `evidence/operators/`, which "
         "`make test-ops` writes; `anychip test NAME` repeats one operator's proof on your machine.",
         "",
         sentence(counts(listed)),
         "",
         "In-place and `out=` variants are derived from the functional overloads that are listed. "
-        "*Passed* means that every trial passed in which the operator's own entries of PyTorch's database "
-        "of samples, or the samples of its record, ran through our kernels: against PyTorch in float64, "
+        "*Passed* means that every trial passed in which our kernels ran on the operator's own entries of "
+        "PyTorch's database of samples, or on the samples of its record: against PyTorch in float64, "
         "strided, in place, into `out`, with gradients, and with wrong input. The last "
-        "column names the element types and the kinds of trial that passed in an operator's own entries: "
+        "column names the element types, and the kinds of trial that passed on an operator's own entries: "
         + KINDS_EXPLAINED,
         "",
         *_evidence(records),
@@ -197,8 +197,8 @@ def _breakdown(record: Mapping[str, Any]) -> list[str]:
     """How much was tried in each element type."""
     lines = [
         f"Trials on {record['chip']} by element type. A subject is an entry of PyTorch's database or a "
-        "record of the library; of the others, the first samples were tried, or as many as the time given "
-        "allowed. *Not served* fell through to PyTorch, *views* computed nothing.",
+        "record of the library. Where not all samples were tried, the first ones were, or as many as the "
+        "time allowed. *Not served*: PyTorch's own kernel ran; *views*: nothing was computed.",
         "",
         table(
             numbers(("element type", *COUNTED.values())),
