@@ -52,11 +52,12 @@ bench: $(VENV)/.peers  ## Time the suite of kernels against PyTorch and other pe
 	$(BIN)/anychip bench kernels --peer all
 	$(BIN)/anychip bench figures
 
-lint: $(VENV)/.dev  ## Check style, types and the order of the rooms
+lint: $(VENV)/.dev  ## Check style, types, the order of the rooms, and that no code is dead
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 
 format: $(VENV)/.dev  ## Format the sources
 	$(BIN)/ruff format .

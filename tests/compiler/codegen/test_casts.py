@@ -28,7 +28,6 @@ TORCH = {
 }
 NARROW = [*casts.FORMATS]
 FP8 = [name for name in NARROW if name.startswith("f8")]
-UNSIGNED = {"i8": np.uint8, "i16": np.uint16}
 targets = pytest.mark.parametrize("target", TARGETS)
 
 

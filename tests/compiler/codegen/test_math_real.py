@@ -50,10 +50,6 @@ def round_half_away(x):
     return np.copysign(np.floor(np.abs(x) + (np.abs(x) < 2.0**52) * 0.5), x)
 
 
-def inverse_cbrt(x):
-    return 1 / np.cbrt(x)
-
-
 def exact_cbrt(x):
     return mp.sign(x) * mp.cbrt(abs(x))
 

@@ -85,14 +85,6 @@ def load_before_store(x, out, B: tl.constexpr):
 
 
 @triton.jit
-def two_stores(x, y, out, B: tl.constexpr):
-    i = tl.arange(0, B)
-    a = tl.load(x + i)
-    tl.store(out + i, a + 1)
-    tl.store(y + i, a + 2)
-
-
-@triton.jit
 def two_sums(x, out, B: tl.constexpr):
     i = tl.arange(0, B)
     a = tl.load(x + i)

@@ -289,10 +289,6 @@ def _rule_truncate(self: Structure, op: Op, point: Point, rank: int) -> Linear:
     return _rule_forward(self, op, point, rank) if op.result.element.bits >= 32 else opaque(point, rank)
 
 
-def _rule_split(self: Structure, op: Op, point: Point, rank: int) -> Linear:
-    return opaque(point, rank)
-
-
 def _rule_add(self: Structure, op: Op, point: Point, rank: int) -> Linear:
     a, b = (self.of(v, point, rank) for v in op.operands)
     return _add(a, b, -1 if op.name == "arith.subi" else 1)

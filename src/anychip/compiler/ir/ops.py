@@ -53,11 +53,6 @@ class OpInfo:
     prepare: Callable[[Op], None] | None = None
     finish: Callable[[Op], None] | None = None
 
-    @property
-    def pure(self) -> bool:
-        """Neither memory nor control flow is touched; calling it twice gives the same values."""
-        return not (self.reads or self.writes or self.terminator or self.regions)
-
     def position(self, operand: str) -> int | None:
         """The position of the operand with a name, whether it may be missing or not; None: there is none."""
         names = [name.rstrip("?*") for name in self.operands]

@@ -230,14 +230,6 @@ class Builder:
             f"shufflevector {val}, {val.type} {second}, <{len(lanes)} x i32> <{mask}>",
         )
 
-    def concat(self, low: Val, high: Val) -> Val:
-        """The lanes of two equally typed values one after the other."""
-        n = low.lanes
-        if n == 1:
-            empty = Val("poison", low.type.with_lanes(2))
-            return self.insert(self.insert(empty, low, 0), high, 1)
-        return self.shuffle(low, range(2 * n), high)
-
     # --- instructions --------------------------------------------------------------------
     def binary(self, opcode: str, a: Val, b: Val, flags: str = "") -> Val:
         """Any two-operand instruction (`add`, `fmul`, `lshr`, ...), broadcasting scalars."""

@@ -24,9 +24,6 @@ VALUES: dict[str, tuple[int, ...] | tuple[str, ...]] = {
 }
 """What each may be, besides nothing."""
 
-RUNTIME = frozenset({"grain"})
-"""Choices that leave the code as it is."""
-
 
 class UnknownChoice(CompileError, ValueError):
     """A compile option that names no choice, or a value that the choice does not have."""

@@ -39,9 +39,6 @@ BUFFERED = frozenset(
 )
 """Operations whose tile results always live in buffers."""
 
-ELEMENTWISE_REGION = frozenset({"arith", "math", "tt"})
-
-
 _SAME_ROOT = frozenset(
     {"tt.addptr", "tt.splat", "tt.broadcast", "tt.expand_dims", "tt.reshape", "tt.trans", "tt.bitcast"}
 )

@@ -26,8 +26,6 @@ TILES = Tiles(
 SMALLEST_WORK = 1 << 13
 """Elements from which on a kernel for one length alone is worth the seconds that it takes to compile."""
 SHORTEST, LONGEST = 20, 1 << 14
-DIGIT = tl.constexpr(5)
-"""Bits for each factor in the code of a length."""
 APART = 144
 """Numbers between parts of a work area, so that addresses that are used together differ in their last bits:
 a processor takes equal ones for the same address while a store is on its way."""

@@ -164,10 +164,6 @@ def _half_samples(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((complex_tensor((4, 36, 6), dtype), [2, 1], NONE, 71))
 
 
-def _batch(dtype: torch.dtype) -> Sample:
-    return Sample((complex_tensor((512, 1024), dtype), [1], NONE, True))
-
-
 def _oracle(overload: Any) -> Any:
     """PyTorch's transform of complex arguments in double precision."""
 
