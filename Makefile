@@ -22,7 +22,7 @@ INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test emulators test-ops test-models docs-operators bench lint format wheel test-versions \
+.PHONY: help demo test emulators valgrind counts test-ops test-models docs-operators bench lint format wheel test-versions \
 	resolve-versions test-newest constraints triton-tests conformance mutation clean
 
 help:  ## List the targets
@@ -47,6 +47,13 @@ docs-operators: $(VENV)/.test  ## Write docs/operators.md from the registry and 
 emulators:  ## Install QEMU, with which exports and conformance runs execute code for other chips (Debian)
 	apt-get update
 	apt-get install -y --no-install-recommends qemu-user-static qemu-system-arm
+
+valgrind:  ## Install Valgrind, with which instructions are counted (Debian)
+	apt-get update
+	apt-get install -y --no-install-recommends valgrind
+
+counts: $(VENV)/.test  ## Count instructions of kernels, calls and a compilation beside the record (RECORD=1: write it)
+	$(BIN)/python -m tools.speed.counts $(if $(RECORD),--record)
 
 bench: $(VENV)/.peers  ## Time the suite of kernels against PyTorch and other peers, and the promised figures
 	$(BIN)/anychip bench kernels --peer all
