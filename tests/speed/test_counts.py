@@ -89,6 +89,19 @@ def test_a_record_is_a_line_a_count_and_has_a_page(monkeypatch: pytest.MonkeyPat
     assert "takes the processor that it shows to programs for `haswell`" in counts.written("")
 
 
+def test_without_a_record_every_count_is_new(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(counts, "RECORD", tmp_path / "counts.json")
+    monkeypatch.setattr(counts, "obstacle", lambda: "")
+    monkeypatch.setattr(counts, "measured", lambda groups: RECORD)
+    monkeypatch.setattr("sys.argv", ["counts"])
+    assert counts.main() == 0
+    said = capsys.readouterr().out
+    assert said.count(" new\n") == 3
+    assert "There is no record to compare with" in said
+
+
 def test_only_the_groups_that_are_counted_are_compared() -> None:
     assert [row["name"] for row in counts.of_groups(RECORD, ["kernel"])] == ["sort f32 64x256"]
     assert len(counts.of_groups(RECORD, ["eager"])) == 2

@@ -248,7 +248,9 @@ def main() -> int:
     known = load(RECORD) if RECORD.exists() else {"counts": [], "versions": {}}
     lines = compared(of_groups(known, groups), record["counts"])
     print(*lines, sep="\n")
-    if others := differing_versions(known["versions"], record["versions"]):
+    if not RECORD.exists():
+        print("There is no record to compare with; --record writes one (make counts RECORD=1).")
+    elif others := differing_versions(known["versions"], record["versions"]):
         print(f"Other versions than the record's: {others}")
     if options.record:
         RECORD.write_text(as_text(record), encoding="utf-8")
