@@ -88,7 +88,9 @@ class Counter:
 
     def count(self, name: str, call: Callable[[], Any], calls: int = 1) -> None:
         """Have the instructions of so many calls, one after the other, written into a file of this `name`.
-        What stands there for no call is the requests' own share of every count."""
+        What stands there for no call is the requests' own share of every count. One call is made before:
+        what was counted last may have emptied a cache of Python's or PyTorch's."""
+        call()
         self._counted(call, calls)
         self._request(Request.DUMP, name.encode())
 
