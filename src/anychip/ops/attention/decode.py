@@ -101,14 +101,14 @@ def attention_decode_kernel(
             else:
                 score += extra.to(COMPUTE)
         score = tl.where(inside, score, float("-inf"))
-        probability, decay, largest, total = weigh(score, largest, total, 0)  # pyright: ignore[reportArgumentType] (literals are constants)
+        probability, decay, largest, total = weigh(score, largest, total, 0)
         v = tl.load(
             value + column[:, None] * v_n + lane_v.to(tl.int64)[None, :] * v_d,
             mask=(column < last)[:, None] & in_v[None, :],
             other=0.0,
         )
         result = result * decay + tl.sum(probability[:, None] * v.to(COMPUTE), 0)
-    result, sums = finished(result, largest, total, 0)  # pyright: ignore[reportArgumentType] (literals are constants)
+    result, sums = finished(result, largest, total, 0)
     out += part * out_p + batch * out_b + head * out_h + row * out_m
     tl.store(out + lane_v.to(tl.int64) * out_d, result.to(out.dtype.element_ty), mask=in_v)
     tl.store(logsumexp + part * lse_p + batch * lse_b + head * lse_h + row * lse_m, sums)

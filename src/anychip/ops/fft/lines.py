@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-import triton.language as tl
 
 from ..iteration import power_of_two
 from ..launching import Plan, Plans, Tiles, cdiv, scalar_bits

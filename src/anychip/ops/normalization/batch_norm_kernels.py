@@ -52,7 +52,7 @@ def batch_statistics_kernel(
             mask = inside[:, None] & (lane < inner - first)[None, :]
             value = tl.load(row + first.to(tl.int64) * stride_inner, mask=mask, other=0).to(COMPUTE)
             total, squares = centred_sums(value, mean[:, None], mask, total, squares)
-    beside, variance = moments(total, squares, count, 1)  # pyright: ignore[reportArgumentType] (literals are constants)
+    beside, variance = moments(total, squares, count, 1)
     mean += beside
     share = double(momentum).to(COMPUTE)
     small = double(eps).to(COMPUTE)

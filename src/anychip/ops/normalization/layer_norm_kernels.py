@@ -36,7 +36,7 @@ def layer_norm_kernel(
         value = tl.load(source + lane, mask=mask, other=0.0).to(COMPUTE)
         mean = tl.sum(value, 0) / count
         centred = tl.where(mask, value - mean, 0.0)
-        beside, variance = moments(centred, centred * centred, count, 0)  # pyright: ignore[reportArgumentType] (literals are constants)
+        beside, variance = moments(centred, centred * centred, count, 0)
         rstd = 1.0 / tl.sqrt(variance + small)
         result = centred * rstd - beside * rstd
         if weight is not None:
@@ -55,7 +55,7 @@ def layer_norm_kernel(
             mask = lane < length - block
             value = tl.load(source + block + lane, mask=mask, other=0.0).to(COMPUTE)
             total, squares = centred_sums(value, mean, mask, total, squares)
-        beside, variance = moments(total, squares, count, 0)  # pyright: ignore[reportArgumentType] (literals are constants)
+        beside, variance = moments(total, squares, count, 0)
         rstd = 1.0 / tl.sqrt(variance + small)
         for block in range(0, length, BLOCK):
             mask = lane < length - block
