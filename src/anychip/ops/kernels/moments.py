@@ -16,7 +16,7 @@ def variance_beside(square, beside):
 
 
 @triton.jit
-def moments(total, squares, count, AXIS: tl.constexpr | int):
+def moments(total, squares, count, AXIS):
     """(what the mean lacks, variance), from sums of centred values and of their squares, which are added up
     along AXIS, over `count` elements."""
     beside = tl.sum(total, AXIS) / count

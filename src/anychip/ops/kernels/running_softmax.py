@@ -19,7 +19,7 @@ def shift_of(largest):
 
 
 @triton.jit
-def weigh(score, largest, total, AXIS: tl.constexpr | int):
+def weigh(score, largest, total, AXIS):
     """One step: probabilities of a tile, the decay of what was, and the new largest and total."""
     update = tl.maximum(largest, tl.max(score, AXIS))
     shift = shift_of(update)
@@ -40,7 +40,7 @@ def with_sink(sink, largest, total):
 
 
 @triton.jit
-def finished(result, largest, total, AXIS: tl.constexpr | int):
+def finished(result, largest, total, AXIS):
     """Weighted values, and the logarithm of the summed exponentials; 0 and -inf where no score counts."""
     nothing = total == 0.0
     safe = tl.where(nothing, 1.0, total)
