@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from .errors import AnychipError
 
+TYPE_CHECKING = False
+"""True to type checkers, as that of `typing`, whose import takes longer than all the rest of this module."""
 if TYPE_CHECKING:
+    from typing import Any
+
     from . import llm
     from .pytorch import disable, enable, report, using
     from .pytorch.capture import capture

@@ -10,9 +10,9 @@ import torch
 from typer.testing import CliRunner
 
 from anychip.cli.application import application
-from anychip.cli.errors import CommandError
-from anychip.cli.export import load_program
 from anychip.errors import AnychipError
+from anychip.pytorch.errors import ProgramSourceError
+from anychip.pytorch.loading import load_program
 
 SCRIPT = """
 import torch
@@ -83,7 +83,7 @@ def test_a_kernel_by_itself_takes_what_it_reads_and_returns_what_it_writes(scrip
 def test_a_kernel_without_a_launch_is_refused(tmp_path: Path):
     path = tmp_path / "kernels.py"
     path.write_text(SCRIPT.replace("example_launch", "launch"))
-    with pytest.raises(CommandError, match="no grid"):
+    with pytest.raises(ProgramSourceError, match="no grid"):
         load_program(f"{path}:update_kernel")
 
 
@@ -99,7 +99,7 @@ def test_dynamic_shapes_are_refused(tmp_path: Path):
     rows = torch.export.Dim("rows", min=2, max=64)
     saved = torch.export.export(torch.nn.Linear(4, 3), (torch.randn(2, 4),), dynamic_shapes=({0: rows},))
     torch.export.save(saved, tmp_path / "model.pt2")
-    with pytest.raises(CommandError, match="no fixed size"):
+    with pytest.raises(ProgramSourceError, match="no fixed size"):
         load_program(str(tmp_path / "model.pt2"))
 
 
@@ -114,7 +114,7 @@ def test_dynamic_shapes_are_refused(tmp_path: Path):
     ],
 )
 def test_what_is_no_program_is_refused(script: Path, name: str, message: str):
-    with pytest.raises(CommandError, match=message):
+    with pytest.raises(ProgramSourceError, match=message):
         load_program(f"{script}{name}")
 
 
@@ -122,7 +122,7 @@ def test_what_is_no_program_is_refused(script: Path, name: str, message: str):
 def test_arguments_without_examples_are_asked_for(tmp_path: Path, name: str):
     path = tmp_path / "script.py"
     path.write_text(SCRIPT.replace("example_inputs", "inputs") + "model = Model(2, 2)\n")
-    with pytest.raises(CommandError, match=rf"{name} takes arguments.*\n.*Define example_inputs\(\)"):
+    with pytest.raises(ProgramSourceError, match=rf"{name} takes arguments.*\n.*Define example_inputs\(\)"):
         load_program(f"{path}:{name}")
 
 
@@ -130,7 +130,7 @@ def test_a_check_that_cannot_run_is_refused_before_the_export(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PATH", str(tmp_path))  # Without QEMU.
-    monkeypatch.setattr("anychip.cli.export.load_program", lambda subject: pytest.fail("captured first"))
+    monkeypatch.setattr("anychip.pytorch.loading.load_program", lambda subject: pytest.fail("captured first"))
     with pytest.raises(AnychipError, match="is not installed"):
         invoke("export", f"{script}:double", "--chip", "cortex-a53", "-o", str(tmp_path / "out"), "--check")
     assert not (tmp_path / "out").exists()

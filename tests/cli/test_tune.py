@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -150,10 +151,12 @@ def test_what_was_found_before_an_interruption_is_kept(file: Path, monkeypatch: 
     from anychip.tune import kernels
 
     stock = kernels.search
-    monkeypatch.setattr(kernels, "search", lambda *given: interrupt(list(stock(*given))[:1]))
+    monkeypatch.setattr(kernels, "search", lambda *given: interrupt(itertools.islice(stock(*given), 1)))
     arguments = ["kernel", f"{file}:scale", "--arg", "n=500", "--arg", "factor=2.0", "--elements", "512"]
     result = CliRunner().invoke(
-        application, ["tune", *arguments, "--grid", "cdiv(n, BLOCK)", "--budget", "1"], catch_exceptions=False
+        application,
+        ["tune", *arguments, "--grid", "cdiv(n, BLOCK)", "--budget", "60"],
+        catch_exceptions=False,
     )
     assert result.exit_code == 130
     assert {entry["kind"] for entry in json.loads(run("show", "--json"))} == {"kernel", "schedule"}

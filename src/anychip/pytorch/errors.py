@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import AnychipError
+from ..errors import AdvisedError, AnychipError
 
 
 class FallThroughError(AnychipError):
@@ -36,6 +36,11 @@ class PolicyError(AnychipError):
 
 class CaptureError(AnychipError):
     """A function cannot be recorded as a Program."""
+
+
+class ProgramSourceError(AdvisedError):
+    """What was named is no function, module, kernel, Program or saved model, or has no examples to capture
+    with."""
 
 
 class ProgramInputError(AnychipError, ValueError):

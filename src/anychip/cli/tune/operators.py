@@ -18,7 +18,6 @@ from ..console import output, progress, table, write_json
 from ..options import AsJson
 from .defaults import add_ratios
 from .options import BudgetSeconds, CpuTime, Threads, end, prepare
-from .tiles import Interrupted, search
 
 if TYPE_CHECKING:
     from ...tune.operators import Row
@@ -53,6 +52,7 @@ def ops(
     from ...pytorch.automatic.judge import judge
     from ...tune import operators
     from ...tune.budget import Budget
+    from ...tune.library import Interrupted, search
 
     clock = time.thread_time if cpu_time else time.perf_counter
     keep_memory()
@@ -62,10 +62,16 @@ def ops(
     interrupted = False
     found_tiles: list[dict[str, Any]] = []
     if tiles:
-        try:
-            found_tiles = search(names or [], sizes, budget / 2, clock, known.database, as_json)
-        except Interrupted as stopped:
-            found_tiles, interrupted = stopped.rows, True
+        with progress(quiet=as_json) as display:
+            bar = display.add_task("tiles and schedules", total=None)
+
+            def watch(done: int, total: int, words: str) -> None:
+                display.update(bar, completed=done, total=total, description=words)
+
+            try:
+                found_tiles = search(names or [], sizes, budget / 2, clock, known.database, watch)
+            except Interrupted as stopped:
+                found_tiles, interrupted = stopped.rows, True
     spent = Budget(0.0 if interrupted else budget / 2 if tiles else budget)
     rows: list[Row] = []
     with progress(quiet=as_json) as display:

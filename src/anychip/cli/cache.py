@@ -15,10 +15,10 @@ from typing import Annotated
 
 import typer
 
-from ..console import messages, output, table, write_json
-from ..errors import CommandError, did_you_mean
-from ..options import AsJson
-from .contents import MADE_AGAIN, MEANING, MEASURED, REMOVERS, contents
+from ..doctor.kept import MADE_AGAIN, MEANING, MEASURED, REMOVERS, contents
+from .console import messages, output, table, write_json
+from .errors import CommandError, did_you_mean
+from .options import AsJson
 
 application = typer.Typer(help="Show what is kept on disk, and remove it.", invoke_without_command=True)
 

@@ -1,5 +1,6 @@
-"""What is kept on disk, by kind, and how each kind is removed. Flows in: Triton's cache folder, Anychip's,
-and the tuning database. Flows out: numbers, sizes and ages; files and entries are removed."""
+"""What an installation keeps on disk, by kind, and how each kind is removed. Flows in: Triton's cache
+folder, Anychip's, and the database of measurements. Flows out: numbers, sizes and ages; files and entries are
+removed."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ...measurements.entry import Entry
+    from ..measurements.entry import Entry
 
 KERNELS, OTHERS, NATIVE, FINGERPRINTS = "kernels", "others", "native", "fingerprints"
 CHOICES, TUNED = "choices", "tuned"
@@ -42,8 +43,8 @@ class CacheSummary:
 
 def contents() -> list[CacheSummary]:
     """What is kept, by kind."""
-    from ...runtime.cache import cache_root
-    from ...triton_backend.kept_kernels import cache_folder, kept
+    from ..runtime.cache import cache_root
+    from ..triton_backend.kept_kernels import cache_folder, kept
 
     root = cache_folder()
     kernels = list(kept(root))
@@ -71,7 +72,7 @@ def _summary(kind: str, folder: Path, things: Iterable[tuple[int, float]]) -> Ca
 
 
 def _remove_kernels(before: float) -> tuple[int, int]:
-    from ...triton_backend.kept_kernels import cache_folder, kept, remove
+    from ..triton_backend.kept_kernels import cache_folder, kept, remove
 
     return remove([kernel for kernel in kept(cache_folder()) if kernel.changed < before])
 
@@ -99,7 +100,7 @@ def _files(folder: Path) -> Iterator[_File]:
 
 def _remover(kind: str) -> Callable[[float], tuple[int, int]]:
     def remove(before: float) -> tuple[int, int]:
-        from ...runtime.cache import cache_root
+        from ..runtime.cache import cache_root
 
         gone = []
         for file in _files(cache_root() / kind):
@@ -118,29 +119,29 @@ def _remover(kind: str) -> Callable[[float], tuple[int, int]]:
 
 
 def _tuning_folder() -> Path:
-    from ...measurements.database import FOLDER
-    from ...runtime.cache import cache_root
+    from ..measurements.database import FOLDER
+    from ..runtime.cache import cache_root
 
     return cache_root() / FOLDER
 
 
 def _databases() -> Iterator[tuple[str, list[Entry]]]:
     """The chips of which there are measurements, with these."""
-    from ...measurements.database import Database
+    from ..measurements.database import Database
 
     for file in sorted(_tuning_folder().glob("*.jsonl")):
         yield file.stem, Database(file.stem, file.parent).entries()
 
 
 def _is_kind(entry: Entry, kind: str) -> bool:
-    from ...measurements.entry import CHOICE
+    from ..measurements.entry import CHOICE
 
     return (entry.kind == CHOICE) == (kind == CHOICES)
 
 
 def _line_and_day(entry: Entry) -> tuple[str, float]:
     """An entry as it stands in the file, and the beginning of the day on which it was made."""
-    from ...measurements.entry import to_line
+    from ..measurements.entry import to_line
 
     try:
         day = datetime.datetime.fromisoformat(entry.made).replace(tzinfo=datetime.UTC).timestamp()
@@ -151,7 +152,7 @@ def _line_and_day(entry: Entry) -> tuple[str, float]:
 
 def _measurement_remover(kind: str) -> Callable[[float], tuple[int, int]]:
     def remove(before: float) -> tuple[int, int]:
-        from ...measurements.database import Database
+        from ..measurements.database import Database
 
         number = size = 0
         for chip, entries in _databases():
