@@ -1,21 +1,24 @@
 """The parser of the `anychip` command and the one place where errors become exit statuses.
 
-Flows in: the process's arguments. Flows out: a call of one verb, and an exit status.
+Flows in: the arguments of the process; the verbs, from the tables `VERBS` of the files beside this one. Flows
+out: a call of one verb, and an exit status.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
+import pkgutil
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from .. import __version__
+from .. import __version__, cli
 from ..environment import leave_policy
 from ..errors import AnychipError
-from . import bench, cache, chips, conform, demo, doctor, explain, export, judge, ops, pages, program, tune
 from .errors import INTERRUPTED
 
 
@@ -67,20 +70,23 @@ def options(
     )
 
 
-application.command("doctor")(doctor.doctor)
-application.command("explain")(explain.explain)
-application.command("run", context_settings={"allow_interspersed_args": False})(program.run)
-application.command("demo")(demo.demo)
-application.command("ops")(ops.ops)
-application.command("test")(ops.prove)
-application.command("pages")(pages.pages)
-application.add_typer(chips.application, name="chips")
-application.add_typer(cache.application, name="cache")
-application.command("conform")(conform.conform)
-application.command("export")(export.export)
-application.command("judge")(judge.judge)
-application.add_typer(bench.application, name="bench")
-application.add_typer(tune.application, name="tune")
+def _found() -> dict[str, tuple[Any, Mapping[str, Any]]]:
+    """The verbs of the files beside this one, by name in order: what each table `VERBS` has, a function or an
+    application of verbs, with the `SETTINGS` of Click that the file asks for."""
+    verbs = {}
+    for beside in pkgutil.iter_modules(cli.__path__):
+        module = importlib.import_module(f"{cli.__name__}.{beside.name}")
+        if hasattr(module, "VERBS"):
+            settings = module.SETTINGS if hasattr(module, "SETTINGS") else {}
+            verbs.update({name: (verb, settings) for name, verb in module.VERBS.items()})
+    return dict(sorted(verbs.items()))
+
+
+for _name, (_verb, _settings) in _found().items():
+    if isinstance(_verb, typer.Typer):
+        application.add_typer(_verb, name=_name)
+    else:
+        application.command(_name, context_settings=dict(_settings))(_verb)
 
 
 def run() -> None:

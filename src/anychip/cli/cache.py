@@ -95,3 +95,6 @@ def _day(seconds: float | None) -> str:
     if seconds is None:
         return ""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date().isoformat()
+
+
+VERBS = {"cache": application}

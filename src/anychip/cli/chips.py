@@ -165,3 +165,6 @@ def _show_targets(as_json: bool) -> None:
     )
     output.print(table(("target", "ISA", "core", "vector registers", "triple"), rows))
     output.print("GPUs (sm_90, sm_120, gfx942, gfx1100 and the like) are compiled for by stock Triton.")
+
+
+VERBS = {"chips": application}

@@ -127,3 +127,6 @@ def _row(record: dict[str, Any]) -> tuple[object, ...]:
         f"{kernels['compiled']}/{kernels['tried']}",
         record["emulator"],
     )
+
+
+VERBS = {"conform": conform}

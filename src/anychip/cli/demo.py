@@ -161,3 +161,6 @@ def _show_chips(chips: list[ChipResult]) -> None:
     for chip in chips:
         for kernel, message in chip.errors:
             output.print(f"{chip.target}: {kernel}: {message}", style="red", markup=False)
+
+
+VERBS = {"demo": demo}

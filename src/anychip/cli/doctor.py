@@ -39,3 +39,6 @@ def _show(checks: list[Check]) -> None:
         rows.append((check.subject, _MARKS[check.verdict], found))
     output.print(table(("", "", ""), rows))
     output.print("[green]All is well.[/]" if well(checks) else "[red]Something is wrong; see above.[/]")
+
+
+VERBS = {"doctor": doctor}

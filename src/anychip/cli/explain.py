@@ -176,3 +176,6 @@ def _say_assumed(inspected: InspectedKernel) -> None:
     if inspected.assumed:
         guesses = ", ".join(f"{name}={inspected.signature[name]}" for name in inspected.assumed)
         messages.print(f"assumed {guesses} (--sig and --const say otherwise)", style="dim", markup=False)
+
+
+VERBS = {"explain": explain}

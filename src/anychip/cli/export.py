@@ -81,3 +81,6 @@ def export(
     if checked is not None:
         for tensor, relative in checked.differences.items():
             output.print(f"{tensor}: {relative:.1e} of the largest element from PyTorch ({checked.emulator})")
+
+
+VERBS = {"export": export}

@@ -219,3 +219,6 @@ def _verify(path: Path, key: str, as_json: bool) -> None:
             f"{content['candidate']}, {content['task']}: {content['line']}", markup=False, highlight=False
         )
     output.print(f"{len(records)} records hold")
+
+
+VERBS = {"judge": judge}

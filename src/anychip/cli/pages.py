@@ -73,3 +73,6 @@ def _list(chosen: list[Page], as_json: bool) -> None:
         return
     rows = ((page.name, page.file, page.records or "none kept", page.command) for page in chosen)
     output.print(table(("page", "file", "records", "measured by"), rows))
+
+
+VERBS = {"pages": pages}

@@ -122,3 +122,7 @@ def _become(arguments: list[str], environment: dict[str, str]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(sys.executable, [sys.executable, *flags, *arguments], environment)
+
+
+VERBS = {"run": run}
+SETTINGS = {"allow_interspersed_args": False}

@@ -31,3 +31,5 @@ for name, verb in (
     ("compile", compilation),
 ):
     application.command(name)(verb)
+
+VERBS = {"bench": application}

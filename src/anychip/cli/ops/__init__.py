@@ -5,4 +5,4 @@ from __future__ import annotations
 from .listing import ops
 from .proof import prove
 
-__all__ = ["ops", "prove"]
+VERBS = {"ops": ops, "test": prove}

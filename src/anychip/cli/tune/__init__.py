@@ -25,3 +25,5 @@ application.command("model", context_settings={"allow_extra_args": True, "ignore
     model
 )
 application.command("kernel")(kernel)
+
+VERBS = {"tune": application}
