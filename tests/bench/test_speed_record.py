@@ -97,9 +97,12 @@ def test_the_page() -> None:
     rows = [speed("exp", 2.0), speed("sin", 0.25), speed("cos", 0.0, refused="no kernel", ours=0.0)]
     text = speed_page.page(rows, WHERE, TERMS)
     assert "3 rows (3 overloads of 3 operators), 1 are under 0.5, 1 of them unexplained; 0 gave" in text
-    assert "| elementwise | 3 | 3 |  | 0.71 |" in text
+    assert "| [elementwise](operator-speed/elementwise.md) | 3 | 3 |  | 0.71 |" in text
     assert "| sin | large | 8x8 | 1.00 ms | 250 us | 0.25 | 0.25 to 0.25 | unexplained |" in text
-    assert "not served: no kernel" in text
+    of_domain = speed_page.domain_page("elementwise", rows, WHERE, TERMS)
+    assert "not served: no kernel" in of_domain
+    assert "| exp | large | 8x8 |" in of_domain
+    assert "| exp |" not in speed_page.domain_page("loss", rows, WHERE, TERMS)
 
 
 def test_rows_hold_no_empty_fields() -> None:

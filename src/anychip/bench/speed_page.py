@@ -1,7 +1,7 @@
-"""The page of the operators' speed.
+"""The pages of the operators' speed.
 
-Flows in: the rows of a record and where it was made. Flows out: geometric means by domain, what is slow
-and why, and every operator.
+Flows in: the rows of a record and where it was made. Flows out: one page of geometric means by domain, and
+of what is slow and why; a page for each domain, with every overload.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from .operator_speed import SLOW, Speed
 from .report import Circumstances, duration, table_markdown
 
 COMMAND = "anychip bench ops --record --page docs/operator-speed.md"
+FOLDER = "operator-speed"
+"""The folder, beside the page, of the pages of domains."""
 HEADINGS = ("overload", "size", "inputs", "ours", "PyTorch", "PyTorch/ours", "quartiles", "remark")
+ALL = "all"
+"""The line of means over all domains."""
 MEANS = ("domain", "operators", "overloads", *(f"{name} inputs" for name in SIZES))
 
 
@@ -39,12 +43,12 @@ def by_operator(speeds: Iterable[Speed], size: str) -> list[float]:
 
 def means(speeds: Sequence[Speed]) -> list[tuple[str, ...]]:
     """Cells of `MEANS`: a line for each domain, and one for all operators."""
-    domains = sorted({speed.domain for speed in speeds})
+    known = domains(speeds)
     chosen: list[tuple[str, Callable[[Speed], bool]]] = [
-        (domain, lambda speed, domain=domain: speed.domain == domain) for domain in domains
+        (domain, lambda speed, domain=domain: speed.domain == domain) for domain in known
     ]
-    if len(domains) > 1:
-        chosen.append(("all", lambda speed: True))
+    if len(known) > 1:
+        chosen.append((ALL, lambda speed: True))
     lines = []
     for name, belongs in chosen:
         rows = [speed for speed in speeds if belongs(speed)]
@@ -79,8 +83,30 @@ def cells(speed: Speed) -> tuple[str, ...]:
     )
 
 
+def domains(speeds: Iterable[Speed]) -> list[str]:
+    """The domains that have a page."""
+    return sorted({speed.domain for speed in speeds})
+
+
+def domain_page(domain: str, speeds: Sequence[Speed], where: Circumstances, terms: Mapping[str, Any]) -> str:
+    """The page of a domain: every overload at each size."""
+    rows = [speed for speed in speeds if speed.domain == domain]
+    lines = [
+        f"# Speed of the operators: {domain}",
+        "",
+        f"Each overload of the domain against PyTorch's own kernel; [the page of all domains](../{FOLDER}.md) "
+        "says what the columns mean, and what is slow and why.",
+        "",
+        where.sentence() + f"; {terms.get('clock', '')}.",
+        "",
+        table_markdown(MEANS, means(rows)),
+        table_markdown(HEADINGS, map(cells, rows)),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def page(speeds: Sequence[Speed], where: Circumstances, terms: Mapping[str, Any]) -> str:
-    """The whole page."""
+    """The page of all domains."""
     slow = [s for s in speeds if s.timed and s.ratio < SLOW]
     open_rows = unexplained(speeds)
     faults = [s for s in speeds if s.wrong]
@@ -109,16 +135,21 @@ def page(speeds: Sequence[Speed], where: Circumstances, terms: Mapping[str, Any]
         "",
         "## Geometric means over operators",
         "",
-        table_markdown(MEANS, means(speeds)),
+        "A domain's own page has each of its overloads.",
+        "",
+        table_markdown(MEANS, map(_linked, means(speeds))),
     ]
     if slow:
         lines += [f"## Under {SLOW}", ""]
         ordered = sorted(slow, key=lambda speed: speed.ratio)
         lines.append(table_markdown(HEADINGS, map(cells, ordered)))
-    for domain in sorted({speed.domain for speed in speeds}):
-        lines += [f"## {domain}", ""]
-        lines.append(table_markdown(HEADINGS, (cells(s) for s in speeds if s.domain == domain)))
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _linked(line: tuple[str, ...]) -> tuple[str, ...]:
+    """Cells of `MEANS` with a link to the domain's page."""
+    domain, *cells = line
+    return (domain if domain == ALL else f"[{domain}]({FOLDER}/{domain}.md)", *cells)
 
 
 def _ratio(value: float | None) -> str:

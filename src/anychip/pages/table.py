@@ -46,6 +46,16 @@ PAGES = (
         "anychip bench ops --record",
         writers.operator_speed,
     ),
+    *(
+        Page(
+            f"operator-speed/{domain}",
+            f"docs/operator-speed/{domain}.md",
+            "evidence/speed/",
+            "anychip bench ops --record",
+            writers.speed_of(domain),
+        )
+        for domain in writers.domains()
+    ),
     Page("tuning", "docs/tuning.md", "evidence/tuning/", "anychip tune gain --record FILE", writers.tuning),
     Page(
         "ecosystem",

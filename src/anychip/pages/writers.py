@@ -54,6 +54,24 @@ def operator_speed(text: str) -> str:
     return speed_page.page(*speed_record.load(newest("evidence/speed")))
 
 
+def domains() -> list[str]:
+    """The domains of the library's operators: its folders, but for those that hold no operators."""
+    folder = Path(__file__).parents[1] / "ops"
+    others = ("kernels", "launching")
+    return sorted(each.parent.name for each in folder.glob("*/__init__.py") if each.parent.name not in others)
+
+
+def speed_of(domain: str) -> Writer:
+    """docs/operator-speed/DOMAIN.md, of the newest record in evidence/speed/."""
+
+    def write(text: str) -> str:
+        from ..bench import speed_page, speed_record
+
+        return speed_page.domain_page(domain, *speed_record.load(newest("evidence/speed")))
+
+    return write
+
+
 def tuning(text: str) -> str:
     """docs/tuning.md: its tables, of the newest record in evidence/tuning/ and the shipped defaults."""
     from ..bench.page import replaced

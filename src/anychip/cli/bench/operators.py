@@ -45,7 +45,10 @@ def ops(
     record: Annotated[
         bool, typer.Option("--record", help="Keep the rows in evidence/speed/; an interrupted run goes on.")
     ] = False,
-    page: Annotated[Path | None, typer.Option(help="Write the page of the record into this file.")] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Write the page of the record into this file, those of domains beside it."),
+    ] = None,
     measure: Annotated[
         bool, typer.Option("--measure/--no-measure", help="Without: show the record as it is.")
     ] = True,
@@ -95,7 +98,12 @@ def ops(
     if page is not None:
         recorded, place, kept_terms = speed_record.load(file)
         page.write_text(speed_page.page(recorded, place, kept_terms), encoding="utf-8")
-        messages.print(f"wrote {page}")
+        folder = page.parent / speed_page.FOLDER
+        folder.mkdir(exist_ok=True)
+        for domain in speed_page.domains(recorded):
+            text = speed_page.domain_page(domain, recorded, place, kept_terms)
+            (folder / f"{domain}.md").write_text(text, encoding="utf-8")
+        messages.print(f"wrote {page}, and a page for each domain in {folder}")
     _write(rows, output_format, speed_record.to_data(rows, where, terms))
     wrong = [f"{speed.overload} {speed.size}: {speed.wrong}" for speed in rows if speed.wrong]
     if wrong:
