@@ -1,5 +1,5 @@
-"""Proofs of the fused operators of `anychip.llm`. Flows in: records of that room, each with a plain PyTorch
-composition as its reference. Flows out: what was compared in float64, results and gradients."""
+"""Proofs of the fused operators of every room. Flows in: records, each with a plain PyTorch composition as
+its reference. Flows out: what was compared in float64, results and gradients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils._pytree import tree_flatten, tree_map
 
-from ..llm.registry import Fused
+from ..ops.fused import Fused
 from ..ops.launching import launch_counts
 from ..ops.registry import Sample
 from .accuracy import Yardstick

@@ -1,5 +1,5 @@
-"""The page of fused operators, `docs/llm.md`. Flows in: the room's registry and the records of runs. Flows
-out: Markdown; also the rows that `anychip ops --llm` shows."""
+"""The page of a room's fused operators, such as `docs/llm.md`. Flows in: the room's registry and the records
+of runs. Flows out: Markdown; also the rows that `anychip ops --domain ROOM` shows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..llm.other_names import OTHER_NAMES
-from ..llm.registry import Fused, operators
 from ..markdown import table
+from ..ops.fused import Fused
+from ..ops.rooms import Room
 from . import fused_record
 from .page import ABBREVIATED
 
-COMMAND = "anychip ops --llm --page docs/llm.md"
-PYTORCH = "aten::"
+
+def command(room: Room) -> str:
+    """What writes the page of a room."""
+    return f"anychip ops --domain {room.name} --page docs/{room.name}.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,9 @@ class FusedRow:
         return all(word in text for word in words.split())
 
 
-def rows(records: Sequence[Mapping[str, Any]] = ()) -> list[FusedRow]:
-    """Every fused operator, by family and name."""
-    ordered = sorted(operators().values(), key=lambda operator: (operator.family, operator.name))
+def rows(room: Room, records: Sequence[Mapping[str, Any]] = ()) -> list[FusedRow]:
+    """Every fused operator of a room, by family and name."""
+    ordered = sorted(room.operators().values(), key=lambda operator: (operator.family, operator.name))
     return [_row(operator, records) for operator in ordered]
 
 
@@ -80,56 +82,23 @@ def sentence(listed: Sequence[FusedRow]) -> str:
     )
 
 
-INTRODUCTION = """# Fused operators for language models
-
-Operators that PyTorch has no name for, or has only as several. They are functions of `anychip.llm`, on
-tensors of any chip, and differentiable where the table says so:
-
-```python
-from anychip import llm
-
-hidden, residual = llm.add_rms_norm(hidden, residual, weight)
-query, key = llm.rotary_embedding(query, key, cos, sin, positions)
-out = llm.flash_attention(query, key, value, causal=True)
-loss = llm.linear_cross_entropy(hidden, head, labels)
-```
-
-`help(anychip.llm.rms_norm)` tells shapes, dtypes and errors. `torch.func` works through all of them: a
-batch of `vmap` is a loop, `jacrev` takes the kernels, `jvp` and `jacfwd` a plain composition in float64;
-what has no derivative, or writes into its arguments, raises there. Causal language models of the
-`transformers` library (4.56 and 5.24 are tried) take them without a change of their code:
-
-```python
-from anychip.llm.models import fuse
-
-fuse(model)  # norms, gated feed-forward layers, attention, and the loss
-```
-
-Attention and its masks join through the library's own tables (`AttentionInterface`,
-`AttentionMaskInterface`), so that caches of every kind, sliding windows, padding on both sides and packed
-sequences give what they give without `fuse`. A layer's `forward` is replaced only where it takes one tensor
-and both give the same numbers on a trial; call `fuse` before hooks of other libraries. Attention weights are
-not kept, dropout inside attention is not served, and a keyword that is not known and could change a result
-raises `ArgumentError`.
-"""
-
-
-def page(records: Sequence[Mapping[str, Any]]) -> str:
-    """The whole page."""
-    listed = rows(records)
+def page(room: Room, records: Sequence[Mapping[str, Any]]) -> str:
+    """The whole page of a room."""
+    listed = rows(room, records)
+    own = room.page()
     lines = [
-        INTRODUCTION,
-        f"{sentence(listed)} This page is written by `{COMMAND}` from the registry and the records in "
-        f"`evidence/fused/`, which `{fused_record.COMMAND}` writes: samples of an operator against a "
-        "plain PyTorch composition in float64, with gradients where there are any, and with our kernels "
-        "launched.",
+        own.introduction,
+        f"{sentence(listed)} This page is written by `{command(room)}` from the registry and the records in "
+        f"`evidence/fused/{room.name}/`, which `{fused_record.command(room)}` writes: "
+        "samples of an operator against a plain PyTorch composition in float64, with gradients where there "
+        "are any, and with our kernels launched.",
         "",
         _evidence(records),
     ]
     for family in sorted({row.family for row in listed}):
         lines += ["", f"## {family.replace('_', ' ')}", ""]
         lines.append(_table([row for row in listed if row.family == family], records))
-    lines += ["", "## Under other names", "", *_other_names()]
+    lines += own.sections()
     return "\n".join(lines) + "\n"
 
 
@@ -165,13 +134,3 @@ def _table(listed: Sequence[FusedRow], records: Sequence[Mapping[str, Any]]) -> 
         for row in listed
     )
     return table(heads, rows)
-
-
-def _other_names() -> list[str]:
-    rows = ((f"`{there}`", ", ".join(f"`{name}`" for name in here)) for there, here in OTHER_NAMES.items())
-    return [
-        "What other libraries of kernels call it, and what it is here; `aten::` is PyTorch's own name, which "
-        "the operator library serves.",
-        "",
-        table(("there", "here"), rows),
-    ]

@@ -1,5 +1,5 @@
-"""The record of a run of the fused operators on a chip. Flows in: findings. Flows out:
-`evidence/fused/<chip>.json`, which `anychip ops --llm` and docs/llm.md read."""
+"""The record of a run of a room's fused operators on a chip. Flows in: findings. Flows out:
+`evidence/fused/<room>/<chip>.json`, which `anychip ops --domain ROOM` and the room's page read."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..llm.registry import operators
+from ..ops.rooms import Room
 from . import record
 from .fused import Finding
 
 FOLDER = record.FOLDER.parent / "fused"
-COMMAND = "anychip test --llm --record"
 
 
-def compose(findings: Iterable[Finding], command: str = COMMAND) -> dict[str, Any]:
+def command(room: Room) -> str:
+    """What writes the record of a room."""
+    return f"anychip test --domain {room.name} --record"
+
+
+def compose(room: Room, findings: Iterable[Finding]) -> dict[str, Any]:
     """A record as plain data."""
     results: dict[str, dict[str, Any]] = {}
     for finding in findings:
@@ -30,11 +34,11 @@ def compose(findings: Iterable[Finding], command: str = COMMAND) -> dict[str, An
         "date": datetime.now(UTC).date().isoformat(),
         "commit": record.commit(),
         "versions": record.versions(),
-        "command": command,
+        "command": command(room),
         "operators": {
-            "passed": sum(found(results, name).startswith("passed") for name in operators()),
+            "passed": sum(found(results, name).startswith("passed") for name in room.operators()),
             "tried": len(results),
-            "total": len(operators()),
+            "total": len(room.operators()),
         },
         "results": dict(sorted(results.items())),
     }
@@ -51,11 +55,11 @@ def found(results: Mapping[str, Any], name: str) -> str:
     return f"passed, {samples} samples" + (f", {gradients} gradients" if gradients else "")
 
 
-def read_all(folder: Path = FOLDER) -> list[dict[str, Any]]:
-    """Every record, by chip; none where there is no folder."""
-    return record.read_all(folder)
+def read_all(room: Room, folder: Path = FOLDER) -> list[dict[str, Any]]:
+    """Every record of a room, by chip; none where there is no folder."""
+    return record.read_all(folder / room.name)
 
 
-def write(made: Mapping[str, Any], folder: Path = FOLDER) -> Path:
-    """Write a record under its chip's name; returns the file."""
-    return record.write(made, folder)
+def write(room: Room, made: Mapping[str, Any], folder: Path = FOLDER) -> Path:
+    """Write a room's record under its chip's name; returns the file."""
+    return record.write(made, folder / room.name)

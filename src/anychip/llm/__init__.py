@@ -9,16 +9,14 @@ from ..packages import require
 
 require("anychip.llm", ["torch"])
 
+from ..ops.rooms import ROOMS  # noqa: E402
 from .registry import Fused, operators  # noqa: E402
 
 __all__ = ["Fused", "operators"]
 
 
 def __getattr__(name: str) -> Any:
-    record = operators().get(name)
-    if record is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return record.function
+    return ROOMS["llm"].attribute(name)
 
 
 def __dir__() -> list[str]:

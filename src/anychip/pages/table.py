@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..ops.rooms import ROOMS
 from . import writers
 from .errors import PageError
 from .writers import ROOT, Writer, of_tool
@@ -37,7 +38,16 @@ class Page:
 
 PAGES = (
     Page("operators", "docs/operators.md", "evidence/operators/", "make test-ops", writers.operators),
-    Page("llm", "docs/llm.md", "evidence/fused/", "anychip test --llm --record", writers.fused_operators),
+    *(
+        Page(
+            room,
+            f"docs/{room}.md",
+            f"evidence/fused/{room}/",
+            f"anychip test --domain {room} --record",
+            writers.fused_operators(room),
+        )
+        for room in ROOMS
+    ),
     Page("chips", "docs/chips.md", "evidence/chips/", "anychip conform --chip CHIP", writers.chips),
     Page(
         "operator-speed",

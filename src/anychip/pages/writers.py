@@ -33,11 +33,16 @@ def operators(text: str) -> str:
     return page.page(record.read_all())
 
 
-def fused_operators(text: str) -> str:
-    """docs/llm.md, of the registry and evidence/fused/."""
-    from ..evidence import fused_page, fused_record
+def fused_operators(room: str) -> Writer:
+    """docs/<room>.md, of the room's registry and evidence/fused/<room>/."""
 
-    return fused_page.page(fused_record.read_all())
+    def write(text: str) -> str:
+        from ..evidence import fused_page, fused_record
+        from ..ops.rooms import ROOMS
+
+        return fused_page.page(ROOMS[room], fused_record.read_all(ROOMS[room]))
+
+    return write
 
 
 def chips(text: str) -> str:

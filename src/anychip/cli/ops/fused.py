@@ -1,33 +1,38 @@
-"""The fused operators of `anychip.llm` on the command line: `anychip ops --llm` lists them, `anychip test
---llm` proves them on the machine at hand. Flows in: names, words. Flows out: tables, JSON, docs/llm.md, the
-record."""
+"""The fused operators of a room on the command line: `anychip ops --domain robot` lists them, `anychip test
+--domain robot` proves them on the machine at hand. Flows in: a room, names, words. Flows out: tables, JSON,
+the room's page, its record."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from ..console import messages, output, progress, table, write_json, written
 from ..errors import INTERRUPTED, CommandError, did_you_mean
 
+if TYPE_CHECKING:
+    from ...ops.rooms import Room
 
-def listed(sought: str, family: str, page: Path | None, as_json: bool) -> None:
-    """What `anychip ops --llm` shows or writes."""
+
+def listed(room: Room, sought: str, family: str, page: Path | None, as_json: bool) -> None:
+    """What `anychip ops --domain ROOM` shows or writes."""
     from ...evidence import fused_page, fused_record
 
-    records = fused_record.read_all()
+    records = fused_record.read_all(room)
     if page is not None:
-        page.write_text(fused_page.page(records), encoding="utf-8")
+        page.write_text(fused_page.page(room, records), encoding="utf-8")
         written(page, as_json)
         return
-    known = fused_page.rows(records)
+    known = fused_page.rows(room, records)
     families = {row.family for row in known}
     if family and family not in families:
         raise CommandError(
-            f"there is no family {family!r} of fused operators.", did_you_mean(family, families)
+            f"there is no family {family!r} of fused operators for {room.title}.",
+            did_you_mean(family, families),
         )
     if not any(row.matches(sought) for row in known):
         names = {row.name for row in known}
@@ -52,16 +57,17 @@ def listed(sought: str, family: str, page: Path | None, as_json: bool) -> None:
     output.print(fused_page.sentence(shown), highlight=False)
 
 
-def prove(names: Sequence[str], all_samples: bool, write_record: bool, as_json: bool) -> None:
-    """What `anychip test --llm` does: every dtype, with two samples in the first one and one
+def prove(room: Room, names: Sequence[str], all_samples: bool, write_record: bool, as_json: bool) -> None:
+    """What `anychip test --domain ROOM` does: every dtype, with two samples in the first one and one
     in the others, or with all of them. Exit status 1 if one failed."""
     from ...evidence import fused, fused_record
-    from ...llm.registry import operators
 
-    known = operators()
+    known = room.operators()
     for name in names:
         if name not in known:
-            raise CommandError(f"there is no fused operator {name!r}.", did_you_mean(name, known))
+            raise CommandError(
+                f"there is no fused operator {name!r} for {room.title}.", did_you_mean(name, known)
+            )
     if write_record and names:
         raise CommandError("--record is for all fused operators.", "Leave the names out.")
     tasks = [(known[name], dtype) for name in names or known for dtype in known[name].dtypes]
@@ -77,7 +83,7 @@ def prove(names: Sequence[str], all_samples: bool, write_record: bool, as_json: 
         except KeyboardInterrupt:
             interrupted = True
     if write_record and not interrupted:
-        messages.print(f"wrote {fused_record.write(fused_record.compose(findings))}")
+        messages.print(f"wrote {fused_record.write(room, fused_record.compose(room, findings))}")
     if as_json:
         write_json([asdict(finding) | {"passed": finding.passed} for finding in findings])
     else:

@@ -27,14 +27,20 @@ def ops(
     words: Annotated[
         list[str] | None, typer.Argument(help="List only operators whose name or overloads have these.")
     ] = None,
-    domain: Annotated[str, typer.Option(help="List only the operators of this domain.")] = "",
+    domain: Annotated[
+        str,
+        typer.Option(
+            help="List only the operators of this domain; llm, robot and the like: a room's fused ones."
+        ),
+    ] = "",
+    family: Annotated[str, typer.Option(help="With a room: list only this family of its operators.")] = "",
     dtype: Annotated[str, typer.Option(help="List only operators that take this element type.")] = "",
     verdict: Annotated[
         str, typer.Option(help=f"List only operators that a run found so: {', '.join(VERDICTS)}.")
     ] = "",
     llm: Annotated[
         bool,
-        typer.Option("--llm", help="List fused operators for language models; --domain is a family."),
+        typer.Option("--llm", help="Short for --domain llm; --domain is then a family."),
     ] = False,
     page: Annotated[Path | None, typer.Option(help="Write the page of operators into this file.")] = None,
     as_json: AsJson = False,
@@ -44,10 +50,17 @@ def ops(
     require_packages("ops")
     from ...evidence import page as pages
     from ...evidence import record
+    from ...ops.rooms import ROOMS
 
     if llm:
-        fused.listed(" ".join(words or []), domain, page, as_json)
+        domain, family = "llm", family or domain
+    if domain in ROOMS:
+        fused.listed(ROOMS[domain], " ".join(words or []), family, page, as_json)
         return
+    if family:
+        raise CommandError(
+            f"--family {family} is for the fused operators of a room.", f"Add --domain {' or '.join(ROOMS)}."
+        )
     records = record.read_all()
     if page is not None:
         page.write_text(pages.page(records), encoding="utf-8")
@@ -57,7 +70,7 @@ def ops(
     known = pages.rows(records)
     domains = {row.domain for row in known}
     if domain and domain not in domains:
-        raise CommandError(f"there is no domain {domain!r}.", did_you_mean(domain, domains))
+        raise CommandError(f"there is no domain {domain!r}.", did_you_mean(domain, {*domains, *ROOMS}))
     dtypes = {name for row in known for name in row.dtypes}
     if dtype and dtype not in dtypes:
         raise CommandError(f"no operator takes {dtype!r}.", did_you_mean(dtype, dtypes))

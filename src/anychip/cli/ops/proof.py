@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..console import messages, output, progress, table, write_json
-from ..errors import INTERRUPTED, CommandError, did_you_mean
+from ..errors import INTERRUPTED, CommandError, did_you_mean, require_known
 from ..needs import require_packages
 from ..options import AsJson
 from . import fused
@@ -48,15 +48,17 @@ def prove(
         float | None,
         typer.Option(min=0, help="Begin no trial of a subject and type after this processor time."),
     ] = None,
-    llm: Annotated[
-        bool,
+    domain: Annotated[
+        str,
         typer.Option(
-            "--llm", help="Prove fused operators for language models instead, all where none is named."
+            help="Prove the fused operators of a room instead (llm, robot, ...), all where none is named."
         ),
-    ] = False,
+    ] = "",
+    llm: Annotated[bool, typer.Option("--llm", help="Short for --domain llm.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     record: Annotated[
-        bool, typer.Option("--record", help="With --all or --llm: write this chip's record into evidence/.")
+        bool,
+        typer.Option("--record", help="With --all or --domain: write this chip's record into evidence/."),
     ] = False,
     resume: Annotated[
         bool,
@@ -75,9 +77,11 @@ def prove(
     require_packages("test")
     from ...evidence import outcome, processes
     from ...evidence import record as records
+    from ...ops.rooms import ROOMS
 
-    if llm:
-        fused.prove(operators or [], all_samples, record, as_json)
+    if domain or llm:
+        require_known("--domain", domain or "llm", ROOMS)
+        fused.prove(ROOMS[domain or "llm"], operators or [], all_samples, record, as_json)
         return
     limit = None if all_samples else samples
     wanted = processes.tasks(_subjects(operators or [], everything), _dtypes(dtype or []))

@@ -314,10 +314,19 @@ register(
         _write_reference,
         _write_samples,
         (latent_write_kernel,),
+        writes=True,
     )
 )
 register(
-    Fused("fp8_cache_write", "cache", fp8_cache_write, _fp8_reference, _fp8_samples, (fp8_write_kernel,))
+    Fused(
+        "fp8_cache_write",
+        "cache",
+        fp8_cache_write,
+        _fp8_reference,
+        _fp8_samples,
+        (fp8_write_kernel,),
+        writes=True,
+    )
 )
 register(
     Fused("gather_pages", "cache", gather_pages, _gather_reference, _gather_samples, (gather_pages_kernel,))

@@ -320,7 +320,9 @@ def _quantized_samples(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample((*new, *caches, *scales, _places(tokens, pages * 4)))
 
 
-register(Fused("kv_cache_write", "cache", kv_cache_write, _reference, _samples, (cache_write_kernel,)))
+register(
+    Fused("kv_cache_write", "cache", kv_cache_write, _reference, _samples, (cache_write_kernel,), writes=True)
+)
 register(
     Fused(
         "paged_kv_cache_write",
@@ -329,6 +331,7 @@ register(
         _paged_reference,
         _paged_samples,
         (paged_write_kernel,),
+        writes=True,
     )
 )
 register(
@@ -339,5 +342,6 @@ register(
         _quantized_reference,
         _quantized_samples,
         (quantized_write_kernel,),
+        writes=True,
     )
 )

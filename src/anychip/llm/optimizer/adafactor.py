@@ -294,5 +294,6 @@ register(
             clip_factor_kernel,
             adafactor_kernel,
         ),
+        writes=True,
     )
 )

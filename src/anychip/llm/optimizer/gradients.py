@@ -169,6 +169,7 @@ register(
         _clip_reference,
         _clip_samples,
         (*_NORM, shrink_kernel),
+        writes=True,
     )
 )
 # Rounding grows with each step of the polynomial, whose slope at 0 is 3.4.

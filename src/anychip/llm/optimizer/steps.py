@@ -287,8 +287,14 @@ def _average_samples(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((*_state(5000, dtype, 2), 0.9))
 
 
-register(Fused("adamw_step", "optimizer", adamw_step, _adamw_reference, _adamw_samples, (adamw_kernel,)))
-register(Fused("lion_step", "optimizer", lion_step, _lion_reference, _lion_samples, (lion_kernel,)))
+register(
+    Fused(
+        "adamw_step", "optimizer", adamw_step, _adamw_reference, _adamw_samples, (adamw_kernel,), writes=True
+    )
+)
+register(
+    Fused("lion_step", "optimizer", lion_step, _lion_reference, _lion_samples, (lion_kernel,), writes=True)
+)
 register(
     Fused(
         "momentum_step",
@@ -297,6 +303,7 @@ register(
         _momentum_reference,
         _momentum_samples,
         (momentum_kernel,),
+        writes=True,
     )
 )
 register(
@@ -307,5 +314,6 @@ register(
         lambda a, x, keep=0.999: keep * a + (1 - keep) * x,
         _average_samples,
         (average_kernel,),
+        writes=True,
     )
 )

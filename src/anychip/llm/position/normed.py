@@ -229,5 +229,6 @@ register(
         _write_reference,
         _write_samples,
         (norm_rotary_kernel,),
+        writes=True,
     )
 )

@@ -194,5 +194,6 @@ register(
         _update_reference,
         _update_samples,
         (causal_conv1d_update_kernel,),
+        writes=True,
     )
 )

@@ -340,5 +340,6 @@ register(
         _update_reference,
         _update_samples,
         (selective_update_kernel,),
+        writes=True,
     )
 )

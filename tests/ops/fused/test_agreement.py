@@ -1,8 +1,9 @@
-"""Every fused operator against a plain PyTorch composition in float64, its gradients included. Every call
-must have launched kernels of ours."""
+"""Every fused operator of every room against a plain PyTorch composition in float64, its gradients included.
+Every call must have launched kernels of ours."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,25 +11,27 @@ import pytest
 import torch
 
 from anychip.evidence import fused
-from anychip.llm.registry import Fused, operators
+from anychip.ops.errors import RegistryError
+from anychip.ops.fused import Fused
+from anychip.ops.rooms import ROOMS, everywhere
 
 
 def named(operator: Fused, dtype: torch.dtype) -> object:
-    return pytest.param(operator, dtype, id=f"{operator.name}-{str(dtype)[6:]}")
+    return pytest.param(operator, dtype, id=f"{operator.room}.{operator.name}-{str(dtype)[6:]}")
 
 
 def few() -> Iterator[object]:
     """Each operator in its first dtype; with kernels that no operator before it has, in one other, too: the
     last or the last but one in turns."""
     seen: set[object] = set()
-    for place, operator in enumerate(operators().values()):
+    for place, operator in enumerate(everywhere().values()):
         yield named(operator, operator.dtypes[0])
         if len(operator.dtypes) > 1 and not seen.issuperset(operator.kernels):
             yield named(operator, operator.dtypes[-1 - place % 2])
         seen.update(operator.kernels)
 
 
-CASES = [named(operator, dtype) for operator in operators().values() for dtype in operator.dtypes]
+CASES = [named(operator, dtype) for operator in everywhere().values() for dtype in operator.dtypes]
 
 
 @pytest.mark.parametrize(("operator", "dtype"), list(few()))
@@ -46,7 +49,7 @@ def test_agrees_with_float64_in_every_sample(operator: Fused, dtype: torch.dtype
 
 
 def test_a_wrong_operator_is_found() -> None:
-    right = operators()["rms_norm"]
+    right = everywhere()["llm.rms_norm"]
     assert fused.prove(right, torch.float32).passed
     wrong = replace(right, reference=lambda x, weight, *rest: right.reference(x, weight * 1.001, *rest))
     assert any("result 0" in reason for reason in fused.prove(wrong, torch.float32).failures)
@@ -57,9 +60,15 @@ def test_a_wrong_operator_is_found() -> None:
 
 
 def test_names_are_attributes_of_the_room() -> None:
-    import anychip.llm
+    for name, room in ROOMS.items():
+        package = importlib.import_module(room.package)
+        for one, operator in room.operators().items():
+            assert getattr(package, one) is operator.function
+            assert operator.room == name
+        with pytest.raises(AttributeError, match="nothing_like_it"):
+            _ = package.nothing_like_it
 
-    for name, operator in operators().items():
-        assert getattr(anychip.llm, name) is operator.function
-    with pytest.raises(AttributeError, match="nothing_like_it"):
-        _ = anychip.llm.nothing_like_it
+
+def test_a_name_is_registered_once() -> None:
+    with pytest.raises(RegistryError, match=r"'rms_norm' of anychip.llm is registered twice"):
+        ROOMS["llm"].register(everywhere()["llm.rms_norm"])

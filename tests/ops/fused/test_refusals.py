@@ -15,13 +15,20 @@ from torch.utils._pytree import tree_map
 
 from anychip.evidence import fused
 from anychip.evidence.records import Expected
-from anychip.llm.registry import Fused, operators
+from anychip.ops.fused import Fused
+from anychip.ops.rooms import everywhere
 
 pytestmark = pytest.mark.usefixtures("no_slack")
 
 UNTOLD: dict[str, tuple[tuple[str, ...], str]] = {
-    "newton_schulz": ((ONE_OFF,), "five products of matrices kept in bfloat16 lose more than eight units"),
-    "latent_attention": ((ONE_OFF,), "scores kept in half precision move results by more than eight units"),
+    "llm.newton_schulz": (
+        (ONE_OFF,),
+        "five products of matrices kept in bfloat16 lose more than eight units",
+    ),
+    "llm.latent_attention": (
+        (ONE_OFF,),
+        "scores kept in half precision move results by more than eight units",
+    ),
 }
 """Record -> the wrong results that are right ones, and why."""
 
@@ -42,12 +49,12 @@ def in_type(flat: list[Any], dtype: torch.dtype) -> list[Any]:
     return [x.to(dtype) if isinstance(x, torch.Tensor) and x.dtype == torch.float64 else x for x in flat]
 
 
-PAIRS = [(operator, dtype) for operator in operators().values() for dtype in operator.dtypes]
+PAIRS = [(operator, dtype) for operator in everywhere().values() for dtype in operator.dtypes]
 
 
 @pytest.mark.parametrize(("operator", "dtype"), one_in_twelve(PAIRS))
 def test_wrong_results_are_refused(operator: Fused, dtype: torch.dtype) -> None:
-    excused, _ = UNTOLD.get(operator.name, ((), ""))
+    excused, _ = UNTOLD.get(f"{operator.room}.{operator.name}", ((), ""))
     assert_refused(tried(operator, dtype), excused)
 
 
@@ -63,5 +70,5 @@ def tried(operator: Fused, dtype: torch.dtype) -> Iterator[Iterator[str]]:
 
 
 def test_what_is_not_told_apart_is_in_the_registry() -> None:
-    assert set(UNTOLD) <= set(operators())
+    assert set(UNTOLD) <= set(everywhere())
     assert all(reason for _, reason in UNTOLD.values())

@@ -14,28 +14,8 @@ import torch
 from torch.autograd import forward_ad
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
-from ..ops.errors import ArgumentError
-from .registry import Fused
-
-WRITES = frozenset(
-    {
-        "adafactor_step",
-        "adamw_step",
-        "causal_conv1d_update",
-        "clip_gradient_norm",
-        "ema_update",
-        "fp8_cache_write",
-        "kv_cache_write",
-        "latent_cache_write",
-        "lion_step",
-        "momentum_step",
-        "norm_rotary_cache_write",
-        "paged_kv_cache_write",
-        "quantized_kv_cache_write",
-        "selective_state_update",
-    }
-)
-"""Operators that change some of their arguments; `out` makes others do so."""
+from .errors import ArgumentError
+from .fused import Fused
 
 
 def served(operator: Fused) -> Callable[..., Any]:
@@ -101,7 +81,7 @@ class Call:
 
 def _transformed(operator: Fused, function: Callable[..., Any], arguments: Any, keywords: Any) -> Any:
     call = Call(operator, function, (arguments, keywords))
-    if operator.name in WRITES or keywords.get("out") is not None:
+    if operator.writes or keywords.get("out") is not None:
         raise call.refuse("it writes into its arguments, which transforms of torch.func do not allow")
     return call.result(Transformed.apply(call, *call.taken()))
 
