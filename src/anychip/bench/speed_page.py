@@ -94,8 +94,8 @@ def domain_page(domain: str, speeds: Sequence[Speed], where: Circumstances, term
     lines = [
         f"# Speed of the operators: {domain}",
         "",
-        "Each overload of the domain against PyTorch's own kernel. What the columns mean, what is slow and why, "
-        f"is said on [the page of all domains](../{FOLDER}.md).",
+        "Each overload of the domain against PyTorch's own kernel. What the columns mean, what is slow and why, is "
+        f"said on [the page of all domains](../{FOLDER}.md).",
         "",
         where.sentence() + f"; {terms.get('clock', '')}.",
         "",
