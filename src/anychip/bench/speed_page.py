@@ -94,8 +94,8 @@ def domain_page(domain: str, speeds: Sequence[Speed], where: Circumstances, term
     lines = [
         f"# Speed of the operators: {domain}",
         "",
-        "Each overload of the domain against PyTorch's own kernel. What the columns mean, what is slow and why, is "
-        f"said on [the page of all domains](../{FOLDER}.md).",
+        "Each overload of the domain against PyTorch's own kernel. "
+        f"[The page of all domains](../{FOLDER}.md) says what the columns mean, what is slow and why.",
         "",
         where.sentence() + f"; {terms.get('clock', '')}.",
         "",
