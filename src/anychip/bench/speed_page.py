@@ -95,7 +95,7 @@ def domain_page(domain: str, speeds: Sequence[Speed], where: Circumstances, term
         f"# Speed of the operators: {domain}",
         "",
         "Each overload of the domain against PyTorch's own kernel. "
-        f"[The page of all domains](../{FOLDER}.md) says what the columns mean, what is slow and why.",
+        f"[The page of all domains](../{FOLDER}.md) says what the columns mean, and what is slow and why.",
         "",
         where.sentence() + f"; {terms.get('clock', '')}.",
         "",

@@ -95,6 +95,14 @@ PAGES = (
         "make test-versions",
         of_tool("tools.installation.versions"),
     ),
+    Page("command", "docs/command.md", "src/anychip/cli/", "none", of_tool("tools.pages.command")),
+    Page(
+        "fused-reference",
+        "docs/reference/llm.md",
+        "src/anychip/llm/",
+        "none",
+        of_tool("tools.pages.fused_reference"),
+    ),
     Page("triton-tests", "docs/triton-tests.md", "", "make triton-tests TREE=FOLDER", None),
     Page("performance", "docs/performance.md", "", "anychip bench page docs/performance.md", None),
 )

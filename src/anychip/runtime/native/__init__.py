@@ -3,7 +3,7 @@
 `call` is what Python calls for a launch, with `packing` of its arguments; `grid` runs launches over threads,
 `cooperative` those whose programs wait for each other; `team` has the threads, `pool` those of processes
 without OpenMP; `job` is a launch while it runs, `memory` its scratch memory; `interrupt` ends launches at a
-signal, `fault` explains a death; `replay` runs a recorded list of launches by `interpreter`. `layout`
+signal, `fault` explains a death; `replay` runs a recorded list of launches by `interpreter`. `structures`
 describes the structures that they share with Python. `state()` compiles or loads all this and gives the one
 `Native` object of the process."""
 

@@ -1,7 +1,7 @@
 """A launch while it runs: what it is, how it fails, what it came to.
 
-The scratch memory of each program begins with a status block (`layout.ARENA`) by which the kernel and these
-functions talk to each other.
+The scratch memory of each program begins with a status block (`structures.ARENA`) by which the kernel and
+these functions talk to each other.
 """
 
 from __future__ import annotations
