@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import anychip
+from anychip.ops.fft.bluestein import convolved
 from anychip.ops.fft.lines import divided, factors
 from anychip.ops.launching import launch_counts
 
@@ -30,16 +31,39 @@ def test_lines(length, inner):
         _near(found, wanted)
 
 
-@pytest.mark.parametrize("shape", [(300, 100), (40, 100, 5)])
-def test_halves(shape):
+@pytest.mark.parametrize(
+    ("shape", "launches"), [((300, 100), (0, 3)), ((40, 100, 5), (0, 3)), ((3, 40000), (3, 6))]
+)
+def test_halves(shape, launches):
     x = torch.randn(shape, dtype=torch.float64)
     half, whole = torch.fft.rfft(x, dim=1), torch.fft.fft(x, dim=1)
-    before = launch_counts["spectrum_kernel"], launch_counts["pairs_kernel"]
+    launch_counts.clear()
     with anychip.using("strict"):
         _near(torch.fft.rfft(x, dim=1), half)
         _near(torch.fft.fft(x, dim=1), whole)
-        _near(torch.fft.irfft(half, 100, dim=1), x)
-    assert (launch_counts["spectrum_kernel"], launch_counts["pairs_kernel"]) == (before[0] + 2, before[1] + 1)
+        _near(torch.fft.irfft(half, shape[1], dim=1), x)
+    untangling = launch_counts["spectrum_kernel"] + launch_counts["pairs_kernel"]
+    assert (untangling, launch_counts["lines_kernel"]) == launches
+
+
+@pytest.mark.parametrize(("batch", "length", "kernel"), [(16, 997, "lines_kernel"), (2, 97, "stage_kernel")])
+def test_chirps(batch, length, kernel):
+    x = torch.randn(batch, length, dtype=torch.complex128)
+    wanted = torch.fft.fft(x)
+    before = launch_counts[kernel]
+    with anychip.using("strict"):
+        found = torch.fft.fft(x)
+    assert launch_counts[kernel] > before
+    _near(found, wanted)
+
+
+def test_length_of_convolution():
+    assert convolved(997, many=False) == 2048
+    for length in (997, 4093, 65537):
+        width = convolved(length, many=True)
+        assert width % 16 == 0
+        assert 2 * length - 1 <= width < 2.1 * length
+        assert factors(width) is not None or divided(width) is not None
 
 
 def test_divided():

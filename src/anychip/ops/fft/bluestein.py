@@ -1,5 +1,6 @@
-"""Transforms of lengths with a large prime factor, as a convolution with a chirp by transforms of a power
-of two (Bluestein, "A linear filtering approach to the computation of discrete Fourier transform", 1970)."""
+"""Transforms of lengths with a large prime factor, as a convolution with a chirp by transforms of a length
+with small factors (Bluestein, "A linear filtering approach to the computation of discrete Fourier transform",
+1970)."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from ..iteration import power_of_two
 from ..kernels.numbers import double
 from ..launching import Tiles, cdiv, launch, scalar_bits
 from . import roots
+from .lines import LONGEST, divided, factors, transform_divided, transform_lines, worthwhile
 from .signals import Signal, planar
 from .stages import transform
 
@@ -125,10 +127,33 @@ def gather_kernel(
 # ---- transform ------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=256)
+def convolved(length: int, many: bool) -> int:
+    """The length of the convolution: where `lines` serve it, the least multiple of 16 that they have factors
+    for, and else a power of two."""
+    least = 2 * length - 1
+    whole = power_of_two(least)
+    if not many and whole <= LONGEST:
+        return whole
+    for width in range(-(-least // 16) * 16, whole, 16):
+        if factors(width) is not None or divided(width) is not None:
+            return width
+    return whole
+
+
+def _transform(out: Signal, source: Signal, batch: int, width: int, direction: int) -> None:
+    """The transforms of `batch` lines one after the other."""
+    if worthwhile(width, batch):
+        transform_lines(out, source, batch, width, direction)
+    elif divided(width) is not None:
+        transform_divided(out, source, batch, width, direction)
+    else:
+        transform(out, source, batch, width, direction)
+
+
 @lru_cache(maxsize=64)
-def _filter(length: int, direction: int, dtype: torch.dtype, device: torch.device) -> Signal:
-    """The transform of the conjugate chirp, wrapped around a power of two."""
-    width = power_of_two(2 * length - 1)
+def _filter(length: int, width: int, direction: int, dtype: torch.dtype, device: torch.device) -> Signal:
+    """The transform of the conjugate chirp, wrapped around `width`."""
     parts = torch.empty((2, 1, width), dtype=dtype, device=device)
     wrapped = Signal(parts[0], parts[1], 1, width, 0, 1)
     block = TILES.on(device)["block"]
@@ -143,7 +168,7 @@ def _filter(length: int, direction: int, dtype: torch.dtype, device: torch.devic
         BLOCK=block,
     )
     result = planar(1, width, wrapped)
-    transform(result, wrapped, 1, width, -1)
+    _transform(result, wrapped, 1, width, -1)
     return result
 
 
@@ -159,13 +184,14 @@ def transform_by_chirp(
 ) -> None:
     """The same as `stages.transform`, for any length."""
     dtype, device = source.real.dtype, source.real.device
-    width = power_of_two(2 * length - 1)
+    width = convolved(length, worthwhile(power_of_two(2 * length - 1), batch))
     block = TILES.on(device)["block"]
     wave = roots.chirp(length, direction, dtype, device)
-    response = _filter(length, direction, dtype, device)
+    response = _filter(length, width, direction, dtype, device)
     first, second = planar(batch, width, source), planar(batch, width, source)
     assert first.imaginary is not None
     assert second.imaginary is not None
+    assert response.imaginary is not None
     launch(
         spread_kernel,
         batch * cdiv(width, block),
@@ -181,18 +207,22 @@ def transform_by_chirp(
         HERMITIAN=hermitian,
         BLOCK=block,
     )
-    transform(second, first, batch, width, -1)
-    launch(
-        multiply_kernel,
-        batch * cdiv(width, block),
-        second.real,
-        second.imaginary,
-        response.real,
-        response.imaginary,
-        width,
-        BLOCK=block,
-    )
-    transform(first, second, batch, width, 1)
+    if worthwhile(width, batch):
+        turns = response.real.view(-1), response.imaginary.view(-1)
+        transform_lines(second, first, batch, width, -1, turns=turns)
+    else:
+        _transform(second, first, batch, width, -1)
+        launch(
+            multiply_kernel,
+            batch * cdiv(width, block),
+            second.real,
+            second.imaginary,
+            response.real,
+            response.imaginary,
+            width,
+            BLOCK=block,
+        )
+    _transform(first, second, batch, width, 1)
     launch(
         gather_kernel,
         batch * cdiv(stop, block),

@@ -12,7 +12,7 @@ from ..iteration import power_of_two
 from ..kernels.numbers import double
 from ..launching import Plan, Plans, Tiles, cdiv, scalar_bits
 from . import roots
-from .lines import transform_lines, worthwhile
+from .lines import GIVEN, WANTED, divided, factors, transform_divided, transform_lines, worthwhile
 from .signals import Signal, planar_like
 
 TILES = Tiles(simt={"elements": 512, "width": 32}, simd={"elements": 256, "width": 64})
@@ -136,9 +136,11 @@ SPECTRA: Plans[Plan] = Plans()
 PAIRS: Plans[Plan] = Plans()
 
 
-def halves(length: int, batch: int) -> bool:
-    """Whether the functions below serve `batch` real signals of this length."""
-    return length % 2 == 0 and worthwhile(length // 2, batch)
+def halves(length: int, batch: int, inner: int) -> bool:
+    """Whether the functions below serve `batch` real signals of this length, `inner` next to each other."""
+    if length % 2:
+        return False
+    return worthwhile(length // 2, batch) or (inner == 1 and divided(length // 2) is not None)
 
 
 def _interleaved(x: torch.Tensor, length: int, inner: int) -> Signal:
@@ -159,9 +161,13 @@ def spectrum(out: Signal, source: torch.Tensor, batch: int, length: int, scale: 
     """The first `stop` (length / 2 + 1, or all) elements of the spectra of `batch` real signals, contiguous
     [.., length, inner]."""
     half, inner = length // 2, out.inner
+    pairs = _interleaved(source, length, inner)
+    if factors(half) is not None:
+        transform_lines(out, pairs, batch, half, -1, scale, spectra=WANTED, whole=stop == length)
+        return
     work = planar_like(batch, half, inner, source)
     assert work.imaginary is not None
-    transform_lines(work, _interleaved(source, length, inner), batch, half, -1)
+    transform_divided(work, pairs, batch, half, -1)
     key = (batch, length, inner, stop, out.strides, source.dtype, source.device)
     plan = SPECTRA.get(key)
     if plan is None:
@@ -178,6 +184,10 @@ def signal(out: torch.Tensor, source: Signal, batch: int, length: int, scale: fl
     """`batch` real signals, contiguous [.., length, inner], from the first length / 2 + 1 elements of their
     spectra."""
     half, inner = length // 2, source.inner
+    pairs = _interleaved(out, length, inner)
+    if factors(half) is not None:
+        transform_lines(pairs, source, batch, half, 1, scale, spectra=GIVEN)
+        return
     work = planar_like(batch, half, inner, out)
     assert work.imaginary is not None
     key = (batch, length, inner, source.strides, out.dtype, out.device)
@@ -188,4 +198,4 @@ def signal(out: torch.Tensor, source: Signal, batch: int, length: int, scale: fl
         plan = PAIRS.remember(key, Plan(pairs_kernel, programs, sizes, blocks))
     w = roots.line(length, half + 1, out.dtype, out.device)
     plan.launch(work.real, work.imaginary, source.real, source.imaginary, *w)
-    transform_lines(_interleaved(out, length, inner), work, batch, half, 1, scale)
+    transform_divided(pairs, work, batch, half, 1, scale)

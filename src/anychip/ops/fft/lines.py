@@ -29,6 +29,9 @@ APART = 144
 """Numbers between parts of a work area, so that addresses that are used together differ in their last bits:
 a processor takes equal ones for the same address while a store is on its way."""
 
+NEITHER, WANTED, GIVEN = 0, 1, 2
+"""Which spectra of real signals a transform of pairs has to do with (`transform_lines`)."""
+
 # ---- factors and tables ------------------------------------------------------------------------------
 
 
@@ -81,10 +84,15 @@ def transform_lines(
     direction: int,
     scale: float = 1.0,
     turns: roots.Table | None = None,
+    spectra: int = NEITHER,
+    whole: bool = False,
 ) -> None:
     """out = scale times the transforms of `batch` lines of a `length` that `factors` serves, with the kernel
     exp(direction 2 pi i j k / length), times `turns` [length, out.inner] if given. A transform forward of
-    parts that changed places is one backward."""
+    parts that changed places is one backward.
+
+    WANTED, forward: the lines are pairs of elements of real signals of twice the length, and out are the
+    first length + 1 elements of these signals' spectra, or all if `whole`. GIVEN, backward: the other way."""
     listed = factors(length)
     assert listed is not None, length
     dtype, device = source.real.dtype, source.real.device
@@ -106,16 +114,21 @@ def transform_lines(
         parts[2] is None,
         parts[3] is None,
         torch.get_num_threads(),
+        spectra,
+        whole,
     )
     plan = PLANS.get(key)
     if plan is None:
-        plan = PLANS.remember(key, _plan(out, source, batch, length, direction, scale, turns is not None))
+        stages = _constants(out, length, direction, scale)
+        stages.update(TURNED=turns is not None, SPECTRA=spectra, WHOLE=whole)
+        plan = PLANS.remember(key, _plan(out, source, batch, stages))
     areas = torch.empty((2, *plan.result), dtype=dtype, device=device)
     first, second = areas[0], areas[1]
-    table: tuple[Any, Any] = turns if turns is not None else (first, first)
-    plan.launch(
-        *parts, first, second, *_tables(length, dtype, device), *table, numbers=(scalar_bits(scale, True),)
-    )
+    twiddles = _tables(length, dtype, device)
+    table = twiddles if turns is None else turns
+    if spectra != NEITHER:
+        table = roots.line(2 * length, length + 1, dtype, device)
+    plan.launch(*parts, first, second, *twiddles, *table, numbers=(scalar_bits(scale, True),))
 
 
 def worthwhile(length: int, batch: int) -> bool:
@@ -157,38 +170,39 @@ def transform_divided(
     transform_lines(target, along, batch * rows, columns, direction, scale)
 
 
-def _plan(
-    out: Signal, source: Signal, batch: int, length: int, direction: int, scale: float, turned: bool
-) -> Plan:
-    """The launch for these strides."""
+def _constants(out: Signal, length: int, direction: int, scale: float) -> dict[str, Any]:
+    """What a kernel is compiled for."""
     listed = factors(length)
     assert listed is not None
-    device = source.real.device
-    tiles = TILES.on(device)
+    tiles = TILES.on(out.real.device)
     width = 1 if out.inner == 1 else min(tiles["width"], power_of_two(out.inner))
-    groups = batch // out.inner * cdiv(out.inner, width)
-    programs = tiles["programs"] * (torch.get_num_threads() if device.type == "cpu" else 1)
-    programs = min(groups, programs)
-    share = cdiv(groups, programs)
-    programs = cdiv(groups, share)
     paired = 0
     nearest = out.step if width == 1 else out.inner_stride
     if nearest == 2 and out.imaginary is not None and _side_by_side(out):
         paired = 1 if direction < 0 else 2
-    code = sum(radix << (5 * k) for k, radix in enumerate(listed))
-    sizes = (groups, share, out.inner, *source.strides, *out.strides, out.inner)
-    constants = {
+    return {
         "LENGTH": length,
-        "CODE": code,
+        "CODE": sum(radix << (5 * k) for k, radix in enumerate(listed)),
         "STAGES": len(listed),
         "WIDTH": width,
         "PAIRED": paired,
-        "TURNED": turned,
         "SCALED": scale != 1,
         "APART": APART,
         "BLOCK": tiles["block"],
     }
-    return Plan(lines_kernel, programs, sizes, constants, result=(programs * 2 * (length * width + APART),))
+
+
+def _plan(out: Signal, source: Signal, batch: int, stages: dict[str, Any]) -> Plan:
+    """The launch for these strides."""
+    device, width = source.real.device, stages["WIDTH"]
+    groups = batch // out.inner * cdiv(out.inner, width)
+    programs = TILES.on(device)["programs"] * (torch.get_num_threads() if device.type == "cpu" else 1)
+    programs = min(groups, programs)
+    share = cdiv(groups, programs)
+    programs = cdiv(groups, share)
+    sizes = (groups, share, out.inner, *source.strides, *out.strides, out.inner)
+    area = stages["LENGTH"] * width + APART
+    return Plan(lines_kernel, programs, sizes, stages, result=(programs * 2 * area,))
 
 
 def _side_by_side(x: Signal) -> bool:

@@ -45,6 +45,21 @@ def reach(size: Any, limit: Any) -> Any:
 
 
 @triton.jit
+def pair(real, imaginary, offset, mirrored, k, w_real, w_imaginary, mask, known):
+    """Element k of the spectrum of pairs (even element + i odd one), from elements k and half - k of a real
+    signal's and w[k]. Imaginary parts of the signal's first and last element do not count."""
+    a = tl.load(real + offset, mask=mask, other=0)
+    c = tl.load(real + mirrored, mask=mask, other=0)
+    d = tl.load(imaginary + offset, mask=mask & (k > 0), other=0)
+    e = -tl.load(imaginary + mirrored, mask=mask & (k > 0), other=0)
+    u = tl.load(w_real + k, mask=known, other=0)
+    v = -tl.load(w_imaginary + k, mask=known, other=0)
+    odd_real = (a - c) * u - (d - e) * v
+    odd_imaginary = (a - c) * v + (d - e) * u
+    return a + c - odd_imaginary, d + e + odd_real
+
+
+@triton.jit
 def first_stage(
     real,
     imaginary,
@@ -55,35 +70,57 @@ def first_stage(
     to_imaginary,
     t_real,
     t_imaginary,
+    w_real,
+    w_imaginary,
     RADIX: tl.constexpr,
     REST: tl.constexpr,
     WIDTH: tl.constexpr,
+    SPECTRA: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Element (k, p) of a line, [RADIX, REST], becomes (p, j) of the work area, times a twiddle factor."""
+    """Element (k, p) of a line, [RADIX, REST], becomes (p, j) of the work area, times a twiddle factor.
+    SPECTRA: the line is half the spectrum of a real signal, with its parts in each other's place, and its
+    elements are first those of a spectrum of pairs."""
     SIZE: tl.constexpr = reach(REST, BLOCK)
     for start in range(0, REST, SIZE):
         p = start + tl.arange(0, SIZE)
         if WIDTH == 1:
             mask = p < REST
             offset = p * in_step
+            across = 0
             place = p
             target = p * RADIX
         else:
             b = tl.arange(0, WIDTH)[None, :]
             mask = (p < REST)[:, None] & inside_b[None, :]
             offset = p[:, None] * in_step + b * in_inner
+            across = b * in_inner
             place = p[:, None]
             target = place * (RADIX * WIDTH) + b
         x = ()
         y = ()
         for k in tl.static_range(RADIX):
-            a = tl.load(real + offset + (k * REST) * in_step, mask=mask, other=0)
-            x = x + (a,)
-            if imaginary is None:
-                y = y + (tl.zeros_like(a),)
+            if SPECTRA:
+                d, a = pair(
+                    imaginary,
+                    real,
+                    offset + (k * REST) * in_step,
+                    across + ((RADIX - k) * REST - place) * in_step,
+                    place + k * REST,
+                    w_real,
+                    w_imaginary,
+                    mask,
+                    place < REST,
+                )
+                x = x + (a,)
+                y = y + (d,)
             else:
-                y = y + (tl.load(imaginary + offset + (k * REST) * in_step, mask=mask, other=0),)
+                a = tl.load(real + offset + (k * REST) * in_step, mask=mask, other=0)
+                x = x + (a,)
+                if imaginary is None:
+                    y = y + (tl.zeros_like(a),)
+                else:
+                    y = y + (tl.load(imaginary + offset + (k * REST) * in_step, mask=mask, other=0),)
         u, v = butterfly(x, y, RADIX)
         x = (u[0],)
         y = (v[0],)
@@ -222,6 +259,70 @@ def last_stage(
                     )
 
 
+@triton.jit
+def untangle(
+    real,
+    imaginary,
+    out_real,
+    out_imaginary,
+    out_inner,
+    out_step,
+    inside_b,
+    w_real,
+    w_imaginary,
+    factor,
+    HALF: tl.constexpr,
+    WIDTH: tl.constexpr,
+    PAIRED: tl.constexpr,
+    WHOLE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Elements 0 to HALF of the spectra of real signals, from spectra [HALF, WIDTH] of their pairs: the parts
+    of even and of odd elements, the latter times w[k]. WHOLE: the others, too, which mirror these."""
+    SIZE: tl.constexpr = reach(HALF, BLOCK if WIDTH == 1 else BLOCK // WIDTH)
+    for start in range(0, HALF, SIZE):
+        if WIDTH == 1:
+            k = start + tl.arange(0, SIZE)
+            b = 0
+            mask = k < HALF
+        else:
+            k = (start + tl.arange(0, SIZE))[:, None]
+            b = tl.arange(0, WIDTH)[None, :]
+            mask = (k < HALF) & inside_b[None, :]
+        a = tl.load(real + k * WIDTH + b, mask=mask, other=0)
+        d = tl.load(imaginary + k * WIDTH + b, mask=mask, other=0)
+        c = tl.load(real + (HALF - k) * WIDTH + b, mask=mask & (k > 0), other=0)
+        e = -tl.load(imaginary + (HALF - k) * WIDTH + b, mask=mask & (k > 0), other=0)
+        c = tl.where(k == 0, a, c)
+        e = tl.where(k == 0, -d, e)
+        u = tl.load(w_real + k, mask=k < HALF, other=0)
+        v = tl.load(w_imaginary + k, mask=k < HALF, other=0)
+        odd_real = d - e
+        odd_imaginary = c - a
+        x = (a + c + odd_real * u - odd_imaginary * v) * (factor * 0.5)
+        y = (d + e + odd_real * v + odd_imaginary * u) * (factor * 0.5)
+        target = k * out_step + b * out_inner
+        if PAIRED and WIDTH == 1:
+            part = 2 * start + tl.arange(0, 2 * SIZE)
+            tl.store(out_real + part, tl.interleave(x, y), mask=part < 2 * HALF)
+        else:
+            tl.store(out_real + target, x, mask=mask)
+            tl.store(out_imaginary + target, y, mask=mask)
+        if WHOLE:
+            mirrored = (2 * HALF - k) * out_step + b * out_inner
+            tl.store(out_real + mirrored, x, mask=mask & (k > 0))
+            tl.store(out_imaginary + mirrored, -y, mask=mask & (k > 0))
+    if WIDTH == 1:
+        head = tl.load(real) - tl.load(imaginary)
+        tl.store(out_real + HALF * out_step, head * factor)
+        tl.store(out_imaginary + HALF * out_step, tl.zeros_like(head))
+    else:
+        b = tl.arange(0, WIDTH)
+        head = tl.load(real + b) - tl.load(imaginary + b)
+        tl.store(out_real + HALF * out_step + b * out_inner, head * factor, mask=inside_b)
+        tl.store(out_imaginary + HALF * out_step + b * out_inner, tl.zeros_like(head), mask=inside_b)
+
+
 @triton.jit(do_not_specialize=["scale", "groups", "share"])
 def lines_kernel(
     out_real,
@@ -253,16 +354,25 @@ def lines_kernel(
     TURNED: tl.constexpr,
     SCALED: tl.constexpr,
     APART: tl.constexpr,
+    SPECTRA: tl.constexpr,
+    WHOLE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Transform `share` of the `groups` of WIDTH lines each, by the STAGES factors in CODE. Lines o * inner +
-    i begin at o * outer + i * inner stride; `first` and `second` are the programs' work areas."""
+    i begin at o * outer + i * inner stride; `first` and `second` are the programs' work areas.
+
+    SPECTRA: 1 if half the spectra (WHOLE: the spectra) of real signals are wanted whose pairs the lines are,
+    2 if they are given and the pairs are wanted; `f` is then e to the power of -pi i k / LENGTH."""
     distinct(first, second)
     distinct(first, real)
     distinct(first, t_real)
     distinct(first, t_imaginary)
     distinct(second, t_real)
     distinct(second, t_imaginary)
+    distinct(first, f_real)
+    distinct(first, f_imaginary)
+    distinct(second, f_real)
+    distinct(second, f_imaginary)
     distinct(first, out_real)
     distinct(first, out_imaginary)
     distinct(second, out_real)
@@ -283,12 +393,12 @@ def lines_kernel(
         source = outer * in_outer + line * in_inner
         target = outer * out_outer + line * out_inner
         if imaginary is None:
-            other = None
+            turned = None
         else:
-            other = imaginary + source
+            turned = imaginary + source
         first_stage(
             real + source,
-            other,
+            turned,
             in_inner,
             in_step,
             inside_b,
@@ -296,9 +406,12 @@ def lines_kernel(
             first + HALF,
             t_real,
             t_imaginary,
+            f_real,
+            f_imaginary,
             radix_of(CODE, 0),
             LENGTH // radix_of(CODE, 0),
             WIDTH,
+            SPECTRA == 2,
             BLOCK,
         )
         tl.debug_barrier()
@@ -332,26 +445,68 @@ def lines_kernel(
             tl.debug_barrier()
         if STAGES % 2 == 0:
             work = first
+            other = second
         else:
             work = second
-        last_stage(
-            work,
-            work + HALF,
-            out_real + target,
-            out_imaginary + target,
-            out_inner,
-            out_step,
-            inside_b,
-            f_real + line,
-            f_imaginary + line,
-            f_inner,
-            factor,
-            radix_of(CODE, STAGES - 1),
-            LENGTH // radix_of(CODE, STAGES - 1),
-            WIDTH,
-            PAIRED,
-            TURNED,
-            SCALED,
-            BLOCK,
-        )
+            other = first
+        if SPECTRA == 1:
+            last_stage(
+                work,
+                work + HALF,
+                other,
+                other + HALF,
+                1,
+                WIDTH,
+                inside_b,
+                f_real,
+                f_imaginary,
+                0,
+                factor,
+                radix_of(CODE, STAGES - 1),
+                LENGTH // radix_of(CODE, STAGES - 1),
+                WIDTH,
+                0,
+                False,
+                False,
+                BLOCK,
+            )
+            tl.debug_barrier()
+            untangle(
+                other,
+                other + HALF,
+                out_real + target,
+                out_imaginary + target,
+                out_inner,
+                out_step,
+                inside_b,
+                f_real,
+                f_imaginary,
+                factor,
+                LENGTH,
+                WIDTH,
+                PAIRED,
+                WHOLE,
+                BLOCK,
+            )
+        else:
+            last_stage(
+                work,
+                work + HALF,
+                out_real + target,
+                out_imaginary + target,
+                out_inner,
+                out_step,
+                inside_b,
+                f_real + line,
+                f_imaginary + line,
+                f_inner,
+                factor,
+                radix_of(CODE, STAGES - 1),
+                LENGTH // radix_of(CODE, STAGES - 1),
+                WIDTH,
+                PAIRED,
+                TURNED,
+                SCALED,
+                BLOCK,
+            )
         tl.debug_barrier()

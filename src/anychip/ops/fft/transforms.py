@@ -44,9 +44,9 @@ def _along(
     stop = out.shape[dim]
     target, given = _signal(out, dim), _signal(source, dim)
     inner = target.inner
-    if not out.is_complex() and halves(length, batch):
+    if not out.is_complex() and halves(length, batch, inner):
         signal(out, given, batch, length, scale)
-    elif not source.is_complex() and halves(length, batch):
+    elif not source.is_complex() and halves(length, batch, inner):
         spectrum(target, source, batch, length, scale, stop)
     elif out.is_complex() and stop == length and worthwhile(length, batch):
         transform_lines(target, given, batch, length, direction, scale)
