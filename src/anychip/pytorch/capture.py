@@ -53,6 +53,18 @@ def capture(function: Callable[..., Any], *inputs: Any, **keywords: Any) -> Prog
     part of the Program. Raises CaptureError, naming the operator or kernel, for what a replay could
     not repeat.
     """
+    return capture_with_state(function, (), *inputs, **keywords)
+
+
+def capture_with_state(
+    function: Callable[..., Any], state: Sequence[torch.Tensor], /, *inputs: Any, **keywords: Any
+) -> Program:
+    """As `capture`, of a function that may write the tensors of `state`: memory that existed before and that
+    each call of the Program reads and writes where it is, as a cache is.
+
+    The run that is captured writes it as well. Calls that share state must not overlap. A Program with state
+    is not exported.
+    """
     name = getattr(function, "__name__", type(function).__name__)
     if "out" in keywords:
         raise CaptureError(
@@ -65,7 +77,9 @@ def capture(function: Callable[..., Any], *inputs: Any, **keywords: Any) -> Prog
         _one_at_a_time.acquire()
     capturing.add(threading.get_ident())
     try:
-        return Recorder(name, function).run(inputs, keywords)
+        recorder = Recorder(name, function)
+        recorder.keep(state)
+        return recorder.run(inputs, keywords)
     finally:
         capturing.discard(threading.get_ident())
         _one_at_a_time.release()
@@ -77,6 +91,7 @@ class Source(Enum):
     INPUT = "input"
     CAPTURE = "allocated during the capture"
     BEFORE = "allocated before the capture"
+    STATE = "allocated before the capture, and written by it"
 
 
 @dataclass(eq=False, slots=True)
@@ -95,6 +110,11 @@ class Memory:
     def is_constant(self) -> bool:
         """Whether the content is the same at each replay because nothing writes it."""
         return self.source is Source.BEFORE or (self.source is Source.CAPTURE and self.host_filled)
+
+    @property
+    def stays_in_place(self) -> bool:
+        """Whether a replay finds the memory where the capture found it."""
+        return self.is_constant or self.source is Source.STATE
 
 
 @dataclass(eq=False, slots=True)
@@ -134,6 +154,12 @@ class Recorder:
     copies: list[torch.Tensor] = field(default_factory=list)
 
     # ---- the run ----------------------------------------------------------------------------------
+
+    def keep(self, state: Sequence[torch.Tensor]) -> None:
+        """Memory that the function may write."""
+        for tensor in state:
+            self._require_plain(tensor, "a tensor of its state")
+            self._memory(tensor, Source.STATE)
 
     def run(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Program:
         """Run the function under observation and make the Program."""
@@ -310,7 +336,7 @@ class Recorder:
         return _Place(slot, memory, offset, min(span_of(argument), memory.storage.nbytes() - offset))
 
     def _refuse_write(self, memory: Memory, launch: launches.Launch) -> None:
-        if memory.source is Source.CAPTURE and not memory.host_filled:
+        if memory.source is Source.STATE or (memory.source is Source.CAPTURE and not memory.host_filled):
             return
         raise CaptureError(
             f"{self.name}: kernel {launch.kernel}{self._within()} writes {self._describe(memory)}; a "
@@ -334,7 +360,7 @@ class Recorder:
         if memory.source is Source.INPUT:
             names = [expected.name for expected in self.inputs if isinstance(expected, InputTensor)]
             return f"the input {names[memory.input]}"
-        if memory.source is Source.BEFORE:
+        if memory.source in (Source.BEFORE, Source.STATE):
             return "a tensor that existed before the capture"
         if memory.host_filled:
             return "a tensor made of Python values"
@@ -374,16 +400,19 @@ class Recorder:
         first_output = len(self.copies)
         outputs = tuple(self._output(leaf, memory, first_output) for leaf, memory in zip(leaves, written))
         recorded = [self._recorded(seen, buffers) for seen in self.seen]
-        constants = [memory.storage for memory in self.memories.values() if self._is_used_constant(memory)]
+        used = [memory for memory in self.memories.values() if memory.buffer >= 0 and memory.stays_in_place]
         interface = Interface(
             tuple(self.inputs), input_tree, keywords, is_flat, outputs, output_tree, tuple(storages)
         )
         return Program(
-            self.name, LaunchList(recorded, buffers), interface, constants, self.function, self.copies
+            self.name,
+            LaunchList(recorded, buffers),
+            interface,
+            [memory.storage for memory in used],
+            self.function,
+            self.copies,
+            any(memory.source is Source.STATE for memory in used),
         )
-
-    def _is_used_constant(self, memory: Memory) -> bool:
-        return memory.buffer >= 0 and memory.is_constant
 
     def _output_memory(self, leaf: Any) -> Memory | None:
         """The memory of an output tensor that launches write, or None for other outputs."""
@@ -391,7 +420,7 @@ class Recorder:
             return None
         self._require_plain(leaf, "a result")
         memory = self._memory(leaf, Source.BEFORE)
-        if memory is None or memory.is_constant or memory.source is Source.INPUT:
+        if memory is None or memory.stays_in_place or memory.source is Source.INPUT:
             return None
         if not memory.written and leaf.numel():
             raise CaptureError(
@@ -404,7 +433,7 @@ class Recorder:
         if not isinstance(leaf, torch.Tensor):
             return Constant(leaf)
         memory = self._memory(leaf, Source.BEFORE)
-        if memory is None or memory.is_constant:
+        if memory is None or memory.stays_in_place:
             return Constant(leaf)
         offset = leaf.data_ptr() - memory.storage.data_ptr()
         if written is None:
@@ -419,7 +448,7 @@ class Recorder:
                 size, address = memory.storage.nbytes(), memory.storage.data_ptr()
                 buffers.append(
                     MemoryBlock(MemoryKind.CONSTANT, size, address)
-                    if memory.is_constant
+                    if memory.stays_in_place
                     else MemoryBlock(MemoryKind.TEMPORARY, size)
                 )
         return RecordedLaunch(

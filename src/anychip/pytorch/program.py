@@ -32,7 +32,8 @@ class Program:
     """A recorded function. Call it with arguments of the recorded shapes, dtypes and strides.
 
     `launches` is the runtime's launch list (kernels, buffers, arena); `name` is the function's. Results
-    carry no autograd history. Several threads may call one Program at a time.
+    carry no autograd history. Several threads may call one Program at a time, unless it `has_state`: memory
+    that each call reads and writes where it is.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Program:
         constants: Sequence[Any],
         function: Callable[..., Any],
         examples: Sequence[torch.Tensor],
+        has_state: bool = False,
     ):
         self.name = name
+        self.has_state = has_state
         self.function = function
         self._examples = tuple(examples)
         self.launches = launches
@@ -176,6 +179,11 @@ class Program:
         of the library (None: if they are small, and always for microcontrollers). Raises ExportError or
         UnknownTarget before any file is written.
         """
+        if self.has_state:
+            raise CaptureError(
+                f"{self.name}: the Program writes memory of this process (its state), which a library would "
+                "not have; capture a function that takes the state as an input and returns it"
+            )
         from ..edge.export import export
         from .export import exported_function
 

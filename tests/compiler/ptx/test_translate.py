@@ -157,6 +157,27 @@ def test_integers() -> None:
         ("rem.s32 {d}, {a}, 10", each(lambda x: int(np.fmod(signed(x), 10)), a)),
         ("dp4a.s32.s32 {d}, {a}, {b}, {c}", each(lambda x, y, z: dp4a(x, y, z, "ss"), a, b, c)),
         ("dp4a.u32.s32 {d}, {a}, {b}, {c}", each(lambda x, y, z: dp4a(x, y, z, "us"), a, b, c)),
+        ("dp4a.s32.u32 {d}, {a}, {b}, {c}", each(lambda x, y, z: dp4a(x, y, z, "su"), a, b, c)),
+        ("dp4a.u32.u32 {d}, {a}, {b}, {c}", each(lambda x, y, z: dp4a(x, y, z, "uu"), a, b, c)),
+    ]
+    check(rows, (a, b, c), "r", "r")
+
+
+@pytest.mark.parametrize("masked", "ab")
+def test_products_of_bytes_below_128(masked: str) -> None:
+    """What a mask shows of the bytes chooses other instructions, and changes no result."""
+    a, b, c = integers()
+    x, y = (v & 0x7F7F7F7F if name == masked else v for v, name in ((a, "a"), (b, "b")))
+    pair = ("t", "{b}") if masked == "a" else ("{a}", "t")
+    text = "{ .reg .b32 t; and.b32 t, {MASKED}, 0x7F7F7F7F; dp4a.U32.V32 {d}, PAIR, {c}; }"
+    text = text.replace("MASKED", masked).replace("PAIR", ", ".join(pair))
+    rows = [
+        (
+            text.replace("U32", f"{u}32").replace("V32", f"{v}32"),
+            each(lambda x, y, z, kinds=u + v: dp4a(x, y, z, kinds), x, y, c),
+        )
+        for u in "su"
+        for v in "su"
     ]
     check(rows, (a, b, c), "r", "r")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     accesses,
+    byte_products,
     conditions,
     constants,
     dot,
@@ -23,6 +24,7 @@ from .dispatch import emit
 
 __all__ = [
     "accesses",
+    "byte_products",
     "conditions",
     "constants",
     "dot",

@@ -110,6 +110,7 @@ _CMPF = _numbered("false oeq ogt oge olt ole one ord ueq ugt uge ult ule une uno
 _ROUNDING = MappingProxyType({**_numbered("rtz rtne"), None: None})
 _PROPAGATE = MappingProxyType({"none": False, "all": True, 0xFFFF: True, False: False, True: True})
 _PRECISION = _numbered("tf32 tf32x3 ieee bf16x3 bf16x6")
+_BYTES = MappingProxyType({kind: kind for kind in ("s8", "u8", "u7")})
 _SCALED = _numbered("e4m3 e5m2 e2m3 e3m2 e2m1 bf16 fp16")
 
 
@@ -246,6 +247,13 @@ _TABLE: list[OpInfo] = [
         "a minimum maximum",
         "same float",
         Attribute("propagate_nan", printed=("propagateNan",), words=_PROPAGATE),
+    ),
+    *_elementwise(
+        "anychip.dot_bytes",
+        "a b total",
+        "same integer",
+        Attribute("left", words=_BYTES),
+        Attribute("right", words=_BYTES),
     ),
     *_elementwise("tt.precise_sqrt", "a", "same float"),
     *_elementwise("tt.precise_divf tt.approx_divf", "a b", "same float"),

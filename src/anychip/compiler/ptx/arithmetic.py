@@ -383,16 +383,29 @@ def _funnel(r: Registers, step: Instruction) -> Value:
 
 
 def _dot_of_bytes(r: Registers, step: Instruction) -> Value:
-    kinds = step.modifiers[-2:]
     a, b, total = (r.read(o, "b32") for o in step.operands[1:4])
-    for k in range(4):
-        parts = []
-        for value, kind in zip((a, b), kinds, strict=True):
-            up = r.op("arith.shli", [value, r.constant(24 - 8 * k, I32)], I32)
-            down = "arith.shrsi" if is_signed(kind) else "arith.shrui"
-            parts.append(r.op(down, [up, r.constant(24, I32)], I32))
-        total = r.op("arith.addi", [total, r.op("arith.muli", parts, I32)], I32)
-    return total
+    left, right = ("s8" if is_signed(kind) else "u8" for kind in step.modifiers[-2:])
+    return r.op("anychip.dot_bytes", [a, b, total], I32, left=_narrowed(a, left), right=_narrowed(b, right))
+
+
+def _narrowed(value: Value, kind: str) -> str:
+    """ "u7" where a mask shows that no byte is above 127, so that it is the same signed and unsigned."""
+    masks = (_constant(operand) for operand in _operands_of(value, "arith.andi"))
+    return "u7" if any(mask is not None and mask & 0x80808080 == 0 for mask in masks) else kind
+
+
+def _operands_of(value: Value, name: str) -> list[Value]:
+    op = value.defining_op
+    return op.operands if op is not None and op.name == name else []
+
+
+def _constant(value: Value) -> int | None:
+    """The number that every element of a value is, where it is a constant."""
+    if _operands_of(value, "tt.splat"):
+        return _constant(_operands_of(value, "tt.splat")[0])
+    op = value.defining_op
+    number = op.attrs.get("value") if op is not None and op.name == "arith.constant" else None
+    return number if isinstance(number, int) else None
 
 
 # ---- predicates ---------------------------------------------------------------------------------------

@@ -78,6 +78,18 @@ _DOTS = {
 }
 """Feature -> the instruction for registers of 512 bits that comes with it."""
 
+_BYTE_PAIRS = {
+    128: "llvm.x86.ssse3.pmadd.ub.sw.128",
+    256: "llvm.x86.avx2.pmadd.ub.sw",
+    512: "llvm.x86.avx512.pmaddubs.w.512",
+}
+_WORD_PAIRS = {
+    128: "llvm.x86.sse2.pmadd.wd",
+    256: "llvm.x86.avx2.pmadd.wd",
+    512: "llvm.x86.avx512.pmaddw.d.512",
+}
+"""Bits of a vector register -> the instruction that multiplies neighbours and adds two."""
+
 _SYSTEM = "x86_64-linux-musl"
 _NATIVE = Emulator(NATIVE, _SYSTEM)
 
@@ -90,6 +102,7 @@ def describe(
     """The target with exactly these LLVM features; `feature_text` is passed to LLVM as it is."""
     has = frozenset(features)
     avx512 = has >= _FULL_AVX512
+    vector_bits = 512 if avx512 else 256 if "avx2" in has else 128
     # LLVM's models of some server cores prefer 256-bit vectors; ours are as wide as written.
     width_hint = ("-prefer-256-bit",) if avx512 else ()
     return Target(
@@ -98,7 +111,7 @@ def describe(
         triple=triple,
         cpu=cpu,
         features=",".join(filter(None, (feature_text, *width_hint))),
-        vector_bits=512 if avx512 else 256 if "avx2" in has else 128,
+        vector_bits=vector_bits,
         vector_registers=32 if avx512 else 16,
         fma="fma" in has,
         masked_memory="avx2" in has,
@@ -109,6 +122,8 @@ def describe(
         rounding="llvm.roundeven" if "fma" in has else "",
         table_lookup="llvm.x86.avx512.permvar.sf.512" if avx512 else "",
         dots=tuple(dot for feature, dot in _DOTS.items() if avx512 and feature in has),
+        byte_pairs=_BYTE_PAIRS[vector_bits] if "ssse3" in has else "",
+        word_pairs=_WORD_PAIRS[vector_bits],
         clock="llvm.readcyclecounter",
         emulator=_NATIVE,
     )
