@@ -9,6 +9,10 @@ class ServeError(AdvisedError):
     """The base of this room's errors."""
 
 
+class ModelError(ServeError):
+    """A file of weights cannot be served: which file, tensor or value, and what to do."""
+
+
 class RequestError(ServeError):
     """A request asks for what cannot be served. `field` names the field of `Request` or `Sampling`."""
 

@@ -1,0 +1,313 @@
+"""A language model of the transformers library on weights as they are stored. Flows in: a GGUF file, a folder
+of safetensors, or a model in memory. Flows out: a `ServedModel`, which computes logits of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import torch
+
+from ..llm.packed.dense import DenseWeight, dense
+from ..llm.packed.formats import FORMATS
+from ..llm.packed.rounding import ACTIVATIONS
+from ..llm.packed.weights import PackedWeight, packed, stacked
+from .architectures import Architecture, architecture_of, configuration_of, tensor_name
+from .errors import ModelError
+from .gguf_file import GgufFile, StoredTensor
+from .modules import (
+    IMPLEMENTATION,
+    PackedEmbedding,
+    PackedLinear,
+    Part,
+    Step,
+    Weight,
+    current,
+    gated_forward,
+    norm_forward,
+    register,
+    require_width,
+    with_later_turns,
+)
+
+Progress = Callable[[int, int], None]
+"""Is told how many modules have their weights, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleWeights:
+    """What a module of a model is made of."""
+
+    weight: Weight | torch.Tensor
+    bias: torch.Tensor | None = None
+
+
+Source = Callable[[str], ModuleWeights]
+"""The weights of a module by its name: matrices of layers packed or dense, others as float32 tensors."""
+
+
+class ServedModel:
+    """`context_length` is in tokens, `weight_bytes` what one step of decoding reads of weights, about."""
+
+    def __init__(self, model: Any, weight_bytes: int):
+        config = model.config
+        self.model = model
+        self.layers: int = config.num_hidden_layers
+        self.shared_heads: int = config.num_key_value_heads
+        self.width: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self.context_length: int = config.max_position_embeddings
+        self.vocabulary: int = config.vocab_size
+        self.weight_bytes = weight_bytes
+        self._soft_cap = getattr(config, "final_logit_softcapping", None)
+
+    def pages(self, count: int, tokens: int, dtype: torch.dtype) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Keys and values of each layer, `count` pages of so many tokens."""
+        keys = (count, self.shared_heads, self.width, tokens)
+        values = (count, self.shared_heads, tokens, self.width)
+        return [(torch.zeros(keys, dtype=dtype), torch.zeros(values, dtype=dtype)) for _ in range(self.layers)]
+
+    def logits(
+        self, tokens: torch.Tensor, positions: torch.Tensor, step: Step, rows: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Logits [rows, vocabulary] of tokens [sequences, tokens] at positions of the same shape: of the rows
+        that are chosen among all tokens, or of all."""
+        here = current.set(step)
+        try:
+            hidden = self.model.model(
+                input_ids=tokens,
+                attention_mask=torch.empty((1, 1, 1, 1)),
+                position_ids=positions,
+                use_cache=False,
+            ).last_hidden_state.flatten(0, 1)
+            if rows is not None:
+                hidden = hidden.index_select(0, rows)
+            logits = self.model.lm_head(hidden)
+        finally:
+            current.reset(here)
+        cap = self._soft_cap
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+
+# ---- sources --------------------------------------------------------------------------------------
+
+
+def from_gguf(file: GgufFile, progress: Progress = lambda done, of: None) -> ServedModel:
+    """Raises ModelError for what is not served, naming architecture, tensor or type."""
+    known, config = architecture_of(file), configuration_of(file)
+    kept: dict[str, Weight] = {}
+
+    def source(module: str) -> ModuleWeights:
+        name = tensor_name(known, module)
+        if module == "lm_head" and f"{name}.weight" not in file.tensors:
+            name = tensor_name(known, "model.embed_tokens")
+        stored = file.tensor(f"{name}.weight")
+        bias = file.tensors.get(f"{name}.bias")
+        if len(stored.shape) == 1:
+            numbers = stored.numbers().float()
+            return ModuleWeights(numbers - 1.0 if known.shifted_norms else numbers.clone())
+        if name not in kept:
+            kept[name] = _matrix(file, stored, _order(known, config, module))
+        order = _order(known, config, module)
+        numbers = None if bias is None else bias.numbers().float()
+        return ModuleWeights(kept[name], numbers if order is None or numbers is None else numbers[order])
+
+    return _served(_empty_model(config), source, progress)
+
+
+def _matrix(file: GgufFile, stored: StoredTensor, order: torch.Tensor | None) -> Weight:
+    data = stored.data if order is None else stored.data[order]
+    if stored.format in FORMATS:
+        return packed(stored.format, data, stored.shape[1])
+    if stored.format in ("F32", "F16", "BF16"):
+        return dense(StoredTensor(stored.name, stored.format, stored.shape, data.contiguous()).numbers())
+    raise ModelError(
+        f"{file.path}: tensor {stored.name} is of type {stored.format}, which is not served.",
+        f"Served are F32, F16, BF16, {', '.join(FORMATS)}; take another file of the model.",
+    )
+
+
+def _order(known: Architecture, config: Any, module: str) -> torch.Tensor | None:
+    """Rows of the file in the library's order, where heads' pairs lie differently."""
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(
+        module.rpartition(".")[2]
+    )
+    if not known.interleaved or heads is None:
+        return None
+    rows = torch.arange(heads * config.head_dim)
+    return rows.view(heads, -1, 2).transpose(1, 2).reshape(-1)
+
+
+def from_folder(folder: Path, progress: Progress = lambda done, of: None) -> ServedModel:
+    """A model as the transformers library saves it, in the dtype that is stored. Raises ModelError."""
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder} holds no model that the transformers library loads: {error}") from error
+    return from_model(model, progress)
+
+
+def from_model(model: Any, progress: Progress = lambda done, of: None) -> ServedModel:
+    """A causal language model of the library in memory, changed in place. Raises ModelError."""
+    modules = dict(model.named_modules())
+
+    def source(module: str) -> ModuleWeights:
+        given = modules[module]
+        weight, bias = given.weight.detach(), getattr(given, "bias", None)
+        made = dense(weight) if isinstance(given, torch.nn.Linear) else weight.float()
+        return ModuleWeights(made, None if bias is None else bias.detach().float())
+
+    return _served(model, source, progress)
+
+
+def _empty_model(config: Any) -> Any:
+    """The library's model without memory for its weights; buffers that are computed are there."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    for name, module in list(model.named_modules()):
+        own = [buffer for buffer in module.buffers(recurse=False) if buffer.is_meta]
+        if own and not isinstance(module, torch.nn.Embedding):
+            made = type(module)(config=config)
+            _parent(model, name).__setattr__(name.rpartition(".")[2], made)
+    return model
+
+
+# ---- modules replaced -----------------------------------------------------------------------------
+
+STACKED = {"self_attn": ("q_proj", "k_proj", "v_proj"), "mlp": ("gate_proj", "up_proj")}
+"""Linear layers of a module that have the same input."""
+
+
+def _served(model: Any, source: Source, progress: Progress) -> ServedModel:
+    width = getattr(model.config, "head_dim", None)
+    require_width(width or model.config.hidden_size // model.config.num_attention_heads)
+    model.eval().requires_grad_(False)
+    replaced = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, (torch.nn.Linear, torch.nn.Embedding)) or type(module).__name__.endswith("RMSNorm")
+    ]
+    for done, (name, module) in enumerate(replaced):
+        progress(done, len(replaced))
+        made = source(name)
+        if isinstance(module, torch.nn.Linear):
+            assert not isinstance(made.weight, torch.Tensor)
+            _put(model, name, PackedLinear(made.weight, made.bias))
+        elif isinstance(module, torch.nn.Embedding):
+            scale = float(getattr(module, "scalar_embed_scale", 1.0))
+            table = _table(made.weight)
+            _put(model, name, PackedEmbedding(table, scale))
+        else:
+            assert isinstance(made.weight, torch.Tensor)
+            module.weight = torch.nn.Parameter(made.weight, requires_grad=False)
+            _replace_norm(module)
+    for name, module in list(model.named_modules()):
+        parts = STACKED.get(name.rpartition(".")[2])
+        if parts is not None and all(isinstance(getattr(module, part, None), PackedLinear) for part in parts):
+            _stack(module, parts)
+        if name.endswith("self_attn"):
+            with_later_turns(module)
+        elif name.endswith("mlp"):
+            _replace_gate(module)
+    register()
+    model.set_attn_implementation(IMPLEMENTATION)
+    progress(len(replaced), len(replaced))
+    return ServedModel(model, _bytes(model))
+
+
+def _table(weight: Weight | torch.Tensor) -> PackedWeight | torch.Tensor:
+    """A table of embeddings: dense ones keep rows together."""
+    if isinstance(weight, DenseWeight):
+        return weight.numbers.movedim(-1, 1).reshape(-1, weight.columns)[: weight.rows]
+    return weight
+
+
+def _bytes(model: Any) -> int:
+    """Bytes of the matrices that a step reads."""
+    own = {
+        id(module.packed): module.packed for module in model.modules() if isinstance(module, PackedLinear)
+    }
+    return sum(w.bytes if isinstance(w, PackedWeight) else w.numbers.nbytes for w in own.values())
+
+
+def _parent(model: Any, name: str) -> Any:
+    return model.get_submodule(name.rpartition(".")[0])
+
+
+def _put(model: Any, name: str, module: torch.nn.Module) -> None:
+    setattr(_parent(model, name), name.rpartition(".")[2], module)
+
+
+def _stack(module: Any, parts: tuple[str, ...]) -> None:
+    """One product for layers with the same input, where their weights go together."""
+    layers = [getattr(module, part) for part in parts]
+    whole = _stacked([layer.packed for layer in layers])
+    biases = [layer.bias for layer in layers]
+    if whole is None or (any(b is None for b in biases) and not all(b is None for b in biases)):
+        return
+    joined = PackedLinear(whole, None if biases[0] is None else torch.cat(biases))
+    first = 0
+    for part, layer in zip(parts, layers):
+        setattr(module, part, Part(joined, first, first + layer.packed.rows))
+        first += layer.packed.rows
+    module.whole = joined
+
+
+def _stacked(weights: list[Weight]) -> Weight | None:
+    if all(isinstance(w, PackedWeight) for w in weights):
+        return stacked([w for w in weights if isinstance(w, PackedWeight)])
+    tables = [w for w in weights if isinstance(w, DenseWeight)]
+    first = tables[0]
+    if len(tables) != len(weights) or any(
+        w.rows % w.numbers.shape[-1] or w.numbers.dtype != first.numbers.dtype for w in tables
+    ):
+        return None
+    return DenseWeight(sum(w.rows for w in tables), first.columns, torch.cat([w.numbers for w in tables]))
+
+
+def _replace_norm(module: Any) -> None:
+    """Norm and round in one launch, where both give the same numbers on a trial."""
+    length = module.weight.shape[0]
+    rows = torch.randn((3, length), generator=torch.Generator().manual_seed(0))
+    wanted = type(module).forward(module, rows.clone())
+    for epsilon in ("variance_epsilon", "eps"):
+        for shift in (0.0, 1.0):
+            if length % 32 == 0 and isinstance(getattr(module, epsilon, None), float):
+                forward = norm_forward(epsilon, shift)
+                if torch.allclose(forward(module, rows), wanted, rtol=1e-5, atol=1e-5):
+                    module.forward = MethodType(forward, module)
+                    return
+
+
+def _replace_gate(module: Any) -> None:
+    """Gate and round in one launch, between a packed product and another."""
+    given = getattr(module, "gate_up_proj", None) or getattr(module, "whole", None)
+    down = getattr(module, "down_proj", None)
+    activation = _activation(getattr(module, "act_fn", None) or getattr(module, "activation_fn", None))
+    if not (isinstance(given, PackedLinear) and isinstance(down, PackedLinear)) or activation is None:
+        return
+    if isinstance(down.packed, PackedWeight) and isinstance(given.packed, PackedWeight):
+        module.gate_and_up = given
+        module.forward = MethodType(gated_forward(activation), module)
+
+
+def _activation(function: Any) -> str | None:
+    """The name of a module's activation among the kernel's."""
+    points = torch.linspace(-6.0, 6.0, 49)
+    plain = dict(
+        zip(
+            ACTIVATIONS,
+            (torch.nn.functional.silu, lambda x: torch.nn.functional.gelu(x, approximate="tanh")),
+            strict=True,
+        )
+    )
+    for name, wanted in plain.items():
+        if callable(function) and torch.allclose(function(points.clone()), wanted(points), atol=1e-6):
+            return name
+    return None
