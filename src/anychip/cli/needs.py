@@ -6,10 +6,12 @@ from ..packages import require
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "bench": ("torch", "numpy"),
+    "chat": ("torch", "transformers", "tokenizers", "gguf", "jinja2"),
     "conform": ("torch", "numpy"),
     "demo": ("torch", "transformers"),
     "explain OPERATOR": ("torch",),
     "export": ("torch",),
+    "generate": ("torch", "transformers", "tokenizers", "gguf"),
     "judge": ("torch", "numpy", "cryptography"),
     "ops": ("torch", "numpy"),
     "pages": ("torch", "numpy"),

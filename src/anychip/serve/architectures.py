@@ -48,7 +48,10 @@ def _gemma3(file: GgufFile, prefix: str) -> dict[str, Any]:
         "query_pre_attn_scalar": width,
         "sliding_window": file.value(f"{prefix}.attention.sliding_window"),
         "rope_parameters": {
-            "full_attention": {"rope_type": "default", "rope_theta": file.value(f"{prefix}.rope.freq_base", 1e6)},
+            "full_attention": {
+                "rope_type": "default",
+                "rope_theta": file.value(f"{prefix}.rope.freq_base", 1e6),
+            },
             "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
         },
     }
@@ -81,7 +84,9 @@ ARCHITECTURES: dict[str, Architecture] = {
         shifted_norms=True,
         more=_gemma3,
     ),
-    "phi3": Architecture("phi3", {"self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_proj": "ffn_up"}, more=_phi3),
+    "phi3": Architecture(
+        "phi3", {"self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_proj": "ffn_up"}, more=_phi3
+    ),
 }
 """By the file's `general.architecture`."""
 

@@ -1,5 +1,5 @@
-"""What a front end may ask of an engine. Flows in: requests, from any thread. Flows out: events, delivered
-from the engine's own thread."""
+"""What a front end may ask of an engine (`LocalEngine` is the one of this machine). Flows in: requests, from
+any thread. Flows out: events, delivered from the engine's own thread."""
 
 from __future__ import annotations
 

@@ -57,7 +57,9 @@ class ServedModel:
         self.model = model
         self.layers: int = config.num_hidden_layers
         self.shared_heads: int = config.num_key_value_heads
-        self.width: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self.width: int = (
+            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        )
         self.context_length: int = config.max_position_embeddings
         self.vocabulary: int = config.vocab_size
         self.weight_bytes = weight_bytes
@@ -67,7 +69,9 @@ class ServedModel:
         """Keys and values of each layer, `count` pages of so many tokens."""
         keys = (count, self.shared_heads, self.width, tokens)
         values = (count, self.shared_heads, tokens, self.width)
-        return [(torch.zeros(keys, dtype=dtype), torch.zeros(values, dtype=dtype)) for _ in range(self.layers)]
+        return [
+            (torch.zeros(keys, dtype=dtype), torch.zeros(values, dtype=dtype)) for _ in range(self.layers)
+        ]
 
     def logits(
         self, tokens: torch.Tensor, positions: torch.Tensor, step: Step, rows: torch.Tensor | None
@@ -191,7 +195,8 @@ def _served(model: Any, source: Source, progress: Progress) -> ServedModel:
     replaced = [
         (name, module)
         for name, module in model.named_modules()
-        if isinstance(module, (torch.nn.Linear, torch.nn.Embedding)) or type(module).__name__.endswith("RMSNorm")
+        if isinstance(module, (torch.nn.Linear, torch.nn.Embedding))
+        or type(module).__name__.endswith("RMSNorm")
     ]
     for done, (name, module) in enumerate(replaced):
         progress(done, len(replaced))
@@ -230,9 +235,7 @@ def _table(weight: Weight | torch.Tensor) -> PackedWeight | torch.Tensor:
 
 def _bytes(model: Any) -> int:
     """Bytes of the matrices that a step reads."""
-    own = {
-        id(module.packed): module.packed for module in model.modules() if isinstance(module, PackedLinear)
-    }
+    own = {id(module.packed): module.packed for module in model.modules() if isinstance(module, PackedLinear)}
     return sum(w.bytes if isinstance(w, PackedWeight) else w.numbers.nbytes for w in own.values())
 
 

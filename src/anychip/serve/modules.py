@@ -181,9 +181,7 @@ def attention(
         out = attention_of_newest(turned, keys, values, step.tables, step.lengths, scale, *options)
     else:
         chunk = turned.view(batch, tokens, heads, width)
-        out = attention_of_chunk(
-            chunk, keys, values, step.tables, step.starts, step.lengths, scale, *options
-        )
+        out = attention_of_chunk(chunk, keys, values, step.tables, step.starts, step.lengths, scale, *options)
     return out.view(batch, tokens, heads, width), None
 
 

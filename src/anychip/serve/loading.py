@@ -1,0 +1,66 @@
+"""From a path to an engine that runs. Flows in: a GGUF file or a folder of safetensors, what may be used of the
+machine. Flows out: model, tokenizer and engine, and what memory they take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..packages import require
+from . import model, tokenizer
+from .errors import ModelError
+from .gguf_file import GgufFile
+from .local_engine import Limits, LocalEngine
+from .programs import Programs
+
+CACHES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+"""What the cache may be kept in, by the names that users give."""
+PAGE = 32
+"""Tokens of a page."""
+DEFAULT_CONTEXT = 4096
+"""Tokens of context where a user asks for none, if the model has as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model that answers. Bytes are those of weights and of the cache."""
+
+    name: str
+    engine: LocalEngine
+    tokenizer: tokenizer.Tokenizer
+    weight_bytes: int
+    cache_bytes: int
+
+
+def load(
+    path: Path,
+    context_length: int | None = None,
+    cache_tokens: int | None = None,
+    cache: str = "f16",
+    progress: model.Progress = lambda done, of: None,
+) -> Served:
+    """Serve a model. `context_length` is in tokens of one request (None: the model's, at most DEFAULT_CONTEXT),
+    `cache_tokens` in tokens of all (None: of one), `cache` one of CACHES. Raises ModelError, and MissingPackage.
+    """
+    require("serving models", ["torch", "transformers", "tokenizers", "gguf"])
+    if cache not in CACHES:
+        raise ModelError(f"a cache of {cache} is not served; {', '.join(CACHES)} are.")
+    if path.is_dir():
+        made = model.from_folder(path, progress)
+        words = tokenizer.from_folder(path, made.model.config)
+    elif path.is_file():
+        file = GgufFile(path)
+        made, words = model.from_gguf(file, progress), tokenizer.from_gguf(file)
+    else:
+        raise ModelError(
+            f"{path} is neither a file nor a folder.", "Give a GGUF file or a folder of safetensors."
+        )
+    context = min(made.context_length, context_length or DEFAULT_CONTEXT)
+    limits = Limits(context, -(-max(context, cache_tokens or 0) // PAGE), PAGE)
+    programs = Programs(made, limits.pages + 1, PAGE, limits.most_pages, CACHES[cache])
+    engine = LocalEngine(programs, limits, made.vocabulary, words.text, words.end_tokens)
+    return Served(
+        path.stem if path.is_file() else path.name, engine, words, made.weight_bytes, programs.cache_bytes
+    )
