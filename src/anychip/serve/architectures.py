@@ -1,6 +1,6 @@
 """Architectures of GGUF files as data: which configuration of the transformers library each one is, and under
-which names it has the weights. Flows in: a file's metadata. Flows out: a configuration, and the tensors that a
-module of the model is made of."""
+which names it has the weights. Flows in: a file's metadata. Flows out: a configuration, and the tensors that
+a module of the model is made of."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Pages of the cache: who has them, and which hold a prefix that another prompt may begin with. Flows in: tokens
-of sequences. Flows out: numbers of pages. A page that no sequence has keeps its content until it is taken for
-another; the one that was given back first is taken first."""
+"""Pages of the cache: who has them, and which hold a prefix that another prompt may begin with. Flows in:
+tokens of sequences. Flows out: numbers of pages. A page that no sequence has keeps its content until it is
+taken for another; the one that was given back first is taken first."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 Key = tuple[int, tuple[int, ...]]
-"""The number of what is before a page (0 for nothing), and the page's tokens: all that its content depends on.
-Numbers are never used again, so that what follows on a page whose content is gone is not found any more."""
+"""The number of what is before a page (0 for nothing), and the page's tokens: all that its content depends
+on. Numbers are never used again, so that what follows on a page whose content is gone is not found any
+more."""
 
 
 class Pages:
@@ -46,8 +47,8 @@ class Pages:
                 self._free[page] = None
 
     def found(self, tokens: Sequence[int]) -> list[int]:
-        """Pages that hold the beginning of these tokens, for one more sequence. At least one token is left out,
-        so that there is something to compute."""
+        """Pages that hold the beginning of these tokens, for one more sequence. At least one token is left
+        out, so that there is something to compute."""
         pages: list[int] = []
         number = 0
         for first in range(0, len(tokens) - self.size, self.size):

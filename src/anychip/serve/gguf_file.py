@@ -1,5 +1,5 @@
-"""A GGUF file: what its metadata say and where its tensors lie. Flows in: a path. Flows out: values by key, and
-bytes of tensors, mapped into memory and read when they are used."""
+"""A GGUF file: what its metadata say and where its tensors lie. Flows in: a path. Flows out: values by key,
+and bytes of tensors, mapped into memory and read when they are used."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ADVICE = "Download the file again, and compare its size or checksum with the pub
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor as it is stored: `shape` rows first, `data` its bytes [rows, bytes of a row] uint8 (vectors have
-    one row), `format` the name of its type in GGUF."""
+    """A tensor as it is stored: `shape` rows first, `data` its bytes [rows, bytes of a row] uint8 (vectors
+    have one row), `format` the name of its type in GGUF."""
 
     name: str
     format: str
@@ -36,8 +36,8 @@ FLOATS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 class GgufFile:
-    """`metadata`: values by key, arrays as lists; `tensors`: StoredTensor by name. Raises ModelError for what is
-    no GGUF file, and for one that ends before its tensors do."""
+    """`metadata`: values by key, arrays as lists; `tensors`: StoredTensor by name. Raises ModelError for what
+    is no GGUF file, and for one that ends before its tensors do."""
 
     def __init__(self, path: Path):
         from gguf import GGUFReader

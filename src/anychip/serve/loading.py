@@ -1,5 +1,5 @@
-"""From a path to an engine that runs. Flows in: a GGUF file or a folder of safetensors, what may be used of the
-machine. Flows out: model, tokenizer and engine, and what memory they take."""
+"""From a path to an engine that runs. Flows in: a GGUF file or a folder of safetensors, what may be used of
+the machine. Flows out: model, tokenizer and engine, and what memory they take."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def load(
     cache: str = "f16",
     progress: model.Progress = lambda done, of: None,
 ) -> Served:
-    """Serve a model. `context_length` is in tokens of one request (None: the model's, at most DEFAULT_CONTEXT),
-    `cache_tokens` in tokens of all (None: of one), `cache` one of CACHES. Raises ModelError, and MissingPackage.
+    """Serve a model. `context_length` is in tokens of one request (None: the model's, at most
+    DEFAULT_CONTEXT), `cache_tokens` in tokens of all (None: of one), `cache` one of CACHES. Raises
+    ModelError, and MissingPackage.
     """
     require("serving models", ["torch", "transformers", "tokenizers", "gguf"])
     if cache not in CACHES:

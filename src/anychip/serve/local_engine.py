@@ -1,7 +1,7 @@
 """The engine of one machine: requests run side by side over a paged cache (continuous batching). A thread
-repeats rounds: it admits what waits, reads one piece of one prompt, and decodes one token of every answer. When
-pages run out, the youngest request gives its pages up and is computed anew later. Flows in: requests. Flows
-out: their events."""
+repeats rounds: it admits what waits, reads one piece of one prompt, and decodes one token of every answer.
+When pages run out, the youngest request gives its pages up and is computed anew later. Flows in: requests.
+Flows out: their events."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Limits:
     def __post_init__(self) -> None:
         if self.pages * self.page < self.context_length or not 1 <= self.running <= DECODING[-1]:
             raise ServeError(
-                f"{self.pages} pages of {self.page} tokens do not hold a context of {self.context_length}, or "
-                f"{self.running} requests are not between 1 and {DECODING[-1]}.",
+                f"{self.pages} pages of {self.page} tokens do not hold a context of {self.context_length}, "
+                f"or {self.running} requests are not between 1 and {DECODING[-1]}.",
                 "Make the cache larger, or the context shorter.",
             )
 
@@ -85,8 +85,8 @@ class _Sequence:
 
 
 class LocalEngine:
-    """`steps` computes logits, `decode_text` gives the text of tokens, `end_tokens` end an answer of a model with
-    so many tokens in its `vocabulary`. See `Engine` for what its methods promise."""
+    """`steps` computes logits, `decode_text` gives the text of tokens, `end_tokens` end an answer of a model
+    with so many tokens in its `vocabulary`. See `Engine` for what its methods promise."""
 
     def __init__(
         self,

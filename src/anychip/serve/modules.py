@@ -128,9 +128,9 @@ IMPLEMENTATION = "anychip_pages"
 
 @dataclass(slots=True)
 class Step:
-    """What attention must know of a step. Layers' pages as `transposed_pages` has them; slots [tokens], tables
-    [sequences, most pages], starts and lengths [sequences] of integers. Without starts each sequence has one
-    token. `angles` and `turned` pass the rotation on from where a model asks for it."""
+    """What attention must know of a step. Layers' pages as `transposed_pages` has them; slots [tokens],
+    tables [sequences, most pages], starts and lengths [sequences] of integers. Without starts each sequence
+    has one token. `angles` and `turned` pass the rotation on from where a model asks for it."""
 
     pages: Sequence[tuple[torch.Tensor, torch.Tensor]]
     slots: torch.Tensor
@@ -164,8 +164,8 @@ def attention(
     s_aux: torch.Tensor | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """An attention function of the library: writes keys and values [batch, heads, tokens, width] into the step's
-    pages and attends to what its tables name. The mask is in lengths and windows."""
+    """An attention function of the library: writes keys and values [batch, heads, tokens, width] into the
+    step's pages and attends to what its tables name. The mask is in lengths and windows."""
     step = current.get()
     keys, values = step.pages[module.layer_idx]  # type: ignore[index]
     batch, heads, tokens, width = query.shape
@@ -193,8 +193,8 @@ def turn_later(query: torch.Tensor, key: torch.Tensor, cosine: torch.Tensor, sin
 
 
 def with_later_turns(module: torch.nn.Module) -> bool:
-    """Let an attention layer leave its rotation to attention, where that is the rotation of halves; whether it
-    does. The layer's own code runs, with another function under the name of the rotation."""
+    """Let an attention layer leave its rotation to attention, where that is the rotation of halves; whether
+    it does. The layer's own code runs, with another function under the name of the rotation."""
     forward = inspect.unwrap(type(module).forward)
     original = forward.__globals__.get("apply_rotary_pos_emb")
     if "apply_rotary_pos_emb" not in forward.__code__.co_names or not _turns_halves(original):

@@ -29,8 +29,8 @@ class Row:
 
 
 class Programs:
-    """The steps of one model over one cache of `pages` pages of `page` tokens, page 0 for padding, `most_pages`
-    of them a sequence at most."""
+    """The steps of one model over one cache of `pages` pages of `page` tokens, page 0 for padding,
+    `most_pages` of them a sequence at most."""
 
     def __init__(self, model: ServedModel, pages: int, page: int, most_pages: int, dtype: torch.dtype):
         self.page, self.most_pages = page, most_pages
@@ -60,7 +60,8 @@ class Programs:
         return self._run("decode", count, given)[: len(rows)]
 
     def read(self, tokens: Sequence[int], start: int, pages: Sequence[int]) -> torch.Tensor:
-        """Logits [1, vocabulary] after a piece of a prompt, at most CHUNKS[-1] tokens at places from `start` on."""
+        """Logits [1, vocabulary] after a piece of a prompt, at most CHUNKS[-1] tokens at places from `start`
+        on."""
         count = next(size for size in CHUNKS if size >= len(tokens))
         missing = count - len(tokens)
         places = range(start, start + len(tokens))

@@ -1,6 +1,6 @@
-"""The next token out of a row of logits. Flows in: logits, what was asked for, the tokens so far. Flows out: a
-token and the logarithms of probabilities that were asked for. Numbers are float64, and a draw depends on the
-seed and on how many tokens were drawn, on nothing else."""
+"""The next token out of a row of logits. Flows in: logits, what was asked for, the tokens so far. Flows out:
+a token and the logarithms of probabilities that were asked for. Numbers are float64, and a draw depends on
+the seed and on how many tokens were drawn, on nothing else."""
 
 from __future__ import annotations
 

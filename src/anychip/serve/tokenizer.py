@@ -53,7 +53,8 @@ class Tokenizer:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
     def completion_prompt(self, text: str) -> tuple[int, ...]:
-        """Tokens of a text that is to be completed as it is, the beginning token first where the file has one."""
+        """Tokens of a text that is to be completed as it is, the beginning token first where the file has
+        one."""
         begin = [] if self.begin is None else [self.begin]
         return (*begin, *self.tokens(text))
 
@@ -62,8 +63,9 @@ class Tokenizer:
         return self._tokenizer.decode(list(tokens), skip_special_tokens=True)
 
     def chat_prompt(self, messages: Sequence[Mapping[str, Any]], **variables: Any) -> tuple[int, ...]:
-        """Tokens of messages (`role`, `content`) by the file's own template, ready for an answer. The template
-        runs in Jinja's sandbox. Raises RequestError where it refuses the messages, or there is none."""
+        """Tokens of messages (`role`, `content`) by the file's own template, ready for an answer. The
+        template runs in Jinja's sandbox. Raises RequestError where it refuses the messages, or there is
+        none."""
         from jinja2.exceptions import TemplateError
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 

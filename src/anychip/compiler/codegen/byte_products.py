@@ -13,7 +13,8 @@ from .elementwise import computes
 
 @computes("anychip.dot_bytes")
 def _dot_bytes(b: Builder, op: Op, args: list[Val], target: Target) -> Val:
-    """total + a . b over four bytes. "u7" bytes are at most 127, so that they count as signed and unsigned."""
+    """total + a . b over four bytes. "u7" bytes are at most 127, so that they count as signed and
+    unsigned."""
     left, right = op.attrs["left"], op.attrs["right"]
     x, y, total = b.unify(*args)
     if total.lanes == 1 or total.lanes != target.lanes(32):

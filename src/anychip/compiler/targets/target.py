@@ -26,8 +26,8 @@ class Target:
     `llvm.ceil` and `llvm.trunc` are then one as well; `table_lookup` picks each of 16 lanes of f32 among
     those of a register; `clock` reads a counter that only grows. `dots`: instructions for products of small
     numbers, at most one for each element type. `byte_pairs` and `word_pairs` name the functions for a whole
-    register that multiply neighbours and add two: bytes (unsigned by signed) to saturated 16 bits, and 16 bits
-    to 32.
+    register that multiply neighbours and add two: bytes (unsigned by signed) to saturated 16 bits, and 16
+    bits to 32.
 
     `half_from` and `jitlink_from` are the first major versions of LLVM that compile numbers of type `half`
     for the target, and that link its objects by JITLink (0: all that are supported). `emulator`: what runs

@@ -1,9 +1,9 @@
-"""Attention over a paged cache whose pages hold keys transposed: neighbouring tokens lie side by side, so that
-scores of a page are computed without sums across a vector's lanes. Flows in: new queries, keys and values,
-pages. Flows out: pages written, with keys turned by their positions, and weighted values.
+"""Attention over a paged cache whose pages hold keys transposed: neighbouring tokens lie side by side, so
+that scores of a page are computed without sums across a vector's lanes. Flows in: new queries, keys and
+values, pages. Flows out: pages written, with keys turned by their positions, and weighted values.
 
-A cache is keys [pages, heads, width, page size] and values [pages, heads, page size, width]; page 0 belongs to
-no sequence and takes what padding writes.
+A cache is keys [pages, heads, width, page size] and values [pages, heads, page size, width]; page 0 belongs
+to no sequence and takes what padding writes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ QUERIES = 32
 
 @triton.jit
 def turned(at, lane, half, cosine, sine):
-    """Elements `lane` of a head, in pairs (i, i + half) turned by an angle; the rest beyond the pairs as it is."""
+    """Elements `lane` of a head, in pairs (i, i + half) turned by an angle; the rest beyond the pairs as it
+    is."""
     paired = lane < 2 * half
     other = tl.where(lane < half, lane + half, lane - half)
     x = tl.load(at + lane).to(tl.float32)
@@ -212,8 +213,8 @@ def _check(name: str, query: torch.Tensor, keys: torch.Tensor, values: torch.Ten
     pages, shared, key_width, page = keys.shape
     if key_width != width or width != power_of_two(width) or page != power_of_two(page) or heads % shared:
         raise ArgumentError(
-            f"{name}: {heads} heads of width {width} do not fit pages of {shared} heads of width {key_width}, "
-            f"{page} tokens each; widths and page sizes are powers of two"
+            f"{name}: {heads} heads of width {width} do not fit pages of {shared} heads of width "
+            f"{key_width}, {page} tokens each; widths and page sizes are powers of two"
         )
     if values.shape != (pages, shared, page, width) or not (keys.is_contiguous() and values.is_contiguous()):
         raise ArgumentError(
@@ -329,8 +330,8 @@ def attention_of_chunk(
     soft_cap: float = 0.0,
     sinks: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Causal attention of a chunk of each sequence: tokens starts[s] to lengths[s] - 1, in as many rows as the
-    longest chunk has; rows behind lengths[s] give numbers without meaning.
+    """Causal attention of a chunk of each sequence: tokens starts[s] to lengths[s] - 1, in as many rows as
+    the longest chunk has; rows behind lengths[s] give numbers without meaning.
 
     query [sequences, tokens, heads, width] contiguous, the rest as in `attention_of_newest`. Raises
     ArgumentError.

@@ -1,6 +1,6 @@
-"""Blocks of a GGUF file taken apart. Flows in: a weight's bytes as the file has them. Flows out: codes, scales
-and minimums of its rows, each with the bits of the file. The layouts are those of ggml's `block_*` structures
-(https://github.com/ggml-org/ggml, src/ggml-common.h)."""
+"""Blocks of a GGUF file taken apart. Flows in: a weight's bytes as the file has them. Flows out: codes,
+scales and minimums of its rows, each with the bits of the file. The layouts are those of ggml's `block_*`
+structures (https://github.com/ggml-org/ggml, src/ggml-common.h)."""
 
 from __future__ import annotations
 

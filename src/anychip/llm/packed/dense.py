@@ -54,10 +54,12 @@ def dense(weight: torch.Tensor) -> DenseWeight:
 
 
 def dense_matmul(x: torch.Tensor, weight: DenseWeight, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """x weight^T + bias for x [rows, columns] float32 contiguous, bias [weight's rows]. Raises ArgumentError."""
+    """x weight^T + bias for x [rows, columns] float32 contiguous, bias [weight's rows]. Raises
+    ArgumentError."""
     if x.shape[1:] != (weight.columns,) or x.dtype != torch.float32 or not x.is_contiguous():
         raise ArgumentError(
-            f"dense_matmul: expected contiguous float32 rows of {weight.columns}, got {tuple(x.shape)} of {x.dtype}"
+            f"dense_matmul: expected contiguous float32 rows of {weight.columns}, got {tuple(x.shape)} of "
+            f"{x.dtype}"
         )
     out = torch.empty((x.shape[0], weight.rows), dtype=torch.float32, device=x.device)
     launch(

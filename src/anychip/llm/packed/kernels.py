@@ -1,6 +1,7 @@
-"""The kernels of products with packed weights. Activations are rounded to 8 bits in blocks of 32, as llama.cpp
-does, so that four products and their sum are one step for whole numbers (`dp4a`); nothing is rounded after it
-but sums in float32. Each element of a result is summed in one order, whatever else is computed beside it."""
+"""The kernels of products with packed weights. Activations are rounded to 8 bits in blocks of 32, as
+llama.cpp does, so that four products and their sum are one step for whole numbers (`dp4a`); nothing is
+rounded after it but sums in float32. Each element of a result is summed in one order, whatever else is
+computed beside it."""
 
 from __future__ import annotations
 
@@ -251,7 +252,8 @@ def unpack_rows_kernel(
 
 @triton.jit
 def store_rounded(x, x_scales, x_sums, value, first, last, BLOCKS: tl.constexpr):
-    """Blocks `first` to `last` - 1, a value [BLOCKS, 32], rounded to 127ths of each block's largest magnitude."""
+    """Blocks `first` to `last` - 1, a value [BLOCKS, 32], rounded to 127ths of each block's largest
+    magnitude."""
     block = first + tl.arange(0, BLOCKS)
     inside = block < last
     largest = tl.max(tl.abs(value), 1)

@@ -1,5 +1,5 @@
-"""Products of activations with packed weights, and rows of packed weights as numbers. Flows in: rows of floating
-numbers, a `PackedWeight`. Flows out: rows."""
+"""Products of activations with packed weights, and rows of packed weights as numbers. Flows in: rows of
+floating numbers, a `PackedWeight`. Flows out: rows."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def rounded_rows(x: torch.Tensor) -> RoundedRows:
     columns = x.shape[-1] if x.ndim else 0
     if x.dtype not in FLOATING or columns == 0 or columns % INNER:
         raise ArgumentError(
-            f"rounded_rows: expected floating rows of a multiple of {INNER} elements, got {tuple(x.shape)} of "
-            f"{x.dtype}"
+            f"rounded_rows: expected floating rows of a multiple of {INNER} elements, got {tuple(x.shape)} "
+            f"of {x.dtype}"
         )
     x = x.contiguous()
     rows, blocks = x.shape[:-1].numel(), columns // INNER
@@ -119,7 +119,8 @@ def packed_matmul(
 def unpacked_rows(
     weight: PackedWeight, rows: torch.Tensor, dtype: torch.dtype = torch.float32
 ) -> torch.Tensor:
-    """The chosen rows [..., columns] as numbers, exact in float32; rows [...] are integers of the weight's."""
+    """The chosen rows [..., columns] as numbers, exact in float32; rows [...] are integers of the
+    weight's."""
     out = torch.empty((*rows.shape, weight.columns), dtype=dtype, device=rows.device)
     block = min(power_of_two(weight.columns), TILES.on(out)["elements"])
     launch(

@@ -1,6 +1,6 @@
 """What comes before a product with packed weights, together with the rounding of its rows to 8 bits: the RMS
-norm, and the gate of a feed-forward layer. Flows in: rows. Flows out: the same rows normed or gated, and their
-`RoundedRows`."""
+norm, and the gate of a feed-forward layer. Flows in: rows. Flows out: the same rows normed or gated, and
+their `RoundedRows`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Weights in the order in which products read them. Thirty-two rows lie side by side, a word of 32 bits of each
-after the other, so that a vector register holds the same elements of neighbouring rows and no sum crosses its
-lanes. The bits are those of the file; only scales of parts, which files squeeze into 6 bits, get a byte each.
-Flows in: a weight's bytes as the file has them. Flows out: a `PackedWeight`."""
+"""Weights in the order in which products read them. Thirty-two rows lie side by side, a word of 32 bits of
+each after the other, so that a vector register holds the same elements of neighbouring rows and no sum
+crosses its lanes. The bits are those of the file; only scales of parts, which files squeeze into 6 bits, get
+a byte each. Flows in: a weight's bytes as the file has them. Flows out: a `PackedWeight`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ AT_A_TIME = 1 << 24
 class PackedWeight:
     """A matrix [rows, columns] in groups of ROWS rows, the last one filled up with zeros.
 
-    `low` [groups, columns / 32, words, ROWS] int32: byte k of word j holds lowest bits of the codes of elements
-    4j + k, 4(j + words) + k, ... of 32; `high`, or None, likewise the other bits. `scales` and `minimums`
-    [groups, blocks, ROWS] of float16 (MXFP4: float32), `part_scales` int8 and `part_minimums` uint8 [groups,
-    parts, ROWS], each None where the format has none.
+    `low` [groups, columns / 32, words, ROWS] int32: byte k of word j holds lowest bits of the codes of
+    elements 4j + k, 4(j + words) + k, ... of 32; `high`, or None, likewise the other bits. `scales` and
+    `minimums` [groups, blocks, ROWS] of float16 (MXFP4: float32), `part_scales` int8 and `part_minimums`
+    uint8 [groups, parts, ROWS], each None where the format has none.
     """
 
     format: PackedFormat
