@@ -22,8 +22,8 @@ INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test emulators valgrind counts test-ops test-models docs docs-operators bench lint format wheel test-versions \
-	resolve-versions test-newest constraints triton-tests conformance mutation clean
+.PHONY: help demo test test-ops test-models docs test-serve docs-operators emulators valgrind counts bench lint \
+	format wheel test-newest constraints test-versions resolve-versions triton-tests mutation clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test-models: $(VENV)/.test  ## Train and run the models and examples that take m
 
 docs: $(VENV)/.docs  ## Build the documentation as a site, build/docs/index.html; warnings are errors
 	$(BIN)/python -m sphinx -c docs -b html -W --keep-going -n -d build/doctrees . build/docs
+
+test-serve: $(VENV)/.serve  ## Run the tests of language models from files, with the packages that they need
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/serve tests/llm/packed
 
 docs-operators: $(VENV)/.test  ## Write docs/operators.md from the registry and the records
 	$(BIN)/anychip ops --page docs/operators.md
@@ -128,6 +131,10 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.test: $(VENV)/.demo pyproject.toml
 	$(BIN)/python $(INSTALL) -e '.[test]'
+	@touch $@
+
+$(VENV)/.serve: $(VENV)/.test pyproject.toml
+	$(BIN)/python $(INSTALL) -e '.[serve,test]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test pyproject.toml

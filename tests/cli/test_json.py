@@ -41,11 +41,13 @@ TESTS = Path(__file__).parents[1]
 SPREAD = Spread(2e-3, 1e-3, 3e-3, 1e-3)
 
 ELSEWHERE = {
+    "chat": "serve/test_verbs.py",
     "conform": "cli/test_export_verbs.py",
     "demo": "demo/test_demonstration.py",
     "doctor": "doctor/test_diagnosis.py",
     "explain": "cli/test_explain.py",
     "export": "cli/test_export_verbs.py",
+    "generate": "serve/test_verbs.py",
     "judge": "cli/test_judge.py",
     "run": "cli/test_program.py",
     "test": "cli/test_proof.py",

@@ -17,10 +17,12 @@ from anychip.packages import MissingPackage
 
 CALLS = {
     "bench": (["bench", "op", "relu"], ["bench", "kernels"], ["bench", "overhead"], ["bench", "compile"]),
+    "chat": (["chat", "a.gguf"],),
     "conform": (["conform", "--chip", "starfive-jh7110"],),
     "demo": (["demo"],),
     "explain OPERATOR": (["explain", "relu"],),
     "export": (["export", "a.py:f", "--chip", "starfive-jh7110", "-o", "out"],),
+    "generate": (["generate", "a.gguf", "--prompt", "x"],),
     "judge": (["judge", "a.py:f", "--task", "softmax"],),
     "ops": (["ops"], ["ops", "relu"], ["ops", "--llm"]),
     "pages": (["pages"], ["pages", "--check"]),
@@ -35,6 +37,7 @@ TITLES = {
     "numpy": "NumPy",
     "transformers": "transformers",
     "cryptography": "cryptography",
+    **{name: name for name in ("gguf", "jinja2", "tokenizers")},
 }
 
 

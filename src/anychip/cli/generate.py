@@ -70,20 +70,24 @@ def chat(
     seed: Seed = None,
     context: Context = None,
     cache: Cache = "f16",
+    as_json: AsJson = False,
 ) -> None:
-    """Talk with a model by its own chat template. An empty line or ctrl-D ends the conversation."""
-    served = _load("chat", model, context, cache, quiet=False)
+    """Talk with a model by its own chat template. An empty line or ctrl-D ends the conversation; with --json
+    the answers are written then."""
+    served = _load("chat", model, context, cache, as_json)
     from ..serve.requests import Request, Sampling
 
     said: list[dict[str, str]] = [{"role": "system", "content": system}] if system else []
     sampling = Sampling(temperature, top_p, seed=seed)
+    answers: list[dict[str, Any]] = []
     while text := _typed():
         said.append({"role": "user", "content": text})
-        answer = _answer(
-            served, Request(served.tokenizer.chat_prompt(said), max_tokens, sampling), shown=True
-        )
-        said.append({"role": "assistant", "content": answer["text"]})
+        asked = Request(served.tokenizer.chat_prompt(said), max_tokens, sampling)
+        answers.append(_answer(served, asked, shown=not as_json))
+        said.append({"role": "assistant", "content": answers[-1]["text"]})
     served.engine.close()
+    if as_json:
+        write_json(answers)
 
 
 def _load(verb: str, model: Path, context: int | None, cache: str, quiet: bool) -> Served:
