@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.serve.tiny_models import model_of, write_gguf
 from typer.testing import CliRunner
 
 from anychip.cli.application import application
-from tests.serve.tiny_models import model_of, write_gguf
 
 pytest.importorskip("gguf")
 pytest.importorskip("transformers")

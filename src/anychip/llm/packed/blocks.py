@@ -14,14 +14,18 @@ from .formats import PackedFormat
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """Of `rows` rows: codes [rows, elements] uint8 (Q8_0: their bits); scales and minimums [rows, blocks] of
-    float16 or float32; of parts [rows, parts] int8 and uint8."""
+    """Of `rows` rows: scales and minimums [rows, blocks] of float16 or float32; of parts [rows, parts] int8
+    and uint8. Lowest bits of the codes are either `words` [rows, blocks of 32, bytes] uint8, which the file
+    has in the order of `PackedWeight.low` already, or they and the `high` ones are in `codes` [rows,
+    elements] uint8; `high` [rows, elements] uint8 has other bits where the lowest ones are in words."""
 
-    codes: torch.Tensor
     scales: torch.Tensor
     minimums: torch.Tensor | None = None
     part_scales: torch.Tensor | None = None
     part_minimums: torch.Tensor | None = None
+    codes: torch.Tensor | None = None
+    words: torch.Tensor | None = None
+    high: torch.Tensor | None = None
 
 
 def taken_apart(format: PackedFormat, data: torch.Tensor) -> Codes:
@@ -57,20 +61,22 @@ def _fifth_bits(qh: torch.Tensor) -> torch.Tensor:
 
 
 def _plain(with_minimum: bool, fifth: bool) -> Callable[[torch.Tensor], Codes]:
-    """Q4_0, Q4_1, Q5_0, Q5_1: a scale, a minimum, fifth bits, nibbles."""
+    """Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL: a scale, a minimum, fifth bits, nibbles."""
 
     def read(blocks: torch.Tensor) -> Codes:
         first = 4 if with_minimum else 2
-        codes = _nibbles(blocks[..., first + 4 * fifth :])
-        if fifth:
-            codes = codes | (_fifth_bits(blocks[..., first : first + 4]) << 4)
-        return Codes(_rows(codes), _half(blocks, 0), _half(blocks, 2) if with_minimum else None)
+        return Codes(
+            _half(blocks, 0),
+            _half(blocks, 2) if with_minimum else None,
+            words=blocks[..., first + 4 * fifth :],
+            high=_rows(_fifth_bits(blocks[..., first : first + 4])) if fifth else None,
+        )
 
     return read
 
 
 def _q8_0(blocks: torch.Tensor) -> Codes:
-    return Codes(_rows(blocks[..., 2:]), _half(blocks, 0))
+    return Codes(_half(blocks, 0), words=blocks[..., 2:])
 
 
 def _mxfp4(blocks: torch.Tensor) -> Codes:
@@ -78,19 +84,13 @@ def _mxfp4(blocks: torch.Tensor) -> Codes:
     exponents = blocks[..., 0].to(torch.int32)
     tiny = torch.where(exponents == 0, 0x00200000, 0x00400000)
     scales = torch.where(exponents < 2, tiny, (exponents - 1) << 23).to(torch.int32).view(torch.float32)
-    return Codes(_rows(_nibbles(blocks[..., 1:])), scales)
+    return Codes(scales, words=blocks[..., 1:])
 
 
 def _q2_k(blocks: torch.Tensor) -> Codes:
     scales, qs = blocks[..., :16], blocks[..., 16:80].unflatten(-1, (2, 32))
-    codes = _bits(qs, 4, 2)
-    return Codes(
-        _rows(codes),
-        _half(blocks, 80),
-        _half(blocks, 82),
-        _rows(scales & 15).to(torch.int8),
-        _rows(scales >> 4),
-    )
+    parts = _rows(scales & 15).to(torch.int8), _rows(scales >> 4)
+    return Codes(_half(blocks, 80), _half(blocks, 82), *parts, codes=_rows(_bits(qs, 4, 2)))
 
 
 def _q3_k(blocks: torch.Tensor) -> Codes:
@@ -100,7 +100,7 @@ def _q3_k(blocks: torch.Tensor) -> Codes:
     low = torch.cat([packed[..., :8] & 15, packed[..., :8] >> 4], -1)
     two = _bits(packed[..., 8:], 4, 2).flatten(-2)
     scales = (low | (two << 4)).to(torch.int8) - 32
-    return Codes(_rows(codes), _half(blocks, 108), None, _rows(scales))
+    return Codes(_half(blocks, 108), None, _rows(scales), codes=_rows(codes))
 
 
 def _six_bits(packed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -113,32 +113,28 @@ def _six_bits(packed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _q4_k(blocks: torch.Tensor) -> Codes:
     codes = _nibbles(blocks[..., 16:].unflatten(-1, (4, 32)))
-    return Codes(_rows(codes), _half(blocks, 0), _half(blocks, 2), *_six_bits(blocks[..., 4:16]))
+    return Codes(_half(blocks, 0), _half(blocks, 2), *_six_bits(blocks[..., 4:16]), codes=_rows(codes))
 
 
 def _q5_k(blocks: torch.Tensor) -> Codes:
     low = _nibbles(blocks[..., 48:].unflatten(-1, (4, 32))).flatten(-2).unflatten(-1, (8, 32))
     codes = low | (_bits(blocks[..., 16:48], 8) << 4)
-    return Codes(_rows(codes), _half(blocks, 0), _half(blocks, 2), *_six_bits(blocks[..., 4:16]))
+    return Codes(_half(blocks, 0), _half(blocks, 2), *_six_bits(blocks[..., 4:16]), codes=_rows(codes))
 
 
 def _q6_k(blocks: torch.Tensor) -> Codes:
     low = _nibbles(blocks[..., :128].unflatten(-1, (2, 64)))
     high = _bits(blocks[..., 128:192].unflatten(-1, (2, 32)), 4, 2).flatten(-2)
     scales = blocks[..., 192:208].contiguous().view(torch.int8)
-    return Codes(_rows(low | (high << 4)), _half(blocks, 208), None, _rows(scales))
-
-
-def _iq4_nl(blocks: torch.Tensor) -> Codes:
-    return Codes(_rows(_nibbles(blocks[..., 2:])), _half(blocks, 0))
+    return Codes(_half(blocks, 208), None, _rows(scales), codes=_rows(low | (high << 4)))
 
 
 def _iq4_xs(blocks: torch.Tensor) -> Codes:
-    codes = _nibbles(blocks[..., 8:].unflatten(-1, (8, 16)))
     low = torch.stack([blocks[..., 4:8] & 15, blocks[..., 4:8] >> 4], -1).flatten(-2)
     two = torch.stack([(blocks[..., 2:4] >> (2 * k)) & 3 for k in range(4)], -1).flatten(-2)
     scales = (low | (two << 4)).to(torch.int8) - 32
-    return Codes(_rows(codes), _half(blocks, 0), None, _rows(scales))
+    words = blocks[..., 8:].reshape(blocks.shape[0], -1, 16)
+    return Codes(_half(blocks, 0), None, _rows(scales), words=words)
 
 
 _READERS: dict[str, Callable[[torch.Tensor], Codes]] = {
@@ -152,7 +148,7 @@ _READERS: dict[str, Callable[[torch.Tensor], Codes]] = {
     "Q4_K": _q4_k,
     "Q5_K": _q5_k,
     "Q6_K": _q6_k,
-    "IQ4_NL": _iq4_nl,
+    "IQ4_NL": _plain(False, False),
     "IQ4_XS": _iq4_xs,
     "MXFP4": _mxfp4,
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from ...ops.errors import ArgumentError
-from .blocks import Codes, taken_apart
+from .blocks import taken_apart
 from .formats import FORMATS, INNER, PackedFormat
 
 ROWS = 32
@@ -98,17 +98,19 @@ def _packed(format: PackedFormat, data: torch.Tensor) -> tuple[torch.Tensor | No
     missing = -data.shape[0] % ROWS
     if missing:
         data = torch.cat([data, data.new_zeros((missing, data.shape[1]))])
-    codes = taken_apart(format, data)
-    low = codes.codes & ((1 << format.low) - 1) if format.high else codes.codes
+    made = taken_apart(format, data)
+    low, high = made.words, made.high
+    if low is not None:
+        low = _side_by_side(low.contiguous().view(torch.int32))
+    elif made.codes is not None:
+        low = _plane(made.codes & ((1 << format.low) - 1), format.low)
+        high = made.codes >> format.low if format.high else None
+    numbers = made.scales, made.minimums, made.part_scales, made.part_minimums
     return (
-        _plane(low, format.low),
-        _plane(codes.codes >> format.low, format.high) if format.high else None,
-        *(None if x is None else _side_by_side(x) for x in _numbers_of(codes)),
+        low,
+        None if high is None else _plane(high, format.high),
+        *(None if x is None else _side_by_side(x) for x in numbers),
     )
-
-
-def _numbers_of(codes: Codes) -> tuple[torch.Tensor | None, ...]:
-    return codes.scales, codes.minimums, codes.part_scales, codes.part_minimums
 
 
 def _side_by_side(x: torch.Tensor) -> torch.Tensor:
