@@ -27,7 +27,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
 """How each pre-tokenizer (`tokenizer.ggml.pre`) cuts a text before pairs are merged, one pattern after the
 other."""
 
-CONTROL, USER_DEFINED, BYTE = 3, 4, 6
+CONTROL, USER_DEFINED = 3, 4
 """Types of tokens in GGUF files."""
 
 

@@ -21,7 +21,7 @@ class PackedFormat:
     """An element is scale * part's scale * (code - offset) + sign * minimum * part's minimum.
 
     `block` elements lie in `bytes` bytes of the file. Codes have `low` bits in one plane and `high` more bits
-    in another. `part` elements share a scale of the second level where `two_levels`, else there is none.
+    in another. `part` elements share a scale of the second level, where a block has more than one part.
     `sign` is that of the minimum, 0 where there is none. `table` names codes that stand for other numbers:
     "iq4" or "e2m1" (then twice the number of that float). Codes of 8 bits are signed.
     """
@@ -33,7 +33,6 @@ class PackedFormat:
     high: int = 0
     offset: int = 0
     part: int = INNER
-    two_levels: bool = False
     sign: int = 0
     table: str = ""
 
@@ -46,13 +45,13 @@ FORMATS: dict[str, PackedFormat] = {
         PackedFormat("Q5_0", 32, 22, 4, 1, offset=16),
         PackedFormat("Q5_1", 32, 24, 4, 1, sign=1),
         PackedFormat("Q8_0", 32, 34, 8),
-        PackedFormat("Q2_K", 256, 84, 2, part=16, two_levels=True, sign=-1),
-        PackedFormat("Q3_K", 256, 110, 2, 1, offset=4, part=16, two_levels=True),
-        PackedFormat("Q4_K", 256, 144, 4, two_levels=True, sign=-1),
-        PackedFormat("Q5_K", 256, 176, 4, 1, two_levels=True, sign=-1),
-        PackedFormat("Q6_K", 256, 210, 4, 2, offset=32, part=16, two_levels=True),
+        PackedFormat("Q2_K", 256, 84, 2, part=16, sign=-1),
+        PackedFormat("Q3_K", 256, 110, 2, 1, offset=4, part=16),
+        PackedFormat("Q4_K", 256, 144, 4, sign=-1),
+        PackedFormat("Q5_K", 256, 176, 4, 1, sign=-1),
+        PackedFormat("Q6_K", 256, 210, 4, 2, offset=32, part=16),
         PackedFormat("IQ4_NL", 32, 18, 4, table="iq4"),
-        PackedFormat("IQ4_XS", 256, 136, 4, two_levels=True, table="iq4"),
+        PackedFormat("IQ4_XS", 256, 136, 4, table="iq4"),
         PackedFormat("MXFP4", 32, 17, 4, table="e2m1"),
     )
 }
