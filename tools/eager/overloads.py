@@ -1,5 +1,6 @@
-"""The forty overloads that the programs of `programs.py` call most among those that the library serves, each as
-a user calls it on 16 x 16 elements. In: nothing. Out: rows with a call and whether its schema has a `Scalar`."""
+"""The forty overloads that the programs of `programs.py` call most among those that the library serves, each
+as a user calls it on 16 x 16 elements. In: nothing. Out: rows with a call, and whether its schema has a
+`Scalar`."""
 
 from __future__ import annotations
 

@@ -74,6 +74,7 @@ def observe(trial: Trial) -> Observation:
             results.append(run())
     except Exception as raised:
         error = raised.with_traceback(None)
+    statistics.settle()
     served = {
         entry.overload: (entry.calls, own_launches(entry.operator, entry.kernels))
         for entry in statistics.served.values()

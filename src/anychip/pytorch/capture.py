@@ -18,9 +18,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
 
-from ..compiler.analysis.arguments import ArgumentEffects, argument_effects
-from ..compiler.ir.inline import inline_calls
-from ..compiler.ir.parser import parse
+from ..compiler.analysis.arguments import ArgumentEffects
 from ..runtime import function as functions
 from ..runtime import launches
 from ..runtime.program import LaunchList, MemoryBlock, MemoryKind, Pointer, RecordedLaunch
@@ -35,13 +33,13 @@ from .interface import (
     OutputStorage,
     OutputView,
 )
+from .kernel_effects import effects_of
 from .layouts import copied, layout_of, span_of
 from .observation import HOST_READ, draws_random_numbers, memory_key, observe
 from .policy import using
 from .program import Program, capturing
 
 _one_at_a_time = threading.Lock()
-_effects: dict[bytes, ArgumentEffects] = {}
 
 
 def capture(function: Callable[..., Any], *inputs: Any, **keywords: Any) -> Program:
@@ -305,13 +303,7 @@ class Recorder:
                 f"{self.name}: kernel {launch.kernel} was not launched through Triton, so its source is not "
                 "known"
             )
-        text = launch.origin.ttir()
-        key = text.encode()
-        if key not in _effects:
-            module = parse(text)
-            inline_calls(module)
-            _effects[key] = argument_effects(module.kernel)
-        effects = _effects[key]
+        effects = effects_of(launch.origin)
         if effects.hidden:
             raise CaptureError(
                 f"{self.name}: kernel {launch.kernel} makes addresses from integers or reads them from "

@@ -14,10 +14,12 @@ import torch
 
 from ..ops import complex_forms
 from ..ops.errors import ArgumentError
+from ..ops.launching import attribution
 from ..ops.registry import Operator, Overload, absent, overloads
 from ..ops.schemas import Variant, overload_of, variants
 from ..suggestions import did_you_mean
 from . import devices, overlap, statistics
+from .eager import sites
 from .errors import FallThroughError, MissingKernelError, PolicyError
 from .overrides import Overrides
 from .passthrough import PASSED
@@ -160,10 +162,12 @@ class Registrations:
     def _register(self, key: str) -> None:
         names = native_overloads(key)
         planned: dict[str, Function] = {}
+        functions: dict[str, Function] = {}
         for operator, overload in overloads().values():
             if operator.name in self.selected:
                 for variant in served_variants(overload.name):
-                    planned[variant.name] = _served(variant.name, key)
+                    functions[variant.name] = _served(variant.name, key)
+        planned.update(functions if key != "CPU" else sites.natively(functions))
         for name in names:
             if name not in planned and name not in PASSED:
                 planned[name] = _left_out(name, key) if name in variants_served() else _fallen(name, key)
@@ -230,6 +234,8 @@ def _fallen(name: str, key: str) -> Function:
         if kernel is None:
             raise MissingKernelError(name, key, reason_)
         statistics.fallen[name, reason_] += 1
+        if attribution.recording is not None:
+            attribution.recording.refuse(f"{name} is PyTorch's own kernel")
         return kernel.call_boxed(keyset, *as_tensors(arguments, expected), **keywords)
 
     return fall

@@ -70,7 +70,7 @@ def observe(observer: Observer) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(_announced())
         stack.enter_context(_overrides(observer))
-        stack.enter_context(_HostReads(observer))
+        stack.enter_context(HostReads(observer))
         stack.enter_context(_Operators(observer))
         yield
 
@@ -114,10 +114,17 @@ class _Operators(TorchDispatchMode):
             self.observer.operator_ends()
 
 
-class _HostReads(TorchFunctionMode):
+class HostReader(Protocol):
+    """Whoever is told of reads."""
+
+    def read_by_host(self, tensor: torch.Tensor, reader: str) -> None:
+        """Python or C++ asks for a tensor's values, through `reader`."""
+
+
+class HostReads(TorchFunctionMode):
     """Tells the observer of methods that hand out a tensor's memory without an ATen call."""
 
-    def __init__(self, observer: Observer):
+    def __init__(self, observer: HostReader):
         super().__init__()
         self.observer = observer
 

@@ -146,6 +146,7 @@ class Report:
 
 def report(*, reset: bool = False) -> Report:
     """The report so far; with `reset`, counting begins anew."""
+    statistics.settle()
     served = tuple(
         ServedRow(
             entry.operator,

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from ..ops.errors import NotServed
-from ..ops.launching import attribution
+from ..ops.launching import attribution, launch_counts
 
 
 class Served:
@@ -25,6 +25,13 @@ class Served:
         self.kernels: Counter[str] = Counter()
 
 
+def native_seconds() -> float:
+    """The time that this thread has spent in operators that native code served."""
+    return sum(clock() for clock in native_clocks)
+
+
+native_clocks: list[Callable[[], float]] = []
+"""Whoever serves operators from native code, and knows the time of the calling thread."""
 served: dict[str, Served] = {}
 fallen: Counter[tuple[str, str]] = Counter()
 
@@ -44,16 +51,19 @@ def counted(function: Callable[..., Any], totals: Served, fall: Callable[..., An
     def call(*arguments: Any, **keywords: Any) -> Any:
         outer = attribution.counter
         within = attribution.seconds
+        before = native_seconds()
         attribution.counter = totals.kernels
         start = clock()
         try:
             result = function(*arguments, **keywords)
             totals.calls += 1
+            if attribution.recording is not None:
+                attribution.recording.served(totals)
             return result
         except NotServed as refusal:
             reason = refusal.reason
         finally:
-            elapsed = clock() - start
+            elapsed = clock() - start - (native_seconds() - before)
             totals.seconds += elapsed - (attribution.seconds - within)
             attribution.seconds = within + elapsed
             attribution.counter = outer
@@ -62,8 +72,14 @@ def counted(function: Callable[..., Any], totals: Served, fall: Callable[..., An
     return call
 
 
+def settle() -> None:
+    """Bring the totals up to date with what native code has counted by itself."""
+    launch_counts.settle()
+
+
 def reset() -> None:
     """Forget all totals (the entries stay, because the dispatcher holds them)."""
+    settle()
     fallen.clear()
     for totals in served.values():
         totals.calls = 0

@@ -116,6 +116,11 @@ class LaunchList:
                 raise MemoryError(f"no memory for the {self.arena_bytes} bytes of the launch list's arena")
             launch.fail(self.launches[failure.step].function.address, code, *failure.program)
 
+    @property
+    def address(self) -> int:
+        """Where native code finds the list, while this object lives."""
+        return self._address
+
     def slot_rows(self, constant: Callable[[int], tuple[Owner, int]]) -> list[SlotRow]:
         """The slots of each launch. `constant(buffer)` says from whose address on a constant begins, and how
         far behind it."""

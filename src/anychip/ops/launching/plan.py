@@ -12,7 +12,7 @@ import triton
 from triton.runtime.driver import driver as triton_driver
 
 from .compiling import launch_by_triton
-from .counting import attribution, launch_counts
+from .counting import count_launch
 from .devices import active_on
 
 
@@ -56,10 +56,7 @@ class Plan:
         """Launch over the plan's grid (nothing happens for an empty one)."""
         if 0 in self.grid:
             return
-        launch_counts[self.name] += 1
-        counter = attribution.counter
-        if counter is not None:
-            counter[self.name] += 1
+        count_launch(self.name)
         unaligned = 0
         device = None
         for x in tensors:

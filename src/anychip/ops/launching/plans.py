@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from .options import in_context
 
@@ -16,6 +16,18 @@ PLANS_KEPT = 4096
 
 PlanType = TypeVar("PlanType")
 
+
+class Watcher(Protocol):
+    """Whoever keeps something that follows from plans."""
+
+    def plans_forgotten(self) -> None:
+        """Operators plan anew by the process's options."""
+
+    def contexts_asked(self) -> None:
+        """From now on a context may have options of its own."""
+
+
+_watchers: list[Watcher] = []
 _all: weakref.WeakSet[Plans[Any]] = weakref.WeakSet()
 _lock = threading.Lock()
 _by_context = False
@@ -61,6 +73,8 @@ def ask_contexts() -> None:
             _by_context = True
             for plans in _all:
                 plans.get = plans._get_by_context
+            for watcher in _watchers:
+                watcher.contexts_asked()
 
 
 def forget_plans_of_process() -> None:
@@ -68,3 +82,13 @@ def forget_plans_of_process() -> None:
     with _lock:
         for plans in _all:
             plans._of_process.clear()
+        for watcher in _watchers:
+            watcher.plans_forgotten()
+
+
+def watch(watcher: Watcher) -> None:
+    """Tell `watcher` from now on, and at once where contexts are asked already."""
+    with _lock:
+        _watchers.append(watcher)
+        if _by_context:
+            watcher.contexts_asked()

@@ -10,7 +10,7 @@ import torch
 import triton
 
 from .compiling import launch_by_triton
-from .counting import attribution, launch_counts
+from .counting import count_launch
 from .plans import Plans
 
 
@@ -70,10 +70,7 @@ def launch(
     if 0 in grid:
         return
     name = f"{kernel.__name__}[{label}]" if label else kernel.__name__
-    launch_counts[name] += 1
-    counter = attribution.counter
-    if counter is not None:
-        counter[name] += 1
+    count_launch(name)
     device = next(x.device for x in arguments if isinstance(x, torch.Tensor))
     hooks = triton.knobs.runtime
     direct = device.type == "cpu" and not hooks.launch_enter_hook.calls and not hooks.launch_exit_hook.calls

@@ -59,6 +59,11 @@ class Native:
         self.attach_threads()
         os.register_at_fork(after_in_child=self._after_fork)
 
+    @property
+    def replay_address(self) -> int:
+        """Where the interpreter of launch lists is, for native code of others."""
+        return self._code[replay.name]
+
     def _watch_faults(self) -> None:
         """Have faults in kernels explained, unless ANYCHIP_FAULTS=0 says that nobody wants that."""
         if handles_faults() and os.environ.get("ANYCHIP_FAULTS") != "0":

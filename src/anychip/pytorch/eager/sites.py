@@ -1,0 +1,322 @@
+"""The native callable of each overload, and what is known of its calls. Flows in: the function that serves an
+overload from Python. Flows out: what is registered in its place: native code that serves the signatures that
+were recorded twice alike, and hands every other call to that function."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch._C._dynamo.guards import _empty_strided_cpu  # pyright: ignore
+from triton import knobs
+
+from ...compiler import targets
+from ...compiler.llvm.module import LLModule
+from ...compiler.targets import llvm_versions, machine
+from ...ops.launching import launch_counts, launch_options, plans
+from ...ops.launching.options import in_context
+from ...ops.schemas import overload_of
+from ...runtime import native
+from ...runtime.cache import ObjectCache
+from ...runtime.loader import LoadedCode, load
+from ...runtime.native import python_api
+from ...runtime.native.call import is_supported
+from ...triton_backend import sanitizer
+from .. import statistics
+from ..observation import draws_random_numbers
+from . import call, interface
+from .recording import Recording, Trace
+from .records import Record
+from .structures import ENTRY, SITE, WORLD
+
+Function = Callable[..., Any]
+
+_log = logging.getLogger(__name__)
+
+RECORDS_KEPT = 512
+"""Signatures of one overload that are remembered; beyond, it forgets them all and begins anew."""
+
+SMALLEST_TABLE = 8
+_METH_VARARGS, _METH_KEYWORDS = 0x0001, 0x0002
+
+
+def obstacle() -> str:
+    """Why operators are called from Python throughout in this process, in words; "" where they are not."""
+    if not is_supported():
+        return "this Python has no interpreter lock"
+    if sanitizer.is_on():
+        return f"{sanitizer.VARIABLE} has every access of a kernel checked"
+    return interface.missing()
+
+
+class World:
+    """What all sites share: the native code, its structure, and all sites."""
+
+    def __init__(self) -> None:
+        self.runtime = native.state()
+        self._code = _load()
+        hooks = knobs.runtime
+        samples = (torch.float32, torch.strided, torch.contiguous_format)
+        self._held = (
+            in_context,
+            hooks.launch_enter_hook.calls,
+            hooks.launch_exit_hook.calls,
+            "is_neg",
+            "is_conj",
+            _empty_strided_cpu,
+            _failed,
+        )
+        variable, enter, leave, is_negative, is_conjugate, allocate, fail = map(id, self._held)
+        dtype, layout, memory_format = (id(type(sample)) for sample in samples)
+        self.structure = WORLD.ctypes(
+            state=self.runtime.address,
+            context_options=variable,
+            enter_calls=enter,
+            exit_calls=leave,
+            none=id(None),
+            true=id(True),
+            false=id(False),
+            integer=id(int),
+            floating=id(float),
+            text=id(str),
+            list=id(list),
+            tuple=id(tuple),
+            tensor=id(torch.Tensor),
+            parameter=id(torch.nn.Parameter),
+            dtype=dtype,
+            layout=layout,
+            memory_format=memory_format,
+            is_negative=is_negative,
+            is_conjugate=is_conjugate,
+            offset=interface.handle_offset(),
+            allocate=allocate,
+            fail=fail,
+        )
+        self.address = ctypes.addressof(self.structure)
+        self.definition = _MethodDefinition(
+            b"operator",
+            self._code[call.call.name],
+            _METH_VARARGS | _METH_KEYWORDS,
+            b"Serve one of PyTorch's operators on the CPU.",
+        )
+        self.sites: list[Site] = []
+        self.recording = threading.Lock()
+        plans.watch(self)
+        launch_counts.sources.append(self.settle)
+        statistics.native_clocks.append(self.seconds)
+
+    def settle(self) -> None:
+        """Add what was counted natively to Python's counts."""
+        for site in self.sites:
+            site.settle()
+
+    def seconds(self) -> float:
+        """The time that the calling thread has spent in native calls."""
+        return self.structure.clocks[call.clock_of(threading.get_ident())] * 1e-9
+
+    def plans_forgotten(self) -> None:
+        """Operators plan anew: what was recorded of them is no longer what they do."""
+        self.forget()
+
+    def contexts_asked(self) -> None:
+        """A context may have launch options of its own."""
+        self.structure.by_context = 1
+
+    def forget(self) -> None:
+        """Have every overload begin anew."""
+        for site in self.sites:
+            site.forget()
+
+
+class Site:
+    """One overload. `functions` are those of all overloads that are registered beside it, by name."""
+
+    def __init__(self, world: World, name: str, function: Function):
+        schema = overload_of(name)._schema
+        self.name = name
+        self._overload = overload_of(name)
+        self._world = world
+        self._function = function
+        self._writes = any(a.alias_info is not None and a.alias_info.is_write for a in schema.arguments)
+        self._seen: dict[bytes, Trace | None] = {}
+        self._records: dict[bytes, tuple[int, Record]] = {}
+        self._missed = self.missed
+        self.functions: Mapping[str, Function] = {}
+        self._entries: Any = None
+        self.structure = SITE.ctypes(
+            world=world.address,
+            function=id(function),
+            missed=id(self._missed),
+            lazy=_may_be_lazy(name),
+        )
+        self._fill()
+        self.callable = self._make_callable()
+        """What is registered."""
+        world.sites.append(self)
+
+    def _make_callable(self) -> Function:
+        pointer = ctypes.c_void_p(ctypes.addressof(self.structure))
+        new_function = ctypes.pythonapi.PyCFunction_NewEx
+        new_function.restype = ctypes.py_object
+        new_function.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+        return new_function(ctypes.addressof(self._world.definition), (bytes(pointer), self), None)
+
+    @property
+    def served(self) -> int:
+        """Signatures that native code serves."""
+        return sum(record.is_served for _, record in self._records.values())
+
+    def settle(self) -> None:
+        """Add what was counted natively to Python's counts."""
+        for _, record in list(self._records.values()):
+            record.settle()
+
+    def forget(self) -> None:
+        """Let go of all that is known."""
+        self.settle()
+        self._seen.clear()
+        self._records = {}
+        self._fill()
+
+    def missed(self, key: bytes, hash: int, arguments: tuple[Any, ...], keywords: Any) -> Any:
+        """Make a call whose signature has no record: the first as ever, the next two watched."""
+        named = keywords or {}
+        if key not in self._seen:
+            if len(self._seen) >= RECORDS_KEPT:
+                self.forget()
+            self._seen[key] = None
+            return self._function(*arguments, **named)
+        if draws_random_numbers(self._overload, arguments, named):
+            self._insert(key, hash, Record(key, 0), "it draws random numbers")
+            return self._function(*arguments, **named)
+        if not self._world.recording.acquire(blocking=False):
+            return self._function(*arguments, **named)
+        try:
+            return self._watched(key, hash, arguments, named)
+        finally:
+            self._world.recording.release()
+
+    def _watched(self, key: bytes, hash: int, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
+        tensors = [x for x in _leaves((*arguments, *keywords.values())) if isinstance(x, torch.Tensor)]
+        recording = Recording(self.functions, tensors, self._writes)
+        options = launch_options()
+        result = recording.run(self._function, arguments, keywords)
+        trace = recording.trace(result)
+        before = self._seen.get(key)
+        if key not in self._seen or options is not launch_options():
+            return result  # forgotten meanwhile
+        if trace is None:
+            self._insert(key, hash, Record(key, len(tensors)), recording.refusal)
+        elif before is None:
+            self._seen[key] = trace
+        elif before != trace:
+            self._insert(key, hash, Record(key, len(tensors)), "two calls did not do the same")
+        else:
+            self._insert(key, hash, Record(key, len(tensors), trace), "")
+        return result
+
+    def _insert(self, key: bytes, hash: int, record: Record, reason: str) -> None:
+        if reason:
+            _log.debug("%s is called from Python: %s", self.name, reason)
+        self._seen[key] = None
+        self._records = {**self._records, key: (hash, record)}
+        self._fill()
+
+    def _fill(self) -> None:
+        """Make the table of records anew. The interpreter lock is held, so that no call looks meanwhile."""
+        size = SMALLEST_TABLE
+        while size < 2 * len(self._records) + 1:
+            size *= 2
+        entries = (ENTRY.ctypes * size)()
+        for hash, record in self._records.values():
+            place = hash & (size - 1)
+            while entries[place].record:
+                place = (place + 1) & (size - 1)
+            entries[place].hash, entries[place].record = hash, record.address
+        self.structure.entries = ctypes.addressof(entries)
+        self.structure.mask = size - 1
+        self._entries = entries
+
+
+@functools.cache
+def world() -> World | None:
+    """What all sites share, or None where there is an `obstacle`."""
+    return None if obstacle() else World()
+
+
+@functools.cache
+def site(name: str, function: Function) -> Site:
+    """The site of an overload that `function` serves, where there is no `obstacle`. PyTorch keeps what is
+    registered, so that there is one for each overload."""
+    shared = world()
+    assert shared is not None
+    return Site(shared, name, function)
+
+
+def natively(functions: Mapping[str, Function]) -> dict[str, Function]:
+    """What is registered for functions that serve overloads on the CPU; what was recorded beside others is
+    forgotten. Without native code it is the functions themselves."""
+    shared = world()
+    if shared is None:
+        return dict(functions)
+    shared.forget()
+    made: dict[str, Function] = {}
+    for name, function in functions.items():
+        own = site(name, function)
+        own.functions = functions
+        made[name] = own.callable
+    return made
+
+
+def _leaves(values: Sequence[Any]) -> Iterator[Any]:
+    """Values with those in lists, in the order in which native code reads them."""
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from value
+        else:
+            yield value
+
+
+def _may_be_lazy(name: str) -> bool:
+    """Whether tensors arrive as they are whose conjugation or sign is still to be done."""
+    has = torch._C._dispatch_has_kernel_for_dispatch_key
+    return any(has(f"aten::{name}", key) for key in ("Conjugate", "Negative", "ZeroTensor"))
+
+
+def _failed(record: Record, step: int, code: int, x: int, y: int, z: int) -> None:
+    """Raise what the launches of a native call came to."""
+    record.fail(step, code, x, y, z)
+
+
+class _MethodDefinition(ctypes.Structure):
+    """CPython's PyMethodDef."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("documentation", ctypes.c_char_p),
+    )
+
+
+def _load() -> LoadedCode:
+    """The native code, compiled or from the cache."""
+    module = LLModule()
+    call.call.define(module)
+    text, target = str(module), targets.host()
+    maker = f"llvmlite {version('llvmlite')};LLVM {llvm_versions.installed_text()}"
+    key = hashlib.sha256(f"{text};{target};{maker}".encode()).hexdigest()
+    cache = ObjectCache("native")
+    code = cache.get(key)
+    if code is None:
+        code = machine.emit_object(text, target)
+        cache.put(key, code)
+    imports = python_api.imports() | interface.addresses() | {call.replay.name: native.state().replay_address}
+    return load(code, [call.call.name], imports)
