@@ -20,6 +20,7 @@ from anychip.doctor import kernel as trial_kernel
 from anychip.doctor.check import Check
 from anychip.errors import AnychipError
 from anychip.new_process import in_new_process
+from anychip.pytorch.eager import interface
 from anychip.runtime import launches
 
 
@@ -48,12 +49,26 @@ def test_report_covers_what_a_user_asks_for() -> None:
         "Kernel cache",
         "Runtime cache",
         "Operators",
+        "Eager calls",
         "torch.compile",
         "Kernel",
     ]
     assert report["well"] == all(check["verdict"] != "wrong" for check in checks.values())
     assert result.exit_code == (0 if report["well"] else 1)
     assert checks["Threads"]["details"]["usable"] == len(os.sched_getaffinity(0))
+
+
+def test_eager_calls_are_native_or_the_missing_symbol_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_of("Eager calls").found == "served by native code"
+    without = {name: 1 for name in interface.addresses() if name != "aoti_torch_get_sizes"}
+    monkeypatch.setattr(interface, "addresses", lambda: without)
+    interface.missing.cache_clear()
+    try:
+        check = check_of("Eager calls")
+    finally:
+        interface.missing.cache_clear()
+    assert check.verdict == "note"
+    assert "aoti_torch_get_sizes" in check.found
 
 
 def test_a_real_kernel_is_compiled_and_its_results_are_right() -> None:

@@ -1,9 +1,10 @@
 """What an eager call of a small operator costs above PyTorch's own, stage by stage.
 
 Flows in: a table of calls on small tensors. Flows out: for each, the time of PyTorch's own call, of ours,
-and where ours goes: PyTorch's dispatcher and our counting, the operator's Python, the plan's launch, and
-the native launcher with the kernel itself. Each stage is the difference of two calls, one of which goes
-one stage deeper; a time is the least of several loops, so that a busy machine does not count.
+which native code serves, and of the first ones, which go through Python, with where that goes: PyTorch's
+dispatcher and our counting, the operator's Python, the plan's launch, and the native launcher with the kernel
+itself. Each stage is the difference of two calls, one of which goes one stage deeper; a time is the least of
+several loops, so that a busy machine does not count.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from triton import knobs
 from ..ops.launching import Plan, planned_launches
 from ..ops.registry import overloads
 from ..pytorch import using
+from ..pytorch.eager import sites
 from .errors import BenchmarkError
 
 SIDE = 16
@@ -37,12 +39,13 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
-    """Microseconds of one call. `native` is PyTorch's own, `ours` the same call under the portable policy;
-    the four stages add up to `ours`."""
+    """Microseconds of one call. `native` is PyTorch's own, `ours` the same call under the portable policy,
+    `python` the same where its signature is new; the four stages add up to that."""
 
     label: str
     native: float
     ours: float
+    python: float
     dispatch: float
     operator: float
     plan: float
@@ -81,11 +84,15 @@ def measure(call: Call) -> Overhead:
         native = _least(call.written)
         with using("portable"):
             ours = _least(call.written)
+        with using("portable"), sites.through_python():
+            python = _least(call.written)
             operator = _least(lambda: implementation(*call.arguments))
             plan, tensors, numbers = _only_launch(call)
             launch = _least(lambda: plan.launch(*tensors, numbers=numbers))
             kernel = _least(_native_launch(plan, tensors, numbers))
-    return Overhead(call.label, native, ours, ours - operator, operator - launch, launch - kernel, kernel)
+    return Overhead(
+        call.label, native, ours, python, python - operator, operator - launch, launch - kernel, kernel
+    )
 
 
 def _least(function: Callable[[], Any]) -> float:

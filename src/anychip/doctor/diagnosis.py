@@ -22,6 +22,7 @@ CHECKS: tuple[tuple[str, Callable[[], Check]], ...] = (
     ("Kernel cache", caches.kernel_cache),
     ("Runtime cache", caches.runtime_cache),
     ("Operators", trials.operators),
+    ("Eager calls", installation.eager_calls),
     ("torch.compile", trials.compiler),
     ("Kernel", trials.kernel),
 )

@@ -120,6 +120,20 @@ def pytorch_version() -> Check:
     )
 
 
+def eager_calls() -> Check:
+    """Whether small calls of operators are served by native code, or why they are not."""
+    if not importlib.util.find_spec("torch"):
+        return Check("Eager calls", "note", "not tried without PyTorch")
+    from ..pytorch.eager import sites
+
+    reason = sites.obstacle()
+    details = {"native": not reason, "reason": reason}
+    if not reason:
+        return Check("Eager calls", "ok", "served by native code", details=details)
+    remedy = "Small calls under anychip.enable() take longer; results are the same."
+    return Check("Eager calls", "note", f"served from Python: {reason}", remedy, details)
+
+
 def triton_version() -> Check:
     """Which Triton, whether it is one of those supported, and whether it interprets."""
     import triton

@@ -325,6 +325,7 @@ class Pointwise:
                 for x in operands
             ),
             None if out is None else (out.dtype, out.shape, out.stride()),
+            torch.get_default_dtype(),
         )
         plan = self._plans.get(key)
         if plan is None:

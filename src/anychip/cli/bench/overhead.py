@@ -15,7 +15,10 @@ from ..needs import require_packages
 from ..options import AsJson
 from .options import chosen_format
 
-HEADS = ("call", "PyTorch", "ours", "above", "dispatcher, counting", "operator", "plan", "launcher, kernel")
+HEADS = (
+    *("call", "PyTorch", "ours", "above", "through Python"),
+    *("dispatcher, counting", "operator", "plan", "launcher, kernel"),
+)
 
 
 def overhead(
@@ -49,6 +52,7 @@ def overhead(
                     row.native,
                     row.ours,
                     row.above,
+                    row.python,
                     row.dispatch,
                     row.operator,
                     row.plan,

@@ -11,6 +11,7 @@ import torch
 import triton
 from triton.runtime.driver import driver as triton_driver
 
+from ...runtime import native
 from .compiling import launch_by_triton
 from .counting import count_launch
 from .devices import active_on
@@ -128,7 +129,9 @@ def planned_launches() -> Iterator[list[tuple[Plan, Sequence[Any], tuple[int, ..
         original(self, *tensors, numbers=numbers)
 
     Plan.launch = noted
+    native.state().divert(+1)
     try:
         yield seen
     finally:
+        native.state().divert(-1)
         Plan.launch = original

@@ -1,6 +1,7 @@
-"""What PyTorch calls for an operator, through its registration of Python functions: CPython's METH_VARARGS with
-METH_KEYWORDS. It finds the record of the call's signature, allocates results, runs the launches and returns.
-Every other call is the Python path's; what is not known is told to Python with the words of its signature."""
+"""What PyTorch calls for an operator, through its registration of Python functions: CPython's METH_VARARGS
+with METH_KEYWORDS. It finds the record of the call's signature, allocates results, runs the launches and
+returns. Every other call is the Python path's; what is not known is told to Python with the words of its
+signature."""
 
 from __future__ import annotations
 
@@ -21,6 +22,9 @@ from .structures import CLOCKS, ENTRY, MOST_OUTPUTS, MOST_TENSORS, RECORD, SIGNA
 
 MIXER = -0x61C8864680B583EB
 """An odd number whose bits are spread (2^64 divided by the golden ratio)."""
+
+TIMED_ALL, TIMED_OF = 64, 16
+"""Calls of a signature that are timed each, and of how many later ones one is."""
 
 replay = External("anychip.replay", I32, PTR, PTR, PTR, PTR)
 """The interpreter of launch lists, which the native runtime has loaded."""
@@ -153,11 +157,22 @@ def call(f: Flow, self: Val, arguments: Val, keywords: Val) -> Val:
     return python_api.call_object(f, site.load("function"), arguments, keywords)
 
 
+def _weight(f: Flow, calls: Val) -> Val:
+    """For how many calls the time of this one stands: a clock costs as much as a small launch, so that of a
+    signature's many calls only some are timed."""
+    is_timed = f.eq(f.and_(calls, TIMED_OF - 1), 0)
+    seldom = f.select(is_timed, f.int(TIMED_OF, I64), f.int(0, I64))
+    return f.select(f.ult(calls, TIMED_ALL), f.int(1, I64), seldom)
+
+
 @routine("anychip.serve", PTR, world=PTR, record=PTR, signature=PTR)
 def _serve(f: Flow, world_at: Val, record_at: Val, signature_at: Val) -> Val:
     """Do what a record says for the tensors of a call."""
     world, record, read = WORLD.at(f, world_at), RECORD.at(f, record_at), SIGNATURE.at(f, signature_at)
-    start = now(f)
+    owner = record.load("owner")
+    python_api.increase_references(f, owner)  # allocating may run Python, which may forget the record
+    weight = _weight(f, record.load("calls"))
+    start = f.choose(f.eq(weight, 0), lambda: f.int(0, I64), lambda: now(f))
     bases = f.alloca(array(I64, Owner.GIVEN + MOST_TENSORS + MOST_OUTPUTS), 64)
     made = f.alloca(array(PTR, MOST_OUTPUTS))
     failure = FAILURE.local(f)
@@ -174,12 +189,12 @@ def _serve(f: Flow, world_at: Val, record_at: Val, signature_at: Val) -> Val:
         tensor = python_api.call_object(f, allocate, description, f.null(PTR))
         with f.if_(f.eq(tensor, 0)):
             _release(f, made, each.index)
+            python_api.decrease_references(f, owner)
             f.return_(0)
         f.store(tensor, f.element(PTR, made, each.index))
         place = f.add(f.add(tensors, each.index), int(Owner.GIVEN))
         interface.get_data_pointer(f, f.gep(tensor, offset), f.element(I64, bases, place))
-    owner, launches, state = record.load("owner"), record.load("launches"), world.load("state")
-    python_api.increase_references(f, owner)
+    launches, state = record.load("launches"), world.load("state")
     code = f.choose(
         _is_brief(f, launches),
         lambda: replay(f, state, launches, bases, failure.pointer),
@@ -192,9 +207,10 @@ def _serve(f: Flow, world_at: Val, record_at: Val, signature_at: Val) -> Val:
         f.return_(raised)
     result = _result(f, record, read, made, outputs, world)
     record.store("calls", f.add(record.load("calls"), 1))
-    elapsed = f.sub(now(f), start)
-    record.store("nanoseconds", f.add(record.load("nanoseconds"), elapsed))
-    _add_to_clock(f, world, elapsed)
+    with f.if_(f.ne(weight, 0)):
+        elapsed = f.mul(f.sub(now(f), start), weight)
+        record.store("nanoseconds", f.add(record.load("nanoseconds"), elapsed))
+        _add_to_clock(f, world, elapsed)
     python_api.decrease_references(f, owner)
     return result
 

@@ -1,6 +1,6 @@
-"""PyTorch's stable C interface in this process: addresses of the functions that native code calls, and where an
-object of Python's holds the tensor that it stands for. Flows in: the libraries of PyTorch that are loaded. Flows
-out: symbols to link with, or the reason why operators are called from Python."""
+"""PyTorch's stable C interface in this process: addresses of the functions that native code calls, and where
+an object of Python's holds the tensor that it stands for. Flows in: the libraries of PyTorch that are loaded.
+Flows out: symbols to link with, or the reason why operators are called from Python."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Watches one call of an operator. Flows in: the tensors of the call. Flows out: a `Trace` of what it launched,
-for which two calls can be compared, or the first reason for which it cannot be replayed.
+"""Watches one call of an operator. Flows in: the tensors of the call. Flows out: a `Trace` of what it
+launched, for which two calls can be compared, or the first reason for which it cannot be replayed.
 
-A mode of PyTorch's dispatcher sees each operator that the Python path calls. Memory that it allocates is its own,
-views change nothing, operators of the library are watched in turn; whatever computes by other means, or asks for
-values, is a reason. The call goes through whatever is seen."""
+A mode of PyTorch's dispatcher sees each operator that the Python path calls. Memory that it allocates is its
+own, views change nothing, operators of the library are watched in turn; whatever computes by other means, or
+asks for values, is a reason. The call goes through whatever is seen."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ class _Memory:
 
 
 class Recording(TorchDispatchMode):
-    """Watches the block: a call with `tensors` among its arguments. `functions` are the registered functions of
-    overloads by name; `writes` says whether the schema lets the call write arguments."""
+    """Watches the block: a call with `tensors` among its arguments. `functions` are the registered functions
+    of overloads by name; `writes` says whether the schema lets the call write arguments."""
 
     def __init__(self, functions: Functions, tensors: Sequence[torch.Tensor], writes: bool):
         super().__init__()
@@ -255,7 +255,8 @@ class Recording(TorchDispatchMode):
         )
 
     def _leaf(self, leaf: Any) -> Place | None:
-        """Where a result comes from: an argument as it was given, or the whole of memory of the call's own."""
+        """Where a result comes from: an argument as it was given, or the whole of memory of the call's
+        own."""
         if type(leaf) not in (torch.Tensor, torch.nn.Parameter):
             self.refuse(f"a {type(leaf).__name__} is among the results")
             return None

@@ -1,5 +1,5 @@
-"""What native code replays for a signature. Flows in: the trace of a recorded call. Flows out: a record in memory
-that native code reads, with the counts of calls that it keeps."""
+"""What native code replays for a signature. Flows in: the trace of a recorded call. Flows out: a record in
+memory that native code reads, with the counts of calls that it keeps."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The signature of a call, read from the arguments that PyTorch hands to Python: a tuple, and a dictionary of
-those that are given by name. All of it is words of 64 bits, in the order of the arguments; memory that tensors
-share is part of it. Whatever has no word here leaves the call to the Python path."""
+those that are given by name. All of it is words of 64 bits, in the order of the arguments; memory that
+tensors share is part of it. Whatever has no word here leaves the call to the Python path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...runtime.native import python_api
 from ...runtime.native.python_api import type_of
 from ...runtime.native.structures import STATE
 from . import interface
-from .structures import MOST_TENSORS, MOST_WORDS, SIGNATURE, SITE, WORLD, Tag
+from .structures import MOST_TENSORS, MOST_WORDS, SIGNATURE, WORLD, Tag
 
 MOST_RANK = 12
 DTYPE_SHIFT, RANK_SHIFT, ALIGNMENT_SHIFT = 8, 16, 24
@@ -81,7 +81,10 @@ def _add_tensor(f: Flow, world_at: Val, signature_at: Val, object: Val) -> Val:
         each.carry(f.add(steps, f.mul(f.sub(size, 1), stride)), f.mul(elements, size))
     steps, elements = each.results
     bytes = f.mul(f.add(steps, 1), f.load(I64, f.element(I64, _element_bytes.address(f), dtype)))
-    end = f.select(f.eq(elements, 0), address, f.add(address, bytes))
+    is_empty = f.eq(elements, 0)
+    with f.if_(f.and_(f.eq(address, 0), f.not_(is_empty))):
+        f.return_(0)  # zeros without memory
+    end = f.select(is_empty, address, f.add(address, bytes))
     f.store(object, f.element(PTR, signature.address("objects"), number))
     f.store(address, f.element(I64, signature.address("firsts"), number))
     f.store(end, f.element(I64, signature.address("ends"), number))

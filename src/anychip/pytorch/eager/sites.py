@@ -10,6 +10,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -107,6 +108,7 @@ class World:
             b"Serve one of PyTorch's operators on the CPU.",
         )
         self.sites: list[Site] = []
+        self._selected: frozenset[str] = frozenset()
         self.recording = threading.Lock()
         plans.watch(self)
         launch_counts.sources.append(self.settle)
@@ -128,6 +130,12 @@ class World:
     def contexts_asked(self) -> None:
         """A context may have launch options of its own."""
         self.structure.by_context = 1
+
+    def select(self, names: frozenset[str]) -> None:
+        """These overloads are served from now on."""
+        if names != self._selected:
+            self.forget()
+        self._selected = names
 
     def forget(self) -> None:
         """Have every overload begin anew."""
@@ -172,6 +180,11 @@ class Site:
     def served(self) -> int:
         """Signatures that native code serves."""
         return sum(record.is_served for _, record in self._records.values())
+
+    @property
+    def native_calls(self) -> int:
+        """Calls that native code served with the records at hand."""
+        return sum(record.structure.calls for _, record in self._records.values())
 
     def settle(self) -> None:
         """Add what was counted natively to Python's counts."""
@@ -261,18 +274,32 @@ def site(name: str, function: Function) -> Site:
 
 
 def natively(functions: Mapping[str, Function]) -> dict[str, Function]:
-    """What is registered for functions that serve overloads on the CPU; what was recorded beside others is
-    forgotten. Without native code it is the functions themselves."""
+    """What is registered for functions that serve overloads on the CPU; what was recorded beside others,
+    which it may have called, is forgotten. Without native code it is the functions themselves."""
     shared = world()
     if shared is None:
         return dict(functions)
-    shared.forget()
+    shared.select(frozenset(functions))
     made: dict[str, Function] = {}
     for name, function in functions.items():
         own = site(name, function)
         own.functions = functions
         made[name] = own.callable
     return made
+
+
+@contextmanager
+def through_python() -> Iterator[None]:
+    """No call of the process is served by native code in the block."""
+    shared = world()
+    if shared is None:
+        yield
+        return
+    shared.structure.closed += 1
+    try:
+        yield
+    finally:
+        shared.structure.closed -= 1
 
 
 def _leaves(values: Sequence[Any]) -> Iterator[Any]:

@@ -33,11 +33,9 @@ class Tag(IntEnum):
     OBJECT = 8
     """One of PyTorch's single objects (dtype, layout, memory format), known by its address."""
     TENSOR = 9
-    """Element type, rank and alignment are in the word; sizes and strides follow."""
-    NAME = 10
-    """An argument that is given by its name: the address of which follows."""
-    SHARED = 11
-    """Two tensors whose memory is not apart: their numbers, and whether they begin at one address."""
+    """Element type, rank and alignment are in the word; a size and a stride follow for each dimension."""
+    SHARED = 10
+    """Two tensors whose memory is not apart: their numbers, and how far apart they begin."""
 
 
 class Container(IntEnum):
@@ -51,10 +49,10 @@ class Container(IntEnum):
 
 WORLD = Struct(
     "world",
-    "What all native calls look at, one for the process. Python objects are borrowed from `sites.World`, which "
-    "keeps them. `closed` and `by_context` are switches: nobody is served; the caller's context may have launch "
-    "options of its own. `offset` is where a tensor's object holds its handle. `clocks` are nanoseconds spent "
-    "in native calls by thread.",
+    "What all native calls look at, one for the process. Python objects are borrowed from `sites.World`, "
+    "which keeps them. `closed` and `by_context` are switches: nobody is served; the caller's context may "
+    "have launch options of its own. `offset` is where a tensor's object holds its handle. `clocks` are "
+    "nanoseconds spent in native calls by thread.",
     state=PTR,
     closed=I64,
     by_context=I64,
@@ -84,8 +82,9 @@ WORLD = Struct(
 
 SITE = Struct(
     "site",
-    "What the native callable of one overload knows: its records by hash, the Python path, and who is told of "
-    "signatures that are not known. `lazy`: tensors may arrive whose conjugation or sign is still to be done.",
+    "What the native callable of one overload knows: its records by hash, the Python path, and who is told "
+    "of signatures that are not known. `lazy`: tensors may arrive whose conjugation or sign is still to be "
+    "done.",
     world=PTR,
     entries=PTR,
     mask=I64,
@@ -104,9 +103,9 @@ ENTRY = Struct(
 RECORD = Struct(
     "record",
     "One signature of an overload. `launches` is a launch list (see `runtime.program`), null where the Python "
-    "path serves the signature. `allocations` are arguments of the function that allocates, one tuple a result "
-    "in memory of its own; `leaves` say what is returned: an output by its number, or tensor k of the arguments "
-    "by -1 - k.",
+    "path serves the signature. `allocations` are arguments of the function that allocates, one tuple a "
+    "result in memory of its own; `leaves` say what is returned: an output by its number, or tensor k of the "
+    "arguments by -1 - k.",
     key=PTR,
     words=I64,
     owner=PTR,

@@ -37,6 +37,9 @@ FIRST_PIECES = 64
 MOST_IN_A_PIECE = 1024
 """Programs, whatever time was expected: expectations come from earlier launches, perhaps of smaller sizes."""
 
+TIMED_ALL, TIMED_OF = 64, 16
+"""Launches of a function that are timed each, and of how many later small ones one is."""
+
 MOST_PIECES = 65536
 """Of a thread's part: what a piece costs must not count beside its programs."""
 
@@ -153,7 +156,8 @@ def run(
     at_once = f.and_(f.eq(members, 1), f.not_(expected.in_pieces))
     with f.if_else(at_once) as (serial, divided):
         with serial:
-            _run_at_once(f, job, total)
+            is_timed = _is_timed(f, function, expected)
+            _run_at_once(f, job, total, is_timed)
         with divided:
             job.store_all(chunk=_chunk(f, expected, total, members, grain), work=_work.address(f))
             with f.counted(members) as each_part:
@@ -165,18 +169,28 @@ def run(
     function.store("slots", 0)
     release(f, state, block)
     code = outcome(f, state, job.pointer, program)
-    with f.if_(f.eq(code, 0)):
-        _learn(f, function, expected, job.load("nanoseconds"), total)
+    nanoseconds = job.load("nanoseconds")
+    with f.if_(f.and_(f.eq(code, 0), f.ne(nanoseconds, 0))):
+        _learn(f, function, expected, nanoseconds, total)
     return code
 
 
-def _run_at_once(f: Flow, job: Fields, total: Val) -> None:
+def _is_timed(f: Flow, function: Fields, expected: _Expectation) -> Val:
+    """Whether the time of a launch on this thread alone is looked at: always at first, and where much is
+    expected; later on one of `TIMED_OF`, as looking costs about as much as a small launch."""
+    launches = function.load("launches")
+    seldom = f.and_(f.ugt(launches, TIMED_ALL), f.ne(f.and_(launches, TIMED_OF - 1), 0))
+    return f.or_(expected.watched, f.not_(seldom))
+
+
+def _run_at_once(f: Flow, job: Fields, total: Val, is_timed: Val) -> None:
     """Run all programs on this thread, in one call of the kernel."""
     arena = ARENA.at(f, job.load("arenas"))
     prepare(f, job.pointer, arena.pointer)
-    start = now(f)
+    start = f.choose(is_timed, lambda: now(f), lambda: f.int(0, I64))
     KernelCall.of(job).run(f, 0, total, arena.pointer)
-    job.store("nanoseconds", f.sub(now(f), start))
+    with f.if_(is_timed):
+        job.store("nanoseconds", f.smax(f.sub(now(f), start), 1))
     with f.if_(f.ne(arena.load("status"), 0)):
         fail(f, job.pointer, arena.pointer)
 
