@@ -1,10 +1,10 @@
 """Times eager calls and programs under `anychip.enable()` against PyTorch's own, interleaved.
 
-    python -m tools.eager [overloads|programs] [--rounds N] [--json FILE]
+    python -m tools.eager [overloads|programs] [--rounds N] [--through-python] [--json FILE]
 
 One thread; a time is that of the thread's processor. Both sides take turns, the figure of a row is the median
 over rounds of PyTorch's time divided by ours, so that more than 1 is a gain. Flows out: a line a row, and the
-median or geometric mean and the least of all.
+median or geometric mean and the least of all. With `--through-python` no call of ours is native.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import torch
 
 import anychip
 from anychip.pytorch import using
+from anychip.pytorch.eager import sites
 
 from .overloads import rows
 from .programs import PROGRAMS
@@ -96,12 +98,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("what", nargs="?", choices=("overloads", "programs"), default="overloads")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--through-python", action="store_true", help="serve no call from native code")
     parser.add_argument("--json", type=Path, help="write the rows there")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     anychip.disable()
     measure = {"overloads": measure_overloads, "programs": measure_programs}[arguments.what]
-    measured = measure(arguments.rounds)
+    with sites.through_python() if arguments.through_python else nullcontext():
+        measured = measure(arguments.rounds)
     if arguments.json:
         arguments.json.write_text(json.dumps(measured, indent=1) + "\n")
 

@@ -23,6 +23,18 @@ from anychip.pytorch.layouts import copied, layout_of
 ONE_IN = 8
 RECORDED_AFTER = 3
 
+FROM_PYTHON = {
+    "_ctc_loss_backward.Tensor": "lengths are read",
+    "arange.start_out": "the result that is given is resized",
+    "cholesky": "a failure is read",
+    "equal": "the result is no tensor",
+    "eye.m_out": "the result that is given is resized",
+    "linalg_lstsq.out": "ranks are read",
+    "masked_scatter_": "the number of elements is read",
+    "unique_consecutive": "the result's size is read",
+}
+"""Overloads of whose samples none is served by native code, with the reason."""
+
 CASES = [
     pytest.param(
         operator,

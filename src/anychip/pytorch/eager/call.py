@@ -176,8 +176,8 @@ def _serve(f: Flow, world_at: Val, record_at: Val, signature_at: Val) -> Val:
     bases = f.alloca(array(I64, Owner.GIVEN + MOST_TENSORS + MOST_OUTPUTS), 64)
     made = f.alloca(array(PTR, MOST_OUTPUTS))
     failure = FAILURE.local(f)
-    for owner in range(Owner.GIVEN):
-        f.store(f.int(0, I64), f.element(I64, bases, owner))
+    for number in range(Owner.GIVEN):
+        f.store(f.int(0, I64), f.element(I64, bases, number))
     tensors, outputs = record.load("tensors"), record.load("outputs")
     firsts = read.address("firsts")
     with f.counted(tensors) as each:

@@ -102,10 +102,10 @@ ENTRY = Struct(
 
 RECORD = Struct(
     "record",
-    "One signature of an overload. `launches` is a launch list (see `runtime.program`), null where the Python "
-    "path serves the signature. `allocations` are arguments of the function that allocates, one tuple a "
-    "result in memory of its own; `leaves` say what is returned: an output by its number, or tensor k of the "
-    "arguments by -1 - k.",
+    "One signature of an overload. `launches` is a launch list (see `runtime.program`), null where the "
+    "Python path serves the signature. `allocations` are arguments of the function that allocates, one tuple "
+    "a result in memory of its own; `leaves` say what is returned: an output by its number, or tensor k of "
+    "the arguments by -1 - k.",
     key=PTR,
     words=I64,
     owner=PTR,
