@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 
@@ -33,17 +33,17 @@ class LaunchCounts(Counter[str]):
         self.settle()
         return super().__iter__()
 
-    def keys(self) -> KeysView[str]:
+    def keys(self) -> Any:
         """The kernels' names."""
         self.settle()
         return super().keys()
 
-    def values(self) -> ValuesView[int]:
+    def values(self) -> Any:
         """Their launches."""
         self.settle()
         return super().values()
 
-    def items(self) -> ItemsView[str, int]:
+    def items(self) -> Any:
         """Names and launches."""
         self.settle()
         return super().items()

@@ -220,6 +220,8 @@ def _result(f: Flow, record: Fields, read: Fields, made: Val, outputs: Val, worl
     leaves, number, container = record.load("leaves"), record.load("results"), record.load("container")
     objects = read.address("objects")
 
+    views = record.load("views")
+
     def leaf(index: Val | int) -> Val:
         code = f.load(I64, f.element(I64, leaves, index))
         place = f.choose(
@@ -227,9 +229,8 @@ def _result(f: Flow, record: Fields, read: Fields, made: Val, outputs: Val, worl
             lambda: f.element(PTR, objects, f.sub(f.int(-1, I64), code)),
             lambda: f.element(PTR, made, code),
         )
-        object = f.load(PTR, place)
-        python_api.increase_references(f, object)
-        return object
+        object, view = f.load(PTR, place), f.load(PTR, f.element(PTR, views, index))
+        return f.choose(f.eq(view, 0), lambda: _same(f, object), lambda: _part(f, world, object, view))
 
     result = f.local(f.null(PTR))
     with f.if_(f.eq(container, int(Container.NOTHING))):
@@ -245,11 +246,31 @@ def _result(f: Flow, record: Fields, read: Fields, made: Val, outputs: Val, worl
     for kind, new, set_item in containers:
         with f.if_(f.eq(container, int(kind))):
             whole = new(f, number)
-            with f.counted(number) as each:
-                set_item(f, whole, each.index, leaf(each.index))
             result.value = whole
+            with f.counted(number) as each:
+                item = leaf(each.index)
+                with f.if_(f.eq(item, 0)):
+                    python_api.decrease_references(f, whole)
+                    result.value = 0
+                    each.leave()
+                set_item(f, whole, each.index, item)
     _release(f, made, outputs)
     return result.value
+
+
+def _same(f: Flow, object: Val) -> Val:
+    """Another reference to an object."""
+    python_api.increase_references(f, object)
+    return object
+
+
+def _part(f: Flow, world: Fields, object: Val, view: Val) -> Val:
+    """A tensor that is part of another's memory, null after an error."""
+    vector = f.alloca(array(PTR, 4))
+    f.store(object, vector)
+    for number in range(3):
+        f.store(python_api.tuple_item(f, view, number), f.element(PTR, vector, 1 + number))
+    return python_api.vectorcall(f, world.load("reinterpret"), vector, 4, 0)
 
 
 def _release(f: Flow, made: Val, count: Val) -> None:

@@ -48,6 +48,15 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaf:
+    """A result: an argument, or memory of the call's own, as it is allocated or by `view`, a layout that
+    begins so many elements behind the memory's first."""
+
+    place: Place
+    view: tuple[Layout, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One launch: the address of the loaded function's record, its grid, its slots (0 for those that hold
     addresses), and what those point into."""
@@ -60,14 +69,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a call did. `own` are bytes of its own pieces of memory; `leaves` what it returned, as `Place`s of
-    offset 0; `outputs` are layouts of those of its own that are among them. Two calls that did the same have
+    """What a call did. `own` are bytes of its own pieces of memory; `leaves` what it returned; `outputs` are
+    the layouts in which those pieces are allocated that are among them. Two calls that did the same have
     equal traces: constants are held, so that an address stays that of the same memory."""
 
     steps: tuple[Step, ...]
     own: tuple[int, ...]
     container: Container
-    leaves: tuple[Place, ...]
+    leaves: tuple[Leaf, ...]
     outputs: tuple[tuple[int, Layout], ...]
     constants: tuple[int, ...]
     kept: tuple[Any, ...] = field(compare=False)
@@ -162,12 +171,8 @@ class Recording(TorchDispatchMode):
 
     def _allocated(self, tensor: torch.Tensor) -> None:
         storage = tensor.untyped_storage()
-        key = memory_key(storage)
-        if not key[1] and storage.nbytes():
-            self.refuse("memory was allocated that has no address")
-        elif key[1]:
-            self._memories[key] = _Memory(storage, len(self._own))
-            self._own.append(storage)
+        self._memories[memory_key(storage)] = _Memory(storage, len(self._own))
+        self._own.append(storage)
 
     def _heard(self, launch: launches.Launch) -> None:
         if threading.get_ident() != self._thread or 0 in launch.grid or self.refusal:
@@ -225,15 +230,16 @@ class Recording(TorchDispatchMode):
         leaves = {Container.SINGLE: lambda: (result,), Container.NOTHING: lambda: ()}.get(
             container, lambda: tuple(result)
         )()
-        returned = [self._leaf(leaf) for leaf in leaves]
+        places = [self._returned(leaf) for leaf in leaves]
         if not self._steps:
             self.refuse("nothing was launched")
-        outputs: dict[int, Layout] = {}
-        for leaf, place in zip(leaves, returned):
-            if place is not None and place.kind == "own":
-                if place.number in outputs:
-                    self.refuse("two results share memory")
-                outputs[place.number] = layout_of(leaf)
+        if self.refusal:
+            return None
+        of_own: dict[int, list[torch.Tensor]] = {}
+        for leaf, place in zip(leaves, places):
+            if place.kind == "own":
+                of_own.setdefault(place.number, []).append(leaf)
+        outputs = {number: self._allocation(number, of_own[number]) for number in of_own}
         floating = any(x.is_floating_point() for x in self._tensors)
         if not floating and any(layout[2].is_floating_point for layout in outputs.values()):
             self.refuse("the result's type is that which PyTorch has for numbers at present")
@@ -246,7 +252,7 @@ class Recording(TorchDispatchMode):
             tuple(self._steps),
             tuple(storage.nbytes() for storage in self._own),
             container,
-            tuple(place for place in returned if place is not None),
+            tuple(_leaf(leaf, place, outputs) for leaf, place in zip(leaves, places)),
             tuple(sorted(outputs.items())),
             tuple(memory.storage.data_ptr() for memory in constants),
             (*(memory.storage for memory in constants), *self._loaded),
@@ -254,22 +260,38 @@ class Recording(TorchDispatchMode):
             tuple(self._served),
         )
 
-    def _leaf(self, leaf: Any) -> Place | None:
-        """Where a result comes from: an argument as it was given, or the whole of memory of the call's
-        own."""
+    def _returned(self, leaf: Any) -> Place:
+        """Where a result is: an argument as it was given, or memory of the call's own."""
         if type(leaf) not in (torch.Tensor, torch.nn.Parameter):
             self.refuse(f"a {type(leaf).__name__} is among the results")
-            return None
+            return Place("input", -1, 0)
         for number, x in enumerate(self._tensors):
             if leaf is x:
                 return Place("input", number, 0)
-        memory = self._memories.get(memory_key(leaf.untyped_storage()))
+        storage = leaf.untyped_storage()
+        memory = self._memories.get(memory_key(storage))
         if memory is None or memory.number < 0:
-            self.refuse("a result is in memory that no launch of the call has written")
-            return None
-        if leaf.data_ptr() != memory.storage.data_ptr() or span_of(leaf) != memory.storage.nbytes():
-            self.refuse("a result is part of a larger piece of memory")
-        return Place("own", memory.number, 0)
+            self.refuse("a result is in memory that the call has not allocated")
+            return Place("input", -1, 0)
+        return Place("own", memory.number, leaf.storage_offset() * leaf.element_size())
+
+    def _allocation(self, number: int, leaves: Sequence[torch.Tensor]) -> Layout:
+        """How memory is allocated of which these results are parts: as the only one, if that is the whole of
+        it, else flat."""
+        size, first = self._own[number].nbytes(), leaves[0]
+        if len(leaves) == 1 and not first.storage_offset() and span_of(first) == size:
+            return layout_of(first)
+        if size % first.element_size() or any(leaf.dtype != first.dtype for leaf in leaves):
+            self.refuse("results of several types share memory")
+        return (size // first.element_size(),), (1,), first.dtype
+
+
+def _leaf(leaf: torch.Tensor, place: Place, outputs: Mapping[int, Layout]) -> Leaf:
+    """A result at a place, where memory is allocated as `outputs` say."""
+    own = place.kind == "own"
+    if not own or (not place.offset and outputs[place.number] == layout_of(leaf)):
+        return Leaf(place)
+    return Leaf(place, (layout_of(leaf), leaf.storage_offset()))
 
 
 @functools.cache

@@ -36,14 +36,19 @@ class Record:
         self._launches = _launch_list(trace, tensors, outputs)
         self._allocations = tuple(layout for _, layout in trace.outputs)
         objects = (ctypes.c_void_p * max(1, len(outputs)))(*map(id, self._allocations))
-        codes = [outputs[p.number] if p.kind == "own" else -1 - p.number for p in trace.leaves]
+        places = [leaf.place for leaf in trace.leaves]
+        codes = [outputs[p.number] if p.kind == "own" else -1 - p.number for p in places]
         leaves = (ctypes.c_int64 * max(1, len(codes)))(*codes)
-        self._held = (objects, leaves)
+        parts = [leaf.view and (leaf.view[0][0], leaf.view[0][1], leaf.view[1]) for leaf in trace.leaves]
+        views = (ctypes.c_void_p * max(1, len(parts)))(
+            *(None if part is None else id(part) for part in parts)
+        )
+        self._held = (objects, leaves, parts, views)
         record = self.structure
         record.launches = self._launches.address
         record.outputs, record.allocations = len(outputs), ctypes.addressof(objects)
         record.container, record.results = int(trace.container), len(codes)
-        record.leaves = ctypes.addressof(leaves)
+        record.leaves, record.views = ctypes.addressof(leaves), ctypes.addressof(views)
 
     @property
     def is_served(self) -> bool:

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from torch._C._dynamo.guards import _empty_strided_cpu  # pyright: ignore
+from torch._C._dynamo.guards import _empty_strided_cpu, _reinterpret_tensor  # pyright: ignore
 from triton import knobs
 
 from ...compiler import targets
@@ -72,9 +72,10 @@ class World:
             "is_neg",
             "is_conj",
             _empty_strided_cpu,
+            _reinterpret_tensor,
             _failed,
         )
-        variable, enter, leave, is_negative, is_conjugate, allocate, fail = map(id, self._held)
+        variable, enter, leave, is_negative, is_conjugate, allocate, reinterpret, fail = map(id, self._held)
         dtype, layout, memory_format = (id(type(sample)) for sample in samples)
         self.structure = WORLD.ctypes(
             state=self.runtime.address,
@@ -98,6 +99,7 @@ class World:
             is_conjugate=is_conjugate,
             offset=interface.handle_offset(),
             allocate=allocate,
+            reinterpret=reinterpret,
             fail=fail,
         )
         self.address = ctypes.addressof(self.structure)

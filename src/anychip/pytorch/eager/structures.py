@@ -76,6 +76,7 @@ WORLD = Struct(
     is_conjugate=PTR,
     offset=I64,
     allocate=PTR,
+    reinterpret=PTR,
     fail=PTR,
     clocks=array(I64, CLOCKS),
 )
@@ -105,7 +106,8 @@ RECORD = Struct(
     "One signature of an overload. `launches` is a launch list (see `runtime.program`), null where the "
     "Python path serves the signature. `allocations` are arguments of the function that allocates, one tuple "
     "a result in memory of its own; `leaves` say what is returned: an output by its number, or tensor k of "
-    "the arguments by -1 - k.",
+    "the arguments by -1 - k. Where `views` has an address, it is a part of the output: a tuple of sizes, "
+    "strides and the number of the first element.",
     key=PTR,
     words=I64,
     owner=PTR,
@@ -116,6 +118,7 @@ RECORD = Struct(
     container=I64,
     results=I64,
     leaves=PTR,
+    views=PTR,
     calls=I64,
     nanoseconds=I64,
 )
