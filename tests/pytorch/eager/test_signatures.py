@@ -457,3 +457,14 @@ def test_missing_symbols_leave_calls_to_python(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sites, "world", lambda: None)
     function = {"relu": torch.relu}
     assert sites.natively(function) == function
+
+
+def test_numbers_that_are_others_each_time_are_recorded_seldom() -> None:
+    x = torch.randn(4)
+    shared = sites.world()
+    assert shared is not None
+    (site,) = (site for site in shared.sites if site.name == "mul.Tensor")
+    for number in range(60):
+        for _ in range(RECORDED_AFTER):
+            torch.mul(x, 0.1 + number)
+    assert 0 < site.served < 30

@@ -44,6 +44,9 @@ _log = logging.getLogger(__name__)
 RECORDS_KEPT = 512
 """Signatures of one overload that are remembered; beyond, it forgets them all and begins anew."""
 
+MOST_PATIENCE, IDLE_RECORDS, FEW_CALLS = 32, 4, 8
+"""For so many records that fewer calls have met, a signature must be seen once more before it is recorded."""
+
 SMALLEST_TABLE = 8
 _METH_VARARGS, _METH_KEYWORDS = 0x0001, 0x0002
 
@@ -155,7 +158,10 @@ class Site:
         self._world = world
         self._function = function
         self._writes = any(a.alias_info is not None and a.alias_info.is_write for a in schema.arguments)
-        self._seen: dict[bytes, Trace | None] = {}
+        self._seen: dict[bytes, int | Trace | None] = {}
+        """How often a signature was seen, its trace once it was recorded, None once it has a record."""
+        self._patience = 1
+        """How often a signature is seen before it is recorded."""
         self._records: dict[bytes, tuple[int, Record]] = {}
         self._missed = self.missed
         self.functions: Mapping[str, Function] = {}
@@ -197,16 +203,19 @@ class Site:
         """Let go of all that is known."""
         self.settle()
         self._seen.clear()
+        self._patience = 1
         self._records = {}
         self._fill()
 
     def missed(self, key: bytes, hash: int, arguments: tuple[Any, ...], keywords: Any) -> Any:
-        """Make a call whose signature has no record: the first as ever, the next two watched."""
+        """Make a call whose signature has no record: the first as ever, the next two watched. Where records
+        turn out to be of little use, because a number is another one each time, more calls go before."""
         named = keywords or {}
-        if key not in self._seen:
+        before = self._seen.get(key, 0)
+        if isinstance(before, int) and before < self._patience:
             if len(self._seen) >= RECORDS_KEPT:
                 self.forget()
-            self._seen[key] = None
+            self._seen[key] = before + 1
             return self._function(*arguments, **named)
         if draws_random_numbers(self._overload, arguments, named):
             self._insert(key, hash, Record(key, 0), "it draws random numbers")
@@ -224,12 +233,12 @@ class Site:
         options = launch_options()
         result = recording.run(self._function, arguments, keywords)
         trace = recording.trace(result)
-        before = self._seen.get(key)
         if key not in self._seen or options is not launch_options():
             return result  # forgotten meanwhile
+        before = self._seen[key]
         if trace is None:
             self._insert(key, hash, Record(key, len(tensors)), recording.refusal)
-        elif before is None:
+        elif not isinstance(before, Trace):
             self._seen[key] = trace
         elif before != trace:
             self._insert(key, hash, Record(key, len(tensors)), "two calls did not do the same")
@@ -242,7 +251,13 @@ class Site:
             _log.debug("%s is called from Python: %s", self.name, reason)
         self._seen[key] = None
         self._records = {**self._records, key: (hash, record)}
+        self._patience = min(MOST_PATIENCE, 1 + self._idle() // IDLE_RECORDS)
         self._fill()
+
+    def _idle(self) -> int:
+        """Records that hardly any call has met."""
+        served = [record for _, record in self._records.values() if record.is_served]
+        return sum(record.structure.calls < FEW_CALLS for record in served)
 
     def _fill(self) -> None:
         """Make the table of records anew. The interpreter lock is held, so that no call looks meanwhile."""
