@@ -1,9 +1,8 @@
 """What kernels do to the memory behind their pointers, looked up by their source. In: where a launched kernel
-came from. Out: the effects on its arguments, kept by the text of its TTIR."""
+came from. Out: the effects on its arguments, kept by what Triton knows the compiled kernel by."""
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from ..compiler.analysis.arguments import ArgumentEffects, argument_effects
@@ -13,11 +12,12 @@ from ..compiler.ir.parser import parse
 
 def effects_of(origin: Any) -> ArgumentEffects:
     """The effects of the kernel with an `origin` (see `runtime.launches.Launch`)."""
-    return _effects_of_text(origin.ttir())
+    key = origin.metadata.hash
+    if key not in _known:
+        module = parse(origin.ttir())
+        inline_calls(module)
+        _known[key] = argument_effects(module.kernel)
+    return _known[key]
 
 
-@functools.cache
-def _effects_of_text(text: str) -> ArgumentEffects:
-    module = parse(text)
-    inline_calls(module)
-    return argument_effects(module.kernel)
+_known: dict[str, ArgumentEffects] = {}

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -44,8 +45,9 @@ _log = logging.getLogger(__name__)
 RECORDS_KEPT = 512
 """Signatures of one overload that are remembered; beyond, it forgets them all and begins anew."""
 
-MOST_PATIENCE, IDLE_RECORDS, FEW_CALLS = 32, 4, 8
-"""For so many records that fewer calls have met, a signature must be seen once more before it is recorded."""
+RECENT_RECORDS, IDLE_RECORDS, FEW_CALLS = 64, 2, 8
+"""For so many records of the latest ones that fewer calls have met, a signature must be seen once more before
+it is recorded."""
 
 SMALLEST_TABLE = 8
 _METH_VARARGS, _METH_KEYWORDS = 0x0001, 0x0002
@@ -163,6 +165,7 @@ class Site:
         self._patience = 1
         """How often a signature is seen before it is recorded."""
         self._records: dict[bytes, tuple[int, Record]] = {}
+        self._recent: deque[Record] = deque(maxlen=RECENT_RECORDS)
         self._missed = self.missed
         self.functions: Mapping[str, Function] = {}
         self._entries: Any = None
@@ -205,6 +208,7 @@ class Site:
         self._seen.clear()
         self._patience = 1
         self._records = {}
+        self._recent.clear()
         self._fill()
 
     def missed(self, key: bytes, hash: int, arguments: tuple[Any, ...], keywords: Any) -> Any:
@@ -250,26 +254,32 @@ class Site:
         if reason:
             _log.debug("%s is called from Python: %s", self.name, reason)
         self._seen[key] = None
-        self._records = {**self._records, key: (hash, record)}
-        self._patience = min(MOST_PATIENCE, 1 + self._idle() // IDLE_RECORDS)
-        self._fill()
+        self._records[key] = hash, record
+        if record.is_served:
+            self._recent.append(record)
+            idle = sum(recent.structure.calls < FEW_CALLS for recent in self._recent)
+            self._patience = 1 + idle // IDLE_RECORDS
+        if 2 * len(self._records) < self.structure.mask:
+            self._place(self._entries, self.structure.mask, hash, record)
+        else:
+            self._fill()
 
-    def _idle(self) -> int:
-        """Records that hardly any call has met."""
-        served = [record for _, record in self._records.values() if record.is_served]
-        return sum(record.structure.calls < FEW_CALLS for record in served)
+    @staticmethod
+    def _place(entries: Any, mask: int, hash: int, record: Record) -> None:
+        """Put a record into a table that has room. The interpreter lock is held: no call looks meanwhile."""
+        place = hash & mask
+        while entries[place].record:
+            place = (place + 1) & mask
+        entries[place].hash, entries[place].record = hash, record.address
 
     def _fill(self) -> None:
-        """Make the table of records anew. The interpreter lock is held, so that no call looks meanwhile."""
+        """Make the table of records anew, for twice as many."""
         size = SMALLEST_TABLE
-        while size < 2 * len(self._records) + 1:
+        while size < 4 * len(self._records):
             size *= 2
         entries = (ENTRY.ctypes * size)()
         for hash, record in self._records.values():
-            place = hash & (size - 1)
-            while entries[place].record:
-                place = (place + 1) & (size - 1)
-            entries[place].hash, entries[place].record = hash, record.address
+            self._place(entries, size - 1, hash, record)
         self.structure.entries = ctypes.addressof(entries)
         self.structure.mask = size - 1
         self._entries = entries
