@@ -5,6 +5,7 @@ fact."""
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 import triton
 
 import anychip
-from anychip.ops.launching import launch_counts, launching
+from anychip.ops.launching import launch_counts, launch_options, launching, set_for_process
 from anychip.pytorch import using
 from anychip.pytorch.eager import sites
 from anychip.pytorch.errors import FallThroughError
@@ -364,6 +365,30 @@ def test_options_of_a_context() -> None:
         assert native_calls("sqrt") == before
     agree(lambda: torch.sqrt(x))
     assert native_calls("sqrt") == before + 1
+
+
+def test_plans_that_are_made_anew() -> None:
+    x = torch.rand(64, 64)
+    record(lambda: torch.sqrt(x), "sqrt")
+    before = launch_options().tile_class
+    set_for_process(tile_class="simt" if before != "simt" else "simd")
+    try:
+        assert native_calls("sqrt") == 0
+        agree(lambda: torch.sqrt(x))
+        assert native_calls("sqrt") == 0
+    finally:
+        set_for_process(tile_class=before)
+    record(lambda: torch.sqrt(x), "sqrt")
+
+
+def test_a_forked_child_goes_on() -> None:
+    x = torch.rand(4, 5)
+    record(lambda: torch.sqrt(x), "sqrt")
+    wanted = torch.sqrt(x)
+    child = os.fork()
+    if not child:
+        os._exit(0 if torch.equal(torch.sqrt(x), wanted) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_number_of_threads() -> None:

@@ -117,6 +117,8 @@ class World:
         self.sites: list[Site] = []
         self._selected: frozenset[str] = frozenset()
         self.recording = threading.Lock()
+        self.settling = threading.Lock()
+        self._thread = threading.local()
         plans.watch(self)
         launch_counts.sources.append(self.settle)
         statistics.native_clocks.append(self.seconds)
@@ -128,7 +130,10 @@ class World:
 
     def seconds(self) -> float:
         """The time that the calling thread has spent in native calls."""
-        return self.structure.clocks[call.clock_of(threading.get_ident())] * 1e-9
+        number = getattr(self._thread, "clock", None)
+        if number is None:
+            number = self._thread.clock = call.clock_of(threading.get_ident())
+        return self.structure.clocks[number] * 1e-9
 
     def plans_forgotten(self) -> None:
         """Operators plan anew: what was recorded of them is no longer what they do."""
@@ -199,8 +204,9 @@ class Site:
 
     def settle(self) -> None:
         """Add what was counted natively to Python's counts."""
-        for _, record in list(self._records.values()):
-            record.settle()
+        with self._world.settling:
+            for _, record in list(self._records.values()):
+                record.settle()
 
     def forget(self) -> None:
         """Let go of all that is known."""
