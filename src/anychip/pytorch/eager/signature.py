@@ -13,7 +13,7 @@ from ...runtime.native import python_api
 from ...runtime.native.python_api import type_of
 from ...runtime.native.structures import STATE
 from . import interface
-from .structures import MOST_TENSORS, MOST_WORDS, SIGNATURE, WORLD, Tag
+from .structures import MOST_TENSORS, MOST_WORDS, SIGNATURE, WORLD, Lazy, Tag
 
 MOST_RANK = 12
 DTYPE_SHIFT, RANK_SHIFT, ALIGNMENT_SHIFT = 8, 16, 24
@@ -22,6 +22,8 @@ ALIGNMENT = 15
 ELEMENT_BYTES = (1, 1, 2, 4, 8, 2, 4, 8, 4, 8, 16, 1, 1, 1, 4, 2, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 2, 4, 8)
 """Bytes of an element by the number that PyTorch has for its type; types beyond are left to Python."""
 _element_bytes = number_table("anychip.element_bytes", I64, ELEMENT_BYTES)
+COMPLEX_DTYPES = (8, 9, 10)
+"""PyTorch's numbers of the types that may be conjugated lazily."""
 BOUND = 1 << 31
 """A size or stride beyond makes a span that is not computed."""
 
@@ -86,6 +88,7 @@ def _add_tensor(f: Flow, world_at: Val, signature_at: Val, object: Val) -> Val:
         f.return_(0)  # zeros without memory
     end = f.select(is_empty, address, f.add(address, bytes))
     f.store(object, f.element(PTR, signature.address("objects"), number))
+    f.store(dtype, f.element(I64, signature.address("dtypes"), number))
     f.store(address, f.element(I64, signature.address("firsts"), number))
     f.store(end, f.element(I64, signature.address("ends"), number))
     signature.store("tensors", f.add(number, 1))
@@ -186,8 +189,9 @@ def read(f: Flow, site: Fields, signature: Fields, arguments: Val, keywords: Val
         attempt.leave_unless(_add_argument(f, world, signature.pointer, object))
     with f.if_(f.ne(keywords, 0)):
         attempt.leave_unless(_add_keywords(f, world, signature.pointer, keywords))
-    with f.if_(f.ne(site.load("lazy"), 0)):
-        attempt.leave_unless(_is_settled(f, world, signature.pointer))
+    lazy = site.load("lazy")
+    with f.if_(f.ne(lazy, 0)):
+        attempt.leave_unless(_is_settled(f, world, signature.pointer, lazy))
     with f.if_(f.ugt(signature.load("tensors"), 1)):
         attempt.leave_unless(_add_sharing(f, signature.pointer))
 
@@ -206,22 +210,27 @@ def _add_keywords(f: Flow, world_at: Val, signature_at: Val, keywords: Val) -> V
     return f.int(1, I1)
 
 
-@routine("anychip.settled", I1, world=PTR, signature=PTR)
-def _is_settled(f: Flow, world_at: Val, signature_at: Val) -> Val:
+@routine("anychip.settled", I1, world=PTR, signature=PTR, lazy=I64)
+def _is_settled(f: Flow, world_at: Val, signature_at: Val, lazy: Val) -> Val:
     """Whether no tensor's sign or conjugation is still to be done."""
     world, signature = WORLD.at(f, world_at), SIGNATURE.at(f, signature_at)
     with f.counted(signature.load("tensors")) as each:
         object = f.load(PTR, f.element(PTR, signature.address("objects"), each.index))
-        for question in ("is_negative", "is_conjugate"):
-            arguments = f.alloca(PTR)
-            f.store(object, arguments)
-            answer = python_api.vectorcall_method(f, world.load(question), arguments, 1, 0)
-            with f.if_(f.eq(answer, 0)):
-                python_api.clear_error(f)
-                f.return_(0)
-            python_api.decrease_references(f, answer)
-            with f.if_(f.ne(answer, world.load("false"))):
-                f.return_(0)
+        dtype = f.load(I64, f.element(I64, signature.address("dtypes"), each.index))
+        is_complex = f.ult(f.sub(dtype, COMPLEX_DTYPES[0]), len(COMPLEX_DTYPES))
+        may_be_negative = f.ne(f.and_(lazy, int(Lazy.SIGN)), 0)
+        may_be_conjugate = f.and_(is_complex, f.ne(f.and_(lazy, int(Lazy.CONJUGATION)), 0))
+        for question, may_be in (("is_negative", may_be_negative), ("is_conjugate", may_be_conjugate)):
+            with f.if_(may_be):
+                arguments = f.alloca(PTR)
+                f.store(object, arguments)
+                answer = python_api.vectorcall_method(f, world.load(question), arguments, 1, 0)
+                with f.if_(f.eq(answer, 0)):
+                    python_api.clear_error(f)
+                    f.return_(0)
+                python_api.decrease_references(f, answer)
+                with f.if_(f.ne(answer, world.load("false"))):
+                    f.return_(0)
     return f.int(1, I1)
 
 

@@ -36,7 +36,7 @@ from ..observation import draws_random_numbers
 from . import call, interface
 from .recording import Recording, Trace
 from .records import Record
-from .structures import ENTRY, SITE, WORLD
+from .structures import ENTRY, SITE, WORLD, Lazy
 
 Function = Callable[..., Any]
 
@@ -178,7 +178,7 @@ class Site:
             world=world.address,
             function=id(function),
             missed=id(self._missed),
-            lazy=_may_be_lazy(name),
+            lazy=int(_lazy(name)),
         )
         self._fill()
         self.callable = self._make_callable()
@@ -344,10 +344,18 @@ def _leaves(values: Sequence[Any]) -> Iterator[Any]:
             yield value
 
 
-def _may_be_lazy(name: str) -> bool:
-    """Whether tensors arrive as they are whose conjugation or sign is still to be done."""
+LAZY_KEYS = {"Negative": Lazy.SIGN, "Conjugate": Lazy.CONJUGATION}
+"""PyTorch's dispatch keys under which operators are registered that take tensors as they are."""
+
+
+def _lazy(name: str) -> Lazy:
+    """What may still be to be done to tensors that arrive at an overload."""
     has = torch._C._dispatch_has_kernel_for_dispatch_key
-    return any(has(f"aten::{name}", key) for key in ("Conjugate", "Negative", "ZeroTensor"))
+    found = Lazy(0)
+    for key, flag in LAZY_KEYS.items():
+        if has(f"aten::{name}", key):
+            found |= flag
+    return found
 
 
 def _failed(record: Record, step: int, code: int, x: int, y: int, z: int) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 from ...compiler.llvm.struct import Struct
 from ...compiler.llvm.types import I64, PTR, array
@@ -47,6 +47,13 @@ class Container(IntEnum):
     NOTHING = 3
 
 
+class Lazy(IntFlag):
+    """What may be left to do to tensors that arrive at an overload; for others PyTorch does it before."""
+
+    SIGN = 1
+    CONJUGATION = 2
+
+
 WORLD = Struct(
     "world",
     "What all native calls look at, one for the process. Python objects are borrowed from `sites.World`, "
@@ -84,8 +91,7 @@ WORLD = Struct(
 SITE = Struct(
     "site",
     "What the native callable of one overload knows: its records by hash, the Python path, and who is told "
-    "of signatures that are not known. `lazy`: tensors may arrive whose conjugation or sign is still to be "
-    "done.",
+    "of signatures that are not known. `lazy` are flags of `Lazy`.",
     world=PTR,
     entries=PTR,
     mask=I64,
@@ -125,12 +131,13 @@ RECORD = Struct(
 
 SIGNATURE = Struct(
     "signature",
-    "The signature of a call while it is read: `count` words, and the objects and first addresses of its "
-    "tensors with the address behind their last element.",
+    "The signature of a call while it is read: `count` words, and the objects, types and first addresses of "
+    "its tensors with the address behind their last element.",
     words=array(I64, MOST_WORDS),
     count=I64,
     tensors=I64,
     objects=array(PTR, MOST_TENSORS),
+    dtypes=array(I64, MOST_TENSORS),
     firsts=array(I64, MOST_TENSORS),
     ends=array(I64, MOST_TENSORS),
 )
