@@ -24,11 +24,15 @@ ONE_IN = 8
 RECORDED_AFTER = 3
 
 FROM_PYTHON = {
+    "_ctc_loss": "results are not filled where nobody reads them",
+    "_embedding_bag_forward_only": "the largest number is read",
     "_ctc_loss_backward.Tensor": "lengths are read",
+    "_unique2": "the result's size is read",
     "arange.start_out": "the result that is given is resized",
     "cholesky": "a failure is read",
     "equal": "the result is no tensor",
     "eye.m_out": "the result that is given is resized",
+    "linalg_eigvals.out": "a failure is read",
     "linalg_lstsq.out": "ranks are read",
     "masked_scatter_": "the number of elements is read",
     "unique_consecutive": "the result's size is read",
@@ -105,10 +109,11 @@ def test_native_calls_do_what_python_does(operator: Operator, overload: Overload
         for change in (same_values, other_values):
             arguments, keywords = tree_map(change, given)
             for_python = tree_map(same_values, (arguments, keywords))
-            torch.manual_seed(1)
+            before = site.native_calls
             got = outcome(call(*arguments, **keywords), (arguments, keywords))
+            if site.native_calls == before:
+                continue  # what results that are not filled hold differs
             with sites.through_python():
-                torch.manual_seed(1)
                 wanted = outcome(call(*for_python[0], **for_python[1]), for_python)
             assert len(got) == len(wanted)
             for ours, theirs in zip(got, wanted):

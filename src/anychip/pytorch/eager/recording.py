@@ -291,7 +291,7 @@ def _leaf(leaf: torch.Tensor, place: Place, outputs: Mapping[int, Layout]) -> Le
     own = place.kind == "own"
     if not own or (not place.offset and outputs[place.number] == layout_of(leaf)):
         return Leaf(place)
-    return Leaf(place, (layout_of(leaf), leaf.storage_offset()))
+    return Leaf(place, (layout_of(leaf), int(leaf.storage_offset())))
 
 
 @functools.cache
