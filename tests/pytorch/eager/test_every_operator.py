@@ -25,8 +25,10 @@ RECORDED_AFTER = 3
 
 FROM_PYTHON = {
     "_ctc_loss": "a tensor is made of numbers at each call",
+    "_ctc_loss.Tensor": "lengths are read",
     "_embedding_bag_forward_only": "the largest number is read",
     "_ctc_loss_backward.Tensor": "lengths are read",
+    "_unique": "the result's size is read",
     "_unique2": "the result's size is read",
     "arange.start_out": "the result that is given is resized",
     "cholesky": "a failure is read",

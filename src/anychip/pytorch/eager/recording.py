@@ -95,15 +95,14 @@ class _Memory:
 
 
 class Recording(TorchDispatchMode):
-    """Watches the block: a call with `tensors` among its arguments. `functions` are the registered functions
-    of overloads by name; `writes` says whether the schema lets the call write arguments."""
+    """Watches a call with `tensors` among its arguments. `functions` are those registered for overloads, by
+    name."""
 
-    def __init__(self, functions: Functions, tensors: Sequence[torch.Tensor], writes: bool):
+    def __init__(self, functions: Functions, tensors: Sequence[torch.Tensor]):
         super().__init__()
         self.refusal = ""
         self._functions = functions
         self._tensors = tuple(tensors)
-        self._writes = writes
         self._inputs = {memory_key(x.untyped_storage()) for x in tensors}
         self._memories: dict[tuple[int, int], _Memory] = {}
         self._own: list[torch.UntypedStorage] = []
@@ -191,8 +190,7 @@ class Recording(TorchDispatchMode):
             place = self._place(slots[slot], argument)
             if place is None:
                 return
-            written = slot in effects.written
-            if written and (place.kind == "constant" or (place.kind == "input" and not self._writes)):
+            if slot in effects.written and place.kind == "constant":
                 self.refuse(f"kernel {launch.kernel} writes memory that is not the call's")
             slots[slot] = 0
             places.append((slot, place))

@@ -159,12 +159,10 @@ class Site:
     """One overload. `functions` are those of all overloads that are registered beside it, by name."""
 
     def __init__(self, world: World, name: str, function: Function):
-        schema = overload_of(name)._schema
         self.name = name
         self._overload = overload_of(name)
         self._world = world
         self._function = function
-        self._writes = any(a.alias_info is not None and a.alias_info.is_write for a in schema.arguments)
         self._seen: dict[bytes, int | Trace | None] = {}
         """How often a signature was seen, its trace once it was recorded, None once it has a record."""
         self._patience = 1
@@ -239,7 +237,7 @@ class Site:
 
     def _watched(self, key: bytes, hash: int, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
         tensors = [x for x in _leaves((*arguments, *keywords.values())) if isinstance(x, torch.Tensor)]
-        recording = Recording(self.functions, tensors, self._writes)
+        recording = Recording(self.functions, tensors)
         options = launch_options()
         result = recording.run(self._function, arguments, keywords)
         trace = recording.trace(result)
