@@ -41,6 +41,7 @@ def test_nobody_in_a_batch_is_late_because_of_the_others(deadlines: list[int], e
         made.times.measured(size, base + each * size)
     for owner, deadline in enumerate(deadlines):
         made.submit(request(owner, deadline))
+    made._computed = 0
     batch, lost = made.next_batch(0)
     assert {each.request.deadline for each in lost} == {d for d in deadlines if d < base + each}
     assert len(batch) <= 8
@@ -99,7 +100,23 @@ def test_times_of_sizes_that_were_not_measured() -> None:
     assert times.expected(6) == 60
     for took in range(100):
         times.measured(2, took)
-    assert times.expected(2) == 93  # the last 64 are 36 to 99; nine tenths of them are at most 93
+    assert times.expected(2) == 98  # the last 16 are 84 to 99; nine tenths of them are at most 98
+    times.measured(2, 40)
+    assert times.expected(2) == 40  # quick again
+
+
+def test_a_machine_that_was_slow_once_is_tried_again() -> None:
+    """Where its estimate makes every request hopeless, one is computed now and then all the same."""
+    made = scheduler(n1=500)
+    made.submit(request(1, 10**9 + 100))
+    batch, lost = made.next_batch(10**9)
+    assert [each.owner for each in batch] == [1]
+    assert lost == []
+    made.submit(request(1, 10**9 + 200))
+    assert made.next_batch(10**9 + 10)[0] == []
+    made.times.measured(1, 20)
+    made.submit(request(1, 10**9 + 300))
+    assert len(made.next_batch(10**9 + 20)[0]) == 1
 
 
 def test_stacking() -> None:

@@ -33,6 +33,10 @@ def export(
         bool | None,
         typer.Option("--embed-weights/--separate-weights", help="Weights in the library, or beside it."),
     ] = None,
+    watchdog: Annotated[
+        bool,
+        typer.Option("--watchdog", help="Add functions by which a timer stops a robot whose program stalls."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a C library for a chip that runs no Python: no allocation, no operating system needed.
@@ -53,7 +57,9 @@ def export(
     if check and isinstance(target, Target):
         require_core(target)
     program = load_program(subject)
-    library = program.export(chip, directory, name=name or None, embed_weights=embed_weights)
+    library = program.export(
+        chip, directory, name=name or None, embed_weights=embed_weights, watchdog=watchdog
+    )
     checked = run_check(directory) if check else None
     if as_json:
         result: dict[str, Any] = {"directory": str(directory), "report": library.report}

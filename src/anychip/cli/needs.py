@@ -13,6 +13,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "export": ("torch",),
     "generate": ("torch", "transformers", "tokenizers", "gguf"),
     "judge": ("torch", "numpy", "cryptography"),
+    "link": ("torch", "numpy", "msgpack", "websockets"),
     "ops": ("torch", "numpy"),
     "pages": ("torch", "numpy"),
     "run": ("torch",),

@@ -27,6 +27,7 @@ from .header import header
 from .lowering import Lowered, lower
 from .report import report
 from .symbols import Symbols, read_symbols
+from .watchdog import ENTRY_POINTS
 from .weights import Weights, collect
 
 EMBEDDED_BYTES = 1 << 20
@@ -51,22 +52,30 @@ def is_bare_metal(target: Target) -> bool:
 
 
 def export(
-    exported: ExportedFunction, chip: str, directory: Path | str, *, embed_weights: bool | None = None
+    exported: ExportedFunction,
+    chip: str,
+    directory: Path | str,
+    *,
+    embed_weights: bool | None = None,
+    watchdog: bool = False,
 ) -> Library:
     """Write a library for `chip` (a chip's identifier or a target's name) into `directory`, which is made
     whole or not at all.
 
     `embed_weights`: keep the weights inside the library; None leaves it to their size, and microcontrollers
-    always do. Raises UnknownTarget or ExportError before anything is written.
+    always do. `watchdog`: add the functions that stop a robot when the program stalls (`watchdog.py`). Raises
+    UnknownTarget or ExportError before anything is written.
     """
     place = Path(directory)
     folder.require_free(place)
-    library = build(exported, chip, embed_weights=embed_weights)
+    library = build(exported, chip, embed_weights=embed_weights, watchdog=watchdog)
     folder.write(place, library.files)
     return library
 
 
-def build(exported: ExportedFunction, chip: str, *, embed_weights: bool | None = None) -> Library:
+def build(
+    exported: ExportedFunction, chip: str, *, embed_weights: bool | None = None, watchdog: bool = False
+) -> Library:
     """The library without writing it. Raises like `export`."""
     target = resolve(chip)
     if not isinstance(target, Target):
@@ -81,7 +90,7 @@ def build(exported: ExportedFunction, chip: str, *, embed_weights: bool | None =
     embedded = is_bare_metal(target) or (
         len(weights.data) <= EMBEDDED_BYTES if embed_weights is None else embed_weights
     )
-    object_code, frames = _compile(exported, lowered, weights, target, embedded)
+    object_code, frames = _compile(exported, lowered, weights, target, embedded, watchdog)
     symbols = read_symbols(object_code)
     _require_independent(symbols)
     sizes = memory_sizes(exported.launches, lowered)
@@ -92,9 +101,9 @@ def build(exported: ExportedFunction, chip: str, *, embed_weights: bool | None =
     separate = bool(weights.data) and not embedded
     files = {
         f"{name}.o": object_code,
-        f"lib{name}.a": archive(f"{name}.o"[-15:], object_code, _entry_points(name, separate)),
+        f"lib{name}.a": archive(f"{name}.o"[-15:], object_code, _entry_points(name, separate, watchdog)),
         f"{name}.h": header(
-            name, chip, exported.inputs, exported.outputs, sizes, len(weights.data), embedded
+            name, chip, exported.inputs, exported.outputs, sizes, len(weights.data), embedded, watchdog
         ).encode(),
         "example.c": example(exported, separate).encode(),
         "golden.h": golden(exported).encode(),
@@ -103,20 +112,26 @@ def build(exported: ExportedFunction, chip: str, *, embed_weights: bool | None =
     if separate:
         files[f"{name}_weights.bin"] = weights.file()
     if format_of(object_code) == "wasm":
-        files |= web.files(name, object_code, _entry_points(name, separate), separate)
+        files |= web.files(name, object_code, _entry_points(name, separate, watchdog), separate)
     return Library(name, target, files, facts)
 
 
-def _entry_points(name: str, separate_weights: bool) -> list[str]:
+def _entry_points(name: str, separate_weights: bool, watchdog: bool) -> list[str]:
     functions = ["arena_size", "arena_size_parallel", "init", "run", "set_parallel"]
-    return [f"{name}_{function}" for function in (*functions, *(["set_weights"] if separate_weights else []))]
+    functions += ["set_weights"] if separate_weights else []
+    return [f"{name}_{function}" for function in (*functions, *(ENTRY_POINTS if watchdog else ()))]
 
 
 def _compile(
-    exported: ExportedFunction, lowered: Lowered, weights: Weights, target: Target, embedded: bool
+    exported: ExportedFunction,
+    lowered: Lowered,
+    weights: Weights,
+    target: Target,
+    embedded: bool,
+    watchdog: bool,
 ) -> tuple[bytes, dict[str, int]]:
     """Object code and the frames of its functions; routines that the chip lacks are added where called."""
-    own = launch_list.module(exported.name, exported.launches, lowered, weights, target, embedded)
+    own = launch_list.module(exported.name, exported.launches, lowered, weights, target, embedded, watchdog)
     modules = [own, *(kernel.llvm_ir for kernel in lowered.kernels)]
     object_code, frames = _link(exported.name, modules, target)
     missing = arithmetic.supplied(read_symbols(object_code).undefined)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from . import watchdog
 from .context import ARENA_ALIGNMENT, ARGUMENT_ALIGNMENT, MemorySizes, Status
 from .exported import Argument
 from .weights import HEADER_BYTES
@@ -27,8 +28,9 @@ def header(
     memory: MemorySizes,
     weight_bytes: int,
     embedded: bool,
+    guarded: bool,
 ) -> str:
-    """The text of `<name>.h`."""
+    """The text of `<name>.h`; `guarded`: with the watchdog."""
     upper = name.upper()
     separate = weight_bytes and not embedded
     parameters = "".join(
@@ -108,7 +110,7 @@ int {name}_set_parallel(
 {_tensors(inputs, outputs)}
 int {name}_run(
     {name}_context *context{parameters});
-
+{watchdog.header(name) if guarded else ""}
 #ifdef __cplusplus
 }}
 #endif

@@ -20,7 +20,7 @@ from ..runtime.native.job import KernelCall
 from ..runtime.native.structures import ARENA
 from ..runtime.program import LaunchList
 from ..runtime.slot_table import Owner
-from . import entry_points
+from . import entry_points, watchdog
 from .context import JOB, STEP, MemorySizes, Status, context_of, memory_sizes
 from .entry_points import Library
 from .lowering import Lowered
@@ -34,9 +34,16 @@ _TASK_PARAMETERS = (PTR, PTR, PTR, I64, C_INT)
 
 
 def module(
-    name: str, launches: LaunchList, lowered: Lowered, weights: Weights, target: Target, embedded: bool
+    name: str,
+    launches: LaunchList,
+    lowered: Lowered,
+    weights: Weights,
+    target: Target,
+    embedded: bool,
+    guarded: bool,
 ) -> str:
-    """The module that is linked with the kernels'. `embedded`: the weights are in it."""
+    """The module that is linked with the kernels'. `embedded`: the weights are in it; `guarded`: it has a
+    watchdog."""
     size_t = LLType(f"i{target.pointer_bits}")
     sizes, context = memory_sizes(launches, lowered), context_of(size_t)
     tables = _tables(launches, lowered, weights)
@@ -45,7 +52,8 @@ def module(
         name, launches, sizes, context, size_t, weights, embedded, _replay(tables, sizes, context, widest)
     )
     made = LLModule()
-    for function in entry_points.functions(library):
+    watched = watchdog.functions(name) if guarded else []
+    for function in [*entry_points.functions(library), *watched]:
         function.define(made)
     return str(made)
 

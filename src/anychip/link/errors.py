@@ -15,3 +15,7 @@ class FrameError(LinkError):
 
 class PlanError(LinkError):
     """No placement of a policy's stages meets the deadline, or a profile that it needs is missing."""
+
+
+class LogError(LinkError):
+    """A log cannot be written or read."""

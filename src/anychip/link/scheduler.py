@@ -18,8 +18,12 @@ import numpy as np
 
 from .frames import Array
 
-MEASURED = 64
+MEASURED = 16
 """Times that are remembered for each size of batch."""
+
+PROBE_EVERY = 50_000_000
+"""Nanoseconds after which a hopeless request is computed all the same where nothing else was: a machine that
+was slow once would be held for slow ever after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +50,10 @@ class Unanswered:
 
 
 class BatchTimes:
-    """How long batches take, by their number of requests: a high quantile of what was measured of late. Sizes
-    that were not measured yet are taken from the nearest: a smaller batch is not slower than a larger one, a
-    larger one not slower than in proportion."""
+    """How long batches take, by their number of requests: a high quantile of what was measured of late, but
+    for times of a machine that is more than twice as quick again. Sizes that were not measured yet are taken
+    from the nearest: a smaller batch is not slower than a larger one, a larger one not slower than in
+    proportion."""
 
     def __init__(self, largest: int, quantile: float = 0.9):
         self.largest, self._quantile = largest, quantile
@@ -58,6 +63,8 @@ class BatchTimes:
     def measured(self, size: int, nanoseconds: int) -> None:
         """Note what a batch took."""
         times = self._measured.setdefault(size, deque(maxlen=MEASURED))
+        if nanoseconds * 2 < self._known.get(size, 0):
+            times.clear()
         times.append(nanoseconds)
         ordered = sorted(times)
         self._known[size] = ordered[min(int(len(ordered) * self._quantile), len(ordered) - 1)]
@@ -84,6 +91,7 @@ class Scheduler:
         self.times = BatchTimes(largest_batch)
         self._waiting: dict[Hashable, Request] = {}
         self._served: dict[Hashable, float] = {}
+        self._computed = -PROBE_EVERY
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -109,10 +117,15 @@ class Scheduler:
             for request in self._waiting.values()
             if now + alone > request.deadline
         ]
+        if lost and len(lost) == len(self._waiting) and now - self._computed >= PROBE_EVERY:
+            lost.sort(key=lambda each: each.request.deadline)
+            if lost[-1].request.deadline > now:
+                lost.pop()
         for each in lost:
             del self._waiting[each.request.owner]
         if not self._waiting:
             return [], lost
+        self._computed = now
         ordered = sorted(self._waiting.values(), key=lambda request: request.deadline)
         if not self._all_in_time(ordered, now):
             ordered.sort(key=lambda request: (self._served[request.owner], request.deadline))

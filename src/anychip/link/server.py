@@ -31,6 +31,10 @@ LOOK = 0.01
 """Seconds between two looks at the time of all peers."""
 
 
+GOODBYE = 1.0
+"""Seconds that a dropped peer has to read why."""
+
+
 class Server:
     """`port` 0 takes a free one, which `port` tells once the server runs. Raises LinkError for a host that
     others can reach without token and TLS."""
@@ -77,7 +81,7 @@ class Server:
 
         settings = self.machine.settings
         async with serve(
-            self._converse, self.host, self.port, ssl=self._tls, ping_interval=None, close_timeout=0.1,
+            self._converse, self.host, self.port, ssl=self._tls, ping_interval=None, close_timeout=GOODBYE,
             open_timeout=settings.handshake * 1e-9, compression=None, max_size=settings.largest_frame,
             logger=_QUIET, server_header=None,
         ) as server:  # fmt: skip
@@ -120,15 +124,19 @@ class Server:
         from websockets.exceptions import ConnectionClosed
 
         spoken = self._senders[number]
-        with contextlib.suppress(ConnectionClosed, OSError):
+        with contextlib.suppress(ConnectionClosed, OSError, TimeoutError):
             while True:
+                peer = self.machine.peers.get(number)
+                ends = peer is None or bool(peer.dropped)  # looked at before the last frames are taken
                 for frame in self.machine.outgoing(number):
                     await asyncio.wait_for(connection.send(frame), self.machine.settings.dead_after * 1e-9)
-                peer = self.machine.peers.get(number)
-                if peer is None or peer.dropped:
+                if ends:
                     break
                 await spoken.wait()
                 spoken.clear()
+            # A connection that is torn down at once takes the last frame with it.
+            async with asyncio.timeout(GOODBYE):
+                await connection.close()
         connection.transport.abort()
 
     async def _work(self) -> None:

@@ -56,7 +56,7 @@ def _from_saved(path: Path) -> Program:
 
 
 def _from_file(path: Path, name: str) -> Program:
-    module = _imported(path)
+    module = imported(path)
     found = getattr(module, name, None)
     if found is None:
         raise ProgramSourceError(f"{path} has no {name!r}.", did_you_mean(name, dir(module)))
@@ -113,7 +113,7 @@ def _takes_arguments(function: Any) -> bool:
     return bool(inspect.signature(function).parameters)
 
 
-def _imported(path: Path) -> Any:
+def imported(path: Path) -> Any:
     """The file as a module, as `import` would run it (not its main program)."""
     if not path.is_file():
         raise ProgramSourceError(f"{path} is no file.", "Give the path of a Python file.")

@@ -171,13 +171,15 @@ class Program:
         *,
         name: str | None = None,
         embed_weights: bool | None = None,
+        watchdog: bool = False,
     ) -> Library:
         """Write a C library for `chip` (a chip's identifier, or a target's name such as "cortex-m55") into
         `directory`: object code, header, weights, an example with its expected results, report.
 
         `name` is the prefix of the C names (the function's name); `embed_weights` keeps the weights inside
-        of the library (None: if they are small, and always for microcontrollers). Raises ExportError or
-        UnknownTarget before any file is written.
+        of the library (None: if they are small, and always for microcontrollers); `watchdog` adds functions
+        by which a timer stops a robot when the program stalls. Raises ExportError or UnknownTarget before
+        any file is written.
         """
         if self.has_state:
             raise CaptureError(
@@ -187,7 +189,8 @@ class Program:
         from ..edge.export import export
         from .export import exported_function
 
-        return export(exported_function(self, name), chip, directory, embed_weights=embed_weights)
+        function = exported_function(self, name)
+        return export(function, chip, directory, embed_weights=embed_weights, watchdog=watchdog)
 
     def __str__(self) -> str:
         report = self.report()

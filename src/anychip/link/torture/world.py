@@ -17,6 +17,7 @@ from ..edge import EdgeMachine, EdgeSettings
 from ..frames import Array
 from ..handshake import Terms
 from ..ladder import Limits
+from ..scheduler import stacked
 from ..serving import ServerMachine, ServeSettings, Work
 from ..stop import JerkLimitedStop
 from .faults import MILLISECOND, SECOND, Fault, Kind, drawn
@@ -27,6 +28,7 @@ CHUNK = 12
 """Actions of a chunk: they reach 80 ms beyond the largest age, so that an expiry is what ends them."""
 TERMS = Terms(policy="a" * 64, statistics="b" * 64, hz=50.0)
 TOKEN = b"a token for simulations"
+EXPECTS = (("state", "float64", (2,)),)
 MAX_AGE = 160 * MILLISECOND
 _TIMER = 20 * MILLISECOND
 _LARGEST_BATCH = 64
@@ -100,7 +102,7 @@ class World:
         limits = limits_of(number)
         machine = EdgeMachine(
             TERMS, settings, limits, JerkLimitedStop(1e6, 1e4), clock_start=clock,
-            local=_stand if limits.local else None, random=random, draw=random.randbytes,
+            local=stand if limits.local else None, random=random, draw=random.randbytes,
         )  # fmt: skip
         return Robot(number, machine, Path(random), Path(random), clock)
 
@@ -191,8 +193,7 @@ class World:
     def _start_server(self) -> None:
         """A server anew, whose clock began at another time."""
         self._server_clock = self._random.randrange(1000 * SECOND)
-        expects = (("state", "float64", (2,)),)
-        settings = ServeSettings(expects, TOKEN, _LARGEST_BATCH, dead_after=SECOND, handshake=SECOND // 2)
+        settings = ServeSettings(EXPECTS, TOKEN, _LARGEST_BATCH, dead_after=SECOND, handshake=SECOND // 2)
         self._server = ServerMachine(TERMS, settings, draw=self._random.randbytes)
         self._busy = None
         for size in (1, 8, _LARGEST_BATCH):
@@ -234,7 +235,7 @@ class World:
 
     def _finish(self, server: ServerMachine, work: Work) -> None:
         if server is self._server:
-            server.finished(work, _answer(work), self._server_now())
+            server.finished(work, answered(stacked(work.requests)["state"]), self._server_now())
             self._busy = None
             self._serve()
 
@@ -279,18 +280,7 @@ class World:
                 self._trouble(self.robots[fault.robot], fault)
 
     def _trouble(self, robot: Robot, fault: Fault) -> None:
-        for path in (robot.up, robot.down):
-            match fault.kind:
-                case Kind.DELAY:
-                    path.delay = int(fault.amount) // 2
-                case Kind.JITTER:
-                    path.jitter = int(fault.amount)
-                case Kind.LOSS:
-                    path.loss = fault.amount
-                case Kind.REORDERING:
-                    path.reorder, path.jitter = True, int(fault.amount)
-                case _:
-                    path.open = False
+        trouble(fault, robot.up, robot.down)
         if fault.kind in (Kind.CUT, Kind.HALF_OPEN):
             self.judge.cut(robot.number, self._now)
         if fault.kind is Kind.CUT and robot.connection:
@@ -323,13 +313,29 @@ class World:
         heapq.heappush(self._events, (max(time, self._now), next(self._order), happen))
 
 
-def _stand(observation: Array) -> Array:
+def stand(observation: Array) -> Array:
+    """The policy of robots that have one: go home."""
     return np.zeros(VALUES)
 
 
-def _answer(work: Work) -> Array:
+def trouble(fault: Fault, *paths: Path) -> None:
+    """Have a fault of the network strike these paths."""
+    for path in paths:
+        match fault.kind:
+            case Kind.DELAY:
+                path.delay = int(fault.amount) // 2
+            case Kind.JITTER:
+                path.jitter = int(fault.amount)
+            case Kind.LOSS:
+                path.loss = fault.amount
+            case Kind.REORDERING:
+                path.reorder, path.jitter = True, int(fault.amount)
+            case _:
+                path.open = False
+
+
+def answered(seen: Array) -> Array:
     """The simulated policy: actions that say whose they are, what they answer, and which of the chunk."""
-    seen = np.stack([request.tensors["state"] for request in work.requests])
     made = np.empty((len(seen), CHUNK, VALUES))
     made[:, :, :2] = seen[:, None, :]
     made[:, :, 2] = np.arange(CHUNK)
