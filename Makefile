@@ -22,8 +22,9 @@ INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ops test-models docs test-serve docs-operators emulators valgrind counts bench lint \
-	format wheel test-newest constraints test-versions resolve-versions triton-tests mutation clean
+.PHONY: help demo test test-ops test-link test-models docs test-serve docs-operators emulators valgrind counts \
+	bench lint format wheel test-newest constraints test-versions resolve-versions triton-tests conformance mutation \
+	clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +38,10 @@ test: $(VENV)/.test  ## Run the tests
 test-ops: $(VENV)/.test  ## Prove every operator by PyTorch's own samples (SAMPLES=8 for fewer) and record it
 	$(BIN)/anychip test --all --record --resume --jobs $(JOBS) $(if $(SAMPLES),--samples $(SAMPLES),--all-samples)
 	$(BIN)/anychip ops --page docs/operators.md
+
+test-link: $(VENV)/.test  ## Run all tests of robots and servers, the arm in MuJoCo among them (as root: in a namespace)
+	$(BIN)/python $(INSTALL) -e '.[link-example]'
+	$(BIN)/python -m pytest --slow tests/link tests/cli/test_link.py tests/edge/test_watchdog.py
 
 test-models: $(VENV)/.test  ## Train and run the models and examples that take minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --slow tests/ecosystem/test_models.py tests/examples

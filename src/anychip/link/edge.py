@@ -20,7 +20,7 @@ from .actions import ActionBuffer, Unusable
 from .errors import FrameError, LinkError
 from .frames import Actions, Array, Bye, Challenge, Hello, Missed, Observation, Ping, Pong, Welcome
 from .handshake import Terms, hello, is_proved
-from .ladder import Command, Ladder, Limits, LocalPolicy, Rung
+from .ladder import Command, Ladder, Limits, LocalPolicy
 from .liveness import Backoff, Liveness
 from .stop import StopMotion
 
@@ -213,11 +213,6 @@ class EdgeMachine:
     def restart(self) -> None:
         """After a stop: fresh actions may move the robot again."""
         self.ladder.restart()
-
-    @property
-    def is_still(self) -> bool:
-        """Whether the robot rests at the end of a stop, or has not moved yet."""
-        return self.ladder.rung is Rung.STOP and self.ladder.at_rest
 
     # --- inside ----------------------------------------------------------------------------------------
     def _ask(self, tick: int, now: int, tensors: Mapping[str, Array]) -> None:

@@ -128,8 +128,11 @@ class Server:
             while True:
                 peer = self.machine.peers.get(number)
                 ends = peer is None or bool(peer.dropped)  # looked at before the last frames are taken
-                for frame in self.machine.outgoing(number):
-                    await asyncio.wait_for(connection.send(frame), self.machine.settings.dead_after * 1e-9)
+                made = self.machine.outgoing(number)
+                if made:
+                    async with asyncio.timeout(self.machine.settings.dead_after * 1e-9):
+                        for frame in made:
+                            await connection.send(frame)
                 if ends:
                     break
                 await spoken.wait()

@@ -105,6 +105,7 @@ class ServerMachine:
         """A connection is gone."""
         peer = self.peers.pop(connection, None)
         self.scheduler.forget(connection)
+        self._speaking.discard(connection)
         if peer is not None and peer.dropped:
             self.counts["dropped"] += 1
             self.dropped.append(f"{peer.robot or 'a stranger'}: {peer.dropped}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from random import Random
 
@@ -52,7 +52,6 @@ class Robot:
     down: Path
     clock: int
     connection: int = 0
-    troubles: Counter[Kind] = field(default_factory=Counter)
     base: int = 0
 
 

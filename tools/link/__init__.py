@@ -1,0 +1,1 @@
+"""Figures of the link between robots and servers, measured on this machine."""
