@@ -24,6 +24,7 @@ CALLS = {
     "export": (["export", "a.py:f", "--chip", "starfive-jh7110", "-o", "out"],),
     "generate": (["generate", "a.gguf", "--prompt", "x"],),
     "judge": (["judge", "a.py:f", "--task", "softmax"],),
+    "link": (["link", "torture"], ["link", "serve", "a.py:f"], ["link", "run", "a.py:f", "a.py:f"]),
     "ops": (["ops"], ["ops", "relu"], ["ops", "--llm"]),
     "pages": (["pages"], ["pages", "--check"]),
     "run": (["run", "a.py"],),

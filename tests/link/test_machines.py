@@ -309,3 +309,19 @@ def test_settings_that_make_no_sense() -> None:
         Pair(chunk=0)
     with pytest.raises(LinkError, match="cannot be served"):
         server(largest_frame=10)
+
+
+def test_an_action_that_expires_before_it_is_carried_out_is_not() -> None:
+    """The process was kept from running between the decision and the drive."""
+    pair = Pair().running()
+    command = pair.tick(wait=0)
+    assert command.sequence
+    executed = pair.edge.counts["executed"]
+    assert pair.edge.confirm(command, command.expires_at - 1, np.zeros(2)) is command
+    late = pair.edge.confirm(command, command.expires_at, np.zeros(2))
+    assert late.rung is Rung.HOLD
+    assert late.sequence == 0
+    assert late.cause == "past its expiry"
+    assert late.values.tolist() == [command.values[0] - 1, command.values[1]]  # what was carried out before
+    assert pair.edge.counts["executed"] == executed - 1
+    assert pair.edge.confirm(late, late.tick + 10**13, np.zeros(2)) is late

@@ -1,11 +1,11 @@
 """The robot's side for programs: a thread keeps the connection, and the control loop calls `step` at its
 period.
 
-with Client("ws://127.0.0.1:8765", terms, settings, limits, stop) as client:
-    while True:
-        command = client.step(observe(), position())
-        apply(command)
-        sleep until the next period
+    with Client("ws://127.0.0.1:8765", terms, settings, limits, stop) as client:
+        while True:
+            command = client.step(observe(), position())
+            apply(client.confirm(command, position()))
+            sleep until the next period
 """
 
 from __future__ import annotations
@@ -82,16 +82,23 @@ class Client:
         `measured`: the robot's position; `observation`: what the policy on the robot takes. `tick` is the
         number of the period; by default the clock tells it, from the first call on, so that a call that comes
         late leaves a gap, and a second one in the same period gets no action."""
-        now = time.monotonic_ns()
         if tick is None:
+            now = time.monotonic_ns()
             self._first = self._first or now
             tick = round((now - self._first) / self.machine.period)
         with self._lock:
-            command = self.machine.tick(tick, now, tensors, measured, observation)
+            command = self.machine.tick(tick, time.monotonic_ns(), tensors, measured, observation)
             steps = list(self.machine.ladder.steps)
         self._transport.wake()
         self._tell(steps)
         return command
+
+    def confirm(self, command: Command, measured: Array, observation: Any = None) -> Command:
+        """Call this right before a command is carried out, with nothing in between: the command, or what
+        takes its place if its action has expired since `step`, as a process may be kept from running at any
+        place."""
+        with self._lock:
+            return self.machine.confirm(command, time.monotonic_ns(), measured, observation)
 
     def restart(self) -> None:
         """After a stop: fresh actions may move the robot again."""

@@ -78,7 +78,8 @@ def run(
             tensors = None
             if number % machine.settings.every == 0:
                 tensors = policy.on_robot(seen, stages)
-            command = client.step(tensors, robot.position(), seen, tick=number)
+            position = robot.position()
+            command = client.confirm(client.step(tensors, position, seen, tick=number), position, seen)
             robot.apply(command)
             done += 1
             if each is not None:

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 from . import frames
-from .actions import ActionBuffer, Unusable
+from .actions import Action, ActionBuffer, Unusable
 from .errors import FrameError, LinkError
 from .frames import Actions, Array, Bye, Challenge, Hello, Missed, Observation, Ping, Pong, Welcome
 from .handshake import Terms, hello, is_proved
@@ -91,6 +91,7 @@ class EdgeMachine:
         self.round_trips: deque[tuple[int, int, int]] = deque(maxlen=64)
         """(nanoseconds from observation to answer, of these queued, of these computed), of the last
         answers."""
+        self._ways: deque[int] = deque(maxlen=16)
         self._draw = draw
         self._backoff = Backoff(
             settings.connect_shortest, settings.connect_longest, random or Random(draw(8))
@@ -204,17 +205,35 @@ class EdgeMachine:
             self._ask(tick, now, tensors)
         newest = self.actions.newest(now)
         action = self.actions.take(tick, now) if self.ladder.may_execute(newest) else Unusable.NONE
-        command = self.ladder.choose(tick, now, action, observation, measured)
-        self.counts[f"rung {command.rung.name.lower()}"] += 1
-        if command.sequence:
-            self.counts["executed"] += 1
-        return command
+        return self._chosen(tick, now, action, measured, observation)
+
+    def confirm(self, command: Command, now: int, measured: Array, observation: Any = None) -> Command:
+        """Look at the clock a last time, right before a command is carried out: the command, or what takes
+        its place where its action has expired since `tick`, such as in a process that was kept from
+        running."""
+        now = self._advance(now)
+        if not command.sequence or now < command.expires_at:
+            return command
+        self.counts["expired before it was carried out"] += 1
+        self.counts["executed"] -= 1
+        self.counts[f"rung {command.rung.name.lower()}"] -= 1
+        self.ladder.take_back()
+        return self._chosen(command.tick, now, Unusable.EXPIRED, measured, observation)
 
     def restart(self) -> None:
         """After a stop: fresh actions may move the robot again."""
         self.ladder.restart()
 
     # --- inside ----------------------------------------------------------------------------------------
+    def _chosen(
+        self, tick: int, now: int, action: Action | Unusable, measured: Array, observation: Any
+    ) -> Command:
+        command = self.ladder.choose(tick, now, action, observation, measured)
+        self.counts[f"rung {command.rung.name.lower()}"] += 1
+        if command.sequence:
+            self.counts["executed"] += 1
+        return command
+
     def _ask(self, tick: int, now: int, tensors: Mapping[str, Array]) -> None:
         sequence, expires_at = self.actions.asked(tick, now)
         if self._observation is not None:
@@ -227,8 +246,7 @@ class EdgeMachine:
     def _slack(self) -> int:
         """What the server has for waiting and computing: until an answer is wanted, less the way there and
         back as it was of late; a quarter at least, so that a bad time is not taken for the rule."""
-        ways = sorted(total - queued - computed for total, queued, computed in self.round_trips)
-        way = ways[len(ways) * 9 // 10] if ways else 0
+        way = max(self._ways, default=0)
         useful = min(self.limits.max_age, self.settings.chunk * self.period) - self.period
         wanted = max(self.settings.answer_within or useful, 0)
         return max(wanted - way, wanted // 4)
@@ -252,7 +270,7 @@ class EdgeMachine:
         self.phase = Phase.JOINED
         self.why_apart = ""
         self.counts["joined"] += 1
-        self.round_trips.clear()
+        self._ways.clear()
         self._backoff.succeeded()
 
     def _answered(self, message: Actions, now: int) -> None:
@@ -261,7 +279,9 @@ class EdgeMachine:
             self.counts[f"refused: {refused}"] += 1
             return
         self.counts["answers used"] += 1
-        self.round_trips.append((now - message.observed_at, message.queued, message.computed))
+        total = now - message.observed_at
+        self.round_trips.append((total, message.queued, message.computed))
+        self._ways.append(total - message.queued - message.computed)
 
     def _was_missed(self, message: Missed, now: int) -> None:
         self.counts["missed by the server"] += 1

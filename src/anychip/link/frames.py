@@ -45,6 +45,8 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 """Element types that travel, all little-endian."""
 
+_NAMES = {dtype: name for name, dtype in DTYPES.items()} | {np.dtype(name): name for name in DTYPES}
+
 Array = np.ndarray[Any, Any]
 
 
@@ -295,10 +297,15 @@ def _checked_out(name: str, check: _Check, value: Any) -> Any:
 
 
 def _packed(array: Array) -> list[Any]:
-    kind = array.dtype.name
+    kind = name_of(array.dtype)
     if kind not in DTYPES:
         raise FrameError(f"arrays of {kind} do not travel; convert to one of {', '.join(DTYPES)}")
     return [kind, list(array.shape), np.ascontiguousarray(array, DTYPES[kind]).tobytes()]
+
+
+def name_of(dtype: np.dtype[Any]) -> str:
+    """An element type's name in frames, in either order of bytes."""
+    return _NAMES.get(dtype) or dtype.name
 
 
 def _shown(value: Any) -> str:

@@ -150,6 +150,10 @@ class Ladder:
             self._begin_stop(tick, now, cause)
         return self._stopping(tick, now, measured)
 
+    def take_back(self) -> None:
+        """The last command was not carried out after all."""
+        self._recent.pop()
+
     def _execute(self, tick: int, now: int, action: Action) -> Command:
         age = now - action.observed_at
         fresh = age <= self.limits.fresh

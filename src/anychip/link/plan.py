@@ -60,7 +60,7 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Placements:
     """All placements, the best first, and what would help where none meets the deadline."""
 
     placements: list[Placement]
@@ -85,7 +85,7 @@ def plan(
     largest_batch: int = 8,
     seed: int = 0,
     names: tuple[str, str] = ("edge", "cloud"),
-) -> Plan:
+) -> Placements:
     """All cuts of a policy, the best first. `max_age` in seconds. Raises PlanError for profiles that do not
     belong together."""
     if edge.policy != cloud.policy:
@@ -98,7 +98,7 @@ def plan(
         for cut in range(len(stages) + 1)
     ]
     placements.sort(key=lambda each: (not each.is_met, each.latency))
-    return Plan(placements, [] if placements[0].is_met else _advice(placements[0], edge.chunk, hz))
+    return Placements(placements, [] if placements[0].is_met else _advice(placements[0], edge.chunk, hz))
 
 
 def _placement(

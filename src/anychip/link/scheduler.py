@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .frames import Array
+from .frames import Array, name_of
 
 MEASURED = 16
 """Times that are remembered for each size of batch."""
@@ -172,4 +172,4 @@ Signature = tuple[tuple[str, str, tuple[int, ...]], ...]
 
 def signature(tensors: Mapping[str, Any]) -> Signature:
     """Names, element types and shapes, which requests of a batch share."""
-    return tuple(sorted((name, array.dtype.name, tuple(array.shape)) for name, array in tensors.items()))
+    return tuple(sorted((name, name_of(array.dtype), tuple(array.shape)) for name, array in tensors.items()))

@@ -88,8 +88,10 @@ class RealWorld:
             self.judge.observed(number, tick, now)
             seen = np.array([number, tick], np.float64)
             command = machine.tick(tick, now, {"state": seen}, np.zeros(VALUES), seen)
-            self.judge.executed(number, command, time.monotonic_ns())
             transport.wake()
+            carried_out = time.monotonic_ns()
+            command = machine.confirm(command, carried_out, np.zeros(VALUES), seen)
+            self.judge.executed(number, command, carried_out)
             tick += 1
 
     async def _strike(self) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from ..edge import EdgeMachine, EdgeSettings
 from ..frames import Array
 from ..handshake import Terms
-from ..ladder import Limits
+from ..ladder import Command, Limits
 from ..scheduler import stacked
 from ..serving import ServerMachine, ServeSettings, Work
 from ..stop import JerkLimitedStop
@@ -117,11 +117,20 @@ class World:
         command = robot.machine.tick(
             tick, self._clock(robot), {"state": seen}, np.zeros(VALUES), observation=seen
         )
+        if self._random.random() < 0.01:  # kept from running between the decision and what follows from it
+            kept = self._now + self._random.randrange(2 * self._period)
+            self._at(kept, lambda: self._carry_out(robot, command, seen))
+        else:
+            self._carry_out(robot, command, seen)
+
+    def _carry_out(self, robot: Robot, command: Command, seen: Array) -> None:
+        command = robot.machine.confirm(command, self._clock(robot), np.zeros(VALUES), seen)
         self.judge.executed(robot.number, command, self._now)
         self._pump(robot)
         late = int(abs(self._random.gauss(0, 100_000)))
         if self._random.random() < 0.0005:
             late += self._random.randrange(5 * self._period)
+        tick = (self._now - robot.base) // self._period
         following = robot.base + (tick + 1) * self._period + late
         self._at(following, lambda: self._tick(robot))
 
