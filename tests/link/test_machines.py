@@ -325,3 +325,16 @@ def test_an_action_that_expires_before_it_is_carried_out_is_not() -> None:
     assert late.values.tolist() == [command.values[0] - 1, command.values[1]]  # what was carried out before
     assert pair.edge.counts["executed"] == executed - 1
     assert pair.edge.confirm(late, late.tick + 10**13, np.zeros(2)) is late
+
+
+def test_strangers_do_not_take_the_places_of_robots() -> None:
+    pair = Pair().running()
+    for number in range(100, 500):
+        pair.server.opened(number, pair.now + pair.ahead)
+    dropped = [peer for peer in pair.server.peers.values() if peer.dropped]
+    assert len(dropped) == 400 - 256
+    pair.now += 400 * MILLISECOND  # the handshake's time is over
+    assert len(pair.server.to_close(pair.now + pair.ahead)) == 400
+    for number in range(100, 500):
+        pair.server.closed(number)
+    assert not pair.server.peers[1].dropped

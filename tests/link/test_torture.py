@@ -14,8 +14,9 @@ from anychip.link.actions import Action, ActionBuffer, Unusable  # noqa: E402
 from anychip.link.edge import EdgeMachine  # noqa: E402
 from anychip.link.ladder import Ladder  # noqa: E402
 from anychip.link.torture.faults import MILLISECOND, SECOND, Fault, Kind, drawn  # noqa: E402
-from anychip.link.torture.run import virtual  # noqa: E402
+from anychip.link.torture.run import real, virtual  # noqa: E402
 from anychip.link.torture.world import World  # noqa: E402
+from tools.link.__main__ import hostile  # noqa: E402
 
 BROKEN = ("actions_past_expiry", "replayed", "unordered", "misplaced")
 
@@ -140,3 +141,19 @@ def test_faults_are_drawn_from_the_seed() -> None:
     assert drawn(1, 8, 5 * SECOND) == drawn(1, 8, 5 * SECOND)
     assert drawn(1, 8, 5 * SECOND) != drawn(2, 8, 5 * SECOND)
     assert {fault.kind for fault in drawn(4, 64, 940 * MILLISECOND)} == set(Kind)
+
+
+def test_over_real_connections_by_the_real_clock() -> None:
+    pytest.importorskip("websockets")
+    found = real(240, robots=4, seed=2)
+    assert found["ticks"] >= 240
+    assert {name: found[name] for name in BROKEN} == dict.fromkeys(BROKEN, 0)
+    assert found["machines"]["asked"] > 0
+    assert found["faults"]["server killed"] >= 1
+
+
+def test_hostile_frames_are_not_accepted() -> None:
+    pytest.importorskip("torch")
+    found = hostile(1500)
+    assert found["accepted"] == 0
+    assert found["others_served"]

@@ -4,6 +4,7 @@ LinkError."""
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import ssl
@@ -64,16 +65,15 @@ def require_safe(host: str, token: bytes, encrypted: bool, *, plain: bool) -> No
 
 def host_of(url: str) -> tuple[str, bool]:
     """The host of ws://host:port or wss://host:port, and whether it is encrypted. Raises LinkError."""
-    try:
+    scheme, host, port = "", None, None
+    with contextlib.suppress(ValueError):
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if host is None or port is None or parts.scheme not in ("ws", "wss"):
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
+    if host is None or port is None or scheme not in ("ws", "wss"):
         raise LinkError(
             f"{url} is no address of a server", "Write ws://HOST:PORT, or wss://HOST:PORT for TLS."
         )
-    return host, parts.scheme == "wss"
+    return host, scheme == "wss"
 
 
 def server_tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:

@@ -65,7 +65,7 @@ def profile(policy: Policy, *, batches: tuple[int, ...] = (1, 8), rounds: int = 
         for number, stage in enumerate(policy.stages):
             if batch == batches[0]:
                 sizes[stage.name] = sum(array.nbytes for array in tensors.values()) // batch
-            policy.run(tensors, number, number + 1)
+            made = policy.run(tensors, number, number + 1)
             times = []
             for _ in range(rounds):
                 started = time.perf_counter()

@@ -21,19 +21,21 @@ from .scheduler import Request, Scheduler, Signature, Unanswered, signature
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """How the server behaves; times in nanoseconds, `largest_frame` in bytes. `expects`: names, element types
-    and shapes of an observation's arrays, sorted."""
+    """How the server behaves; times in nanoseconds, `largest_frame` in bytes. `most_strangers`: peers that
+    have not proved anything yet, so that they cannot take the places of robots. `expects`: names, element
+    types and shapes of an observation's arrays, sorted."""
 
     expects: Signature
     token: bytes = b""
     largest_batch: int = 64
     largest_frame: int = 1 << 20
     most_peers: int = 1024
+    most_strangers: int = 256
     dead_after: int = 1_000_000_000
     handshake: int = 2_000_000_000
 
     def __post_init__(self) -> None:
-        if min(self.largest_batch, self.most_peers, self.dead_after, self.handshake) < 1:
+        if min(self.largest_batch, self.most_peers, self.most_strangers, self.dead_after, self.handshake) < 1:
             raise LinkError("numbers and times of a server must be positive")
         if not frames.MAX_HELLO_BYTES <= self.largest_frame <= frames.MAX_FRAME_BYTES:
             raise LinkError(
@@ -85,8 +87,9 @@ class ServerMachine:
         )  # fmt: skip
         self.peers[connection] = peer
         self._speaking.add(connection)
-        if len(self.peers) > self.settings.most_peers:
-            peer.drop(f"{self.settings.most_peers} peers are connected already")
+        strangers = sum(not other.joined for other in self.peers.values())
+        if len(self.peers) > self.settings.most_peers or strangers > self.settings.most_strangers:
+            peer.drop("too many peers are connected already")
 
     def received(self, connection: Hashable, frame: object, now: int) -> None:
         """A frame has come from a peer."""
