@@ -127,6 +127,7 @@ def _has(module: str) -> bool:
         (("plan", "{file}:policy", "--profiles", "none"), "Measure it"),
         (("measure", "-o", "x"), "one of two things"),
         (("torture", "--ticks", "0"), "nothing to run"),
+        (("serve", "{file}:policy", "--zenoh", "--certificate", "x.pem"), "has no TLS"),
     ],
 )
 def test_what_is_refused(file: Path, arguments: tuple[str, ...], text: str) -> None:

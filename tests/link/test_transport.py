@@ -48,9 +48,9 @@ def answer(tensors: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def serving(tls: Any = None, port: int = 0, **settings: Any) -> Iterator[Server]:
+def serving(tls: Any = None, port: int = 0, kind: type[Server] = Server, **settings: Any) -> Iterator[Server]:
     """A server on a thread of its own."""
-    made = Server(answer, TERMS, ServeSettings(EXPECTS, TOKEN, **settings), tls=tls, port=port)
+    made = kind(answer, TERMS, ServeSettings(EXPECTS, TOKEN, **settings), tls=tls, port=port)
     ready, ended = threading.Event(), threading.Event()
     loop = asyncio.new_event_loop()
 
@@ -325,3 +325,27 @@ def test_tokens_and_addresses_that_cannot_be_read(tmp_path: Path, monkeypatch: p
     for url in ("http://localhost:1", "ws://localhost", "ws://localhost:x"):
         with pytest.raises(LinkError, match="no address of a server"):
             client_tls(url, None)
+
+
+def test_zenoh_carries_the_same_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Moves, finds a silent server, comes back; another robot's slow callback stalls nobody, as each machine
+    has a session to itself."""
+    zenoh = pytest.importorskip("zenoh")
+    assert zenoh
+    from anychip.link.zenoh import PREFIX, ZenohServer, session
+
+    silent = 300 * MILLISECOND
+    with serving(kind=ZenohServer) as server:
+        stalled = session(connect=f"tcp/127.0.0.1:{server.port}")
+        held = stalled.declare_subscriber(f"{PREFIX}/**", lambda sample: time.sleep(0.05))
+        with client(server.port, scheme="zenoh", dead_after=silent) as robot:
+            until(lambda: step(robot).rung is Rung.CHUNK)
+            outgoing = Peer.outgoing
+            monkeypatch.setattr(Peer, "outgoing", lambda self: [])
+            until(lambda: (step(robot), robot.counts.get("half-open found", 0) >= 1)[1])
+            monkeypatch.setattr(Peer, "outgoing", outgoing)
+            joined = robot.counts["joined"]
+            until(lambda: (step(robot), robot.counts["joined"] > joined)[1])
+        held.undeclare()
+        stalled.close()
+        until(lambda: not server.machine.peers)

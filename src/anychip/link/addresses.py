@@ -16,6 +16,7 @@ from .errors import LinkError
 LOOPBACK = "127.0.0.1"
 TOKEN_VARIABLE = "ANYCHIP_LINK_TOKEN"
 SHORTEST_TOKEN = 16
+SCHEMES = ("ws", "wss", "zenoh")
 
 
 def is_loopback(host: str) -> bool:
@@ -64,14 +65,16 @@ def require_safe(host: str, token: bytes, encrypted: bool, *, plain: bool) -> No
 
 
 def host_of(url: str) -> tuple[str, bool]:
-    """The host of ws://host:port or wss://host:port, and whether it is encrypted. Raises LinkError."""
+    """The host of ws://host:port, wss://host:port or zenoh://host:port, and whether it is encrypted. Raises
+    LinkError."""
     scheme, host, port = "", None, None
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)
         scheme, host, port = parts.scheme, parts.hostname, parts.port
-    if host is None or port is None or scheme not in ("ws", "wss"):
+    if host is None or port is None or scheme not in SCHEMES:
         raise LinkError(
-            f"{url} is no address of a server", "Write ws://HOST:PORT, or wss://HOST:PORT for TLS."
+            f"{url} is no address of a server",
+            "Write ws://HOST:PORT, wss://HOST:PORT or zenoh://HOST:PORT.",
         )
     return host, scheme == "wss"
 

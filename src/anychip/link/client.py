@@ -27,6 +27,7 @@ from .handshake import Terms
 from .ladder import Command, Limits, LocalPolicy, Step
 from .stop import StopMotion
 from .transport import EdgeTransport
+from .zenoh import ZenohTransport
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,8 @@ class Client:
         self._first = 0
         start = time.monotonic_ns()
         self.machine = EdgeMachine(terms, settings, limits, stop, clock_start=start, local=local)
-        self._transport = EdgeTransport(self.machine, url, tls=tls, lock=self._lock)
+        transport = ZenohTransport if url.startswith("zenoh:") else EdgeTransport
+        self._transport = transport(self.machine, url, tls=tls, lock=self._lock)
         self._on_thread = on_thread
         self._told = 0
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -88,16 +88,20 @@ class Server:
             self.port = next(iter(server.sockets)).getsockname()[1]
             if ready is not None:
                 ready()
-            tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._watch())]
-            try:
-                await asyncio.gather(*tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                self.machine.stop("the server ends")
-                self._wake()
-                await asyncio.sleep(0.02)
-                self._compute.shutdown(wait=False, cancel_futures=True)
+            await self._keep()
+
+    async def _keep(self) -> None:
+        """Compute and watch until cancelled; then say goodbye."""
+        tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._watch())]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            self.machine.stop("the server ends")
+            self._wake()
+            await asyncio.sleep(0.02)
+            self._compute.shutdown(wait=False, cancel_futures=True)
 
     async def _converse(self, connection: Any) -> None:
         from websockets.exceptions import ConnectionClosed

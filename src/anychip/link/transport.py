@@ -55,17 +55,22 @@ class EdgeTransport:
             else:
                 await asyncio.sleep(LOOK)
 
-    async def _connect(self) -> None:
+    async def _open(self, limit: float) -> Any:
+        """A new connection, within `limit` seconds."""
         from websockets.asyncio.client import connect
+
+        return await connect(
+            self._url, ssl=self._tls, ping_interval=None, close_timeout=0.05, open_timeout=limit,
+            compression=None, max_size=self._machine.settings.largest_frame, proxy=None,
+        )  # fmt: skip
+
+    async def _connect(self) -> None:
         from websockets.exceptions import InvalidStatus, WebSocketException
 
         limit = self._machine.settings.handshake * 1e-9
         try:
             async with asyncio.timeout(limit):
-                connection = await connect(
-                    self._url, ssl=self._tls, ping_interval=None, close_timeout=0.05, open_timeout=limit,
-                    compression=None, max_size=self._machine.settings.largest_frame, proxy=None,
-                )  # fmt: skip
+                connection = await self._open(limit)
         except (OSError, TimeoutError, WebSocketException) as error:
             with self._lock:
                 self._machine.failed(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..console import messages, output, table, write_json
+from ..errors import CommandError
 from ..needs import require_packages
 from ..options import AsJson
 from .options import Hertz, Plain, PolicyFile, TokenFile, policy_of
@@ -34,6 +35,7 @@ def serve(
     certificate: Annotated[Path | None, typer.Option(help="A certificate (PEM) for TLS.")] = None,
     key: Annotated[Path | None, typer.Option(help="Its key.")] = None,
     plain: Plain = False,
+    zenoh: Annotated[bool, typer.Option("--zenoh", help="Serve over zenoh instead of WebSockets.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Serve a policy to robots: earliest deadline first, in batches, until ctrl-C.
@@ -44,10 +46,13 @@ def serve(
     from ...link.addresses import read_token, server_tls
     from ...link.server import Server
     from ...link.serving import ServeSettings
+    from ...link.zenoh import ZenohServer
 
+    if zenoh and certificate is not None:
+        raise CommandError("--zenoh has no TLS here.", "Leave --certificate out, or serve WebSockets.")
     found = policy_of(policy)
     settings = ServeSettings(found.expects(stages_on_robot), read_token(token_file), batch)
-    server = Server(
+    server = (ZenohServer if zenoh else Server)(
         lambda tensors: found.answer(tensors, stages_on_robot),
         found.terms(hz, stages_on_robot),
         settings,
@@ -64,7 +69,7 @@ def serve(
         f"batches of 1 take {times[1] / 1e6:.2f} ms, of {batch} {times[batch] / 1e6:.2f} ms; "
         f"policy {found.digest[:12]}"
     )
-    scheme = "ws" if certificate is None else "wss"
+    scheme = "zenoh" if zenoh else "ws" if certificate is None else "wss"
     asyncio.run(
         _until_interrupted(server, lambda: messages.print(f"serving {scheme}://{host}:{server.port}"))
     )
