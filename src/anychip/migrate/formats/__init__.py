@@ -1,0 +1,1 @@
+"""How findings are written: lines of text, JSON, SARIF, and differences of fixed files."""
