@@ -54,6 +54,7 @@ ELSEWHERE = {
     "link run": "cli/test_link.py",
     "link serve": "cli/test_link.py",
     "link torture": "cli/test_link.py",
+    "migrate": "cli/test_migrate.py",
     "run": "cli/test_program.py",
     "test": "cli/test_proof.py",
     "tune kernel": "cli/test_tune.py",

@@ -10,9 +10,9 @@ from .rule import Need, Rule
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """The chip that a program is to run on. `device` is PyTorch's name of its device ("cpu", "xpu", "npu", ...);
-    `is_nvidia` whether NVIDIA made it."""
+class Destination:
+    """The chip that a program is to run on. `device` is PyTorch's name of its device ("cpu", "xpu", "npu",
+    ...); `is_nvidia` whether NVIDIA made it."""
 
     name: str
     device: str
@@ -26,7 +26,8 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that binds a program to a vendor. `line` and `column` count from 1, columns in characters;
-    `fix` says what to do; `applies` is "safe" or "unsafe" where `--fix` or `--unsafe-fixes` does it, else ""."""
+    `fix` says what to do; `applies` is "safe" or "unsafe" where `--fix` or `--unsafe-fixes` does it, else
+    ""."""
 
     code: str
     file: str
@@ -37,7 +38,7 @@ class Finding:
     applies: str = ""
 
 
-def finding(file: str, match: Match, target: Target | None, applies: str = "") -> Finding:
+def finding(file: str, match: Match, target: Destination | None, applies: str = "") -> Finding:
     """The finding of a match, with advice for the chip where one is named."""
     rule = match.rule
     advice = rule.advice

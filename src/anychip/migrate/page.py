@@ -26,7 +26,8 @@ def written(text: str) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"the page has no {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{'\n\n'.join(_families())}\n\n{END}{after}"
+    tables = "\n\n".join(_families())
+    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
 
 
 def _families() -> Iterator[str]:

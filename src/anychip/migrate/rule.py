@@ -30,10 +30,11 @@ class Role(Enum):
 @dataclass(frozen=True, slots=True)
 class Strings:
     """String literals that a rule recognises: `pattern` is a regular expression for the whole of one. What an
-    f-string computes stands as `{}` in it."""
+    f-string computes stands as `{}` in it. `only_arguments`: as an argument of a call only."""
 
     pattern: str
     role: Role = Role.EITHER
+    only_arguments: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,15 @@ class Rule:
     """One kind of thing that binds a program to a vendor.
 
     `names` are qualified names; each covers what lies below it, the longest one wins, and a `*` at the end
-    covers all that begin so. `methods` are called on objects of unknown type, `attributes` are read from them.
+    covers all that begin so. `methods` are called on objects of unknown type, `attributes` are read from
+    them.
     `no_device` are callables that take CUDA if no argument names a device. `imports` are top-level modules,
     `options` keyword arguments and keys of kernels' options, `suffixes` files, `requirements` distributions,
     `lines` regular expressions for lines of files that are not Python.
 
     `instead` gives advice for a kind of device, by PyTorch's name of it, that replaces the general one.
-    `harmless_elsewhere`: it does nothing, without an error, where there is no CUDA, so that it may stay beside
-    code that was made portable.
+    `harmless_elsewhere`: it does nothing, without an error, where there is no CUDA, so that it may stay
+    beside code that was made portable.
     """
 
     code: str

@@ -1,5 +1,5 @@
-"""Everything under some paths, read by the rules. Flows in: files and folders. Flows out: findings in the order
-of files and lines, and the share of files without any.
+"""Everything under some paths, read by the rules. Flows in: files and folders. Flows out: findings in the
+order of files and lines, and the share of files without any.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import MigrateError
-from .finding import Finding, Target, finding
-from .fixing.plan import Plan, plan
+from .finding import Destination, Finding, finding
+from .fixing.plan import FixPlan, plan
 from .reading import python, text
 from .reading.match import Match
-from .reading.source import Source
+from .reading.source import SourceText
 from .rules.files import UNREADABLE
 from .suppression import Key, is_ignored, key
 
@@ -27,13 +27,14 @@ CUDA_SUFFIXES = (".cu", ".cuh")
 
 @dataclass(slots=True)
 class ScannedFile:
-    """A file that was read. `key_of` has what a baseline knows each finding by; `plan` the fixes, in Python."""
+    """A file that was read. `key_of` has what a baseline knows each finding by; `plan` the fixes, in
+    Python."""
 
     path: Path
-    source: Source
+    source: SourceText
     findings: list[Finding]
     key_of: dict[Finding, Key]
-    plan: Plan | None = None
+    plan: FixPlan | None = None
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class Scan:
         return sum(not file.findings for file in self.files) / len(self.files)
 
 
-def scan(paths: Sequence[Path], target: Target | None = None, codes: Sequence[str] = ()) -> Scan:
+def scan(paths: Sequence[Path], target: Destination | None = None, codes: Sequence[str] = ()) -> Scan:
     """What binds the programs under `paths` to a vendor, but for what runs on `target` as it stands.
 
     `codes` are beginnings of codes ("AC1", "AC301"); without any, all count. Files are named relative to the
@@ -77,7 +78,7 @@ def scan(paths: Sequence[Path], target: Target | None = None, codes: Sequence[st
 
 @dataclass(slots=True)
 class _Text:
-    source: Source
+    source: SourceText
     matches: list[Match]
 
 
@@ -87,19 +88,21 @@ def _read(path: Path, packages: frozenset[str]) -> python.PythonFile | _Text | N
     try:
         data = path.read_bytes()
     except OSError as error:
-        return _Text(Source(name, b""), [Match(UNREADABLE, (1, 0), error.strerror or str(error))])
+        return _Text(SourceText(name, b""), [Match(UNREADABLE, (1, 0), error.strerror or str(error))])
     if path.suffix in (".py", ".pyi"):
         try:
-            source = Source(name, data)
+            source = SourceText(name, data)
         except (SyntaxError, UnicodeDecodeError, LookupError) as error:
-            return _Text(Source(name, data, is_python=False), [Match(UNREADABLE, (1, 0), str(error))])
+            return _Text(SourceText(name, data, is_python=False), [Match(UNREADABLE, (1, 0), str(error))])
         return python.read(source, packages)
-    source = Source(name, data, is_python=False)
+    source = SourceText(name, data, is_python=False)
     matches = text.read_cuda(source) if path.suffix in CUDA_SUFFIXES else text.read_requirements(source)
     return _Text(source, matches)
 
 
-def _kept(source: Source, matches: list[Match], target: Target | None, codes: Sequence[str]) -> list[Match]:
+def _kept(
+    source: SourceText, matches: list[Match], target: Destination | None, codes: Sequence[str]
+) -> list[Match]:
     """The matches that count: once for each place and code, on that chip, of these codes, and not ignored."""
     comments: dict[int, str] | None = None
     seen: set[tuple[object, ...]] = set()

@@ -1,7 +1,7 @@
 """What a user does not want to hear of: `# noqa` comments, and a baseline of known findings.
 
-Flows in: lines and findings. Flows out: those that remain. A baseline knows a finding by its file, its code and
-the text of its line, so that lines may move; each entry says how many there are.
+Flows in: lines and findings. Flows out: those that remain. A baseline knows a finding by its file, its code
+and the text of its line, so that lines may move; each entry says how many there are.
 """
 
 from __future__ import annotations

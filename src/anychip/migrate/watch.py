@@ -1,8 +1,9 @@
-"""Uses of CUDA that a running program makes, for what reading its files missed: names that are computed, calls
-in libraries, settings.
+"""Uses of CUDA that a running program makes, for what reading its files missed: names that are computed,
+calls in libraries, settings.
 
 Flows in: a program, and the lines that are known already. Flows out: each place that used CUDA, what it used
-and how often, also to the log `anychip.migrate.watch`. Calls are only noted: they do, and raise, what they did.
+and how often, also to the log `anychip.migrate.watch`. Calls are only noted: they do, and raise, what they
+did.
 """
 
 from __future__ import annotations
@@ -123,21 +124,24 @@ def _caller() -> Line | None:
     """The innermost frame outside PyTorch, Python's own modules and this file; None if there is none."""
     frame = sys._getframe(1)
     while frame is not None:
-        file = frame.f_code.co_filename
-        if file != __file__ and not file.startswith("<") and not _is_inside(file):
+        file = _program_file(frame.f_code.co_filename)
+        if file is not None:
             return file, frame.f_lineno
         frame = frame.f_back
     return None
 
 
 @functools.cache
-def _is_inside(file: str) -> bool:
-    """Whether a file belongs to PyTorch or to Python's standard library."""
+def _program_file(file: str) -> str | None:
+    """The whole path of a file; None for what belongs to PyTorch, Python's standard library or this room."""
     path = Path(file).resolve()
+    if file.startswith("<") or path == Path(__file__).resolve():
+        return None
     roots = [Path(inspect.__file__).resolve().parent]
     torch = sys.modules.get("torch")
     if torch is not None and torch.__file__:
         roots.append(Path(torch.__file__).resolve().parent)
-    return any(path.is_relative_to(root) for root in roots) and "site-packages" not in path.relative_to(
-        next(root for root in roots if path.is_relative_to(root))
-    ).parts
+    for root in roots:
+        if path.is_relative_to(root) and "site-packages" not in path.relative_to(root).parts:
+            return None
+    return str(path)

@@ -103,6 +103,9 @@ PAGES = (
         "none",
         of_tool("tools.pages.fused_reference"),
     ),
+    Page(
+        "migration", "docs/migration.md", "src/anychip/migrate/rules/", "a row of a rule", writers.migration
+    ),
     Page("triton-tests", "docs/triton-tests.md", "", "make triton-tests TREE=FOLDER", None),
     Page("performance", "docs/performance.md", "", "anychip bench page docs/performance.md", None),
 )

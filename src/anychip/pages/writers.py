@@ -85,6 +85,13 @@ def tuning(text: str) -> str:
     return replaced(text, gain_page.sections(*gain.load(newest("evidence/tuning"))))
 
 
+def migration(text: str) -> str:
+    """docs/migration.md: its table, of the rules."""
+    from ..migrate.page import written
+
+    return written(text)
+
+
 def of_tool(module: str) -> Writer:
     """The function `written` of a module of `tools/`, which is beside the library and no part of it."""
 

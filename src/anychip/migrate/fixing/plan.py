@@ -1,8 +1,8 @@
-"""What is changed in a file, together or not at all. Flows in: a file that was read, and the matches that count.
-Flows out: the new bytes, and why a file is left as it is.
+"""What is changed in a file, together or not at all. Flows in: a file that was read, and the matches that
+count. Flows out: the new bytes, and why a file is left as it is.
 
-`--fix` rewrites a file only if nothing is left in it that would not work on the accelerator that the rewritten
-lines find: "cuda:0" beside a test for any accelerator is worse than both as they were.
+`--fix` rewrites a file only if nothing is left in it that would not work on the accelerator that the
+rewritten lines find: "cuda:0" beside a test for any accelerator is worse than both as they were.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import ast
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ..helper import helper_name, helper_text
 from ..reading.match import Match
 from ..reading.python import PythonFile, end, start
-from ..reading.source import Edit, Position, Source
-from .helper import helper_name, helper_text
+from ..reading.source import Edit, Position, SourceText
 from .sites import Change, FirstArgument, Rename, Replace, Rewriting, Trust, Wrap, rewriting
 
 BLOCKING = ("AC1", "AC2", "AC3", "AC4", "AC5")
@@ -26,7 +26,7 @@ class NotRewritable(Exception):
 
 
 @dataclass(slots=True)
-class Plan:
+class FixPlan:
     """The rewritings of a file. `held_back` says why safe fixes are not made, where there are any."""
 
     file: PythonFile
@@ -47,16 +47,18 @@ class Plan:
             chosen = list(self.rewritings.values())
         else:
             chosen = [] if self.held_back else self._safe()
-        return source.edited(_edits(self.file, chosen)) if any(each.changes for each in chosen) else source.data
+        return (
+            source.edited(_edits(self.file, chosen)) if any(each.changes for each in chosen) else source.data
+        )
 
     def _safe(self) -> list[Rewriting]:
         return [each for each in self.rewritings.values() if each.trust is Trust.SAFE]
 
 
-def plan(file: PythonFile, kept: Iterable[Match], own_cuda: bool) -> Plan:
-    """The plan of a file. `kept` are the matches that are reported; only these are rewritten. `own_cuda`: a class
-    of the project has a method `cuda`."""
-    made = Plan(file)
+def plan(file: PythonFile, kept: Iterable[Match], own_cuda: bool) -> FixPlan:
+    """The plan of a file. `kept` are the matches that are reported; only these are rewritten. `own_cuda`: a
+    class of the project has a method `cuda`."""
+    made = FixPlan(file)
     if file.names is None or file.tree is None:
         return made
     for match in kept:
@@ -105,19 +107,22 @@ def _blocked(matches: Iterable[Match], safe: set[Match]) -> str:
 def _edits(file: PythonFile, rewritings: Iterable[Rewriting]) -> list[Edit]:
     """The edits of some rewritings and of the helper that they call."""
     source = file.source
-    name = helper_name(source.text)
+    name = file.helper.name if file.helper is not None else helper_name(source.text)
     assert name is not None
     opening: list[Edit] = []
     for each in rewritings:
         for change in each.changes:
             _edits_of(source, change, name, opening)
+    if file.helper is not None:
+        return opening
     line, torch = _place(file)
     return [_helper_edit(source, line, torch, name), *opening]
 
 
-def _edits_of(source: Source, change: Change, helper: str, edits: list[Edit]) -> None:
+def _edits_of(source: SourceText, change: Change, helper: str, edits: list[Edit]) -> None:
     """Add the edits of a change. Raises NotRewritable where the parser's positions are not those of the text,
-    which is so inside f-strings before Python 3.12, or where the text is written in a way that is not handled."""
+    which is so inside f-strings before Python 3.12, or where the text is written in a way that is not
+    handled."""
     node = change.node
     first, last = start(source, node), end(source, node)
     _require_same(source, node, first, last)
@@ -139,7 +144,7 @@ def _edits_of(source: Source, change: Change, helper: str, edits: list[Edit]) ->
             edits.append(Edit(inside, inside, text.replace("{}", helper) + follows))
 
 
-def _require_same(source: Source, node: ast.expr, first: Position, last: Position) -> None:
+def _require_same(source: SourceText, node: ast.expr, first: Position, last: Position) -> None:
     try:
         again = ast.parse(f"({source.between(first, last)}\n)", mode="eval").body
     except (SyntaxError, ValueError) as error:
@@ -152,11 +157,15 @@ def _require_same(source: Source, node: ast.expr, first: Position, last: Positio
 
 
 def _place(file: PythonFile) -> tuple[int, str]:
-    """The line below which the helper goes, and what PyTorch is called there ("" where it has to be imported).
+    """The line below which the helper goes, and what PyTorch is called there ("" where it has to be
+    imported).
 
     It is below the imports at the top of the file, the one of PyTorch included. Raises NotRewritable where
     PyTorch is not imported there, since a program may want to do without it."""
-    assert file.tree is not None and file.names is not None
+    assert file.tree is not None
+    assert file.names is not None
+    if file.helper is not None:
+        return file.helper.end_lineno or 0, ""
     if helper_name(file.source.text) is None:
         raise NotRewritable
     body = file.tree.body
@@ -193,12 +202,13 @@ def _imports_torch(statement: ast.stmt) -> bool:
 
 
 def _continues(statement: ast.stmt, following: ast.stmt) -> bool:
-    """Whether the helper goes below the following statement, too: a further import, or one on the same line."""
+    """Whether the helper goes below the following statement, too: a further import, or one on the same
+    line."""
     same_line = following.lineno == statement.end_lineno
     return same_line or isinstance(following, ast.Import | ast.ImportFrom)
 
 
-def _helper_edit(source: Source, line: int, torch: str, name: str) -> Edit:
+def _helper_edit(source: SourceText, line: int, torch: str, name: str) -> Edit:
     """The helper between two empty lines above and below, with the line ends of its place."""
     newline = source.line_end(line)
     text = "" if torch else "import torch\n"

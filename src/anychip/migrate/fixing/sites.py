@@ -2,8 +2,8 @@
 changes, and how far they may be trusted, or None.
 
 *Safe* is what does the same with CUDA, and the same in a program that ran on a CPU before. A default of a
-parameter, a field or an option is part of what others call, so that it is never changed by a safe fix. Nor is a
-comparison: on another accelerator it would begin to choose what was written for CUDA.
+parameter, a field or an option is part of what others call, so that it is never changed by a safe fix. Nor
+is a comparison: on another accelerator it would begin to choose what was written for CUDA.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ AUTOCAST = frozenset(
     {"torch.autocast", "torch.amp.autocast", "torch.amp.autocast_mode.autocast", "torch.amp.GradScaler"}
     | {"torch.GradScaler", "torch.is_autocast_enabled", "torch.get_autocast_dtype"}
 )
-"""Callables that are turned off, with a warning, by the name of a device that is not there: on a CPU they go on
-to be given "cuda"."""
+"""Callables that are turned off, with a warning, by the name of a device that is not there: on a CPU they go
+on to be given "cuda"."""
 WITH_HELPER = {
     "torch.cuda.is_available": "is_available",
     "torch.cuda.synchronize": "synchronize",
@@ -144,7 +144,8 @@ def _move(node: ast.expr, names: Names, own_cuda: bool) -> Rewriting | None:
 
 
 def _name(node: ast.expr, names: Names) -> Rewriting | None:
-    """A string that names a device, with what completes it: `"cuda:%d" % index`, `"cuda:{}".format(index)`."""
+    """A string that names a device, with what completes it: `"cuda:%d" % index`,
+    `"cuda:{}".format(index)`."""
     whole = _completed(node, names)
     parent = names.parents.get(whole)
     call = names.parents.get(parent) if isinstance(parent, ast.keyword) else parent
@@ -211,7 +212,8 @@ def _is_bare(node: ast.expr) -> bool:
 
 
 def _is_early(node: ast.expr, names: Names) -> bool:
-    """Whether an expression is computed when a function or class is defined: a default, a decorator, a field."""
+    """Whether an expression is computed when a function or class is defined: a default, a decorator, a
+    field."""
     child: ast.AST = node
     for parent in names.ancestors(node):
         match parent:
@@ -245,5 +247,3 @@ def written(node: ast.AST) -> str:
         parts.append(node.attr)
         node = node.value
     return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
-
-

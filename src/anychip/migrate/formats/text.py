@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 
 from ..finding import Finding
-from ..reading.source import Source
+from ..reading.source import SourceText
 
 _MARKS = {"safe": " [--fix]", "unsafe": " [--unsafe-fixes]", "": ""}
 
@@ -21,9 +21,11 @@ def lines(findings: Iterable[Finding], advice: bool = True) -> Iterator[str]:
             yield f"    {each.fix}"
 
 
-def difference(source: Source, after: bytes) -> str:
+def difference(source: SourceText, after: bytes) -> str:
     """What a fix changes in a file, as a unified difference with the file's own line ends; "" for nothing."""
     before_lines = source.lines
-    after_lines = Source(source.file, after).lines
+    after_lines = SourceText(source.file, after).lines
     found = difflib.unified_diff(before_lines, after_lines, f"a/{source.file}", f"b/{source.file}")
-    return "".join(line if line.endswith(("\n", "\r")) else f"{line}\n\\ No newline at end of file\n" for line in found)
+    return "".join(
+        line if line.endswith(("\n", "\r")) else f"{line}\n\\ No newline at end of file\n" for line in found
+    )

@@ -1,4 +1,5 @@
-"""What a reader hands on: a rule, and where in a file it found what. Flows in: nothing. Flows out: records."""
+"""What a reader hands on: a rule, and where in a file it found what. Flows in: nothing. Flows out:
+records."""
 
 from __future__ import annotations
 

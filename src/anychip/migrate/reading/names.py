@@ -17,16 +17,18 @@ UNBOUND = frozenset({"torch"})
 
 
 class Names:
-    """The scopes of a module. `parents` has the node around each node."""
+    """The scopes of a module. `parents` has the node around each node, `nodes` every node."""
 
     def __init__(self, tree: ast.Module):
         self.parents: dict[ast.AST, ast.AST] = {}
+        self.nodes: list[ast.AST] = []
         self._bound: dict[ast.AST, dict[str, set[str]]] = {tree: {}}
         self._scopes: dict[ast.AST, ast.AST] = {}
         self._tree = tree
         stack: list[tuple[ast.AST, ast.AST]] = [(tree, tree)]
         while stack:
             node, scope = stack.pop()
+            self.nodes.append(node)
             self._scopes[node] = scope
             self._bind(node, scope)
             inner = node if isinstance(node, (*FUNCTIONS, *COMPREHENSIONS, ast.ClassDef)) else scope
@@ -37,7 +39,8 @@ class Names:
                 stack.append((child, scope if outside else inner))
 
     def qualified(self, node: ast.AST) -> str | None:
-        """The qualified name of a name or of attributes of one; None where it is not known to be a module's."""
+        """The qualified name of a name or of attributes of one; None where it is not known to be a
+        module's."""
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)

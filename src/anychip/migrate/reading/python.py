@@ -1,5 +1,5 @@
-"""What the rules recognise in Python. Flows in: a source. Flows out: matches in the order of the file, with the
-syntax tree and the meaning of its names, which fixes are made from."""
+"""What the rules recognise in Python. Flows in: a source. Flows out: matches in the order of the file, with
+the syntax tree and the meaning of its names, which fixes are made from."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import ast
 import warnings
 from dataclasses import dataclass, field, replace
 
+from .. import helper
 from ..rule import Role
 from ..rules.files import UNREADABLE
 from .match import Match
 from .names import Names
-from .source import Position, Source
+from .source import Position, SourceText
 from .tables import TABLES
 
 MATCHERS = frozenset({"startswith", "endswith", "match", "fullmatch", "search", "find", "index"})
@@ -24,19 +25,24 @@ LONGEST = 60
 
 @dataclass(slots=True)
 class PythonFile:
-    """A Python file that was read. `tree` and `names` are None where it could not be parsed."""
+    """A Python file that was read. `tree` and `names` are None where it could not be parsed, or
+    holds no word that a rule is about."""
 
-    source: Source
+    source: SourceText
     matches: list[Match]
     tree: ast.Module | None = None
     names: Names | None = None
     own_cuda: bool = False
     """Whether a class of the file defines a method `cuda` of its own."""
+    helper: ast.ClassDef | None = None
+    """The helper of earlier fixes. What it says of CUDA, and is told, is no finding."""
 
 
-def read(source: Source, own_packages: frozenset[str] = frozenset()) -> PythonFile:
+def read(source: SourceText, own_packages: frozenset[str] = frozenset()) -> PythonFile:
     """A Python file and what the rules recognise in it. `own_packages` are those that the scanned project
     consists of: importing them binds it to nothing new."""
+    if not TABLES.may_match(source.text):
+        return PythonFile(source, [])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -48,12 +54,32 @@ def read(source: Source, own_packages: frozenset[str] = frozenset()) -> PythonFi
     reader = _Reader(source, tree, own_packages)
     reader.walk()
     matches = sorted(reader.matches, key=lambda match: match.at)
-    return PythonFile(source, matches, tree, reader.names, reader.own_cuda)
+    its_helper = helper.find(tree)
+    if its_helper is not None:
+        matches = [match for match in matches if not _is_of(its_helper, match, reader.names)]
+    return PythonFile(source, matches, tree, reader.names, reader.own_cuda, its_helper)
+
+
+def _is_of(its_helper: ast.ClassDef, match: Match, names: Names) -> bool:
+    """Whether a match lies in the helper, or is a device that the helper is told."""
+    if match.node is None:
+        return False
+    for node in names.ancestors(match.node):
+        if node is its_helper:
+            return True
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in helper.OWN
+        ):
+            if isinstance(node.func.value, ast.Name) and node.func.value.id == its_helper.name:
+                return True
+    return False
 
 
 @dataclass(slots=True)
 class _Reader:
-    source: Source
+    source: SourceText
     tree: ast.Module
     own_packages: frozenset[str]
     matches: list[Match] = field(default_factory=list)
@@ -64,7 +90,7 @@ class _Reader:
         self.names = Names(self.tree)
 
     def walk(self) -> None:
-        for node in ast.walk(self.tree):
+        for node in self.names.nodes:
             match node:
                 case ast.Attribute() | ast.Name():
                     self._reference(node)
@@ -136,7 +162,9 @@ class _Reader:
 
     def _option(self, name: str, value: ast.expr, at: Position) -> None:
         rule = TABLES.options.get(name)
-        is_default = isinstance(value, ast.Constant) and value.value is not True and value.value in (None, 0, 1)
+        is_default = (
+            isinstance(value, ast.Constant) and value.value is not True and value.value in (None, 0, 1)
+        )
         if rule is not None and not is_default:
             self._add(Match(rule, at, name, value))
 
@@ -172,7 +200,9 @@ class _Reader:
         if not isinstance(text, str) or len(text) > 100_000:
             return
         role = self._role(node)
-        rule = None if role is None else TABLES.by_string(text, role)
+        rule = (
+            None if role is None else TABLES.by_string(text, role, isinstance(parent, ast.Call | ast.keyword))
+        )
         if rule is not None and role is not None:
             shown = text if len(text) <= LONGEST else text[:LONGEST] + "..."
             self._add(Match(rule, start(self.source, node), f'"{shown}"', node, "", role))
@@ -208,7 +238,8 @@ class _Reader:
         return line, column - len(node.attr)
 
     def _add(self, match: Match) -> None:
-        """Keep a match. Before Python 3.12, positions inside f-strings may be wrong: there it is the string's."""
+        """Keep a match. Before Python 3.12, positions inside f-strings may be wrong: there it is the
+        string's."""
         last = match.found.strip('."()').rpartition(".")[2]
         if match.node is not None and match.name and last not in self.source.line(match.at[0])[match.at[1] :]:
             around = [node for node in self.names.ancestors(match.node) if isinstance(node, ast.JoinedStr)]
@@ -217,7 +248,9 @@ class _Reader:
         self.matches.append(match)
 
 
-MODULES = frozenset(f"torch.cuda.{name}" for name in ("amp", "memory", "nccl", "nvtx", "profiler", "random")) | {
+MODULES = frozenset(
+    f"torch.cuda.{name}" for name in ("amp", "memory", "nccl", "nvtx", "profiler", "random")
+) | {
     "torch.cuda",
     "torch.backends.cuda",
     "torch.backends.cudnn",
@@ -227,16 +260,14 @@ MODULES = frozenset(f"torch.cuda.{name}" for name in ("amp", "memory", "nccl", "
 
 def _formatted(node: ast.JoinedStr) -> str:
     """The text of an f-string with `{}` for what it computes."""
-    return "".join(
-        str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values
-    )
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
 
 
-def start(source: Source, node: ast.AST) -> Position:
+def start(source: SourceText, node: ast.AST) -> Position:
     """Where a node begins."""
     return node.lineno, source.column(node.lineno, node.col_offset)  # type: ignore[attr-defined]
 
 
-def end(source: Source, node: ast.AST) -> Position:
+def end(source: SourceText, node: ast.AST) -> Position:
     """Where a node ends."""
     return node.end_lineno, source.column(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ Positions are (line, column): lines from 1, as Python's parser counts them; colu
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
 import tokenize
@@ -28,7 +29,7 @@ class Edit:
     text: str
 
 
-class Source:
+class SourceText:
     """A file's text. `file` is the name that findings give it.
 
     Raises UnicodeDecodeError or SyntaxError (of the coding cookie) for bytes that are no text."""
@@ -37,7 +38,9 @@ class Source:
         self.file = file
         self.data = data
         self.encoding = _encoding(data) if is_python else "utf-8"
-        self.lines: list[str] = _LINE.findall(data.decode(self.encoding, "strict" if is_python else "replace"))
+        self._mark = codecs.BOM_UTF8 if is_python and data.startswith(codecs.BOM_UTF8) else b""
+        text = data[len(self._mark) :].decode(self.encoding, "strict" if is_python else "replace")
+        self.lines: list[str] = _LINE.findall(text)
 
     @cached_property
     def text(self) -> str:
@@ -77,10 +80,10 @@ class Source:
             (first, left), (last, right) = edit.start, edit.end
             while last > len(lines):
                 lines.append("")
-            lines[first - 1 : last] = [lines[first - 1][:left] + edit.text + lines[last - 1][right:]] + [""] * (
-                last - first
-            )
-        return "".join(lines).encode(self.encoding)
+            lines[first - 1 : last] = [lines[first - 1][:left] + edit.text + lines[last - 1][right:]] + [
+                ""
+            ] * (last - first)
+        return self._mark + "".join(lines).encode(self.encoding)
 
     def comments(self) -> dict[int, str]:
         """Comments by line. Empty for text that Python cannot split into tokens."""
@@ -95,6 +98,6 @@ class Source:
 
 
 def _encoding(data: bytes) -> str:
-    """The encoding by the mark at the start or the coding cookie. A mark stays part of the text."""
+    """The encoding by the mark at the start or the coding cookie."""
     name, _ = tokenize.detect_encoding(io.BytesIO(data.replace(b"\r", b"\n")).readline)
     return "utf-8" if name == "utf-8-sig" else name

@@ -7,7 +7,7 @@ import re
 from fnmatch import fnmatch
 
 from .match import Match
-from .source import Source
+from .source import SourceText
 from .tables import TABLES
 
 REQUIREMENT_FILES = (
@@ -40,7 +40,7 @@ def is_requirements(path: str) -> bool:
     return any(fnmatch(name, each) or fnmatch(last_two, each) for each in REQUIREMENT_FILES)
 
 
-def read_cuda(source: Source) -> list[Match]:
+def read_cuda(source: SourceText) -> list[Match]:
     """A file of CUDA C++: itself, and the inline PTX in it."""
     rule = TABLES.suffixes["." + source.file.rpartition(".")[2]]
     matches = [Match(rule, (1, 0), source.file.rpartition("/")[2])]
@@ -52,7 +52,7 @@ def read_cuda(source: Source) -> list[Match]:
     return matches
 
 
-def read_requirements(source: Source) -> list[Match]:
+def read_requirements(source: SourceText) -> list[Match]:
     """A list of requirements, or a file of settings that has one."""
     matches = []
     is_settings = source.file.endswith((".toml", "Pipfile"))

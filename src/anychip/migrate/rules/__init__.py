@@ -1,4 +1,5 @@
-"""The rules, one file a family. Flows in: nothing. Flows out: every rule by its code, in the order of codes."""
+"""The rules, one file a family. Flows in: nothing. Flows out: every rule by its code, in the order of
+codes."""
 
 from __future__ import annotations
 

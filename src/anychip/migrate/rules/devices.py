@@ -15,15 +15,16 @@ NAME = Rule(
     "AC102",
     "cuda-device-name",
     "{found} names a CUDA device",
-    "Take the device from the caller, or from torch.accelerator.current_accelerator(), which is None on a CPU.",
-    strings=(Strings(r"cuda(:\S*)?", Role.VALUE),),
+    "Take the device from the caller, or from torch.accelerator.current_accelerator(), which is None on "
+    "a CPU.",
+    strings=(Strings(r"cuda(?!.*nccl)(:\S*)?", Role.VALUE),),
 )
 TEST = Rule(
     "AC103",
     "cuda-device-test",
     "a comparison with {found} is false on every other device",
     'Compare with the type of the device in use, or with "cpu" where any accelerator is meant.',
-    strings=(Strings(r"cuda(:\S*)?", Role.TEST),),
+    strings=(Strings(r"cuda(?!.*nccl)(:\S*)?", Role.TEST),),
     harmless_elsewhere=True,
 )
 IS_CUDA = Rule(
@@ -54,7 +55,9 @@ DISPATCH_KEY = Rule(
     "cuda-dispatch-key",
     "{found} registers for CUDA devices only",
     "Register for the dispatch key of each device served, or for CompositeExplicitAutograd.",
-    strings=(Strings(r"(Autograd|Autocast|Sparse|Quantized|Nested\w*)?CUDA", Role.VALUE),),
+    strings=(
+        Strings(r"(Autograd|Autocast|Sparse|Quantized|Nested\w*)?CUDA", Role.VALUE, only_arguments=True),
+    ),
 )
 
 RULES = (MOVE, NAME, TEST, IS_CUDA, TYPED, DISPATCH_KEY)

@@ -29,7 +29,8 @@ MODULE = Rule(
     "AC902",
     "vendor-triton-module",
     "{found} is a module of Triton's for one maker's chips",
-    "Use triton.language, and triton.language.extra.libdevice for mathematics, which each back end maps to its own.",
+    "Use triton.language, and triton.language.extra.libdevice for mathematics, which each back end maps "
+    "to its own.",
     need=Need.NVIDIA,
     names=(
         "triton.language.extra.cuda",

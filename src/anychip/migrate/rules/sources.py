@@ -16,7 +16,8 @@ PTX = Rule(
     "AC702",
     "inline-ptx",
     "{found} holds NVIDIA's instructions",
-    "Write it in Triton's language. Anychip compiles PTX of plain meaning for CPUs as it is (docs/inline-ptx.md).",
+    "Write it in Triton's language. Anychip compiles PTX of plain meaning for CPUs as it is "
+    "(docs/inline-ptx.md).",
     need=Need.NVIDIA,
     names=("triton.language.inline_asm_elementwise",),
     lines=(r"\basm\s*(volatile|__volatile__)?\s*\(",),

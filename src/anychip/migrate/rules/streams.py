@@ -8,7 +8,8 @@ STREAM = Rule(
     "AC201",
     "cuda-stream",
     "{found} is about streams of CUDA",
-    "Use torch.Stream, torch.accelerator.current_stream() and set_stream(); a CPU has no streams, so leave them "
+    "Use torch.Stream, torch.accelerator.current_stream() and set_stream(); a CPU has no streams, so "
+    "leave them "
     "out there.",
     names=(
         "torch.cuda.Stream",
@@ -35,7 +36,8 @@ GRAPH = Rule(
     "AC203",
     "cuda-graph",
     "{found} records a CUDA graph",
-    "Call the function directly where graphs are missing, or record it by anychip.capture(), which replays it "
+    "Call the function directly where graphs are missing, or record it by anychip.capture(), which "
+    "replays it "
     "in one call.",
     names=(
         "torch.cuda.CUDAGraph",

@@ -44,7 +44,8 @@ PROPERTIES = Rule(
     "AC305",
     "cuda-device-properties",
     "{found} asks for properties of a CUDA device",
-    "Ask torch.get_device_module(device) for them; not every device has them, and capabilities such as (9, 0) "
+    "Ask torch.get_device_module(device) for them; not every device has them, and capabilities such as "
+    "(9, 0) "
     "mean something on NVIDIA's chips only.",
     names=_cuda(
         "get_device_name",
@@ -63,7 +64,8 @@ MEMORY = Rule(
     "cuda-memory",
     "{found} is about the memory of CUDA devices",
     "Use the function of torch.accelerator with that name where there is one (empty_cache, memory_allocated, "
-    "max_memory_allocated, memory_reserved, memory_stats, reset_peak_memory_stats, get_memory_info); they raise on a CPU.",
+    "max_memory_allocated, memory_reserved, memory_stats, reset_peak_memory_stats, get_memory_info); "
+    "they raise on a CPU.",
     names=_cuda(
         "memory",
         "empty_cache",

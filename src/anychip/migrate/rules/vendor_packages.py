@@ -8,7 +8,8 @@ IMPORT = Rule(
     "AC801",
     "vendor-import",
     "{found} runs on one vendor's chips",
-    "Import it where it is found only, and do without elsewhere: PyTorch's scaled_dot_product_attention, fused "
+    "Import it where it is found only, and do without elsewhere: PyTorch's scaled_dot_product_attention, "
+    "fused "
     "optimizers and anychip.llm serve much of what such packages are for.",
     imports=(
         "apex",

@@ -1,21 +1,27 @@
 """The helper that fixed files get: the device that PyTorch finds, under the names of `torch.cuda`.
 
-Flows in: the name that a file knows PyTorch by, and a name for the helper. Flows out: the text of a class. With
-CUDA each of its answers is torch.cuda's own, so that a fixed program does there what it did before.
+Flows in: the name that a file knows PyTorch by, and a name for the helper. Flows out: the text of a class.
+With CUDA each of its answers is torch.cuda's own, so that a fixed program does there what it did before.
 """
 
 from __future__ import annotations
 
-NAMES = ("Accelerator", "PortableAccelerator", "DetectedAccelerator", "AnychipAccelerator")
+import ast
+
+NAMES = ("Accelerator", "DetectedDevices", "PortableDevices", "AnychipDevices")
 """Names for the helper; the first that a file does not hold is taken."""
+MARK = "written by `anychip migrate`"
+"""What the helper's first line ends with."""
+OWN = ("device", "synchronize", "get_device_name")
+"""Functions of the helper that take a device of CUDA."""
 
 _TEXT = '''\
 class {helper}:
-    """The accelerator that PyTorch finds, under the names of torch.cuda; `anychip migrate` wrote this class."""
+    """The accelerator that PyTorch finds, under the names of torch.cuda; written by `anychip migrate`."""
 
     @staticmethod
     def type():
-        """"cuda", "xpu", "mps" or another; "cuda" where there is none."""
+        """Such as "cuda", "xpu" or "mps"; "cuda" where there is none."""
         found = getattr({torch}, "accelerator", None)
         if {torch}.cuda.is_available() or found is None or not found.is_available():
             return "cuda"
@@ -56,8 +62,17 @@ class {helper}:
 
 
 def helper_text(torch: str, helper: str) -> str:
-    """The class, with LF line ends. `torch` is what the file calls PyTorch, `helper` the name of the class."""
+    """The class, with LF line ends. `torch` is what the file calls PyTorch, `helper` the name of the
+    class."""
     return _TEXT.format(torch=torch, helper=helper)
+
+
+def find(tree: ast.Module) -> ast.ClassDef | None:
+    """The helper of a file that was fixed before."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name in NAMES and MARK in (ast.get_docstring(node) or ""):
+            return node
+    return None
 
 
 def helper_name(text: str) -> str | None:

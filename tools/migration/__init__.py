@@ -1,0 +1,1 @@
+"""Measurements of `anychip migrate` on packages of other projects, unpacked outside the repository."""
