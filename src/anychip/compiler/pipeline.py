@@ -12,16 +12,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from .analysis.waiting import Waiting
+from .codegen.check_table import Check, CheckTable
 from .codegen.context import Access
 from .codegen.kernel import KernelCode, generate
 from .ir.core import Func
 from .ir.inline import inline_calls
 from .ir.parser import parse
 from .ir.printer import print_module
+from .ir.types import I64
 from .ir.verifier import verify
-from .schedule.bounds import check_bounds, pointer_slots
 from .schedule.choices import BY_RULES, Choices
 from .schedule.decompose import decompose
+from .schedule.origins import mark_origins, pointer_slots
 from .schedule.printer import print_schedule
 from .schedule.rolling import roll
 from .schedule.scheduler import schedule
@@ -39,8 +41,8 @@ class CompiledKernel:
     of assertion number k+1. `waiting` says whether programs wait for each other, `waits_at` in which line
     of the source; then each call of the symbol runs or continues one program in an arena that
     belongs to it (see `codegen.cooperative`), and `arena_bytes` is what a program needs. `endless`: it
-    has loops in which it asks whether to go on. `bounds`: the slots of
-    the pointers whose bounds the last arguments are, two for each. `stages`: dumps by
+    has loops in which it asks whether to go on. `checks`: what a launcher makes the table of that is the last
+    argument of a kernel with checks; None without. `stages`: dumps by
     name, when they were asked for. `seconds`: how long each part of the compilation took, in order.
     """
 
@@ -56,7 +58,7 @@ class CompiledKernel:
     endless: bool = False
     place: str = ""
     arg_names: tuple[str, ...] = ()
-    bounds: tuple[int, ...] = ()
+    checks: CheckTable | None = None
     stages: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -104,11 +106,11 @@ def compile_ttir(
     keep_stages: bool = False,
     choices: Choices = BY_RULES,
     interruptible: bool = False,
-    checked: bool = False,
+    wanted: frozenset[Check] = frozenset(),
 ) -> CompiledKernel:
     """Compile the kernel of a TTIR module for `target`, by the scheduler's rules or by other `choices`. If
     it is `interruptible`, its `while` loops ask the runtime whether to go on (see `codegen.interruption`).
-    If it is `checked`, it reports accesses out of bounds (see `schedule.bounds`).
+    The checks that are `wanted` are made of its accesses (see `codegen.checks`).
 
     Raises `CompileError` (`ParseError`, `VerifyError`, `UnsupportedOperation`, `CodegenError`) with
     the user's source line where it is known.
@@ -116,7 +118,7 @@ def compile_ttir(
     clock = _Clock()
     with _without_collections():
         func, planned, code, stages = _generate(
-            text, target, keep_stages, clock, choices, interruptible, checked
+            text, target, keep_stages, clock, choices, interruptible, wanted
         )
     arena_bytes = planned.arena_bytes
     if code.coroutine:
@@ -140,7 +142,7 @@ def compile_ttir(
         endless=code.endless,
         place=str(func.location) if func.location.line else "",
         arg_names=tuple(a.name for a in func.args),
-        bounds=pointer_slots(func) if checked else (),
+        checks=CheckTable(pointer_slots(func), code.sites) if wanted else None,
         stages=stages,
         seconds=clock.seconds,
     )
@@ -189,7 +191,7 @@ def _generate(
     clock: _Clock,
     choices: Choices = BY_RULES,
     interruptible: bool = False,
-    checked: bool = False,
+    wanted: frozenset[Check] = frozenset(),
 ) -> tuple[Func, Schedule, KernelCode, dict[str, str]]:
     module = parse(text)
     clock.mark("parse")
@@ -203,13 +205,14 @@ def _generate(
     func = module.kernel
     decompose(func)
     roll(func)
-    if checked:
-        check_bounds(func)
+    if wanted:
+        mark_origins(func)
+        func.body.entry.add_arg(I64, "checks")
     planned = schedule(func, target, choices)
     clock.mark("schedule")
     if keep:
         stages["nests"] = print_schedule(planned)
-    code = generate(func, planned, target, machine.data_layout(target), interruptible)
+    code = generate(func, planned, target, machine.data_layout(target), interruptible, wanted)
     clock.mark("generate")
     if keep:
         stages["llvm"] = code.llvm_ir

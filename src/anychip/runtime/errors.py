@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..compiler.schedule.bounds import SEPARATOR
+from ..compiler.codegen.check_table import Check
 from ..errors import AnychipError
+from .findings import Finding
 
 
 class RuntimeFault(AnychipError):
@@ -62,69 +63,51 @@ class DeviceAssertion(RuntimeFault, RuntimeError):
         return (type(self), (self.kernel, self.message, self.program_id))
 
 
-class OutOfBounds(DeviceAssertion, IndexError):
-    """A kernel compiled with checks (ANYCHIP_SANITIZE=1) accessed memory that is not of its argument's
-    tensor.
+class CheckFailed(DeviceAssertion):
+    """A kernel compiled with checks (ANYCHIP_SANITIZE) did something that it must not; `finding` says what
+    and where."""
 
-    `access` is "reads", "writes" or "updates", `argument` the parameter's name, `place` file and line of the
-    kernel's source. `offset` counts bytes from the argument's address; `low` and `high` are the tensor's
-    memory likewise, None where they are not known; `size` is that of an element in bytes, `slot` the
-    argument's.
-    """
-
-    def __init__(
-        self,
-        kernel: str,
-        access: str,
-        argument: str,
-        place: str,
-        program_id: tuple[int, int, int],
-        offset: int,
-        size: int,
-        slot: int,
-        bounds: tuple[int, int] | None = None,
-    ):
-        self.slot = slot
-        self.access, self.argument, self.place = access, argument, place
-        self.offset, self.size, self.bounds = offset, size, bounds
-        extent = ""
-        if bounds is not None:
-            low, high = (bound // size for bound in bounds)
-            extent = (
-                f"; its memory holds elements {low} to {high - 1}" if low < high else "; it has no memory"
-            )
-        super().__init__(kernel, "an access out of bounds", program_id)
-        self.args = (
-            f"{kernel}, program instance {program_id}, {place}: {access} element {offset // size} of "
-            f"{argument} (byte {offset} from the pointer), which is out of bounds{extent}",
-        )
-
-    def within(self, bounds: tuple[int, int]) -> OutOfBounds:
-        """The same, with the bounds told."""
-        return OutOfBounds(
-            self.kernel,
-            self.access,
-            self.argument,
-            self.place,
-            self.program_id,
-            self.offset,
-            self.size,
-            self.slot,
-            bounds,
-        )
-
-    @classmethod
-    def of_message(
-        cls, kernel: str, message: str, program_id: tuple[int, int, int], offset: int
-    ) -> OutOfBounds:
-        """From the text of the check that failed (see `compiler.schedule.bounds`)."""
-        _, access, argument, slot, rest = message.split(SEPARATOR)
-        size, place = rest.split(" ", 1)
-        return cls(kernel, access, argument, place.strip("()"), program_id, offset, int(size), int(slot))
+    def __init__(self, finding: Finding):
+        self.finding = finding
+        super().__init__(finding.kernel, str(finding), finding.program)
+        self.args = (str(finding),)
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        fields = (self.kernel, self.access, self.argument, self.place, self.program_id, self.offset)
-        return (type(self), (*fields, self.size, self.slot, self.bounds))
+        return (type(self), (self.finding,))
+
+
+class OutOfBounds(CheckFailed, IndexError):
+    """An access to memory that is not of its argument's tensor, or not of its view."""
+
+
+class OffsetOverflow(CheckFailed, OverflowError):
+    """An access whose offset overflowed in 32 bits."""
+
+
+class UninitialisedRead(CheckFailed):
+    """A read of memory that nobody has written."""
+
+
+class RaceFound(CheckFailed):
+    """Program instances of one launch access an element in no order, and one of them writes it."""
+
+
+class NotFinite(CheckFailed, ArithmeticError):
+    """A number that is not finite was made of finite ones."""
+
+
+_FAILURES: dict[Check, type[CheckFailed]] = {
+    Check.BOUNDS: OutOfBounds,
+    Check.OVERFLOW: OffsetOverflow,
+    Check.UNINITIALISED: UninitialisedRead,
+    Check.RACE: RaceFound,
+    Check.NONFINITE: NotFinite,
+}
+
+
+def failure(finding: Finding) -> CheckFailed:
+    """The error that a finding is raised as."""
+    return _FAILURES[finding.site.check](finding)
 
 
 class IndexAssertion(DeviceAssertion, IndexError):

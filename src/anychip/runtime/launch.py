@@ -12,12 +12,12 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ..compiler.schedule.bounds import MARK as OUT_OF_BOUNDS
-from . import function, launches, native
-from .errors import ArgumentError, DeviceAssertion, IndexAssertion, OutOfBounds, TooManyPrograms
+from ..compiler.codegen.check_table import CheckTable
+from . import checks, function, launches, native
+from .errors import ArgumentError, DeviceAssertion, IndexAssertion, TooManyPrograms
 from .native.cooperative import MOST_PROGRAMS
 from .native.structures import Code
-from .slots import MASK64, UNBOUNDED, Node, bounds, count, descriptors, opcodes, pack, pointers
+from .slots import Node, count, descriptors, opcodes, pack, pointers
 
 GRID_LIMIT = (1 << 31) - 1
 """Largest extent of one grid dimension: program ids are 32 bits wide."""
@@ -26,8 +26,7 @@ GRID_LIMIT = (1 << 31) - 1
 class Launcher:
     """Launches one kernel. `tree` says how each argument is packed (see `slots`), `arg_types`
     are the TTIR types of the compiled function's arguments, one for each slot. Listeners get `origin`
-    with each launch. A kernel that checks bounds is told those of the pointers in the slots `checked`, two
-    more arguments for each."""
+    with each launch. A kernel with checks has one more argument, the table that `checked` describes."""
 
     def __init__(
         self,
@@ -35,13 +34,14 @@ class Launcher:
         arg_types: Sequence[str],
         name: str,
         origin: Any = None,
-        checked: Sequence[int] = (),
+        checked: CheckTable | None = None,
     ):
         self.tree = tuple(tree)
-        self.checked = tuple(checked)
-        arg_types = arg_types[: len(arg_types) - 2 * len(checked)]
+        self.checked = checked
+        arg_types = arg_types if checked is None else arg_types[:-1]
         self.name = name
         self.origin = origin
+        self._kept: list[checks.LaunchTable] = []
         self.slot_count = len(arg_types)
         number = descriptors(tree)
         self.rounding_flag = number > 0 and self.slot_count == count(tree) + number
@@ -75,8 +75,9 @@ class Launcher:
                 f"{self.name}: launched with the function {function_address!r}, not a loaded one"
             )
         slots = pack(self.tree, arguments, self.rounding_flag, [])
-        for low, high in self._bounds(arguments):
-            slots += (low & MASK64, high & MASK64)
+        table = self._table(slots, grid, arguments)
+        if table is not None:
+            slots.append(table.address)
         if _is_set(enter_hook):
             enter_hook(launch_metadata)
         if launches.is_recording():
@@ -86,24 +87,27 @@ class Launcher:
                     self.name, grid, arguments, function_address, tuple(slots), tuple(places), self.origin
                 )
             )
-        try:
-            run(function_address, slots, grid)
-        except OutOfBounds as error:
-            raise self._told(error, arguments) from None
+        run(function_address, slots, grid)
+        if table is not None:
+            table.tell()
         if _is_set(exit_hook):
             exit_hook(launch_metadata)
 
-    def _bounds(self, arguments: Sequence[Any]) -> list[tuple[int, int]]:
-        """The bounds of the pointers that a kernel with checks is told."""
-        if not self.checked:
-            return []
+    def _table(
+        self, slots: Sequence[int], grid: tuple[int, int, int], arguments: Sequence[Any]
+    ) -> checks.LaunchTable | None:
+        """What a kernel with checks is told of this launch. A recorded launch may be done again on other
+        memory, so its table is kept."""
+        if self.checked is None:
+            return None
         owners = dict(pointers(self.tree, arguments, self.rounding_flag))
-        return [bounds(owners[slot]) if slot in owners else UNBOUNDED for slot in self.checked]
-
-    def _told(self, error: OutOfBounds, arguments: Sequence[Any]) -> OutOfBounds:
-        """The error with the bounds of the argument that it names."""
-        known = dict(zip(self.checked, self._bounds(arguments)))
-        return error.within(known[error.slot]) if error.slot in known else error
+        recording = launches.is_recording()
+        table = checks.of_launch(
+            self.name, self.checked, owners, slots, grid[0] * grid[1] * grid[2], recording
+        )
+        if recording:
+            self._kept.append(table)
+        return table
 
     def _extent(self, axis: str, extent: Any) -> int:
         try:
@@ -120,14 +124,14 @@ def launcher(
     arg_types: Sequence[str],
     name: str,
     origin: Any = None,
-    checked: Sequence[int] = (),
+    checked: CheckTable | None = None,
 ) -> Any:
     """The fastest callable that launches a kernel of this signature: the native one where every
     parameter is of a kind that it packs, else `Launcher`. `origin` is whatever the kernel came from."""
     runtime = native.state()
     runtime.attach_threads()
     general = Launcher(tree, arg_types, name, origin, checked)
-    codes = None if checked else opcodes(tree)
+    codes = None if checked is not None else opcodes(tree)
     if codes is None:
         return general
     return runtime.launcher(codes, general, fail) or general
@@ -156,8 +160,6 @@ def fail(address: int, code: int, x: int, y: int, z: int) -> NoReturn:
     if code == Code.GRID_TOO_LARGE:
         raise ArgumentError(f"{failed.name}: the grid has 2^63 program instances or more")
     message = failed.messages[code - 1] if code <= len(failed.messages) else f"assertion {code}"
-    if message.startswith(OUT_OF_BOUNDS):
-        raise OutOfBounds.of_message(failed.name, message, (x, y, z), native.state().state.detail)
     kind = IndexAssertion if message.startswith("index ") else DeviceAssertion
     raise kind(failed.name, message, (x, y, z))
 

@@ -128,22 +128,6 @@ PACKERS: dict[Slot, Callable[[Any], int]] = {
 }
 
 
-UNBOUNDED: Final = (-(1 << 62), 1 << 62)
-
-
-def bounds(value: Any) -> tuple[int, int]:
-    """Where the memory of a pointer argument begins and ends, in bytes from the pointer: a tensor's whole
-    storage, nothing for None, and everything for an object whose memory is not known."""
-    if value is None:
-        return (0, 0)
-    find = getattr(value, "untyped_storage", None)
-    if find is None:
-        return UNBOUNDED
-    storage, address = find(), pointer_bits(value)
-    low = storage.data_ptr() - address
-    return (low, low + storage.nbytes())
-
-
 def count(nodes: Sequence[Node]) -> int:
     """Slots of a tree, descriptors counted without the rounding flag."""
     return sum(

@@ -107,10 +107,9 @@ class CPUBackend(BaseBackend):
         return target.backend == BACKEND_NAME
 
     def hash(self) -> str:
-        """What the code depends on besides the kernel: compiler, target, form of the binary, whether accesses
-        are checked."""
+        """What the code depends on besides the kernel: compiler, target, form of the binary, checks."""
         identity = target_identity(resolve_target(str(self.target.arch)))
-        checks = "-checked" if sanitizer.is_on() else ""
+        checks = "".join(f"-{check}" for check in sorted(sanitizer.wanted()))
         return f"anychip-{compiler_fingerprint()}-{identity}-{self.binary_ext}{checks}"
 
     def get_target_name(self, options: KernelOptions) -> str:
@@ -190,11 +189,11 @@ def make_binary(module: Any, metadata: dict[str, Any], arch: str, schedule: str 
     target = resolve_target(arch)
     chosen = choices.parse(schedule)
     kernel = pipeline.compile_ttir(
-        str(module), target, choices=chosen, interruptible=True, checked=sanitizer.is_on()
+        str(module), target, choices=chosen, interruptible=True, wanted=sanitizer.wanted()
     )
     metadata["name"] = kernel.name
     metadata["shared"] = max(1, kernel.arena_bytes)
-    metadata["checked_slots"] = list(kernel.bounds)
+    metadata["checks"] = kernel.checks.to_json() if kernel.checks is not None else []
     metadata["arg_types"] = list(kernel.arg_types)
     return pack(
         KernelBinary(

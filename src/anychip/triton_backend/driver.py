@@ -69,6 +69,7 @@ class CPUUtilities:
 
 def make_launcher(source: Any, metadata: Any) -> Any:
     """A callable that Triton launches a kernel with; made once for a compiled kernel."""
+    from ..compiler.codegen.check_table import CheckTable
     from ..runtime.launch import launcher
     from .origin import Origin
     from .signature import slot_tree
@@ -77,7 +78,8 @@ def make_launcher(source: Any, metadata: Any) -> Any:
     follow_torch()
     tree = slot_tree(source.signature.values())
     origin = Origin(source, metadata)
-    return launcher(tree, tuple(metadata.arg_types), metadata.name, origin, tuple(metadata.checked_slots))
+    checks = CheckTable.from_json(metadata.checks) if metadata.checks else None
+    return launcher(tree, tuple(metadata.arg_types), metadata.name, origin, checks)
 
 
 class CPUDriver(DriverBase):

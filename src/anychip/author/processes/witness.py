@@ -5,14 +5,18 @@ instruction set is asked for, with or without checks of every access."""
 from __future__ import annotations
 
 import functools
+import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...compiler import pipeline, targets
+from ...compiler.codegen.check_table import Check, CheckTable
 from ...errors import AnychipError
 from ...runtime.binary import KernelBinary
+from ...runtime.checks import LaunchTable
 from ...runtime.errors import OutOfBounds
+from ...runtime.findings import View as Layout
 from ...runtime.function import Function
 from ...runtime.launch import run
 from ..arena import Arena, View, aligned
@@ -27,9 +31,10 @@ class BadSteps(AnychipError):
 
 
 @functools.cache
-def loaded(text: str, target: str, checked: bool) -> tuple[Function, tuple[int, ...]]:
-    """A kernel compiled and loaded, and the slots whose bounds it is told."""
-    kernel = pipeline.compile_ttir(text, targets.get(target), interruptible=True, checked=checked)
+def loaded(text: str, target: str, checked: bool) -> tuple[Function, CheckTable | None]:
+    """A kernel compiled and loaded, and what it is told if it is checked."""
+    wanted = frozenset({Check.BOUNDS}) if checked else frozenset()
+    kernel = pipeline.compile_ttir(text, targets.get(target), interruptible=True, wanted=wanted)
     binary = KernelBinary(
         name=kernel.name,
         symbol=kernel.symbol,
@@ -44,7 +49,7 @@ def loaded(text: str, target: str, checked: bool) -> tuple[Function, tuple[int, 
         place=kernel.place,
         arg_names=kernel.arg_names,
     )
-    return Function(binary), tuple(kernel.bounds)
+    return Function(binary), kernel.checks
 
 
 class Replay:
@@ -112,17 +117,30 @@ class Replay:
         if digest not in self.kernels:
             raise BadSteps(f"the text of kernel {name} is missing")
         function, checked = loaded(self.kernels[digest], self.target, self.checked)
-        if len(slots) != len(function.arg_types) - 2 * len(checked):
+        if len(slots) != len(function.arg_types) - (checked is not None):
             raise BadSteps(f"kernel {name} takes {len(function.arg_types)} values, {len(slots)} were given")
         values = []
         for buffer, value in slots:
             values.append((value if buffer < 0 else self._address(buffer) + value) & MASK)
-        for slot in checked:
-            buffer, offset = slots[slot]
-            size = 0 if buffer < 0 else self._buffer(buffer)[1]
-            values += [-offset & MASK, (size - offset) & MASK] if buffer >= 0 else [0, 0]
         extents = [int(n) for n in grid]
-        self.steps.append(lambda: run(function.address, values, extents))
+        if checked is None:
+            self.steps.append(lambda: run(function.address, values, extents))
+            return
+        views = [self._memory_behind(*slots[slot]) for slot in checked.slots]
+        addresses = [values[slot] for slot in checked.slots]
+        table = LaunchTable(name, checked, views, addresses, math.prod(extents))
+        values.append(table.address)
+
+        def launch() -> None:
+            run(function.address, values, extents)
+            table.tell()
+
+        self.steps.append(launch)
+
+    def _memory_behind(self, buffer: int, offset: int) -> Layout:
+        """All of a buffer, seen from a place in it; nothing where there is none."""
+        size = self._buffer(buffer)[1] if buffer >= 0 else 0
+        return Layout(memory=(-offset, size - offset) if buffer >= 0 else (0, 0), known=False)
 
     def _address(self, buffer: int) -> int:
         return self.arena.address + self._buffer(buffer)[0]

@@ -6,6 +6,7 @@ from ..ir.core import Op, Value
 from ..ir.types import PointerType, element_of
 from ..llvm.types import Val
 from .buffers import gather_buffer
+from .checked_access import CheckedAccess
 from .evaluation import Evaluation, evaluates
 from .linear import Lane
 from .memory import Memory
@@ -32,7 +33,11 @@ def load_chunk(ev: Evaluation, op: Op, point: Point) -> Val:
         other = ev.value(op.operands[2], point) if len(op.operands) > 2 else ev.b.null(register_type(element))
     volatile = bool(op.attrs.get("volatile"))
     access = Memory(ev.context, ev.lanes, element, ev.context.user_memory, volatile=volatile)
-    value, verdict = access.read(pointer, mask, other)
+    checks = ev.context.checks
+    if checks is None:
+        value, verdict = access.read(pointer, mask, other)
+    else:
+        value, verdict = CheckedAccess(checks, ev, op, point).read(access, pointer, mask, other)
     ev.context.note(op, "load", verdict, how)
     return value
 
@@ -44,7 +49,11 @@ def store_chunk(
     element = element_of(op.operands[0].type)
     assert isinstance(element, PointerType)
     access = Memory(ev.context, ev.lanes, element.pointee, ev.context.user_memory)
-    verdict = access.write(pointer, value, mask)
+    checks = ev.context.checks
+    if checks is None:
+        verdict = access.write(pointer, value, mask)
+    else:
+        verdict = CheckedAccess(checks, ev, op, point).write(access, pointer, value, mask)
     ev.context.note(op, "store", verdict, how)
 
 

@@ -12,6 +12,7 @@ from ..llvm.module import LLModule
 from ..llvm.types import I1, I64, PTR, Val
 from ..schedule.steps import Buffer
 from ..targets.target import Target
+from .checks import Checks
 from .linear import LinearArithmetic
 
 TRUE = Val("true", I1)
@@ -53,6 +54,8 @@ class Context:
     others, and lets them run (see `cooperative`). If the kernel is `interruptible`, loops without a known
     end look for signals; `endless` says that there are some (see `interruption`). A program's return goes
     to the label `leave`; `graphs` are the graphs of blocks around the step at hand, the innermost last.
+    `checks` are those of the kernel's accesses, if there are any. `user_memory`, `arena_memory` and
+    `check_memory` are the alias metadata of tensors, of the arena, and of what is known of tensors.
     """
 
     module: LLModule
@@ -68,6 +71,7 @@ class Context:
     messages: list[str] = field(default_factory=list)
     user_memory: str = ""
     arena_memory: str = ""
+    check_memory: str = ""
     leave: str = ""
     graphs: list[OpenGraph] = field(default_factory=list)
     truth: Val = TRUE
@@ -76,6 +80,7 @@ class Context:
     waits: Mapping[Op, object] = field(default_factory=dict)
     interruptible: bool = False
     endless: bool = False
+    checks: Checks | None = None
 
     @property
     def linear(self) -> LinearArithmetic:

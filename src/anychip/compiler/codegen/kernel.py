@@ -19,6 +19,8 @@ from ..llvm.types import I1, I8, I32, I64, PTR, Val
 from ..schedule.steps import Schedule
 from ..targets.target import Target
 from . import cooperative
+from .check_table import Check, Site
+from .checks import Checks
 from .context import Access, Context
 from .emitters import emit
 from .register_types import register_type
@@ -44,12 +46,19 @@ class KernelCode:
     coroutine: str = ""
     frame_offset: int = 0
     endless: bool = False
+    sites: tuple[Site, ...] = ()
 
 
 def generate(
-    func: Func, schedule: Schedule, target: Target, data_layout: str = "", interruptible: bool = False
+    func: Func,
+    schedule: Schedule,
+    target: Target,
+    data_layout: str = "",
+    interruptible: bool = False,
+    wanted: frozenset[Check] = frozenset(),
 ) -> KernelCode:
-    """LLVM IR for one scheduled kernel."""
+    """LLVM IR for one scheduled kernel. With checks that are `wanted`, its last argument is a table (see
+    `check_table`)."""
     module = LLModule(target.triple, data_layout)
     module.nan_tests_of_integers = target.wrong_nan_tests
     b = Builder(module)
@@ -58,6 +67,7 @@ def generate(
     context = Context(module, b, target, schedule.buffers, arena, waits=waiting.loops)
     context.interruptible = interruptible
     context.symbol = f"anychip_{func.name}"
+    context.checks = Checks(wanted) if wanted else None
     _alias_metadata(context)
     context.grid = (Val("%gx", I32), Val("%gy", I32), Val("%gz", I32))
     attributes = _attributes(target)
@@ -72,6 +82,7 @@ def generate(
             cooperative.program_symbol(context.symbol),
             cooperative.frame_offset(schedule.arena_bytes),
             context.endless,
+            _sites(context),
         )
     _arguments(context, func)
     _programs(context, schedule)
@@ -87,7 +98,12 @@ def generate(
         tuple(context.accesses.values()),
         waiting,
         endless=context.endless,
+        sites=_sites(context),
     )
+
+
+def _sites(context: Context) -> tuple[Site, ...]:
+    return tuple(context.checks.sites) if context.checks is not None else ()
 
 
 def _coroutine(context: Context, func: Func, schedule: Schedule, attributes: str) -> None:
@@ -110,6 +126,8 @@ def _arguments(context: Context, func: Func) -> None:
         context.truth = context.b.icmp("ne", context.grid[2], context.b.int(0))
     for number, arg in enumerate(func.args):
         context.scalars[arg] = _argument(context, number, arg)
+    if context.checks is not None:
+        context.checks.begin(context.b, func, context.scalars)
 
 
 def _attributes(target: Target) -> str:
@@ -121,14 +139,14 @@ def _attributes(target: Target) -> str:
 
 
 def _alias_metadata(context: Context) -> None:
-    """User memory and the arena never overlap; loads and stores say which they touch."""
+    """User memory, the arena and what checks know never overlap; loads and stores say which they touch."""
     module = context.module
     root = module.add_metadata('!{!"anychip"}')
     names = []
-    for name in ("user", "arena"):
+    for name in ("user", "arena", "check"):
         type = module.add_metadata(f'!{{!"{name}", {root}, i64 0}}')
         names.append(f", !tbaa {module.add_metadata(f'!{{{type}, {type}, i64 0}}')}")
-    context.user_memory, context.arena_memory = names
+    context.user_memory, context.arena_memory, context.check_memory = names
 
 
 def _argument(context: Context, number: int, arg: Value) -> Val:

@@ -11,18 +11,17 @@ from collections.abc import Callable
 from ..errors import UnsupportedOperation
 from ..ir.core import Op
 from ..ir.types import PointerType, ScalarType, element_of
-from ..llvm.types import I1, I32, I64, PTR, LLType, Val, mangle
+from ..llvm.types import I1, I32, PTR, LLType, Val, mangle
 from ..schedule.steps import Graph, PerElement
 from . import casts, graphs
 from .buffers import write_buffer
+from .checked_access import CheckedAccess
+from .checks import KINDS
 from .context import Context
 from .dispatch import Rules
 from .evaluation import Evaluation
 from .point import Index, Point
 from .register_types import register_type
-
-DETAIL = 56
-"""Byte of the arena's status block for what an assertion tells."""
 
 ORDERINGS = {"relaxed": "monotonic", "acquire": "acquire", "release": "release", "acq_rel": "acq_rel"}
 FAILURE_ORDERINGS = {
@@ -50,9 +49,10 @@ def element(ev: Evaluation, root: PerElement, point: Point) -> Callable[[], None
         return _mapped(ev, root, root.body, point)
     args = [ev.value(v, point) if v.shape else ev.context.scalars[v] for v in op.operands]
     index = [i.base if isinstance(i.base, Val) else ev.b.int(i.base) for i in point]
+    checked = _checked(ev, op, point)
 
     def commit() -> None:
-        results = perform(ev.context, op, args, index)
+        results = perform(ev.context, op, args, index, checked)
         for buffer, result in zip(root.buffers, results, strict=True):
             if buffer is not None:
                 write_buffer(ev.context, ev.lanes, buffer, result, point)
@@ -81,12 +81,51 @@ def _mapped(ev: Evaluation, root: PerElement, body: Graph, point: Point) -> Call
     return commit
 
 
-def perform(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
-    """Do `op` on scalars; `index` is the element's position in its tile."""
+def perform(
+    context: Context, op: Op, args: list[Val], index: list[Val], checked: CheckedAccess | None = None
+) -> list[Val]:
+    """Do `op` on scalars; `index` is the element's position in its tile. An access may be `checked`."""
     if op.name.startswith("tt.atomic"):
         masked = op.name == "tt.atomic_rmw" and len(args) > 2
         context.note(op, "atomic", "scalar", "mask" if masked else "none")
+        if checked is not None:
+            return [_checked_update(context, op, args, index, checked)]
     return ACTIONS[op.name](context, op, args, index)
+
+
+def perform_scalar(context: Context, op: Op, args: list[Val]) -> list[Val]:
+    """Do `op` once, on scalars."""
+    return perform(context, op, args, [], _checked(Evaluation(context, 1), op, ()))
+
+
+def _checked(ev: Evaluation, op: Op, point: Point) -> CheckedAccess | None:
+    """The checks of an access, if it is one and they are wanted."""
+    checks = ev.context.checks
+    return CheckedAccess(checks, ev, op, point) if checks is not None and op.name in KINDS else None
+
+
+def _checked_update(
+    context: Context, op: Op, args: list[Val], index: list[Val], checked: CheckedAccess
+) -> Val:
+    """An atomic operation that is done where its mask, if it has one, and the checks allow it."""
+    b = context.b
+    masked = op.name == "tt.atomic_rmw" and len(args) > 2
+    mask = args[2] if masked and args[2].ref != "true" else None
+    unmasked = args[:2] if masked else args
+
+    def run(on: Val) -> Val:
+        if on.ref == "true":
+            return ACTIONS[op.name](context, op, unmasked, index)[0]
+        then, done = b.label("atomic"), b.label("updated")
+        before = b.block
+        b.cond_br(on, then, done)
+        b.place(then)
+        old = ACTIONS[op.name](context, op, unmasked, index)[0]
+        end = b.block
+        b.place(done)
+        return b.merge([(before, [b.null(old.type)]), (end, [old])])[0]
+
+    return checked.update(args[0], mask, run)
 
 
 def _pointee(op: Op) -> ScalarType:
@@ -175,8 +214,7 @@ def _compare_and_swap(context: Context, op: Op, args: list[Val], index: list[Val
 
 @performs("tt.assert")
 def _assert(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
-    """A false condition leaves its number and the program id in the arena's status block, and what else
-    the assertion tells, an i64."""
+    """A false condition leaves its number and the program id in the arena's status block."""
     b = context.b
     text = f"{op.attrs['message']} ({op.location})"
     if text not in context.messages:
@@ -188,19 +226,8 @@ def _assert(context: Context, op: Op, args: list[Val], index: list[Val]) -> list
     b.store(b.int(code), context.arena, 4)
     for axis in range(3):
         b.store(context.program[axis], b.gep(context.arena, 4 * (axis + 1)), 4)
-    if len(args) > 1:
-        b.store(_of_a_failed_lane(context, args[0], args[1]), b.gep(context.arena, DETAIL), 8)
     b.place(done)
     return []
-
-
-def _of_a_failed_lane(context: Context, condition: Val, detail: Val) -> Val:
-    """The largest (i64) of what belongs to lanes in which a condition does not hold."""
-    b = context.b
-    if condition.lanes == 1:
-        return b.extract(detail, 0)
-    failed = b.select(condition, b.int(-(1 << 63), I64), detail)
-    return b.call(f"llvm.vector.reduce.smax.{mangle(failed.type)}", I64, [failed])
 
 
 def _everywhere(context: Context, condition: Val) -> Val:

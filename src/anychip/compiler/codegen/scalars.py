@@ -110,7 +110,7 @@ def unsplat(context: Context, op: Op) -> list[Val]:
 @scalar("tt.atomic_rmw", "tt.atomic_cas", "tt.print", "tt.assert")
 def ordered(context: Context, op: Op) -> list[Val]:
     """An operation that is done element by element on tiles."""
-    return per_element.perform(context, op, _values(context, op), [])
+    return per_element.perform_scalar(context, op, _values(context, op))
 
 
 @scalar("gpu.barrier")

@@ -13,6 +13,7 @@ from ..analysis.polynomial import ONE
 from ..analysis.structure import Structure, identity_point
 from ..ir.core import Op, Value
 from ..ir.types import I64
+from .origins import ORIGINS
 from .steps import Buffer, Dot, InPlaceOperand, Nest, PackedLoop, Scalar, Step, Write
 
 
@@ -28,6 +29,8 @@ def in_place_operand(
         return None
     load = product.op.operands[0].defining_op
     if len(nest.roots) > 1 or load is None or load.name != "tt.load" or load.result in buffers:
+        return None
+    if ORIGINS in load.attrs:  # checks are made where an operand is packed
         return None
     if load.attrs.get("volatile") or packed.element != load.result.element:
         return None

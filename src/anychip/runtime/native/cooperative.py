@@ -204,4 +204,4 @@ def run_cooperative(
     leave(f, state, job.pointer, before)
     function.store("slots", 0)
     free(f, memory)
-    return outcome(f, state, job.pointer, program)
+    return outcome(f, job.pointer, program)

@@ -168,7 +168,7 @@ def run(
         leave(f, state, job.pointer, before.value)
     function.store("slots", 0)
     release(f, state, block)
-    code = outcome(f, state, job.pointer, program)
+    code = outcome(f, job.pointer, program)
     nanoseconds = job.load("nanoseconds")
     with f.if_(f.and_(f.eq(code, 0), f.ne(nanoseconds, 0))):
         _learn(f, function, expected, nanoseconds, total)

@@ -14,7 +14,7 @@ from ...compiler.llvm.scalar import Operand
 from ...compiler.llvm.struct import Fields
 from ...compiler.llvm.types import I32, I64, PTR, VOID, Val
 from .interrupt import poll
-from .structures import ARENA, FUNCTION, JOB, STATE
+from .structures import ARENA, FUNCTION, JOB
 from .system import MONOTONIC_CLOCK, TIMESPEC, clock_gettime
 
 
@@ -65,18 +65,16 @@ def fail(f: Flow, job_at: Val, arena_at: Val) -> None:
     job, arena = JOB.at(f, job_at), ARENA.at(f, arena_at)
     with f.if_(f.atomic_replace(job.address("failure"), 0, arena.load("status"))):
         job.copy("program", arena)
-        job.copy("detail", arena)
     job.atomic_store("attention", 1)
 
 
-@routine("anychip.outcome", I32, attributes="alwaysinline", state=PTR, job=PTR, program=PTR)
-def outcome(f: Flow, state: Val, job_at: Val, program: Val) -> Val:
+@routine("anychip.outcome", I32, attributes="alwaysinline", job=PTR, program=PTR)
+def outcome(f: Flow, job_at: Val, program: Val) -> Val:
     """What a job came to: `Code.DONE`, or the code of its failure with the program's place in `program`."""
     job = JOB.at(f, job_at)
     failure = job.load("failure")
     with f.if_(f.ne(failure, 0)):
         f.store(job.load("program"), program, 4)
-        STATE.at(f, state).copy("detail", job)
     return failure
 
 

@@ -44,7 +44,6 @@ STATE = Struct(
     previous_handler=PTR,
     first_handler=PTR,
     inside_handler=I64,
-    detail=I64,
     kernels=PTR,
     raised_type=PTR,
     raised_value=PTR,
@@ -94,7 +93,6 @@ ARENA = Struct(
     attention=PTR,
     poll=PTR,
     job=PTR,
-    detail=I64,
 )
 
 BLOCK = Struct(
@@ -130,7 +128,6 @@ JOB = Struct(
     endless=I64,
     completed=I64,
     state=PTR,
-    detail=I64,
 )
 
 _LOCK = array(I8, 128)

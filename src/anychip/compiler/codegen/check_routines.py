@@ -1,0 +1,127 @@
+"""What a kernel with checks does where a check may have failed: functions of the module, away from the hot
+code, which look at a chunk lane by lane and write down what they find.
+
+Lanes come as arrays: `addresses` (i64 each), `places`, where in its tile the lane is (i32 each, row-major),
+and `on`, a byte each that says whether the lane takes part.
+"""
+
+from __future__ import annotations
+
+from ..llvm.flow import Flow
+from ..llvm.routine import routine
+from ..llvm.types import I8, I32, I64, PTR, Val
+from .check_table import RECORD, REGION
+
+COLD = "noinline cold nounwind"
+
+_PROGRAM = {"x": I32, "y": I32, "z": I32}
+
+
+@routine(
+    "anychip.failed",
+    attributes=COLD,
+    record=PTR,
+    offset=I64,
+    detail=I64,
+    lane=I32,
+    **_PROGRAM,
+)
+def failed(f: Flow, record_at: Val, offset: Val, detail: Val, lane: Val, x: Val, y: Val, z: Val) -> None:
+    """Count a lane that failed; of the first one write down where."""
+    record = RECORD.at(f, record_at)
+    with f.if_(f.eq(record.atomic_add("count", 1), 0)):
+        record.store_all(offset=offset, detail=detail, lane=lane)
+        program = record.address("program")
+        for axis, id in enumerate((x, y, z)):
+            f.store(id, f.gep(program, 4 * axis))
+
+
+@routine(
+    "anychip.note",
+    attributes=COLD,
+    record=PTR,
+    base=I64,
+    addresses=PTR,
+    places=PTR,
+    on=PTR,
+    details=PTR,
+    lanes=I32,
+    **_PROGRAM,
+)
+def note(
+    f: Flow,
+    record: Val,
+    base: Val,
+    addresses: Val,
+    places: Val,
+    on: Val,
+    details: Val,
+    lanes: Val,
+    *program: Val,
+) -> None:
+    """Write down the lanes that are `on`: they failed. `base` is the argument's address; `details` an i64 a
+    lane."""
+    with f.counted(lanes) as each, f.if_(f.ne(f.load(I8, f.element(I8, on, f.zext(each.index))), 0)):
+        at = f.zext(each.index)
+        offset = f.sub(f.load(I64, f.element(I64, addresses, at)), base)
+        place = f.load(I32, f.element(I32, places, at))
+        failed(f, record, offset, f.load(I64, f.element(I64, details, at)), place, *program)
+
+
+@routine(
+    "anychip.check",
+    attributes=COLD,
+    table=PTR,
+    args=PTR,
+    numbers=PTR,
+    count=I32,
+    record=PTR,
+    addresses=PTR,
+    places=PTR,
+    on=PTR,
+    lanes=I32,
+    size=I64,
+    **_PROGRAM,
+)
+def check(
+    f: Flow,
+    table: Val,
+    args: Val,
+    numbers: Val,
+    count: Val,
+    record: Val,
+    addresses: Val,
+    places: Val,
+    on: Val,
+    lanes: Val,
+    size: Val,
+    *program: Val,
+) -> None:
+    """Write down the lanes whose element of `size` bytes is in the view of none of the `count` regions with
+    these `numbers`, and turn those off that are in no region's memory at all."""
+    with f.counted(lanes) as each:
+        at = f.zext(each.index)
+        mine = f.element(I8, on, at)
+        with f.if_(f.ne(f.load(I8, mine), 0)):
+            address = f.load(I64, f.element(I64, addresses, at))
+            last = f.add(address, size)
+            seen = f.local(f.int(0, I8))
+            there = f.local(f.int(0, I8))
+            with f.counted(count) as number:
+                which = f.zext(f.load(I32, f.element(I32, numbers, f.zext(number.index))))
+                region = REGION.item(f, table, which)
+                base = _base(f, args, region.load("slot"))
+                for found, low, high in ((seen, "low", "high"), (there, "memory_low", "memory_high")):
+                    after = f.sge(address, f.add(base, region.load(low)))
+                    before = f.sge(f.add(base, region.load(high)), last)
+                    found.value = f.or_(found.value, f.zext(f.and_(after, before), I8))
+            f.store(there.value, mine)
+            with f.if_(f.eq(seen.value, 0)):
+                first = REGION.item(f, table, f.zext(f.load(I32, numbers)))
+                offset = f.sub(address, _base(f, args, first.load("slot")))
+                failed(f, record, offset, 0, f.load(I32, f.element(I32, places, at)), *program)
+
+
+def _base(f: Flow, args: Val, slot: Val) -> Val:
+    """The address that the argument in a slot holds."""
+    return f.load(I64, f.element(I64, args, slot))
