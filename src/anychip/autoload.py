@@ -1,17 +1,27 @@
 """What PyTorch calls at the end of `import torch`, by the entry point group `torch.backends`. Flows in: the
-environment. Flows out: a policy in force, where ANYCHIP_POLICY asks for one; else nothing is imported, since
-every program pays for this module."""
+environment. Flows out: a policy in force, where ANYCHIP_POLICY asks for one, and the sanitizer at work,
+where ANYCHIP_SANITIZE does; else nothing is imported, since every program pays for this module."""
 
 import os
 
-POLICY = "ANYCHIP_POLICY"
+POLICY, SANITIZE = "ANYCHIP_POLICY", "ANYCHIP_SANITIZE"
 """As in `environment`, which is not worth its import here."""
 
 
 def load() -> None:
-    """Put the policy of the environment into force. Never raises an error: PyTorch's import would end with
-    it."""
+    """Put the policy and the sanitizer of the environment into force. Never raises an error: PyTorch's import
+    would end with it."""
     if os.environ.get(POLICY):
         from .pytorch.from_environment import apply
 
         apply()
+    if os.environ.get(SANITIZE):
+        import logging
+
+        from .debug.session import start
+        from .errors import AnychipError
+
+        try:
+            start()
+        except AnychipError as error:
+            logging.getLogger(__name__).warning("the sanitizer is not at work: %s", error)

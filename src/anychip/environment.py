@@ -14,6 +14,10 @@ ONLY, EXCLUDE = "ANYCHIP_ONLY", "ANYCHIP_EXCLUDE"
 RUN = "ANYCHIP_RUN"
 """Written by `anychip run` for the process that it becomes: a JSON object with its number and what to
 report."""
+SANITIZE = "ANYCHIP_SANITIZE"
+"""Which checks kernels are compiled with (see `triton_backend.sanitizer`)."""
+SANITIZE_REPORT = "ANYCHIP_SANITIZE_REPORT"
+"""Written by `anychip debug sanitize`: the folder into which processes write what was found."""
 AUTOLOAD = "TORCH_DEVICE_BACKEND_AUTOLOAD"
 """PyTorch's own variable: anything but 1 says that it shall load no back end by itself."""
 

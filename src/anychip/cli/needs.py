@@ -8,6 +8,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "bench": ("torch", "numpy"),
     "chat": ("torch", "transformers", "tokenizers", "gguf", "jinja2"),
     "conform": ("torch", "numpy"),
+    "debug": ("torch",),
     "demo": ("torch", "transformers"),
     "explain OPERATOR": ("torch",),
     "export": ("torch",),

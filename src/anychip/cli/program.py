@@ -84,23 +84,29 @@ def _require_policy(policy: str, only: list[str], exclude: list[str]) -> None:
     """Raise CommandError where the program could not run under this policy."""
     if policy not in POLICIES:
         raise CommandError(f"there is no policy {policy!r}.", did_you_mean(policy, POLICIES))
+    require_entry_point("run")
+    if only or exclude:
+        from ..pytorch.dispatch import require_known
+
+        require_known([*only, *exclude])
+
+
+def require_entry_point(verb: str) -> None:
+    """Raise CommandError where PyTorch would not load Anychip in a program that says nothing of it, and
+    MissingPackage without the packages of `verb`."""
     if os.environ.get(AUTOLOAD, "1") != "1":
         raise CommandError(
-            f"{AUTOLOAD}={os.environ[AUTOLOAD]} forbids PyTorch to load back ends, so that no policy can "
+            f"{AUTOLOAD}={os.environ[AUTOLOAD]} forbids PyTorch to load back ends, so that nothing can "
             "come into force in the program.",
             f"Unset {AUTOLOAD}.",
         )
-    require_packages("run")
+    require_packages(verb)
     if not any(entry.name == ENTRY_NAME for entry in entry_points(group=ENTRY_GROUP)):
         raise CommandError(
             f"this installation of Anychip has no entry point {ENTRY_NAME!r} in the group {ENTRY_GROUP!r}, "
             "through which PyTorch would load it.",
             f"It was installed from an older version. Install it again: {reinstallation()}",
         )
-    if only or exclude:
-        from ..pytorch.dispatch import require_known
-
-        require_known([*only, *exclude])
 
 
 def _prepare(html: Path) -> None:

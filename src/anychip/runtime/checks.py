@@ -20,9 +20,9 @@ from .findings import Finding, View, first_nonfinite
 from .slots import pointer_bits
 
 Listener = Callable[[Sequence[Finding]], None]
-Initialised = Callable[[int, int], int]
-"""Gives for memory (its address and bytes) what to add to an address for the byte that says whether it was
-written; 0 where all was."""
+Written = Callable[[Any], int]
+"""Gives for an argument what to add to an address for the byte that says whether that was written; 0 where
+all was."""
 
 UNKNOWN = View(memory=(-(1 << 62), 1 << 62), known=False)
 """The memory behind an address of which nothing is known."""
@@ -31,7 +31,7 @@ _PAGES = 1 << 16
 """Bytes from which on a map is made of pages, which cost nothing before they are touched."""
 
 _listeners: list[Listener] = []
-_follower: list[Initialised] = []
+_follower: list[Written] = []
 
 
 @contextmanager
@@ -45,13 +45,13 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 @contextmanager
-def follow(initialised: Initialised) -> Iterator[None]:
-    """Ask `initialised` what was written of the memory of arguments, while the context is open."""
-    _follower.append(initialised)
+def follow(written: Written) -> Iterator[None]:
+    """Ask `written` of the memory of arguments, while the context is open."""
+    _follower.append(written)
     try:
         yield
     finally:
-        _follower.remove(initialised)
+        _follower.remove(written)
 
 
 def view_of(value: Any) -> View:
@@ -84,7 +84,8 @@ def members(view: View) -> Any:
 
 
 class LaunchTable:
-    """The table of one launch. `views` are those of the pointer arguments, `addresses` what they hold.
+    """The table of one launch. `views` are those of the pointer arguments, `addresses` what they hold,
+    `maps` what to add for the map of written bytes.
     `lasting`: the same table serves later launches on other memory, so that it says nothing of single bytes.
     """
 
@@ -95,6 +96,7 @@ class LaunchTable:
         views: Sequence[View],
         addresses: Sequence[int],
         programs: int,
+        maps: Sequence[int] = (),
         lasting: bool = False,
     ):
         self.name, self.table, self.views = name, table, tuple(views)
@@ -105,7 +107,9 @@ class LaunchTable:
         self._shared: dict[tuple[int, int], tuple[int, int]] = {}
         self.address = ctypes.addressof(self._memory)
         regions = (REGION.ctypes * len(table.slots)).from_buffer(self._memory)
-        for region, slot, view, address in zip(regions, table.slots, self.views, addresses):
+        for region, slot, view, address, written in zip(
+            regions, table.slots, self.views, addresses, maps or [0] * len(table.slots)
+        ):
             region.slot = slot
             region.memory_low, region.memory_high = view.memory
             region.low, region.high = (0, view.bytes) if view.known else view.memory
@@ -114,8 +118,7 @@ class LaunchTable:
             if Check.BOUNDS in wanted:
                 region.members = self._keep(members(view), address)
             begin, size = address + view.memory[0], view.memory[1] - view.memory[0]
-            if Check.UNINITIALISED in wanted and size and _follower:
-                region.initialised = _follower[-1](begin, size)
+            region.initialised = written
             if Check.RACE in wanted and size and programs > 1:
                 region.writers, region.readers = self._of_launch(begin, size)
 
@@ -178,7 +181,8 @@ def of_launch(
 ) -> LaunchTable:
     """The table of a launch whose pointers come from the objects `owners` (by slot)."""
     views = [view_of(owners[slot]) if slot in owners else UNKNOWN for slot in table.slots]
-    return LaunchTable(name, table, views, [slots[slot] for slot in table.slots], programs, lasting)
+    maps = [_follower[-1](owners.get(slot)) if _follower else 0 for slot in table.slots]
+    return LaunchTable(name, table, views, [slots[slot] for slot in table.slots], programs, maps, lasting)
 
 
 def _zeros(size: int) -> Any:

@@ -88,6 +88,10 @@ class UninitialisedRead(CheckFailed):
     """A read of memory that nobody has written."""
 
 
+class MisalignedDescriptor(CheckFailed):
+    """A tensor descriptor whose address or strides are not aligned as GPUs demand."""
+
+
 class RaceFound(CheckFailed):
     """Program instances of one launch access an element in no order, and one of them writes it."""
 
@@ -100,6 +104,7 @@ _FAILURES: dict[Check, type[CheckFailed]] = {
     Check.BOUNDS: OutOfBounds,
     Check.OVERFLOW: OffsetOverflow,
     Check.UNINITIALISED: UninitialisedRead,
+    Check.ALIGNMENT: MisalignedDescriptor,
     Check.RACE: RaceFound,
     Check.NONFINITE: NotFinite,
 }

@@ -87,6 +87,8 @@ class Finding:
 
     def _element(self) -> str:
         site = self.site
+        if site.check is Check.ALIGNMENT:
+            return f"a tensor by a descriptor: {site.argument}"
         if not site.argument:
             return "memory through an address of unknown origin"
         place = f"(byte {self.offset} from the pointer)"
@@ -123,6 +125,10 @@ def _uninitialised(finding: Finding) -> str:
     return ", which nobody has written"
 
 
+def _alignment(finding: Finding) -> str:
+    return " is not a multiple of 16 bytes, as GPUs demand"
+
+
 def _race(finding: Finding) -> str:
     return ", and so does another program instance of this launch, in no order; one of the two writes it"
 
@@ -149,6 +155,7 @@ _SAYINGS = {
     Check.BOUNDS: _bounds,
     Check.OVERFLOW: _overflow,
     Check.UNINITIALISED: _uninitialised,
+    Check.ALIGNMENT: _alignment,
     Check.RACE: _race,
     Check.NONFINITE: _nonfinite,
 }

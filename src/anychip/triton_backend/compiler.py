@@ -94,9 +94,10 @@ class CPUBackend(BaseBackend):
 
     def __init__(self, target: GPUTarget) -> None:
         super().__init__(target)
-        from . import choosing, kernel_cache, parsing
+        from . import choosing, descriptors, kernel_cache, parsing
 
         choosing.install()
+        descriptors.install()
         kernel_cache.install()
         parsing.install()
         self.binary_ext = BINARY_ONLY_EXTENSION if knobs.compilation.store_binary_only else BINARY_EXTENSION

@@ -11,11 +11,10 @@ import functools
 import os
 
 from ..compiler.codegen.check_table import Check
+from ..environment import SANITIZE
 from ..errors import AnychipError
 
-VARIABLE = "ANYCHIP_SANITIZE"
-
-USUAL = frozenset({Check.BOUNDS, Check.OVERFLOW, Check.UNINITIALISED})
+USUAL = frozenset({Check.BOUNDS, Check.OVERFLOW, Check.UNINITIALISED, Check.ALIGNMENT})
 
 
 class UnknownCheck(AnychipError, ValueError):
@@ -41,4 +40,4 @@ def parse(text: str) -> frozenset[Check]:
 @functools.cache
 def wanted() -> frozenset[Check]:
     """The checks of this process's kernels."""
-    return parse(os.environ.get(VARIABLE, ""))
+    return parse(os.environ.get(SANITIZE, ""))

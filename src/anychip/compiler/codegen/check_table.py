@@ -24,6 +24,8 @@ class Check(StrEnum):
     """An access outside of the tensor, or of the view of it, that its pointer belongs to."""
     UNINITIALISED = "uninitialised"
     """A read of memory that nobody has written."""
+    ALIGNMENT = "alignment"
+    """A tensor descriptor whose address or strides are not multiples of 16 bytes."""
     RACE = "race"
     """Two programs of one launch access an element, and at least one of them writes it."""
     NONFINITE = "nonfinite"
@@ -36,6 +38,7 @@ class Kind(StrEnum):
     READ = "reads"
     WRITE = "writes"
     UPDATE = "updates"
+    DESCRIBE = "describes"
 
 
 REGION = Struct(
@@ -67,6 +70,9 @@ RECORD = Struct(
     program=array(I32, 3),
     lane=I32,
 )
+
+MISALIGNED = "descriptor: "
+"""The first word of assertions that check the alignment of a descriptor; what is misaligned follows."""
 
 YES = 1
 """The byte that says yes in the maps `members` and `initialised`."""

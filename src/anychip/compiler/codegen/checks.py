@@ -11,7 +11,7 @@ from ..ir.types import ElementType, PointerType, element_of
 from ..llvm.builder import Builder
 from ..llvm.types import I64, NULL, PTR, LLType, Val
 from ..schedule.origins import ORIGINS, pointer_slots
-from .check_table import RECORD, REGION, Check, Kind, Site
+from .check_table import MISALIGNED, RECORD, REGION, Check, Kind, Site
 
 KINDS = {
     "tt.load": Kind.READ,
@@ -73,15 +73,23 @@ class Checks:
 
     def record(self, b: Builder, op: Op, check: Check, kind: Kind) -> Val:
         """The address of the record of one check of an access."""
-        key = (op, check, kind)
+        element = pointee(op)
+        regions = self.of(op)
+        name, slot = (regions[0].name, regions[0].slot) if regions else ("", -1)
+        site = Site(check, kind, name, slot, element.bytes, str(element), str(op.location))
+        return self._record(b, op, site)
+
+    def record_of_descriptor(self, b: Builder, op: Op) -> Val:
+        """The address of the record of an assertion that checks the alignment of a descriptor."""
+        what = op.attrs["message"].removeprefix(MISALIGNED)
+        return self._record(b, op, Site(Check.ALIGNMENT, Kind.DESCRIBE, what, -1, 1, "", str(op.location)))
+
+    def _record(self, b: Builder, op: Op, site: Site) -> Val:
+        key = (op, site.check, site.kind)
         if key not in self._numbers:
             self._numbers[key] = len(self.sites)
-            element = pointee(op)
-            regions = self.of(op)
-            name, slot = (regions[0].name, regions[0].slot) if regions else ("", -1)
-            self.sites.append(Site(check, kind, name, slot, element.bytes, str(element), str(op.location)))
-        place = len(self.regions) * REGION.size + self._numbers[key] * RECORD.size
-        return b.gep(self.table, place)
+            self.sites.append(site)
+        return b.gep(self.table, len(self.regions) * REGION.size + self._numbers[key] * RECORD.size)
 
 
 MAPS = {

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from ..errors import UnsupportedOperation
 from ..ir.core import Op
 from ..ir.types import PointerType, ScalarType, element_of
-from ..llvm.types import I1, I32, PTR, LLType, Val, mangle
+from ..llvm.types import I1, I32, I64, PTR, LLType, Val, mangle
 from ..schedule.steps import Graph, PerElement
-from . import casts, graphs
+from . import casts, check_routines, graphs
 from .buffers import write_buffer
+from .check_table import MISALIGNED
 from .checked_access import CheckedAccess
-from .checks import KINDS
+from .checks import KINDS, Checks
 from .context import Context
 from .dispatch import Rules
 from .evaluation import Evaluation
@@ -216,6 +217,8 @@ def _compare_and_swap(context: Context, op: Op, args: list[Val], index: list[Val
 def _assert(context: Context, op: Op, args: list[Val], index: list[Val]) -> list[Val]:
     """A false condition leaves its number and the program id in the arena's status block."""
     b = context.b
+    if context.checks is not None and op.attrs["message"].startswith(MISALIGNED):
+        return _descriptor(context, context.checks, op, args[0])
     text = f"{op.attrs['message']} ({op.location})"
     if text not in context.messages:
         context.messages.append(text)
@@ -226,6 +229,21 @@ def _assert(context: Context, op: Op, args: list[Val], index: list[Val]) -> list
     b.store(b.int(code), context.arena, 4)
     for axis in range(3):
         b.store(context.program[axis], b.gep(context.arena, 4 * (axis + 1)), 4)
+    b.place(done)
+    return []
+
+
+def _descriptor(context: Context, checks: Checks, op: Op, aligned: Val) -> list[Val]:
+    """A descriptor that is not aligned goes into the record of its check."""
+    b = context.b
+    failed, done = b.label("misaligned"), b.label("aligned")
+    b.cond_br(aligned, done, failed, checks.likely)
+    b.place(failed)
+    routine = check_routines.failed
+    routine.require(b.module)
+    nothing = b.int(0, I64)
+    record = checks.record_of_descriptor(b, op)
+    b.call(routine.name, "void", [record, nothing, nothing, b.int(0), *context.program])
     b.place(done)
     return []
 

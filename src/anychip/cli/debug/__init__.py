@@ -1,0 +1,17 @@
+"""`anychip debug`: what is wrong with a program's kernels."""
+
+from __future__ import annotations
+
+import typer
+
+from .sanitize import sanitize
+
+application = typer.Typer(help="Find faults of a program's kernels.", no_args_is_help=True)
+
+
+@application.callback()
+def debug() -> None:
+    """A group of verbs, also while there is one."""
+
+
+application.command("sanitize", context_settings={"allow_interspersed_args": False})(sanitize)

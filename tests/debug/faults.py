@@ -1,0 +1,491 @@
+"""Planted faults, one a row: what the sanitizer must find, of which argument, and a launch that does it. And
+clean launches of the same kernels, of which it must find nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from tests.debug import kernels as k
+
+from anychip.compiler.codegen.check_table import Check
+
+ALIGNMENT, BOUNDS, NONFINITE, OVERFLOW, RACE, UNINITIALISED = (
+    Check.ALIGNMENT, Check.BOUNDS, Check.NONFINITE, Check.OVERFLOW, Check.RACE, Check.UNINITIALISED,
+)  # fmt: skip
+
+
+class Fault(NamedTuple):
+    """`index`: of the first element that is wrong, where it is the same each time."""
+
+    name: str
+    check: Check
+    argument: str
+    launch: Callable[[], object]
+    index: tuple[int, ...] | None = None
+
+
+def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.zeros(shape, dtype=dtype)
+
+
+def ones(*shape: int) -> torch.Tensor:
+    return torch.ones(shape)
+
+
+def indices(*values: int) -> torch.Tensor:
+    """16 indices: these, and zeros."""
+    return torch.tensor([*values, *[0] * (16 - len(values))])
+
+
+def written_to(n: int, size: int) -> torch.Tensor:
+    """`size` elements of which the first `n` were written."""
+    x = torch.empty(size)
+    x[:n] = 1.0
+    return x
+
+
+def two_phases(programs: int) -> None:
+    scratch, y = torch.empty(8), zeros(1)
+    k.partial_sums[(programs,)](ones(64), scratch, y, 8, 0, B=8, P=8)
+    k.partial_sums[(1,)](ones(64), scratch, y, 8, 1, B=8, P=8)
+
+
+def narrow(x: torch.Tensor) -> torch.Tensor:
+    """The first half of the columns."""
+    return x[:, : x.shape[1] // 2]
+
+
+FAULTS = [
+    # --- outside of a tensor, or of a view of it
+    Fault(
+        "reads one too many", BOUNDS, "x", lambda: k.copy[(2,)](ones(100), zeros(128), 101, 128, B=64), (100,)
+    ),
+    Fault("reads far behind", BOUNDS, "x", lambda: k.copy[(4,)](ones(100), zeros(256), 256, 256, B=64), None),
+    Fault(
+        "writes one too many",
+        BOUNDS,
+        "y",
+        lambda: k.copy[(2,)](ones(128), zeros(100), 128, 101, B=64),
+        (100,),
+    ),
+    Fault(
+        "writes without a mask's bound",
+        BOUNDS,
+        "y",
+        lambda: k.copy[(1,)](ones(64), zeros(40), 64, 64, B=64),
+        (40,),
+    ),
+    Fault(
+        "reads behind a view",
+        BOUNDS,
+        "x",
+        lambda: k.copy[(1,)](ones(100)[:50], zeros(64), 51, 64, B=64),
+        (50,),
+    ),
+    Fault(
+        "writes behind a view",
+        BOUNDS,
+        "y",
+        lambda: k.copy[(1,)](ones(64), zeros(100)[:50], 64, 60, B=64),
+        (50,),
+    ),
+    Fault("reads a tensor of nothing", BOUNDS, "x", lambda: k.copy[(1,)](ones(0), zeros(64), 1, 64, B=64)),
+    Fault("reads an empty view", BOUNDS, "x", lambda: k.copy[(1,)](ones(10)[5:5], zeros(64), 1, 64, B=64)),
+    Fault(
+        "reads bytes behind",
+        BOUNDS,
+        "x",
+        lambda: k.copy[(1,)](torch.ones(9, dtype=torch.int8), torch.ones(64, dtype=torch.int8), 10, 64, B=64),
+        (9,),
+    ),
+    Fault(
+        "writes halves behind",
+        BOUNDS,
+        "y",
+        lambda: k.copy[(1,)](ones(64).half(), zeros(9).half(), 64, 10, B=64),
+        (9,),
+    ),
+    Fault(
+        "reads a column beside the view",
+        BOUNDS,
+        "x",
+        lambda: k.rows[(2,)](narrow(ones(8, 16)), zeros(8, 16), 0, 8, 9, 16, 16, R=4, C=16),
+    ),
+    Fault(
+        "writes a column beside the view",
+        BOUNDS,
+        "y",
+        lambda: k.rows[(2,)](ones(8, 16), narrow(zeros(8, 16)), 0, 8, 9, 16, 16, R=4, C=16),
+    ),
+    Fault(
+        "reads a row too many",
+        BOUNDS,
+        "x",
+        lambda: k.rows[(3,)](ones(8, 16), zeros(12, 16), 0, 9, 16, 16, 16, R=4, C=16),
+        (8, 0),
+    ),
+    Fault(
+        "writes a row too many",
+        BOUNDS,
+        "y",
+        lambda: k.rows[(3,)](ones(12, 16), zeros(8, 16), 0, 9, 16, 16, 16, R=4, C=16),
+        (8, 0),
+    ),
+    Fault(
+        "reads a row before",
+        BOUNDS,
+        "x",
+        lambda: k.rows[(2,)](ones(8, 16), zeros(9, 16)[1:], -1, 8, 16, 16, 16, R=4, C=16),
+    ),
+    Fault(
+        "writes a row before the view",
+        BOUNDS,
+        "y",
+        lambda: k.rows[(2,)](ones(9, 16), zeros(9, 16)[1:], -1, 8, 16, 16, 16, R=4, C=16),
+    ),
+    Fault(
+        "takes a stride too large",
+        BOUNDS,
+        "x",
+        lambda: k.rows[(2,)](ones(8, 16), zeros(8, 32), 0, 8, 16, 17, 32, R=4, C=16),
+    ),
+    Fault(
+        "takes the stride of another tensor",
+        BOUNDS,
+        "x",
+        lambda: k.rows[(2,)](ones(8, 16), zeros(8, 32), 0, 8, 16, 32, 32, R=4, C=16),
+    ),
+    Fault(
+        "swaps strides of the view",
+        BOUNDS,
+        "x",
+        lambda: k.rows[(2,)](narrow(ones(8, 16)), zeros(8, 16), 0, 8, 8, 8, 16, R=4, C=16),
+    ),
+    Fault(
+        "reads at the length",
+        BOUNDS,
+        "x",
+        lambda: k.pick[(1,)](ones(20), indices(0, 20), zeros(16), B=16),
+        (20,),
+    ),
+    Fault("reads at -1", BOUNDS, "x", lambda: k.pick[(1,)](ones(20), indices(-1), zeros(16), B=16), (-1,)),
+    Fault(
+        "reads at a huge index",
+        BOUNDS,
+        "x",
+        lambda: k.pick[(1,)](ones(20), indices(1 << 40), zeros(16), B=16),
+        (1 << 40,),
+    ),
+    Fault(
+        "reads before a view",
+        BOUNDS,
+        "x",
+        lambda: k.pick[(1,)](ones(20)[4:], indices(3, -2), zeros(16), B=16),
+        (-2,),
+    ),
+    Fault(
+        "reads indices behind",
+        BOUNDS,
+        "where",
+        lambda: k.pick[(1,)](ones(20), indices()[:15], zeros(16), B=16),
+        (15,),
+    ),
+    Fault(
+        "writes at the length",
+        BOUNDS,
+        "y",
+        lambda: k.put[(1,)](ones(16), indices(0, 20), zeros(20), B=16),
+        (20,),
+    ),
+    Fault(
+        "writes between a view's elements",
+        BOUNDS,
+        "y",
+        lambda: k.put[(1,)](ones(16), indices(0, 3), zeros(40)[::2], B=16),
+    ),
+    Fault(
+        "steps once too often", BOUNDS, "x", lambda: k.walk[(1,)](ones(64), zeros(80), 5, 16, 16, B=16), (64,)
+    ),
+    Fault("steps too far", BOUNDS, "x", lambda: k.walk[(1,)](ones(64), zeros(80), 4, 17, 16, B=16), (64,)),
+    Fault(
+        "writes a step too many",
+        BOUNDS,
+        "y",
+        lambda: k.walk[(1,)](ones(80), zeros(64), 5, 16, 16, B=16),
+        (64,),
+    ),
+    Fault("steps backwards", BOUNDS, "x", lambda: k.walk[(1,)](ones(64)[16:], zeros(64), 2, -16, 16, B=16)),
+    Fault(
+        "describes too many rows to read",
+        BOUNDS,
+        "x",
+        lambda: k.described[(1,)](ones(6, 16), zeros(8, 16), 8, 8, 16, 4, C=16),
+        (6, 0),
+    ),
+    Fault(
+        "describes too many rows to write",
+        BOUNDS,
+        "y",
+        lambda: k.described[(1,)](ones(8, 16), zeros(6, 16), 8, 8, 16, 4, C=16),
+        (6, 0),
+    ),
+    Fault(
+        "counts in a bucket too many",
+        BOUNDS,
+        "counts",
+        lambda: k.count[(1,)](indices(3, 10), zeros(10).int(), 16, B=16),
+        (10,),
+    ),
+    Fault(
+        "counts before the first bucket",
+        BOUNDS,
+        "counts",
+        lambda: k.count[(1,)](indices(-1), zeros(10).int(), 16, B=16),
+        (-1,),
+    ),
+    Fault("exchanges behind", BOUNDS, "flags", lambda: k.exchange[(1,)](zeros(4).int(), 2, 2), (4,)),
+    Fault("exchanges before", BOUNDS, "flags", lambda: k.exchange[(1,)](zeros(4).int(), -1, 1), (-1,)),
+    Fault(
+        "reads behind both of two tensors",
+        BOUNDS,
+        "x",
+        lambda: k.either[(1,)](ones(12), ones(14), zeros(16), 1, B=16),
+    ),
+    Fault("reads a single number behind", BOUNDS, "x", lambda: k.single[(1,)](ones(4), zeros(4), 4, 0), (4,)),
+    Fault(
+        "writes a single number behind", BOUNDS, "y", lambda: k.single[(1,)](ones(4), zeros(4), 0, 4), (4,)
+    ),
+    Fault(
+        "searches past the end", BOUNDS, "x", lambda: k.search[(1,)](ones(5), zeros(1).int(), 2.0, 5), (5,)
+    ),
+    Fault(
+        "multiplies a row too many",
+        BOUNDS,
+        "b",
+        lambda: k.product[(1,)](ones(16, 32), ones(31, 16), zeros(16, 16), 32, 16, M=16, K=16),
+        (31, 0),
+    ),
+    Fault(
+        "multiplies beside the view",
+        BOUNDS,
+        "a",
+        lambda: k.product[(1,)](ones(16, 64)[:, :31], ones(64, 16), zeros(16, 16), 64, 16, M=16, K=16),
+    ),
+    Fault(
+        "writes a product over the edge",
+        BOUNDS,
+        "c",
+        lambda: k.product[(1,)](ones(16, 32), ones(32, 16), zeros(15, 16), 32, 16, M=16, K=16),
+        (15, 0),
+    ),
+    Fault(
+        "turns around the length", BOUNDS, "x", lambda: k.turned[(1,)](ones(16), zeros(16), 16, B=16), (16,)
+    ),
+    # --- offsets of 32 bits
+    Fault(
+        "multiplies past 2^31",
+        OVERFLOW,
+        "x",
+        lambda: k.strided[(1,)](ones(16), zeros(16), 1 << 29, 0, 1, B=16),
+    ),
+    Fault(
+        "subtracts past -2^31",
+        OVERFLOW,
+        "x",
+        lambda: k.strided[(1,)](ones(16), zeros(16), -1, (1 << 31) - 1, 1, B=16),
+    ),
+    Fault(
+        "writes at a product past 2^31",
+        OVERFLOW,
+        "y",
+        lambda: k.strided[(1,)](ones(16), zeros(16), 1, 0, 1 << 28, B=16),
+    ),
+    Fault(
+        "starts a tile past 2^31", OVERFLOW, "x", lambda: k.far[(3,)](ones(16), zeros(16), 1 << 30, 0, B=16)
+    ),
+    Fault(
+        "adds past 2^31 in the tile",
+        OVERFLOW,
+        "x",
+        lambda: k.far[(1,)](ones(16), zeros(16), 0, 8 - (1 << 31), B=16),
+    ),
+    Fault(
+        "exchanges at a product past 2^31",
+        OVERFLOW,
+        "flags",
+        lambda: k.exchange[(1,)](zeros(4).int(), 1 << 16, 1 << 15),
+    ),
+    Fault(
+        "overflows into the tensor",
+        OVERFLOW,
+        "x",
+        lambda: k.strided[(1,)](ones(16), zeros(16), 1 << 28, 0, 1, B=32),
+    ),
+    # --- memory that nobody has written
+    Fault(
+        "reads what is empty",
+        UNINITIALISED,
+        "x",
+        lambda: k.copy[(1,)](torch.empty(64), zeros(64), 64, 64, B=64),
+        (0,),
+    ),
+    Fault(
+        "reads behind what was written",
+        UNINITIALISED,
+        "x",
+        lambda: k.copy[(2,)](written_to(90, 100), zeros(128), 100, 128, B=64),
+        (90,),
+    ),
+    Fault(
+        "reads columns that nobody wrote",
+        UNINITIALISED,
+        "x",
+        lambda: k.rows[(2,)](written_to(100, 128).view(8, 16), zeros(8, 16), 0, 8, 16, 16, 16, R=4, C=16),
+        (6, 4),
+    ),
+    Fault("reads the sum of a program that was not", UNINITIALISED, "scratch", lambda: two_phases(7), (7,)),
+    Fault(
+        "adds to what is empty",
+        UNINITIALISED,
+        "counts",
+        lambda: k.count[(1,)](indices(2), torch.empty(10, dtype=torch.int32), 16, B=16),
+    ),
+    Fault(
+        "reads a number that nobody wrote",
+        UNINITIALISED,
+        "x",
+        lambda: k.single[(1,)](written_to(3, 4), zeros(4), 3, 0),
+        (3,),
+    ),
+    # --- descriptors
+    Fault(
+        "describes from an odd address",
+        ALIGNMENT,
+        "the address",
+        lambda: k.described[(1,)](ones(200)[1:], zeros(8, 16), 8, 8, 16, 0, C=16),
+    ),
+    Fault(
+        "describes with an odd stride",
+        ALIGNMENT,
+        "the stride along axis 0",
+        lambda: k.described[(1,)](ones(200), zeros(200), 8, 8, 18, 0, C=16),
+    ),
+    # --- races
+    Fault(
+        "writes tiles that overlap", RACE, "y", lambda: k.tiles[(4,)](torch.arange(64.0), zeros(64), 8, B=16)
+    ),
+    Fault(
+        "writes one tile from all programs",
+        RACE,
+        "y",
+        lambda: k.tiles[(4,)](torch.arange(64.0), zeros(64), 0, B=16),
+    ),
+    Fault("reads what the next program writes", RACE, "x", lambda: k.shifted[(4,)](zeros(80), 0, 16, B=16)),
+    Fault("reads what the last program wrote", RACE, "x", lambda: k.shifted[(4,)](zeros(80), 16, -8, B=16)),
+    Fault(
+        "adds without an atomic operation", RACE, "total", lambda: k.added[(4,)](ones(64), zeros(4), 0, B=16)
+    ),
+    Fault(
+        "forgets an axis of the grid", RACE, "y", lambda: k.planes[(2, 2)](ones(16), zeros(64), 16, 0, B=16)
+    ),
+    # --- numbers that are not finite
+    Fault(
+        "divides zero by zero",
+        NONFINITE,
+        "y",
+        lambda: k.quotient[(1,)](zeros(16), zeros(16), zeros(16), B=16),
+        (0,),
+    ),
+    Fault(
+        "divides by zero once",
+        NONFINITE,
+        "y",
+        lambda: k.quotient[(1,)](ones(16), ones(16).scatter(0, torch.tensor([5]), 0.0), zeros(16), B=16),
+        (5,),
+    ),
+    Fault(
+        "takes the logarithm of what is negative",
+        NONFINITE,
+        "y",
+        lambda: k.logarithm[(1,)](-ones(16), zeros(16), B=16),
+        (0,),
+    ),
+    Fault(
+        "narrows what is too large",
+        NONFINITE,
+        "y",
+        lambda: k.narrowed[(1,)](1e5 * ones(16), zeros(16).half(), B=16),
+        (0,),
+    ),
+    Fault(
+        "takes the largest of nothing",
+        NONFINITE,
+        "y",
+        lambda: k.largest[(1,)](ones(16), zeros(1), 0, B=16),
+        (0,),
+    ),
+]
+"""At least 60."""
+
+
+def row_by_row() -> None:
+    x, y = torch.randn(8, 16), torch.empty(8, 16)
+    k.rows[(2,)](x, y, 0, 8, 16, 16, 16, R=4, C=16)
+    assert torch.equal(y, 2 * x)
+    k.rows[(2,)](narrow(x), narrow(y), 0, 8, 8, 16, 16, R=4, C=16)
+    assert torch.equal(y, 2 * x)
+
+
+def multiplied() -> None:
+    a, b, c = torch.randn(16, 32), torch.randn(32, 16), torch.empty(16, 16)
+    k.product[(1,)](a, b, c, 32, 16, M=16, K=16)
+    torch.testing.assert_close(c, a @ b)
+    k.product[(1,)](a.t().contiguous().t(), b, c, 32, 16, M=16, K=16)
+
+
+def summed_by_the_last() -> None:
+    y = torch.empty(1)
+    k.last_one_sums[(8,)](torch.arange(64.0), torch.empty(8), zeros(1).int(), y, 8, B=8, P=8)
+    assert y.item() == 2016
+
+
+def copied() -> None:
+    x, y = torch.randn(100), torch.empty(100)
+    k.copy[(2,)](x, y, 100, 100, B=64)
+    assert torch.equal(x, y)
+    k.copy[(1,)](y[40:], y[40:], 60, 60, B=64)
+    k.copy[(1,)](torch.empty(0), torch.empty(0), 0, 0, B=64)
+    of_numpy = torch.empty(64)
+    of_numpy.numpy()[:] = 3
+    k.copy[(1,)](of_numpy, y, 64, 64, B=64)
+
+
+CLEAN: dict[str, Callable[[], object]] = {
+    "copies": copied,
+    "rows and views": row_by_row,
+    "gathers": lambda: k.pick[(1,)](ones(20), indices(19, 3), zeros(16), B=16),
+    "scatters": lambda: k.put[(1,)](ones(16), torch.arange(16), torch.empty(16), B=16),
+    "walks": lambda: k.walk[(1,)](ones(64), torch.empty(64), 4, 16, 16, B=16),
+    "descriptors": lambda: k.described[(1,)](ones(6, 16), torch.empty(6, 16), 6, 6, 16, 4, C=16),
+    "counts": lambda: k.count[(1,)](indices(9, 3), zeros(10).int(), 16, B=16),
+    "exchanges": lambda: k.exchange[(1,)](zeros(4).int(), 1, 3),
+    "one of two tensors": lambda: k.either[(1,)](ones(8), ones(16), zeros(16), 0, B=16),
+    "single numbers": lambda: k.single[(1,)](written_to(3, 4), torch.empty(4), 2, 0),
+    "searches": lambda: k.search[(1,)](torch.arange(5.0), zeros(1).int(), 4.0, 5),
+    "products": multiplied,
+    "turned around": lambda: k.turned[(1,)](ones(16), zeros(16), 15, B=16),
+    "offsets of 32 bits": lambda: k.strided[(1,)](ones(46), zeros(16), 3, 0, 1, B=16),
+    "a hash that overflows": lambda: k.hashed[(1,)](ones(16), zeros(16), 0x7FEB352D, B=16),
+    "two phases": lambda: two_phases(8),
+    "tiles side by side": lambda: k.tiles[(4,)](ones(64), torch.empty(64), 16, B=16),
+    "tiles in place": lambda: k.shifted[(4,)](ones(64), 0, 0, B=16),
+    "programs that agree": lambda: k.tiles[(4,)](ones(64), ones(16), 0, B=16),
+    "sums of its own": lambda: k.added[(4,)](ones(64), zeros(4), 1, B=16),
+    "planes": lambda: k.planes[(2, 2)](ones(16), torch.empty(64), 16, 32, B=16),
+    "the last one sums": summed_by_the_last,
+    "quotients": lambda: k.quotient[(1,)](ones(16), ones(16), zeros(16), B=16),
+    "a NaN that was there": lambda: k.logarithm[(1,)](torch.full((16,), float("nan")), zeros(16), B=16),
+    "the largest": lambda: k.largest[(1,)](ones(16), zeros(1), 3, B=16),
+}

@@ -1,0 +1,63 @@
+"""Every planted fault is found, at the argument and element that are wrong; right launches show nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.debug import kernels
+from tests.debug.faults import CLEAN, FAULTS, Fault
+
+from anychip.compiler.codegen.check_table import Check
+from anychip.debug.collecting import Collector
+from anychip.debug.written import following
+from anychip.runtime import checks
+from anychip.triton_backend import activate, sanitizer
+
+
+@pytest.fixture(autouse=True)
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    """Launches with every check; what they find is gathered."""
+    activate()
+    monkeypatch.setattr(sanitizer, "wanted", lambda: frozenset(Check))
+    found = Collector()
+    with checks.listening(found.add), following():
+        yield found
+
+
+def test_there_are_sixty() -> None:
+    assert len(FAULTS) >= 60
+    assert {fault.check for fault in FAULTS} == set(Check)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
+def test_a_fault_is_found(fault: Fault, collector: Collector) -> None:
+    fault.launch()
+    found = [
+        f for f in collector.findings if (f.site.check, f.site.argument) == (fault.check, fault.argument)
+    ]
+    assert found, [str(f) for f in collector.findings]
+    first = found[0]
+    assert fault.index is None or first.index == fault.index
+    file, _, line = first.site.place.rpartition(":")
+    assert Path(file) == Path(kernels.__file__)
+    source = Path(file).read_text().splitlines()[int(line) - 1]
+    words = ("tl.load", "tl.store", "tl.atomic", "make_tensor_descriptor", "source.load", "target.store")
+    assert any(word in source for word in words)
+    others = {f.site.check for f in collector.findings} - {fault.check}
+    assert others <= _FOLLOWS.get(fault.check, set()), [str(f) for f in collector.findings]
+
+
+_FOLLOWS = {
+    Check.OVERFLOW: {Check.BOUNDS, Check.RACE},
+    Check.BOUNDS: {Check.NONFINITE, Check.RACE},
+    Check.UNINITIALISED: {Check.NONFINITE},
+}
+"""What a fault may be found as besides."""
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_a_right_launch_shows_nothing(name: str, collector: Collector) -> None:
+    CLEAN[name]()
+    assert [str(finding) for finding in collector.findings] == []
