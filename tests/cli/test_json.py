@@ -43,6 +43,7 @@ SPREAD = Spread(2e-3, 1e-3, 3e-3, 1e-3)
 ELSEWHERE = {
     "chat": "serve/test_verbs.py",
     "conform": "cli/test_export_verbs.py",
+    "debug sanitize": "debug/test_sanitize.py",
     "demo": "demo/test_demonstration.py",
     "doctor": "doctor/test_diagnosis.py",
     "explain": "cli/test_explain.py",

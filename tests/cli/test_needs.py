@@ -19,6 +19,7 @@ CALLS = {
     "bench": (["bench", "op", "relu"], ["bench", "kernels"], ["bench", "overhead"], ["bench", "compile"]),
     "chat": (["chat", "a.gguf"],),
     "conform": (["conform", "--chip", "starfive-jh7110"],),
+    "debug": (["debug", "sanitize", "a.py"],),
     "demo": (["demo"],),
     "explain OPERATOR": (["explain", "relu"],),
     "export": (["export", "a.py:f", "--chip", "starfive-jh7110", "-o", "out"],),

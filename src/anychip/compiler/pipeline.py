@@ -9,7 +9,7 @@ import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .analysis.waiting import Waiting
 from .codegen.check_table import Check, CheckTable
@@ -208,7 +208,7 @@ def _generate(
     if wanted:
         mark_origins(func)
         func.body.entry.add_arg(I64, "checks")
-    planned = schedule(func, target, choices)
+    planned = schedule(func, target, replace(choices, unroll=choices.unroll or 1) if wanted else choices)
     clock.mark("schedule")
     if keep:
         stages["nests"] = print_schedule(planned)

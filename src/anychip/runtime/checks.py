@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import mmap
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -32,6 +33,7 @@ _PAGES = 1 << 16
 
 _listeners: list[Listener] = []
 _follower: list[Written] = []
+_lasting: weakref.WeakSet[LaunchTable] = weakref.WeakSet()
 
 
 @contextmanager
@@ -103,6 +105,8 @@ class LaunchTable:
         wanted = {site.check for site in table.sites}
         self._start = REGION.size * len(table.slots)
         self._memory = ctypes.create_string_buffer(self._start + RECORD.size * len(table.sites) + 1)
+        if lasting:
+            _lasting.add(self)
         self._maps: list[Any] = []
         self._shared: dict[tuple[int, int], tuple[int, int]] = {}
         self.address = ctypes.addressof(self._memory)
@@ -169,6 +173,12 @@ class LaunchTable:
             raise failure(found[0])
         for listener in tuple(_listeners):
             listener(found)
+
+
+def tell_replayed() -> None:
+    """What the launches of a list that was replayed have found. Raises `CheckFailed`."""
+    for table in tuple(_lasting):
+        table.tell()
 
 
 def of_launch(

@@ -39,12 +39,11 @@ class View:
         of the largest stride, or, between its rows, along an inner one."""
         left = offset // self.size
         index = [0] * len(self.shape)
-        axes = [axis for axis in range(len(self.shape)) if self.strides[axis] and self.shape[axis] > 1]
-        axes.sort(key=lambda axis: -self.strides[axis])
-        for axis in axes:
+        axes = [axis for axis, stride in enumerate(self.strides) if stride]
+        for axis in sorted(axes, key=lambda axis: (-self.strides[axis], -self.shape[axis])):
             index[axis], left = divmod(left, self.strides[axis])
         if left and self.shape:
-            index[axes[-1] if axes else -1] += left
+            index[-1] += left
         return tuple(index)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from . import arena, launch, launches, native
+from . import arena, checks, launch, launches, native
 from .function import Function
 from .native.structures import FAILURE, FUNCTION, REPLAY, STEP
 from .slot_table import Owner, SlotRow
@@ -105,7 +105,7 @@ class LaunchList:
         """Run all launches; `addresses` are those of the inputs, then those of the outputs, each
         aligned as in the recording. The content of outputs before is lost.
 
-        Raises `MemoryError`, or `DeviceAssertion` when a launch's assertion failed.
+        Raises `MemoryError`, or `DeviceAssertion` when a launch's assertion or check failed.
         """
         bases = self._bases(*[0] * Owner.GIVEN, *addresses)
         failure = FAILURE.ctypes()
@@ -115,6 +115,7 @@ class LaunchList:
             if failure.step < 0:
                 raise MemoryError(f"no memory for the {self.arena_bytes} bytes of the launch list's arena")
             launch.fail(self.launches[failure.step].function.address, code, *failure.program)
+        checks.tell_replayed()
 
     @property
     def address(self) -> int:

@@ -7,10 +7,11 @@ and `on`, a byte each that says whether the lane takes part.
 
 from __future__ import annotations
 
-from ..llvm.flow import Flow
+from ..llvm.flow import Flow, Variable
 from ..llvm.routine import routine
+from ..llvm.struct import Fields
 from ..llvm.types import I8, I32, I64, PTR, Val
-from .check_table import RECORD, REGION
+from .check_table import RECORD, REGION, YES
 
 COLD = "noinline cold nounwind"
 
@@ -76,6 +77,8 @@ def note(
     numbers=PTR,
     count=I32,
     record=PTR,
+    unwritten=PTR,
+    marks=I32,
     addresses=PTR,
     places=PTR,
     on=PTR,
@@ -90,6 +93,8 @@ def check(
     numbers: Val,
     count: Val,
     record: Val,
+    unwritten: Val,
+    marks: Val,
     addresses: Val,
     places: Val,
     on: Val,
@@ -98,7 +103,9 @@ def check(
     *program: Val,
 ) -> None:
     """Write down the lanes whose element of `size` bytes is in the view of none of the `count` regions with
-    these `numbers`, and turn those off that are in no region's memory at all."""
+    these `numbers`, and turn those off that are in no region's memory at all. What one region's maps say is
+    looked at too: lanes that nobody has written go into the record `unwritten` (null: none is wanted), and
+    with `marks` (not 0) are written from here on."""
     with f.counted(lanes) as each:
         at = f.zext(each.index)
         mine = f.element(I8, on, at)
@@ -116,10 +123,44 @@ def check(
                     before = f.sge(f.add(base, region.load(high)), last)
                     found.value = f.or_(found.value, f.zext(f.and_(after, before), I8))
             f.store(there.value, mine)
+            first = REGION.item(f, table, f.zext(f.load(I32, numbers)))
+            offset = f.sub(address, _base(f, args, first.load("slot")))
+            place = f.load(I32, f.element(I32, places, at))
+            _look_at_maps(
+                f, first, address, seen, there, count, unwritten, marks, size, (offset, place, *program)
+            )
             with f.if_(f.eq(seen.value, 0)):
-                first = REGION.item(f, table, f.zext(f.load(I32, numbers)))
-                offset = f.sub(address, _base(f, args, first.load("slot")))
-                failed(f, record, offset, 0, f.load(I32, f.element(I32, places, at)), *program)
+                failed(f, record, offset, 0, place, *program)
+
+
+def _look_at_maps(
+    f: Flow,
+    region: Fields,
+    address: Val,
+    seen: Variable,
+    there: Variable,
+    count: Val,
+    unwritten: Val,
+    marks: Val,
+    size: Val,
+    where: tuple[Val, ...],
+) -> None:
+    """An element between those of a view is not `seen`; one that nobody has written is written down."""
+    offset, place, *program = where
+    one = f.eq(count, 1)
+    members, written = region.load("members"), region.load("initialised")
+    with f.if_(f.and_(f.and_(one, f.ne(members, 0)), f.ne(seen.value, 0))):
+        seen.value = f.load(I8, _pointer(f, f.add(address, members)))
+    with f.if_(f.and_(f.and_(one, f.ne(written, 0)), f.ne(there.value, 0))):
+        byte = _pointer(f, f.add(address, written))
+        with f.if_(f.and_(f.ne(unwritten, 0), f.eq(f.load(I8, byte), 0))):
+            failed(f, unwritten, offset, 0, place, *program)
+        with f.if_(f.ne(marks, 0)), f.counted(size) as each:
+            f.store(f.int(YES, I8), f.element(I8, byte, each.index))
+
+
+def _pointer(f: Flow, address: Val) -> Val:
+    return f.raw(PTR, f"inttoptr {address} to ptr")
 
 
 def _base(f: Flow, args: Val, slot: Val) -> Val:

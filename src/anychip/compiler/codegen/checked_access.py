@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..ir.core import Op
-from ..llvm.types import I1, I32, I64, PTR, LLType, Val, mangle
+from ..llvm.types import I1, I32, I64, NULL, PTR, LLType, Val, mangle
 from . import check_routines
-from .check_table import Check
+from .check_table import Check, Kind
 from .checks import Checks, address_of
 from .chunk_checks import ChunkChecks
 from .evaluation import Evaluation
+from .lane_memory import LaneMemory
 from .linear import Lane, Lin
 from .memory import Memory
 from .point import Point
@@ -42,7 +43,7 @@ class CheckedAccess(ChunkChecks):
             rest = other
             if on is not None and rest is None:
                 rest = self.b.null(register_type(access.element))
-            value, verdict = access.read(at, on, rest)
+            value, verdict = self._like(access).read(at, on, rest)
             verdicts.append(verdict)
             self._mapped_read(at, on)
             if Check.NONFINITE in self.checks.wanted:
@@ -60,14 +61,22 @@ class CheckedAccess(ChunkChecks):
         verdicts: list[str] = []
 
         def run(at: Lane, on: Val | None) -> Val | None:
-            self._mapped_write(access, at, on, value)
+            self._mapped_write(self._like(access), at, on, value)
             if Check.NONFINITE in self.checks.wanted:
                 self._finite(access.element, value, at, on)
-            verdicts.append(access.write(at, value, on))
+            verdicts.append(self._like(access).write(at, value, on))
             return None
 
         self._guarded(pointer, mask, run)
         return verdicts[0]
+
+    def _like(self, access: Memory) -> Memory:
+        """`access` as it is made at this place: in one go, or lane by lane."""
+        if self.memory is Memory:
+            return access
+        return self.memory(
+            access.context, access.lanes, access.element, access.meta, volatile=access.volatile
+        )
 
     def update(self, pointer: Val, mask: Val | None, run: Callable[[Val], Val]) -> Val:
         """An atomic operation on one element: `run(on)` does it where `on` (i1) is true."""
@@ -186,14 +195,18 @@ class CheckedAccess(ChunkChecks):
                 number = b.extract(number, 0)
             wrong = b.and_(on, b.xor(self._fits(number), b.int(1, LLType("i1", number.lanes))))
             self._note(Check.OVERFLOW, addresses, wrong, number)
-        if self.regions and Check.BOUNDS in self.checks.wanted:
+        looked = bool(self.regions) and Check.BOUNDS in self.checks.wanted
+        if looked:
             on = self._look(addresses, on)
         if addresses.lanes == 1 and mask is not None and mask.lanes > 1:
             on = b.and_(mask, b.splat(on, mask.lanes))
-        return run(addresses, on)
+        self.memory, self.looked = LaneMemory, looked
+        value = run(addresses, on)
+        self.memory, self.looked = Memory, False
+        return value
 
     def _look(self, addresses: Val, on: Val) -> Val:
-        """Write down the lanes outside of the view; those that are inside of the memory."""
+        """Write down the lanes outside of the view, and what maps say; those inside of the memory."""
         b, checks = self.b, self.checks
         routine = check_routines.check
         routine.require(b.module)
@@ -201,6 +214,11 @@ class CheckedAccess(ChunkChecks):
         name = "regions." + ".".join(map(str, numbers))
         bytes = self._array(b.cast("zext", on, "i8"))
         record = checks.record(b, self.op, Check.BOUNDS, self.kind)
+        unwritten, marks = NULL, 0
+        if self._has(Check.UNINITIALISED):
+            marks = int(self.kind is not Kind.READ)
+            if self.kind is not Kind.WRITE:
+                unwritten = checks.record(b, self.op, Check.UNINITIALISED, self.kind)
         b.call(
             routine.name,
             "void",
@@ -210,6 +228,8 @@ class CheckedAccess(ChunkChecks):
                 b.module.table(name, I32, list(map(str, numbers))),
                 b.int(len(numbers)),
                 record,
+                unwritten,
+                b.int(marks),
                 self._array(address_of(b, addresses)),
                 self._places(addresses.lanes),
                 bytes,

@@ -29,7 +29,8 @@ BF16_EXPONENT = 0x7F80
 
 
 class ChunkChecks:
-    """The checks of one access of a chunk of `ev.lanes` lanes at `point`."""
+    """The checks of one access of a chunk of `ev.lanes` lanes at `point`. `memory` is how a map is accessed
+    at this place; `looked`: single lanes were looked at before, with what maps say of them."""
 
     def __init__(self, checks: Checks, ev: Evaluation, op: Op, point: Point):
         self.checks, self.ev, self.op, self.point = checks, ev, op, point
@@ -38,6 +39,8 @@ class ChunkChecks:
         self.regions = checks.of(op)
         self.kind = KINDS[op.name]
         self.size = pointee(op).bytes
+        self.memory: type[Memory] = Memory
+        self.looked = False
 
     # --- what is written down --------------------------------------------------------------------
     def _places(self, lanes: int) -> Val:
@@ -93,7 +96,7 @@ class ChunkChecks:
         address (0: there is no such map)."""
         move = self.regions[0].maps[name]
         number = ScalarType(f"i{8 * self.size}", 8 * self.size, "int")
-        access = Memory(self.context, self.lanes, number, self.context.check_memory)
+        access = self.memory(self.context, self.lanes, number, self.context.check_memory)
         return access, self._moved(at, move), move
 
     def _moved(self, at: Lane, move: Val) -> Lane:
@@ -110,7 +113,7 @@ class ChunkChecks:
 
     def _members(self, at: Lane, on: Val | None) -> None:
         """Write down the lanes that fall between the elements of a view."""
-        if self._has(Check.BOUNDS):
+        if self._has(Check.BOUNDS) and not self.looked:
             self._all_set("members", Check.BOUNDS, at, on)
 
     def _all_set(self, name: str, check: Check, at: Lane, on: Val | None) -> None:
@@ -124,7 +127,7 @@ class ChunkChecks:
 
     def _mapped_read(self, at: Lane, on: Val | None) -> None:
         self._members(at, on)
-        if self._has(Check.UNINITIALISED):
+        if self._has(Check.UNINITIALISED) and not self.looked:
             self._all_set("initialised", Check.UNINITIALISED, at, on)
         if self._has(Check.RACE) and SYNCHRONISED not in self.op.attrs and self.kind is Kind.READ:
             self._race_of_read(at, on)
@@ -137,7 +140,7 @@ class ChunkChecks:
 
     def _mark(self, at: Lane, on: Val | None) -> None:
         """The lanes are initialised from here on."""
-        if not self._has(Check.UNINITIALISED):
+        if not self._has(Check.UNINITIALISED) or self.looked:
             return
         access, there, move = self._map("initialised", at)
         b = self.b

@@ -27,13 +27,15 @@ def memory_type(element: ElementType, lanes: int = 1) -> LLType:
     return LLType("i8", lanes) if type.element == "i1" else type
 
 
-def _from_memory(b: Builder, val: Val, element: ElementType) -> Val:
+def from_memory(b: Builder, val: Val, element: ElementType) -> Val:
+    """What was loaded as it is held in a register."""
     if element.bits != 1:
         return val
     return b.icmp("ne", val, b.int(0, val.type))
 
 
-def _to_memory(b: Builder, val: Val) -> Val:
+def to_memory(b: Builder, val: Val) -> Val:
+    """A register as it is stored."""
     return b.cast("zext", val, "i8") if val.type.element == "i1" else val
 
 
@@ -89,7 +91,7 @@ class Memory:
     def _load(self, address: Val, lanes: int) -> Val:
         type = memory_type(self.element, lanes)
         loaded = self.b.load(type, address, self.size, self.meta, self.volatile)
-        return _from_memory(self.b, loaded, self.element)
+        return from_memory(self.b, loaded, self.element)
 
     def _read_one(self, address: Val, mask: Val | None, other: Val | None) -> Val:
         """One element for all lanes."""
@@ -114,13 +116,13 @@ class Memory:
                 return self._branch(mask, lambda: self._load(address, self.lanes), lambda: other)
             mask = self.b.splat(mask, self.lanes)
         type = memory_type(self.element, self.lanes)
-        passthrough = _to_memory(self.b, other)
+        passthrough = to_memory(self.b, other)
         loaded = self.b.call(
             f"llvm.masked.load.{mangle(type)}.p0",
             type,
             [address, self.b.int(self.size), mask, passthrough],
         )
-        return _from_memory(self.b, loaded, self.element)
+        return from_memory(self.b, loaded, self.element)
 
     def _read_spread(self, pointer: Lin, mask: Val | None, other: Val | None) -> Val | None:
         """Constant distances: load what lies between and shuffle; None when that is too much."""
@@ -163,7 +165,7 @@ class Memory:
         zeros = self.b.null(type)
         name = f"llvm.masked.load.{mangle(type)}.p0"
         wide = self.b.call(name, type, [address, self.b.int(self.size), wanted, zeros])
-        value = self.b.shuffle(_from_memory(self.b, wide, self.element), places)
+        value = self.b.shuffle(from_memory(self.b, wide, self.element), places)
         return self.b.select(mask, value, other)
 
     def gather(self, addresses: Val, mask: Val | None, other: Val | None) -> Val:
@@ -172,13 +174,13 @@ class Memory:
         lanes_mask = self.b.splat(mask if mask is not None else Val("true", I1), self.lanes)
         passthrough = Val("poison", type)
         if mask is not None and other is not None:
-            passthrough = _to_memory(self.b, self.b.splat(other, self.lanes))
+            passthrough = to_memory(self.b, self.b.splat(other, self.lanes))
         loaded = self.b.call(
             f"llvm.masked.gather.{mangle(type)}.v{self.lanes}p0",
             type,
             [addresses, self.b.int(self.size), lanes_mask, passthrough],
         )
-        return _from_memory(self.b, loaded, self.element)
+        return from_memory(self.b, loaded, self.element)
 
     def _read_guarded(self, pointer: Lin, mask: Val | None, other: Val | None) -> tuple[Val, str]:
         """The linear form where its guards hold, the exact addresses elsewhere."""
@@ -232,12 +234,12 @@ class Memory:
         """All lanes have one address: the last lane that is on wins."""
         if mask is None:
             last = self.b.extract(value, value.lanes - 1)
-            self.b.store(_to_memory(self.b, last), address, self.size, self.meta, self.volatile)
+            self.b.store(to_memory(self.b, last), address, self.size, self.meta, self.volatile)
             return
         self._scatter(self.b.splat(address, self.lanes), value, mask)
 
     def _write_vector(self, address: Val, value: Val, mask: Val | None) -> None:
-        stored = _to_memory(self.b, value)
+        stored = to_memory(self.b, value)
         if mask is None:
             self.b.store(stored, address, self.size, self.meta, self.volatile)
             return
@@ -247,7 +249,7 @@ class Memory:
         self.b.call(f"llvm.masked.store.{mangle(stored.type)}.p0", "void", args)
 
     def _scatter(self, addresses: Val, value: Val, mask: Val | None) -> None:
-        stored = _to_memory(self.b, self.b.splat(value, self.lanes))
+        stored = to_memory(self.b, self.b.splat(value, self.lanes))
         if self.lanes == 1:
             self.b.store(stored, addresses, self.size, self.meta, self.volatile)
             return
