@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import mmap
+import struct
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..compiler.codegen.check_table import RECORD, REGION, YES, Check, CheckTable
+from ..compiler.codegen.check_table import RECORD, REGION, YES, Check, CheckTable, Kind
 from .errors import failure
 from .findings import Finding, View, first_nonfinite
+from .maps import Map, give_back, lend
 from .slots import pointer_bits
 
 Listener = Callable[[Sequence[Finding]], None]
@@ -28,12 +29,12 @@ all was."""
 UNKNOWN = View(memory=(-(1 << 62), 1 << 62), known=False)
 """The memory behind an address of which nothing is known."""
 
-_PAGES = 1 << 16
-"""Bytes from which on a map is made of pages, which cost nothing before they are touched."""
+_REGION = struct.Struct(f"{len(REGION.fields)}q")
+"""All fields of a region are i64."""
 
 _listeners: list[Listener] = []
 _follower: list[Written] = []
-_lasting: weakref.WeakSet[LaunchTable] = weakref.WeakSet()
+_lasting: weakref.WeakSet[LaunchChecks] = weakref.WeakSet()
 
 
 @contextmanager
@@ -85,81 +86,105 @@ def members(view: View) -> Any:
     return ctypes.create_string_buffer(pattern, len(pattern)) if gaps and view.bytes else None
 
 
-class LaunchTable:
+class KernelChecks:
+    """What is the same for all launches of one kernel with checks."""
+
+    def __init__(self, name: str, table: CheckTable):
+        self.name, self.table = name, table
+        wanted = {site.check for site in table.sites}
+        self.looks_at_views = Check.BOUNDS in wanted
+        self.start = REGION.size * len(table.slots)
+        self.size = self.start + RECORD.size * len(table.sites)
+        self.nothing_found = bytes(RECORD.size * len(table.sites))
+        races = [site for site in table.sites if site.check is Check.RACE]
+        self.read = frozenset(site.slot for site in races if site.kind is Kind.READ)
+        self.written = frozenset(site.slot for site in races if site.kind is Kind.WRITE)
+
+    def launch(
+        self, owners: Mapping[int, Any], slots: Sequence[int], programs: int, lasting: bool
+    ) -> LaunchChecks:
+        """The checks of a launch whose pointers come from the objects `owners` (by slot)."""
+        views = [view_of(owners[slot]) if slot in owners else UNKNOWN for slot in self.table.slots]
+        addresses = [slots[slot] for slot in self.table.slots]
+        shifts = [_follower[-1](owners.get(slot)) for slot in self.table.slots] if _follower else ()
+        return LaunchChecks(self, views, addresses, programs, shifts, lasting)
+
+
+class LaunchChecks:
     """The table of one launch. `views` are those of the pointer arguments, `addresses` what they hold,
-    `maps` what to add for the map of written bytes.
-    `lasting`: the same table serves later launches on other memory, so that it says nothing of single bytes.
-    """
+    `shifts` what to add for the map of written bytes. `lasting`: the same table serves later launches on
+    other memory, so that it says nothing of single bytes."""
 
     def __init__(
         self,
-        name: str,
-        table: CheckTable,
+        kernel: KernelChecks,
         views: Sequence[View],
         addresses: Sequence[int],
         programs: int,
-        maps: Sequence[int] = (),
+        shifts: Sequence[int] = (),
         lasting: bool = False,
     ):
-        self.name, self.table, self.views = name, table, tuple(views)
-        wanted = {site.check for site in table.sites}
-        self._start = REGION.size * len(table.slots)
-        self._memory = ctypes.create_string_buffer(self._start + RECORD.size * len(table.sites) + 1)
+        self.kernel, self.views = kernel, tuple(views)
+        self._memory = ctypes.create_string_buffer(kernel.size + 1)
+        self.address = ctypes.addressof(self._memory)
+        self._kept: list[Any] = []
+        self._lent: list[Map] = []
         if lasting:
             _lasting.add(self)
-        self._maps: list[Any] = []
-        self._shared: dict[tuple[int, int], tuple[int, int]] = {}
-        self.address = ctypes.addressof(self._memory)
-        regions = (REGION.ctypes * len(table.slots)).from_buffer(self._memory)
-        for region, slot, view, address, written in zip(
-            regions, table.slots, self.views, addresses, maps or [0] * len(table.slots)
-        ):
-            region.slot = slot
-            region.memory_low, region.memory_high = view.memory
-            region.low, region.high = (0, view.bytes) if view.known else view.memory
-            if not view.known or lasting:
+        detailed = not lasting
+        between = self._between_programs(addresses) if detailed and programs > 1 and kernel.written else {}
+        for number, (slot, view, address) in enumerate(zip(kernel.table.slots, self.views, addresses)):
+            low, high = (0, view.bytes) if view.known else view.memory
+            gaps, written, writers, readers = 0, 0, 0, 0
+            if view.known and detailed:
+                if kernel.looks_at_views and (map := members(view)) is not None:
+                    self._kept.append(map)
+                    gaps = ctypes.addressof(map) - address
+                written = shifts[number] if shifts else 0
+                writers, readers = between.get(slot, (0, 0))
+            fields = (low, high, *view.memory, gaps, written, writers, readers, slot)
+            _REGION.pack_into(self._memory, number * REGION.size, *fields)
+
+    def _between_programs(self, addresses: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """What to add to an address, by slot, for the maps of writers and of readers: of memory that the
+        kernel writes. Where it reads none of it, one map serves for both."""
+        kernel = self.kernel
+        slots: dict[tuple[int, int], list[int]] = {}
+        for slot, view, address in zip(kernel.table.slots, self.views, addresses):
+            begin, end = (address + bound for bound in view.memory)
+            if view.known and begin < end:
+                slots.setdefault((begin, end - begin), []).append(slot)
+        found: dict[int, tuple[int, int]] = {}
+        for (begin, size), own in slots.items():
+            if kernel.written.isdisjoint(own):
                 continue
-            if Check.BOUNDS in wanted:
-                region.members = self._keep(members(view), address)
-            begin, size = address + view.memory[0], view.memory[1] - view.memory[0]
-            region.initialised = written
-            if Check.RACE in wanted and size and programs > 1:
-                region.writers, region.readers = self._of_launch(begin, size)
+            writers = readers = self._lend(size) - begin
+            if not kernel.read.isdisjoint(own):
+                readers = self._lend(size) - begin
+            found.update((slot, (writers, readers)) for slot in own)
+        return found
 
-    def _keep(self, map: Any, address: int) -> int:
-        """What to add to an address for its place in a map that begins at `address`."""
-        if map is None:
-            return 0
-        self._maps.append(map)
-        return ctypes.addressof(map) - address
-
-    def _of_launch(self, begin: int, size: int) -> tuple[int, int]:
-        """Two maps of some memory, zero, for this launch alone; arguments of one memory share them."""
-        key = (begin, size)
-        if key not in self._shared:
-            self._shared[key] = (self._keep(_zeros(size), begin), self._keep(_zeros(size), begin))
-        return self._shared[key]
+    def _lend(self, size: int) -> int:
+        """The address of zeros for this launch."""
+        map = lend(size)
+        self._lent.append(map)
+        return map.address
 
     def findings(self) -> list[Finding]:
         """What was written down, which is forgotten by this."""
-        records = (RECORD.ctypes * len(self.table.sites)).from_buffer(self._memory, self._start)
-        by_slot = dict(zip(self.table.slots, self.views))
+        kernel = self.kernel
+        while self._lent:
+            give_back(self._lent.pop())
+        if self._memory.raw[kernel.start : -1] == kernel.nothing_found:
+            return []
+        records = (RECORD.ctypes * len(kernel.table.sites)).from_buffer(self._memory, kernel.start)
+        by_slot = dict(zip(kernel.table.slots, self.views))
         found = []
-        for site, record in zip(self.table.sites, records):
+        for site, record in zip(kernel.table.sites, records):
             if record.count:
                 view = by_slot.get(site.slot, View(known=False))
-                found.append(
-                    Finding(
-                        self.name,
-                        site,
-                        tuple(record.program),
-                        record.lane,
-                        record.offset,
-                        record.detail,
-                        record.count,
-                        view,
-                    )
-                )
+                place = (tuple(record.program), record.lane, record.offset, record.detail, record.count)
+                found.append(Finding(kernel.name, site, *place, view))
                 record.count = 0
         order = list(Check)
         return first_nonfinite(sorted(found, key=lambda finding: order.index(finding.site.check)))
@@ -179,23 +204,3 @@ def tell_replayed() -> None:
     """What the launches of a list that was replayed have found. Raises `CheckFailed`."""
     for table in tuple(_lasting):
         table.tell()
-
-
-def of_launch(
-    name: str,
-    table: CheckTable,
-    owners: Mapping[int, Any],
-    slots: Sequence[int],
-    programs: int,
-    lasting: bool,
-) -> LaunchTable:
-    """The table of a launch whose pointers come from the objects `owners` (by slot)."""
-    views = [view_of(owners[slot]) if slot in owners else UNKNOWN for slot in table.slots]
-    maps = [_follower[-1](owners.get(slot)) if _follower else 0 for slot in table.slots]
-    return LaunchTable(name, table, views, [slots[slot] for slot in table.slots], programs, maps, lasting)
-
-
-def _zeros(size: int) -> Any:
-    if size < _PAGES:
-        return ctypes.create_string_buffer(size)
-    return (ctypes.c_char * size).from_buffer(mmap.mmap(-1, size))

@@ -37,11 +37,11 @@ class Launcher:
         checked: CheckTable | None = None,
     ):
         self.tree = tuple(tree)
-        self.checked = checked
+        self.checked = checks.KernelChecks(name, checked) if checked is not None else None
         arg_types = arg_types if checked is None else arg_types[:-1]
         self.name = name
         self.origin = origin
-        self._kept: list[checks.LaunchTable] = []
+        self._kept: list[checks.LaunchChecks] = []
         self.slot_count = len(arg_types)
         number = descriptors(tree)
         self.rounding_flag = number > 0 and self.slot_count == count(tree) + number
@@ -95,16 +95,14 @@ class Launcher:
 
     def _table(
         self, slots: Sequence[int], grid: tuple[int, int, int], arguments: Sequence[Any]
-    ) -> checks.LaunchTable | None:
+    ) -> checks.LaunchChecks | None:
         """What a kernel with checks is told of this launch. A recorded launch may be done again on other
         memory, so its table is kept."""
         if self.checked is None:
             return None
         owners = dict(pointers(self.tree, arguments, self.rounding_flag))
         recording = launches.is_recording()
-        table = checks.of_launch(
-            self.name, self.checked, owners, slots, grid[0] * grid[1] * grid[2], recording
-        )
+        table = self.checked.launch(owners, slots, grid[0] * grid[1] * grid[2], recording)
         if recording:
             self._kept.append(table)
         return table

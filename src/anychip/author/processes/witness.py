@@ -14,7 +14,7 @@ from ...compiler import pipeline, targets
 from ...compiler.codegen.check_table import Check, CheckTable
 from ...errors import AnychipError
 from ...runtime.binary import KernelBinary
-from ...runtime.checks import LaunchTable
+from ...runtime.checks import KernelChecks, LaunchChecks
 from ...runtime.errors import OutOfBounds
 from ...runtime.findings import View as Layout
 from ...runtime.function import Function
@@ -128,7 +128,7 @@ class Replay:
             return
         views = [self._memory_behind(*slots[slot]) for slot in checked.slots]
         addresses = [values[slot] for slot in checked.slots]
-        table = LaunchTable(name, checked, views, addresses, math.prod(extents))
+        table = LaunchChecks(KernelChecks(name, checked), views, addresses, math.prod(extents))
         values.append(table.address)
 
         def launch() -> None:
