@@ -59,6 +59,14 @@ def described(x, y, rows, B: tl.constexpr):
     tl.store(y + tl.arange(0, 8)[:, None] * B + tl.arange(0, B)[None, :], tile)
 
 
+@triton.jit
+def added_in_turn(total, lock, x):
+    while tl.atomic_cas(lock, 0, 1) == 1:
+        pass
+    tl.store(total, tl.load(total) + tl.load(x + tl.program_id(0)))
+    tl.atomic_xchg(lock, 0)
+
+
 @pytest.fixture(autouse=True)
 def checks(monkeypatch):
     activate()
@@ -113,6 +121,28 @@ def test_nothing_is_written_outside():
     with pytest.raises(OutOfBounds, match="holds elements 0 to 3 "):
         copy_rows[(1,)](X, torch.from_numpy(memory[:4]), 64, 6, B=64)
     assert memory.tolist() == [1, 2, 3, 4, 0, 0, 0, 0]
+
+
+def test_programs_that_wait_are_checked():
+    total, lock = torch.zeros(1), torch.zeros(1, dtype=torch.int32)
+    added_in_turn[(8,)](total, lock, torch.arange(8.0))
+    assert total.item() == 28
+    with pytest.raises(OutOfBounds, match=r"reads x\[7\]"):
+        added_in_turn[(8,)](total, lock, torch.arange(7.0))
+
+
+def test_replayed_lists_tell_what_they_find():
+    def picked(x, where):
+        y = torch.empty(16)
+        pick[(1,)](x, where, y, B=16)
+        return y
+
+    with anychip.using("portable"):
+        program = anychip.capture(picked, X, torch.arange(16))
+    assert torch.equal(program(X, torch.arange(16) + 84), X[84:])
+    with pytest.raises(OutOfBounds, match=r"reads x\[100\]"):
+        program(X, torch.arange(16) + 85)
+    assert torch.equal(program(X, torch.arange(16) + 1), X[1:17])
 
 
 def test_operators_and_replayed_lists_with_checks():

@@ -3,9 +3,8 @@
     python -m tools.speed.checked [PATTERN ...]
 
 Each case is run once to record its launches; each kernel is then compiled without checks, with the usual ones
-and with all, and the three are launched in turns on the same arguments, as Triton launches them, by one thread, whose
-processor time is taken. The table
-has one row a kernel, and the geometric mean and the worst at its end.
+and with all, and the three are launched in turns on the same arguments, as Triton launches them, by one
+thread, whose processor time is taken. The table has one row a kernel; what the checks found stands below it.
 """
 
 from __future__ import annotations
