@@ -97,7 +97,14 @@ def expected(operator: Fused, dtype: torch.dtype, inputs: Inputs) -> Wanted:
     """What the operator's composition makes of inputs."""
 
     def reference(convert: Convert) -> Evaluated:
-        return evaluated(operator, operator.reference, tree_map(_kept(convert), inputs))
+        converted = tree_map(_kept(convert), inputs)
+
+        def weights(result: torch.Tensor) -> torch.Tensor:
+            if not result.is_floating_point():
+                return weights_like(result)
+            return convert(weights_like(result.to(dtype))).to(result.dtype)
+
+        return evaluated(operator, operator.reference, converted, weights)
 
     exact = reference(in_float64)
     try:
@@ -146,8 +153,14 @@ class Evaluated:
         return [*self.results, *self.gradients]
 
 
-def evaluated(operator: Fused, function: Callable[..., Any], inputs: Any) -> Evaluated:
-    """A call, and its gradients for fixed weights of the results, if the operator has them."""
+def evaluated(
+    operator: Fused,
+    function: Callable[..., Any],
+    inputs: Any,
+    weighed: Callable[[torch.Tensor], torch.Tensor] = weights_like,
+) -> Evaluated:
+    """A call, and its gradients for fixed weights of the results, if the operator has them. Weights are
+    inputs of the gradients: those of a linear operator depend on nothing else, and move with them alone."""
     arguments, keywords = inputs
     before = Counter(launch_counts)
     results = tensors(function(*arguments, **keywords))
@@ -157,7 +170,7 @@ def evaluated(operator: Fused, function: Callable[..., Any], inputs: Any) -> Eva
     if not operator.differentiable or not wanting or not outputs:
         return Evaluated(results, [], forward, None)
     before = Counter(launch_counts)
-    weights = [weights_like(x) for x in outputs]
+    weights = [weighed(x) for x in outputs]
     gradients = torch.autograd.grad(outputs, wanting, weights, allow_unused=True)
     return Evaluated(results, list(gradients), forward, Counter(launch_counts) - before)
 

@@ -66,7 +66,9 @@ class Room:
         return importlib.import_module(f"{self.package}.page").PAGE
 
 
-ROOMS: dict[str, Room] = {room.name: room for room in (Room("llm", "language models"),)}
+ROOMS: dict[str, Room] = {
+    room.name: room for room in (Room("llm", "language models"), Room("science", "scientific computing"))
+}
 """Every room of fused operators by name, in the order of pages and tests."""
 
 

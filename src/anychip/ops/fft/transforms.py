@@ -80,6 +80,42 @@ def _given(result: torch.Tensor, out: Any) -> torch.Tensor:
     return out.copy_(result)
 
 
+def transform_complex(
+    source: torch.Tensor, dims: Sequence[int], direction: int, scale: float
+) -> torch.Tensor:
+    """`scale` times the transform over different, not negative `dims`, of complex64 or complex128."""
+    current = source.contiguous()
+    for number, d in enumerate(reversed(dims)):
+        result = torch.empty(source.shape, dtype=source.dtype, device=source.device)
+        last = number == len(dims) - 1
+        current = _along(result, current, d, source.shape[d], direction, scale if last else 1.0)
+    return current
+
+
+def transform_half(
+    source: torch.Tensor, dims: Sequence[int], scale: float, onesided: bool = True
+) -> torch.Tensor:
+    """`scale` times the transform forward of float32 or float64; along the last of `dims` its first half, if
+    `onesided`."""
+    shape = list(source.shape)
+    length = shape[dims[-1]]
+    if onesided:
+        shape[dims[-1]] = length // 2 + 1
+    result = torch.empty(shape, dtype=COMPLEX[source.dtype], device=source.device)
+    _along(result, source.contiguous(), dims[-1], length, -1, scale if len(dims) == 1 else 1.0)
+    return transform_complex(result, dims[:-1], -1, scale) if len(dims) > 1 else result
+
+
+def transform_real(source: torch.Tensor, dims: Sequence[int], length: int, scale: float) -> torch.Tensor:
+    """`scale` times the transform backward, real and of `length` along the last of `dims`, of what is half a
+    spectrum there."""
+    shape = list(source.shape)
+    shape[dims[-1]] = length
+    current = transform_complex(source, dims[:-1], 1, 1.0)
+    result = torch.empty(shape, dtype=REAL[source.dtype], device=source.device)
+    return _along(result, current, dims[-1], length, 1, scale)
+
+
 def fft_c2c(
     self: torch.Tensor, dim: Sequence[int], normalization: int, forward: bool, *, out: Any = None
 ) -> torch.Tensor:
@@ -88,12 +124,8 @@ def fft_c2c(
         raise NotServed("_fft_c2c", f"dtype {self.dtype} is not served")
     dims = _dims("_fft_c2c", dim, self.ndim)
     scale = _factor(normalization, math.prod(self.shape[d] for d in dims))
-    current = self.contiguous()
-    for number, d in enumerate(reversed(dims)):
-        result = torch.empty(self.shape, dtype=self.dtype, device=self.device)
-        last = number == len(dims) - 1
-        current = _along(result, current, d, self.shape[d], -1 if forward else 1, scale if last else 1.0)
-    return _given(current if dims else current.clone(), out)
+    result = transform_complex(self, dims, -1 if forward else 1, scale)
+    return _given(result if dims else result.clone(), out)
 
 
 def fft_r2c(
@@ -104,17 +136,7 @@ def fft_r2c(
         raise NotServed("_fft_r2c", f"dtype {self.dtype} is not served")
     dims = _dims("_fft_r2c", dim, self.ndim)
     scale = _factor(normalization, math.prod(self.shape[d] for d in dims))
-    shape = list(self.shape)
-    length = shape[dims[-1]]
-    if onesided:
-        shape[dims[-1]] = length // 2 + 1
-    result = torch.empty(shape, dtype=COMPLEX[self.dtype], device=self.device)
-    _along(result, self.contiguous(), dims[-1], length, -1, scale if len(dims) == 1 else 1.0)
-    for number, d in enumerate(reversed(dims[:-1])):
-        target = torch.empty(shape, dtype=result.dtype, device=self.device)
-        last = number == len(dims) - 2
-        result = _along(target, result, d, shape[d], -1, scale if last else 1.0)
-    return _given(result, out)
+    return _given(transform_half(self, dims, scale, onesided), out)
 
 
 def fft_c2r(
@@ -124,12 +146,8 @@ def fft_c2r(
     if self.dtype not in REAL:
         raise NotServed("_fft_c2r", f"dtype {self.dtype} is not served")
     dims = _dims("_fft_c2r", dim, self.ndim)
-    shape = list(self.shape)
-    shape[dims[-1]] = last_dim_size
-    scale = _factor(normalization, math.prod(shape[d] for d in dims))
-    current = fft_c2c(self, dims[:-1], NONE, False) if len(dims) > 1 else self.contiguous()
-    result = torch.empty(shape, dtype=REAL[self.dtype], device=self.device)
-    return _given(_along(result, current, dims[-1], last_dim_size, 1, scale), out)
+    scale = _factor(normalization, last_dim_size * math.prod(self.shape[d] for d in dims[:-1]))
+    return _given(transform_real(self, dims, last_dim_size, scale), out)
 
 
 # ---- record ---------------------------------------------------------------------------------------
