@@ -228,3 +228,35 @@ def test_eigenvalues_near_a_number_and_refusals():
     for options in ({"sigma": 0.0}, {"M": a}):
         with pytest.raises(NotImplementedError):
             science.eigsh(a, **options)
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_blocks_of_eigenvalues(largest):
+    a = laplacian(10)
+    exact = np.linalg.eigvalsh(a.toarray())
+    start = np.random.default_rng(0).standard_normal((100, 3))
+    inverse = None
+    if not largest:
+        solve = scipy.sparse.linalg.splu(a.tocsc()).solve
+        inverse = scipy.sparse.linalg.LinearOperator(a.shape, solve, matmat=solve)
+    options = {"M": inverse, "largest": largest, "tol": 1e-7, "maxiter": 60}
+    values, vectors, history, norms = science.lobpcg(
+        a, start, **options, retLambdaHistory=True, retResidualNormsHistory=True
+    )
+    np.testing.assert_allclose(values, exact[::-1][:3] if largest else exact[:3], atol=1e-12)
+    assert np.linalg.norm(a @ vectors - vectors * values, axis=0).max() <= 1e-7
+    assert len(history) == len(norms) <= 60
+    others, _ = science.lobpcg(a, start[:, :1], Y=vectors, **options)
+    np.testing.assert_allclose(others, exact[-4] if largest else exact[3], atol=1e-12)
+
+
+def test_blocks_that_are_refused_or_not_finished():
+    a, start = laplacian(10), np.random.default_rng(0).standard_normal((100, 2))
+    with pytest.warns(UserWarning, match="residuals up to"):
+        science.lobpcg(a, start, tol=1e-9, maxiter=1)
+    with pytest.raises(ValueError, match="depend on each other"):
+        science.lobpcg(a, np.ones((100, 2)))
+    with pytest.raises(ValueError, match="too large"):
+        science.lobpcg(a, np.ones((100, 30)))
+    with pytest.raises(NotImplementedError):
+        science.lobpcg(a, start, B=a)

@@ -13,10 +13,10 @@ require("anychip.science", ["torch", "numpy"])
 
 from ..ops.rooms import ROOMS  # noqa: E402
 from . import fft, sparse  # noqa: E402
-from .krylov import bicgstab, cg, eigsh, gmres, lsqr, minres  # noqa: E402
+from .krylov import bicgstab, cg, eigsh, gmres, lobpcg, lsqr, minres  # noqa: E402
 from .registry import operators  # noqa: E402
 
-__all__ = ["bicgstab", "cg", "eigsh", "fft", "gmres", "lsqr", "minres", "operators", "sparse"]
+__all__ = ["bicgstab", "cg", "eigsh", "fft", "gmres", "lobpcg", "lsqr", "minres", "operators", "sparse"]
 
 
 def __getattr__(name: str) -> Any:

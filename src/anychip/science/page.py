@@ -21,7 +21,7 @@ An element of half precision is computed in single, an integer in double. Errors
 keyword that is not known is a TypeError. `workers` does not change the number of threads, which is PyTorch's.
 
 ```python
-x, info = science.cg(A, b, rtol=1e-8, M=preconditioner)     # bicgstab, gmres, minres; lsqr; eigsh
+x, info = science.cg(A, b, rtol=1e-8, M=preconditioner)     # bicgstab, gmres, minres; lsqr; eigsh, lobpcg
 y = science.sparse.mm(A, B)                                 # A in any format, B dense or sparse
 ```
 
@@ -40,7 +40,7 @@ with most of it left | 0 only for \|b - A x\| <= rtol \|b\|, computed anew | | a
 that stops them is that of the recurrence | the true one is computed before `info` is 0 | | `eigsh` | factors
 `A - sigma I` by itself | needs that inverse as `OPinv` | | `lsqr`, `eigsh` | complex elements | refused |
 
-Not there: the rest of the families of the field, from `lobpcg`, sparse LU and incomplete factorisations to
+Not there: the rest of the families of the field, from sparse LU and incomplete factorisations to
 quadrature, special functions of several arguments, and simulation.
 """
 

@@ -3,9 +3,10 @@ names."""
 
 from __future__ import annotations
 
+from .block_eigenvalues import lobpcg
 from .eigenvalues import eigsh
 from .gmres import gmres
 from .least_squares import lsqr
 from .solvers import bicgstab, cg, minres
 
-__all__ = ["bicgstab", "cg", "eigsh", "gmres", "lsqr", "minres"]
+__all__ = ["bicgstab", "cg", "eigsh", "gmres", "lobpcg", "lsqr", "minres"]

@@ -69,6 +69,8 @@ def lsqr(
     forward, backward = _both(A, dtype)
     given = right.detach().reshape(-1).to(dtype).contiguous()
     size_b = norm(given)
+    if not math.isfinite(size_b):
+        raise InvalidValue("b has elements that are not finite, or too large")
     if x0 is None:
         x = given.new_zeros(shape[1])
         u, beta = _unit(given.clone())
@@ -77,7 +79,6 @@ def lsqr(
         u, beta = _unit(combine(1.0, given, -1.0, forward(x)))
     v, alpha = _unit(backward(u)) if beta > 0 else (x.clone(), 0.0)
     variances = torch.zeros_like(x)
-    residual = arnorm = 0.0
     residual = damped = beta
     arnorm = alpha * beta
     if arnorm == 0:
@@ -93,6 +94,8 @@ def lsqr(
         squares += alpha**2 + beta**2 + damp**2
         if beta > 0:
             v, alpha = _unit(combine(1.0, backward(u), -beta, v))
+        if not (math.isfinite(alpha) and math.isfinite(beta)):
+            raise InvalidValue("A has elements that are not finite, or too large")
         damped_rho = math.hypot(rho_bar, damp)
         psi = damp / damped_rho * phi_bar
         phi_bar *= rho_bar / damped_rho
@@ -116,8 +119,6 @@ def lsqr(
         condition, arnorm = size_a * math.sqrt(size_d), alpha * abs(sine * phi)
         plain = damped**2 - damp**2 * squared_x
         residual = math.copysign(math.sqrt(abs(plain)), plain)
-        if not math.isfinite(damped):
-            raise InvalidValue("A or b has elements that are not finite")
         first = damped / size_b if size_b else math.inf
         second, third = arnorm / (size_a * damped + EPSILON), 1 / (condition + EPSILON)
         relative = size_a * size_x / size_b if size_b else 0.0
