@@ -138,6 +138,8 @@ def test_sparse_times_sparse(kinds):
     assert_near(found.toarray(), (a @ b).toarray())
     tensors = [torch.from_numpy(x.toarray()).to_sparse_csr() for x in (a, b)]
     assert_near(sparse.mm(*tensors).to_dense().numpy(), (a @ b).toarray())
+    full = random((3, 30), 1.0)
+    assert_near(sparse.mm(full, random((30, 200), 0.5)).toarray(), (full @ random((30, 200), 0.5)).toarray())
     nothing = sparse.mm(a, scipy.sparse.csr_array((30, 5)))
     assert nothing.shape == (40, 5)
     assert nothing.nnz == 0

@@ -60,6 +60,38 @@ def pair(real, imaginary, offset, mirrored, k, w_real, w_imaginary, mask, known)
 
 
 @triton.jit
+def laid_apart(
+    real,
+    imaginary,
+    in_inner,
+    in_step,
+    inside_b,
+    to_real,
+    to_imaginary,
+    COUNT: tl.constexpr,
+    WIDTH: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """COUNT elements of a line into a work area, real and imaginary parts apart, where they can be read from
+    both ends as vectors."""
+    SIZE: tl.constexpr = reach(COUNT, BLOCK if WIDTH == 1 else BLOCK // WIDTH)
+    for start in range(0, COUNT, SIZE):
+        if WIDTH == 1:
+            k = start + tl.arange(0, SIZE)
+            mask = k < COUNT
+            offset = k * in_step
+            target = k
+        else:
+            k = (start + tl.arange(0, SIZE))[:, None]
+            b = tl.arange(0, WIDTH)[None, :]
+            mask = (k < COUNT) & inside_b[None, :]
+            offset = k * in_step + b * in_inner
+            target = k * WIDTH + b
+        tl.store(to_real + target, tl.load(real + offset, mask=mask, other=0), mask=mask)
+        tl.store(to_imaginary + target, tl.load(imaginary + offset, mask=mask, other=0), mask=mask)
+
+
+@triton.jit
 def first_stage(
     real,
     imaginary,
@@ -365,6 +397,7 @@ def lines_kernel(
     2 if they are given and the pairs are wanted; `f` is then e to the power of -pi i k / LENGTH."""
     distinct(first, second)
     distinct(first, real)
+    distinct(second, real)
     distinct(first, t_real)
     distinct(first, t_imaginary)
     distinct(second, t_real)
@@ -379,6 +412,7 @@ def lines_kernel(
     distinct(second, out_imaginary)
     if imaginary is not None:
         distinct(first, imaginary)
+        distinct(second, imaginary)
     program = tl.program_id(0).to(tl.int64)
     factor = double(scale).to(first.dtype.element_ty)
     HALF: tl.constexpr = LENGTH * WIDTH + APART
@@ -396,24 +430,57 @@ def lines_kernel(
             turned = None
         else:
             turned = imaginary + source
-        first_stage(
-            real + source,
-            turned,
-            in_inner,
-            in_step,
-            inside_b,
-            first,
-            first + HALF,
-            t_real,
-            t_imaginary,
-            f_real,
-            f_imaginary,
-            radix_of(CODE, 0),
-            LENGTH // radix_of(CODE, 0),
-            WIDTH,
-            SPECTRA == 2,
-            BLOCK,
-        )
+        if SPECTRA == 2:
+            laid_apart(
+                real + source,
+                turned,
+                in_inner,
+                in_step,
+                inside_b,
+                second,
+                second + HALF,
+                LENGTH + 1,
+                WIDTH,
+                BLOCK,
+            )
+            tl.debug_barrier()
+            first_stage(
+                second,
+                second + HALF,
+                1,
+                WIDTH,
+                inside_b,
+                first,
+                first + HALF,
+                t_real,
+                t_imaginary,
+                f_real,
+                f_imaginary,
+                radix_of(CODE, 0),
+                LENGTH // radix_of(CODE, 0),
+                WIDTH,
+                True,
+                BLOCK,
+            )
+        else:
+            first_stage(
+                real + source,
+                turned,
+                in_inner,
+                in_step,
+                inside_b,
+                first,
+                first + HALF,
+                t_real,
+                t_imaginary,
+                f_real,
+                f_imaginary,
+                radix_of(CODE, 0),
+                LENGTH // radix_of(CODE, 0),
+                WIDTH,
+                False,
+                BLOCK,
+            )
         tl.debug_barrier()
         for stage in tl.static_range(1, STAGES - 1):
             if stage % 2 == 1:

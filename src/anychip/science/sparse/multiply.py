@@ -1,6 +1,6 @@
 """The product of two sparse matrices, row by row (Gustavson, "Two fast algorithms for sparse matrices:
 multiplication and permuted transposition", 1978): elements are counted, then summed in a row of scratch
-memory for each program. Transposing twice puts them in order."""
+memory for each program, and put in order."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import triton.language as tl
 from ...ops.launching import launch
 from .kernels import share_of
 from .matrix import Rows, programs
+
+LONGEST = 64
+"""Rows of a product with more elements than this are put in order by transposing twice, not by insertion."""
 
 
 @triton.jit(do_not_specialize=["rows", "count"])
@@ -47,9 +50,10 @@ def sum_kernel(
     rows,
     count,
     width,
+    SORTED: tl.constexpr,
 ):
-    """The columns and values of each row of the product, in the order in which they are met. `marks` and
-    `sums` [programs, width]; marks hold -1."""
+    """The columns and values of each row of the product, in the order in which they are met, or ascending if
+    SORTED. `marks` and `sums` [programs, width]; marks hold -1."""
     first, last = share_of(starts, rows, count)
     marks += tl.program_id(0).to(tl.int64) * width
     sums += tl.program_id(0).to(tl.int64) * width
@@ -70,6 +74,16 @@ def sum_kernel(
                     stop += 1
                 else:
                     tl.store(sums + column, tl.load(sums + column) + term)
+        if SORTED:
+            for k in range(here + 1, stop):
+                column = tl.load(out_columns + k)
+                j = k - 1
+                before = tl.load(out_columns + j)
+                while (j >= here) & (before > column):
+                    tl.store(out_columns + j + 1, before)
+                    j -= 1
+                    before = tl.load(out_columns + tl.maximum(j, here))
+                tl.store(out_columns + j + 1, column)
         for k in range(here, stop):
             tl.store(out_values + k, tl.load(sums + tl.load(out_columns + k)))
 
@@ -91,6 +105,22 @@ def product(a: Rows, b: Rows) -> Rows:
     if total:
         marks.fill_(-1)
         sums = torch.empty(marks.shape, dtype=values.dtype, device=device)
+        ordered = int(found.max()) <= LONGEST
         given = (*left, a.values, *right, b.values)
-        launch(sum_kernel, share, starts, columns, values, *given, marks, sums, rows, a.count, width)
-    return Rows(shape, starts, columns, values).transposed().transposed()
+        launch(
+            sum_kernel,
+            share,
+            starts,
+            columns,
+            values,
+            *given,
+            marks,
+            sums,
+            rows,
+            a.count,
+            width,
+            SORTED=ordered,
+        )
+        if not ordered:
+            return Rows(shape, starts, columns, values).transposed().transposed()
+    return Rows(shape, starts, columns, values)
