@@ -120,7 +120,9 @@ def transform_lines(
     plan = PLANS.get(key)
     if plan is None:
         stages = _constants(out, length, direction, scale)
+        nearest = source.step if stages["WIDTH"] == 1 else source.inner_stride
         stages.update(TURNED=turns is not None, SPECTRA=spectra, WHOLE=whole)
+        stages["NEAREST"] = 2 if nearest == 2 else 0
         plan = PLANS.remember(key, _plan(out, source, batch, stages))
     areas = torch.empty((2, *plan.result), dtype=dtype, device=device)
     first, second = areas[0], areas[1]

@@ -388,13 +388,15 @@ def lines_kernel(
     APART: tl.constexpr,
     SPECTRA: tl.constexpr,
     WHOLE: tl.constexpr,
+    NEAREST: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Transform `share` of the `groups` of WIDTH lines each, by the STAGES factors in CODE. Lines o * inner +
     i begin at o * outer + i * inner stride; `first` and `second` are the programs' work areas.
 
     SPECTRA: 1 if half the spectra (WHOLE: the spectra) of real signals are wanted whose pairs the lines are,
-    2 if they are given and the pairs are wanted; `f` is then e to the power of -pi i k / LENGTH."""
+    2 if they are given and the pairs are wanted. NEAREST: the distance of neighbours that are read, if it is
+    known to be 2; `f` is then e to the power of -pi i k / LENGTH."""
     distinct(first, second)
     distinct(first, real)
     distinct(second, real)
@@ -413,6 +415,15 @@ def lines_kernel(
     if imaginary is not None:
         distinct(first, imaginary)
         distinct(second, imaginary)
+    if NEAREST == 2 and WIDTH == 1:
+        step = 2
+        side = in_inner
+    elif NEAREST == 2:
+        step = in_step
+        side = 2
+    else:
+        step = in_step
+        side = in_inner
     program = tl.program_id(0).to(tl.int64)
     factor = double(scale).to(first.dtype.element_ty)
     HALF: tl.constexpr = LENGTH * WIDTH + APART
@@ -434,8 +445,8 @@ def lines_kernel(
             laid_apart(
                 real + source,
                 turned,
-                in_inner,
-                in_step,
+                side,
+                step,
                 inside_b,
                 second,
                 second + HALF,
@@ -466,8 +477,8 @@ def lines_kernel(
             first_stage(
                 real + source,
                 turned,
-                in_inner,
-                in_step,
+                side,
+                step,
                 inside_b,
                 first,
                 first + HALF,
