@@ -67,7 +67,12 @@ class Room:
 
 
 ROOMS: dict[str, Room] = {
-    room.name: room for room in (Room("llm", "language models"), Room("science", "scientific computing"))
+    room.name: room
+    for room in (
+        Room("llm", "language models"),
+        Room("robot", "robots"),
+        Room("science", "scientific computing"),
+    )
 }
 """Every room of fused operators by name, in the order of pages and tests."""
 

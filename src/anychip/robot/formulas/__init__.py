@@ -1,0 +1,1 @@
+"""Formulas of scalars that become kernels: a graph of scalar operations, its derivatives, Triton source."""

@@ -1,0 +1,1 @@
+"""Rotations: quaternions, matrices, rotation vectors, Euler angles, six numbers, and what joins them."""
