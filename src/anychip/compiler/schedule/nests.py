@@ -35,9 +35,10 @@ class NestBuilder:
 
     def _hold(self, nest: Nest) -> None:
         """Everything a nest reads or writes is alive from its first root until it runs, which is here."""
+        known: set[tuple[Value, Point]] = set()
         for root in nest.roots:
             written = [root.buffer] if isinstance(root, Write) else getattr(root, "buffers", [])
-            for buffer in [*written, *self._reads(root, nest.domain)]:
+            for buffer in [*written, *self._reads(root, nest.domain, known)]:
                 if buffer is not None:
                     self.buffers.touch(buffer, self.opened)
                     self.buffers.touch(buffer, self.buffers.here)
@@ -54,8 +55,12 @@ class NestBuilder:
         if nest.reduce_axis is None:
             nest.reduce_axis = reduce_axis
 
-    def _reads(self, root: Root, domain: tuple[int, ...]) -> list[Buffer]:
-        found = walk_inline(root_values(root), len(domain), lambda v: v in self.buffers)
+    def _reads(self, root: Root, domain: tuple[int, ...], known: set[tuple[Value, Point]]) -> list[Buffer]:
+        """The buffers that a root reads; `known` are values that another root was seen to need."""
+        own = root_values(root)
+        if any(v in self.buffers for v in own):
+            known = set()  # a root's own value is no read of its buffer, which for another root it may be
+        found = walk_inline(own, len(domain), lambda v: v in self.buffers, known)
         return [self.buffers[v] for v, _, leaf in found if leaf and v in self.buffers]
 
     def _joins(self, nest: Nest, root: Root, domain: tuple[int, ...], reduce_axis: int | None) -> bool:

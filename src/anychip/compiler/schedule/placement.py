@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..analysis.combs import Combs
 from ..analysis.effects import PURE_REGIONS, TERMINATORS, WRITES, ProgramOrder
 from ..analysis.exchanges import KEEP
 from ..analysis.overlap import same_or_apart, same_strides
@@ -107,6 +108,7 @@ class Placement:
         self._cost: dict[Value, float] = {}
         self._groups: dict[Op, Site] = {}
         self._keepers: dict[Value, Site] = {}
+        self._written: dict[Site, set[Value | None]] = {}
         self._found: tuple[tuple[Site, int, int], dict[Op, set[Point]]] | None = None
         self._costs(body)
         self._backwards(body)
@@ -130,8 +132,11 @@ class Placement:
 
     def _group_stores(self, block: Block) -> None:
         group: list[Op] = []
+        combs = Combs(self.distinct)
 
         def close() -> None:
+            nonlocal combs
+            combs = Combs(self.distinct)
             if group:
                 site = Site(self.order.position[group[0]], group[0], tuple(group))
                 for op in group:
@@ -140,7 +145,12 @@ class Placement:
 
         for op in block.ops:
             if op.name == "tt.store" and op.operands[0].shape:
-                if not all(self._stores_mix(other, op) for other in group):
+                pointer = op.operands[0]
+                rank = len(pointer.shape)
+                form = self.structure.of(pointer, identity_point(rank), rank)
+                alike = not group or group[0].operands[0].shape == pointer.shape
+                apart = combs.joins(root_pointer(pointer), form) and alike
+                if not apart and not all(self._stores_mix(other, op) for other in group):
                     close()
                 group.append(op)
             elif op.name == "tt.load" or _has_steps(op):
@@ -241,11 +251,21 @@ class Placement:
         rank = len(stores[0].operands[0].shape)
         read = load.operands[0]
         forms = [self.structure.of(read, point, rank) for point in self._loads_of(site, rank).get(load, ())]
+        root = root_pointer(read)
+        if site.stores and all(frozenset((root, x)) in self.distinct for x in self._roots(site)):
+            return bool(forms)
         for pointer in (store.operands[0] for store in stores):
             written = self.structure.of(pointer, identity_point(rank), rank)
             if not all(self._mix(read, form, pointer, written) for form in forms):
                 return False
         return bool(forms)
+
+    def _roots(self, site: Site) -> set[Value | None]:
+        """What the stores of a site write into."""
+        found = self._written.get(site)
+        if found is None:
+            found = self._written[site] = {root_pointer(store.operands[0]) for store in site.stores}
+        return found
 
     def _loads_of(self, site: Site, rank: int) -> dict[Op, set[Point]]:
         """Every index at which the site's roots read each load, in terms of the site's axes. What was found

@@ -12,13 +12,17 @@ from typing import Any
 import torch
 
 from ...ops.errors import ArgumentError, UnsupportedDtype
-from ...ops.launching import Plan, Plans, Tiles, cdiv
+from ...ops.launching import Plan, Plans, Tiles, cdiv, has_vectors
 from .derivatives import gradients, tangents
-from .graph import Graph, Number, Scalar
+from .graph import Graph, Number, Scalar, needed
 from .lowering import lowered
 from .source import kernel_of
 
 TILES = Tiles(simt={"elements": 128}, simd={"elements": 64})
+LARGE = 500
+"""A formula of more operations is computed for whole tiles of `FEW` elements only on CPUs: no second form of the code
+for the last tile, and few elements too many for a small batch."""
+FEW = 8
 DTYPES: tuple[torch.dtype, ...] = (torch.float32, torch.float64)
 
 Shape = tuple[int, ...]
@@ -26,8 +30,8 @@ Build = Callable[..., Sequence[Any]]
 
 
 class GeneratedKernel:
-    """A kernel that is generated when it is first launched. `zeros`: which of its outputs have places that are
-    always 0, which it does not write. `made` gives the scalars of the outputs, and the names of the inputs'."""
+    """A kernel that is generated when it is first launched. Places of outputs that are
+    always 0 are not written. `made` gives the scalars of the outputs, and the names of the inputs'."""
 
     def __init__(
         self, name: str, made: Callable[[], tuple[list[list[Number]], dict[str, tuple[int, int]]]]
@@ -35,47 +39,67 @@ class GeneratedKernel:
         self.__name__ = name
         self._made = made
         self._lock = threading.Lock()
-        self._ready: tuple[Any, tuple[bool, ...]] | None = None
+        self._written: tuple[list[list[Number]], dict[str, tuple[int, int]], int] | None = None
+        self._kernels: dict[bool, Any] = {}
         self._plans: Plans[Plan] = Plans()
 
-    def ready(self) -> tuple[Any, tuple[bool, ...]]:
-        """The `triton.jit` function, and which outputs must be zeros before it."""
+    def written(self) -> tuple[list[list[Number]], dict[str, tuple[int, int]], int]:
+        """The scalars of the outputs in operations that Triton has, the names of the inputs', and how many
+        operations these are."""
+        if self._written is None:
+            outputs, inputs = self._made()
+            flat = lowered([x for each in outputs for x in each])
+            self._written = _split(flat, [len(each) for each in outputs]), inputs, len(needed(flat))
+        return self._written
+
+    def kernel(self, whole: bool) -> Any:
+        """The `triton.jit` function, for whole tiles only or for any number of elements."""
         with self._lock:
-            if self._ready is None:
-                outputs, inputs = self._made()
-                sizes = [len(each) for each in outputs]
-                flat = lowered([x for each in outputs for x in each])
-                split: list[list[Number]] = []
-                for size in sizes:
-                    split.append(flat[:size])
-                    flat = flat[size:]
-                zeros = tuple(any(not isinstance(x, Scalar) and x == 0.0 for x in each) for each in split)
-                self._ready = kernel_of(self.__name__, inputs, split), zeros
-            return self._ready
+            if whole not in self._kernels:
+                outputs, inputs, _ = self.written()
+                self._kernels[whole] = kernel_of(self.__name__, inputs, outputs, whole)
+            return self._kernels[whole]
+
+    def _plan(self, like: torch.Tensor, tensors: Sequence[torch.Tensor], batch: int) -> Plan:
+        with self._lock:
+            outputs, _, size = self.written()
+        whole = size > LARGE and has_vectors(like.device)
+        block = FEW if whole else TILES.on(like)["elements"]
+        constants = {"BLOCK": block}
+        for k, x in enumerate(tensors):
+            constants[f"S{k}"] = 0 if x.dim() == 1 else x.shape[-1]
+        zeros = [any(not isinstance(x, Scalar) and x == 0.0 for x in each) for each in outputs]
+        padded = cdiv(batch, block) * block if whole else batch
+        return Plan(
+            self.kernel(whole), cdiv(batch, block), (batch,), constants, result=(padded, tuple(zeros))
+        )
 
     def launch(
         self, sizes: Sequence[int], tensors: Sequence[torch.Tensor], batch: int
     ) -> tuple[torch.Tensor, ...]:
         """New tensors (batch, size), for inputs that are contiguous (batch, size), or (size,) for all elements."""
-        shared = tuple(x.dim() == 1 for x in tensors)
         like = tensors[0]
-        key = (like.dtype, batch, shared, like.device)
+        key = (like.dtype, batch, tuple(x.dim() for x in tensors), like.device)
         plan = self._plans.get(key)
         if plan is None:
-            kernel, zeros = self.ready()
-            strides = {
-                f"S{k}": 0 if each else x.shape[-1] for k, (x, each) in enumerate(zip(tensors, shared))
-            }
-            block = TILES.on(like)["elements"]
-            constants = {"BLOCK": block, **strides}
-            plan = Plan(kernel, cdiv(batch, block), (batch,), constants, result=zeros)
-            self._plans.remember(key, plan)
-        outs = tuple(
-            (torch.zeros if zero else torch.empty)((batch, size), dtype=like.dtype, device=like.device)
-            for size, zero in zip(sizes, plan.result)
-        )
+            plan = self._plans.remember(key, self._plan(like, tensors, batch))
+        rows, zeros = plan.result
+        if rows != batch:
+            tensors = [x if x.dim() == 1 else _padded(x, rows) for x in tensors]
+        outs = [
+            (torch.zeros if zero else torch.empty)((rows, size), dtype=like.dtype, device=like.device)
+            for size, zero in zip(sizes, zeros, strict=True)
+        ]
         plan.launch(*outs, *tensors)
-        return outs
+        return tuple(x if rows == batch else x[:batch] for x in outs)
+
+
+def _padded(x: torch.Tensor, rows: int) -> torch.Tensor:
+    """More rows: the last one again, of which formulas are defined."""
+    found = x.new_empty((rows, x.shape[1]))
+    found[: len(x)] = x
+    found[len(x) :] = x[-1]
+    return found
 
 
 class Formula:
@@ -89,14 +113,14 @@ class Formula:
         self.outputs = [tuple(shape) for shape in outputs]
         self.input_sizes = [math.prod(shape) for shape in self.inputs]
         self.output_sizes = [math.prod(shape) for shape in self.outputs]
-        self.kernel = GeneratedKernel(f"{name}_kernel", self._forward)
+        self.forward = GeneratedKernel(f"{name}_kernel", self._forward)
         self.gradient = GeneratedKernel(f"{name}_gradient_kernel", self._gradients)
         self.tangent = GeneratedKernel(f"{name}_tangent_kernel", self._tangents)
 
     @property
     def kernels(self) -> tuple[GeneratedKernel, ...]:
         """All three."""
-        return self.kernel, self.gradient, self.tangent
+        return self.forward, self.gradient, self.tangent
 
     # --- what the kernels compute ----------------------------------------------------------------
     def _graph(self) -> tuple[Graph, list[list[Scalar]], list[list[Number]], dict[str, tuple[int, int]]]:
@@ -173,8 +197,6 @@ class Formula:
             else x.expand(*batch, *shape).reshape(count, math.prod(shape))
             for x, own, shape in zip(tensors, batches, shapes)
         ]
-        if count == 1:
-            flat = [x.reshape(-1) for x in flat]
         flat = [x if x.is_contiguous() else x.contiguous() for x in flat]
         outs = kernel.launch([math.prod(shape) for shape in out], flat, count)
         return tuple(x.reshape(*batch, *shape) for x, shape in zip(outs, out))
@@ -186,7 +208,7 @@ class Applied(torch.autograd.Function):
     @staticmethod
     def forward(formula: Formula, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
         """The outputs."""
-        return formula.run(formula.kernel, tensors, formula.inputs, formula.outputs)
+        return formula.run(formula.forward, tensors, formula.inputs, formula.outputs)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

@@ -28,13 +28,19 @@ INLINED = 6
 """Operations that one statement has at most: values that are used once are written where they are used."""
 
 
-def kernel_of(name: str, inputs: Mapping[str, tuple[int, int]], outputs: Sequence[Sequence[Number]]) -> Any:
+def kernel_of(
+    name: str,
+    inputs: Mapping[str, tuple[int, int]],
+    outputs: Sequence[Sequence[Number]],
+    whole: bool,
+) -> Any:
     """The kernel of a formula. `inputs`: by the name of a scalar, the number of the tensor that has it, and its
-    place in an element of that; `outputs`: for each tensor, the scalars of an element (None is not stored).
+    place in an element of that; `outputs`: for each tensor, the scalars of an element; zeros are not stored. With
+    `whole`, the tensors have a multiple of `BLOCK` elements, and the code no second form for what is left.
 
     Its parameters are the outputs, the inputs, and the number of elements; constants are `BLOCK`, and for each
     input `Sn`, the distance between its elements, 0 where one is for all."""
-    text = source_of(name, inputs, outputs)
+    text = source_of(name, inputs, outputs, whole)
     file = f"anychip/robot/generated/{name}.py"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     space: dict[str, Any] = {
@@ -48,13 +54,19 @@ def kernel_of(name: str, inputs: Mapping[str, tuple[int, int]], outputs: Sequenc
     return triton.jit(space[name])
 
 
-def source_of(name: str, inputs: Mapping[str, tuple[int, int]], outputs: Sequence[Sequence[Number]]) -> str:
+def source_of(
+    name: str,
+    inputs: Mapping[str, tuple[int, int]],
+    outputs: Sequence[Sequence[Number]],
+    whole: bool = False,
+) -> str:
     """The text of `kernel_of`."""
     tensors = 1 + max((tensor for tensor, _ in inputs.values()), default=-1)
     heads = [f"out{k}" for k in range(len(outputs))] + [f"in{k}" for k in range(tensors)] + ["count"]
     constants = ["BLOCK: tl.constexpr", *(f"S{k}: tl.constexpr" for k in range(tensors))]
     lines = [f"def {name}({', '.join([*heads, *constants])}):"]
     lines += [f"    distinct(out{o}, in{k})" for o in range(len(outputs)) for k in range(tensors)]
+    lines += [f"    distinct(out{o}, out{k})" for o in range(len(outputs)) for k in range(o)]
     lines += [
         "    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)",
         "    mask = at < count",
@@ -63,13 +75,13 @@ def source_of(name: str, inputs: Mapping[str, tuple[int, int]], outputs: Sequenc
         lines += ["    FLOAT: tl.constexpr = in0.dtype.element_ty"]
     else:
         lines += ["    FLOAT: tl.constexpr = out0.dtype.element_ty"]
-    writer = _Writer(inputs, [x for each in outputs for x in each])
+    writer = _Writer(inputs, whole, [x for each in outputs for x in each])
     lines += writer.lines
     for number, each in enumerate(outputs):
         for place, value in enumerate(each):
             if isinstance(value, Scalar) or value != 0.0:
                 where = f"out{number} + at * {len(each)} + {place}" if len(each) > 1 else f"out{number} + at"
-                lines.append(f"    tl.store({where}, {writer.operand(value)}, mask=mask)")
+                lines.append(f"    tl.store({where}, {writer.operand(value)}{'' if whole else ', mask=mask'})")
     return "\n".join(_with_numbers(lines, writer.numbers)) + "\n"
 
 
@@ -82,10 +94,11 @@ def _with_numbers(lines: list[str], numbers: list[str]) -> list[str]:
 class _Writer:
     """The statements of a formula. `lines` are they; `numbers` define the tiles of constants."""
 
-    def __init__(self, inputs: Mapping[str, tuple[int, int]], outputs: Sequence[Number]):
+    def __init__(self, inputs: Mapping[str, tuple[int, int]], whole: bool, outputs: Sequence[Number]):
         self.lines: list[str] = []
         self.numbers: list[str] = []
         self._inputs = inputs
+        self._mask = "" if whole else ", mask=mask, other=0.0"
         self._text: dict[int, tuple[str, int]] = {}
         self._full: dict[float, str] = {}
         order = needed(outputs)
@@ -100,7 +113,7 @@ class _Writer:
         if node.op == "input":
             tensor, place = self._inputs[node.label]
             where = f"in{tensor} + at * S{tensor} + {place}"
-            self._name(node, f"tl.load({where}, mask=mask, other=0.0)")
+            self._name(node, f"tl.load({where}{self._mask})")
             return
         text, size = self._expression(node)
         if uses == 1 and size < INLINED and node.op in OPERATORS:

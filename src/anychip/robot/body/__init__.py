@@ -1,0 +1,1 @@
+"""Kinematics and dynamics of a whole robot, as formulas that are written for its tree."""
