@@ -19,8 +19,8 @@ from .fused import Fused
 
 
 def served(operator: Fused) -> Callable[..., Any]:
-    """The operator's function, which goes through these rules while a transform is active, unless it has rules
-    of its own."""
+    """The operator's function, which goes through these rules while a transform is active, unless it has
+    rules of its own."""
     function = operator.function
     if operator.transforms:
         return function

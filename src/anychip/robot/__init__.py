@@ -1,7 +1,7 @@
 """Operators for robots: rotations and rigid motions, whole robots in batches, control and perception, as
-`anychip.robot.quat_multiply(a, b, order="wxyz")`. Each runs as kernels of ours on whatever chip holds the tensors,
-and is differentiable, forward and backward, where docs/robot.md says so. Lengths are in metres, angles in radians,
-masses in kilograms, times in seconds."""
+`anychip.robot.quat_multiply(a, b, order="wxyz")`. Each runs as kernels of ours on whatever chip holds the
+tensors, and is differentiable, forward and backward, where docs/robot.md says so. Lengths are in metres,
+angles in radians, masses in kilograms, times in seconds."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ require("anychip.robot", ["torch"])
 
 from ..ops.fused import Fused  # noqa: E402
 from ..ops.rooms import ROOMS  # noqa: E402
+from .model.description import Robot  # noqa: E402
+from .model.load import load  # noqa: E402
 
-__all__ = ["Fused", "operators"]
+__all__ = ["Fused", "Robot", "load", "operators"]
 
 operators = ROOMS["robot"].operators
 

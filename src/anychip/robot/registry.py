@@ -1,5 +1,5 @@
-"""This room's part of the table in `ops/rooms.py`, and the records of operators that are formulas. Flows in: a
-function and its formulas. Flows out: records, as for every fused operator."""
+"""This room's part of the table in `ops/rooms.py`, and the records of operators that are formulas. Flows in:
+a function and its formulas. Flows out: records, as for every fused operator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from .formulas.formula import DTYPES, Formula
 register = ROOMS["robot"].register
 
 ORDERS = ("wxyz", "xyzw")
-"""Where the real part of a quaternion is: first (MuJoCo, PyTorch3D, Kornia), or last (SciPy, Pinocchio, roma)."""
+"""Where the real part of a quaternion is: first (MuJoCo, PyTorch3D, Kornia), or last (SciPy, Pinocchio,
+roma)."""
 
 
 def register_formulas(
@@ -48,7 +49,9 @@ def register_formulas(
 def require_order(name: str, order: str) -> str:
     """The order of a quaternion's numbers. Raises ArgumentError for another than two."""
     if order not in ORDERS:
-        raise ArgumentError(f"{name}: order is {order!r}; say 'wxyz' (real part first) or 'xyzw' (real part last)")
+        raise ArgumentError(
+            f"{name}: order is {order!r}; say 'wxyz' (real part first) or 'xyzw' (real part last)"
+        )
     return order
 
 

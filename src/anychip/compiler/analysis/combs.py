@@ -1,6 +1,7 @@
-"""Stores of the fields of records, found apart in one look. A kernel that writes element `f` of each record of a
-batch has a store a field, and asking every pair of hundreds whether they overlap takes longer than compiling them.
-Flows in: accesses along one axis. Flows out: whether a new one surely touches nothing that earlier ones touch."""
+"""Stores of the fields of records, found apart in one look. A kernel that writes element `f` of each record
+of a batch has a store a field, and asking every pair of hundreds whether they overlap takes longer than
+compiling them. Flows in: accesses along one axis. Flows out: whether a new one surely touches nothing that
+earlier ones touch."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ class _Comb(NamedTuple):
 
 
 class Combs:
-    """Accesses that touch no common element; `distinct` are pairs of arguments that are no one tensor. `joins`
-    adds one where that is sure, and else says no: then pairs have to be looked at."""
+    """Accesses that touch no common element; `distinct` are pairs of arguments that are no one tensor.
+    `joins` adds one where that is sure, and else says no: then pairs have to be looked at."""
 
     def __init__(self, distinct: Collection[frozenset[Value | None]]):
         self._distinct = distinct
@@ -39,7 +40,11 @@ class Combs:
         own = self._found.get(comb.root)
         if own is None:
             own = self._found[comb.root] = (comb.step, comb.rest, set())
-            if not all(frozenset((comb.root, other)) in self._distinct for other in self._found if other is not comb.root):
+            if not all(
+                frozenset((comb.root, other)) in self._distinct
+                for other in self._found
+                if other is not comb.root
+            ):
                 self._all = False
                 return False
         step, rest, taken = own

@@ -45,8 +45,8 @@ def walk_inline(
     is_placed: Callable[[Value], bool],
     known: set[tuple[Value, Point]] | None = None,
 ) -> Iterator[tuple[Value, Point, bool]]:
-    """Every (value, point) evaluated for `roots`; the flag tells that it is read from a buffer. What an earlier
-    walk came by, and put into `known`, is left out: many roots may share most of what they need."""
+    """Every (value, point) evaluated for `roots`; the flag tells that it is read from a buffer. What an
+    earlier walk came by, and put into `known`, is left out: many roots may share most of what they need."""
     seen = set() if known is None else known
     pending = [(v, identity_point(rank)) for v in roots]
     first = set(roots)

@@ -1,7 +1,7 @@
-"""Inverse dynamics, mass matrix and forward dynamics, as formulas of a robot (Featherstone, Rigid Body Dynamics
-Algorithms, 2008: chapters 5 to 7). Inverse dynamics runs in the bodies' own axes with classical accelerations of
-their origins; mass matrix and forward dynamics in the axes of the base, where nothing is turned but each body's
-inertia, once."""
+"""Inverse dynamics, mass matrix and forward dynamics, as formulas of a robot (Featherstone, Rigid Body
+Dynamics Algorithms, 2008: chapters 5 to 7). Inverse dynamics runs in the bodies' own axes with classical
+accelerations of their origins; mass matrix and forward dynamics in the axes of the base, where nothing is
+turned but each body's inertia, once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from ..formulas.small import (
     plus,
     product,
     scaled,
-    transpose,
 )
 from ..model.description import Joint, Robot
 from .motion import Pose, in_base, known, relative, subspace
@@ -71,9 +70,7 @@ def inverse_dynamics(
             scaled(float(joint.inertia.mass), dv), plus(cross(dw, moment), cross(w, cross(w, moment)))
         )
         forces.append(force)
-        moments.append(
-            plus(plus(apply(rotational, dw), cross(w, apply(rotational, w))), cross(moment, dv))
-        )
+        moments.append(plus(plus(apply(rotational, dw), cross(w, apply(rotational, w))), cross(moment, dv)))
     result: list[Number] = [0.0] * robot.nv
     for place in reversed(range(len(robot.joints))):
         joint, pose = robot.joints[place], motions[place]
@@ -101,8 +98,9 @@ def gravity(robot: Robot, q: Sequence[Number]) -> list[Number]:
 
 
 def _bodies(robot: Robot, q: Sequence[Number]) -> tuple[list[Pose], Matrix]:
-    """The poses of all bodies in axes that the first joint of a robot with a moving base carries, if it does: what
-    is computed in them does not depend on where the base is. Also the rotation of these axes in the world."""
+    """The poses of all bodies in axes that the first joint of a robot with a moving base carries, if it does:
+    what is computed in them does not depend on where the base is. Also the rotation of these axes in the
+    world."""
     motions = relative(robot, q)
     still: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     axes = still
@@ -212,12 +210,12 @@ def forward_dynamics(
         inertias.append(matrix)
         momentum = _momentum(mass, moment, rotational, velocity)
         biases.append(_force_cross(velocity, momentum))
-    solved: list[tuple[list[Six], list[Six], list[Number]]] = [([], [], [])] * count
+    solved: list[tuple[list[Six], list[Number]]] = [([], [])] * count
     for place in reversed(range(count)):
         joint = robot.joints[place]
         matrix, bias = inertias[place], biases[place]
         subspaces = [motions[joint.at_v + k] for k in range(joint.nv)]
-        reached, gains, rests = [], [], []
+        gains, rests = [], []
         # One number of v at a time: a joint of several is so many joints of one, without bodies between.
         for k in reversed(range(joint.nv)):
             motion = subspaces[k]
@@ -227,15 +225,12 @@ def forward_dynamics(
             gain = scaled(inverse, column)
             matrix = _minus_outer(matrix, column, gain)
             bias = plus(bias, scaled(rest, gain))
-            reached.append(column)
             gains.append(gain)
             rests.append(mul(inverse, rest))
-        solved[place] = (reached[::-1], gains[::-1], rests[::-1])
+        solved[place] = (gains[::-1], rests[::-1])
         if joint.parent >= 0:
             drift = drifts[place]
-            inertias[joint.parent] = [
-                plus(x, y) for x, y in zip(inertias[joint.parent], matrix, strict=True)
-            ]
+            inertias[joint.parent] = [plus(x, y) for x, y in zip(inertias[joint.parent], matrix, strict=True)]
             biases[joint.parent] = plus(biases[joint.parent], plus(bias, apply(matrix, drift)))
     up = apply_transposed(axes, [-x for x in robot.gravity])
     accelerations: list[Six] = []
@@ -243,7 +238,7 @@ def forward_dynamics(
     for place, joint in enumerate(robot.joints):
         before = accelerations[joint.parent] if joint.parent >= 0 else [0.0, 0.0, 0.0, *up]
         now = plus(before, drifts[place])
-        _, gains, rests = solved[place]
+        gains, rests = solved[place]
         for k in range(joint.nv):
             x = rests[k] - dot(gains[k], now)
             result[joint.at_v + k] = x
@@ -274,9 +269,7 @@ def _matrix(mass: Number, moment: Vector, rotational: Sym) -> list[Six]:
     cx: Matrix = [[0.0, neg(z), y], [z, 0.0, neg(x)], [neg(y), x, 0.0]]
     upper: Matrix = [[a, b, c], [b, d, e], [c, e, f]]
     unit: Matrix = [[mass if i == j else 0.0 for j in range(3)] for i in range(3)]
-    return [[*upper[i], *cx[i]] for i in range(3)] + [
-        [*negative(row), *unit[i]] for i, row in enumerate(cx)
-    ]
+    return [[*upper[i], *cx[i]] for i in range(3)] + [[*negative(row), *unit[i]] for i, row in enumerate(cx)]
 
 
 def _minus_outer(matrix: list[Six], column: Six, gain: Six) -> list[Six]:
@@ -286,8 +279,3 @@ def _minus_outer(matrix: list[Six], column: Six, gain: Six) -> list[Six]:
         for j in range(i + 1):
             found[i][j] = found[j][i] = sub(matrix[i][j], mul(column[i], gain[j]))
     return found
-
-
-def in_columns(matrix: Matrix) -> list[list[Number]]:
-    """The transposed matrix."""
-    return transpose(matrix)

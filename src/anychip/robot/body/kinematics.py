@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..formulas.graph import Number, cos, div, mul, neg, sin, stumpff
+from ..formulas.graph import Number, cos, div, mul, sin, stumpff
 from ..formulas.small import (
-    Matrix,
     Vector,
     apply,
     apply_transposed,
@@ -19,7 +18,7 @@ from ..formulas.small import (
 )
 from ..model.description import Frame, Joint, Robot
 from ..rotation.algebra import left_jacobian, quat_matrix, quat_product, vector_quat
-from .motion import Pose, in_base, known, relative, subspace
+from .motion import Pose, in_base, known, relative, subspace, unit_pair
 
 
 def frame_pose(frame: Frame, bodies: dict[int, Pose]) -> Pose:
@@ -37,21 +36,6 @@ def poses(robot: Robot, frames: Sequence[Frame], q: Sequence[Number]) -> list[li
         rows = [[*row, x] for row, x in zip(pose.rotation, pose.translation, strict=True)]
         found.append([*rows, [0.0, 0.0, 0.0, 1.0]])
     return found
-
-
-def columns(
-    robot: Robot, used: Sequence[int], bodies: dict[int, Pose]
-) -> dict[int, list[tuple[Vector, Vector]]]:
-    """For each number of v of the joints used: angular velocity of its body, and linear velocity of the body's
-    point at the origin of the world, in the world's axes, per unit."""
-    found = {}
-    for place in used:
-        joint, body = robot.joints[place], bodies[place]
-        for k, (angular, linear) in enumerate(subspace(joint)):
-            turn = apply(body.rotation, angular)
-            shift = plus(apply(body.rotation, linear), cross(body.translation, turn))
-            found.setdefault(joint.at_v + k, []).append((turn, shift))
-    return {place: pairs for place, pairs in found.items()}
 
 
 def jacobian(robot: Robot, frame: Frame, reference: str, q: Sequence[Number]) -> list[list[Number]]:
@@ -108,13 +92,13 @@ def _moved(joint: Joint, q: Sequence[Number], v: Sequence[Number]) -> list[Numbe
         return _quaternion(q, v)
     if joint.kind == "free_flyer":
         shift = apply(left_jacobian(v[3:]), v[:3])
-        turn = quat_matrix([q[6], *q[3:6]])
+        turn = quat_matrix([q[6], *q[3:6]], div(2.0, dot(q[3:], q[3:])))
         return [*plus(q[:3], apply(turn, shift)), *_quaternion(q[3:], v[3:])]
     # A plane: the same screw motion about one axis.
     square = v[2] * v[2]
     along, across = stumpff(1, square), mul(v[2], stumpff(2, square))
     x, y = along * v[0] - across * v[1], across * v[0] + along * v[1]
-    c, s = q[2:]
+    c, s = unit_pair(q[2:])
     return [q[0] + (c * x - s * y), q[1] + (s * x + c * y), *_turned(q[2:], v[2])]
 
 
@@ -125,7 +109,8 @@ def _turned(q: Sequence[Number], angle: Number) -> list[Number]:
 
 
 def _quaternion(q: Sequence[Number], v: Sequence[Number]) -> list[Number]:
-    """A quaternion xyzw, turned by a rotation vector in the moving axes, kept at unit length to first order."""
+    """A quaternion xyzw, turned by a rotation vector in the moving axes, kept at unit length to first
+    order."""
     w, *rest = quat_product([q[3], *q[:3]], vector_quat(v))
     return _unit([*rest, w])
 
@@ -133,13 +118,3 @@ def _quaternion(q: Sequence[Number], v: Sequence[Number]) -> list[Number]:
 def _unit(x: Vector) -> list[Number]:
     factor = 0.5 * (3.0 - dot(x, x))
     return scaled(factor, x)
-
-
-def turned_back(rotation: Matrix, x: Vector) -> list[Number]:
-    """A vector of the world in a body's axes, and none where it is zero."""
-    return apply_transposed(rotation, x)
-
-
-def opposite(x: Vector) -> list[Number]:
-    """-x."""
-    return [neg(each) for each in x]

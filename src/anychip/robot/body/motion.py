@@ -1,5 +1,6 @@
-"""How each joint of a robot moves, in a formula's scalars. Flows in: a robot and the scalars of q. Flows out: for
-each joint its rotation and translation in the body before it, and in the base, with all that is constant folded."""
+"""How each joint of a robot moves, in a formula's scalars. Flows in: a robot and the scalars of q. Flows out:
+for each joint its rotation and translation in the body before it, and in the base, with all that is constant
+folded."""
 
 from __future__ import annotations
 
@@ -7,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..formulas.graph import Number, cos, sin
-from ..formulas.small import Matrix, Vector, apply, plus, product
+from ..formulas.graph import Number, cos, div, sin, sqrt
+from ..formulas.small import Matrix, Vector, apply, dot, plus, product, scaled
 from ..model.description import Joint, Robot
 from ..rotation.algebra import axis_matrix, quat_matrix
 
@@ -40,19 +41,28 @@ class Pose:
 
 
 def own_motion(joint: Joint, q: Sequence[Number]) -> Pose:
-    """The motion of a joint by itself, q being its own numbers."""
+    """The motion of a joint by itself, q being its own numbers. Quaternions and pairs (cos, sin) of another
+    length than 1 mean the unit ones of their direction, so that gradients by q are those along the
+    manifold."""
     still = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     axis = known(joint.axis)
     if joint.kind == "revolute":
         return Pose(axis_matrix(axis, sin(q[0]), cos(q[0])), [0.0, 0.0, 0.0])
     if joint.kind == "continuous":
-        return Pose(axis_matrix(axis, q[1], q[0]), [0.0, 0.0, 0.0])
+        c, s = unit_pair(q)
+        return Pose(axis_matrix(axis, s, c), [0.0, 0.0, 0.0])
     if joint.kind == "prismatic":
         return Pose(still, [x * q[0] for x in axis])
     if joint.kind == "planar":
-        return Pose(axis_matrix([0.0, 0.0, 1.0], q[3], q[2]), [q[0], q[1], 0.0])
-    turn = quat_matrix([q[-1], *q[-4:-1]])
+        c, s = unit_pair(q[2:])
+        return Pose(axis_matrix([0.0, 0.0, 1.0], s, c), [q[0], q[1], 0.0])
+    turn = quat_matrix([q[-1], *q[-4:-1]], div(2.0, dot(q[-4:], q[-4:])))
     return Pose(turn, list(q[:3]) if joint.kind == "free_flyer" else [0.0, 0.0, 0.0])
+
+
+def unit_pair(q: Sequence[Number]) -> list[Number]:
+    """(cos, sin) at length 1."""
+    return scaled(div(1.0, sqrt(dot(q, q))), q)
 
 
 def placed(joint: Joint) -> Pose:
@@ -61,8 +71,8 @@ def placed(joint: Joint) -> Pose:
 
 
 def subspace(joint: Joint) -> list[tuple[list[float], list[float]]]:
-    """For each number of a joint's velocity, the angular and the linear velocity per unit, in the moved body's
-    axes."""
+    """For each number of a joint's velocity, the angular and the linear velocity per unit, in the moved
+    body's axes."""
     axis, zero = known(joint.axis), [0.0, 0.0, 0.0]
     units = [[1.0 if k == i else 0.0 for k in range(3)] for i in range(3)]
     if joint.kind in ("revolute", "continuous"):

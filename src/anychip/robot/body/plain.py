@@ -1,6 +1,7 @@
-"""The same quantities of a whole robot in plain PyTorch: what proofs compare the generated kernels with. Written by
-other means than the formulas: homogeneous matrices, spatial vectors of six numbers, and forward dynamics as the
-solution of a linear system. Flows in: a robot, q, v, a. Flows out: the like of the operators."""
+"""The same quantities of a whole robot in plain PyTorch: what proofs compare the generated kernels with.
+Written by other means than the formulas: homogeneous matrices, spatial vectors of six numbers, and forward
+dynamics as the solution of a linear system. Flows in: a robot, q, v, a. Flows out: the like of the
+operators."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def motion(joint: Joint, q: torch.Tensor) -> torch.Tensor:
     shift = torch.zeros(*q.shape[:-1], 3, dtype=q.dtype)
     if joint.kind in ("revolute", "continuous", "planar"):
         axis = _constant(joint.axis if joint.kind != "planar" else (0.0, 0.0, 1.0), q)
-        cosine, sine = (own[..., 0].cos(), own[..., 0].sin()) if joint.kind == "revolute" else own[..., -2:].unbind(-1)
+        pair = torch.cat((own.cos(), own.sin()), -1) if joint.kind == "revolute" else own[..., -2:]
+        cosine, sine = (pair / pair.norm(dim=-1, keepdim=True)).unbind(-1)
         cross = hat(axis)
         turn = turn + sine[..., None, None] * cross + (1 - cosine)[..., None, None] * (cross @ cross)
         if joint.kind == "planar":
@@ -50,7 +52,8 @@ def motion(joint: Joint, q: torch.Tensor) -> torch.Tensor:
     elif joint.kind == "prismatic":
         shift = own * _constant(joint.axis, q)
     else:
-        v, w = own[..., -4:-1], own[..., -1]
+        unit = own[..., -4:] / own[..., -4:].norm(dim=-1, keepdim=True)
+        v, w = unit[..., :3], unit[..., 3]
         cross = hat(v)
         turn = turn + 2 * w[..., None, None] * cross + 2 * cross @ cross
         shift = own[..., :3] if joint.kind == "free_flyer" else shift
@@ -88,9 +91,7 @@ def _inverse_adjoint(pose: torch.Tensor) -> torch.Tensor:
     """What turns a spatial velocity (angular, linear) of the frame before into the moved frame."""
     turned, p = pose[..., :3, :3].mT, pose[..., :3, 3]
     zero = torch.zeros_like(turned)
-    return torch.cat(
-        (torch.cat((turned, zero), -1), torch.cat((-turned @ hat(p), turned), -1)), -2
-    )
+    return torch.cat((torch.cat((turned, zero), -1), torch.cat((-turned @ hat(p), turned), -1)), -2)
 
 
 def _cross(v: torch.Tensor) -> torch.Tensor:
@@ -208,7 +209,9 @@ def integrate(robot: Robot, q: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
             found.append(_unit(turned[..., 0]))
             continue
         parts = move @ _subspace(joint, q).mT
-        step = torch.matrix_exp(torch.nn.functional.pad(torch.cat((hat(parts[..., :3]), parts[..., 3:, None]), -1), (0, 0, 0, 1)))
+        step = torch.matrix_exp(
+            torch.nn.functional.pad(torch.cat((hat(parts[..., :3]), parts[..., 3:, None]), -1), (0, 0, 0, 1))
+        )
         after = motion(joint, q) @ step
         if joint.kind == "planar":
             turned = torch.matrix_exp(_plane(move[..., 2])) @ own[..., 2:, None]

@@ -1,12 +1,12 @@
-"""Derivatives of formulas, as formulas. Flows in: nodes of a graph. Flows out: nodes of the same graph: gradients
-by the inputs (`gradients`), or tangents of the outputs (`tangents`). No step size, and no look-up of operations
-that were recorded: the rule of each operation is in one table."""
+"""Derivatives of formulas, as formulas. Flows in: nodes of a graph. Flows out: nodes of the same graph:
+gradients by the inputs (`gradients`), or tangents of the outputs (`tangents`). No step size, and no look-up
+of operations that were recorded: the rule of each operation is in one table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from .graph import Number, Scalar, add, cos, div, mul, neg, needed, select, sin, stumpff
+from .graph import Number, Scalar, add, cos, div, mul, needed, neg, select, sin, stumpff
 
 Partials = Callable[[Scalar], tuple[Number, ...]]
 
@@ -59,9 +59,7 @@ PARTIALS: Mapping[str, Partials] = {
 CONDITIONS = frozenset({"lt", "le", "and", "or"})
 
 
-def gradients(
-    outputs: Sequence[Number], seeds: Sequence[Number], inputs: Sequence[Scalar]
-) -> list[Number]:
+def gradients(outputs: Sequence[Number], seeds: Sequence[Number], inputs: Sequence[Scalar]) -> list[Number]:
     """The derivatives by each input of the sum of outputs times seeds."""
     order = needed(outputs)
     adjoint: dict[int, Number] = {}
@@ -88,8 +86,8 @@ def gradients(
 
 
 def tangents(outputs: Sequence[Number], directions: Mapping[int, Number]) -> list[Number]:
-    """The derivatives of each output along a direction: `directions` has the tangents of inputs by the number of
-    their node."""
+    """The derivatives of each output along a direction: `directions` has the tangents of inputs by the number
+    of their node."""
     found: dict[int, Number] = dict(directions)
 
     def of(x: Number) -> Number:

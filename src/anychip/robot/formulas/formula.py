@@ -1,6 +1,6 @@
-"""Formulas over batches of tensors. Flows in: a function of scalars, and the shape of an element of each input and
-output. Flows out: a function of tensors that is kernels of ours: the formula itself, its gradients by the inputs,
-and its tangents, each generated from the same graph when it is first asked for."""
+"""Formulas over batches of tensors. Flows in: a function of scalars, and the shape of an element of each
+input and output. Flows out: a function of tensors that is kernels of ours: the formula itself, its gradients
+by the inputs, and its tangents, each generated from the same graph when it is first asked for."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .source import kernel_of
 
 TILES = Tiles(simt={"elements": 128}, simd={"elements": 64})
 LARGE = 500
-"""A formula of more operations is computed for whole tiles of `FEW` elements only on CPUs: no second form of the code
-for the last tile, and few elements too many for a small batch."""
+"""A formula of more operations is computed for whole tiles of `FEW` elements only on CPUs: no second form of
+the code for the last tile, and few elements too many for a small batch."""
 FEW = 8
 DTYPES: tuple[torch.dtype, ...] = (torch.float32, torch.float64)
 
@@ -33,9 +33,7 @@ class GeneratedKernel:
     """A kernel that is generated when it is first launched. Places of outputs that are
     always 0 are not written. `made` gives the scalars of the outputs, and the names of the inputs'."""
 
-    def __init__(
-        self, name: str, made: Callable[[], tuple[list[list[Number]], dict[str, tuple[int, int]]]]
-    ):
+    def __init__(self, name: str, made: Callable[[], tuple[list[list[Number]], dict[str, tuple[int, int]]]]):
         self.__name__ = name
         self._made = made
         self._lock = threading.Lock()
@@ -77,7 +75,8 @@ class GeneratedKernel:
     def launch(
         self, sizes: Sequence[int], tensors: Sequence[torch.Tensor], batch: int
     ) -> tuple[torch.Tensor, ...]:
-        """New tensors (batch, size), for inputs that are contiguous (batch, size), or (size,) for all elements."""
+        """New tensors (batch, size), for inputs that are contiguous (batch, size), or (size,) for all
+        elements."""
         like = tensors[0]
         key = (like.dtype, batch, tuple(x.dim() for x in tensors), like.device)
         plan = self._plans.get(key)
@@ -103,8 +102,9 @@ def _padded(x: torch.Tensor, rows: int) -> torch.Tensor:
 
 
 class Formula:
-    """A function of batches. `build` takes for each input the list of its scalars (a number of them for an empty
-    shape) and returns the outputs likewise; `inputs` and `outputs` are the shapes of one element of each."""
+    """A function of batches. `build` takes for each input the list of its scalars (a number of them for an
+    empty shape) and returns the outputs likewise; `inputs` and `outputs` are the shapes of one element of
+    each."""
 
     def __init__(self, name: str, build: Build, inputs: Sequence[Shape], outputs: Sequence[Shape]):
         self.name = name
@@ -185,9 +185,14 @@ class Formula:
                 )
 
     def run(
-        self, kernel: GeneratedKernel, tensors: Sequence[torch.Tensor], shapes: Sequence[Shape], out: Sequence[Shape]
+        self,
+        kernel: GeneratedKernel,
+        tensors: Sequence[torch.Tensor],
+        shapes: Sequence[Shape],
+        out: Sequence[Shape],
     ) -> tuple[torch.Tensor, ...]:
-        """One of the kernels over a batch: `shapes` are the elements' of the inputs, `out` those of the outputs."""
+        """One of the kernels over a batch: `shapes` are the elements' of the inputs, `out` those of the
+        outputs."""
         batches = [x.shape[: x.dim() - len(shape)] for x, shape in zip(tensors, shapes)]
         batch = torch.broadcast_shapes(*batches)
         count = math.prod(batch)
@@ -247,8 +252,8 @@ class Applied(torch.autograd.Function):
 
 
 class Derivative(torch.autograd.Function):
-    """One of the derivatives' kernels: with `back`, gradients of the inputs for those of the outputs; else tangents
-    of the outputs for those of the inputs. It has no derivative itself."""
+    """One of the derivatives' kernels: with `back`, gradients of the inputs for those of the outputs; else
+    tangents of the outputs for those of the inputs. It has no derivative itself."""
 
     @staticmethod
     def forward(formula: Formula, back: bool, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
@@ -284,8 +289,8 @@ class Derivative(torch.autograd.Function):
 
 def _no_second(formula: Formula) -> ArgumentError:
     return ArgumentError(
-        f"{formula.name}: it has no second derivative; detach the argument, or use a composition of PyTorch's "
-        f"operators"
+        f"{formula.name}: it has no second derivative; detach the argument, or use a composition of "
+        f"PyTorch's operators"
     )
 
 

@@ -1,6 +1,6 @@
-"""A graph of scalar operations on a formula's inputs. Flows in: arithmetic in Python, of scalars of the graph and
-plain numbers. Flows out: nodes, of which equal ones are one; what is constant is folded as it is written, so
-that a product with 0 or 1 is no node at all."""
+"""A graph of scalar operations on a formula's inputs. Flows in: arithmetic in Python, of scalars of the graph
+and plain numbers. Flows out: nodes, of which equal ones are one; what is constant is folded as it is written,
+so that a product with 0 or 1 is no node at all."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Graph:
 
 
 class Scalar:
-    """One node. Arithmetic with other nodes of its graph, and with numbers, gives nodes or numbers; comparisons
-    `<` and `<=` give conditions for `select`."""
+    """One node. Arithmetic with other nodes of its graph, and with numbers, gives nodes or numbers;
+    comparisons `<` and `<=` give conditions for `select`."""
 
     __slots__ = ("arguments", "graph", "label", "number", "op")
 
@@ -236,7 +236,8 @@ def _less(a: Number, b: Number) -> Number:
 
 
 def select(condition: Number, a: Number, b: Number) -> Number:
-    """a where the condition holds, else b. Both are computed: neither may be one whose derivative is infinite."""
+    """a where the condition holds, else b. Both are computed: neither may be one whose derivative is
+    infinite."""
     if not isinstance(condition, Scalar):
         return a if condition else b
     if a is b or (not isinstance(a, Scalar) and not isinstance(b, Scalar) and a == b):
@@ -253,8 +254,8 @@ def both(a: Number, b: Number) -> Number:
 
 
 def stumpff(order: int, s: Number) -> Number:
-    """c_order(s) = sum over i of (-s)^i / (2i + order)!, for s >= 0 and orders up to 7: c_0 = cos t, c_1 = sin t / t,
-    c_2 = (1 - cos t) / t^2, c_3 = (t - sin t) / t^3, ... of t = sqrt(s). All are smooth at 0."""
+    """c_order(s) = sum over i of (-s)^i / (2i + order)!, for s >= 0 and orders up to 7: c_0 = cos t, c_1 =
+    sin t / t, c_2 = (1 - cos t) / t^2, c_3 = (t - sin t) / t^3, ... of t = sqrt(s). All are smooth at 0."""
     if isinstance(s, Scalar):
         return s.graph.node("stumpff", (s,), str(order))
     return sum((-s) ** i / math.factorial(2 * i + order) for i in range(30))

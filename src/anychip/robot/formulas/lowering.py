@@ -1,5 +1,6 @@
-"""Formulas in operations that Triton has. Flows in: outputs of a graph. Flows out: outputs of another graph, in
-which functions of this package's own (Stumpff functions, the arc) are written out, once for equal arguments."""
+"""Formulas in operations that Triton has. Flows in: outputs of a graph. Flows out: outputs of another graph,
+in which functions of this package's own (Stumpff functions, the arc) are written out, once for equal
+arguments."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from .graph import Graph, Number, Scalar, add, atan2, both, cos, div, mul, needed, neg, select, sin, sqrt, sub
 
 SERIES_BELOW = 1.0
-"""Up to this square of an angle Stumpff functions are series; the rest of the recursion loses no digits above."""
+"""Up to this square of an angle Stumpff functions are series; the rest of the recursion loses no digits
+above."""
 TERMS = 8
 HIGHEST = 8
 
@@ -66,7 +68,7 @@ def _arc(square: Number, cosine: Number) -> Number:
 
 def _arc_slope(square: Number, cosine: Number) -> Number:
     """(w / (n^2 + w^2) - atan2(n, w) / n) / n^2, a series in (n / w)^2 where that is small."""
-    near = both(square < 0.01 * (cosine * cosine), 0.0 < cosine)  # type: ignore[operator]
+    near = both(square < 0.01 * (cosine * cosine), cosine > 0.0)  # type: ignore[operator]
     inverse = div(1.0, select(near, cosine, 1.0))
     x = mul(square, mul(inverse, inverse))
     series: Number = 0.0

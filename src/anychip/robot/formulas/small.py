@@ -1,4 +1,5 @@
-"""Vectors and matrices of a few scalars, as lists of a formula's numbers: products, and the linear maps of rotations."""
+"""Vectors and matrices of a few scalars, as lists of a formula's numbers: products, and the linear maps of
+rotations."""
 
 from __future__ import annotations
 

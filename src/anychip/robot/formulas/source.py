@@ -1,5 +1,6 @@
-"""Triton source of a formula: one function, straight on, in which a lane computes one element of the batch. Flows
-in: lowered outputs, and where inputs and outputs lie. Flows out: a `triton.jit` function, compiled when launched."""
+"""Triton source of a formula: one function, straight on, in which a lane computes one element of the batch.
+Flows in: lowered outputs, and where inputs and outputs lie. Flows out: a `triton.jit` function, compiled when
+launched."""
 
 from __future__ import annotations
 
@@ -34,12 +35,13 @@ def kernel_of(
     outputs: Sequence[Sequence[Number]],
     whole: bool,
 ) -> Any:
-    """The kernel of a formula. `inputs`: by the name of a scalar, the number of the tensor that has it, and its
-    place in an element of that; `outputs`: for each tensor, the scalars of an element; zeros are not stored. With
-    `whole`, the tensors have a multiple of `BLOCK` elements, and the code no second form for what is left.
+    """The kernel of a formula. `inputs`: by the name of a scalar, the number of the tensor that has it, and
+    its place in an element of that; `outputs`: for each tensor, the scalars of an element; zeros are not
+    stored. With `whole`, the tensors have a multiple of `BLOCK` elements, and the code no second form for
+    what is left.
 
-    Its parameters are the outputs, the inputs, and the number of elements; constants are `BLOCK`, and for each
-    input `Sn`, the distance between its elements, 0 where one is for all."""
+    Its parameters are the outputs, the inputs, and the number of elements; constants are `BLOCK`, and for
+    each input `Sn`, the distance between its elements, 0 where one is for all."""
     text = source_of(name, inputs, outputs, whole)
     file = f"anychip/robot/generated/{name}.py"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
@@ -81,7 +83,9 @@ def source_of(
         for place, value in enumerate(each):
             if isinstance(value, Scalar) or value != 0.0:
                 where = f"out{number} + at * {len(each)} + {place}" if len(each) > 1 else f"out{number} + at"
-                lines.append(f"    tl.store({where}, {writer.operand(value)}{'' if whole else ', mask=mask'})")
+                lines.append(
+                    f"    tl.store({where}, {writer.operand(value)}{'' if whole else ', mask=mask'})"
+                )
     return "\n".join(_with_numbers(lines, writer.numbers)) + "\n"
 
 

@@ -1,6 +1,7 @@
-"""A robot as data: a tree of joints, each with the body that it moves, and frames that are fixed to bodies. Flows
-out: the layout of configurations q and velocities v, which is Pinocchio's: joints depth first, children by name;
-quaternions with the real part last; velocities of a free-flyer, a ball and a plane in the moving body's axes."""
+"""A robot as data: a tree of joints, each with the body that it moves, and frames that are fixed to bodies.
+Flows out: the layout of configurations q and velocities v, which is Pinocchio's: joints depth first, children
+by name; quaternions with the real part last; velocities of a free-flyer, a ball and a plane in the moving
+body's axes."""
 
 from __future__ import annotations
 
@@ -48,9 +49,7 @@ class Placement:
 
     def __matmul__(self, other: Placement) -> Placement:
         """This placement after the other one."""
-        return Placement(
-            self.rotation @ other.rotation, self.rotation @ other.translation + self.translation
-        )
+        return Placement(self.rotation @ other.rotation, self.rotation @ other.translation + self.translation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +78,14 @@ class Inertia:
 
     def __add__(self, other: Inertia) -> Inertia:
         """Both bodies as one."""
-        return Inertia(
-            self.mass + other.mass, self.moment + other.moment, self.rotational + other.rotational
-        )
+        return Inertia(self.mass + other.mass, self.moment + other.moment, self.rotational + other.rotational)
 
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """A joint, and the body that it moves with what is fixed to it. `parent`: the place of the joint that moves
-    the body it is on, -1 for the world; `placement`: of the joint in that body; `lower` and `upper`: limits of its
-    nq numbers; `effort` and `speed`: of its nv."""
+    """A joint, and the body that it moves with what is fixed to it. `parent`: the place of the joint that
+    moves the body it is on, -1 for the world; `placement`: of the joint in that body; `lower` and `upper`:
+    limits of its nq numbers; `effort` and `speed`: of its nv."""
 
     name: str
     kind: str
@@ -126,8 +123,8 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Robot:
-    """A whole robot. `frames` are by name: links, and joints of every kind. `gravity` in m/s^2. `formulas` keeps
-    the kernels that were generated for it."""
+    """A whole robot. `frames` are by name: links, and joints of every kind. `gravity` in m/s^2. `formulas`
+    keeps the kernels that were generated for it."""
 
     name: str
     joints: tuple[Joint, ...]
@@ -184,7 +181,8 @@ class Robot:
 
 
 class Builder:
-    """Collects joints and frames in order. `add` gives the place of a joint; `attach` adds to a joint's body."""
+    """Collects joints and frames in order. `add` gives the place of a joint; `attach` adds to a joint's
+    body."""
 
     def __init__(self, name: str):
         self.name = name

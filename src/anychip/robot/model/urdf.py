@@ -1,6 +1,6 @@
 """Robots from URDF files. Flows in: a file, or its text. Flows out: a description. Joints are laid out as
-Pinocchio's parser does it: depth first, the children of a link by their joints' names; bodies behind fixed joints
-belong to the body before these; a mimic joint is a joint of its own. Meshes are not looked at."""
+Pinocchio's parser does it: depth first, the children of a link by their joints' names; bodies behind fixed
+joints belong to the body before these; a mimic joint is a joint of its own. Meshes are not looked at."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ KIND_OF: dict[str, str] = {
 
 
 def load_urdf(source: str | Path, root: str = "fixed") -> Robot:
-    """The robot of a URDF file, or of the text of one. `root`: "fixed", "free_flyer" or "planar", which adds a
-    joint `root_joint` before the first link. Raises RobotError for what is no robot."""
+    """The robot of a URDF file, or of the text of one. `root`: "fixed", "free_flyer" or "planar", which adds
+    a joint `root_joint` before the first link. Raises RobotError for what is no robot."""
     if root not in ROOTS:
         raise RobotError(f"root is {root!r}; say {', '.join(map(repr, ROOTS))}")
     text = str(source)
@@ -162,9 +162,11 @@ def _inertia(link: Any) -> Inertia:
         return Inertia()
     mass, matrix = element.find("mass"), element.find("inertia")
     kg = float(mass.get("value", 0.0)) if mass is not None else 0.0
-    entries = {key: float(matrix.get(key, 0.0)) for key in ("ixx", "ixy", "ixz", "iyy", "iyz", "izz")} if (
-        matrix is not None
-    ) else dict.fromkeys(("ixx", "ixy", "ixz", "iyy", "iyz", "izz"), 0.0)
+    entries = (
+        {key: float(matrix.get(key, 0.0)) for key in ("ixx", "ixy", "ixz", "iyy", "iyz", "izz")}
+        if (matrix is not None)
+        else dict.fromkeys(("ixx", "ixy", "ixz", "iyy", "iyz", "izz"), 0.0)
+    )
     own = np.array(
         [
             [entries["ixx"], entries["ixy"], entries["ixz"]],

@@ -1,5 +1,5 @@
-"""Rotations in a formula's scalars, quaternions with the real part first: what the operators of this folder and the
-kinematics of whole robots are written with."""
+"""Rotations in a formula's scalars, quaternions with the real part first: what the operators of this folder
+and the kinematics of whole robots are written with."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def quat_matrix(q: Vector, factor: Number = 2.0) -> list[list[Number]]:
 
 
 def matrix_quat(m: Matrix) -> list[Number]:
-    """The quaternion of a rotation matrix with real part not below 0, by the largest of its four squares, which
-    loses no digits."""
+    """The quaternion of a rotation matrix with real part not below 0, by the largest of its four squares,
+    which loses no digits."""
     a, b, c = m[0][0], m[1][1], m[2][2]
     squares = [1.0 + a + b + c, 1.0 + a - b - c, 1.0 - a + b - c, 1.0 - a - b + c]
     u, v, w = m[2][1] - m[1][2], m[0][2] - m[2][0], m[1][0] - m[0][1]
@@ -128,8 +128,8 @@ def left_jacobian_inverse(v: Vector) -> list[list[Number]]:
 
 
 def motion_jacobian(linear: Vector, angular: Vector) -> list[list[Number]]:
-    """The upper right block Q of the left Jacobian of rigid motions (linear part first): the derivative of the
-    rotations' left Jacobian along `linear` (Barfoot, State Estimation for Robotics, 2nd ed., (8.91))."""
+    """The upper right block Q of the left Jacobian of rigid motions (linear part first): the derivative of
+    the rotations' left Jacobian along `linear` (Barfoot, State Estimation for Robotics, 2nd ed., (8.91))."""
     s = dot(angular, angular)
     p, a = hat(linear), hat(angular)
     ap, pa = product(a, p), product(p, a)
@@ -177,7 +177,8 @@ def unit_six(d: Vector) -> list[list[Number]]:
 
 EVEN = {(0, 1, 2), (1, 2, 0), (2, 0, 1)}
 LOCKED = 1e-14
-"""Where the square of the cosine (or sine) of the middle angle is below this, only a sum of the others is known."""
+"""Where the square of the cosine (or sine) of the middle angle is below this, only a sum of the others is
+known."""
 
 
 def euler_matrix(sines: Vector, cosines: Vector, axes: tuple[int, ...]) -> list[list[Number]]:
@@ -190,7 +191,8 @@ def euler_matrix(sines: Vector, cosines: Vector, axes: tuple[int, ...]) -> list[
 
 
 def matrix_euler(m: Matrix, axes: tuple[int, ...], first_is_zero: bool) -> list[Number]:
-    """Angles about moving axes; where two axes coincide the last one is 0 (with `first_is_zero` the first)."""
+    """Angles about moving axes; where two axes coincide the last one is 0 (with `first_is_zero` the
+    first)."""
     i, j, k = axes
     h = 3 - i - j
     e = 1.0 if (i, j, h) in EVEN else -1.0

@@ -1,6 +1,6 @@
-"""Quaternions: products, inverses, turning vectors, interpolation, and their rotation matrices and vectors. The order
-of the four numbers is always said: 'wxyz' with the real part first, 'xyzw' with it last. Flows in: (..., 4), with
-batches that broadcast. Flows out: the like; gradients in both modes."""
+"""Quaternions: products, inverses, turning vectors, interpolation, and their rotation matrices and vectors.
+The order of the four numbers is always said: 'wxyz' with the real part first, 'xyzw' with it last. Flows in:
+(..., 4), with batches that broadcast. Flows out: the like; gradients in both modes."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def quat_apply(q: torch.Tensor, v: torch.Tensor, *, order: str) -> torch.Tensor:
 
 
 def quat_slerp(a: torch.Tensor, b: torch.Tensor, t: torch.Tensor, *, order: str) -> torch.Tensor:
-    """From unit quaternions `a` (..., 4) at t = 0 to `b` at t = 1 at constant speed, the shorter way; `t` (...).
-    Differentiable."""
+    """From unit quaternions `a` (..., 4) at t = 0 to `b` at t = 1 at constant speed, the shorter way; `t`
+    (...). Differentiable."""
     return _slerp(require_order("quat_slerp", order))(a, b, t)
 
 
@@ -136,13 +136,14 @@ def matrix_to_quat(matrix: torch.Tensor, *, order: str) -> torch.Tensor:
 
 
 def so3_exp(v: torch.Tensor, *, order: str) -> torch.Tensor:
-    """Unit quaternions (..., 4) of rotation vectors (..., 3), axis times angle in radians. Differentiable, at 0,
-    too."""
+    """Unit quaternions (..., 4) of rotation vectors (..., 3), axis times angle in radians. Differentiable, at
+    0, too."""
     return _exp(require_order("so3_exp", order))(v)
 
 
 def so3_log(q: torch.Tensor, *, order: str) -> torch.Tensor:
-    """Rotation vectors (..., 3) of unit quaternions (..., 4), of angles up to pi. Differentiable, at 0, too."""
+    """Rotation vectors (..., 3) of unit quaternions (..., 4), of angles up to pi. Differentiable, at 0,
+    too."""
     return _log(require_order("so3_log", order))(q)
 
 
@@ -158,24 +159,25 @@ def _joined(w: torch.Tensor, v: torch.Tensor, order: str) -> torch.Tensor:
     return torch.cat((w, v) if order == "wxyz" else (v, w), -1)
 
 
-def _multiply_plain(a: torch.Tensor, b: torch.Tensor, *, order: str) -> torch.Tensor:
+def product_plain(a: torch.Tensor, b: torch.Tensor, *, order: str) -> torch.Tensor:
+    """a b in plain PyTorch."""
     a, b = torch.broadcast_tensors(a, b)
     (w, v), (x, y) = _parts(a, order), _parts(b, order)
-    return _joined(
-        w * x - (v * y).sum(-1, keepdim=True), w * y + x * v + torch.linalg.cross(v, y), order
-    )
+    return _joined(w * x - (v * y).sum(-1, keepdim=True), w * y + x * v + torch.linalg.cross(v, y), order)
 
 
-def _conjugate_plain(q: torch.Tensor, *, order: str) -> torch.Tensor:
+def conjugate_plain(q: torch.Tensor, *, order: str) -> torch.Tensor:
+    """The conjugate in plain PyTorch."""
     w, v = _parts(q, order)
     return _joined(w, -v, order)
 
 
 def _inverse_plain(q: torch.Tensor, *, order: str) -> torch.Tensor:
-    return _conjugate_plain(q, order=order) / q.square().sum(-1, keepdim=True)
+    return conjugate_plain(q, order=order) / q.square().sum(-1, keepdim=True)
 
 
-def _to_matrix_plain(q: torch.Tensor, *, order: str) -> torch.Tensor:
+def matrix_plain(q: torch.Tensor, *, order: str) -> torch.Tensor:
+    """The rotation matrix in plain PyTorch."""
     w, v = _parts(q / q.norm(dim=-1, keepdim=True), order)
     cross = hat_plain(v)
     return torch.eye(3, dtype=q.dtype) + 2.0 * w[..., None] * cross + 2.0 * cross @ cross
@@ -188,14 +190,15 @@ def hat_plain(v: torch.Tensor) -> torch.Tensor:
     return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1).unflatten(-1, (3, 3))
 
 
-def _apply_plain(q: torch.Tensor, v: torch.Tensor, *, order: str) -> torch.Tensor:
+def turn_plain(q: torch.Tensor, v: torch.Tensor, *, order: str) -> torch.Tensor:
+    """A turned vector in plain PyTorch."""
     w, u = _parts(q, order)
     u, v = torch.broadcast_tensors(u, v)
     twice = 2.0 * torch.linalg.cross(u, v)
     return v + w * twice + torch.linalg.cross(u, twice)
 
 
-def _exp_plain(v: torch.Tensor, *, order: str) -> torch.Tensor:
+def exp_plain(v: torch.Tensor, *, order: str) -> torch.Tensor:
     """By the series of the sine, which has a derivative at 0."""
     half = 0.5 * v
     square = half.square().sum(-1, keepdim=True)
@@ -207,7 +210,8 @@ def _exp_plain(v: torch.Tensor, *, order: str) -> torch.Tensor:
     return _joined(cosine, sine * half, order)
 
 
-def _log_plain(q: torch.Tensor, *, order: str) -> torch.Tensor:
+def log_plain(q: torch.Tensor, *, order: str) -> torch.Tensor:
+    """The rotation vector in plain PyTorch."""
     w, v = _parts(q, order)
     sign = torch.where(w < 0, -1.0, 1.0)
     norm = v.norm(dim=-1, keepdim=True)
@@ -215,11 +219,13 @@ def _log_plain(q: torch.Tensor, *, order: str) -> torch.Tensor:
     return torch.where(norm > 0, 2.0 * torch.atan2(safe, sign * w) / safe, 2.0 / w.abs()) * sign * v
 
 
-def _from_matrix_plain(matrix: torch.Tensor, *, order: str) -> torch.Tensor:
+def quat_plain(matrix: torch.Tensor, *, order: str) -> torch.Tensor:
     """By the eigenvector of a symmetric matrix of four rows (Bar-Itzhack)."""
     m = matrix
     trace = m.diagonal(dim1=-2, dim2=-1).sum(-1)
-    skew = torch.stack((m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]), -1)
+    skew = torch.stack(
+        (m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]), -1
+    )
     both = m + m.mT
     rows = torch.cat((trace[..., None], skew), -1)[..., None, :]
     below = torch.cat((skew[..., None], both - trace[..., None, None] * torch.eye(3, dtype=m.dtype)), -1)
@@ -233,9 +239,9 @@ def _from_matrix_plain(matrix: torch.Tensor, *, order: str) -> torch.Tensor:
 
 
 def _slerp_plain(a: torch.Tensor, b: torch.Tensor, t: torch.Tensor, *, order: str) -> torch.Tensor:
-    between = _multiply_plain(_conjugate_plain(a, order=order), b, order=order)
-    turn = t[..., None] * _log_plain(between, order=order)
-    return _multiply_plain(a, _exp_plain(turn, order=order), order=order)
+    between = product_plain(conjugate_plain(a, order=order), b, order=order)
+    turn = t[..., None] * log_plain(between, order=order)
+    return product_plain(a, exp_plain(turn, order=order), order=order)
 
 
 # ---- records -----------------------------------------------------------------------------------------
@@ -259,7 +265,9 @@ def _turns(dtype: torch.dtype) -> Iterable[Sample]:
 
 def _vectors(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((70, 3), dtype, -1.5, 1.5),), {"order": "wxyz"})
-    yield Sample((torch.cat((torch.zeros(1, 3, dtype=dtype), tensor((6, 3), dtype, -1e-3, 1e-3))),), {"order": "xyzw"})
+    yield Sample(
+        (torch.cat((torch.zeros(1, 3, dtype=dtype), tensor((6, 3), dtype, -1e-3, 1e-3))),), {"order": "xyzw"}
+    )
 
 
 def _units(dtype: torch.dtype) -> Iterable[Sample]:
@@ -269,7 +277,7 @@ def _units(dtype: torch.dtype) -> Iterable[Sample]:
 
 def _matrices(dtype: torch.dtype) -> Iterable[Sample]:
     for shape, order in (((70, 4), "wxyz"), ((2, 5, 4), "xyzw")):
-        yield Sample((_to_matrix_plain(unit(shape, torch.float64), order="wxyz").to(dtype),), {"order": order})
+        yield Sample((matrix_plain(unit(shape, torch.float64), order="wxyz").to(dtype),), {"order": order})
 
 
 def _slerps(dtype: torch.dtype) -> Iterable[Sample]:
@@ -278,19 +286,19 @@ def _slerps(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((a[:6], a[1:7], tensor((6,), dtype, -0.5, 1.5)), {"order": "xyzw"})
 
 
-def _both(make) -> list[Formula]:  # noqa: ANN001
+def _both(make) -> list[Formula]:
     return [make(order) for order in ORDERS]
 
 
 for _name, _function, _plain, _samples, _make in (
-    ("quat_multiply", quat_multiply, _multiply_plain, _pairs, _multiply),
-    ("quat_conjugate", quat_conjugate, _conjugate_plain, _singles, _conjugate),
+    ("quat_multiply", quat_multiply, product_plain, _pairs, _multiply),
+    ("quat_conjugate", quat_conjugate, conjugate_plain, _singles, _conjugate),
     ("quat_inverse", quat_inverse, _inverse_plain, _singles, _inverse),
-    ("quat_apply", quat_apply, _apply_plain, _turns, _apply),
+    ("quat_apply", quat_apply, turn_plain, _turns, _apply),
     ("quat_slerp", quat_slerp, _slerp_plain, _slerps, _slerp),
-    ("quat_to_matrix", quat_to_matrix, _to_matrix_plain, _singles, _to_matrix),
-    ("matrix_to_quat", matrix_to_quat, _from_matrix_plain, _matrices, _from_matrix),
-    ("so3_exp", so3_exp, _exp_plain, _vectors, _exp),
-    ("so3_log", so3_log, _log_plain, _units, _log),
+    ("quat_to_matrix", quat_to_matrix, matrix_plain, _singles, _to_matrix),
+    ("matrix_to_quat", matrix_to_quat, quat_plain, _matrices, _from_matrix),
+    ("so3_exp", so3_exp, exp_plain, _vectors, _exp),
+    ("so3_log", so3_log, log_plain, _units, _log),
 ):
     register_formulas(_name, "rotation", _function, _plain, _samples, _both(_make))

@@ -1,0 +1,1 @@
+"""Rigid motions: poses of a translation and a quaternion, twists, Jacobians of the exponential map."""
