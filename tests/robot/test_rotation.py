@@ -16,8 +16,10 @@ from anychip.robot.rotation.matrices import SEQUENCES
 def vectors() -> torch.Tensor:
     """Rotation vectors: none, tiny, of every size up to half a turn, and just below it."""
     directions = unit((40, 3), torch.float64)
-    sizes = torch.tensor([0.0, 1e-12, 1e-7, 1e-3, 0.5, 1.0, 2.0, 3.0, 3.14159, np.pi - 1e-9])
-    return directions * sizes.double().repeat(4)[:, None]
+    sizes = torch.tensor(
+        [0.0, 1e-12, 1e-7, 1e-3, 0.5, 1.0, 2.0, 3.0, 3.14159, np.pi - 1e-9], dtype=torch.float64
+    )
+    return directions * sizes.repeat(4)[:, None]
 
 
 def test_rotation_vectors_are_scipys() -> None:

@@ -29,10 +29,18 @@ derivative raises. For a whole robot the formula is written along its tree, with
 """
 
 CONVENTIONS = (
-    ("SciPy", "xyzw; `Rotation.as_quat` keeps the sign", "`order=\"xyzw\"`"),
-    ("Pinocchio", "xyzw; twists linear part first; q and v as here", "`order=\"xyzw\"`; `reference=` by its names"),
-    ("roma, pypose", "xyzw; pypose's poses and twists: translation first", "`order=\"xyzw\"`"),
-    ("MuJoCo", "wxyz; a free joint's linear velocity is in the world's axes", "`order=\"wxyz\"`; turn v by the base"),
+    ("SciPy", "xyzw; `Rotation.as_quat` keeps the sign", '`order="xyzw"`'),
+    (
+        "Pinocchio",
+        "xyzw; twists linear part first; q and v as here",
+        '`order="xyzw"`; `reference=` by its names',
+    ),
+    ("roma, pypose", "xyzw; pypose's poses and twists: translation first", '`order="xyzw"`'),
+    (
+        "MuJoCo",
+        "wxyz; a free joint's linear velocity is in the world's axes",
+        '`order="wxyz"`; turn v by the base',
+    ),
 )
 """Library, its convention, and how it is said here."""
 

@@ -90,7 +90,7 @@ class GeneratedKernel:
             for size, zero in zip(sizes, zeros, strict=True)
         ]
         plan.launch(*outs, *tensors)
-        return tuple(x if rows == batch else x[:batch] for x in outs)
+        return tuple(outs)
 
 
 def _padded(x: torch.Tensor, rows: int) -> torch.Tensor:
@@ -171,7 +171,7 @@ class Formula:
     def _check(self, tensors: Sequence[torch.Tensor]) -> None:
         dtype, device = tensors[0].dtype, tensors[0].device
         if dtype not in DTYPES:
-            raise UnsupportedDtype(f"{self.name} takes float32 and float64, not {str(dtype).split('.')[1]}")
+            raise UnsupportedDtype(self.name, dtype)
         for place, (x, shape) in enumerate(zip(tensors, self.inputs, strict=True)):
             if x.dtype != dtype or x.device != device:
                 raise ArgumentError(
@@ -204,7 +204,8 @@ class Formula:
         ]
         flat = [x if x.is_contiguous() else x.contiguous() for x in flat]
         outs = kernel.launch([math.prod(shape) for shape in out], flat, count)
-        return tuple(x.reshape(*batch, *shape) for x, shape in zip(outs, out))
+        # Not views: forward mode does not take views for results.
+        return tuple(x.resize_((*batch, *shape)) for x, shape in zip(outs, out))
 
 
 class Applied(torch.autograd.Function):
