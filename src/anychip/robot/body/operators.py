@@ -45,15 +45,14 @@ def _formula(
 def forward_kinematics(robot: Robot, q: torch.Tensor, frames: Sequence[str] | None = None) -> torch.Tensor:
     """Poses (..., frames, 4, 4) of links and joints in the world, by name, for configurations (..., nq); of
     all moving joints, in their order, where none are named. Differentiable."""
-    names = tuple(joint.name for joint in robot.joints) if frames is None else tuple(frames)
-    known = [robot.frame(name) for name in names]
+    known = robot.joint_frames() if frames is None else [robot.frame(name) for name in frames]
     made = _formula(
         robot,
         "forward_kinematics",
         lambda q: [kinematics.poses(robot, known, q)],
         "q",
-        (len(names), 4, 4),
-        *(names if frames is not None else ()),
+        (len(known), 4, 4),
+        *(frames or ()),
     )
     return made(q)  # type: ignore[return-value]
 

@@ -77,11 +77,10 @@ def bodies(robot: Robot, q: torch.Tensor) -> list[torch.Tensor]:
 
 def forward_kinematics(robot: Robot, q: torch.Tensor, frames: Any = None) -> torch.Tensor:
     """Poses (..., frames, 4, 4)."""
-    names = [joint.name for joint in robot.joints] if frames is None else frames
+    wanted = robot.joint_frames() if frames is None else [robot.frame(name) for name in frames]
     known = bodies(robot, q)
     found = []
-    for name in names:
-        frame = robot.frame(name)
+    for frame in wanted:
         own = homogeneous(frame.placement, q)
         found.append(own.expand(*q.shape[:-1], 4, 4) if frame.joint < 0 else known[frame.joint] @ own)
     return torch.stack(found, -3)

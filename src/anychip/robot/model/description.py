@@ -171,6 +171,10 @@ class Robot:
             raise RobotError(f"{self.name} has no frame {name!r}. {did_you_mean(name, set(self.frames))}")
         return self.frames[name]
 
+    def joint_frames(self) -> list[Frame]:
+        """The frames of the moving joints, in their order: those of the bodies that they move."""
+        return [Frame(joint.name, place, Placement()) for place, joint in enumerate(self.joints)]
+
     def ancestors(self, joint: int) -> list[int]:
         """The joints from the root to a joint, with it; none for -1."""
         found: list[int] = []
@@ -187,6 +191,7 @@ class Builder:
     def __init__(self, name: str):
         self.name = name
         self._joints: list[dict[str, Any]] = []
+        self._links: dict[str, Frame] = {}
         self._frames: dict[str, Frame] = {}
         self._nq = 0
         self._nv = 0
@@ -216,6 +221,10 @@ class Builder:
         self.frame(name, len(self._joints) - 1, Placement())
         return len(self._joints) - 1
 
+    def link(self, name: str, joint: int, placement: Placement) -> None:
+        """The frame of a link, which a joint of the same name gives way to."""
+        self._links[name] = Frame(name, joint, placement)
+
     def attach(self, joint: int, placement: Placement, inertia: Inertia) -> None:
         """A body that is fixed to a joint's; what is fixed to the world has no effect."""
         if joint >= 0:
@@ -223,10 +232,11 @@ class Builder:
             own["inertia"] = own["inertia"] + inertia.placed(placement)
 
     def frame(self, name: str, joint: int, placement: Placement) -> None:
-        """A frame; the first one of a name stays."""
+        """The frame of a joint; the first one of a name stays."""
         self._frames.setdefault(name, Frame(name, joint, placement))
 
     def robot(self, gravity: Sequence[float] = (0.0, 0.0, -9.81)) -> Robot:
         """The robot."""
         x, y, z = gravity
-        return Robot(self.name, tuple(Joint(**row) for row in self._joints), self._frames, (x, y, z))
+        frames = {**self._frames, **self._links}
+        return Robot(self.name, tuple(Joint(**row) for row in self._joints), frames, (x, y, z))

@@ -74,7 +74,7 @@ def _read(model: Any, mujoco: Any) -> Robot:
             parent = builder.add(name, kind, parent, placement, **more)
             here = Placement(np.eye(3), -anchor)
         at.append((parent, here))
-        builder.frame(model.body(body).name or f"body_{body}", parent, here)
+        builder.link(model.body(body).name or f"body_{body}", parent, here)
         turned = _matrix(model.body_iquat[body])
         own = turned @ np.diag(model.body_inertia[body]) @ turned.T
         inertia = Inertia.about_centre(float(model.body_mass[body]), np.array(model.body_ipos[body]), own)

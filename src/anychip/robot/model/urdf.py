@@ -69,7 +69,7 @@ class _Reader:
         joint = -1
         if ROOTS[root]:
             joint = builder.add("root_joint", ROOTS[root], -1, Placement())
-        builder.frame(self.top, joint, Placement())
+        builder.link(self.top, joint, Placement())
         builder.attach(joint, Placement(), _inertia(self.links[self.top]))
         self._visit(builder, self.top, joint, Placement())
         return builder.robot()
@@ -87,7 +87,7 @@ class _Reader:
                 below, at = joint, here
             else:
                 below, at = self._moving(builder, name, element, joint, here), Placement()
-            builder.frame(child, below, at)
+            builder.link(child, below, at)
             builder.attach(below, at, _inertia(self.links[child]))
             pending += [(each, below, at) for each in reversed(self.children.get(child, []))]
 
