@@ -139,3 +139,6 @@ def _answer(served: Served, asked: Any, shown: bool) -> dict[str, Any]:
     if shown:
         sys.stdout.write("\n")
     return data
+
+
+VERBS = {"generate": generate, "chat": chat}

@@ -15,3 +15,5 @@ def debug() -> None:
 
 
 application.command("sanitize", context_settings={"allow_interspersed_args": False})(sanitize)
+
+VERBS = {"debug": application}

@@ -21,3 +21,5 @@ for name, verb in (
     ("torture", torture),
 ):
     application.command(name)(verb)
+
+VERBS = {"link": application}

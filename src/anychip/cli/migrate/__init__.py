@@ -156,3 +156,6 @@ def _show(findings: Sequence[Finding], found: Scan, uses: list[dict[str, object]
         f"{number} finding{'' if number == 1 else 's'} in {len(found.files)} files; "
         f"{100 * found.portable:.0f} % of the files have none"
     )
+
+
+VERBS = {"migrate": migrate}
