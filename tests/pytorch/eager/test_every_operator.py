@@ -34,6 +34,7 @@ FROM_PYTHON = {
     "cholesky": "a failure is read",
     "equal": "the result is no tensor",
     "eye.m_out": "the result that is given is resized",
+    "isin.Scalar_Tensor": "a tensor is made of a number at each call",
     "linalg_eigvals.out": "a failure is read",
     "linalg_lstsq.out": "ranks are read",
     "masked_scatter_": "the number of elements is read",

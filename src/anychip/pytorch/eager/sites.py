@@ -42,8 +42,9 @@ Function = Callable[..., Any]
 
 _log = logging.getLogger(__name__)
 
-RECORDS_KEPT = 512
-"""Signatures of one overload that are remembered; beyond, it forgets them all and begins anew."""
+RECORDS_KEPT, RECORDS_OF_ALL = 512, 8192
+"""Signatures that one overload remembers, and records of all overloads; beyond, they are forgotten and all
+begins anew."""
 
 RECENT_RECORDS, IDLE_RECORDS, FEW_CALLS = 64, 2, 8
 """For so many records of the latest ones that fewer calls have met, a signature must be seen once more before
@@ -60,6 +61,11 @@ def obstacle() -> str:
     if sanitizer.is_on():
         return f"{sanitizer.VARIABLE} has every access of a kernel checked"
     return interface.missing()
+
+
+_new_function = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(
+    ("PyCFunction_NewEx", ctypes.pythonapi)
+)
 
 
 class World:
@@ -114,6 +120,8 @@ class World:
             _METH_VARARGS | _METH_KEYWORDS,
             b"Serve one of PyTorch's operators on the CPU.",
         )
+        self.nothing = (ENTRY.ctypes * SMALLEST_TABLE)()
+        """A table without records."""
         self.sites: list[Site] = []
         self._selected: frozenset[str] = frozenset()
         self.recording = threading.Lock()
@@ -185,10 +193,7 @@ class Site:
 
     def _make_callable(self) -> Function:
         pointer = ctypes.c_void_p(ctypes.addressof(self.structure))
-        new_function = ctypes.pythonapi.PyCFunction_NewEx
-        new_function.restype = ctypes.py_object
-        new_function.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-        return new_function(ctypes.addressof(self._world.definition), (bytes(pointer), self), None)
+        return _new_function(ctypes.addressof(self._world.definition), (bytes(pointer), self), None)
 
     @property
     def served(self) -> int:
@@ -257,13 +262,15 @@ class Site:
     def _insert(self, key: bytes, hash: int, record: Record, reason: str) -> None:
         if reason:
             _log.debug("%s is called from Python: %s", self.name, reason)
+        if sum(len(site._records) for site in self._world.sites) >= RECORDS_OF_ALL:
+            self._world.forget()
         self._seen[key] = None
         self._records[key] = hash, record
         if record.is_served:
             self._recent.append(record)
             idle = sum(recent.structure.calls < FEW_CALLS for recent in self._recent)
             self._patience = 1 + idle // IDLE_RECORDS
-        if 2 * len(self._records) < self.structure.mask:
+        if self._entries is not self._world.nothing and 2 * len(self._records) < self.structure.mask:
             self._place(self._entries, self.structure.mask, hash, record)
         else:
             self._fill()
@@ -277,11 +284,11 @@ class Site:
         entries[place].hash, entries[place].record = hash, record.address
 
     def _fill(self) -> None:
-        """Make the table of records anew, for twice as many."""
+        """Make the table of records anew, for twice as many. Sites without any share one that stays empty."""
         size = SMALLEST_TABLE
         while size < 4 * len(self._records):
             size *= 2
-        entries = (ENTRY.ctypes * size)()
+        entries = (ENTRY.ctypes * size)() if self._records else self._world.nothing
         for hash, record in self._records.values():
             self._place(entries, size - 1, hash, record)
         self.structure.entries = ctypes.addressof(entries)
