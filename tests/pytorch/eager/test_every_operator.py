@@ -28,6 +28,7 @@ FROM_PYTHON = {
     "_ctc_loss.Tensor": "lengths are read",
     "_embedding_bag_forward_only": "the largest number is read",
     "_ctc_loss_backward.Tensor": "lengths are read",
+    "_fused_moving_avg_obs_fq_helper": "switches are read",
     "_unique": "the result's size is read",
     "_unique2": "the result's size is read",
     "arange.start_out": "the result that is given is resized",
@@ -79,7 +80,7 @@ def other_values(value: Any) -> Any:
     if not isinstance(value, torch.Tensor):
         return value
     copy = copied(value)
-    if value.is_floating_point() and value.numel():
+    if value.is_floating_point() and value.itemsize > 1 and value.numel():
         flat = torch.empty(0, dtype=copy.dtype).set_(copy.untyped_storage())
         flat.copy_(flat.flip(0))
     return copy

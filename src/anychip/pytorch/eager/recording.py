@@ -238,7 +238,7 @@ class Recording(TorchDispatchMode):
             if place.kind == "own":
                 of_own.setdefault(place.number, []).append(leaf)
         outputs = {number: self._allocation(number, of_own[number]) for number in of_own}
-        floating = any(x.is_floating_point() for x in self._tensors)
+        floating = any(x.is_floating_point() or x.is_complex() for x in self._tensors)
         if not floating and any(layout[2].is_floating_point for layout in outputs.values()):
             self.refuse("the result's type is that which PyTorch has for numbers at present")
         if len(outputs) > MOST_OUTPUTS:
