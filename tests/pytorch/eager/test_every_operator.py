@@ -1,6 +1,6 @@
 """Every operator of the library called from native code: each sample often enough that its signature is
 recorded, then with other values in the same layout. The oracle is the Python path for the same arguments: the
-same kernels must give the same bits, in tensors of the same layout. One overload in eight is tried; the rest
+same kernels must give the same bits, in tensors of the same layout. One overload in 24 is tried; the rest
 are slow tests."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from anychip.pytorch.dispatch import has_kernel, variants_served
 from anychip.pytorch.eager import sites
 from anychip.pytorch.layouts import copied, layout_of
 
-ONE_IN = 8
+ONE_IN = 24
 RECORDED_AFTER = 3
 
 FROM_PYTHON = {

@@ -2,6 +2,6 @@
 recorded; where both did the same launches, later calls are one native function that finds the record by the
 signature, allocates the results, fills in addresses and launches.
 
-`structures` is what Python and the native code share; `signature`, `tensors` and `call` are written in LLVM
+`structures` is what Python and the native code share; `signature` and `call` are written in LLVM
 IR; `interface` finds PyTorch's stable C interface in this process; `recording` watches a call, `records`
 makes of it what native code replays, `sites` has the native callable of each overload and its records."""
