@@ -18,6 +18,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ..compiler.codegen.check_table import YES
 from ..runtime import checks
 
 ALLOCATING = frozenset(
@@ -100,7 +101,7 @@ class WrittenBytes(TorchDispatchMode):
         if size == len(map):
             del self._maps[tensor.untyped_storage().data_ptr()]
         else:
-            ctypes.memset(ctypes.addressof(map) + begin, checks.YES, size)
+            ctypes.memset(ctypes.addressof(map) + int(begin), YES, int(size))
 
     def shift(self, owner: Any) -> int:
         """What to add to an address in a tensor for its byte in the map; 0 where there is no map."""

@@ -15,8 +15,6 @@ from .check_table import RECORD, REGION, YES
 
 COLD = "noinline cold nounwind"
 
-_PROGRAM = {"x": I32, "y": I32, "z": I32}
-
 
 @routine(
     "anychip.failed",
@@ -25,7 +23,9 @@ _PROGRAM = {"x": I32, "y": I32, "z": I32}
     offset=I64,
     detail=I64,
     lane=I32,
-    **_PROGRAM,
+    x=I32,
+    y=I32,
+    z=I32,
 )
 def failed(f: Flow, record_at: Val, offset: Val, detail: Val, lane: Val, x: Val, y: Val, z: Val) -> None:
     """Count a lane that failed; of the first one write down where."""
@@ -47,7 +47,9 @@ def failed(f: Flow, record_at: Val, offset: Val, detail: Val, lane: Val, x: Val,
     on=PTR,
     details=PTR,
     lanes=I32,
-    **_PROGRAM,
+    x=I32,
+    y=I32,
+    z=I32,
 )
 def note(
     f: Flow,
@@ -84,7 +86,9 @@ def note(
     on=PTR,
     lanes=I32,
     size=I64,
-    **_PROGRAM,
+    x=I32,
+    y=I32,
+    z=I32,
 )
 def check(
     f: Flow,

@@ -9,19 +9,18 @@ from __future__ import annotations
 from ..llvm.flow import Flow
 from ..llvm.routine import Routine, routine
 from ..llvm.types import I8, I64, PTR, LLType, Val
+from .check_routines import COLD
 from .linear import Lane
 from .memory import Memory, from_memory, memory_type, to_memory
 
-_LANES = {"addresses": PTR, "on": PTR, "values": PTR, "lanes": I64, "size": I64}
 
-
-@routine("anychip.gather", attributes="noinline cold nounwind", **_LANES)
+@routine("anychip.gather", attributes=COLD, addresses=PTR, on=PTR, values=PTR, lanes=I64, size=I64)
 def gather(f: Flow, addresses: Val, on: Val, values: Val, lanes: Val, size: Val) -> None:
     """Load the lanes that are on (a byte each) from their addresses (i64 each) into an array of values."""
     _move(f, addresses, on, values, lanes, size, stores=False)
 
 
-@routine("anychip.scatter", attributes="noinline cold nounwind", **_LANES)
+@routine("anychip.scatter", attributes=COLD, addresses=PTR, on=PTR, values=PTR, lanes=I64, size=I64)
 def scatter(f: Flow, addresses: Val, on: Val, values: Val, lanes: Val, size: Val) -> None:
     """Store the lanes that are on (a byte each) to their addresses (i64 each) from an array of values."""
     _move(f, addresses, on, values, lanes, size, stores=True)

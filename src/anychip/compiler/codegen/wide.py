@@ -111,5 +111,5 @@ class WideOffsets:
                     return linear.scale(a, c)
         elif left is not None and right is not None:
             return linear.add(left, right, -1 if name == "arith.subi" else 1)
-        vectors = [self.b.splat(linear.vector(v, lanes), lanes) for v in (x, y)]
-        return self.b.binary(_ARITHMETIC[name], *vectors)
+        first, second = (self.b.splat(linear.vector(v, lanes), lanes) for v in (x, y))
+        return self.b.binary(_ARITHMETIC[name], first, second)
