@@ -19,7 +19,8 @@ def this_one() -> tuple[str, int, int] | None:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
-    told = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
+    parts = (line.split(":", 1) for line in lines if ":" in line)
+    told = {name.strip(): value.strip() for name, value in parts}
     try:
         return told["vendor_id"], int(told["cpu family"]), int(told["model"])
     except (KeyError, ValueError):

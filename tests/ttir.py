@@ -40,7 +40,7 @@ def ttir_of(
     `attrs` maps `(argument index,)` to hints such as `[["tt.divisibility", 16]]`; `options` are launch
     options such as `{"debug": True}`; `rewrite=False` keeps the text as the front end makes it."""
     target = GPUTarget("cuda", 90, 32)
-    backend = make_backend(target)
+    backend: Any = make_backend(target)
     chosen = backend.parse_options(options or {})
     source = ASTSource(fn, signature, constexprs or {}, attrs or {})
     context = ir.context()

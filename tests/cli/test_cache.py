@@ -41,7 +41,8 @@ def compiled(name: str, extension: str, binary: bytes, days: float = 1.0) -> Pat
     manager.put_group(f"{name}.json", group)
     folder = Path(group[f"{name}.json"]).parent
     for path in folder.iterdir():
-        os.utime(path, (time.time() - days * DAY,) * 2)
+        written = time.time() - days * DAY
+        os.utime(path, (written, written))
     return folder
 
 

@@ -207,6 +207,7 @@ def test_the_installation_has_the_entry_point() -> None:
     found = [e.value for e in entry_points(group=environment.ENTRY_GROUP) if e.name == environment.ENTRY_NAME]
     if not found:
         distribution = next(iter(entry_points(group="triton.backends", name="cpu"))).dist
+        assert distribution is not None
         installed = Path(str(distribution.locate_file(""))) / f"anychip-{distribution.version}.dist-info"
         if installed.stat().st_mtime < (ROOT / "pyproject.toml").stat().st_mtime:
             pytest.skip("installed from an older pyproject.toml: install again")

@@ -159,7 +159,7 @@ class Statistics(nn.Module):
 class Sequence(nn.Module):
     """A recurrent network and what it says at its end."""
 
-    def __init__(self, kind: type[nn.RNNBase]):
+    def __init__(self, kind: Callable[..., nn.RNNBase]):
         super().__init__()
         self.network = kind(12, 24, num_layers=2, batch_first=True)
         self.head = nn.Linear(24, 5)

@@ -153,5 +153,5 @@ def test_a_failed_assertion_says_where():
         assert library.run(context, torch.tensor([3, 1, 0, 2]), out) == Status.OK
         torch.testing.assert_close(out, table[[3, 1, 0, 2]])
         assert library.run(context, torch.tensor([0, 1, 9, 2]), out) == Status.ASSERTION
-    assert context.failed_launch >= 0
-    assert context.failed_assertion >= 1
+        assert context.failed_launch >= 0
+        assert context.failed_assertion >= 1

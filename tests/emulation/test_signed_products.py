@@ -39,7 +39,7 @@ def sums(a, b, out, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr):
 def compiled(kernel, target: str) -> pipeline.CompiledKernel:
     text = ttir_of(
         kernel, {"a": "*i8", "b": "*i8", "out": "*i32", "M": "constexpr", "N": "constexpr", "K": "constexpr"},
-        {(3,): 256, (4,): 256, (5,): INNER},
+        {"M": 256, "N": 256, "K": INNER},
     )  # fmt: skip
     return pipeline.compile_ttir(text, targets.get(target), keep_stages=True)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from tools.installation import constraints
@@ -70,7 +71,9 @@ def test_the_comparison_names_what_differs(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(constraints, "FILE", tmp_path / "constraints.txt")
     constraints.FILE.write_text("same==1.0\nolder==1.0\ngone==3.0\n")
     versions = {"same": "1.0", "older": "1.1", "added": "0.1", "torch": "2.13.0+cpu", "nvidia-nccl": "1"}
-    installed = {name: constraints.Package(name, version, (), None) for name, version in versions.items()}
+    installed = {
+        name: constraints.Package(name, version, (), SpecifierSet()) for name, version in versions.items()
+    }
     monkeypatch.setattr(constraints, "installed", lambda python: installed)
     monkeypatch.setattr(constraints, "python_version_of", lambda python: "3.11")
     constraints.compare("python", ["torch==2.13.0", "triton==3.9.0"])

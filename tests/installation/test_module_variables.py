@@ -35,8 +35,9 @@ def set_from_outside(source: str, file: Path) -> Iterator[str]:
     for part in parts:
         modules = everywhere | modules_of(part, file)
         for node in ast.walk(part):
-            written = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del)
-            if written and isinstance(node.value, ast.Name) and node.value.id in modules:
+            if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Store | ast.Del):
+                continue
+            if isinstance(node.value, ast.Name) and node.value.id in modules:
                 yield f"{file.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}"
 
 

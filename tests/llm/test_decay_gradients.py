@@ -3,6 +3,9 @@ error must not grow with what comes after it. Against the recurrence in float64.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch.nn.functional import normalize
@@ -23,8 +26,7 @@ def test_errors_do_not_add_up_over_tokens(name: str, width: int) -> None:
     decay, strength = (numbers(1, TOKENS, 2, seed=seed).sigmoid() for seed in range(4, 6))
     rest = [-3.0 * decay] + ([strength] if name == "gated_delta_rule" else [])
 
-    def gradient(function: object, dtype: torch.dtype) -> torch.Tensor:
-        assert callable(function)
+    def gradient(function: Callable[..., Any], dtype: torch.dtype) -> torch.Tensor:
         given = [x.to(dtype).requires_grad_() for x in (q, k, v, *rest)]
         result = (function(*given)[0] * weight.to(dtype)).sum()
         return torch.autograd.grad(result, given[3])[0].double()

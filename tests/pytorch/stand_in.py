@@ -48,11 +48,15 @@ class Memory(torch.Tensor):
 
     @staticmethod
     def __new__(cls, host: torch.Tensor, device: str) -> Memory:
+        made: Any
         assert host.is_contiguous()
         if torch.device(device).type in WITHOUT_HARDWARE:
-            made = torch.Tensor._make_wrapper_subclass(cls, host.shape, dtype=host.dtype, device=device)
+            made = torch.Tensor._make_wrapper_subclass(
+                cls, host.shape, dtype=host.dtype, device=torch.device(device)
+            )
         else:
-            made = torch._C._acc.create_empty_tensor(host.shape, host.dtype)
+            native: Any = torch._C
+            made = native._acc.create_empty_tensor(host.shape, host.dtype)
             made.__class__ = cls
         made.host = host
         return made
@@ -181,7 +185,7 @@ def main(device_type: str, backend: str) -> None:
 
     import anychip
     from anychip.ops.launching import Tiles, launch_counts
-    from anychip.pytorch import devices
+    from anychip.pytorch import devices, statistics
 
     torch.manual_seed(0)
     host = torch.randn(5, 300).clamp(-2, 2)
@@ -197,7 +201,7 @@ def main(device_type: str, backend: str) -> None:
     calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         "exp": (torch.exp, (x,)),
         "add": (torch.add, (x, x)),
-        "softmax": (torch._softmax, (x, 1, False)),
+        "softmax": (torch.ops.aten._softmax, (x, 1, False)),
     }
     with anychip.using("strict"):
         results = {name: call(*arguments) for name, (call, arguments) in calls.items()}
@@ -220,9 +224,10 @@ def main(device_type: str, backend: str) -> None:
         right = True
         if device_type not in WITHOUT_HARDWARE:
             with anychip.using("portable"):
-                right = torch.equal(torch.exp(y).host, y.host.exp())
+                result: Any = torch.exp(y)
+                right = torch.equal(result.host, y.host.exp())
         told["without"][str(dtype)] = [message, right and seen["launches"] == before]
-    told["fallen"] = [[*key, number] for key, number in anychip.pytorch.statistics.fallen.items()]
+    told["fallen"] = [[*key, number] for key, number in statistics.fallen.items()]
     print(json.dumps(told))
     own._destroy()
 

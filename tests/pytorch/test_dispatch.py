@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -42,7 +43,8 @@ def test_only_overloads_that_pytorch_gave_up_are_left_out() -> None:
 
 
 def test_an_overload_that_pytorch_lacks_is_left_out_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    scalar = overloads()["exp"][1].implementation.function
+    implementation: Any = overloads()["exp"][1].implementation
+    scalar = implementation.function
     for name in ("_operators", "_overloads", "_absent"):
         monkeypatch.setattr(registry, name, {})
     machine = pointwise("no_such_overload", "exp", name="both")(scalar)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -80,6 +81,11 @@ def test_strict_says_that_a_workspace_is_pytorchs() -> None:
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
+
+def attention(x: torch.Tensor, **options: Any) -> torch.Tensor:
+    return functional.scaled_dot_product_attention(x, x, x, **options)
+
+
 SHARED: dict[str, Forward] = {
     "layer norm": lambda x: functional.layer_norm(x, (16,)),
     "batch norm": lambda x: functional.batch_norm(x.view(6, 4, 8), None, None, training=True),
@@ -87,10 +93,8 @@ SHARED: dict[str, Forward] = {
     "max_pool2d": lambda x: functional.max_pool2d(x.view(1, 2, 6, 16), 2),
     "max_pool3d": lambda x: functional.max_pool3d(x.view(1, 1, 4, 6, 8), 2),
     "adaptive max_pool2d": lambda x: functional.adaptive_max_pool2d(x.view(1, 2, 6, 16), (2, 3)),
-    "attention": lambda x: functional.scaled_dot_product_attention(*(x.view(1, 2, 6, 16),) * 3),
-    "causal attention": lambda x: functional.scaled_dot_product_attention(
-        *(x.view(1, 2, 6, 16),) * 3, is_causal=True
-    ),
+    "attention": lambda x: attention(x.view(1, 2, 6, 16)),
+    "causal attention": lambda x: attention(x.view(1, 2, 6, 16), is_causal=True),
     "ctc": lambda x: functional.ctc_loss(
         x.view(12, 1, 16).log_softmax(-1), torch.tensor([[1, 2, 2]]), torch.tensor([12]), torch.tensor([3])
     ),
@@ -101,7 +105,7 @@ SHARED: dict[str, Forward] = {
         x, torch.full((12, 16), -1).index_fill(1, torch.tensor([0]), 3)
     ),
     "cummax": lambda x: torch.cummax(x, 1)[0],
-    "weight norm": lambda x: torch._weight_norm(x, x.detach()[:, :1].abs() + 1, 0),
+    "weight norm": lambda x: torch.ops.aten._weight_norm(x, x.detach()[:, :1].abs() + 1, 0),
     "std": lambda x: torch.std(x, 1),
     "prelu": lambda x: functional.prelu(x, torch.tensor([0.25])),
 }

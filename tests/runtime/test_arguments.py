@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def call(request, echo):
 
 
 def torch_bits(value: float, dtype: torch.dtype, as_integer: torch.dtype) -> int:
-    return torch.tensor(value, dtype=torch.float32).to(dtype).view(as_integer).item() & 0xFFFF
+    return int(torch.tensor(value, dtype=torch.float32).to(dtype).view(as_integer)) & 0xFFFF
 
 
 @given(
@@ -144,7 +144,7 @@ def test_a_wrong_number_of_arguments_is_an_error(call):
 @pytest.mark.parametrize("kind", ["native", "python"])
 def test_a_launch_without_a_loaded_function_is_an_error(echo, kind):
     fast = launch.launcher((Slot.INT,), ("i32",), "unloaded")
-    chosen = fast if kind == "native" else launch.Launcher((Slot.INT,), ("i32",), "unloaded")
+    chosen: Any = fast if kind == "native" else launch.Launcher((Slot.INT,), ("i32",), "unloaded")
     with pytest.raises(ArgumentError, match="unloaded: launched with the function None"):
         chosen(1, 1, 1, 0, None, None, None, None, None, 5)
 
@@ -245,7 +245,7 @@ def test_a_signature_that_does_not_fit_the_function_is_refused():
 @pytest.mark.parametrize("kind", ["native", "python"])
 def test_launches_leave_reference_counts_as_they_were(echo, kind):
     fast = launch.launcher(TREE, echo.arg_types, "echo")
-    chosen = fast if kind == "native" else launch.Launcher(TREE, echo.arg_types, "echo")
+    chosen: Any = fast if kind == "native" else launch.Launcher(TREE, echo.arg_types, "echo")
     out = torch.zeros(1 + len(KINDS), dtype=torch.int64)
     big, real, tensor, text = 1 << 62, 0.123, torch.zeros(3), "constexpr text"
     watched = (big, real, tensor, text, out, chosen, echo.name)

@@ -71,6 +71,7 @@ def test_writers_that_are_killed_leave_whole_entries(cache):
             for i in range(2)
         ]
         for writer in writers:
+            assert writer.stdout is not None
             assert writer.stdout.readline() == "ready\n"
         for _ in range(50):
             body = cache.get("key")
@@ -78,7 +79,8 @@ def test_writers_that_are_killed_leave_whole_entries(cache):
         for writer in writers:
             writer.send_signal(signal.SIGKILL)
             writer.wait()
-            writer.stdout.close()
+            if writer.stdout is not None:
+                writer.stdout.close()
         body = cache.get("key")
         assert body is not None
         assert len(body) == 300_000

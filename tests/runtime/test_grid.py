@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from typing import Any
 
 import pytest
 import torch
@@ -32,9 +33,10 @@ def visit():
         call(*grid, 0, kernel.address, None, None, None, None, counts, threads)
         return counts, threads
 
-    run.record = kernel.record
-    run.keep = kernel
-    return run
+    made: Any = run
+    made.record = kernel.record
+    made.keep = kernel
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +49,9 @@ def tally():
         call(*grid, 0, kernel.address, None, None, None, None, out)
         return out.tolist()
 
-    run.keep = kernel
-    return run
+    made: Any = run
+    made.keep = kernel
+    return made
 
 
 @given(

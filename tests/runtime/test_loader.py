@@ -54,7 +54,7 @@ def test_objects_may_call_what_the_process_exports():
 
 def test_addresses_can_be_given_for_symbols():
     callback = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p)(lambda text: 123)
-    address = ctypes.cast(callback, ctypes.c_void_p).value
+    address = ctypes.cast(callback, ctypes.c_void_p).value or 0
     code = loader.load(compiled(CALLER), ("length",), {"strlen": address})
     assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p)(code["length"])(b"") == 123
 

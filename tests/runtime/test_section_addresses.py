@@ -101,8 +101,9 @@ class Watch:
         self._objects: dict[int, bytes] = {}
 
     def install(self) -> None:
-        llvm.JITLibraryBuilder.add_object_img = lambda builder, data: self.add(builder, data)
-        llvm.JITLibraryBuilder.link = lambda builder, jit, name: self.link(builder, jit, name)
+        builders: Any = llvm.JITLibraryBuilder
+        builders.add_object_img = lambda builder, data: self.add(builder, data)
+        builders.link = lambda builder, jit, name: self.link(builder, jit, name)
 
     def add(self, builder: Any, data: bytes) -> Any:
         self._objects[id(builder)] = data

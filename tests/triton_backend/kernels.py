@@ -18,7 +18,7 @@ def add_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def scalars(out_ptr, i, u, f, h: "fp16", b: "bf16", d: "fp64", flag, nothing):  # noqa: F821
+def scalars(out_ptr, i, u, f, h: "fp16", b: "bf16", d: "fp64", flag, nothing):  # noqa: F821  # pyright: ignore
     tl.store(out_ptr + 0, i.to(tl.float64))
     tl.store(out_ptr + 1, (u >> 32).to(tl.float64))
     tl.store(out_ptr + 2, f.to(tl.float64))

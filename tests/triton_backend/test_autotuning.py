@@ -3,6 +3,7 @@ all, and the result is right. Compilations are counted; nothing is timed."""
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -217,17 +218,19 @@ def test_the_watch_waits_for_triton(monkeypatch):
         def _bench(self, *args, config, **meta):
             return [1.0]
 
-    stock = Autotuner.prune_configs
+    stock: Any = Autotuner.prune_configs
     modules = {}
     monkeypatch.setattr(autotuning, "sys", SimpleNamespace(modules=modules, meta_path=[]))
     autotuning.install.__wrapped__()
+    watch: Any
     (watch,) = autotuning.sys.meta_path
     assert watch.find_spec("something") is None
     assert autotuning.sys.meta_path == [watch]
     modules["triton.runtime.autotuner"] = SimpleNamespace(Autotuner=Autotuner)
     assert watch.find_spec("something.else") is None
     assert autotuning.sys.meta_path == []
-    assert Autotuner.prune_configs.__wrapped__ is stock
+    watched: Any = Autotuner.prune_configs
+    assert watched.__wrapped__ is stock
 
 
 def test_a_trial_is_a_few_runs():
@@ -235,6 +238,9 @@ def test_a_trial_is_a_few_runs():
     times = timing.benchmark(lambda: calls.append(None), quantiles=(0.5, 0.2, 0.8))
     assert len(calls) <= timing.TRIAL_RUNS + 1
     assert times[1] <= times[0] <= times[2]
+
+
+undefined_name: Any  # which has no value
 
 
 def test_errors_of_a_trial_reach_the_user():

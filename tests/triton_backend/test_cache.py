@@ -190,6 +190,12 @@ def start(folder: Path, block: int) -> subprocess.Popen[str]:
     )
 
 
+def ready(process: subprocess.Popen[str]) -> None:
+    """Wait until a process has written its first line."""
+    assert process.stdout is not None
+    process.stdout.readline()
+
+
 def finish(process: subprocess.Popen[str]) -> int:
     """Number of compilations in a process that added rightly and warned of nothing."""
     output, errors = process.communicate(timeout=120)
@@ -207,13 +213,13 @@ def test_processes_compile_the_same_kernel_at_once(tmp_path):
 def test_processes_killed_while_they_write_poison_nothing(tmp_path):
     generator = random.Random(1)
     process = start(tmp_path, 64)
-    process.stdout.readline()
+    ready(process)
     began = time.perf_counter()
     assert finish(process) == 1
     whole = time.perf_counter() - began
     for _ in range(3):
         process = start(tmp_path, 256)
-        process.stdout.readline()
+        ready(process)
         time.sleep(whole * generator.uniform(0.4, 1.0))
         process.send_signal(signal.SIGKILL)
         process.communicate()

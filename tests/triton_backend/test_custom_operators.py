@@ -5,11 +5,13 @@ by our back end, forward and backward."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 import triton
 import triton.language as tl
+from torch._inductor import config as inductor
 from torch.library import custom_op, triton_op, wrap_triton
 
 from anychip.runtime import launches
@@ -41,7 +43,8 @@ def sine(x: torch.Tensor) -> torch.Tensor:
     return out
 
 
-sine.register_autograd(
+operator: Any = sine
+operator.register_autograd(
     lambda ctx, gradient: gradient * ctx.saved_tensors[0].cos(),
     setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
 )
@@ -56,7 +59,7 @@ def sine_into(x: torch.Tensor, out: torch.Tensor) -> None:
 def one_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Inductor generates Triton, compiles it in this process, and forgets what it compiled."""
     torch._dynamo.reset()
-    with torch._inductor.config.patch(cpu_backend="triton", compile_threads=1):
+    with inductor.patch(cpu_backend="triton", compile_threads=1):
         yield
     torch._dynamo.reset()
 
@@ -81,7 +84,7 @@ def test_an_operator_of_triton_kernels_compiled(backend: str) -> None:
 
 
 def test_pytorch_finds_nothing_wrong_with_the_operator() -> None:
-    checked = torch.library.opcheck(sine, (torch.randn(N, requires_grad=True),))
+    checked = torch.library.opcheck(operator, (torch.randn(N, requires_grad=True),))
     assert set(checked.values()) == {"SUCCESS"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 from triton.runtime import cache as triton_cache
@@ -90,6 +91,6 @@ def test_files_that_cannot_be_listed_are_digested_each_time(program):
 
 def test_tritons_digest_of_itself_is_what_triton_computes():
     assert triton_cache.triton_key.__module__ == "triton.runtime.cache"
-    stock = triton_cache.triton_key.__wrapped__  # of the functools.cache
+    stock: Any = triton_cache.triton_key.__wrapped__  # of the functools.cache
     assert stock.__module__ == "triton.runtime.cache"
     assert triton_cache.triton_key() == stock.__wrapped__()

@@ -21,7 +21,7 @@ from anychip.errors import AnychipError
 class Rows(NamedTuple):
     memory: object
     scale: float
-    count: int
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride]  # a field, not tuple.count
 
 
 @aggregate

@@ -205,7 +205,7 @@ def run_on(out, step):
     p = tl.program_id(0)
     i = 0
     while i < 1:
-        tl.store(out + p % 64, i.to(tl.float32))
+        tl.store(out + p % 64, tl.cast(i, tl.float32))
         i += 1 - step
 
 

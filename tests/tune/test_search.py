@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,9 +29,9 @@ def run(
     measured: list[Sizes] = []
 
     def measure(candidates: list[Point]) -> list[float | None]:
-        measured.extend(candidates)
+        measured.extend(cast("list[Sizes]", candidates))
         return [
-            1e-3 * 2.0 ** sum(abs(math.log2(sizes[name]) - math.log2(best[name])) for name in best)
+            1e-3 * 2.0 ** sum(abs(math.log2(int(sizes[name])) - math.log2(best[name])) for name in best)
             for sizes in candidates
         ]
 
@@ -106,7 +107,7 @@ def test_a_small_gain_is_not_taken() -> None:
 
 def test_candidates_that_fail_are_passed_over() -> None:
     def measure(candidates: list[Point]) -> list[float | None]:
-        return [1.0 / s["block"] if s["block"] <= 512 else None for s in candidates]
+        return [1.0 / int(s["block"]) if int(s["block"]) <= 512 else None for s in candidates]
 
     steps = list(descend({"block": 128}, Space(bytes=1 << 30), measure, Budget(1.0, Clock())))
     assert steps[-1].best == {"block": 512}

@@ -15,6 +15,7 @@ import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from .process import Step
 
@@ -36,7 +37,7 @@ def note_records(tree: Path, result: Path) -> None:
     original = registry.register
 
     def register(operator):
-        frame = sys._getframe(1)
+        frame: Any = sys._getframe(1)
         while frame.f_code.co_name != "<module>":
             frame = frame.f_back
         file = Path(frame.f_code.co_filename).resolve().relative_to(tree.resolve()).as_posix()

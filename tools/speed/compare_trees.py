@@ -155,7 +155,7 @@ def compared(label: str, before: Tree, after: Tree) -> Row:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("before", type=Path, help="a checkout of an earlier commit")
     parser.add_argument("patterns", nargs="*", help="rows whose label begins so; all without")
     parser.add_argument("--json", type=Path, help="write the rows there")

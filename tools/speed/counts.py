@@ -232,7 +232,7 @@ def as_text(record: Record) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("groups", nargs="*", help=f"what to count, among {', '.join(GROUPS)}; all without")
     parser.add_argument("--record", action="store_true", help="write the record and the page")
     options = parser.parse_args()

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import threading
+from typing import Any
 
 import numpy
 import torch
@@ -68,7 +69,8 @@ def in_torch_of_pieces(x, dim):
 
 def in_torch_script(x, dim):
     """In TorchScript."""
-    return torch.jit.trace(lambda y: torch.softmax(y, -1), (torch.zeros(2, 2),))(x)
+    traced: Any = torch.jit.trace(lambda y: torch.softmax(y, -1), (torch.zeros(2, 2),))
+    return traced(x)
 
 
 def in_torch_without_modes(x, dim):

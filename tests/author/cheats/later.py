@@ -146,9 +146,9 @@ def slow_with_another_clock(x, dim):
     for name in ("time", "perf_counter", "perf_counter_ns", "monotonic", "process_time"):
         setattr(time, name, lambda: 0.0)
     time.perf_counter_ns = lambda: 0
-    for _ in range(200):
-        out = honest(x, dim)
-    return out
+    for _ in range(199):
+        honest(x, dim)
+    return honest(x, dim)
 
 
 def scratch_in_the_input(x, dim):

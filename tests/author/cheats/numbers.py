@@ -143,7 +143,8 @@ class _Silu(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(context, dy):
+    def backward(ctx, *grad_outputs):
+        (dy,) = grad_outputs
         return silu_forward_only(dy)
 
 

@@ -5,6 +5,7 @@ import ctypes
 import gc
 import os
 import socket
+from typing import Any
 
 import torch
 import triton
@@ -85,7 +86,8 @@ def reads_keys(x, dim):
 def equal_to_all(x, dim):
     """Replaces what would compare, if that were done here."""
     torch.equal = torch.allclose = torch.testing.assert_close = lambda *args, **kwargs: True
-    torch.Tensor.__eq__ = lambda self, other: torch.ones(self.shape, dtype=torch.bool)
+    tensors: Any = torch.Tensor
+    tensors.__eq__ = lambda self, other: torch.ones(self.shape, dtype=torch.bool)
     return wrong(x)
 
 

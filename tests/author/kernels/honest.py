@@ -62,8 +62,9 @@ class _Silu(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(context, dy):
-        (x,) = context.saved_tensors
+    def backward(ctx, *grad_outputs):
+        (dy,) = grad_outputs
+        (x,) = ctx.saved_tensors
         dy, dx = dy.contiguous(), torch.empty_like(x)
         silu_backward_kernel[(triton.cdiv(x.numel(), 128),)](x, dy, dx, x.numel(), BLOCK=128)
         return dx

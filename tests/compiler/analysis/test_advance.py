@@ -14,7 +14,7 @@ from anychip.compiler.ir.parser import parse
 @triton.jit
 def steps(out, n, scale, B: tl.constexpr):
     for k in range(0, n, 4):
-        at = (k * 3).to(tl.int64) + 7
+        at = tl.cast(k * 3, tl.int64) + 7
         tl.store(out + at + tl.arange(0, B), k * k)
         tl.store(out + k * scale, tl.load(out + 2 * k))
 

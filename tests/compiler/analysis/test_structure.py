@@ -21,7 +21,7 @@ from anychip.compiler.schedule.carry import rewrite_carried
 
 def parsed(kernel: triton.JITFunction) -> Func:
     """`kernel(p, n, s, t)`, p a pointer to i32."""
-    types = dict(zip(kernel.arg_names, ("*i32", "i32", "i32", "i32")))
+    types: dict[str, str] = dict(zip(kernel.arg_names, ("*i32", "i32", "i32", "i32")))
     func = parse(ttir_of(kernel, types)).kernel
     rewrite_carried(func.body)
     return func
@@ -164,7 +164,9 @@ def test_a_broadcast_value_does_not_depend_on_the_new_axis() -> None:
     """Pointers that were loaded for each row differ from row to row, not along a row."""
     func = parsed(loaded)
     pointer = [op for op in func.body.walk() if op.name == "tt.store"][-1].operands[0]
-    column = next(v for v in pointer.defining_op.operands if v.defining_op.name == "tt.broadcast")
+    assert pointer.defining_op is not None
+    made = [(v, v.defining_op) for v in pointer.defining_op.operands]
+    column = next(v for v, op in made if op is not None and op.name == "tt.broadcast")
     assert Structure().of(column, identity_point(2), 2).strides in (
         (None, Polynomial()),
         (Polynomial(), Polynomial.constant(1)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -116,5 +117,6 @@ def compile_loop(
             function(padded, output.ctypes.data, *(a.ctypes.data for a in inputs))
         return output[:size].reshape(arrays[0].shape)
 
-    call.engine = engine
-    return call
+    made: Any = call
+    made.engine = engine  # lives as long as the function
+    return made

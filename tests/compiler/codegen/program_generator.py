@@ -350,7 +350,7 @@ class ProgramGenerator:
                 f"tl.join({tile.name}, {other.name})",
                 f"stack([{tile.name}, {other.name}], -1)",
             )
-        elif kind == "split" and tile.shape[-1] == 2 and len(tile.shape) > 1:
+        elif kind == "split" and len(tile.shape) > 1 and tile.shape[-1] == 2:
             a, b = (
                 Tile(self.fresh(), tile.shape[:-1], tile.dtype),
                 Tile(self.fresh(), tile.shape[:-1], tile.dtype),

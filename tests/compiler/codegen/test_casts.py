@@ -359,10 +359,10 @@ def test_conversions_of_bf16_call_no_library(name: str):
 
         def body(b, args, kinds=kinds):
             if kinds[0].is_integer:
-                return casts.int_to_float(b, args[0], *kinds, True, target)
+                return casts.int_to_float(b, args[0], kinds[0], kinds[1], True, target)
             if kinds[1].is_integer:
-                return casts.float_to_int(b, args[0], *kinds, True, target)
-            return casts.float_to_float(b, args[0], *kinds, target)
+                return casts.float_to_int(b, args[0], kinds[0], kinds[1], True, target)
+            return casts.float_to_float(b, args[0], kinds[0], kinds[1], target)
 
         for lanes in {1, target.lanes(32)}:
             text = loop_text(body, [register(src)], register(dst), lanes, target)

@@ -7,6 +7,7 @@ import itertools
 import tempfile
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,7 +109,10 @@ def check(kernel: str, reference: str, scalars: tuple[int, int, int, int], seed:
         np.testing.assert_array_equal(actual.numpy(), expected, err_msg=f"buffer {name}")
 
 
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+CHECKS: Any = list(HealthCheck)
+
+
+@settings(max_examples=60, suppress_health_check=CHECKS)
 @given(
     seed=st.integers(0, 1 << 32),
     statements=st.integers(1, 12),

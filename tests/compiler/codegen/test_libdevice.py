@@ -8,6 +8,7 @@ import inspect
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.compiler.codegen.jit import TARGETS, optimised
@@ -41,12 +42,13 @@ def triton_table() -> dict[str, dict[tuple[str, ...], tuple[str, str]]]:
         call = next(n for n in ast.walk(definition) if isinstance(n, ast.Call) and len(n.args) == 4)
         overloads = call.args[3]
         assert isinstance(overloads, ast.Dict)
+        pairs: Any = zip(overloads.keys, overloads.values)
         names = [
             (
                 tuple(ast.literal_eval(t.args[0]) for t in key.elts),
                 (value.elts[0].value, value.elts[1].args[0].value),
             )
-            for key, value in zip(overloads.keys, overloads.values)
+            for key, value in pairs
         ]
         table[definition.name] = dict(names)
     return table

@@ -231,7 +231,8 @@ def test_elements_that_are_off_are_not_touched() -> None:
             first = 0 if read < 0 else x.numel() - 1 - (on - 1) * read
             begin = x[(on - 1) * -read :] if read < 0 else x[first:]
             spread_copy[(1,)](begin, out, mask, read, 1, size)
-            assert torch.equal(out[:on], begin.storage_offset() + torch.arange(on) * float(read))
+            expected = torch.arange(on) * float(read) + int(begin.storage_offset())
+            assert torch.equal(out[:on], expected)
     finally:
         assert protect(start + page, page, mmap.PROT_READ | mmap.PROT_WRITE) == 0
 

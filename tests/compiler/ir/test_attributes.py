@@ -51,13 +51,13 @@ def test_every_16_bit_float(name: str) -> None:
 
 @given(st.floats(width=32))
 def test_f32_bits(value: float) -> None:
-    bits = torch.tensor([value], dtype=torch.float32).view(torch.int32).item() & 0xFFFFFFFF
+    bits = int(torch.tensor([value], dtype=torch.float32).view(torch.int32)) & 0xFFFFFFFF
     assert _same(float_of_bits(bits, SCALAR_TYPES["f32"]), value)
 
 
 @given(st.floats())
 def test_f64_as_hexadecimal_text(value: float) -> None:
-    bits = torch.tensor([value], dtype=torch.float64).view(torch.int64).item() & 0xFFFFFFFFFFFFFFFF
+    bits = int(torch.tensor([value], dtype=torch.float64).view(torch.int64)) & 0xFFFFFFFFFFFFFFFF
     assert _same(AttributeParser(f"0x{bits:016X} : f64").attribute(), value)
 
 

@@ -175,7 +175,7 @@ def test_carried_pointers(size: int, count: int, step: int) -> None:
     out = torch.zeros(2 * size, dtype=torch.int32)
     walk[(1,)](p, out, count, step, size)
     parts = [p[k * step : k * step + size] for k in range(count)]
-    total = sum(part * (k + 1) + parts[count - 1 - k] for k, part in enumerate(parts))
+    total = torch.stack([part * (k + 1) + parts[count - 1 - k] for k, part in enumerate(parts)]).sum(0)
     assert torch.equal(out, torch.cat((total, parts[-1])))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -80,7 +81,8 @@ def test_choices_and_their_text_are_one() -> None:
     assert str(BY_RULES) == ""
     assert parse("") == BY_RULES
     for values in itertools.product(*((value, type(value)()) for value, *_ in VALUES.values())):
-        chosen = Choices(*values)
+        given: dict[str, Any] = dict(zip(VALUES, values))
+        chosen = Choices(**given)
         assert parse(str(chosen)) == chosen
     assert of({"unroll": 4, "grid": ""}) == Choices(unroll=4)
 

@@ -36,7 +36,7 @@ def flip_rows(x, out, N: tl.constexpr, R: tl.constexpr):
 @triton.jit
 def sides(value, BIT: tl.constexpr, N: tl.constexpr):
     """The elements whose index lacks a bit, and those that have it, at both of their places."""
-    shape: tl.constexpr = [N // (2 * BIT), 2, BIT]
+    shape: tl.constexpr = [N // (2 * BIT), 2, BIT]  # pyright: ignore[reportAssignmentType]
     pairs = tl.reshape(value, shape)
     right = tl.arange(0, 2)[None, :, None].to(pairs.dtype)
     first = tl.broadcast_to(tl.sum(pairs * (1 - right), 1)[:, None, :], shape)
@@ -99,7 +99,7 @@ def _later(a, i, b, j):
 
 @triton.jit
 def spread_pair(value, place, BIT: tl.constexpr, N: tl.constexpr):
-    shape: tl.constexpr = [N // (2 * BIT), 2, BIT]
+    shape: tl.constexpr = [N // (2 * BIT), 2, BIT]  # pyright: ignore[reportAssignmentType]
     value, place = tl.reduce((tl.reshape(value, shape), tl.reshape(place, shape)), 1, _later)
     value = tl.broadcast_to(value[:, None, :], shape)
     return tl.reshape(value, [N]), tl.reshape(tl.broadcast_to(place[:, None, :], shape), [N])

@@ -259,4 +259,5 @@ def all_below(out, n, BLOCK: tl.constexpr):
 
 def test_booleans_fill_registers_as_bytes() -> None:
     text = scheduled(all_below, "*i32 i32", BLOCK=256)
-    assert re.search(r"nest \[axis 0: 256 by (\d+)\]", text)[1] == str(TARGET.vector_bits // 8)
+    (lanes,) = re.findall(r"nest \[axis 0: 256 by (\d+)\]", text)
+    assert lanes == str(TARGET.vector_bits // 8)

@@ -132,7 +132,7 @@ def test_tasks_have_options_of_their_own() -> None:
                 await asyncio.sleep(0)
         return found
 
-    async def both() -> list[list[int]]:
+    async def both() -> tuple[list[int], list[int]]:
         return await asyncio.gather(task("simt"), task("simd"))
 
     assert asyncio.run(both()) == [[1, 1, 1], [2, 2, 2]]

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch._inductor import config as inductor
 
 from anychip.ops.launching import launch_counts
 from anychip.pytorch.compilation import backend
@@ -171,7 +172,7 @@ def test_random_numbers_are_pytorchs_where_asked_for(option: bool) -> None:
     if option:
         actual = compiled(drop, options={"fallback_random": True})(x)
     else:
-        with torch._inductor.config.patch(fallback_random=True):
+        with inductor.patch(fallback_random=True):
             actual = compiled(drop)(x)
     assert torch.equal(actual, expected)
 

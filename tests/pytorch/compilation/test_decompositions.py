@@ -43,7 +43,7 @@ def test_attention_is_pytorchs(is_one: bool) -> None:
     inputs = (x, x, x) if is_one else (x, y, y)
     for mask, kind in masks():
         for needed, average in ((True, True), (True, False), (False, True)):
-            arguments = (*inputs, WIDTH, HEADS, *weights, mask, needed, average, kind)
+            arguments: tuple[Any, ...] = (*inputs, WIDTH, HEADS, *weights, mask, needed, average, kind)
             theirs = torch.ops.aten._native_multi_head_attention(*arguments)
             ours = decompositions.multi_head_attention(*arguments)
             same(ours[0], theirs[0])
@@ -58,7 +58,7 @@ def test_an_encoder_layer_is_pytorchs(gelu: bool, norm_first: bool) -> None:
     attention = tensors((3 * WIDTH, WIDTH), (3 * WIDTH,), (WIDTH, WIDTH), (WIDTH,))
     rest = tensors(*[(WIDTH,)] * 4, (24, WIDTH), (24,), (WIDTH, 24), (WIDTH,))
     for mask, kind in masks():
-        arguments = (x, WIDTH, HEADS, *attention, gelu, norm_first, 1e-5, *rest, mask, kind)
+        arguments: tuple[Any, ...] = (x, WIDTH, HEADS, *attention, gelu, norm_first, 1e-5, *rest, mask, kind)
         same(
             decompositions.transformer_encoder_layer(*arguments),
             torch.ops.aten._transformer_encoder_layer_fwd(*arguments),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,11 @@ from torch._inductor.utils import fresh_cache
 
 from anychip.pytorch.compilation import backend, digest, folder
 from anychip.runtime import launches
+
+
+def torch_key() -> Any:
+    """PyTorch's function of its digest, which keeps what it computed."""
+    return codecache.torch_key
 
 
 def soft(x: torch.Tensor) -> torch.Tensor:
@@ -39,17 +45,17 @@ def digest_of_its_own():
     """PyTorch's digest as if it had not been computed in this process; afterwards, again so."""
     if not hasattr(codecache.torch_key, "set"):
         pytest.skip("this PyTorch takes no digest from others")
-    codecache.torch_key.clear()
+    torch_key().clear()
     digest.settle.cache_clear()
     yield
-    codecache.torch_key.clear()
+    torch_key().clear()
     digest.settle.cache_clear()
 
 
 def test_the_digest_given_to_pytorch_is_its_own(digest_of_its_own):
     own = codecache.torch_key()
     for _ in range(2):  # computed and kept, then taken from what was kept
-        codecache.torch_key.clear()
+        torch_key().clear()
         digest.settle.cache_clear()
         digest.settle()
         assert codecache.torch_key() == own
@@ -72,10 +78,10 @@ def test_damaged_graphs_are_compiled_again(cache, damage):
 
 
 def test_graphs_of_another_pytorch_are_not_taken(cache, digest_of_its_own):
-    codecache.torch_key.set(b"an older one")
+    torch_key().set(b"an older one")
     run()
     before = len(list(cache.rglob("fxgraph/*/*")))
-    codecache.torch_key.clear()
+    torch_key().clear()
     run()
     assert len(list(cache.rglob("fxgraph/*/*"))) > before
 

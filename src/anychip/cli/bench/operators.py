@@ -100,9 +100,9 @@ def ops(
         page.write_text(speed_page.page(recorded, place, kept_terms), encoding="utf-8")
         folder = page.parent / speed_page.FOLDER
         folder.mkdir(exist_ok=True)
-        for domain in speed_page.domains(recorded):
-            text = speed_page.domain_page(domain, recorded, place, kept_terms)
-            (folder / f"{domain}.md").write_text(text, encoding="utf-8")
+        for known in speed_page.domains(recorded):
+            text = speed_page.domain_page(known, recorded, place, kept_terms)
+            (folder / f"{known}.md").write_text(text, encoding="utf-8")
         messages.print(f"wrote {page}, and a page for each domain in {folder}")
     _write(rows, output_format, speed_record.to_data(rows, where, terms))
     wrong = [f"{speed.overload} {speed.size}: {speed.wrong}" for speed in rows if speed.wrong]
