@@ -22,9 +22,9 @@ INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ops test-link test-models docs test-serve docs-operators emulators valgrind counts \
-	bench lint format wheel test-newest constraints test-versions resolve-versions triton-tests conformance mutation \
-	clean
+.PHONY: help demo test test-ops test-link test-migrate test-models docs test-serve docs-operators emulators \
+	valgrind counts bench lint format wheel test-newest constraints test-versions resolve-versions triton-tests \
+	conformance mutation clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-ops: $(VENV)/.test  ## Prove every operator by PyTorch's own samples (SAMPL
 test-link: $(VENV)/.test  ## Run all tests of robots and servers, the arm in MuJoCo among them (as root: in a namespace)
 	$(BIN)/python $(INSTALL) -e '.[link-example]'
 	$(BIN)/python -m pytest --slow tests/link tests/cli/test_link.py tests/edge/test_watchdog.py
+
+test-migrate: $(VENV)/.migrate-oracles  ## Test `anychip migrate` with outside oracles: SARIF's schema, libcst
+	$(BIN)/python -m pytest tests/migrate tests/cli/test_migrate.py
 
 test-models: $(VENV)/.test  ## Train and run the models and examples that take minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --slow tests/ecosystem/test_models.py tests/examples
@@ -148,6 +151,9 @@ $(VENV)/.dev: $(VENV)/.test pyproject.toml
 
 $(VENV)/.docs: $(VENV)/.torch pyproject.toml
 	$(BIN)/python $(INSTALL) -e '.[docs]'
+
+$(VENV)/.migrate-oracles: $(VENV)/.test pyproject.toml
+	$(BIN)/python $(INSTALL) -e '.[migrate-oracles]'
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.demo pyproject.toml

@@ -136,6 +136,7 @@ def test_a_fixed_file_has_no_findings_and_keeps_its_helper(tmp_path: Path) -> No
     assert again == after + "y.to(Accelerator.device())\n"
 
 
+@pytest.mark.peers
 def test_other_parsers_take_fixed_files(tmp_path: Path) -> None:
     libcst = pytest.importorskip("libcst")
     after = fixed(tmp_path, PROGRAM)

@@ -121,6 +121,10 @@ def test_a_chip_leaves_out_what_runs_there(tmp_path: Path) -> None:
     takes_name = Destination("another", "cuda")
     assert [each.code for each in scanned(tmp_path, text, target=takes_name).findings] == ["AC803"]
     assert scanned(tmp_path, text, target=Destination("a third", "cuda", is_nvidia=True)).findings == []
+    unread = scanned(tmp_path, "f(\n", target=Destination("a third", "cuda", is_nvidia=True)).findings
+    assert unread == []
+    unread = scanned(tmp_path, "cuda(\n", target=Destination("a third", "cuda", is_nvidia=True)).findings
+    assert [each.code for each in unread] == ["AC001"]
 
 
 def test_advice_is_for_the_chip(tmp_path: Path) -> None:

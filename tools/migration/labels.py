@@ -57,7 +57,7 @@ def compared(package: Package, folder: Path) -> Iterator[tuple[str, str, int, st
     here = Path.cwd()
     os.chdir(folder / package.name)
     try:
-        for each in scan([Path()]).findings:
+        for each in scan([Path(file) for file in package.files]).findings:
             found[each.file].add((each.line, each.code))
     finally:
         os.chdir(here)

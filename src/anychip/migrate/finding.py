@@ -20,7 +20,13 @@ class Destination:
 
     def serves(self, rule: Rule) -> bool:
         """Whether what the rule recognises works there as it stands."""
-        return self.is_nvidia or (rule.need is Need.CUDA_DEVICE and self.device == "cuda")
+        match rule.need:
+            case Need.NVIDIA:
+                return self.is_nvidia
+            case Need.CUDA_DEVICE:
+                return self.is_nvidia or self.device == "cuda"
+            case Need.UNKNOWN:
+                return False
 
 
 @dataclass(frozen=True, slots=True)

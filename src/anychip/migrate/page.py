@@ -10,7 +10,7 @@ from .rule import Need, Rule
 from .rules import FAMILIES, devices, mixed_precision
 
 BEGIN, END = "<!-- rules: begin -->", "<!-- rules: end -->"
-_NEEDS = {Need.CUDA_DEVICE: "a `cuda` device", Need.NVIDIA: "NVIDIA"}
+_NEEDS = {Need.CUDA_DEVICE: "a `cuda` device", Need.NVIDIA: "NVIDIA", Need.UNKNOWN: ""}
 _FIXED = {
     devices.MOVE.code: "`--fix`",
     devices.NAME.code: "`--fix`, in part",

@@ -17,6 +17,7 @@ class Need(Enum):
     CUDA_DEVICE = "a device that PyTorch calls cuda"
     """NVIDIA's chips, AMD's, and those of makers whose builds of PyTorch took over the name."""
     NVIDIA = "a chip of NVIDIA's"
+    UNKNOWN = "not known"
 
 
 class Role(Enum):

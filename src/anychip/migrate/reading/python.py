@@ -26,7 +26,7 @@ LONGEST = 60
 @dataclass(slots=True)
 class PythonFile:
     """A Python file that was read. `tree` and `names` are None where it could not be parsed, or
-    holds no word that a rule is about."""
+    holds nothing that a rule recognises."""
 
     source: SourceText
     matches: list[Match]
@@ -54,6 +54,8 @@ def read(source: SourceText, own_packages: frozenset[str] = frozenset()) -> Pyth
     reader = _Reader(source, tree, own_packages)
     reader.walk()
     matches = sorted(reader.matches, key=lambda match: match.at)
+    if not matches:
+        return PythonFile(source, [], own_cuda=reader.own_cuda)  # trees of large projects take gigabytes
     its_helper = helper.find(tree)
     if its_helper is not None:
         matches = [match for match in matches if not _is_of(its_helper, match, reader.names)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from ..rule import Rule
+from ..rule import Need, Rule
 
 UNREADABLE = Rule(
     "AC001",
     "unreadable-file",
     "this file cannot be read as Python: {found}",
     "Mend it, or read it with a Python that knows its syntax; nothing in it was looked at.",
+    need=Need.UNKNOWN,
 )
 
 RULES = (UNREADABLE,)
