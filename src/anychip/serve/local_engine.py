@@ -55,9 +55,13 @@ class Limits:
 class Steps(Protocol):
     """What computes: `Programs`, or a stand-in."""
 
-    def decode(self, rows: Sequence[Row]) -> torch.Tensor: ...
+    def decode(self, rows: Sequence[Row]) -> torch.Tensor:
+        """See `Programs.decode`."""
+        ...
 
-    def read(self, tokens: Sequence[int], start: int, pages: Sequence[int]) -> torch.Tensor: ...
+    def read(self, tokens: Sequence[int], start: int, pages: Sequence[int]) -> torch.Tensor:
+        """See `Programs.read`."""
+        ...
 
 
 @dataclass(eq=False, slots=True)

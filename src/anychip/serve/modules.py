@@ -64,6 +64,7 @@ class PackedLinear(torch.nn.Module):
         self.packed, self.bias = weight, bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x [..., columns] float32 to [..., rows of the weight]."""
         return product(x, self.packed, self.bias)
 
 
@@ -76,6 +77,7 @@ class Part(torch.nn.Module):
         self.first, self.last = first, last
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """This layer's columns of the product, which is computed once for all layers."""
         whole = self.whole[0]
         return _once(x, whole, lambda: whole(x))[..., self.first : self.last]
 
@@ -88,6 +90,7 @@ class PackedEmbedding(torch.nn.Module):
         self.packed, self.scale = weight, scale
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens [...] to float32 rows [..., columns]."""
         if isinstance(self.packed, PackedWeight):
             rows = unpacked_rows(self.packed, tokens)
         else:
