@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ..markdown import table
 from ..ops.rooms import RoomPage
 
-INTRODUCTION = r"""# Scientific computing
+INTRODUCTION = """# Scientific computing
 
 `anychip.science` has transforms, sparse matrices and solvers under SciPy's names and signatures. Arrays of
 NumPy give arrays, tensors of PyTorch give tensors with gradients, and the same kernels run on every chip.
@@ -30,18 +31,40 @@ an operator with `matvec` and `shape`. `science.sparse` also has `addmm`, `sampl
 `spsolve_triangular`. Solutions of tensors have gradients in `b` and in the values of `A`, by one more
 solution.
 
-Where SciPy surprises, these differ on purpose:
-
-| function | SciPy 1.17 | here |
-|---|---|---|
-| `gmres` | a callback without a type makes `maxiter` count steps instead of cycles, and so changes the
-answer | it counts cycles always | | `minres` | `info` is 0 where the residual is small beside \|A\| \|x\|,
-with most of it left | 0 only for \|b - A x\| <= rtol \|b\|, computed anew | | all solvers | the residual
-that stops them is that of the recurrence | the true one is computed before `info` is 0 | | `eigsh` | factors
-`A - sigma I` by itself | needs that inverse as `OPinv` | | `lsqr`, `eigsh` | complex elements | refused |
-
 Not there: the rest of the families of the field, from sparse LU and incomplete factorisations to
 quadrature, special functions of several arguments, and simulation.
 """
 
-PAGE = RoomPage(INTRODUCTION)
+DIFFERENCES = (
+    (
+        "`gmres`",
+        "a callback without a type makes `maxiter` count steps instead of cycles, and changes the answer",
+        "it counts cycles always",
+    ),
+    (
+        "`minres`",
+        "`info` is 0 where the residual is small beside the norms of A and x, with most of it left",
+        "0 only where the norm of b - A x is at most rtol times that of b",
+    ),
+    (
+        "all solvers",
+        "the residual that stops them is that of the recurrence",
+        "the true one is computed before `info` is 0",
+    ),
+    ("`eigsh`", "factors `A - sigma I` by itself", "needs its inverse as `OPinv`"),
+    ("`eigsh`, `lobpcg`", "generalised problems", "refused"),
+    ("sparse matrices", "complex elements", "refused"),
+)
+"""Function, what SciPy 1.17 does, what is done here."""
+
+
+def _sections() -> list[str]:
+    return [
+        "",
+        "## Where SciPy differs",
+        "",
+        table(("function", "SciPy 1.17", "here"), DIFFERENCES),
+    ]
+
+
+PAGE = RoomPage(INTRODUCTION, _sections)
