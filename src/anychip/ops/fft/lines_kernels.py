@@ -12,6 +12,8 @@ from ..distinct import distinct
 from ..kernels.numbers import double
 from .butterflies import butterfly, woven
 
+YES, NO, NOT_PAIRED = tl.constexpr(True), tl.constexpr(False), tl.constexpr(0)
+
 
 @triton.constexpr_function
 def radix_of(code: Any, stage: Any) -> Any:
@@ -470,7 +472,7 @@ def lines_kernel(
                 radix_of(CODE, 0),
                 LENGTH // radix_of(CODE, 0),
                 WIDTH,
-                True,
+                YES,
                 BLOCK,
             )
         else:
@@ -489,7 +491,7 @@ def lines_kernel(
                 radix_of(CODE, 0),
                 LENGTH // radix_of(CODE, 0),
                 WIDTH,
-                False,
+                NO,
                 BLOCK,
             )
         tl.debug_barrier()
@@ -543,9 +545,9 @@ def lines_kernel(
                 radix_of(CODE, STAGES - 1),
                 LENGTH // radix_of(CODE, STAGES - 1),
                 WIDTH,
-                0,
-                False,
-                False,
+                NOT_PAIRED,
+                NO,
+                NO,
                 BLOCK,
             )
             tl.debug_barrier()

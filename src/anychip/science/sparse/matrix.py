@@ -43,7 +43,7 @@ class Rows:
     def transposed(self) -> Rows:
         """The transposed matrix, its elements ordered by row and column."""
         starts, order = sorted_by(self.columns, self.shape[1])
-        return Rows(self.shape[::-1], starts, self.rows()[order], self.values[order])
+        return Rows((self.shape[1], self.shape[0]), starts, self.rows()[order], self.values[order])
 
     def to(self, dtype: torch.dtype) -> Rows:
         """With values of a type."""
@@ -74,8 +74,8 @@ def _blocks(x: torch.Tensor) -> Rows:
     number = torch.repeat_interleave(torch.arange(starts.numel() - 1, device=x.device), starts.diff())
     row = (number[:, None] * height + torch.arange(height, device=x.device))[:, :, None].expand(blocks.shape)
     column = (x.col_indices()[:, None] * width + torch.arange(width, device=x.device))[:, None, :]
-    flat = (part.expand(blocks.shape).reshape(-1) for part in (row, column))
-    return _coordinates((shape[0], shape[1]), *flat, blocks.reshape(-1))
+    row, column = row.reshape(-1), column.expand(blocks.shape).reshape(-1)
+    return _coordinates((shape[0], shape[1]), row, column, blocks.reshape(-1))
 
 
 def _of_torch(x: torch.Tensor) -> Rows:
@@ -85,7 +85,7 @@ def _of_torch(x: torch.Tensor) -> Rows:
     if x.layout == torch.sparse_csr:
         return Rows(shape, x.crow_indices(), x.col_indices(), x.values())
     if x.layout == torch.sparse_csc:
-        return Rows(shape[::-1], x.ccol_indices(), x.row_indices(), x.values()).transposed()
+        return Rows((shape[1], shape[0]), x.ccol_indices(), x.row_indices(), x.values()).transposed()
     if x.layout == torch.sparse_coo:
         indices = x._indices()
         return _coordinates(shape, indices[0], indices[1], x._values())

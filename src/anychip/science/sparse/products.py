@@ -96,8 +96,8 @@ class Product(torch.autograd.Function):
         gradient = grad_outputs[0].contiguous()
         of_values = of_x = None
         if ctx.needs_input_grad[0]:
-            tall = [part.reshape(part.shape[0], -1) for part in (gradient, x)]
-            of_values = sample(ctx.a, *tall, None, 1.0, 1.0)
+            left, right = gradient.reshape(gradient.shape[0], -1), x.reshape(x.shape[0], -1)
+            of_values = sample(ctx.a, left, right, None, 1.0, 1.0)
         if ctx.needs_input_grad[1]:
             of_x = multiply(ctx.a.transposed(), gradient)
         return of_values, of_x, None
