@@ -1,5 +1,5 @@
-"""The formulas of real robots, of the package `example-robot-data`, against Pinocchio over random states: every
-quantity, evaluated on plain numbers, as the formulas fold them, and one robot's kernels. Needs the extra
+"""The formulas of real robots, of the package `example-robot-data`, against Pinocchio over random states:
+every quantity, evaluated on plain numbers, as the formulas fold them, and one robot's kernels. Needs the extra
 `robot-peers`, and runs under `make test-robot`."""
 
 from __future__ import annotations

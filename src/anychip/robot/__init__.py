@@ -5,6 +5,7 @@ angles in radians, masses in kilograms, times in seconds."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from ..packages import require
@@ -16,12 +17,14 @@ from ..ops.rooms import ROOMS  # noqa: E402
 from .model.description import Robot  # noqa: E402
 from .model.load import load  # noqa: E402
 
-__all__ = ["Fused", "Robot", "load", "operators"]
+__all__ = ["Fused", "Robot", "inverse_kinematics", "load", "operators"]
 
 operators = ROOMS["robot"].operators
 
 
 def __getattr__(name: str) -> Any:
+    if name == "inverse_kinematics":
+        return import_module("anychip.robot.body.inverse").inverse_kinematics
     return ROOMS["robot"].attribute(name)
 
 

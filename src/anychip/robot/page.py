@@ -51,8 +51,8 @@ def _sections() -> list[str]:
         "## Conventions of other libraries",
         "",
         "Rotations are compared, not quaternions: q and -q are one turn, and libraries choose differently. "
-        "`integrate` moves a free-flyer along a screw, as Pinocchio does; MuJoCo moves and turns it apart. A mimic "
-        "joint of a URDF is a joint of its own here, as Pinocchio reads it by default.",
+        "`integrate` moves a free-flyer along a screw, as Pinocchio does; MuJoCo moves and turns it apart. A "
+        "mimic joint of a URDF is a joint of its own here, as Pinocchio reads it by default.",
         "",
         table(("library", "its convention", "here"), CONVENTIONS),
     ]

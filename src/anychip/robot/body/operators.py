@@ -26,20 +26,30 @@ REFERENCES = ("LOCAL", "WORLD", "LOCAL_WORLD_ALIGNED")
 """In whose axes a Jacobian is, and of which point, as Pinocchio names it."""
 
 
-def _formula(
-    robot: Robot, quantity: str, build: Callable[..., Any], inputs: Sequence[str], output: Shape, *more: str
+def formula_of(
+    robot: Robot,
+    quantity: str,
+    build: Callable[..., Any],
+    inputs: Sequence[Shape],
+    outputs: Sequence[Shape],
+    *more: str,
 ) -> Formula:
     """The formula of a quantity of a robot, generated once; `more` tells those of one quantity apart."""
     key = (quantity, *more)
     found = robot.formulas.get(key)
     if found is None:
-        sizes = {"q": robot.nq, "v": robot.nv}
-        words = [robot.name, quantity, *(word.lower() for word in more)]
-        name = re.sub(r"\W+", "_", "_".join(words))
-        name = name if name[:1].isalpha() else f"robot_{name}"
-        found = Formula(name, build, [(sizes[word],) for word in inputs], [output])
-        robot.formulas[key] = found
+        words = "_".join([robot.name, quantity, *(word.lower() for word in more)])
+        name = re.sub(r"\W+", "_", words if words[:1].isalpha() else f"robot_{words}")
+        found = robot.formulas[key] = Formula(name, build, inputs, outputs)
     return found
+
+
+def _formula(
+    robot: Robot, quantity: str, build: Callable[..., Any], inputs: str, output: Shape, *more: str
+) -> Formula:
+    """The formula of one output, of inputs that are named by their letters."""
+    sizes = {"q": robot.nq, "v": robot.nv}
+    return formula_of(robot, quantity, build, [(sizes[word],) for word in inputs], [output], *more)
 
 
 def forward_kinematics(robot: Robot, q: torch.Tensor, frames: Sequence[str] | None = None) -> torch.Tensor:
@@ -131,10 +141,10 @@ def integrate(robot: Robot, q: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
 
 # ---- records -----------------------------------------------------------------------------------------
 
-_ARM, _BRANCHED = load_urdf(ARM), load_urdf(BRANCHED, "free_flyer")
+ARM_ROBOT, WALKER_ROBOT = load_urdf(ARM), load_urdf(BRANCHED, "free_flyer")
 
 
-def _configurations(robot: Robot, rows: int, dtype: torch.dtype) -> torch.Tensor:
+def configurations(robot: Robot, rows: int, dtype: torch.dtype) -> torch.Tensor:
     """Configurations some way from the neutral one."""
     neutral = torch.as_tensor(robot.neutral())
     return plain.integrate(robot, neutral, tensor((rows, robot.nv), torch.float64, -1.0, 1.0)).to(dtype)
@@ -142,21 +152,20 @@ def _configurations(robot: Robot, rows: int, dtype: torch.dtype) -> torch.Tensor
 
 def _samples(names: str, *more: Any, **keywords: Any) -> Callable[[torch.dtype], Iterable[Sample]]:
     def draw(dtype: torch.dtype) -> Iterable[Sample]:
-        for robot, rows in ((_ARM, 6), (_BRANCHED, 3)):
-            q = _configurations(robot, rows, dtype)
+        for robot, rows in ((ARM_ROBOT, 6), (WALKER_ROBOT, 3)):
+            q = configurations(robot, rows, dtype)
             rest = [tensor((rows, robot.nv), dtype, -1.0, 1.0, seed) for seed in range(len(names) - 1)]
             yield Sample((robot, q, *rest, *more), keywords)
 
     return draw
 
 
-def _kernels(*keys: tuple[str, ...]) -> tuple[GeneratedKernel, ...]:
+def kernels_of(robots: Sequence[Robot], *words: str) -> tuple[GeneratedKernel, ...]:
     """The kernels of the samples' robots, by names that are known before they are generated."""
-    found = []
-    for robot in (_ARM, _BRANCHED):
-        for key in keys:
-            words = "_".join([robot.name, *(word.lower() for word in key)])
-            found += Formula(words, list, [], []).kernels
+    found: list[GeneratedKernel] = []
+    for robot in robots:
+        name = "_".join([robot.name, *(word.lower() for word in words)])
+        found += Formula(name, list, [], []).kernels
     return tuple(found)
 
 
@@ -175,7 +184,7 @@ def _register(
             function,
             reference,
             samples,
-            _kernels((name, *more)),
+            kernels_of([ARM_ROBOT, WALKER_ROBOT], name, *more),
             DTYPES,
             differentiable=True,
             tolerance=tolerance,
@@ -189,9 +198,9 @@ _register(
     "jacobian",
     jacobian,
     plain.jacobian,
-    _samples("q", "tool", reference="LOCAL"),
+    _samples("q", "tool", reference="WORLD"),
     "tool",
-    "LOCAL",
+    "WORLD",
     tolerance=64.0,  # elements that are 0 but for rounding, of sums of larger ones
 )
 _register("inverse_dynamics", inverse_dynamics, plain.inverse_dynamics, _samples("qvv"))
