@@ -1,6 +1,6 @@
-"""The formulas of real robots, of the package `example-robot-data`, against Pinocchio over random states:
-every quantity, evaluated on plain numbers, as the formulas fold them, and one robot's kernels. Needs the extra
-`robot-peers`, and runs under `make test-robot`."""
+"""The formulas of real robots, of the package `example-robot-data`, against Pinocchio in random states: every
+quantity, evaluated on plain numbers, as the formulas fold them, and the kernel of an arm. Needs the extra
+`robot-peers`."""
 
 from __future__ import annotations
 
