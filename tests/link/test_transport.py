@@ -332,7 +332,7 @@ def test_zenoh_carries_the_same_machines(monkeypatch: pytest.MonkeyPatch) -> Non
     has a session to itself."""
     zenoh = pytest.importorskip("zenoh")
     assert zenoh
-    from anychip.link.zenoh import PREFIX, ZenohServer, session
+    from anychip.link.over_zenoh import PREFIX, ZenohServer, session
 
     silent = 300 * MILLISECOND
     with serving(kind=ZenohServer) as server:

@@ -25,9 +25,9 @@ from .edge import EdgeMachine, EdgeSettings
 from .frames import Array
 from .handshake import Terms
 from .ladder import Command, Limits, LocalPolicy, Step
+from .over_zenoh import ZenohTransport
 from .stop import StopMotion
 from .transport import EdgeTransport
-from .zenoh import ZenohTransport
 
 _log = logging.getLogger(__name__)
 

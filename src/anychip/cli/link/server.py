@@ -44,9 +44,9 @@ def serve(
     """
     require_packages("link")
     from ...link.addresses import read_token, server_tls
+    from ...link.over_zenoh import ZenohServer
     from ...link.server import Server
     from ...link.serving import ServeSettings
-    from ...link.zenoh import ZenohServer
 
     if zenoh and certificate is not None:
         raise CommandError("--zenoh has no TLS here.", "Leave --certificate out, or serve WebSockets.")
