@@ -30,6 +30,8 @@ class _Watched:
     was_below: bool = False
     cut_at: int = -1
     ticked_at: int = -1
+    kept: int = 0
+    """Nanoseconds from the last tick to when its command was carried out."""
 
 
 @dataclass(slots=True)
@@ -66,9 +68,9 @@ class Judge:
         """A robot carries out a command."""
         own = self._of(robot)
         self.counts["ticks"] += 1
-        stalled = 0
+        stalled, own.kept = own.kept, max(now - own.observed.get(command.tick, now), 0)
         if own.ticked_at >= 0:
-            stalled = max(now - own.ticked_at - self.period, 0)
+            stalled += max(now - own.ticked_at - self.period, 0)
             error = abs((now - own.ticked_at + self.period // 2) % self.period - self.period // 2)
             self.period_errors.append(error)
         own.ticked_at = now
