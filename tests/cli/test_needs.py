@@ -33,13 +33,21 @@ CALLS = {
     "tune": (["tune", "ops", "relu"], ["tune", "gain"]),
 }
 """Verb -> command lines of it."""
-MISSING = [(verb, call, module) for verb, calls in CALLS.items() for call in calls for module in NEEDS[verb]]
+MISSING = [
+    (verb, call, module)
+    for verb, calls in CALLS.items()
+    for call in calls
+    for module in NEEDS[verb]
+    if all(map(packages.is_installed, NEEDS[verb]))
+]
 TITLES = {
     "torch": "PyTorch",
     "numpy": "NumPy",
     "transformers": "transformers",
     "cryptography": "cryptography",
     **{name: name for name in ("gguf", "jinja2", "tokenizers")},
+    "msgpack": "msgpack",
+    "websockets": "websockets",
 }
 
 
