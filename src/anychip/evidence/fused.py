@@ -100,7 +100,7 @@ def expected(operator: Fused, dtype: torch.dtype, inputs: Inputs) -> Wanted:
         converted = tree_map(_kept(convert), inputs)
 
         def weights(result: torch.Tensor) -> torch.Tensor:
-            if not result.is_floating_point():
+            if not (operator.linear and result.is_floating_point()):
                 return weights_like(result)
             return convert(weights_like(result.to(dtype))).to(result.dtype)
 

@@ -22,6 +22,7 @@ from triton import knobs
 from ...compiler import targets
 from ...compiler.llvm.module import LLModule
 from ...compiler.targets import llvm_versions, machine
+from ...environment import SANITIZE
 from ...ops.launching import launch_counts, launch_options, plans
 from ...ops.launching.options import in_context
 from ...ops.schemas import overload_of
@@ -58,8 +59,8 @@ def obstacle() -> str:
     """Why operators are called from Python throughout in this process, in words; "" where they are not."""
     if not is_supported():
         return "this Python has no interpreter lock"
-    if sanitizer.is_on():
-        return f"{sanitizer.VARIABLE} has every access of a kernel checked"
+    if sanitizer.wanted():
+        return f"{SANITIZE} has every access of a kernel checked"
     return interface.missing()
 
 

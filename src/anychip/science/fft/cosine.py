@@ -239,5 +239,6 @@ for _name, _function, _sine in (("dct", dct, False), ("dst", dst, True)):
             KERNELS,
             dtypes=PRECISE,
             differentiable=True,
+            linear=True,
         )
     )
