@@ -123,7 +123,7 @@ def made_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp
         (figures, "measure", lambda *_: [Figure("a launch", 1.0, "us", 3.0, True, "measured")]),
         (sections, "measured", lambda wanted, *_: iter([(name, "new") for name in wanted])),
         (overhead, "calls", lambda: calls),
-        (overhead, "measure", lambda call: Overhead("add", 1.0, 3.0, 1.0, 1.0, 0.5, 0.5)),
+        (overhead, "measure", lambda call: Overhead("add", 1.0, 3.0, 3.0, 1.0, 1.0, 0.5, 0.5)),
         (compiling, "kernels", lambda case: []),
         (compiling, "measure", lambda kernels: [Compiled("add", 0.1, {"llvm": 0.05}, 9)]),
         (

@@ -84,6 +84,7 @@ def test_a_served_robot(file: Path, tmp_path: Path) -> None:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as server:  # fmt: skip
         assert server.stderr is not None
+        line = ""
         for line in server.stderr:
             if "serving" in line:
                 break

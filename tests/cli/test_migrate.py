@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from anychip.chips import UnknownChip
@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def migrate(*arguments: str) -> Result:
+def migrate(*arguments: str) -> Any:
     """The verb with some arguments, in this process."""
     return CliRunner().invoke(application, ["migrate", *arguments], catch_exceptions=False)
 

@@ -17,13 +17,13 @@ ALIGNMENT, BOUNDS, NONFINITE, OVERFLOW, RACE, UNINITIALISED = (
 
 
 class Fault(NamedTuple):
-    """`index`: of the first element that is wrong, where it is the same each time."""
+    """`wrong_at`: the index of the first element that is wrong, where it is the same each time."""
 
     name: str
     check: Check
     argument: str
     launch: Callable[[], object]
-    index: tuple[int, ...] | None = None
+    wrong_at: tuple[int, ...] | None = None
 
 
 def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -39,7 +39,7 @@ def test_a_fault_is_found(fault: Fault, collector: Collector) -> None:
     ]
     assert found, [str(f) for f in collector.findings]
     first = found[0]
-    assert fault.index is None or first.index == fault.index
+    assert fault.wrong_at is None or first.index == fault.wrong_at
     file, _, line = first.site.place.rpartition(":")
     assert Path(file) == Path(kernels.__file__)
     source = Path(file).read_text().splitlines()[int(line) - 1]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -20,7 +20,7 @@ from anychip.link.logs import Recorder, recovered  # noqa: E402
 SECOND = 1_000_000_000
 
 
-def write(stream: io.BufferedIOBase, count: int) -> Recorder:
+def write(stream: IO[bytes], count: int) -> Recorder:
     recorder = Recorder(stream, ["shoulder", "elbow"])
     for tick in range(count):
         rung = Rung.CHUNK if tick < count // 2 else Rung.HOLD

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import pytest
 
 np = pytest.importorskip("numpy")
@@ -63,7 +65,7 @@ def test_those_who_were_served_least_come_first_when_not_all_can_be() -> None:
     """Ten robots ask in each round, three can be served; one of them always has the latest deadline."""
     made = Scheduler(1)
     made.times.measured(1, 10)
-    served = dict.fromkeys(range(10), 0)
+    served: dict[Hashable, int] = dict.fromkeys(range(10), 0)
     now = 0
     for _ in range(300):
         for owner in range(10):
@@ -80,7 +82,8 @@ def test_those_who_were_served_least_come_first_when_not_all_can_be() -> None:
 def test_a_newcomer_does_not_come_before_all_others_for_long() -> None:
     made = Scheduler(1)
     made.times.measured(1, 10)
-    now, served = 0, {1: 0, 2: 0}
+    now = 0
+    served: dict[Hashable, int] = {1: 0, 2: 0}
     for round_ in range(200):
         for owner in (1, 2) if round_ >= 100 else (1,):
             made.submit(request(owner, now + 15))

@@ -74,7 +74,7 @@ def model_of(kind: str, **changes: Any) -> Any:
 
 def write_gguf(model: Any, path: Path, quantised: str = "") -> None:
     """The model as llama.cpp's converter writes it, matrices of type `quantised` where that is given."""
-    import gguf
+    import gguf  # pyright: ignore[reportMissingImports] (an extra)
 
     config = model.config
     name = ARCHITECTURES[config.model_type]

@@ -36,7 +36,7 @@ def checked(file: ScannedFile, with_libcst: bool) -> Counter[str]:
             text = SourceText(file.source.file, data).text
             same = undoing.before(file.source.text) == undoing.after(text)
             if with_libcst:
-                import libcst
+                import libcst  # pyright: ignore[reportMissingImports] (an extra)
 
                 libcst.parse_module(data)
         except Exception as error:  # of either parser; a fix must not cause one

@@ -258,7 +258,9 @@ def encode(message: Message) -> bytes:
     """The frame of a message. Raises FrameError for fields that a peer would refuse."""
     code = _CODES[type(message)]
     values = [_checked_out(name, check, getattr(message, name)) for name, check in SCHEMA[code][1].items()]
-    return msgpack.packb([code, *values], use_bin_type=True)
+    frame = msgpack.packb([code, *values], use_bin_type=True)
+    assert frame is not None
+    return frame
 
 
 def decode(frame: Any, *, limit: int = MAX_FRAME_BYTES) -> Message:

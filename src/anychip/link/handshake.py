@@ -66,6 +66,7 @@ def proof(side: str, token: bytes, challenge: bytes, greeting: Hello) -> bytes:
         side, challenge, greeting.version, greeting.robot, greeting.policy, greeting.statistics, greeting.hz,
         greeting.stages, greeting.nonce,
     ])  # fmt: skip
+    assert said is not None
     return hmac.digest(token, said, "sha256")
 
 

@@ -22,9 +22,9 @@ class Fused:
     """One fused operator. `reference` takes the arguments of `function`. With `differentiable`, gradients of
     all floating tensor arguments that require them are compared, too. `tolerance` is a factor on a test's
     (with a reason in the file). `writes`: it changes some of its arguments, which transforms do not allow
-    (`out` makes others do so). `linear`: its gradients depend on no argument, but on their weights alone, so that
-    proofs look at what rounding does to these. `transforms`: the function has rules for `torch.func` of its own.
-    `room` is filled in where the record is registered."""
+    (`out` makes others do so). `linear`: its gradients depend on no argument, but on their weights alone, so
+    that proofs look at what rounding does to these. `transforms`: the function has rules for `torch.func` of
+    its own. `room` is filled in where the record is registered."""
 
     name: str
     family: str

@@ -311,6 +311,9 @@ def _activation(function: Any) -> str | None:
         )
     )
     for name, wanted in plain.items():
-        if callable(function) and torch.allclose(function(points.clone()), wanted(points), atol=1e-6):
+        if not callable(function):
+            continue
+        found: Any = function(points.clone())
+        if torch.allclose(found, wanted(points), atol=1e-6):
             return name
     return None

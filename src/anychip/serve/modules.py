@@ -33,7 +33,7 @@ Weight = PackedWeight | DenseWeight
 
 def _once(x: torch.Tensor, key: Any, make: Callable[[], Any]) -> Any:
     """What `make` gives, kept with `x` for others who ask by the same key until it is written to."""
-    kept: dict[Any, Any] = x.__dict__.setdefault("_anychip_made", {})
+    kept: dict[Any, Any] = vars(x).setdefault("_anychip_made", {})
     at = key, x._version
     if at not in kept:
         kept[at] = make()

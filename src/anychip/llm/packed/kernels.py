@@ -150,6 +150,7 @@ def packed_product_kernel(
     for k in range(blocks):
         x_scale = tl.load(x_scales + k)
         scale = tl.load(scale_at + (k // BLOCKS) * ROWS).to(tl.float32)
+        minimum = scale
         if SIGN != 0:
             minimum = tl.load(minimums + group * (blocks // BLOCKS) * ROWS + lane + (k // BLOCKS) * ROWS).to(
                 tl.float32

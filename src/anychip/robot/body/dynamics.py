@@ -201,7 +201,7 @@ def forward_dynamics(
         own: Six = [0.0] * 6
         for k in range(joint.nv):
             own = plus(own, scaled(v[joint.at_v + k], motions[joint.at_v + k]))
-        before = velocities[joint.parent] if joint.parent >= 0 else [0.0] * 6
+        before: Six = velocities[joint.parent] if joint.parent >= 0 else [0.0] * 6
         velocity = plus(before, own)
         velocities.append(velocity)
         drifts.append(_motion_cross(before, own))

@@ -161,9 +161,10 @@ class Formula:
         return _split(flat, self.output_sizes), places
 
     # --- calls -----------------------------------------------------------------------------------
-    def __call__(self, *tensors: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        """The outputs for inputs whose shapes are a batch's, which broadcast, and then an element's. Raises
-        ArgumentError for other shapes, UnsupportedDtype for other types than float32 and float64."""
+    def __call__(self, *tensors: torch.Tensor) -> Any:
+        """The outputs, one or a tuple of several, for inputs whose shapes are a batch's, which broadcast,
+        and then an element's. Raises ArgumentError for other shapes, UnsupportedDtype for other types than
+        float32 and float64."""
         self._check(tensors)
         found = Applied.apply(self, *tensors)
         return found[0] if len(self.outputs) == 1 else found

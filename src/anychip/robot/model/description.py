@@ -21,17 +21,16 @@ Array = Any
 
 @dataclass(frozen=True, slots=True)
 class JointKind:
-    """`nq` numbers of a configuration, `nv` of a velocity; `axial`: it has an axis."""
+    """`nq` numbers of a configuration, `nv` of a velocity."""
 
     nq: int
     nv: int
-    axial: bool = False
 
 
 KINDS: Mapping[str, JointKind] = {
-    "revolute": JointKind(1, 1, True),
-    "continuous": JointKind(2, 1, True),
-    "prismatic": JointKind(1, 1, True),
+    "revolute": JointKind(1, 1),
+    "continuous": JointKind(2, 1),
+    "prismatic": JointKind(1, 1),
     "free_flyer": JointKind(7, 6),
     "ball": JointKind(4, 3),
     "planar": JointKind(4, 3),

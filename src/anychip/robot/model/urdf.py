@@ -115,14 +115,14 @@ class _Reader:
 def _link(joint: Any, end: str, links: Any) -> str:
     element = joint.find(end)
     name = element.get("link") if element is not None else None
-    if name not in links:
+    if name is None or name not in links:
         raise RobotError(f"joint {joint.get('name')!r}: its {end} is {name!r}, which is no link")
     return name
 
 
 def _numbers(element: Any, key: str, default: tuple[float, ...]) -> Any:
     text = element.get(key) if element is not None else None
-    if text is None:
+    if element is None or text is None:
         return np.array(default)
     try:
         found = np.array([float(word) for word in text.split()])

@@ -246,14 +246,21 @@ def _ordered_twists(dtype: torch.dtype) -> Iterable[Sample]:
         yield Sample(sample.arguments, {"order": order})
 
 
+def _unturned(dtype: torch.dtype) -> torch.Tensor:
+    """A pose without rotation: what is rounded of its quaternion moves nothing else."""
+    return torch.tensor([[0.5, -1.0, 2.0, 1.0, 0.0, 0.0, 0.0]], dtype=dtype)
+
+
 def _single(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((_pose_of((70,), dtype),), {"order": "wxyz"})
     yield Sample((_pose_of((2, 5), dtype),), {"order": "xyzw"})
+    yield Sample((_unturned(dtype),), {"order": "wxyz"})
 
 
 def _pairs(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((_pose_of((70,), dtype), _pose_of((70,), dtype, 1)), {"order": "wxyz"})
     yield Sample((_pose_of((5, 1), dtype), _pose_of((3,), dtype, 1)), {"order": "xyzw"})
+    yield Sample((_unturned(dtype), _unturned(dtype)), {"order": "wxyz"})
 
 
 def _clouds(dtype: torch.dtype) -> Iterable[Sample]:
