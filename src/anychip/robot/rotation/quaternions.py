@@ -247,8 +247,16 @@ def _slerp_plain(a: torch.Tensor, b: torch.Tensor, t: torch.Tensor, *, order: st
 # ---- records -----------------------------------------------------------------------------------------
 
 
+def _unturned(dtype: torch.dtype) -> torch.Tensor:
+    """A quaternion [1, 4] of no rotation: what is rounded of it moves nothing but its own real part."""
+    return torch.tensor([[1.0, 0.0, 0.0, 0.0]], dtype=dtype)
+
+
 def _pairs(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((unit((70, 4), dtype), unit((70, 4), dtype, 1)), {"order": "wxyz"})
+    # A product moves by two roundings, its gradients by one. One of nine rows has a weight of a power of two.
+    several = _unturned(dtype).repeat(9, 1)
+    yield Sample((several, several.clone()), {"order": "wxyz"})
     yield Sample((unit((5, 1, 4), dtype), unit((3, 4), dtype, 1)), {"order": "xyzw"})
 
 
@@ -260,6 +268,7 @@ def _singles(dtype: torch.dtype) -> Iterable[Sample]:
 
 def _turns(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((unit((70, 4), dtype), tensor((70, 3), dtype)), {"order": "wxyz"})
+    yield Sample((_unturned(dtype), torch.tensor([[0.5, -1.0, 2.0]], dtype=dtype)), {"order": "wxyz"})
     yield Sample((unit((4,), dtype), tensor((6, 3), dtype)), {"order": "xyzw"})
 
 
@@ -283,6 +292,8 @@ def _matrices(dtype: torch.dtype) -> Iterable[Sample]:
 def _slerps(dtype: torch.dtype) -> Iterable[Sample]:
     a, b = unit((70, 4), dtype), unit((70, 4), dtype, 1)
     yield Sample((a, b, tensor((70,), dtype, 0.0, 1.0)), {"order": "wxyz"})
+    half = torch.tensor([0.5], dtype=dtype)
+    yield Sample((_unturned(dtype), _unturned(dtype), half), {"order": "wxyz"})
     yield Sample((a[:6], a[1:7], tensor((6,), dtype, -0.5, 1.5)), {"order": "xyzw"})
 
 
