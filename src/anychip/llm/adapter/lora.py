@@ -283,6 +283,10 @@ def _shrink_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 def _expand_samples(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((3, 2), torch.float32), tensor((7, 2), dtype, seed=1)))
+    # One element of the layer's own result is far larger than the adapter's part: its rounding alone counts.
+    base = torch.tensor([[16.0, -2.0, 1.0]], dtype=dtype)
+    up = torch.tensor([[0.5, 0.25], [-0.25, 0.5], [0.5, 0.5]], dtype=dtype)
+    yield Sample((torch.tensor([[0.5, 0.25]]), up, base))
     shrunk = tensor((2, 40, 20), torch.float32, -1, 1)
     yield Sample((shrunk, tensor((20, 150), dtype, -1, 1).t(), tensor((2, 40, 150), dtype, seed=2)))
 

@@ -247,6 +247,9 @@ def _paged_reference(
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
     query, key = tensor((3, 4, 8), dtype, -1, 1), tensor((11, 8), dtype, -1, 1, seed=1)
     yield Sample((query, key, tensor((3, 4), dtype), torch.tensor([11, 0, 7]), torch.tensor([2, 0, 5])))
+    # Equal terms, which do not cancel, move their sum by less than each of them.
+    halves = torch.full((1, 4, 8), 0.5, dtype=dtype), torch.full((2, 8), 0.5, dtype=dtype)
+    yield Sample((*halves, torch.full((1, 4), 0.25, dtype=dtype), torch.tensor([1])))
     small = (tensor(s, torch.float32).to(torch.float8_e4m3fn) for s in ((2, 20, 32), (90, 32)))
     scales = tensor((90,), torch.float32, 0.1, 1)
     yield Sample((*small, tensor((2, 20), dtype), torch.tensor([80, 3]).int(), None, scales))

@@ -310,8 +310,15 @@ def _read_samples(dtype: torch.dtype) -> Iterable[Sample]:
 
 
 def _head_samples(dtype: torch.dtype) -> Iterable[Sample]:
-    for x, mixes in _streams(dtype):
-        yield Sample((x, mixes, torch.tensor([0.5]), tensor(x.shape[1:2], torch.float32)))
+    # Two streams that are equal, with opposite mixes: the weights' sum is 1, and little moves it.
+    alike = torch.tensor([[[4.0, -1.0, 2.0]] * 2], dtype=dtype), torch.tensor([[0.5, -0.5]], dtype=dtype)
+    small, large = _streams(dtype)
+    for (x, mixes), base in (
+        (small, tensor((small[0].shape[1],), torch.float32)),
+        (alike, torch.zeros(2)),
+        (large, tensor((large[0].shape[1],), torch.float32)),
+    ):
+        yield Sample((x, mixes, torch.tensor([0.5]), base))
 
 
 def _write_samples(dtype: torch.dtype) -> Iterable[Sample]:

@@ -301,11 +301,28 @@ def _grouped_samples(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample(given, {"dtype": dtype})
 
 
+ONES, THREE_HALVES, HALVES_BELOW = 0x22, 0x33, 0x99
+"""Two equal weights in a byte: 1, 1.5 and -0.5."""
+
+
+def _even_experts(dtype: torch.dtype) -> Sample:
+    """One token that goes to two experts of equal weights: sums of 32 equal terms, which move by less than
+    each of them. Gates are 1 and the others 1.5, whose SwiGLU is 1.1."""
+    gate_up = torch.tensor([ONES, THREE_HALVES], dtype=torch.uint8).repeat_interleave(32)
+    down = torch.tensor([ONES, HALVES_BELOW], dtype=torch.uint8).repeat(16)
+    layers = (weight.view(1, -1, 1).repeat(2, 1, 16) for weight in (gate_up, down))
+    scales = (torch.full((2, rows, 1), 127, dtype=torch.uint8) for rows in (64, 32))
+    packed = [x for pair in zip(layers, scales, strict=True) for x in pair]
+    x, weights = torch.full((1, 32), 1 / 32, dtype=dtype), torch.tensor([[0.5, 0.5]], dtype=dtype)
+    return Sample((x, *packed, weights, torch.tensor([[0, 1]])))
+
+
 def _moe_samples(dtype: torch.dtype) -> Iterable[Sample]:
     tokens, k, experts = 20, 2, 5
     layers = *_packed(experts, 128, 32), *_packed(experts, 32, 64)
     given = tensor((tokens, 32), dtype, -0.5, 0.5), *layers, tensor((tokens, k), dtype, 0, 1)
     yield Sample((*given, routes(tokens, k, experts)), {"limit": 0.5})
+    yield _even_experts(dtype)
 
 
 register(

@@ -201,17 +201,27 @@ def _write_reference(
 POSITIONS = torch.tensor([0, 7, 3, 3, 9])
 
 
+def _steady(dtype: torch.dtype) -> torch.Tensor:
+    """A head [1, 1, 6] with one large element, whose norm it is: its rounding moves the result by little. It
+    lies behind the pairs that turn."""
+    return torch.tensor([[[0.5, 0.25, -0.5, 0.25, 16.0, 1.0]]], dtype=dtype)
+
+
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
     weights = tensor((8,), dtype, seed=1), tensor((8,), dtype, seed=2)
     yield Sample(
         (tensor((5, 3, 8), dtype), tensor((5, 1, 8), dtype), *weights, *drawn_tables(10, 4), POSITIONS)
     )
+    weights, first = torch.ones(6, dtype=dtype), torch.tensor([1])
+    yield Sample((_steady(dtype), -_steady(dtype), weights, 0.5 * weights, *drawn_tables(2, 2), first))
     query, key = tensor((4, 5, 24), dtype).transpose(0, 1), tensor((5, 2, 24), dtype)
     weights = tensor((24,), dtype, seed=1), tensor((24,), dtype, seed=2)
     yield Sample((query, key, *weights, *drawn_tables(10, 8), POSITIONS.int(), 1e-5, True))
 
 
 def _write_samples(dtype: torch.dtype) -> Iterable[Sample]:
+    query, cache = _steady(dtype).flip(-1), torch.zeros(1, 2, 6, dtype=dtype)
+    yield Sample((query, query[0] / 8, *drawn_tables(2, 2), torch.tensor([1]), cache, torch.tensor([1])))
     slots = torch.tensor([3, 17, -1, 8, 0])
     for width, pairs, interleaved in ((14, 4, True), (64, 8, False)):
         query, latent = tensor((5, 3, width), dtype), tensor((5, width), dtype, seed=1)

@@ -280,19 +280,30 @@ def _rows(dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
     return tensor((3, 7), dtype), tensor((3000, 3), dtype).t()
 
 
+def _halves(dtype: torch.dtype) -> torch.Tensor:
+    """Logits of which the largest is a power of two and stays as it is: its own rounding alone moves it."""
+    return torch.tensor([[2.0, -1.0, 0.5, 1.0], [8.0, 2.0, -1.0, 4.0]], dtype=dtype)
+
+
 def _numbers(*values: float) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float32)
 
 
 def _temperature_samples(dtype: torch.dtype) -> Iterable[Sample]:
-    for x in _rows(dtype):
-        yield Sample((x, _numbers(0.5, 0.0, 1.75)))
+    small, large = _rows(dtype)
+    yield Sample((small, _numbers(0.5, 0.0, 1.75)))
+    yield Sample((_halves(dtype), _numbers(2.0, 0.0)))
+    yield Sample((large, _numbers(0.5, 0.0, 1.75)))
 
 
 def _penalty_samples(dtype: torch.dtype) -> Iterable[Sample]:
     settings = _numbers(1.25, 1.0, 0.5), _numbers(0.5, 0.0, 0.25), _numbers(0.0, 0.25, 1.0)
-    for x in _rows(dtype):
-        yield Sample((x, torch.tensor([[1, 1, 6, -1], [0, 2, 4, 99999], [-1, -1, -1, -1]]), *settings))
+    tokens = torch.tensor([[1, 1, 6, -1], [0, 2, 4, 99999], [-1, -1, -1, -1]])
+    small, large = _rows(dtype)
+    yield Sample((small, tokens, *settings))
+    few = torch.tensor([[0, 0, 2], [1, 3, -1]])
+    yield Sample((_halves(dtype), few, _numbers(2.0, 4.0), _numbers(0.25, 0.0), _numbers(0.5, 0.0)))
+    yield Sample((large, tokens, *settings))
 
 
 def _top_k_samples(dtype: torch.dtype) -> Iterable[Sample]:

@@ -144,9 +144,15 @@ def _strength_reference(
 
 
 def _strength_samples(dtype: torch.dtype) -> Iterable[Sample]:
-    for tokens, heads, width in ((5, 3, 7), (9, 2, 64)):
+    def drawn(tokens: int, heads: int, width: int) -> Sample:
         shapes = (tokens, heads, width), (heads, width), (tokens, heads, width), (heads, width)
-        yield Sample(tuple(tensor(shape, dtype, seed=k) for k, shape in enumerate(shapes)))
+        return Sample(tuple(tensor(shape, dtype, seed=k) for k, shape in enumerate(shapes)))
+
+    yield drawn(5, 3, 7)
+    # At full strength the key is left as it is, and a small mix adds little to its own rounding.
+    rows = [[[8.0, 1.0, -2.0]]], [[1.0, 0.5, 1.0]], [[[1.0, 0.5, 0.75]]], [[0.125, 0.5, 0.25]]
+    yield Sample(tuple(torch.tensor(row, dtype=dtype) for row in rows))
+    yield drawn(9, 2, 64)
 
 
 def _sparse_samples(dtype: torch.dtype) -> Iterable[Sample]:

@@ -274,6 +274,14 @@ def _scan_reference(
     return torch.stack(results, 1), state.transpose(2, 3)
 
 
+def _sum_of_tokens(dtype: torch.dtype) -> Sample:
+    """Nothing fades, and every token adds the same to the state: their roundings move the sum by less than
+    one of its own. All values on the way are exact in every type."""
+    x, dt = torch.tensor([0.25, -0.125], dtype=dtype).expand(1, 128, 1, 2), torch.full((1, 128, 1), 0.25)
+    into = torch.full((1, 128, 1, 1), 0.25, dtype=dtype)
+    return Sample((x, dt.to(dtype), torch.zeros(1, dtype=dtype), into, into))
+
+
 def _samples(dtype: torch.dtype) -> Iterable[Sample]:
     for batch, tokens, groups, heads, width, size, full in (
         (2, 5, 1, 3, 7, 5, False),
@@ -287,6 +295,14 @@ def _samples(dtype: torch.dtype) -> Iterable[Sample]:
             yield Sample((*given, tensor((heads,), dtype), tensor((heads,), dtype, seed=3), True, state))
         else:
             yield Sample(given)
+            yield _sum_of_tokens(dtype)
+
+
+def _steady_update(dtype: torch.dtype) -> Sample:
+    """A state that is far larger than what comes in, and fades by little: its own rounding alone moves it."""
+    state, x = torch.tensor([[[[4.25, -1.0]]]]), torch.tensor([[[0.5]]], dtype=dtype)
+    dt, into = torch.tensor([[0.0625]], dtype=dtype), torch.tensor([[[0.5, 0.25]]], dtype=dtype)
+    return Sample((state, x, dt, torch.tensor([-0.5]), into, into))
 
 
 def _update_samples(dtype: torch.dtype) -> Iterable[Sample]:
@@ -308,6 +324,8 @@ def _update_samples(dtype: torch.dtype) -> Iterable[Sample]:
             tensor((heads,), single),
         )
         yield Sample((*given, *extra, True) if full else given)
+        if not full:
+            yield _steady_update(dtype)
 
 
 # Gradients of rates and biases are sums over all tokens.
