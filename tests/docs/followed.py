@@ -24,6 +24,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
+import anychip
 from anychip.cli.application import application
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +93,7 @@ def changed(text: str, diff: str) -> str:
 def follow(page: Path, folder: Path, run: Command) -> None:
     """Do what a page says in a folder, by `run`. Raises AssertionError where something else comes out."""
     names: dict[str, Any] = {}
+    anychip.report(reset=True)  # pages show reports of what they do themselves
     for block in blocks(page.read_text(encoding="utf-8")):
         file = folder / block.file
         if block.quoted:

@@ -12,8 +12,8 @@ import functools
 from typing import Any
 
 from ..compiler.codegen.check_table import MISALIGNED, Check
+from . import sanitizer
 from .options import KernelOptions
-from .sanitizer import wanted
 
 ALIGNMENT = 16
 """Bytes."""
@@ -31,7 +31,7 @@ def install() -> None:
     def make_tensor_descriptor(
         self: Any, base: Any, shape: Any, strides: Any, *rest: Any, **named: Any
     ) -> Any:
-        if Check.ALIGNMENT in wanted() and isinstance(self.builder.options, KernelOptions):
+        if Check.ALIGNMENT in sanitizer.wanted() and isinstance(self.builder.options, KernelOptions):
             _check(self, base, strides)
         return make(self, base, shape, strides, *rest, **named)
 

@@ -48,6 +48,11 @@ class LaunchCounts(Counter[str]):
         self.settle()
         return super().items()
 
+    def copy(self) -> Counter[str]:
+        """The counts as they are now; nothing is added to these."""
+        self.settle()
+        return Counter(dict(super().items()))
+
 
 class CallRecording(Protocol):
     """Whoever watches a call of this thread's (see `pytorch.eager.recording`)."""
