@@ -12,7 +12,7 @@ import pytest
 from tests.migrate.reading import fixed, scanned
 
 from anychip.migrate import scan
-from anychip.migrate.helper import helper_name, helper_text
+from anychip.migrate.device_class import helper_name, helper_text
 from tools.migration import undoing
 
 torch = pytest.importorskip("torch")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from anychip.migrate.helper import NAMES, find
+from anychip.migrate.device_class import NAMES, find
 
 
 def before(text: str) -> str:

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..helper import helper_name, helper_text
+from ..device_class import helper_name, helper_text
 from ..reading.match import Match
 from ..reading.python import PythonFile, end, start
 from ..reading.source import Edit, Position, SourceText

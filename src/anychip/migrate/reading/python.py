@@ -7,7 +7,7 @@ import ast
 import warnings
 from dataclasses import dataclass, field, replace
 
-from .. import helper
+from .. import device_class
 from ..rule import Role
 from ..rules.files import UNREADABLE
 from .match import Match
@@ -56,7 +56,7 @@ def read(source: SourceText, own_packages: frozenset[str] = frozenset()) -> Pyth
     matches = sorted(reader.matches, key=lambda match: match.at)
     if not matches:
         return PythonFile(source, [], own_cuda=reader.own_cuda)  # trees of large projects take gigabytes
-    its_helper = helper.find(tree)
+    its_helper = device_class.find(tree)
     if its_helper is not None:
         matches = [match for match in matches if not _is_of(its_helper, match, reader.names)]
     return PythonFile(source, matches, tree, reader.names, reader.own_cuda, its_helper)
@@ -72,7 +72,7 @@ def _is_of(its_helper: ast.ClassDef, match: Match, names: Names) -> bool:
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
-            and node.func.attr in helper.OWN
+            and node.func.attr in device_class.OWN
         ):
             if isinstance(node.func.value, ast.Name) and node.func.value.id == its_helper.name:
                 return True
