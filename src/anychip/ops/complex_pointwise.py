@@ -17,7 +17,7 @@ from .iteration import broadcast_shape
 from .kernels.numbers import double
 from .launching import Plan, Plans, Tiles, cdiv, scalar_bits
 from .memory.copy import copy_
-from .pointwise import store_as
+from .pointwise_kernels import store_as
 from .promotion import Promotion, elementwise_dtypes
 
 PARTS = {torch.complex64: torch.float32, torch.complex128: torch.float64}

@@ -28,7 +28,7 @@ from .launching import (
     scalar_bits,
     signature,
 )
-from .pointwise import store_as
+from .pointwise_kernels import store_as
 
 TILES = Tiles(
     simt={"elements": 2048, "several": 512, "rows": 32, "columns": 512, "split": 1 << 15, "long": 2048},

@@ -14,11 +14,11 @@ from ..errors import UnsupportedOperation
 from ..ir.core import Op, Value
 from ..ir.insertion import Inserter
 from ..ir.types import I1, PointerType, ScalarType, TileType, with_shape
-from . import arithmetic, conversions
+from . import arithmetic, bits, conversions
 from .registers import INTEGERS, Registers
 from .text import Instruction, Malformed, read
 
-RULES: dict[str, arithmetic.Rule] = {**arithmetic.RULES, **conversions.RULES}
+RULES: dict[str, arithmetic.Rule] = {**arithmetic.RULES, **bits.RULES, **conversions.RULES}
 """Every instruction that is translated."""
 
 _KINDS = {"r": "b32", "h": "b16", "l": "b64", "f": "f32", "d": "f64", "c": "b8", "b": "pred"}

@@ -10,7 +10,8 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError
-from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
+from ..pointwise import TILES, Pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import layouts, tensor
 

@@ -9,7 +9,8 @@ import torch
 import triton
 import triton.language as tl
 
-from ..pointwise import TILES, Pointwise, flat_kernel, pointwise, tiled_kernel
+from ..pointwise import TILES, Pointwise, pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor
 

@@ -11,7 +11,8 @@ import triton.language as tl
 from triton.language.extra import libdevice
 
 from ..errors import ArgumentError
-from ..pointwise import TILES, Number, Pointwise, Promotion, flat_kernel, pointwise, tiled_kernel
+from ..pointwise import TILES, Number, Pointwise, Promotion, pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import layouts, special, tensor
 

@@ -18,7 +18,8 @@ from ..memory.copy import COPY
 from ..normalization.layer_norm import native_layer_norm
 from ..normalization.masked_softmax import masked_softmax
 from ..normalization.softmax import softmax
-from ..pointwise import Pointwise, flat_kernel, tiled_kernel
+from ..pointwise import Pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..reduce.sums import mean_over
 from ..registry import FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor

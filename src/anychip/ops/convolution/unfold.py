@@ -15,7 +15,7 @@ from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
 from ..memory.copy import copy_, zero_
-from ..pointwise import flat_kernel
+from ..pointwise_kernels import flat_kernel
 from ..reduction import accumulator
 from ..registry import ALL, COPYING, FLOATING, Benchmark, Operator, Overload, Sample, register
 from ..samples import tensor

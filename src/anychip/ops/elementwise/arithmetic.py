@@ -12,7 +12,8 @@ from triton.language.extra import libdevice
 from ..axis import check_in_place
 from ..errors import ArgumentError, NotServed
 from ..iteration import broadcast_shape
-from ..pointwise import TILES, Pointwise, Promotion, flat_kernel, pointwise, tiled_kernel
+from ..pointwise import TILES, Pointwise, Promotion, pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..registry import ALL, FLOATING, INTEGRAL, Operator, Overload, Sample, register
 from ..samples import pointwise_samples, tensor
 

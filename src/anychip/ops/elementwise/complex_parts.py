@@ -14,7 +14,8 @@ from ..errors import ArgumentError
 from ..iteration import broadcast_shape
 from ..launching import cdiv, launch
 from ..memory.copy import COPY
-from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
+from ..pointwise import TILES, Pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..registry import COPYING, Operator, Overload, Sample, register
 from ..samples import BROADCASTS, layouts, tensor
 

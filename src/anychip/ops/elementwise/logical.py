@@ -9,7 +9,8 @@ import torch
 import triton
 import triton.language as tl
 
-from ..pointwise import TILES, Pointwise, Promotion, flat_kernel, pointwise, tiled_kernel
+from ..pointwise import TILES, Pointwise, Promotion, pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..registry import ALL, INTEGRAL, Operator, Overload, Sample, register
 from ..samples import BROADCASTS, pointwise_benchmark, pointwise_samples, special, tensor
 

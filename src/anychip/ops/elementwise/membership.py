@@ -16,7 +16,7 @@ from ..iteration import power_of_two
 from ..launching import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch
 from ..memory.copy import COPY
 from ..pointwise import TILES as POINTWISE_TILES
-from ..pointwise import flat_kernel, tiled_kernel
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..reduce.truth import any_all
 from ..registry import ALL, FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import layouts, special, tensor

@@ -12,7 +12,8 @@ import triton.language as tl
 from triton.language.extra import libdevice
 
 from ..errors import ArgumentError
-from ..pointwise import TILES, Pointwise, Promotion, flat_kernel, pointwise, tiled_kernel
+from ..pointwise import TILES, Pointwise, Promotion, pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..registry import ALL, COPYING, FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import BROADCASTS, layouts, pointwise_benchmark, special, tensor
 

@@ -10,7 +10,8 @@ import triton.language as tl
 from triton.language.extra import libdevice
 
 from ..errors import UnsupportedDtype
-from ..pointwise import TILES, Pointwise, flat_kernel, pointwise, tiled_kernel
+from ..pointwise import TILES, Pointwise, pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..registry import FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import pointwise_benchmark, pointwise_samples, tensor
 

@@ -11,7 +11,8 @@ import triton.language as tl
 
 from ..errors import ArgumentError
 from ..iteration import broadcast_shape
-from ..pointwise import TILES, Pointwise, flat_kernel, pointwise, tiled_kernel
+from ..pointwise import TILES, Pointwise, pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..registry import ALL, FLOATING, INTEGRAL, Operator, Overload, Sample, register
 from ..samples import BROADCASTS, pointwise_samples, special, tensor
 

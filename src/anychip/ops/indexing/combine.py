@@ -16,7 +16,7 @@ from ..errors import ArgumentError, DimensionError, NotServed
 from ..iteration import coalesce, power_of_two
 from ..kernels.numbers import double
 from ..launching import COMPUTE_DTYPES, TRITON_DTYPES, Plan, Plans, Tiles, cdiv, scalar_bits, signature
-from ..pointwise import store_as
+from ..pointwise_kernels import store_as
 from ..reduce.extremes import larger, smaller
 
 TILES = Tiles(simt={"columns": 128, "strided": 32}, simd={"columns": 256, "strided": 1})

@@ -16,7 +16,7 @@ from ..errors import ArgumentError, NotServed
 from ..iteration import coalesce, power_of_two
 from ..kernels.numbers import double
 from ..launching import Plan, Plans, Tiles, cdiv, launch, scalar_bits, signature
-from ..pointwise import store_as
+from ..pointwise_kernels import store_as
 from ..registry import ALL, FLOATING, Operator, Overload, Sample, register
 from ..samples import tensor
 from .combine import Kind, combine, combine_kernel, scatter_checked, working_copy

@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 
 from ..distinct import distinct
-from ..pointwise import store_as
+from ..pointwise_kernels import store_as
 
 
 @triton.jit

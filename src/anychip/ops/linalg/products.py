@@ -15,7 +15,8 @@ from ..complex_pointwise import PARTS, ComplexPointwise
 from ..elementwise.complex_arithmetic import product
 from ..errors import ArgumentError, DimensionError, NotServed
 from ..iteration import broadcast_shape
-from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
+from ..pointwise import TILES, Pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..reduction import reduce_kernel
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
 from ..samples import tensor

@@ -18,7 +18,8 @@ from ..iteration import broadcast_shape, power_of_two
 from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, launch, scalar_bits, signature
 from ..memory.copy import COPY
-from ..pointwise import Pointwise, apply
+from ..pointwise import Pointwise
+from ..pointwise_kernels import apply
 from ..reduce.sums import SUM
 from ..registry import Sample
 from ..samples import layouts, tensor

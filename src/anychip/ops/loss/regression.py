@@ -11,7 +11,7 @@ import triton.language as tl
 
 from ..errors import ArgumentError
 from ..launching import cdiv, launch
-from ..pointwise import flat_kernel, tiled_kernel
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, Samples, register
 from ..samples import tensor
 from .pairs import MEAN, NONE, TILES, TOTAL, PairLoss, pair_cases, pair_gradients, pair_large, pair_sum_kernel

@@ -12,7 +12,8 @@ import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
 from ..launching import EIGHT_BIT_FLOATS
-from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
+from ..pointwise import TILES, Pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
 from ..samples import layouts, tensor
 

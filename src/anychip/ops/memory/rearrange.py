@@ -15,7 +15,8 @@ from ..distinct import distinct
 from ..errors import ArgumentError, DimensionError, NotServed
 from ..iteration import Space, coalesce, power_of_two, second_innermost
 from ..launching import TRITON_DTYPES, Plan, Plans, cdiv, signature
-from ..pointwise import MAX_OPERANDS, TILES, flat_kernel, tiled_kernel
+from ..pointwise import MAX_OPERANDS, TILES
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..reduction import normal_dims
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, tensor

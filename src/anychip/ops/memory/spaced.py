@@ -14,7 +14,7 @@ from triton.language.extra import libdevice
 from ..errors import ArgumentError, NotServed
 from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Tiles, cdiv, launch, scalar_bits
-from ..pointwise import store_as
+from ..pointwise_kernels import store_as
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
 from ..samples import sparingly
 

@@ -16,7 +16,8 @@ from ..iteration import power_of_two
 from ..kernels.numbers import double
 from ..launching import TRITON_DTYPES, Tiles, cdiv, compute_dtype, launch, scalar_bits
 from ..memory.copy import zero_
-from ..pointwise import Pointwise, flat_kernel, tiled_kernel
+from ..pointwise import Pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..reduce.norm import linalg_vector_norm
 from ..reduction import reduce_kernel
 from ..registry import FLOATING, Operator, Overload, Sample, register

@@ -13,7 +13,8 @@ import triton.language as tl
 from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..launching import TRITON_DTYPES, Tiles, launch
-from ..pointwise import Pointwise, flat_kernel, tiled_kernel
+from ..pointwise import Pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..reduce.sums import plus
 from ..reduction import TILES, Reduction, accumulator
 from ..registry import FLOATING, Benchmark, Operator, Overload, Sample, register

@@ -14,7 +14,8 @@ from triton.language.extra import libdevice
 
 from ..errors import ArgumentError, NotServed
 from ..launching import compute_dtype
-from ..pointwise import TILES, Pointwise, flat_kernel, tiled_kernel
+from ..pointwise import TILES, Pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..reduce.sums import plus
 from ..reduction import Reduction
 from ..references import in_single

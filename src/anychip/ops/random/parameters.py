@@ -13,7 +13,7 @@ from ..errors import ArgumentError, NotServed
 from ..iteration import broadcast_shape
 from ..kernels.numbers import double
 from ..launching import Tiles, cdiv, launch, scalar_bits
-from ..pointwise import store_as
+from ..pointwise_kernels import store_as
 from ..registry import ALL, FLOATING, Operator, Overload, register
 from .philox import drawn_seed, open_unit
 

@@ -17,7 +17,8 @@ from ..elementwise.arithmetic import mul
 from ..errors import ArgumentError, NotServed
 from ..kernels.numbers import double
 from ..launching import Plan, Plans, Tiles, cdiv, scalar_bits
-from ..pointwise import Pointwise, flat_kernel, store_as, tiled_kernel
+from ..pointwise import Pointwise
+from ..pointwise_kernels import flat_kernel, store_as, tiled_kernel
 from ..registry import FLOATING, INTEGRAL, Operator, Overload, Sample, register
 
 TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})

@@ -14,7 +14,8 @@ import triton.language as tl
 from ..axis import normal_dim
 from ..elementwise.comparison import ne
 from ..errors import ArgumentError, DimensionError, NotServed
-from ..pointwise import Pointwise, flat_kernel, tiled_kernel
+from ..pointwise import Pointwise
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..reduction import TILES, Reduction, accumulator
 from ..registry import ALL, FLOATING, INTEGRAL, Benchmark, Operator, Overload, Sample, register
 from ..samples import reduction_samples, sparingly, special, tensor

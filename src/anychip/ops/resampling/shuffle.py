@@ -11,7 +11,8 @@ import torch
 
 from ..errors import ArgumentError, NotServed
 from ..memory.copy import COPY
-from ..pointwise import TILES, flat_kernel, tiled_kernel
+from ..pointwise import TILES
+from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..registry import ALL, COPYING, Benchmark, Operator, Overload, Sample, Samples, register
 from ..samples import tensor
 

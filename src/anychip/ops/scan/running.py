@@ -20,7 +20,7 @@ from ..errors import ArgumentError, NotServed
 from ..iteration import power_of_two
 from ..kernels.running_softmax import shift_of
 from ..launching import TRITON_DTYPES, Plan, Plans, Tiles, cdiv, signature
-from ..pointwise import store_as
+from ..pointwise_kernels import store_as
 from ..reduce.extremes import larger
 from ..reduce.sums import plus, times
 from ..reduction import wide_accumulator
