@@ -1,6 +1,6 @@
 """Every registered operator against its reference, through the one list of operators. The oracle is
 PyTorch's own kernel in float64 (or the record's reference), within the bound that proofs use; a test also
-asserts that kernels of the operator's record ran. Each overload is tried in its first dtype, and one in three
+asserts that kernels of the operator's record ran. Each overload is tried in its first dtype, and one in eight
 in another one, both drawn by the name; the rest are slow tests."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from anychip.evidence.inputs import copied
 from anychip.ops.launching import attribution, compute_dtype
 from anychip.ops.registry import Operator, Overload, no_samples, operators
 
-ONE_IN = 3
+ONE_IN = 8
 
 
 def is_drawn(operator: Operator, overload: Overload, dtype: torch.dtype) -> bool:
