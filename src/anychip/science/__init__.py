@@ -13,10 +13,32 @@ require("anychip.science", ["torch", "numpy"])
 
 from ..ops.rooms import ROOMS  # noqa: E402
 from . import fft, sparse  # noqa: E402
-from .krylov import bicgstab, cg, eigsh, gmres, lobpcg, lsqr, minres  # noqa: E402
+from .factors.direct import splu, spsolve  # noqa: E402
+from .factors.incomplete import ilu0  # noqa: E402
+from .krylov import bicgstab, cg, eigsh, gmres, lobpcg, lsqr, minres, svds  # noqa: E402
+from .multigrid import multigrid  # noqa: E402
 from .registry import operators  # noqa: E402
+from .smoothers import chebyshev, jacobi  # noqa: E402
 
-__all__ = ["bicgstab", "cg", "eigsh", "fft", "gmres", "lobpcg", "lsqr", "minres", "operators", "sparse"]
+__all__ = [
+    "bicgstab",
+    "cg",
+    "chebyshev",
+    "eigsh",
+    "fft",
+    "gmres",
+    "ilu0",
+    "jacobi",
+    "lobpcg",
+    "lsqr",
+    "minres",
+    "multigrid",
+    "operators",
+    "sparse",
+    "splu",
+    "spsolve",
+    "svds",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,13 @@ class NotProvided(AdvisedError, NotImplementedError):
     """An option that is not served, where SciPy raises NotImplementedError or has an option of its own."""
 
 
+class SingularMatrix(AdvisedError, RuntimeError):
+    """A matrix without an inverse, where SciPy raises RuntimeError."""
+
+    def __init__(self, message: str):
+        super().__init__(message, "Solve in the sense of least squares (lsqr), or regularise the matrix.")
+
+
 class NoConvergence(AdvisedError, RuntimeError):
     """An iteration ended before everything that was wanted was found; `eigenvalues` and `eigenvectors` are
     what was."""

@@ -7,6 +7,7 @@ from .block_eigenvalues import lobpcg
 from .eigenvalues import eigsh
 from .gmres import gmres
 from .least_squares import lsqr
+from .singular import svds
 from .solvers import bicgstab, cg, minres
 
-__all__ = ["bicgstab", "cg", "eigsh", "gmres", "lobpcg", "lsqr", "minres"]
+__all__ = ["bicgstab", "cg", "eigsh", "gmres", "lobpcg", "lsqr", "minres", "svds"]

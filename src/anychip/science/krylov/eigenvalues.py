@@ -13,6 +13,9 @@ from ...ops.linalg.jacobi import linalg_eigh
 from ...ops.linalg.matmul import mm
 from ..arrays import taken
 from ..errors import InvalidType, InvalidValue, NoConvergence, NotProvided
+from ..factors.lu import factored
+from ..preconditioner import Preconditioner
+from ..sparse.matrix import matrix
 from .system import applied
 from .vectors import combine, norm, orthogonal
 
@@ -41,6 +44,19 @@ def _beside(basis: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return combine(1.0 / norm(fresh), fresh, 0.0, fresh)
 
 
+def _inverse(A: Any, sigma: float) -> Preconditioner:
+    """The inverse of A - sigma I by its LU factors."""
+    if hasattr(A, "matvec"):
+        raise NotProvided("eigsh factors A - sigma I only where A is a matrix", "Give its inverse as OPinv.")
+    a = matrix(A)[0]
+    row, n = a.rows(), a.shape[0]
+    row, column = (torch.cat([one, torch.arange(n)]) for one in (row, a.columns))
+    values = torch.cat([a.values.detach(), a.values.new_full((n,), -sigma)])
+    shifted = torch.sparse_coo_tensor(torch.stack([row, column]), values, a.shape, check_invariants=False)
+    factors = factored(matrix(shifted.coalesce())[0], threshold=0.1)
+    return Preconditioner(factors.solve, (n, n), values.dtype)
+
+
 def eigsh(
     A: Any,
     k: int = 6,
@@ -58,14 +74,15 @@ def eigsh(
     rng: Any = None,
 ) -> Any:
     """The k eigenvalues of a symmetric A [n, n] that are `which` (largest or smallest in magnitude, LM and
-    SM, or in value, LA and SA, or half at each end, BE), ascending, and eigenvectors [n, k]. With `sigma`
-    and `OPinv`, the inverse of A - sigma I as an operator, those near sigma. `tol` is relative to an
+    SM, or in value, LA and SA, or half at each end, BE), ascending, and eigenvectors [n, k]. With `sigma`,
+    those near sigma, by `OPinv`, the inverse of A - sigma I as an operator, or by its factors. `tol` is relative to an
     eigenvalue; 0 is the precision. float32, float64. Raises NoConvergence (a RuntimeError) with what did
-    converge, InvalidValue, InvalidType, NotProvided for M and for sigma without OPinv."""
+    converge, InvalidValue, InvalidType, SingularMatrix, NotProvided for M and for sigma with an operator and without
+    OPinv."""
     if M is not None or Minv is not None or mode != "normal":
         raise NotProvided("eigsh serves neither generalised problems nor other modes than 'normal'")
     if sigma is not None and OPinv is None:
-        raise NotProvided("eigsh does not factor A - sigma I", "Give its inverse as OPinv.")
+        OPinv = _inverse(A, float(sigma))
     if which not in ORDERS:
         raise InvalidValue(f"which must be one of {', '.join(ORDERS)}, not {which!r}")
     apply, shape, dtype, rows = applied(A if sigma is None else OPinv, "A")

@@ -14,6 +14,7 @@ import torch
 
 from ..arrays import Restore, inexact, taken
 from ..errors import InvalidType, InvalidValue
+from ..preconditioner import Preconditioner
 from ..sparse.matrix import Rows, is_scipy, matrix
 from ..sparse.products import multiply
 from .vectors import combine, norm
@@ -56,6 +57,13 @@ def applied(
             rows = rows.to(dtype)
         fixed = replace(rows, values=rows.values.detach())
         return (lambda x: multiply(fixed, x)), rows.shape, rows.values.dtype, rows
+    if isinstance(operator, Preconditioner):
+        return (
+            (lambda x: operator.apply(x.to(operator.type)).to(x.dtype)),
+            operator.shape,
+            operator.type,
+            None,
+        )
     matvec = getattr(operator, "matvec", None)
     if matvec is None:
         raise InvalidType(

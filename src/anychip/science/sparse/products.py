@@ -11,7 +11,7 @@ import torch
 from ...ops.iteration import power_of_two
 from ...ops.launching import cdiv, launch, scalar_bits
 from ..arrays import inexact, taken
-from ..errors import InvalidValue
+from ..errors import InvalidValue, SingularMatrix
 from .kernels import multiply_kernel, sample_kernel, solve_kernel
 from .matrix import Rows, given_back, is_sparse, matrix, programs
 from .multiply import product
@@ -191,6 +191,33 @@ def sampled_addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1.0, alpha:
     return given_back(replace(a, values=values), input)
 
 
+def solve_rows(a: Rows, b: torch.Tensor, upper: bool, unit: bool = False) -> torch.Tensor:
+    """x of a x = b, a triangular, b [n] or [n, k] contiguous and of the type of its values; `unit`: with ones
+    on the diagonal, whatever is stored. Raises SingularMatrix."""
+    out, width = torch.empty_like(b), 1 if b.ndim == 1 else b.shape[1]
+    singular = torch.zeros(1, dtype=torch.int64, device=out.device)
+    if out.numel():
+        block = min(WIDEST, power_of_two(width))
+        launch(
+            solve_kernel,
+            cdiv(width, block),
+            out,
+            a.starts,
+            a.columns,
+            a.values,
+            b,
+            a.shape[0],
+            width,
+            singular,
+            UPPER=upper,
+            UNIT=unit,
+            WIDTH=block,
+        )
+    if int(singular):
+        raise SingularMatrix(f"A is singular: zero entry on diagonal (row {int(singular) - 1})")
+    return out
+
+
 def spsolve_triangular(
     A: Any,
     b: Any,
@@ -215,25 +242,8 @@ def spsolve_triangular(
         raise np.linalg.LinAlgError(
             f"A is not triangular: it has elements {'above' if lower else 'below'} the diagonal"
         )
-    out, width = torch.empty_like(right), 1 if right.ndim == 1 else right.shape[1]
-    singular = torch.zeros(1, dtype=torch.int64, device=out.device)
-    if out.numel():
-        block = min(WIDEST, power_of_two(width))
-        launch(
-            solve_kernel,
-            cdiv(width, block),
-            out,
-            a.starts,
-            a.columns,
-            a.values,
-            right,
-            a.shape[0],
-            width,
-            singular,
-            UPPER=not lower,
-            UNIT=unit_diagonal,
-            WIDTH=block,
-        )
-    if int(singular):
-        raise np.linalg.LinAlgError(f"A is singular: zero entry on diagonal (row {int(singular) - 1})")
+    try:
+        out = solve_rows(a, right, not lower, unit_diagonal)
+    except SingularMatrix as error:
+        raise np.linalg.LinAlgError(str(error)) from None
     return out if isinstance(b, torch.Tensor) else restore(out)

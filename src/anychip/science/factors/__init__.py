@@ -1,0 +1,2 @@
+"""Factors of sparse matrices: orders with little fill, LU with pivots, incomplete LU, and what is solved with
+them."""
