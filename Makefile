@@ -142,7 +142,7 @@ $(VENV)/.test: $(VENV)/.demo pyproject.toml
 	@touch $@
 
 $(VENV)/.serve: $(VENV)/.test pyproject.toml
-	$(BIN)/python $(INSTALL) -e '.[serve,test]'
+	$(BIN)/python $(INSTALL) -e '.[serve-clients,test]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test pyproject.toml

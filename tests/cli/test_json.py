@@ -57,6 +57,7 @@ ELSEWHERE = {
     "link torture": "cli/test_link.py",
     "migrate": "cli/test_migrate.py",
     "run": "cli/test_program.py",
+    "serve": "serve/http/test_verb.py",
     "test": "cli/test_proof.py",
     "tune kernel": "cli/test_tune.py",
     "tune model": "cli/test_tune.py",

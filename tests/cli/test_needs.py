@@ -29,6 +29,7 @@ CALLS = {
     "ops": (["ops"], ["ops", "relu"], ["ops", "--llm"]),
     "pages": (["pages"], ["pages", "--check"]),
     "run": (["run", "a.py"],),
+    "serve": (["serve", "a.gguf"],),
     "test": (["test", "relu"], ["test", "--llm"]),
     "tune": (["tune", "ops", "relu"], ["tune", "gain"]),
 }
@@ -45,7 +46,7 @@ TITLES = {
     "numpy": "NumPy",
     "transformers": "transformers",
     "cryptography": "cryptography",
-    **{name: name for name in ("gguf", "jinja2", "tokenizers")},
+    **{name: name for name in ("gguf", "jinja2", "tokenizers", "fastapi", "uvicorn", "prometheus_client")},
     "msgpack": "msgpack",
     "websockets": "websockets",
 }

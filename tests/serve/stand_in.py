@@ -51,6 +51,10 @@ class Steps:
             self.memory[pages[k // PAGE]][k % PAGE] = token
         held = [self.memory[pages[k // PAGE]][k % PAGE] for k in range(start + len(tokens))]
         assert -1 not in held
+        return self.logits(held)
+
+    def logits(self, held: list[int]) -> torch.Tensor:
+        """After these tokens."""
         logits = torch.zeros(VOCABULARY)
         logits[following(held)] = 1.0
         return logits

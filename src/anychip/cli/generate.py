@@ -92,12 +92,12 @@ def chat(
 
 def _load(verb: str, model: Path, context: int | None, cache: str, quiet: bool) -> Served:
     require_packages(verb)
-    from ..serve.loading import load
+    from ..serve.loading import Room, load
 
     with progress(quiet=quiet) as display:
         task = display.add_task(f"loading {model.name}", total=None)
         return load(
-            model, context, None, cache, lambda done, of: display.update(task, completed=done, total=of)
+            model, Room(context, cache=cache), lambda done, of: display.update(task, completed=done, total=of)
         )
 
 

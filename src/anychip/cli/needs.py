@@ -18,6 +18,16 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "ops": ("torch", "numpy"),
     "pages": ("torch", "numpy"),
     "run": ("torch",),
+    "serve": (
+        "torch",
+        "transformers",
+        "tokenizers",
+        "gguf",
+        "jinja2",
+        "fastapi",
+        "uvicorn",
+        "prometheus_client",
+    ),
     "test": ("torch", "numpy"),
     "tune": ("torch", "numpy"),
 }

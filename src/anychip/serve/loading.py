@@ -12,8 +12,8 @@ from ..packages import require
 from . import model, tokenizer
 from .errors import ModelError
 from .gguf_file import GgufFile
-from .local_engine import Limits, LocalEngine
-from .programs import Programs
+from .local_engine import WAITING, Limits, LocalEngine
+from .programs import DECODING, Programs
 
 CACHES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 """What the cache may be kept in, by the names that users give."""
@@ -32,22 +32,31 @@ class Served:
     tokenizer: tokenizer.Tokenizer
     weight_bytes: int
     cache_bytes: int
+    cache_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What may be used of the machine: `context_length` in tokens of one request (None: the model's, at most
+    DEFAULT_CONTEXT), `cache_tokens` in tokens of all (None: of so many `contexts`), kept in `cache`, one of
+    CACHES; how many requests may run and wait."""
+
+    context_length: int | None = None
+    cache_tokens: int | None = None
+    contexts: int = 1
+    cache: str = "f16"
+    running: int = DECODING[-1]
+    waiting: int = WAITING
 
 
 def load(
-    path: Path,
-    context_length: int | None = None,
-    cache_tokens: int | None = None,
-    cache: str = "f16",
-    progress: model.Progress = lambda done, of: None,
+    path: Path, room: Room | None = None, progress: model.Progress = lambda done, of: None, name: str = ""
 ) -> Served:
-    """Serve a model. `context_length` is in tokens of one request (None: the model's, at most
-    DEFAULT_CONTEXT), `cache_tokens` in tokens of all (None: of one), `cache` one of CACHES. Raises
-    ModelError, and MissingPackage.
-    """
+    """Serve a model under its `name` (its file's by default). Raises ModelError, and MissingPackage."""
+    room = room or Room()
     require("serving models", ["torch", "transformers", "tokenizers", "gguf"])
-    if cache not in CACHES:
-        raise ModelError(f"a cache of {cache} is not served; {', '.join(CACHES)} are.")
+    if room.cache not in CACHES:
+        raise ModelError(f"a cache of {room.cache} is not served; {', '.join(CACHES)} are.")
     if path.is_dir():
         made = model.from_folder(path, progress)
         words = tokenizer.from_folder(path, made.model.config)
@@ -58,10 +67,10 @@ def load(
         raise ModelError(
             f"{path} is neither a file nor a folder.", "Give a GGUF file or a folder of safetensors."
         )
-    context = min(made.context_length, context_length or DEFAULT_CONTEXT)
-    limits = Limits(context, -(-max(context, cache_tokens or 0) // PAGE), PAGE)
-    programs = Programs(made, limits.pages + 1, PAGE, limits.most_pages, CACHES[cache])
+    context = min(made.context_length, room.context_length or DEFAULT_CONTEXT)
+    tokens = max(context, room.cache_tokens or room.contexts * context)
+    limits = Limits(context, -(-tokens // PAGE), PAGE, room.running, room.waiting)
+    programs = Programs(made, limits.pages + 1, PAGE, limits.most_pages, CACHES[room.cache])
     engine = LocalEngine(programs, limits, made.vocabulary, words.text, words.end_tokens)
-    return Served(
-        path.stem if path.is_file() else path.name, engine, words, made.weight_bytes, programs.cache_bytes
-    )
+    called = name or (path.stem if path.is_file() else path.name)
+    return Served(called, engine, words, made.weight_bytes, programs.cache_bytes, limits.pages * PAGE)

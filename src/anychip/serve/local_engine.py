@@ -26,6 +26,10 @@ from .text import Writer
 _log = logging.getLogger(__name__)
 
 
+WAITING = 256
+"""Requests that wait at most, where nobody says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`context_length` tokens a request, `pages` of `page` tokens in the cache besides the one for padding,
@@ -36,7 +40,7 @@ class Limits:
     pages: int = 256
     page: int = 32
     running: int = DECODING[-1]
-    waiting: int = 256
+    waiting: int = WAITING
 
     def __post_init__(self) -> None:
         if self.pages * self.page < self.context_length or not 1 <= self.running <= DECODING[-1]:

@@ -3,6 +3,7 @@ metadata. Flows out: tokens of a text, text of tokens, the file's chat template 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -46,6 +47,9 @@ class Tokenizer:
         self._tokenizer = tokenizer
         self.end_tokens, self.begin, self.template = end_tokens, begin, template
         self._names = dict(names or {})
+        self.vocabulary: int = tokenizer.get_vocab_size()
+        self._added: dict[int, Any] = tokenizer.get_added_tokens_decoder()
+        self._of_bytes = "ByteLevel" in repr(tokenizer.decoder)
 
     def tokens(self, text: str, special: bool = False) -> list[int]:
         """The tokens of a text; with `special`, names of control tokens in it are those tokens."""
@@ -61,6 +65,22 @@ class Tokenizer:
     def text(self, tokens: Sequence[int]) -> str:
         """The text of tokens, control tokens left out. Bytes that are no character become U+FFFD."""
         return self._tokenizer.decode(list(tokens), skip_special_tokens=True)
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that a token stands for, a control token's name among them. A character may be spread
+        over several tokens."""
+        word: str = self._tokenizer.id_to_token(token) or ""
+        if token in self._added:
+            return word.encode()
+        if self._of_bytes:
+            return bytes(number for letter in word if (number := _letter_bytes().get(letter)) is not None)
+        if len(word) == 6 and word.startswith("<0x") and word.endswith(">"):
+            return bytes([int(word[3:5], 16)])
+        return word.replace("▁", " ").encode()
+
+    def shown_bytes(self, token: int) -> bytes:
+        """The same as `text` shows it: nothing for control tokens."""
+        return b"" if token in self._added and self._added[token].special else self.piece(token)
 
     def chat_prompt(self, messages: Sequence[Mapping[str, Any]], **variables: Any) -> tuple[int, ...]:
         """Tokens of messages (`role`, `content`) by the file's own template, ready for an answer. The
@@ -85,6 +105,15 @@ class Tokenizer:
         except TemplateError as error:
             raise RequestError("messages", f"the model's template refuses them: {error}") from error
         return tuple(self.tokens(text, special=True))
+
+
+@functools.cache
+def _letter_bytes() -> dict[str, int]:
+    """Byte of each letter that stands for one in tokenizers of byte pairs: printable characters of Latin-1
+    for themselves, all other bytes for characters from 256 on, in order (Radford et al., 2019)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [number for number in range(256) if number not in printable]
+    return {chr(k): k for k in printable} | {chr(256 + k): number for k, number in enumerate(others)}
 
 
 def from_gguf(file: GgufFile) -> Tokenizer:

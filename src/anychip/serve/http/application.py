@@ -1,0 +1,285 @@
+"""The application: paths, and what happens at each. Flows in: HTTP requests. Flows out: their answers,
+computed by the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, Request
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+
+from ..loading import Served
+from ..requests import Request as Asked
+from .answers import Answers
+from .bodies import ChatBody, CompletionBody, DetokenizeBody, Drawn, TokenizeBody, read
+from .errors import ApiError, api_error, too_long
+from .forms import ChatForm, CompletionForm, Form
+from .guard import Asgi, Bounds, Guard, Receive, Scope, Send, response_to, server_sent
+from .metrics import Metrics
+
+COMPLETION_TOKENS = 16
+"""Tokens of a completion whose request says nothing, as OpenAI has it."""
+Given = TypeVar("Given")
+
+
+def application(served: Served, bounds: Bounds) -> Asgi:
+    """An ASGI application over a model that is served."""
+    return Guard(Api(served).application, bounds)
+
+
+class EventStream(Response):
+    """Pieces of answers as server-sent events; a client that leaves ends the answers."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, pieces: AsyncIterator[Any], answers: Answers):
+        super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._pieces, self._answers = pieces, answers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification."""
+        gone = _when_gone(receive, self._answers)
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            last = b"data: [DONE]\n\n"
+            try:
+                async for piece in self._pieces:
+                    await send({"type": "http.response.body", "body": server_sent(piece), "more_body": True})
+            except Exception as error:
+                last = server_sent(api_error(error).body())
+            await send({"type": "http.response.body", "body": last})
+        finally:
+            gone.cancel()
+            self._answers.cancel()
+
+
+def _when_gone(receive: Receive, answers: Answers) -> asyncio.Task[None]:
+    """Ends answers when their client leaves."""
+
+    async def wait() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        answers.cancel()
+
+    return asyncio.create_task(wait())
+
+
+class Api:
+    """What the paths do."""
+
+    def __init__(self, served: Served):
+        self._served, self._engine, self._tokenizer = served, served.engine, served.tokenizer
+        self._metrics = Metrics(served.engine, served.name)
+        self._created = int(time.time())
+        self._reader = ThreadPoolExecutor(1, "anychip-prompts")
+        made = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+        for path, method, handle in (
+            ("/health", "GET", self.health),
+            ("/metrics", "GET", self.metrics),
+            ("/v1/models", "GET", self.models),
+            ("/v1/models/{name:path}", "GET", self.model),
+            ("/v1/chat/completions", "POST", self.chat),
+            ("/v1/completions", "POST", self.completions),
+            ("/tokenize", "POST", self.tokenize),
+            ("/detokenize", "POST", self.detokenize),
+        ):
+            made.add_api_route(path, handle, methods=[method], response_model=None)
+        made.add_exception_handler(ApiError, _failed)
+        made.add_exception_handler(HTTPException, _not_there)
+        made.add_exception_handler(ClientDisconnect, _failed)
+        self.application: Asgi = made
+
+    # ---- small questions --------------------------------------------------------------------------
+
+    async def health(self) -> Response:
+        """Whether the server answers."""
+        return JSONResponse({})
+
+    async def metrics(self) -> Response:
+        """Counts for Prometheus."""
+        return Response(self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def models(self) -> Response:
+        """The model that is served."""
+        return JSONResponse({"object": "list", "data": [self._model()]})
+
+    async def model(self, name: str) -> Response:
+        """The same by its name."""
+        self._require_model(name)
+        return JSONResponse(self._model())
+
+    async def tokenize(self, request: Request) -> Response:
+        """Tokens of a text, or of messages by the model's template."""
+        body = read(TokenizeBody, await self._json(request))
+        self._require_model(body.model)
+        text, messages = body.prompt, body.messages
+        if (text is None) == (messages is None):
+            raise ApiError(400, "prompt: either this or messages is needed.", "prompt", "invalid_value")
+
+        def tokens() -> list[int]:
+            if messages is not None:
+                return list(self._tokenizer.chat_prompt([one.for_template() for one in messages]))
+            assert text is not None
+            if body.add_special_tokens:
+                return list(self._tokenizer.completion_prompt(text))
+            return self._tokenizer.tokens(text)
+
+        found = await self._off_loop(tokens)
+        names = [self._tokenizer.piece(token).decode("utf-8", errors="replace") for token in found]
+        return JSONResponse(
+            {
+                "count": len(found),
+                "max_model_len": self._engine.context_length,
+                "tokens": found,
+                "token_strs": names if body.return_token_strs else None,
+            }
+        )
+
+    async def detokenize(self, request: Request) -> Response:
+        """The text of tokens."""
+        body = read(DetokenizeBody, await self._json(request))
+        self._require_model(body.model)
+        if not all(0 <= token < self._tokenizer.vocabulary for token in body.tokens):
+            raise ApiError(400, "tokens: the model does not have all of these.", "tokens", "invalid_value")
+        return JSONResponse({"prompt": await self._off_loop(lambda: self._tokenizer.text(body.tokens))})
+
+    # ---- answers ----------------------------------------------------------------------------------
+
+    async def chat(self, request: Request) -> Response:
+        """The next message of a conversation."""
+        body = read(ChatBody, await self._json(request))
+        self._require_model(body.model)
+        said = [message.for_template() for message in body.messages]
+        prompt = await self._off_loop(
+            lambda: self._tokenizer.chat_prompt(said, **body.chat_template_kwargs), "messages"
+        )
+        most = body.max_completion_tokens or body.max_tokens
+        asked = self._asked(body, [prompt], most, None, body.wanted_logprobs, "messages")
+        return await self._answer(request, body, asked, ChatForm(self._tokenizer, self._served.name, asked))
+
+    async def completions(self, request: Request) -> Response:
+        """Texts gone on with."""
+        body = read(CompletionBody, await self._json(request))
+        self._require_model(body.model)
+        if len(body.prompt) * body.n > MOST_ANSWERS:
+            raise ApiError(400, f"prompt: at most {MOST_ANSWERS} answers at once.", "prompt", "invalid_value")
+        prompts = await self._off_loop(
+            lambda: [
+                self._tokenizer.completion_prompt(one) if isinstance(one, str) else tuple(one)
+                for one in body.prompt
+            ]
+        )
+        asked = self._asked(body, prompts, body.max_tokens, COMPLETION_TOKENS, body.logprobs, "prompt")
+        form = CompletionForm(self._tokenizer, self._served.name, asked, len(prompts))
+        return await self._answer(request, body, asked, form)
+
+    def _asked(
+        self,
+        body: Drawn,
+        prompts: list[tuple[int, ...]],
+        most: int | None,
+        usual: int | None,
+        logprobs: int | None,
+        field: str,
+    ) -> list[Asked]:
+        """Requests for the engine, prompt by prompt."""
+        limit = self._engine.context_length
+        made = []
+        for prompt in prompts:
+            if len(prompt) + (most or 1) > limit:
+                raise too_long(len(prompt), most or 1, limit, field)
+            tokens = most or min(usual or limit, limit - len(prompt))
+            for choice in range(body.n):
+                try:
+                    asked = Asked(
+                        prompt,
+                        tokens,
+                        body.sampling(choice, logprobs),
+                        tuple(body.stop),
+                        tuple(body.stop_token_ids),
+                        body.ignore_eos,
+                    )
+                except Exception as error:
+                    raise api_error(error, field) from error
+                made.append(asked)
+        return made
+
+    async def _answer(self, request: Request, body: Drawn, asked: list[Asked], form: Form) -> Response:
+        with_usage = body.with_usage
+        answers = Answers(self._engine, asked, self._metrics.finished)
+        try:
+            answers.submit()
+        except Exception as error:
+            raise api_error(error) from error
+        if body.stream:
+            return EventStream(form.pieces(answers, with_usage), answers)
+        gone = _when_gone(request.receive, answers)
+        try:
+            return JSONResponse(await form.whole(answers))
+        except Exception as error:
+            raise api_error(error) from error
+        finally:
+            gone.cancel()
+            answers.cancel()
+
+    # ---- what is common ---------------------------------------------------------------------------
+
+    def _model(self) -> dict[str, Any]:
+        return {
+            "id": self._served.name,
+            "object": "model",
+            "created": self._created,
+            "owned_by": "anychip",
+            "max_model_len": self._engine.context_length,
+        }
+
+    def _require_model(self, name: str | None) -> None:
+        if name not in (None, self._served.name):
+            raise ApiError(
+                404,
+                f"The model {name!r} is not served here; {self._served.name!r} is.",
+                "model",
+                "model_not_found",
+            )
+
+    async def _json(self, request: Request) -> Any:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise ApiError(415, "The body must have Content-Type: application/json.", None, "invalid_type")
+        try:
+            data = json.loads(await request.body())
+            json.dumps(data, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
+            raise ApiError(400, f"The body is not JSON in UTF-8: {error}", None, "invalid_json") from error
+        return data
+
+    async def _off_loop(self, read_prompt: Callable[[], Given], field: str = "prompt") -> Given:
+        """Prompts are read one after another on a thread of their own, so that a long one keeps no stream
+        waiting."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reader, read_prompt)
+        except Exception as error:
+            raise api_error(error, field) from error
+
+
+MOST_ANSWERS = 64
+"""Answers that one HTTP request may ask for."""
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return response_to(api_error(error))
+
+
+async def _not_there(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    told = ApiError(error.status_code, f"{request.method} {request.url.path}: {error.detail}.")
+    return response_to(told)
