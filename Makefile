@@ -22,7 +22,7 @@ INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ops test-link test-migrate test-models docs test-serve docs-operators emulators \
+.PHONY: help demo test test-ops test-cluster test-link test-migrate test-models docs test-serve docs-operators emulators \
 	valgrind counts bench lint format wheel test-newest constraints test-versions resolve-versions triton-tests \
 	conformance mutation clean
 
@@ -42,6 +42,9 @@ test-ops: $(VENV)/.test  ## Prove every operator by PyTorch's own samples (SAMPL
 test-link: $(VENV)/.test  ## Run all tests of robots and servers, the arm in MuJoCo among them (as root: in a namespace)
 	$(BIN)/python $(INSTALL) -e '.[link-example]'
 	$(BIN)/python -m pytest --slow tests/link tests/cli/test_link.py tests/edge/test_watchdog.py
+
+test-cluster: $(VENV)/.test  ## Run all tests of jobs on several chips, faults among them (as root: two hosts in namespaces)
+	$(BIN)/python -m pytest --slow tests/cluster
 
 test-migrate: $(VENV)/.migrate-oracles  ## Test `anychip migrate` with outside oracles: SARIF's schema, libcst
 	$(BIN)/python -m pytest tests/migrate tests/cli/test_migrate.py

@@ -42,6 +42,7 @@ SPREAD = Spread(2e-3, 1e-3, 3e-3, 1e-3)
 
 ELSEWHERE = {
     "chat": "serve/test_verbs.py",
+    "cluster plan": "cluster/test_plan.py",
     "conform": "cli/test_export_verbs.py",
     "debug sanitize": "debug/test_sanitize.py",
     "demo": "demo/test_demonstration.py",

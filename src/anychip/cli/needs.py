@@ -7,6 +7,7 @@ from ..packages import require
 NEEDS: dict[str, tuple[str, ...]] = {
     "bench": ("torch", "numpy"),
     "chat": ("torch", "transformers", "tokenizers", "gguf", "jinja2"),
+    "cluster": ("torch",),
     "conform": ("torch", "numpy"),
     "debug": ("torch",),
     "demo": ("torch", "transformers"),

@@ -68,6 +68,13 @@ PAGES = (
     ),
     Page("tuning", "docs/tuning.md", "evidence/tuning/", "anychip tune gain --record FILE", writers.tuning),
     Page(
+        "cluster",
+        "docs/cluster.md",
+        "evidence/cluster/",
+        "python -m tools.cluster.collectives record",
+        of_tool("tools.cluster.page"),
+    ),
+    Page(
         "ecosystem",
         "docs/ecosystem.md",
         "evidence/ecosystem/",
