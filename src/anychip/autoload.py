@@ -1,10 +1,12 @@
-"""What PyTorch calls at the end of `import torch`, by the entry point group `torch.backends`. Flows in: the
-environment. Flows out: a policy in force, where ANYCHIP_POLICY asks for one, and the sanitizer at work,
-where ANYCHIP_SANITIZE does; else nothing is imported, since every program pays for this module."""
+"""What PyTorch calls at the end of `import torch`, by the entry point group `torch.backends`. Flows in:
+the environment. Flows out: a policy in force, where ANYCHIP_POLICY asks for one, the sanitizer at work
+where ANYCHIP_SANITIZE does, and a profile begun where ANYCHIP_PROFILE does; else nothing is imported,
+since every program pays for this module."""
 
 import os
 
 POLICY, SANITIZE = "ANYCHIP_POLICY", "ANYCHIP_SANITIZE"
+PROFILE, PROFILE_DOOR = "ANYCHIP_PROFILE", "ANYCHIP_PROFILE_DOOR"
 """As in `environment`, which is not worth its import here."""
 
 
@@ -25,3 +27,7 @@ def load() -> None:
             start()
         except AnychipError as error:
             logging.getLogger(__name__).warning("the sanitizer is not at work: %s", error)
+    if os.environ.get(PROFILE) or os.environ.get(PROFILE_DOOR):
+        from .profile.session import start as start_profile
+
+        start_profile()

@@ -57,6 +57,8 @@ ELSEWHERE = {
     "link serve": "cli/test_link.py",
     "link torture": "cli/test_link.py",
     "migrate": "cli/test_migrate.py",
+    "profile": "profile/test_program.py",
+    "report": "report/test_report.py",
     "run": "cli/test_program.py",
     "serve": "serve/http/test_verb.py",
     "test": "cli/test_proof.py",

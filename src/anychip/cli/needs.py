@@ -17,6 +17,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "judge": ("torch", "numpy", "cryptography"),
     "link": ("torch", "numpy", "msgpack", "websockets"),
     "ops": ("torch", "numpy"),
+    "profile": ("torch", "numpy"),
     "pages": ("torch", "numpy"),
     "run": ("torch",),
     "serve": (

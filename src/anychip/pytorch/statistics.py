@@ -4,7 +4,8 @@ reason. The dispatcher writes, the report reads."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -28,6 +29,23 @@ class Served:
 def native_seconds() -> float:
     """The time that this thread has spent in operators that native code served."""
     return sum(clock() for clock in native_clocks)
+
+
+Span = Callable[[str, float, float], None]
+"""Told of a call that Python served: overload, and begin and end in seconds of `perf_counter`."""
+
+_span_listeners: list[Span] = []
+
+
+@contextmanager
+def listen_to_spans(listener: Span) -> Iterator[None]:
+    """Tell `listener` of each call that Python serves (not native code) while the context is open, on the
+    thread that made it."""
+    _span_listeners.append(listener)
+    try:
+        yield
+    finally:
+        _span_listeners.remove(listener)
 
 
 native_clocks: list[Callable[[], float]] = []
@@ -57,6 +75,10 @@ def counted(function: Callable[..., Any], totals: Served, fall: Callable[..., An
         try:
             result = function(*arguments, **keywords)
             totals.calls += 1
+            if _span_listeners:
+                stop = clock()
+                for listener in tuple(_span_listeners):
+                    listener(totals.overload, start, stop)
             if attribution.recording is not None:
                 attribution.recording.served(totals)
             return result

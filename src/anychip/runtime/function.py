@@ -47,6 +47,7 @@ class Function:
             grain=binary.grain,
             waiting=binary.waiting,
             endless=binary.endless or binary.waiting > 0,
+            slot_count=len(binary.arg_types),
         )
         self.address = ctypes.addressof(self.record)
         _loaded[self.address] = self

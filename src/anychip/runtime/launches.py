@@ -7,6 +7,7 @@ makes a list to replay.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import weakref
 from collections import Counter
@@ -43,13 +44,16 @@ _retired: Counter[str] = Counter()
 _living: dict[int, tuple[str, Any]] = {}
 _listeners: list[Listener] = []
 _thread = threading.local()
+_changes = 0
 
 
 def watch(function: Any, name: str, record: Any) -> None:
     """Count the launches of `function` under `name` for as long as it lives and after.
     `record` has the field `launches`."""
+    global _changes
     key = id(record)
     with _lock:
+        _changes += 1
         _living[key] = (name, record)
     weakref.finalize(function, _retire, key)
 
@@ -58,6 +62,17 @@ def _retire(key: int) -> None:
     with _lock:
         name, record = _living.pop(key)
         _retired[name] += record.launches
+
+
+def changes() -> int:
+    """How many functions were watched so far: `living` gives what it gave, while this stays the same."""
+    return _changes
+
+
+def living() -> dict[int, tuple[str, int]]:
+    """The functions that can be launched now: address of the record -> name, address of the code."""
+    with _lock:
+        return {ctypes.addressof(record): (name, record.entry) for name, record in _living.values()}
 
 
 def by_kernel() -> dict[str, int]:

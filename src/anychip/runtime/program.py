@@ -199,6 +199,7 @@ class LaunchList:
                 known.grain,
                 known.waiting,
                 known.endless,
+                slot_count=known.slot_count,
             )
             step.slots = len(recorded.slots)
             step.grid_x, step.grid_y, step.grid_z = recorded.grid

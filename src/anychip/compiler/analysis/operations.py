@@ -48,8 +48,14 @@ class Unknown(Exception):
     """The number depends on what is in memory."""
 
 
-def operations(func: Func, arguments: Mapping[int, int], grid: tuple[int, int, int]) -> int | None:
-    """The floating-point operations of a launch; `arguments` are the integers by position."""
+def operations(
+    func: Func,
+    arguments: Mapping[int, int],
+    grid: tuple[int, int, int],
+    weigh: Callable[[Op], int] | None = None,
+) -> int | None:
+    """The floating-point operations of a launch; `arguments` are the integers by position. `weigh` counts
+    something else of one operation, loops and conditions aside."""
     total = math.prod(grid)
     if not total:
         return 0
@@ -60,7 +66,7 @@ def operations(func: Func, arguments: Mapping[int, int], grid: tuple[int, int, i
         for k in range(sampled):
             number = k * total // sampled
             program = (number % grid[0], number // grid[0] % grid[1], number // grid[0] // grid[1])
-            counted += _Counter(grid, program).region(func.body, dict(known))
+            counted += _Counter(grid, program, weigh or own_operations).region(func.body, dict(known))
     except Unknown:
         return None
     return round(counted * total / sampled)
@@ -72,6 +78,7 @@ class _Counter:
 
     grid: tuple[int, int, int]
     program: tuple[int, int, int]
+    weigh: Callable[[Op], int]
 
     def region(self, region: Region, known: Numbers) -> int:
         """Follow the blocks from the first; `known` is extended by what is computed."""
@@ -105,17 +112,17 @@ class _Counter:
         if op.name == "scf.if":
             return self._if(op, known)
         if op.name == "scf.while":
-            if any(_own(inner) for inner in op.walk()):
+            if any(self.weigh(inner) for inner in op.walk()):
                 raise Unknown
             return 0
         self._evaluate(op, known)
-        return _own(op)
+        return self.weigh(op)
 
     def _for(self, op: Op, known: Numbers) -> int:
         bounds = [known.get(value) for value in op.operands[:3]]
         body = op.regions[0]
         if None in bounds:
-            if any(_own(inner) for inner in op.walk()):
+            if any(self.weigh(inner) for inner in op.walk()):
                 raise Unknown
             return 0
         low, high, step = (value for value in bounds if value is not None)
@@ -188,12 +195,12 @@ def _pass_on(values: list[Value], targets: list[Value], known: Numbers) -> None:
             known[target] = value
 
 
-def _own(op: Op) -> int:
+def own_operations(op: Op) -> int:
     """What an operation does without looking into loops and conditions."""
     if op.name in ("tt.dot", "tt.dot_scaled"):
         return 2 * math.prod(op.result.shape) * op.operands[0].shape[-1] * _is_float(op.result)
     if op.name in ("tt.reduce", "tt.scan"):
-        inner = sum(_own(inner) for region in op.regions for inner in region.walk())
+        inner = sum(own_operations(inner) for region in op.regions for inner in region.walk())
         return inner * math.prod(op.operands[0].shape)
     if not op.results or not _is_float(op.results[0]):
         return 0

@@ -236,6 +236,10 @@ class ScalarBuilder(Builder):
         """Add to an integer in memory; what it was before."""
         return self.raw(value.type, f"atomicrmw add {ptr}, {value} {ordering}")
 
+    def atomic_max(self, ptr: Val, value: Val, ordering: Ordering = Ordering.MONOTONIC) -> Val:
+        """Raise an unsigned integer in memory to `value` if it is less; what it was before."""
+        return self.raw(value.type, f"atomicrmw umax {ptr}, {value} {ordering}")
+
     def atomic_exchange(self, ptr: Val, value: Val, ordering: Ordering = Ordering.MONOTONIC) -> Val:
         """Replace an integer in memory; what it was before."""
         return self.raw(value.type, f"atomicrmw xchg {ptr}, {value} {ordering}")

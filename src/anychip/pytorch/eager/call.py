@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ...compiler.llvm.flow import Block, Flow
 from ...compiler.llvm.routine import External, routine
 from ...compiler.llvm.struct import Fields
-from ...compiler.llvm.types import I1, I32, I64, PTR, Val, array
+from ...compiler.llvm.types import I1, I32, I64, PTR, VOID, Val, array
 from ...runtime.native import python_api
 from ...runtime.native.call import BRIEF_PICOSECONDS
 from ...runtime.native.job import now
@@ -27,7 +27,8 @@ TIMED_ALL, TIMED_OF = 64, 16
 """Calls of a signature that are timed each, and of how many later ones one is."""
 
 replay = External("anychip.replay", I32, PTR, PTR, PTR, PTR)
-"""The interpreter of launch lists, which the native runtime has loaded."""
+note_call = External("anychip.note_call", VOID, PTR, PTR, I64)
+"""The interpreter of launch lists, and who writes calls down, which the native runtime has loaded."""
 
 
 @routine("anychip.hash", I64, words=PTR, count=I64)
@@ -172,7 +173,9 @@ def _serve(f: Flow, world_at: Val, record_at: Val, signature_at: Val) -> Val:
     owner = record.load("owner")
     python_api.increase_references(f, owner)  # allocating may run Python, which may forget the record
     weight = _weight(f, record.load("calls"))
-    start = f.choose(f.eq(weight, 0), lambda: f.int(0, I64), lambda: now(f))
+    is_noted = f.ne(STATE.at(f, world.load("state")).load("events", volatile=True), 0)
+    is_timed = f.or_(f.ne(weight, 0), is_noted)
+    start = f.choose(is_timed, lambda: now(f), lambda: f.int(0, I64))
     bases = f.alloca(array(I64, Owner.GIVEN + MOST_TENSORS + MOST_OUTPUTS), 64)
     made = f.alloca(array(PTR, MOST_OUTPUTS))
     failure = FAILURE.local(f)
@@ -211,6 +214,8 @@ def _serve(f: Flow, world_at: Val, record_at: Val, signature_at: Val) -> Val:
         elapsed = f.mul(f.sub(now(f), start), weight)
         record.store("nanoseconds", f.add(record.load("nanoseconds"), elapsed))
         _add_to_clock(f, world, elapsed)
+    with f.if_(is_noted):
+        note_call(f, state, record_at, start)
     python_api.decrease_references(f, owner)
     return result
 

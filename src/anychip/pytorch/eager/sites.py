@@ -132,6 +132,10 @@ class World:
         launch_counts.sources.append(self.settle)
         statistics.native_clocks.append(self.seconds)
 
+    def record_names(self) -> dict[int, str]:
+        """The overload of each record that native code serves, by the record's address."""
+        return {address: site.name for site in self.sites for address in site.addresses()}
+
     def settle(self) -> None:
         """Add what was counted natively to Python's counts."""
         for site in self.sites:
@@ -205,6 +209,10 @@ class Site:
     def native_calls(self) -> int:
         """Calls that native code served with the records at hand."""
         return sum(record.structure.calls for _, record in self._records.values())
+
+    def addresses(self) -> list[int]:
+        """Where native code finds the records."""
+        return [record.address for _, record in list(self._records.values())]
 
     def settle(self) -> None:
         """Add what was counted natively to Python's counts."""
@@ -392,5 +400,12 @@ def _load() -> LoadedCode:
     if code is None:
         code = machine.emit_object(text, target)
         cache.put(key, code)
-    imports = python_api.imports() | interface.addresses() | {call.replay.name: native.state().replay_address}
+    imports = (
+        python_api.imports()
+        | interface.addresses()
+        | {
+            call.replay.name: native.state().replay_address,
+            call.note_call.name: native.state().note_call_address,
+        }
+    )
     return load(code, [call.call.name], imports)

@@ -1,11 +1,11 @@
 """The native part of the runtime: written in LLVM IR, compiled once and kept as object code.
 
-`call` is what Python calls for a launch, with `packing` of its arguments; `grid` runs launches over threads,
-`cooperative` those whose programs wait for each other; `team` has the threads, `pool` those of processes
-without OpenMP; `job` is a launch while it runs, `memory` its scratch memory; `interrupt` ends launches at a
-signal, `fault` explains a death; `replay` runs a recorded list of launches by `interpreter`. `structures`
-describes the structures that they share with Python. `state()` compiles or loads all this and gives the one
-`Native` object of the process."""
+`call` is what Python calls for a launch, with `packing` of its arguments; `grid` runs launches over
+threads, `cooperative` those whose programs wait for each other; `team` has the threads, `pool` those of
+processes without OpenMP; `job` is a launch while it runs, `memory` its scratch memory; `interrupt` ends
+launches at a signal, `fault` explains a death; `events` writes launches down for who profiles; `replay`
+runs a recorded list of launches by `interpreter`. `structures` describes the structures that they share
+with Python. `state()` compiles or loads all this and gives the one `Native` object of the process."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from ..cache import ObjectCache
 from ..loader import LoadedCode, load
 from ..slots import Opcodes
 from . import call, python_api
+from .events import note_call
 from .fault import FAULTS, watch_faults
 from .fault import is_supported as handles_faults
 from .grid import run
@@ -34,7 +35,7 @@ from .memory import trim
 from .replay import replay
 from .structures import STATE
 
-ENTRY_POINTS = (run, trim, call.launch, replay, watch_faults)
+ENTRY_POINTS = (run, trim, call.launch, replay, watch_faults, note_call)
 
 
 class Native:
@@ -63,6 +64,11 @@ class Native:
     def replay_address(self) -> int:
         """Where the interpreter of launch lists is, for native code of others."""
         return self._code[replay.name]
+
+    @property
+    def note_call_address(self) -> int:
+        """Where the function is that writes down calls, for native code of others."""
+        return self._code[note_call.name]
 
     def _watch_faults(self) -> None:
         """Have faults in kernels explained, unless ANYCHIP_FAULTS=0 says that nobody wants that."""

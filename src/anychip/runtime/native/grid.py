@@ -14,11 +14,12 @@ from ...compiler.llvm.flow import Flow
 from ...compiler.llvm.routine import routine
 from ...compiler.llvm.struct import Fields
 from ...compiler.llvm.types import I32, I64, PTR, Val
+from . import events
 from .cooperative import run_cooperative
 from .interrupt import enter, leave, leave_if_marked, linger
 from .job import KernelCall, describe, fail, now, outcome, prepare
 from .memory import lease, release
-from .structures import ARENA, CACHE_LINE, FUNCTION, JOB, Code
+from .structures import ARENA, CACHE_LINE, FUNCTION, JOB, MEASURED, Code
 from .team import dispatch, team_size
 
 CHUNKS_PER_MEMBER = 8
@@ -84,7 +85,9 @@ def _work(f: Flow, job_at: Val, member: Val) -> None:
                 visit.leave()
             with f.if_(is_counted):
                 job.atomic_add("completed", f.sub(last, first))
-    job.atomic_add("nanoseconds", f.sub(now(f), start))
+    worked = f.sub(now(f), start)
+    job.atomic_add("nanoseconds", worked)
+    f.atomic_max(job.address("longest"), worked)
     linger(f, job_at, member)
 
 
@@ -127,10 +130,43 @@ def _expect(f: Flow, function: Fields, total: Val, each: Val) -> _Expectation:
     program=PTR,
 )
 def run(
-    f: Flow, state: Val, function_at: Val, slots: Val, grid_x: Val, grid_y: Val, grid_z: Val, program: Val
+    f: Flow, state: Val, function: Val, slots: Val, grid_x: Val, grid_y: Val, grid_z: Val, program: Val
 ) -> Val:
     """Run a function over a grid. Returns `Code.DONE`, the number of a failed assertion plus one with
     the program's place in `program` (3 x i32), or one of the negative codes."""
+    measured = MEASURED.local(f)
+    measured.store_all(members=1, busy=0, longest=0)
+    begin = events.begin(f, state)
+    code = _run(f, state, function, slots, grid_x, grid_y, grid_z, program, measured.pointer)
+    with f.if_(f.ne(begin, 0)):
+        events.note_launch(f, state, function, slots, grid_x, grid_y, grid_z, begin, measured.pointer)
+    return code
+
+
+@routine(
+    "anychip.run_grid",
+    I32,
+    state=PTR,
+    function=PTR,
+    slots=PTR,
+    grid_x=I64,
+    grid_y=I64,
+    grid_z=I64,
+    program=PTR,
+    measured=PTR,
+)
+def _run(
+    f: Flow,
+    state: Val,
+    function_at: Val,
+    slots: Val,
+    grid_x: Val,
+    grid_y: Val,
+    grid_z: Val,
+    program: Val,
+    measured: Val,
+) -> Val:
+    """As `run`; what the team did is written into `measured`."""
     job, function = JOB.local(f, CACHE_LINE), FUNCTION.at(f, function_at)
     with f.if_(f.any_of([f.slt(extent, 1) for extent in (grid_x, grid_y, grid_z)])):
         f.return_(Code.DONE)
@@ -170,6 +206,7 @@ def run(
     release(f, state, block)
     code = outcome(f, job.pointer, program)
     nanoseconds = job.load("nanoseconds")
+    MEASURED.at(f, measured).store_all(members=members, busy=nanoseconds, longest=job.load("longest"))
     with f.if_(f.and_(f.eq(code, 0), f.ne(nanoseconds, 0))):
         _learn(f, function, expected, nanoseconds, total)
     return code

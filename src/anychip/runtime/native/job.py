@@ -48,7 +48,7 @@ def describe(f: Flow, job_at: Val, function_at: Val, slots: Val, total: Val, *gr
         job.store(f"grid_{axis}", f.trunc(extent, I32))
     job.copy("arena_bytes", function)
     job.copy("endless", function)
-    job.store_all(failure=0, nanoseconds=0, attention=0, completed=0)
+    job.store_all(failure=0, nanoseconds=0, longest=0, attention=0, completed=0)
     function.atomic_add("launches", 1)
 
 

@@ -14,6 +14,13 @@ PROGRAM = array(I32, 3)
 """The place of a program instance in the grid: x, y, z."""
 
 
+class EventKind(IntEnum):
+    """What an event is about."""
+
+    LAUNCH = 0
+    CALL = 1
+
+
 class Code(IntEnum):
     """What a launch came to; numbers above 0 are those of a failed assertion, plus one."""
 
@@ -27,7 +34,8 @@ class Code(IntEnum):
 STATE = Struct(
     "state",
     "The native runtime's state, one for the process. `current` is the job of Python's main thread that "
-    "signals find, `raised_...` what Python's handlers raised (see `interrupt`).",
+    "signals find, `raised_...` what Python's handlers raised (see `interrupt`). `events` is where launches "
+    "are written down (see `events`), null while nobody profiles.",
     lock=I64,
     free_blocks=PTR,
     arena_bytes=I64,
@@ -48,6 +56,7 @@ STATE = Struct(
     raised_type=PTR,
     raised_value=PTR,
     raised_traceback=PTR,
+    events=PTR,
 )
 
 FUNCTION = Struct(
@@ -55,7 +64,7 @@ FUNCTION = Struct(
     "What native code knows of a loaded kernel. `grain`: program instances that a thread takes at once (0: "
     "by the rules of `grid`). `waiting`: whether its programs wait for each other (see `cooperative`). "
     "`endless`: whether it has loops that may never end, and looks for signals in them. `slots`: the "
-    "arguments of a launch that runs.",
+    "arguments of a launch that runs; `slot_count`: how many they are.",
     entry=PTR,
     arena_bytes=I64,
     launches=I64,
@@ -64,6 +73,7 @@ FUNCTION = Struct(
     waiting=I64,
     endless=I64,
     slots=PTR,
+    slot_count=I64,
 )
 
 KERNEL = Struct(
@@ -106,7 +116,8 @@ JOB = Struct(
     "job",
     "One launch while it runs, shared by the threads of its team. `work` is what each of them does: `void "
     "work(job *, int64_t member)`. `attention` is not zero when there is a failure or a signal to see to. "
-    "`completed` counts programs of kernels that may be `endless`.",
+    "`completed` counts programs of kernels that may be `endless`. `nanoseconds` is the time of all members "
+    "together, `longest` that of the one that worked longest.",
     entry=PTR,
     slots=PTR,
     total=I64,
@@ -128,6 +139,7 @@ JOB = Struct(
     endless=I64,
     completed=I64,
     state=PTR,
+    longest=I64,
 )
 
 _LOCK = array(I8, 128)
@@ -186,6 +198,41 @@ REPLAY = Struct(
     owners=PTR,
     widest=I64,
     arena_bytes=I64,
+)
+
+EVENTS = Struct(
+    "events",
+    "A buffer of events: `capacity` 64-bit words, of which `used` are taken and `written` filled. `lost` "
+    "counts events that found no room.",
+    words=PTR,
+    capacity=I64,
+    used=I64,
+    written=I64,
+    lost=I64,
+)
+
+EVENT = Struct(
+    "event",
+    "One launch of a kernel, with the slots of its arguments behind it; or a call of an operator. `words`: "
+    "how many it takes with its slots. `subject` is the function's record, or the call's. Times are "
+    "nanoseconds of the clock that only goes forward. `members` threads worked `busy` nanoseconds together, "
+    "one of them `longest`; both are 0 where nobody looked at a clock.",
+    words=I64,
+    kind=I64,
+    subject=PTR,
+    begin=I64,
+    end=I64,
+    thread=I64,
+    members=I64,
+    busy=I64,
+    longest=I64,
+    grid_x=I64,
+    grid_y=I64,
+    grid_z=I64,
+)
+
+MEASURED = Struct(
+    "measured", "What a launch tells of its team (see `EVENT`).", members=I64, busy=I64, longest=I64
 )
 
 FAILURE = Struct(

@@ -1,0 +1,1 @@
+"""One page of HTML that shows what was measured and proved: it needs no network and no other file."""
