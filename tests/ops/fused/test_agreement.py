@@ -15,7 +15,6 @@ from anychip.ops.errors import RegistryError
 from anychip.ops.fused import Fused
 from anychip.ops.rooms import ROOMS, everywhere
 
-
 ONE_IN = 3
 """One in so many operators with kernels of their own is tried in a second dtype."""
 
