@@ -5,7 +5,7 @@ since every program pays for this module."""
 
 import os
 
-POLICY, SANITIZE = "ANYCHIP_POLICY", "ANYCHIP_SANITIZE"
+POLICY, SANITIZE, TRACE = "ANYCHIP_POLICY", "ANYCHIP_SANITIZE", "ANYCHIP_TRACE"
 PROFILE, PROFILE_DOOR = "ANYCHIP_PROFILE", "ANYCHIP_PROFILE_DOOR"
 """As in `environment`, which is not worth its import here."""
 
@@ -27,6 +27,10 @@ def load() -> None:
             start()
         except AnychipError as error:
             logging.getLogger(__name__).warning("the sanitizer is not at work: %s", error)
+    if os.environ.get(TRACE):
+        from .debug.trace_session import start as start_trace
+
+        start_trace()
     if os.environ.get(PROFILE) or os.environ.get(PROFILE_DOOR):
         from .profile.session import start as start_profile
 

@@ -18,6 +18,9 @@ SANITIZE = "ANYCHIP_SANITIZE"
 """Which checks kernels are compiled with (see `triton_backend.sanitizer`)."""
 SANITIZE_REPORT = "ANYCHIP_SANITIZE_REPORT"
 """Written by `anychip debug sanitize`: the folder into which processes write what was found."""
+TRACE = "ANYCHIP_TRACE"
+"""Written by `anychip debug trace` for the program that it starts: a JSON object (see
+`debug.trace_session`)."""
 PROFILE, PROFILE_DOOR = "ANYCHIP_PROFILE", "ANYCHIP_PROFILE_DOOR"
 """Written by `anychip profile` for the program that it starts: a JSON object with its own number, a
 folder, and what to gather. With the other at 1, a program can be attached to (see `profile.session`)."""

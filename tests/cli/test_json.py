@@ -45,6 +45,8 @@ ELSEWHERE = {
     "cluster plan": "cluster/test_plan.py",
     "conform": "cli/test_export_verbs.py",
     "debug sanitize": "debug/test_sanitize.py",
+    "debug reduce": "debug/test_reduce.py",
+    "debug trace": "debug/test_trace.py",
     "demo": "demo/test_demonstration.py",
     "doctor": "doctor/test_diagnosis.py",
     "explain": "cli/test_explain.py",

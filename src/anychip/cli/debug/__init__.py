@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from .reduce import reduce
 from .sanitize import sanitize
+from .trace import trace
 
 application = typer.Typer(help="Find faults of a program's kernels.", no_args_is_help=True)
 
@@ -15,5 +17,7 @@ def debug() -> None:
 
 
 application.command("sanitize", context_settings={"allow_interspersed_args": False})(sanitize)
+application.command("reduce")(reduce)
+application.command("trace", context_settings={"allow_interspersed_args": False})(trace)
 
 VERBS = {"debug": application}
