@@ -22,9 +22,9 @@ INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ops test-cluster test-link test-migrate test-models docs test-serve docs-operators emulators \
-	valgrind counts bench lint format wheel test-newest constraints test-versions resolve-versions triton-tests \
-	conformance mutation clean
+.PHONY: help demo test test-ops test-link test-cluster test-migrate test-profile test-models docs test-serve \
+	docs-operators emulators valgrind counts bench lint format wheel test-newest constraints test-versions \
+	resolve-versions triton-tests conformance mutation clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test-cluster: $(VENV)/.test  ## Run all tests of jobs on several chips, faults a
 
 test-migrate: $(VENV)/.migrate-oracles  ## Test `anychip migrate` with outside oracles: SARIF's schema, libcst
 	$(BIN)/python -m pytest tests/migrate tests/cli/test_migrate.py
+
+test-profile: $(VENV)/.profile-oracles  ## Test `anychip profile` and `report` with Perfetto's trace processor and Chromium
+	$(BIN)/python -m pytest --slow tests/profile tests/report tests/emulation/test_counting.py
 
 test-models: $(VENV)/.test  ## Train and run the models and examples that take minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --slow tests/ecosystem/test_models.py tests/examples
@@ -157,6 +160,10 @@ $(VENV)/.docs: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.migrate-oracles: $(VENV)/.test pyproject.toml
 	$(BIN)/python $(INSTALL) -e '.[migrate-oracles]'
+	@touch $@
+
+$(VENV)/.profile-oracles: $(VENV)/.test pyproject.toml
+	$(BIN)/python $(INSTALL) -e '.[profile-oracles]'
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.demo pyproject.toml

@@ -20,6 +20,7 @@ import typer
 from ..environment import POLICY, PROFILE
 from .console import messages, output, table, write_json
 from .errors import CommandError
+from .needs import require_packages
 from .options import AsJson
 from .program import POLICIES, require_entry_point
 
@@ -60,6 +61,10 @@ def profile(
     pid: Annotated[
         int | None, typer.Option(help="Attach to a process started with ANYCHIP_PROFILE_DOOR=1.")
     ] = None,
+    chip: Annotated[
+        str, typer.Option(help="Instructions of --ops on this chip or core, emulated; no times.")
+    ] = "",
+    ops: Annotated[list[str] | None, typer.Option(help="With --chip: an operator; may be repeated.")] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long, with --pid.")] = 5.0,
     as_json: AsJson = False,
 ) -> None:
@@ -69,6 +74,9 @@ def profile(
     is the program's."""
     if compare is not None:
         _compare(*compare, as_json)
+        return
+    if chip:
+        _count(chip, ops or [], as_json)
         return
     if (pid is None) == (not program):
         raise CommandError("a program or --pid, one of both.", "anychip profile script.py its arguments")
@@ -144,6 +152,25 @@ def _show(profile: Profile) -> None:
         output.print(table(right, text.operator_cells(profile)))
     for line in text.remarks(profile):
         output.print(line, markup=False, soft_wrap=True)
+
+
+def _count(chip: str, names: list[str], as_json: bool) -> None:
+    """Instructions of operators' kernels on an emulated chip."""
+    if not names:
+        raise CommandError("--chip counts the instructions of operators.", "Name one: --ops softmax")
+    require_packages("conform")
+    from ..compiler.foreign.routes import resolve
+    from ..conformance.instructions import instructions
+    from ..conformance.trials import DEFAULT, Sampling
+
+    found = instructions(resolve(chip), names, Sampling(DEFAULT.dtypes[:1], 1))
+    if as_json:
+        write_json([asdict(row) for row in found])
+        return
+    right = ("launches", "right"), ("instructions", "right")
+    columns = ("operator", "dtype", "inputs", "kernel", *right)
+    cells = [(r.operator, r.dtype, r.inputs, r.kernel, r.launches, f"{r.instructions:,}") for r in found]
+    output.print(table(columns, cells))
 
 
 def _compare(before: Path, after: Path, as_json: bool) -> None:

@@ -110,30 +110,39 @@ def replay(core: Core, cases: Sequence[Case], kernels: Mapping[str, KernelCode])
     return answers
 
 
+def build(core: Core, cases: Sequence[Case], kernels: Mapping[str, KernelCode], folder: Path) -> Path:
+    """Write into `folder` what a process of these cases needs, and link its program. Raises LinkError."""
+    used = sorted(set().union(*(case.kernels for case in cases)))
+    order = ">" if core.runs.big_endian else "<"
+    objects = []
+    for number, name in enumerate(used):
+        objects.append(folder / f"kernel{number}.o")
+        objects[-1].write_bytes(kernels[name].object_code)
+    (folder / "kernels.h").write_text(_table([kernels[name] for name in used], cases))
+    harness = resources.files("anychip.emulation") / "harness.c"
+    with resources.as_file(harness) as source:
+        shutil.copy(source, folder / "harness.c")
+    numbers = {name: number for number, name in enumerate(used)}
+    swap = order == ">"
+    (folder / "batch.bin").write_bytes(
+        struct.pack(order + "I", len(cases)) + b"".join(_encoded(c, numbers, order, swap) for c in cases)
+    )
+    program = folder / "program"
+    link(core, [folder / "harness.c", *objects], program, include=folder)
+    return program
+
+
 def _process(
     core: Core, cases: Sequence[Case], kernels: Mapping[str, KernelCode]
 ) -> tuple[list[Answer], str]:
     """Answers of the cases that were done, and how the process ended."""
-    used = sorted(set().union(*(case.kernels for case in cases)))
     order = ">" if core.runs.big_endian else "<"
+    swap = order == ">"
     with tempfile.TemporaryDirectory(prefix="anychip-replay-") as temporary:
         folder = Path(temporary)
-        objects = []
-        for number, name in enumerate(used):
-            objects.append(folder / f"kernel{number}.o")
-            objects[-1].write_bytes(kernels[name].object_code)
-        (folder / "kernels.h").write_text(_table([kernels[name] for name in used], cases))
-        harness = resources.files("anychip.emulation") / "harness.c"
-        with resources.as_file(harness) as source:
-            shutil.copy(source, folder / "harness.c")
-        numbers = {name: number for number, name in enumerate(used)}
-        swap = order == ">"
-        (folder / "batch.bin").write_bytes(
-            struct.pack(order + "I", len(cases)) + b"".join(_encoded(c, numbers, order, swap) for c in cases)
-        )
-        link(core, [folder / "harness.c", *objects], folder / "program", include=folder)
+        program = build(core, cases, kernels, folder)
         try:
-            done = run(core, folder / "program", folder)
+            done = run(core, program, folder)
             ending = done.ending + (f": {done.output.strip()[-200:]}" if done.output.strip() else "")
         except EmulationError as error:
             ending = str(error)

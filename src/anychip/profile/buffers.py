@@ -7,6 +7,7 @@ another takes nothing away from it: each gets what was written while it was open
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 import time
 
@@ -102,6 +103,13 @@ class Source:
         if last and thread is not None:
             thread.join()
 
+    def after_fork(self) -> None:
+        """A child has none of its parent's threads, and is in none of its profiles."""
+        if self._sinks:
+            native.state().state.events = None
+        self._lock = threading.Lock()
+        self._sinks, self._buffers, self._thread = [], [], None
+
     def _begin(self) -> None:
         if not self._buffers:
             self._buffers = [_Buffer() for _ in range(3)]
@@ -149,3 +157,5 @@ class Source:
 
 source = Source()
 """The process's."""
+
+os.register_at_fork(after_in_child=source.after_fork)

@@ -47,6 +47,7 @@ class Sampler:
         self._thread = threading.Thread(target=self._run, name="anychip-samples", daemon=True)
         self.memory: list[MemorySample] = []
         self.samples: list[tuple[int, int, Stack]] = []
+        self._known: dict[Stack, Stack] = {}
 
     def start(self) -> None:
         """Begin."""
@@ -70,7 +71,8 @@ class Sampler:
                 now = time.monotonic_ns()
                 for thread, frame in sys._current_frames().items():
                     if thread not in OWN_THREADS:
-                        self.samples.append((now, thread, _stack(frame)))
+                        stack = _stack(frame)
+                        self.samples.append((now, thread, self._known.setdefault(stack, stack)))
         OWN_THREADS.discard(threading.get_ident())
 
     def folded(self, kernel_at: dict[int, str] | None = None) -> Counter[tuple[str, ...]]:
