@@ -176,3 +176,19 @@ def test_what_cannot_be_explained(arguments: tuple[str, ...], error: type[Except
 def test_a_wrong_signature_shows_the_front_ends_words(kernels: Path) -> None:
     with pytest.raises(InspectionError, match="front end refused kernel scale"):
         explained(f"{kernels}:scale", "--sig", "x_ptr=i32", "--const", "FACTOR=1.0")
+
+
+def test_what_differs_between_targets_and_kernels(kernels: Path) -> None:
+    scale, constant = f"{kernels}:scale", ("--const", "FACTOR=3")
+    assembly = explained(scale, *constant, "--stage", "asm", "--target", "cortex-a76", "--diff", "rv64gcv")
+    assert (assembly["before"], assembly["after"]) == ("cortex-a76", "rv64gcv")
+    removed = [line for line in assembly["diff"] if line.startswith("-")]
+    assert any("fmul" in line for line in removed)
+    assert explained(scale, *constant, "--diff", "host")["diff"] == []
+    nests = explained(scale, *constant, "--stage", "ttir", "--diff", f"{kernels}:scale")
+    assert (nests["stage"], nests["diff"]) == ("ttir", [])
+
+
+def test_verdicts_are_no_gpus(kernels: Path) -> None:
+    with pytest.raises(CommandError, match="verdicts on accesses are made for CPUs"):
+        explained(f"{kernels}:scale", "--const", "FACTOR=3", "--diff", "sm_90")

@@ -8,7 +8,7 @@ compilers know it by. Nothing here knows how code is made.
 from .chip import Chip, Manufacturer, Plugin, Unit
 from .errors import ChipFileError, UnknownChip
 from .host import Cache, HostDescription, detect_host
-from .registry import all, carried_by, get, identifiers, manufacturers
+from .registry import all, carried_by, get, identifiers, manufacturers, of_package
 
 __all__ = [
     "Cache",
@@ -25,4 +25,5 @@ __all__ = [
     "get",
     "identifiers",
     "manufacturers",
+    "of_package",
 ]

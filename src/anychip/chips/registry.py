@@ -39,6 +39,24 @@ def _installed() -> Iterator[tuple[str, Traversable]]:
             yield f"{point.value}/{file.name}", file
 
 
+def of_package(name: str) -> tuple[str, ...]:
+    """Identifiers of the chips that an installed package brings; `name` is its entry point's, or the
+    package's. Raises `UnknownChip`."""
+    found: list[str] = []
+    known: list[str] = []
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        distribution = point.dist.name if point.dist is not None else ""
+        known += [point.name]
+        if name in (point.name, distribution, point.value.partition(".")[0]):
+            for file in resources.files(point.value).iterdir():
+                if file.name.endswith(".toml"):
+                    chips = load(file.read_text(encoding="utf-8"), f"{point.value}/{file.name}")
+                    found += [chip.identifier for chip in chips]
+    if not found:
+        raise UnknownChip(name, known)
+    return tuple(sorted(found))
+
+
 @functools.cache
 def _by_identifier() -> dict[str, Chip]:
     chips: dict[str, Chip] = {}

@@ -5,7 +5,10 @@ Flows in: a chip's or target's name. Flows out: a summary or JSON, and the chip'
 
 from __future__ import annotations
 
+import json
 import math
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,11 +23,21 @@ from .options import AsJson
 if TYPE_CHECKING:
     import torch
 
+ELSEWHERE = "its maker's own back end makes its code; `anychip test --record` on the chip shows it"
 LEDGERS = Path("build/conformance")
 
 
 def conform(
-    chip: Annotated[list[str], typer.Option(help="A chip, or a target; may be repeated.")],
+    chip: Annotated[list[str] | None, typer.Option(help="A chip, or a target; may be repeated.")] = None,
+    package: Annotated[
+        str, typer.Option(help="All chips of an installed package (entry point `anychip.chips`).")
+    ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write each chip's record and badge, and one page, into this folder."
+        ),
+    ] = None,
     ops: Annotated[list[str] | None, typer.Option(help="Only this operator; may be repeated.")] = None,
     dtype: Annotated[
         list[str] | None, typer.Option(help="Try this element type; may be repeated. [float32, float16]")
@@ -48,15 +61,23 @@ def conform(
     """Prove the operators on a chip: natively, under its emulator, or by compiling them only.
 
     Their launches are recorded on this machine with PyTorch's results beside them, and replayed as the
-    chip's own machine code. Exit status 1 if a result was wrong.
-    """
+    chip's own machine code. Exit status 1 if a result was wrong. A maker of chips runs it with --package
+    and --out."""
     require_packages("conform")
+    from .. import chips
     from ..conformance import campaign as campaigns
     from ..conformance import chip_record, completion
     from ..conformance.run import run
     from ..conformance.trials import DEFAULT, Sampling, chosen
     from ..emulation.cores import ENGINES
 
+    brought = chips.of_package(package) if package else ()
+    elsewhere = [name for name in brought if chips.get(name).plugin is not None]
+    chip = [*(chip or ()), *(name for name in brought if name not in elsewhere)]
+    for name in elsewhere:
+        messages.print(f"{name}: {ELSEWHERE}")
+    if not chip:
+        raise CommandError("no chip is named.", "Write --chip CHIP, or --package PACKAGE for a maker's.")
     if engine not in ENGINES:
         raise CommandError(f"{engine!r} is no engine.", did_you_mean(engine, ENGINES))
     sampling = Sampling(_dtypes(dtype) if dtype else DEFAULT.dtypes, samples)
@@ -80,7 +101,9 @@ def conform(
         else completion.completed(chip_record.record(campaign), known)
         for campaign, known in zip(running, earlier, strict=True)
     ]
-    if write and not ops:
+    if out is not None:
+        _publish(made, elsewhere, out)
+    elif write and not ops:
         for record in made:
             messages.print(f"{record['chip']}: record in {chip_record.write(record)}")
             ledgers[record["chip"]].unlink(missing_ok=True)
@@ -90,6 +113,21 @@ def conform(
         _show(made)
     if any(record["cases"]["failed"] or record["kernels"]["errors"] for record in made):
         raise typer.Exit(1)
+
+
+def _publish(records: list[dict[str, Any]], elsewhere: Sequence[str], folder: Path) -> None:
+    """Write what a maker shows: records, badges and a page."""
+    from ..conformance.certificate import badge, page
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for record in records:
+        text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+        (folder / f"{record['chip']}.json").write_text(text, encoding="utf-8")
+        (folder / f"{record['chip']}.svg").write_text(badge(record), encoding="utf-8")
+    notes = [f"{name}: {ELSEWHERE}" for name in elsewhere]
+    command = f"anychip {shlex.join(sys.argv[1:])}"
+    (folder / "conformance.md").write_text(page(records, command, notes), encoding="utf-8")
+    messages.print(f"wrote {folder / 'conformance.md'}, and a record and a badge for each chip")
 
 
 def _dtypes(names: Sequence[str]) -> tuple[torch.dtype, ...]:

@@ -6,6 +6,7 @@ of one stage, or a table with the verdict on every memory access, tied to the ke
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -45,6 +46,12 @@ def explain(
     const: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Value of a tl.constexpr parameter.")
     ] = None,
+    diff: Annotated[
+        str,
+        typer.Option(
+            metavar="TARGET | FILE.py:KERNEL", help="What differs there, of a stage or of verdicts."
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Show what became of a kernel: one stage's text, or the verdict on every memory access."""
@@ -57,7 +64,9 @@ def explain(
         raise CommandError(
             f"--stage {stage}: the stages for {target} are {', '.join(known)}.", did_you_mean(stage, known)
         )
-    if stage:
+    if diff:
+        _show_difference(kernel, diff, stage, target, sig or [], const or [], as_json)
+    elif stage:
         found = _kernels(kernel, sig or [], const or [])
         _show_stages([(each, _stage_text(each, stage, chosen)) for each in found], stage, target, as_json)
     elif isinstance(chosen, StockTarget):
@@ -68,6 +77,42 @@ def explain(
     else:
         found = _kernels(kernel, sig or [], const or [])
         _show_accesses([(each, _explained(each, chosen).accesses) for each in found], target, as_json)
+
+
+def _show_difference(
+    kernel: str, other: str, stage: str, target: str, sig: Sequence[str], const: Sequence[str], as_json: bool
+) -> None:
+    """Print the difference between two kernels, or one kernel on two targets, as `diff -u` does."""
+    is_kernel = ".py:" in other
+    sides = [(kernel, target), (other, target) if is_kernel else (kernel, other)]
+    texts = [_side(name, where, stage, sig, const) for name, where in sides]
+    names = [name if is_kernel else where for name, where in sides]
+    lines = list(difflib.unified_diff(*texts, *names, lineterm=""))
+    if as_json:
+        write_json({"before": names[0], "after": names[1], "stage": stage or "accesses", "diff": lines})
+    elif lines:
+        for line in lines:
+            output.print(line, markup=False, highlight=False, soft_wrap=True)
+    else:
+        messages.print(f"{names[0]} and {names[1]}: no difference in {stage or 'the verdicts on accesses'}")
+
+
+def _side(kernel: str, target: str, stage: str, sig: Sequence[str], const: Sequence[str]) -> list[str]:
+    """One side of a difference: lines of a stage, or a line for each access."""
+    from ..compiler.foreign.records import StockTarget
+    from ..compiler.foreign.routes import resolve
+
+    chosen = resolve(target)
+    found = _kernels(kernel, sig, const)
+    if stage:
+        return [line for each in found for line in _stage_text(each, stage, chosen).splitlines()]
+    if isinstance(chosen, StockTarget):
+        raise CommandError(f"verdicts on accesses are made for CPUs, not {target}.", "Choose a --stage.")
+    return [
+        " ".join(str(value) for value in asdict(access).values())
+        for each in found
+        for access in _explained(each, chosen).accesses
+    ]
 
 
 def _explained(inspected: InspectedKernel, target: Target) -> Explanation:
