@@ -82,6 +82,29 @@ def all_of_it() -> str:
     )
 
 
+def test_the_page_stays_small_however_much_was_measured() -> None:
+    frames = [
+        f"a_function_with_a_long_name_{number} (folder/a_file_of_python.py:{number})"
+        for number in range(4000)
+    ]
+    stacks = [[["main", "loop", frame, f"inside {frame}", f"deep {frame}"], 1] for frame in frames]
+    events = [
+        {
+            "ph": "X",
+            "tid": k % 3,
+            "cat": "kernel",
+            "name": f"kernel_{k}_with_a_name",
+            "ts": k * 2.0,
+            "dur": 1.0 + k % 7,
+        }
+        for k in range(20_000)
+    ]
+    many = (("a.json", {**PROFILE, "stacks": stacks}),) * 3, (("t.json", {"traceEvents": events}),) * 3
+    made = page(inputs.Inputs(*many, tuple(evidence.records()), ()), "large")
+    assert len(made.encode()) < LARGEST
+    assert "longest of 20000 events" in made
+
+
 class Tags(html.parser.HTMLParser):
     """Elements that are opened, not closed, and the addresses they name."""
 

@@ -19,8 +19,9 @@ class _Node:
     inside: dict[str, _Node] = field(default_factory=dict)
 
 
-def section(profile: dict[str, Any]) -> str:
-    """The drawing; "" where there are no samples. Frames that all stacks begin with are left out."""
+def section(profile: dict[str, Any], most: int = 4000) -> str:
+    """The drawing of the `most` widest frames; "" where there are no samples. Frames that all stacks begin
+    with are left out."""
     root = _Node("all")
     for frames, count in profile["stacks"]:
         node = root
@@ -32,7 +33,7 @@ def section(profile: dict[str, Any]) -> str:
         return ""
     while len(root.inside) == 1 and (only := next(iter(root.inside.values()))).inside:
         root = only
-    boxes = list(_boxes(root, 0.0, 0, svg.WIDTH / root.samples))
+    boxes = sorted(_boxes(root, 0.0, 0, svg.WIDTH / root.samples), key=lambda box: (-box[2], box[3]))[:most]
     height = ROW * (1 + max(depth for _, _, _, depth in boxes))
     drawn = "".join(_box(node, x, width, depth, root.samples) for node, x, width, depth in boxes)
     return svg.drawing(height, f'<g class="flame">{drawn}</g>', "Flame graph of Python's stacks and kernels")

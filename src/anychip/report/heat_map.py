@@ -10,8 +10,7 @@ from typing import Any
 
 from . import svg
 
-CELL, LEFT = 2.4, 150
-ROW = 9
+LEFT, ROW = 150, 9
 STATES = ("passed on the chip", "passed under its emulator", "compiled", "failed", "not tried")
 _BY_TIER = {"native": 0, "emulated": 1, "compiled": 2}
 

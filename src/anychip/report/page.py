@@ -10,6 +10,8 @@ from . import flame, heat_map, history, roofline, svg, timeline
 from .inputs import Inputs
 
 _HERE = Path(__file__).parent
+MARKS = 5000
+"""Frames and events that all drawings have together, at most: the file stays below 2 MB."""
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 """What a browser lets the page do: nothing over a network."""
 
@@ -34,12 +36,13 @@ def page(inputs: Inputs, title: str) -> str:
 
 def _sections(inputs: Inputs) -> Iterator[tuple[str, str, str]]:
     """Name, heading and content of each; content is "" where there is nothing to show."""
+    most = MARKS // max(1, len(inputs.profiles) + len(inputs.traces))
     for number, (file, profile) in enumerate(inputs.profiles):
         yield f"profile{number}", f"Profile {file}", _summary(profile)
         yield f"roofline{number}", f"Roofline of {file}", roofline.section(profile)
-        yield f"flame{number}", f"Flame graph of {file}", flame.section(profile)
+        yield f"flame{number}", f"Flame graph of {file}", flame.section(profile, most)
     for number, (file, trace) in enumerate(inputs.traces):
-        yield f"timeline{number}", f"Timeline of {file}", timeline.section(trace)
+        yield f"timeline{number}", f"Timeline of {file}", timeline.section(trace, most)
     yield "chips", "Operators by chips", heat_map.section(inputs.chips)
     yield "differences", "Differences between chips", heat_map.differences(inputs.chips)
     yield "history", "Speed over commits", history.section(inputs.history)

@@ -7,13 +7,11 @@ from typing import Any
 from . import svg
 
 ROW, LEFT = 16, 0
-MOST = 4000
-"""Events that are drawn, those that took longest."""
 CATEGORIES = ("range", "operator", "PyTorch", "kernel")
 
 
-def section(trace: dict[str, Any]) -> str:
-    """The drawing; "" where nothing took time."""
+def section(trace: dict[str, Any], most: int = 4000) -> str:
+    """The drawing of the `most` longest events; "" where nothing took time."""
     events = [
         event
         for event in trace["traceEvents"]
@@ -21,7 +19,7 @@ def section(trace: dict[str, Any]) -> str:
     ]
     if not events:
         return ""
-    kept = sorted(events, key=lambda event: -event["dur"])[:MOST]
+    kept = sorted(events, key=lambda event: -event["dur"])[:most]
     begin = min(event["ts"] for event in kept)
     end = max(event["ts"] + event["dur"] for event in kept)
     unit = svg.WIDTH / (end - begin)
@@ -46,7 +44,7 @@ def section(trace: dict[str, Any]) -> str:
             )
         )
     left = len(events) - len(kept)
-    note = f"<p>The {MOST} longest of {len(events)} events.</p>" if left else ""
+    note = f"<p>The {most} longest of {len(events)} events.</p>" if left else ""
     height = len(tracks) * (ROW + 14) + 24
     parts.append(svg.label(svg.WIDTH, height - 6, f"{(end - begin) / 1e3:.4g} ms", text_anchor="end"))
     return svg.drawing(height, "".join(parts), "Timeline of threads") + note
