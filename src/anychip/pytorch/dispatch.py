@@ -18,7 +18,7 @@ from ..ops.launching import attribution
 from ..ops.registry import Operator, Overload, absent, overloads
 from ..ops.schemas import Variant, overload_of, variants
 from ..suggestions import did_you_mean
-from . import devices, overlap, statistics
+from . import devices, overlap, sparse_layouts, statistics
 from .eager import sites
 from .errors import FallThroughError, MissingKernelError, PolicyError
 from .overrides import Overrides
@@ -158,6 +158,7 @@ class Registrations:
         self.overrides: list[Overrides] = []
         for key in devices.dispatch_keys():
             self._register(key)
+        self.overrides.append(Overrides(sparse_layouts.planned(selected, _fallen)))
 
     def _register(self, key: str) -> None:
         names = native_overloads(key)

@@ -1,5 +1,6 @@
 """Scientific computing under SciPy's names: `anychip.science.fft` has the transforms (and is a back end of
-`scipy.fft`), `anychip.science.sparse` products with sparse matrices, and the package itself the solvers.
+`scipy.fft`), `sparse` products with sparse matrices, the package itself the solvers and factors of these,
+`linalg`, `special`, `signal` and `integrate` what SciPy has under these names.
 Arrays of NumPy in, arrays out; tensors of any chip in, tensors out, with gradients where docs/science.md
 says so."""
 
@@ -12,7 +13,7 @@ from ..packages import require
 require("anychip.science", ["torch", "numpy"])
 
 from ..ops.rooms import ROOMS  # noqa: E402
-from . import fft, sparse  # noqa: E402
+from . import fft, linalg, sparse  # noqa: E402
 from .factors.direct import splu, spsolve  # noqa: E402
 from .factors.incomplete import ilu0  # noqa: E402
 from .krylov import bicgstab, cg, eigsh, gmres, lobpcg, lsqr, minres, svds  # noqa: E402
@@ -29,6 +30,7 @@ __all__ = [
     "gmres",
     "ilu0",
     "jacobi",
+    "linalg",
     "lobpcg",
     "lsqr",
     "minres",

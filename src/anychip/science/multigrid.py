@@ -14,10 +14,10 @@ import triton.language as tl
 from ..ops.kernels.numbers import double
 from ..ops.launching import launch, scalar_bits
 from .errors import InvalidValue
-from .factors.incomplete import ordered
 from .factors.lu import Factors, factored
 from .preconditioner import Preconditioner
 from .smoothers import SAFETY, Chebyshev, diagonal_of, largest
+from .sparse.canonical import canonical, joined
 from .sparse.matrix import Rows, matrix
 from .sparse.multiply import product
 from .sparse.products import multiply
@@ -93,14 +93,6 @@ class Level:
     restrict: Rows
 
 
-def _joined(a: Rows, b: Rows) -> Rows:
-    """a + b."""
-    row, column = torch.cat([a.rows(), b.rows()]), torch.cat([a.columns, b.columns])
-    values = torch.cat([a.values, b.values])
-    whole = torch.sparse_coo_tensor(torch.stack([row, column]), values, a.shape, check_invariants=False)
-    return matrix(whole.coalesce())[0]
-
-
 def _level(a: Rows, depth: int) -> tuple[Level, Rows] | None:
     """The level of a matrix, and the next coarser matrix; None where there would be no fewer rows."""
     n = a.shape[0]
@@ -119,7 +111,13 @@ def _level(a: Rows, depth: int) -> tuple[Level, Rows] | None:
     high = SAFETY * largest(a, diagonal)
     weights = -(4 / 3) / high / diagonal
     scaled = replace(a, values=a.values * weights[a.rows()])
-    prolong = _joined(tentative, product(scaled, tentative))
+    smoothed = product(scaled, tentative)
+    prolong = joined(
+        tentative.shape,
+        torch.cat([tentative.rows(), smoothed.rows()]),
+        torch.cat([tentative.columns, smoothed.columns]),
+        torch.cat([tentative.values, smoothed.values]),
+    )
     restrict = prolong.transposed()
     return Level(a, Chebyshev(a, diagonal, high / 30, high), prolong, restrict), product(
         restrict, product(a, prolong)
@@ -158,7 +156,8 @@ def multigrid(A: Any, degree: int = 2) -> Preconditioner:
     and after. float32, float64. Raises SingularMatrix, InvalidValue."""
     if degree < 1:
         raise InvalidValue(f"degree must be at least 1, not {degree}")
-    a = ordered(matrix(A)[0])
+    a = matrix(A)[0]
+    a = canonical(replace(a, values=a.values.detach()))
     if a.shape[0] != a.shape[1]:
         raise InvalidValue(f"multigrid needs a square matrix, not one of the shape {a.shape}")
     hierarchy = Hierarchy(a, degree)

@@ -12,6 +12,7 @@ import torch
 from ..arrays import Restore, inexact, taken
 from ..errors import InvalidType, InvalidValue, SingularMatrix
 from ..krylov.implicit import Solution
+from ..sparse.canonical import joined
 from ..sparse.matrix import Rows, given_back, is_sparse, matrix
 from .lu import Factors, factored
 
@@ -50,8 +51,7 @@ class SparseLU:
         row = torch.cat([lower.rows(), torch.arange(n)])
         column = torch.cat([lower.columns, torch.arange(n)])
         values = torch.cat([lower.values, lower.values.new_ones(n)])
-        whole = torch.sparse_coo_tensor(torch.stack([row, column]), values, (n, n), check_invariants=False)
-        return given_back(matrix(whole)[0], self._like)
+        return given_back(joined((n, n), row, column, values), self._like)
 
     @property
     def U(self) -> Any:
@@ -112,8 +112,8 @@ def _solved(a: Rows, b: torch.Tensor, permc_spec: str | None) -> torch.Tensor:
 
 
 def spsolve(A: Any, b: Any, permc_spec: str | None = None, use_umfpack: bool = True) -> Any:
-    """x of A x = b, A [n, n] sparse, b [n], [n, 1] or [n, k], or sparse (then so is x). A singular A gives NaN
-    and a MatrixRankWarning, as SciPy does. `permc_spec` as for `splu`; `use_umfpack` is taken and changes
+    """x of A x = b, A [n, n] sparse, b [n], [n, 1] or [n, k], or sparse (then so is x). A singular A gives
+    NaN and a MatrixRankWarning, as SciPy does. `permc_spec` as for `splu`; `use_umfpack` is taken and changes
     nothing. float32, float64. Differentiable in a vector b and in the values of A where these are tensors.
     Raises InvalidValue, InvalidType."""
     a, _ = matrix(A)

@@ -1,5 +1,6 @@
 """Incomplete LU factors without fill, ILU(0): L and U have elements only where the matrix has some (Meijerink
-and van der Vorst, 1977; rows by rows as in Saad, "Iterative methods for sparse linear systems", 2003, 10.3)."""
+and van der Vorst, 1977; rows by rows as in Saad, "Iterative methods for sparse linear systems", 2003,
+10.3)."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import triton.language as tl
 from ...ops.launching import launch
 from ..errors import InvalidValue, SingularMatrix
 from ..preconditioner import Preconditioner
+from ..sparse.canonical import canonical
 from ..sparse.matrix import Rows, matrix
 from ..sparse.products import solve_rows
 
@@ -43,16 +45,9 @@ def incomplete_kernel(starts, columns, values, diagonals, places, state, n):
             tl.store(places + tl.load(columns + p).to(tl.int64), tl.full((), -1, tl.int64))
 
 
-def ordered(a: Rows) -> Rows:
-    """The same matrix, each row in the order of columns and without two elements in one place."""
-    row, column = a.rows(), a.columns.to(torch.int64)
-    indices = torch.stack([row, column])
-    whole = torch.sparse_coo_tensor(indices, a.values.detach(), a.shape, check_invariants=False).coalesce()
-    return matrix(whole)[0]
-
-
 def diagonal_places(a: Rows, name: str) -> torch.Tensor:
-    """Where the diagonal of a square matrix lies among its elements. Raises InvalidValue where it has none."""
+    """Where the diagonal of a square matrix lies among its elements. Raises InvalidValue where it has
+    none."""
     if a.shape[0] != a.shape[1]:
         raise InvalidValue(f"{name} needs a square matrix, not one of the shape {a.shape}")
     found = torch.nonzero(a.rows() == a.columns).reshape(-1)
@@ -66,7 +61,8 @@ def ilu0(A: Any) -> Preconditioner:
     """L U of A [n, n] with the pattern of A, as an approximate inverse for the `M` of solvers: `matvec`,
     `solve`, `shape`, `dtype`. A's diagonal must be stored. float32, float64. Raises SingularMatrix,
     InvalidValue."""
-    a = ordered(matrix(A)[0])
+    a = matrix(A)[0]
+    a = canonical(replace(a, values=a.values.detach()))
     diagonals = diagonal_places(a, "ilu0")
     values, n = a.values.clone(), a.shape[0]
     places, state = torch.full_like(diagonals, -1), torch.zeros_like(diagonals[:1])

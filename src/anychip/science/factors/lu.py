@@ -26,8 +26,8 @@ ROOM = 8
 
 @triton.jit
 def reach(root, top, stamp, l_starts, l_rows, place, marks, stack, heads, found):
-    """Depth first from row `root` through the columns of L; rows are put before `top` in `found` when they are
-    left, so that each stands before those that depend on it. Returns the new top."""
+    """Depth first from row `root` through the columns of L; rows are put before `top` in `found` when they
+    are left, so that each stands before those that depend on it. Returns the new top."""
     zero = tl.zeros((), tl.int64)
     tl.store(marks + root, stamp)
     tl.store(stack, root)

@@ -15,6 +15,7 @@ from ..arrays import taken
 from ..errors import InvalidType, InvalidValue, NoConvergence, NotProvided
 from ..factors.lu import factored
 from ..preconditioner import Preconditioner
+from ..sparse.canonical import joined
 from ..sparse.matrix import matrix
 from .system import applied
 from .vectors import combine, norm, orthogonal
@@ -52,8 +53,7 @@ def _inverse(A: Any, sigma: float) -> Preconditioner:
     row, n = a.rows(), a.shape[0]
     row, column = (torch.cat([one, torch.arange(n)]) for one in (row, a.columns))
     values = torch.cat([a.values.detach(), a.values.new_full((n,), -sigma)])
-    shifted = torch.sparse_coo_tensor(torch.stack([row, column]), values, a.shape, check_invariants=False)
-    factors = factored(matrix(shifted.coalesce())[0], threshold=0.1)
+    factors = factored(joined(a.shape, row, column, values), threshold=0.1)
     return Preconditioner(factors.solve, (n, n), values.dtype)
 
 
@@ -75,10 +75,10 @@ def eigsh(
 ) -> Any:
     """The k eigenvalues of a symmetric A [n, n] that are `which` (largest or smallest in magnitude, LM and
     SM, or in value, LA and SA, or half at each end, BE), ascending, and eigenvectors [n, k]. With `sigma`,
-    those near sigma, by `OPinv`, the inverse of A - sigma I as an operator, or by its factors. `tol` is relative to an
-    eigenvalue; 0 is the precision. float32, float64. Raises NoConvergence (a RuntimeError) with what did
-    converge, InvalidValue, InvalidType, SingularMatrix, NotProvided for M and for sigma with an operator and without
-    OPinv."""
+    those near sigma, by `OPinv`, the inverse of A - sigma I as an operator, or by its factors. `tol` is
+    relative to an eigenvalue; 0 is the precision. float32, float64. Raises NoConvergence (a RuntimeError)
+    with what did converge, InvalidValue, InvalidType, SingularMatrix, NotProvided for M and for sigma with
+    an operator and without OPinv."""
     if M is not None or Minv is not None or mode != "normal":
         raise NotProvided("eigsh serves neither generalised problems nor other modes than 'normal'")
     if sigma is not None and OPinv is None:

@@ -35,8 +35,8 @@ def svds(
 ) -> Any:
     """The k largest (`which` LM) or smallest (SM) singular values of A [n, m], a matrix: u [n, k], s [k], vh
     [k, m], s ascending. `return_singular_vectors` False leaves s alone, "u" has None for vh and "vh" None for
-    u. Small values have the error of A^T A, as in SciPy. `v0` has min(n, m) elements. float32, float64. Raises
-    NoConvergence, InvalidValue, InvalidType, NotProvided for other solvers and for options."""
+    u. Small values have the error of A^T A, as in SciPy. `v0` has min(n, m) elements. float32, float64.
+    Raises NoConvergence, InvalidValue, InvalidType, NotProvided for other solvers and for options."""
     if solver != "arpack" or options:
         raise NotProvided(f"svds has no solver {solver!r} and no options", "Leave out solver and options.")
     if which not in WHICH:

@@ -58,9 +58,10 @@ def sorted_by(key: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor
     return starts, order
 
 
-def _coordinates(
+def coordinates(
     shape: tuple[int, int], row: torch.Tensor, column: torch.Tensor, values: torch.Tensor
 ) -> Rows:
+    """Compressed rows of elements at given places, in their order within each row."""
     starts, order = sorted_by(row, shape[0])
     return Rows(shape, starts, column[order], values[order])
 
@@ -75,7 +76,7 @@ def _blocks(x: torch.Tensor) -> Rows:
     row = (number[:, None] * height + torch.arange(height, device=x.device))[:, :, None].expand(blocks.shape)
     column = (x.col_indices()[:, None] * width + torch.arange(width, device=x.device))[:, None, :]
     row, column = row.reshape(-1), column.expand(blocks.shape).reshape(-1)
-    return _coordinates((shape[0], shape[1]), row, column, blocks.reshape(-1))
+    return coordinates((shape[0], shape[1]), row, column, blocks.reshape(-1))
 
 
 def _of_torch(x: torch.Tensor) -> Rows:
@@ -88,12 +89,12 @@ def _of_torch(x: torch.Tensor) -> Rows:
         return Rows((shape[1], shape[0]), x.ccol_indices(), x.row_indices(), x.values()).transposed()
     if x.layout == torch.sparse_coo:
         indices = x._indices()
-        return _coordinates(shape, indices[0], indices[1], x._values())
+        return coordinates(shape, indices[0], indices[1], x._values())
     if x.layout == torch.sparse_bsr:
         return _blocks(x)
     if x.layout == torch.strided:
         row, column = torch.nonzero(x, as_tuple=True)
-        return _coordinates(shape, row, column, x[row, column])
+        return coordinates(shape, row, column, x[row, column])
     raise InvalidType(f"the layout {x.layout} is not served", "Convert the matrix by to_sparse_csr().")
 
 
@@ -126,7 +127,7 @@ def _of_scipy(x: Any) -> Rows:
         return given if x.format == "csr" else given.transposed()
     x = x.tocoo()
     row, column, values = (taken(np.ascontiguousarray(part))[0] for part in (*x.coords, x.data))
-    return _coordinates(x.shape, row, column, values)
+    return coordinates(x.shape, row, column, values)
 
 
 def matrix(x: Any, name: str = "A") -> tuple[Rows, Restore]:
