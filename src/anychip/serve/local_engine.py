@@ -130,7 +130,7 @@ class LocalEngine:
         made = _Sequence(
             request,
             deliver,
-            Sampler(request.sampling, request.prompt),
+            Sampler(request.sampling, request.prompt, request.constraint),
             Writer(self._decode_text, request.stop),
             Timing(time.perf_counter()),
             list(request.prompt),

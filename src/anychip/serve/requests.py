@@ -9,6 +9,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
+
+import torch
 
 from .errors import RequestError
 
@@ -65,13 +68,26 @@ class Sampling:
         return self.temperature == 0.0
 
 
+class Constraint(Protocol):
+    """What an answer must look like, asked before each of its tokens. It is of one request alone."""
+
+    def restrict(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits [vocabulary] with minus infinity where a token may not come next."""
+        ...
+
+    def accept(self, token: int) -> None:
+        """This one came."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """`prompt` is the tokens that the model reads, special ones included; it is not empty.
 
     The answer ends after `max_tokens` tokens, when one of the strings in `stop` is complete in its text
     (which ends before it), or at an end token of the model or one of `stop_tokens`. With `ignore_eos` the
-    model's own end tokens are tokens as any other. `name` tells requests apart, and is made where none is
+    model's own end tokens are tokens as any other. A `constraint` leaves out tokens before anything else
+    is done with logits. `name` tells requests apart, and is made where none is
     given. Raises RequestError.
     """
 
@@ -81,6 +97,7 @@ class Request:
     stop: tuple[str, ...] = ()
     stop_tokens: tuple[int, ...] = ()
     ignore_eos: bool = False
+    constraint: Constraint | None = None
     name: str = field(default_factory=lambda: f"request-{next(_numbers)}")
 
     def __post_init__(self) -> None:

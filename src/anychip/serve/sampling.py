@@ -11,14 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from .requests import Sampling, TokenLogprob
+from .requests import Constraint, Sampling, TokenLogprob
 
 
 class Sampler:
     """Chooses the tokens of one answer. `prompt` is what the model read before it."""
 
-    def __init__(self, sampling: Sampling, prompt: Sequence[int]):
-        self._sampling = sampling
+    def __init__(self, sampling: Sampling, prompt: Sequence[int], constraint: Constraint | None = None):
+        self._sampling, self._constraint = sampling, constraint
         seed = secrets.randbits(63) if sampling.seed is None else sampling.seed
         self._generator = np.random.Generator(np.random.Philox(seed & (2**64 - 1)))
         self._prompt = np.unique(np.asarray(prompt))
@@ -28,6 +28,9 @@ class Sampler:
     def next(self, logits: torch.Tensor) -> tuple[int, TokenLogprob | None]:
         """A token for a row of logits [vocabulary]."""
         given = self._sampling
+        own = logits
+        if self._constraint is not None:
+            logits = self._constraint.restrict(logits)
         plain = given.is_greedy and not self._bias and not self._penalises
         if plain:
             token = int(logits.argmax())
@@ -35,7 +38,9 @@ class Sampler:
             adjusted = self._adjusted(logits.double().numpy().copy())
             token = int(adjusted.argmax()) if given.is_greedy else self._drawn(adjusted)
         self._answer[token] += 1
-        return token, None if given.logprobs is None else logprob_of(logits, token, given.logprobs)
+        if self._constraint is not None:
+            self._constraint.accept(token)
+        return token, None if given.logprobs is None else logprob_of(own, token, given.logprobs)
 
     @property
     def _penalises(self) -> bool:

@@ -4,6 +4,7 @@ metadata. Flows out: tokens of a text, text of tokens, the file's chat template 
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -82,6 +83,10 @@ class Tokenizer:
         """The same as `text` shows it: nothing for control tokens."""
         return b"" if token in self._added and self._added[token].special else self.piece(token)
 
+    def as_json(self) -> str:
+        """The whole tokenizer as the `tokenizers` package writes it."""
+        return self._tokenizer.to_str()
+
     def chat_prompt(self, messages: Sequence[Mapping[str, Any]], **variables: Any) -> tuple[int, ...]:
         """Tokens of messages (`role`, `content`) by the file's own template, ready for an answer. The
         template runs in Jinja's sandbox. Raises RequestError where it refuses the messages, or there is
@@ -95,7 +100,10 @@ class Tokenizer:
         def refuse(message: str) -> None:
             raise TemplateError(message)
 
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = refuse
         environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
         try:
@@ -105,6 +113,11 @@ class Tokenizer:
         except TemplateError as error:
             raise RequestError("messages", f"the model's template refuses them: {error}") from error
         return tuple(self.tokens(text, special=True))
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    """JSON as it is, where Jinja's own filter escapes what HTML would take for tags."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
+from ..grammar import Grammar, Grammars
 from ..loading import Served
 from ..requests import Request as Asked
 from .answers import Answers
@@ -24,6 +25,7 @@ from .errors import ApiError, api_error, too_long
 from .forms import ChatForm, CompletionForm, Form
 from .guard import Asgi, Bounds, Guard, Receive, Scope, Send, response_to, server_sent
 from .metrics import Metrics
+from .rules import AnswerRules, rules_of
 
 COMPLETION_TOKENS = 16
 """Tokens of a completion whose request says nothing, as OpenAI has it."""
@@ -79,6 +81,7 @@ class Api:
     def __init__(self, served: Served):
         self._served, self._engine, self._tokenizer = served, served.engine, served.tokenizer
         self._metrics = Metrics(served.engine, served.name)
+        self._grammars = Grammars(served.tokenizer)
         self._created = int(time.time())
         self._reader = ThreadPoolExecutor(1, "anychip-prompts")
         made = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
@@ -159,12 +162,23 @@ class Api:
         body = read(ChatBody, await self._json(request))
         self._require_model(body.model)
         said = [message.for_template() for message in body.messages]
-        prompt = await self._off_loop(
-            lambda: self._tokenizer.chat_prompt(said, **body.chat_template_kwargs), "messages"
-        )
+
+        def read_prompt() -> tuple[AnswerRules, tuple[int, ...]]:
+            rules = rules_of(body, self._grammars)
+            told, variables = rules.told(said, self._tokenizer.template)
+            return rules, self._tokenizer.chat_prompt(told, **variables, **body.chat_template_kwargs)
+
+        rules, prompt = await self._off_loop(read_prompt, "messages")
         most = body.max_completion_tokens or body.max_tokens
-        asked = self._asked(body, [prompt], most, None, body.wanted_logprobs, "messages")
-        return await self._answer(request, body, asked, ChatForm(self._tokenizer, self._served.name, asked))
+        logprobs = body.wanted_logprobs
+        asked = await self._off_loop(
+            lambda: self._asked(body, [prompt], most, None, logprobs, "messages", rules.grammar), "messages"
+        )
+        form = ChatForm(self._tokenizer, self._served.name, asked, rules)
+        answer = await self._answer(request, body, asked, form)
+        if rules.grammar is not None and rules.grammar.unenforced:
+            answer.headers["X-Anychip-Unenforced"] = ", ".join(rules.grammar.unenforced)
+        return answer
 
     async def completions(self, request: Request) -> Response:
         """Texts gone on with."""
@@ -190,6 +204,7 @@ class Api:
         usual: int | None,
         logprobs: int | None,
         field: str,
+        grammar: Grammar | None = None,
     ) -> list[Asked]:
         """Requests for the engine, prompt by prompt."""
         limit = self._engine.context_length
@@ -207,6 +222,7 @@ class Api:
                         tuple(body.stop),
                         tuple(body.stop_token_ids),
                         body.ignore_eos,
+                        None if grammar is None else self._grammars.constraint(grammar),
                     )
                 except Exception as error:
                     raise api_error(error, field) from error
@@ -279,7 +295,6 @@ async def _failed(request: Request, error: Exception) -> Response:
     return response_to(api_error(error))
 
 
-async def _not_there(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+async def _not_there(request: Request, error: Any) -> Response:
     told = ApiError(error.status_code, f"{request.method} {request.url.path}: {error.detail}.")
     return response_to(told)

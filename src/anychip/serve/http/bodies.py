@@ -3,6 +3,7 @@ JSON. Flows out: a checked body; what is wrong, unknown or not served is an erro
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -115,6 +116,23 @@ Stops = Annotated[list[str], BeforeValidator(_stops), Field(max_length=MOST_STOP
 STRICT = ConfigDict(strict=True, extra="forbid")
 
 
+class SaidFunction(BaseModel):
+    """Which function was called, with which arguments, as JSON in a text."""
+
+    model_config = STRICT
+    name: str
+    arguments: str
+
+
+class SaidCall(BaseModel):
+    """A call in a message that was said before."""
+
+    model_config = STRICT
+    id: str | None = None
+    type: Literal["function"] = "function"
+    function: SaidFunction
+
+
 class Message(BaseModel):
     """What was said before."""
 
@@ -123,16 +141,83 @@ class Message(BaseModel):
     content: Text = None
     name: str | None = None
     tool_call_id: str | None = None
+    tool_calls: list[SaidCall] | None = None
 
     def for_template(self) -> dict[str, Any]:
-        """As chat templates want it."""
+        """As chat templates want it: arguments of calls are objects. Raises ApiError."""
         made = self.model_dump(exclude_none=True)
+        for call in made.get("tool_calls", ()):
+            try:
+                call["function"]["arguments"] = json.loads(call["function"]["arguments"] or "{}")
+            except (ValueError, RecursionError):
+                name = "messages.tool_calls.function.arguments"
+                raise ApiError(400, f"{name}: this is not JSON.", name, "invalid_value") from None
         return {**made, "content": self.content or "", "role": ROLES.get(self.role, self.role)}
 
 
 ROLES = {"developer": "system"}
 """What roles are called in templates, where they are called otherwise."""
 Messages = list[Annotated[Message, BeforeValidator(_said)]]
+
+
+class SchemaOfAnswer(BaseModel):
+    """A schema by which an answer is written; a `strict` one must be enforced whole."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", populate_by_name=True)
+    name: str
+    description: str | None = None
+    given: dict[str, Any] = Field({}, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    """What form an answer has."""
+
+    model_config = STRICT
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: SchemaOfAnswer | None = None
+
+    @property
+    def wanted(self) -> dict[str, Any] | None:
+        """The schema of an answer; None for text. Raises ApiError."""
+        if self.type == "json_schema" and self.json_schema is None:
+            name = "response_format.json_schema"
+            raise ApiError(400, f"{name}: this field is required.", name, "missing_required_parameter")
+        if self.json_schema is not None and self.type == "json_schema":
+            return self.json_schema.given
+        return {"type": "object"} if self.type == "json_object" else None
+
+
+class OfferedFunction(BaseModel):
+    """A function that an answer may call."""
+
+    model_config = STRICT
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class OfferedTool(BaseModel):
+    """A tool; functions alone are served."""
+
+    model_config = STRICT
+    type: Literal["function"]
+    function: OfferedFunction
+
+
+def _choice(value: Any) -> Any:
+    """`none`, `auto`, `required`, or the name of a function in a list of one."""
+    if isinstance(value, str) and value in ("none", "auto", "required"):
+        return value
+    if isinstance(value, dict) and value.get("type") == "function":
+        named = value.get("function", value)
+        if isinstance(named, dict) and isinstance(named.get("name"), str):
+            return [named["name"]]
+    raise ValueError("it is none, auto, required, or names a function")
+
+
+ToolChoice = Annotated[Any, BeforeValidator(_choice)]
 
 
 class StreamOptions(BaseModel):
@@ -204,6 +289,10 @@ class ChatBody(Drawn):
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
+    tools: list[OfferedTool] | None = None
+    tool_choice: ToolChoice = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
     chat_template_kwargs: dict[str, Any] = {}
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...packages import MissingPackage
 from ..errors import ClosedError, ContextLengthError, QueueFullError, RequestError, ServeError
 
 KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -56,4 +57,6 @@ def api_error(error: BaseException, field: str = "prompt") -> ApiError:
         return ApiError(429, str(error), code="queue_full")
     if isinstance(error, ClosedError):
         return ApiError(503, "The server is shutting down.", code="shutting_down")
+    if isinstance(error, MissingPackage):
+        return ApiError(501, str(error), code="not_installed")
     return ApiError(500, "The server failed to answer this request; its log says why.", code="internal")

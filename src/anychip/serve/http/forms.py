@@ -12,6 +12,9 @@ from typing import Any
 from ..requests import FinishEvent, Request, TokenLogprob, Usage
 from ..tokenizer import Tokenizer
 from .answers import Answers, ShownLogprobs
+from .errors import ApiError
+from .rules import AnswerRules
+from .tools import Call, Calls
 
 Json = dict[str, Any]
 
@@ -81,10 +84,12 @@ class Form:
             choice = self._choices[place]
             ready = choice.shown.add(event)
             if event.text or ready:
-                yield {**head, "choices": [self.piece(place, choice, event.text, ready)]}
+                for made in self.piece(place, choice, event.text, ready):
+                    yield {**head, "choices": [made]}
             if isinstance(event, FinishEvent):
                 self._end(choice, event)
-                yield {**head, "choices": [self.ending(place, choice)]}
+                for made in self.ending(place, choice):
+                    yield {**head, "choices": [made]}
         if with_usage:
             yield {**head, "choices": [], "usage": self._usage()}
 
@@ -107,40 +112,80 @@ class Form:
         """What a stream begins with."""
         return []
 
-    def piece(self, place: int, choice: Choice, text: str, ready: Sequence[TokenLogprob]) -> Json:
+    def piece(self, place: int, choice: Choice, text: str, ready: Sequence[TokenLogprob]) -> list[Json]:
         """More of an answer."""
         raise NotImplementedError
 
-    def ending(self, place: int, choice: Choice) -> Json:
+    def ending(self, place: int, choice: Choice) -> list[Json]:
         """The end of an answer."""
         raise NotImplementedError
 
 
 class ChatForm(Form):
-    """/v1/chat/completions."""
+    """/v1/chat/completions. With `with_calls`, calls of functions are taken out of the text."""
 
     stem, whole_object, piece_object = "chatcmpl", "chat.completion", "chat.completion.chunk"
 
+    def __init__(self, tokenizer: Tokenizer, model: str, requests: Sequence[Request], rules: AnswerRules):
+        super().__init__(tokenizer, model, requests)
+        self._rules = rules
+        self._calls = [Calls() for _ in requests]
+
     def choice(self, place: int, choice: Choice) -> Json:
         """See `Form.choice`."""
+        text = "".join(choice.text)
+        message: Json = {"role": "assistant", "content": text, "refusal": None}
+        if self._rules.with_calls:
+            parts = [self._calls[place].add(text), self._calls[place].rest()]
+            said = "".join(part[0] for part in parts)
+            calls = _joined([call for part in parts for call in part[1]])
+            if calls:
+                message |= {"content": said or None, "tool_calls": calls}
+        self._check(place, choice)
         return {
             "index": place,
-            "message": {"role": "assistant", "content": "".join(choice.text), "refusal": None},
+            "message": message,
             "logprobs": self._told(choice.logprobs),
-            "finish_reason": choice.reason,
+            "finish_reason": self._reason(place, choice),
         }
 
     def opening(self, place: int) -> list[Json]:
         """See `Form.opening`."""
         return [self._delta(place, {"role": "assistant", "content": ""})]
 
-    def piece(self, place: int, choice: Choice, text: str, ready: Sequence[TokenLogprob]) -> Json:
+    def piece(self, place: int, choice: Choice, text: str, ready: Sequence[TokenLogprob]) -> list[Json]:
         """See `Form.piece`."""
-        return self._delta(place, {"content": text}) | {"logprobs": self._told(ready)}
+        if self._rules.schemas:
+            choice.text.append(text)
+        said, calls = self._calls[place].add(text) if self._rules.with_calls else (text, [])
+        made = [self._delta(place, {"content": said}) | {"logprobs": self._told(ready)}]
+        return (made if said or ready else []) + self._deltas(place, calls)
 
-    def ending(self, place: int, choice: Choice) -> Json:
+    def ending(self, place: int, choice: Choice) -> list[Json]:
         """See `Form.ending`."""
-        return self._delta(place, {}) | {"finish_reason": choice.reason}
+        said, calls = self._calls[place].rest()
+        self._check(place, choice)
+        made = [self._delta(place, {"content": said})] if said else []
+        last = self._delta(place, {}) | {"finish_reason": self._reason(place, choice)}
+        return [*made, *self._deltas(place, calls), last]
+
+    def _reason(self, place: int, choice: Choice) -> str:
+        return "tool_calls" if self._calls[place].any and choice.reason == "stop" else choice.reason
+
+    def _check(self, place: int, choice: Choice) -> None:
+        """A document that came to its end is as its schema has it, or this is an error."""
+        if not self._rules.schemas or not isinstance(choice.stopped_by, int):
+            return
+        wrong = self._rules.violation("".join(choice.text))
+        if wrong:
+            raise ApiError(
+                422, f"The model's answer is not as its schema has it: {wrong}", None, "schema_mismatch"
+            )
+
+    def _deltas(self, place: int, calls: Sequence[Call]) -> list[Json]:
+        return [
+            self._delta(place, {"tool_calls": [{"index": one.place, **_told_call(one)}]}) for one in calls
+        ]
 
     def _delta(self, place: int, delta: Json) -> Json:
         return {"index": place, "delta": delta, "logprobs": None, "finish_reason": None}
@@ -164,6 +209,24 @@ class ChatForm(Form):
         return {"token": self._name(token), "logprob": finite(logprob), "bytes": list(piece)}
 
 
+def _told_call(call: Call) -> Json:
+    if call.name:
+        told = {"name": call.name, "arguments": call.arguments}
+        return {"id": call.identifier, "type": "function", "function": told}
+    return {"function": {"arguments": call.arguments}}
+
+
+def _joined(calls: Sequence[Call]) -> list[Json]:
+    """Whole calls out of their parts."""
+    made: list[Json] = []
+    for call in calls:
+        if call.name:
+            made.append(_told_call(call))
+        else:
+            made[-1]["function"]["arguments"] += call.arguments
+    return made
+
+
 class CompletionForm(Form):
     """/v1/completions."""
 
@@ -177,13 +240,13 @@ class CompletionForm(Form):
         """See `Form.choice`."""
         return self._made(place, "".join(choice.text), choice.logprobs, choice.reason)
 
-    def piece(self, place: int, choice: Choice, text: str, ready: Sequence[TokenLogprob]) -> Json:
+    def piece(self, place: int, choice: Choice, text: str, ready: Sequence[TokenLogprob]) -> list[Json]:
         """See `Form.piece`."""
-        return self._made(place, text, ready, None)
+        return [self._made(place, text, ready, None)]
 
-    def ending(self, place: int, choice: Choice) -> Json:
+    def ending(self, place: int, choice: Choice) -> list[Json]:
         """See `Form.ending`."""
-        return self._made(place, "", [], choice.reason)
+        return [self._made(place, "", [], choice.reason)]
 
     def _made(self, place: int, text: str, logprobs: Sequence[TokenLogprob], reason: str | None) -> Json:
         told = self._told(place, logprobs) if self._with_logprobs else None
