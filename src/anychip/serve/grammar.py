@@ -63,6 +63,10 @@ class Grammars:
 
         return FollowedGrammar(LLMatcher(self._words(), grammar.text, log_level=0))
 
+    def hides(self, word: str) -> bool:
+        """Whether texts of the model never show this word, since it is a control token."""
+        return self._tokenizer.hides(word)
+
     def _words(self) -> Any:
         if self._prepared is None:
             from llguidance import LLTokenizer

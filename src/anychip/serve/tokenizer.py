@@ -83,6 +83,11 @@ class Tokenizer:
         """The same as `text` shows it: nothing for control tokens."""
         return b"" if token in self._added and self._added[token].special else self.piece(token)
 
+    def hides(self, word: str) -> bool:
+        """Whether a word is a control token, which `text` leaves out."""
+        token: int | None = self._tokenizer.token_to_id(word)
+        return token is not None and not self.shown_bytes(token)
+
     def as_json(self) -> str:
         """The whole tokenizer as the `tokenizers` package writes it."""
         return self._tokenizer.to_str()

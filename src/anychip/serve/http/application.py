@@ -22,9 +22,10 @@ from ..requests import Request as Asked
 from .answers import Answers
 from .bodies import ChatBody, CompletionBody, DetokenizeBody, Drawn, TokenizeBody, read
 from .errors import ApiError, api_error, too_long
-from .forms import ChatForm, CompletionForm, Form
+from .forms import AnswerForm, ChatForm, CompletionForm
 from .guard import Asgi, Bounds, Guard, Receive, Scope, Send, response_to, server_sent
 from .metrics import Metrics
+from .responses import ResponseForm, ResponsesBody, renamed
 from .rules import AnswerRules, rules_of
 
 COMPLETION_TOKENS = 16
@@ -42,26 +43,35 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, pieces: AsyncIterator[Any], answers: Answers):
+    def __init__(self, pieces: AsyncIterator[Any], answers: Answers, named: bool):
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._pieces, self._answers = pieces, answers
+        self._pieces, self._answers, self._named = pieces, answers, named
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
         gone = _when_gone(receive, self._answers)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            last = b"data: [DONE]\n\n"
+            last = b"" if self._named else b"data: [DONE]\n\n"
+            place = 0
             try:
                 async for piece in self._pieces:
-                    await send({"type": "http.response.body", "body": server_sent(piece), "more_body": True})
+                    place += 1
+                    sent = server_sent(piece, piece["type"] if self._named else "")
+                    await send({"type": "http.response.body", "body": sent, "more_body": True})
             except Exception as error:
-                last = server_sent(api_error(error).body())
+                last = self._failed(api_error(error), place)
             await send({"type": "http.response.body", "body": last})
         finally:
             gone.cancel()
             self._answers.cancel()
+
+    def _failed(self, error: ApiError, place: int) -> bytes:
+        if not self._named:
+            return server_sent(error.body())
+        told = {"code": error.code, "message": str(error), "param": error.param}
+        return server_sent({"type": "error", "sequence_number": place, **told}, "error")
 
 
 def _when_gone(receive: Receive, answers: Answers) -> asyncio.Task[None]:
@@ -92,6 +102,7 @@ class Api:
             ("/v1/models/{name:path}", "GET", self.model),
             ("/v1/chat/completions", "POST", self.chat),
             ("/v1/completions", "POST", self.completions),
+            ("/v1/responses", "POST", self.responses),
             ("/tokenize", "POST", self.tokenize),
             ("/detokenize", "POST", self.detokenize),
         ):
@@ -160,25 +171,34 @@ class Api:
     async def chat(self, request: Request) -> Response:
         """The next message of a conversation."""
         body = read(ChatBody, await self._json(request))
+        rules, asked = await self._conversation(body)
+        form = ChatForm(self._tokenizer, self._served.name, asked, rules)
+        return _with_rules(await self._answer(request, body, asked, form), rules)
+
+    async def responses(self, request: Request) -> Response:
+        """The same by OpenAI's newer interface."""
+        given = read(ResponsesBody, await self._json(request))
+        body = given.as_chat()
+        try:
+            rules, asked = await self._conversation(body)
+        except ApiError as error:
+            raise renamed(error) from error
+        form = ResponseForm(given, self._served.name, rules)
+        return _with_rules(await self._answer(request, body, asked, form), rules)
+
+    async def _conversation(self, body: ChatBody) -> tuple[AnswerRules, list[Asked]]:
+        """What is asked of the engine for the next message. Raises ApiError."""
         self._require_model(body.model)
         said = [message.for_template() for message in body.messages]
+        most, logprobs = body.max_completion_tokens or body.max_tokens, body.wanted_logprobs
 
-        def read_prompt() -> tuple[AnswerRules, tuple[int, ...]]:
+        def asked() -> tuple[AnswerRules, list[Asked]]:
             rules = rules_of(body, self._grammars)
             told, variables = rules.told(said, self._tokenizer.template)
-            return rules, self._tokenizer.chat_prompt(told, **variables, **body.chat_template_kwargs)
+            prompt = self._tokenizer.chat_prompt(told, **variables, **body.chat_template_kwargs)
+            return rules, self._asked(body, [prompt], most, None, logprobs, "messages", rules.grammar)
 
-        rules, prompt = await self._off_loop(read_prompt, "messages")
-        most = body.max_completion_tokens or body.max_tokens
-        logprobs = body.wanted_logprobs
-        asked = await self._off_loop(
-            lambda: self._asked(body, [prompt], most, None, logprobs, "messages", rules.grammar), "messages"
-        )
-        form = ChatForm(self._tokenizer, self._served.name, asked, rules)
-        answer = await self._answer(request, body, asked, form)
-        if rules.grammar is not None and rules.grammar.unenforced:
-            answer.headers["X-Anychip-Unenforced"] = ", ".join(rules.grammar.unenforced)
-        return answer
+        return await self._off_loop(asked, "messages")
 
     async def completions(self, request: Request) -> Response:
         """Texts gone on with."""
@@ -229,7 +249,7 @@ class Api:
                 made.append(asked)
         return made
 
-    async def _answer(self, request: Request, body: Drawn, asked: list[Asked], form: Form) -> Response:
+    async def _answer(self, request: Request, body: Drawn, asked: list[Asked], form: AnswerForm) -> Response:
         with_usage = body.with_usage
         answers = Answers(self._engine, asked, self._metrics.finished)
         try:
@@ -237,7 +257,7 @@ class Api:
         except Exception as error:
             raise api_error(error) from error
         if body.stream:
-            return EventStream(form.pieces(answers, with_usage), answers)
+            return EventStream(form.pieces(answers, with_usage), answers, form.has_named_events)
         gone = _when_gone(request.receive, answers)
         try:
             return JSONResponse(await form.whole(answers))
@@ -285,6 +305,13 @@ class Api:
             return await asyncio.get_running_loop().run_in_executor(self._reader, read_prompt)
         except Exception as error:
             raise api_error(error, field) from error
+
+
+def _with_rules(answer: Response, rules: AnswerRules) -> Response:
+    """Says which keywords of a schema no answer is held to."""
+    if rules.grammar is not None and rules.grammar.unenforced:
+        answer.headers["X-Anychip-Unenforced"] = ", ".join(rules.grammar.unenforced)
+    return answer
 
 
 MOST_ANSWERS = 64

@@ -20,6 +20,14 @@ IGNORED = frozenset(
 """Fields that say something to OpenAI's own service and ask for nothing here."""
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "audio": (),
+    "background": (False,),
+    "conversation": (),
+    "include": ([],),
+    "max_tool_calls": (),
+    "previous_response_id": (),
+    "reasoning": ({},),
+    "top_logprobs": (0,),
+    "truncation": ("disabled",),
     "best_of": (1,),
     "echo": (False,),
     "function_call": ("none",),
@@ -55,7 +63,8 @@ def read(kind: type[Body], data: Any) -> Body:
 
 
 def _told(error: ValidationError) -> ApiError:
-    first = error.errors(include_url=False, include_context=False)[0]
+    wrong = error.errors(include_url=False, include_context=False)
+    first = next((one for one in wrong if one["type"] == "literal_error"), wrong[0])
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return ApiError(400, f"{name}: this field is not served here.", name, "unknown_parameter")

@@ -7,12 +7,11 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from ..requests import FinishEvent, Request, TokenLogprob, Usage
 from ..tokenizer import Tokenizer
 from .answers import Answers, ShownLogprobs
-from .errors import ApiError
 from .rules import AnswerRules
 from .tools import Call, Calls
 
@@ -46,9 +45,24 @@ class Choice:
     stopped_by: str | int | None = None
 
 
+class AnswerForm(Protocol):
+    """How an answer is told; its events have names where `has_named_events`, and else end with `[DONE]`."""
+
+    has_named_events: bool
+
+    async def whole(self, answers: Answers) -> Json:
+        """The answer when all of it is there."""
+        ...
+
+    def pieces(self, answers: Answers, with_usage: bool) -> AsyncIterator[Json]:
+        """The answer as it is written."""
+        ...
+
+
 class Form:
     """An answer to one HTTP request, whose requests go prompt by prompt. `stem` names its kind."""
 
+    has_named_events = False
     stem = ""
     whole_object = ""
     piece_object = ""
@@ -176,11 +190,7 @@ class ChatForm(Form):
         """A document that came to its end is as its schema has it, or this is an error."""
         if not self._rules.schemas or not isinstance(choice.stopped_by, int):
             return
-        wrong = self._rules.violation("".join(choice.text))
-        if wrong:
-            raise ApiError(
-                422, f"The model's answer is not as its schema has it: {wrong}", None, "schema_mismatch"
-            )
+        self._rules.require("".join(choice.text))
 
     def _deltas(self, place: int, calls: Sequence[Call]) -> list[Json]:
         return [

@@ -104,9 +104,10 @@ def response_to(error: ApiError) -> Response:
     return JSONResponse(error.body(), error.status, headers=error.headers)
 
 
-def server_sent(data: Any) -> bytes:
+def server_sent(data: Any, name: str = "") -> bytes:
     """One event of a stream."""
-    return b"data: " + json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    head = f"event: {name}\n".encode() if name else b""
+    return head + b"data: " + json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
 def _too_large(limit: int) -> ApiError:

@@ -25,8 +25,7 @@ class AnswerRules:
     schemas: Mapping[str, Mapping[str, Any]] | None = None
     with_calls: bool = False
 
-    def violation(self, text: str) -> str:
-        """What of a finished answer is not as its schemas have it, or ""."""
+    def _violation(self, text: str) -> str:
         schemas = self.schemas or {}
         if "" in schemas:
             return violation(schemas[""], text)
@@ -40,6 +39,13 @@ class AnswerRules:
                 arguments[-1][1] += part.arguments
         found = (violation(schemas.get(name, {}), given) for name, given in arguments)
         return next((wrong for wrong in found if wrong), "")
+
+    def require(self, text: str) -> None:
+        """Raise ApiError where a finished answer is not as its schemas have it."""
+        wrong = self._violation(text)
+        if wrong:
+            told = f"The model's answer is not as its schema has it: {wrong}"
+            raise ApiError(422, told, None, "schema_mismatch")
 
     def told(self, said: Sequence[Mapping[str, Any]], template: str) -> tuple[list[Any], dict[str, Any]]:
         """Messages and variables for a chat template."""
@@ -90,6 +96,8 @@ def _with_tools(
         return AnswerRules()
     if isinstance(choice, list) and choice[0] not in names:
         raise ApiError(400, f"tool_choice: there is no tool {choice[0]!r}.", "tool_choice", "invalid_value")
+    if grammars.hides(tools.BEGIN):
+        raise ApiError(400, f"tools: this model's texts leave {tools.BEGIN} out.", "tools", "invalid_value")
     for function in functions:
         require_schema(function.parameters, "tools")
     called = [one for one in functions if not isinstance(choice, list) or one.name in choice]
