@@ -25,8 +25,8 @@ def plan(
         str,
         typer.Argument(
             metavar="SCRIPT",
-            help="FILE.py or FILE.py:NAME, a function that returns (model, loss_of, samples): loss_of(model) is "
-            "the loss of so many samples. NAME is `cluster_job` if it is left out.",
+            help="FILE.py:NAME, a function that returns (model, loss_of, samples): loss_of(model) is the "
+            "loss of so many samples. NAME is `cluster_job` if it is left out.",
         ),
     ],
     ranks: Annotated[Path, typer.Option(help="The ranks' chips and the network (TOML).")],

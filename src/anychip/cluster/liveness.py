@@ -8,6 +8,7 @@ notices a closed connection at once, but names an address, not a rank."""
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -53,7 +54,11 @@ class Liveness:
         self._beat = Beat()
         self._changed = threading.Lock()
         self._end = threading.Event()
+        self._news = threading.Event()
         self.members: dict[int, Member] = {}
+        self.waited = 0.0
+        """Seconds that this rank has spent in collectives."""
+        self._entered = 0.0
         self._write()
         self._thread = threading.Thread(target=self._run, name="anychip.cluster beats", daemon=True)
         self._thread.start()
@@ -69,14 +74,17 @@ class Liveness:
         """Say that this rank is in step `step`."""
         with self._changed:
             self._beat = replace(self._beat, step=step)
+        self._news.set()
 
     def enters(self, collective: str) -> None:
         """Say that this rank is in a collective."""
+        self._entered = time.perf_counter()
         with self._changed:
             self._beat = replace(self._beat, waiting=collective)
 
     def leaves(self) -> None:
         """Say that the collective has ended."""
+        self.waited += time.perf_counter() - self._entered
         with self._changed:
             self._beat = replace(self._beat, waiting="", done=self._beat.done + 1)
 
@@ -91,14 +99,17 @@ class Liveness:
         """The last beat, which says that this rank left by itself."""
         if not self._end.is_set():
             self._end.set()
+            self._news.set()
             self._thread.join(self.interval * 2)
             with self._changed:
                 self._beat = replace(self._beat, has_left=True)
             self._try_to_write()
 
     def _run(self) -> None:
-        while not self._end.wait(self.interval):
+        while not self._end.is_set():
             self._try_to_write()
+            self._news.wait(self.interval)
+            self._news.clear()
 
     def _try_to_write(self) -> None:
         try:
@@ -134,15 +145,16 @@ class Liveness:
         where = f"{collective} in step {self.step}" if self.step >= 0 else collective
         me = self.members.get(self.rank)
         head = f"{me or f'rank {self.rank}'}: {where} did not end"
-        cause = str(error).splitlines()[0] if error else "the time-out passed"
+        cause = str(error).splitlines()[0].split(". ")[0] if error else "the time-out passed"
         try:
             first = self.beats()
             time.sleep(self.interval * 3)
             second = self.beats()
         except RuntimeError:
-            told = f"{head}: the job's store does not answer ({cause})."
+            told = f"{head}: the job's store does not answer, which {self._holder()} holds ({cause})."
             self.fails(told)
-            return RankLost(told, "The host of the store is cut off from this one, or its process is gone.")
+            by_rank = () if _AGENT_STORE in os.environ else (0,)
+            return RankLost(told, "Its process is gone, or its host is cut off from this one.", by_rank)
         gone = [rank for rank in others if _is_gone(first.get(rank), second.get(rank))]
         failed = [rank for rank in others if rank in second and second[rank].error and rank not in gone]
         behind = [
@@ -163,6 +175,12 @@ class Liveness:
         self.fails(f"{head} ({cause}).")
         return RankLost(f"{head} ({cause}); every rank lives and waits.", _ADVICE["waits"])
 
+    def _holder(self) -> str:
+        """Whose process has the store: torchrun's agent, or rank 0."""
+        if _AGENT_STORE in os.environ:
+            return f"torchrun's agent on {os.environ.get('MASTER_ADDR', 'the first host')}"
+        return str(self.members.get(0, "rank 0"))
+
     def _of(self, rank: int, beat: Beat | None, said: str) -> str:
         try:
             who = str(self.know(rank))
@@ -174,6 +192,9 @@ class Liveness:
         why = f": {beat.error}" if said == "gave up" else ""
         return f"{who} {said}{at}{why}"
 
+
+_AGENT_STORE = "TORCHELASTIC_USE_AGENT_STORE"
+"""Set by torchrun where its own process has the store."""
 
 _ADVICE = {
     "gives no sign of life": "It was killed or stopped, or its host is cut off: see its log. "

@@ -33,16 +33,21 @@ class Pending(Work):
         self._error: Exception | None = None
         self._results = list(results)
         devices = sorted({tensor.device for tensor in results if tensor.is_cuda}, key=str)
-        self._future: torch.futures.Future[Any] = torch.futures.Future(devices=devices)
+        self._ended: torch.futures.Future[Any] = torch.futures.Future(devices=devices)
+        # An error that Python sets by `set_exception` is a value to those who wait in C++, such as DDP's reducer,
+        # which take it for tensors. One that a callback raises is an error to all.
+        self._future = self._ended.then(self._outcome)
 
     def finish(self, error: Exception | None = None) -> None:
         """Called once, by the thread that did it."""
         self._error = error
         self._done.set()
-        if error is None:
-            self._future.set_result(self._results)
-        else:
-            self._future.set_exception(error)
+        self._ended.set_result(None)
+
+    def _outcome(self, _: torch.futures.Future[Any]) -> list[torch.Tensor]:
+        if self._error is not None:
+            raise self._error
+        return self._results
 
     def wait(self, timeout: timedelta = timedelta(0)) -> bool:
         """Block until the results are written. Raises RankLost where a rank is gone, or after the
