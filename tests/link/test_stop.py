@@ -12,7 +12,7 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from anychip.link.errors import LinkError  # noqa: E402
-from anychip.link.stop import JerkLimitedStop, brake  # noqa: E402
+from anychip.link.stop import JerkLimitedStop, RobotStop, brake  # noqa: E402
 
 SPEEDS = st.floats(-5, 5, allow_subnormal=False)
 
@@ -72,3 +72,47 @@ def test_one_command_is_a_robot_at_rest() -> None:
 def test_limits_that_are_none() -> None:
     with pytest.raises(LinkError, match="never comes to rest"):
         JerkLimitedStop(0.0, 1.0)
+
+
+class TestStopOfAWholeRobot:
+    """Planned by the operators of `anychip.robot`."""
+
+    pytest.importorskip("torch")
+    period = 0.02
+
+    def recent(self) -> list[object]:
+        return [np.array([0.9 + k * 0.01, -k * 0.02, 0.0]) for k in range(3)]
+
+    def test_it_is_the_plain_one_where_limits_are_far(self) -> None:
+        far = np.full(3, np.inf)
+        ours, plain = RobotStop(50.0, 5.0, -far, far), JerkLimitedStop(50.0, 5.0)
+        for stop in (ours, plain):
+            stop.begin(self.recent(), self.period)
+        assert ours.duration() == pytest.approx(plain.duration(), abs=1e-12)
+        for elapsed in np.linspace(0, 1.2 * plain.duration(), 9):
+            np.testing.assert_allclose(ours.command(elapsed), plain.command(elapsed), atol=1e-12)
+
+    def test_a_joint_near_its_limit_brakes_harder(self) -> None:
+        plain = JerkLimitedStop(50.0, 5.0)
+        plain.begin(self.recent(), self.period)
+        rest = plain.command(plain.duration())
+        near = 0.92 + 0.75 * (rest[0] - 0.92)
+        upper = np.array([near, 1.0, 1.0])
+        stop = RobotStop(50.0, 5.0, np.full(3, -1.0), upper)
+        stop.begin(self.recent(), self.period)
+        assert stop.inside.all()
+        end = stop.command(stop.duration())
+        assert rest[0] > upper[0] >= end[0]
+        np.testing.assert_allclose(end[1:], rest[1:], atol=1e-12)
+        stop = RobotStop(50.0, 5.0, np.full(3, -1.0), np.array([0.921, 1.0, 1.0]))
+        stop.begin(self.recent(), self.period)
+        assert stop.inside.tolist() == [False, True, True]
+
+    def test_what_is_refused(self) -> None:
+        one = np.ones(2)
+        with pytest.raises(LinkError, match="leave no position"):
+            RobotStop(1.0, 1.0, one, -one)
+        with pytest.raises(LinkError, match="never comes to rest"):
+            RobotStop(1.0, 0.0, -one, one)
+        with pytest.raises(LinkError, match=r"a command has shape \(3,\)"):
+            RobotStop(1.0, 1.0, -one, one).begin([np.zeros(3)], 0.02)

@@ -22,7 +22,7 @@ from .policy import Policy, Stage  # noqa: E402
 from .robot import Robot  # noqa: E402
 from .server import Server  # noqa: E402
 from .serving import ServerMachine, ServeSettings  # noqa: E402
-from .stop import JerkLimitedStop, StopMotion  # noqa: E402
+from .stop import JerkLimitedStop, RobotStop, StopMotion  # noqa: E402
 
 __all__ = [
     "Action",
@@ -38,6 +38,7 @@ __all__ = [
     "PlanError",
     "Policy",
     "Robot",
+    "RobotStop",
     "Rung",
     "ServeSettings",
     "Server",

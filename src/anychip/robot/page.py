@@ -19,6 +19,9 @@ twist = robot.se3_log(pose, order="wxyz")
 arm = robot.load("arm.urdf")                       # or MJCF, by the package mujoco
 pose = robot.forward_kinematics(arm, q, ["tool"])  # (..., 1, 4, 4) for q (..., arm.nq)
 force = robot.inverse_dynamics(arm, q, v, a)
+
+seconds, jerks = robot.jerk_limited_motion(way, v, a, goal, max_v, max_a, max_jerk)  # as ruckig plans
+p, v, a = robot.phase_state(start, v, a, seconds, jerks, time)
 ```
 
 `help(anychip.robot.quat_apply)` tells shapes and units: metres, radians, kilograms, seconds. The order of a

@@ -53,10 +53,13 @@ PARTIALS: Mapping[str, Partials] = {
     "atan2": _atan2,
     "stumpff": _stumpff,
     "arc": _arc,
+    "detached": lambda node: (0.0,),
+    "item": lambda node: (0.0,),
 }
 """Operation -> its derivatives by each argument. Comparisons have none; `select` has a rule of its own."""
 
-CONDITIONS = frozenset({"lt", "le", "and", "or"})
+CONSTANT = frozenset({"lt", "le", "and", "or", "input", "carried", "loop"})
+"""What has no derivative by anything."""
 
 
 def gradients(outputs: Sequence[Number], seeds: Sequence[Number], inputs: Sequence[Scalar]) -> list[Number]:
@@ -72,7 +75,7 @@ def gradients(outputs: Sequence[Number], seeds: Sequence[Number], inputs: Sequen
         give(output, seed)
     for node in reversed(order):
         own = adjoint.get(node.number, 0.0)
-        if node.op in CONDITIONS or node.op == "input" or (not isinstance(own, Scalar) and own == 0.0):
+        if node.op in CONSTANT or (not isinstance(own, Scalar) and own == 0.0):
             continue
         if node.op == "select":
             condition, a, b = node.arguments
@@ -94,7 +97,7 @@ def tangents(outputs: Sequence[Number], directions: Mapping[int, Number]) -> lis
         return found.get(x.number, 0.0) if isinstance(x, Scalar) else 0.0
 
     for node in needed(outputs):
-        if node.op in CONDITIONS or node.op == "input":
+        if node.op in CONSTANT:
             continue
         if node.op == "select":
             condition, a, b = node.arguments

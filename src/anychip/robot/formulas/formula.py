@@ -195,7 +195,7 @@ class Formula:
         """One of the kernels over a batch: `shapes` are the elements' of the inputs, `out` those of the
         outputs."""
         batches = [x.shape[: x.dim() - len(shape)] for x, shape in zip(tensors, shapes)]
-        batch = torch.broadcast_shapes(*batches)
+        batch = _together(batches)
         count = math.prod(batch)
         flat = [
             x.reshape(-1)
@@ -314,6 +314,22 @@ def _in_front(info: Any, dims: Sequence[Any], tensors: Sequence[Any], shapes: Se
 def _summed(gradient: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     """A gradient summed to the shape of an argument that was broadcast."""
     return gradient if gradient.shape == tuple(shape) else gradient.sum_to_size(*shape)
+
+
+def _together(shapes: Sequence[Shape]) -> Shape:
+    """The shape that shapes broadcast to; PyTorch's own function imports its compiler's algebra for that,
+    which takes seconds. Raises ArgumentError."""
+    found: list[int] = []
+    for shape in shapes:
+        found[:0] = [1] * (len(shape) - len(found))
+        for back, size in enumerate(reversed(shape), 1):
+            if size != 1 and found[-back] not in (1, size):
+                raise ArgumentError(
+                    f"batches of {', '.join(str(tuple(x)) for x in shapes)} do not broadcast; make them alike"
+                )
+            if size != 1:
+                found[-back] = size
+    return tuple(found)
 
 
 def _variables(graph: Graph, tensor: int, size: int, places: dict[str, tuple[int, int]]) -> list[Scalar]:

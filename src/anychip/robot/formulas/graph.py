@@ -5,7 +5,8 @@ so that a product with 0 or 1 is no node at all."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 Number: TypeAlias = "Scalar | float"
@@ -20,6 +21,7 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[Scalar] = []
         self._known: dict[tuple[object, ...], Scalar] = {}
+        self.loops: dict[str, Loop] = {}
 
     def variable(self, name: str) -> Scalar:
         """The input of a name."""
@@ -35,6 +37,38 @@ class Graph:
             found = self._known[key] = Scalar(self, op, arguments, label, len(self.nodes))
             self.nodes.append(found)
         return found
+
+    def carried(self, count: int) -> list[Scalar]:
+        """What a loop carries: as many new nodes, without a value of their own."""
+        return [self.node("carried", (), f"{len(self.nodes)}") for _ in range(count)]
+
+    def loop(
+        self, starts: Sequence[Number], carried: Sequence[Scalar], results: Sequence[Number], rounds: int
+    ) -> list[Number]:
+        """The last values of a loop that carries `carried`, from `starts` on, to `results` in each round."""
+        inside = {x.number for x in carried}
+        outside: list[Number] = []
+        for node in needed(results):
+            if any(isinstance(x, Scalar) and x.number in inside for x in node.arguments):
+                inside.add(node.number)
+        for node in needed(results):
+            if node.number in inside:
+                outside += [x for x in node.arguments if isinstance(x, Scalar) and x.number not in inside]
+        outside += [x for x in results if isinstance(x, Scalar) and x.number not in inside]
+        label = str(len(self.loops))
+        self.loops[label] = Loop(tuple(carried), tuple(results), rounds)
+        whole = self.node("loop", (*starts, *outside), label)
+        return [self.node("item", (whole,), str(k)) for k in range(len(starts))]
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """What a node `loop` repeats; its arguments are the starts of what is carried, and then all nodes from
+    outside that the results are computed with."""
+
+    carried: tuple[Scalar, ...]
+    results: tuple[Number, ...]
+    rounds: int
 
 
 class Scalar:
@@ -251,6 +285,27 @@ def both(a: Number, b: Number) -> Number:
         known, other = (a, b) if not isinstance(a, Scalar) else (b, a)
         return other if known else 0.0
     return a.graph.node("and", (a, b))
+
+
+def detached(a: Number) -> Number:
+    """The same number, of which derivatives see a constant: what an iteration found, before the step of
+    Newton's that carries its derivatives."""
+    return _function("detached", float, a)
+
+
+def iterated(
+    body: Callable[[Sequence[Number]], Sequence[Number]], starts: Sequence[Number], rounds: int, like: Number
+) -> list[Number]:
+    """The last of numbers that `body` makes of the ones before, as a loop of the kernel. Derivatives see
+    constants, as of `detached`. `like`: any number of the formula that the body uses."""
+    graph = next((x.graph for x in (like, *starts) if isinstance(x, Scalar)), None)
+    if graph is None:
+        found = list(starts)
+        for _ in range(rounds):
+            found = list(body(found))
+        return found
+    carried = graph.carried(len(starts))
+    return graph.loop(starts, carried, body(carried), rounds)
 
 
 def stumpff(order: int, s: Number) -> Number:

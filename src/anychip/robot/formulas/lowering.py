@@ -18,25 +18,56 @@ HIGHEST = 8
 
 def lowered(outputs: Sequence[Number]) -> list[Number]:
     """The outputs in operations that Triton has."""
-    graph = Graph()
-    found: dict[int, Number] = {}
-
-    def of(x: Number) -> Number:
-        return found[x.number] if isinstance(x, Scalar) else x
-
+    lowering = _Lowering()
     for node in needed(outputs):
-        arguments = [of(x) for x in node.arguments]
+        lowering.add(node)
+    return [lowering.of(x) for x in outputs]
+
+
+class _Lowering:
+    """Nodes of one graph, and what they are in another."""
+
+    def __init__(self) -> None:
+        self._graph = Graph()
+        self._found: dict[int, Number] = {}
+        self._loops: dict[int, list[Number]] = {}
+
+    def of(self, x: Number) -> Number:
+        """A number in the other graph."""
+        return self._found[x.number] if isinstance(x, Scalar) else x
+
+    def add(self, node: Scalar) -> None:
+        """A node whose arguments are known."""
+        if node.op == "loop":
+            self._add_loop(node)
+            return
+        if node.op == "item":
+            self._found[node.number] = self._loops[node.arguments[0].number][int(node.label)]  # type: ignore[union-attr]
+            return
+        arguments = [self.of(x) for x in node.arguments]
         if node.op == "input":
-            found[node.number] = graph.variable(node.label)
+            found: Number = self._graph.variable(node.label)
         elif node.op == "stumpff":
-            found[node.number] = _stumpff(int(node.label), arguments[0])
+            found = _stumpff(int(node.label), arguments[0])
         elif node.op in _OWN:
-            found[node.number] = _OWN[node.op](*arguments)
+            found = _OWN[node.op](*arguments)
         elif node.op in _FOLDED:
-            found[node.number] = _FOLDED[node.op](*arguments)
+            found = _FOLDED[node.op](*arguments)
         else:
-            found[node.number] = graph.node(node.op, tuple(arguments), node.label)
-    return [of(x) for x in outputs]
+            found = self._graph.node(node.op, tuple(arguments), node.label)
+        self._found[node.number] = found
+
+    def _add_loop(self, node: Scalar) -> None:
+        loop = node.graph.loops[node.label]
+        carried = self._graph.carried(len(loop.carried))
+        for old, new in zip(loop.carried, carried, strict=True):
+            self._found[old.number] = new
+        for inner in needed(loop.results):
+            if inner.number not in self._found and inner.number not in self._loops:
+                self.add(inner)
+        starts = [self.of(x) for x in node.arguments[: len(carried)]]
+        results = [self.of(x) for x in loop.results]
+        self._loops[node.number] = self._graph.loop(starts, carried, results, loop.rounds)
 
 
 def _stumpff(order: int, s: Number) -> Number:
@@ -94,4 +125,5 @@ _FOLDED: Mapping[str, Callable[..., Number]] = {
     "div": div,
     "neg": neg,
     "select": select,
+    "detached": lambda x: x,
 }

@@ -105,15 +105,48 @@ class _Writer:
         self._mask = "" if whole else ", mask=mask, other=0.0"
         self._text: dict[int, tuple[str, int]] = {}
         self._full: dict[float, str] = {}
-        order = needed(outputs)
+        self._indent = "    "
+        self._write_all(outputs)
+
+    def _write_all(self, outputs: Sequence[Number]) -> None:
+        """All nodes that outputs need and that are not written yet. What a loop takes from outside has a
+        name of its own."""
+        order = [node for node in needed(outputs) if node.number not in self._text]
         uses: dict[int, int] = {}
         for x in (*outputs, *(y for node in order for y in node.arguments)):
             if isinstance(x, Scalar):
                 uses[x.number] = uses.get(x.number, 0) + 1
         for node in order:
+            if node.op == "loop":
+                uses |= {x.number: 2 for x in node.arguments if isinstance(x, Scalar)}
+        for node in order:
             self._write(node, uses[node.number])
 
+    def _write_loop(self, node: Scalar) -> None:
+        loop = node.graph.loops[node.label]
+        names = [f"c{x.number}" for x in loop.carried]
+        for name, carried, start in zip(names, loop.carried, node.arguments):
+            self.lines.append(f"{self._indent}{name} = {self.operand(start)}")
+            self._text[carried.number] = (name, 0)
+        self.lines.append(f"{self._indent}for _ in range({loop.rounds}):")
+        outer, self._indent = self._indent, self._indent + "    "
+        self._write_all(loop.results)
+        for name, result in zip(names, loop.results, strict=True):
+            self.lines.append(f"{self._indent}n{name} = {self.operand(result)}")
+        self.lines += [f"{self._indent}{name} = n{name}" for name in names]
+        self._indent = outer
+        self._text[node.number] = ("", 0)
+
     def _write(self, node: Scalar, uses: int) -> None:
+        if node.op == "loop":
+            self._write_loop(node)
+            return
+        if node.op == "item":
+            whole = node.arguments[0]
+            assert isinstance(whole, Scalar)
+            carried = whole.graph.loops[whole.label].carried[int(node.label)]
+            self._text[node.number] = self._text[carried.number]
+            return
         if node.op == "input":
             tensor, place = self._inputs[node.label]
             where = f"in{tensor} + at * S{tensor} + {place}"
@@ -126,7 +159,7 @@ class _Writer:
             self._name(node, text)
 
     def _name(self, node: Scalar, text: str) -> None:
-        self.lines.append(f"    v{node.number} = {text}")
+        self.lines.append(f"{self._indent}v{node.number} = {text}")
         self._text[node.number] = (f"v{node.number}", 0)
 
     def _expression(self, node: Scalar) -> tuple[str, int]:
