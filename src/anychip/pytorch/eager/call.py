@@ -18,7 +18,18 @@ from ...runtime.native.structures import FAILURE, FUNCTION, PROGRAM, REPLAY, STA
 from ...runtime.native.system import pthread_self
 from ...runtime.slot_table import Owner
 from . import interface, signature
-from .structures import CLOCKS, ENTRY, MOST_OUTPUTS, MOST_TENSORS, RECORD, SIGNATURE, SITE, WORLD, Container
+from .structures import (
+    CLOCKS,
+    ENTRY,
+    MOST_NUMBERS,
+    MOST_OUTPUTS,
+    MOST_TENSORS,
+    RECORD,
+    SIGNATURE,
+    SITE,
+    WORLD,
+    Container,
+)
 
 MIXER = -0x61C8864680B583EB
 """An odd number whose bits are spread (2^64 divided by the golden ratio)."""
@@ -176,7 +187,7 @@ def _serve(f: Flow, world_at: Val, record_at: Val, signature_at: Val) -> Val:
     is_noted = f.ne(STATE.at(f, world.load("state")).load("events", volatile=True), 0)
     is_timed = f.or_(f.ne(weight, 0), is_noted)
     start = f.choose(is_timed, lambda: now(f), lambda: f.int(0, I64))
-    bases = f.alloca(array(I64, Owner.GIVEN + MOST_TENSORS + MOST_OUTPUTS), 64)
+    bases = f.alloca(array(I64, Owner.GIVEN + MOST_TENSORS + MOST_OUTPUTS + MOST_NUMBERS), 64)
     made = f.alloca(array(PTR, MOST_OUTPUTS))
     failure = FAILURE.local(f)
     for number in range(Owner.GIVEN):
@@ -197,6 +208,10 @@ def _serve(f: Flow, world_at: Val, record_at: Val, signature_at: Val) -> Val:
         f.store(tensor, f.element(PTR, made, each.index))
         place = f.add(f.add(tensors, each.index), int(Owner.GIVEN))
         interface.get_data_pointer(f, f.gep(tensor, offset), f.element(I64, bases, place))
+    numbers, behind = read.address("numbers"), f.add(f.add(tensors, outputs), int(Owner.GIVEN))
+    with f.counted(read.load("numbered")) as each:
+        number = f.load(I64, f.element(I64, numbers, each.index))
+        f.store(number, f.element(I64, bases, f.add(behind, each.index)))
     launches, state = record.load("launches"), world.load("state")
     code = f.choose(
         _is_brief(f, launches),

@@ -59,12 +59,13 @@ class Leaf:
 @dataclass(frozen=True, slots=True)
 class Step:
     """One launch: the address of the loaded function's record, its grid, its slots (0 for those that hold
-    addresses), and what those point into."""
+    addresses, or `numbers` of the call by their places in it), and what the addresses point into."""
 
     function: int
     grid: tuple[int, int, int]
     slots: tuple[int, ...]
     places: tuple[tuple[int, Place], ...]
+    numbers: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class Trace:
     """Each launch as it is counted: by which counter beside the one of all launches, and by which name."""
     served: tuple[Served, ...] = field(compare=False)
     """Totals of the overloads that the call went through, each as often as it was served."""
+    numbers: int = 0
+    """How many numbers of the call are no part of its signature (see `numbers`)."""
 
 
 @dataclass(eq=False, slots=True)

@@ -4,13 +4,12 @@ memory that native code reads, with the counts of calls that it keeps."""
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 
 from ...ops.launching import launch_counts
 from ...runtime import function as functions
 from ...runtime import launch
 from ...runtime.program import LaunchList, MemoryBlock, MemoryKind, Pointer, RecordedLaunch
-from .recording import Place, Trace
+from .recording import Step, Trace
 from .structures import RECORD
 
 
@@ -80,12 +79,16 @@ class Record:
 
 def _launch_list(trace: Trace, tensors: int, outputs: dict[int, int]) -> LaunchList:
     """The launches over buffers: one for each tensor of the call, one for each result in memory of its own,
+    one for each number that later calls bring, which begins where the number's bits say and is nowhere read,
     then temporaries and constants."""
     buffers = [MemoryBlock(MemoryKind.INPUT, 0) for _ in range(tensors)]
     numbers: dict[tuple[str, int], int] = {("input", k): k for k in range(tensors)}
     for number in outputs:
         numbers["own", number] = len(buffers)
         buffers.append(MemoryBlock(MemoryKind.OUTPUT, trace.own[number]))
+    for number in range(trace.numbers):
+        numbers["number", number] = len(buffers)
+        buffers.append(MemoryBlock(MemoryKind.OUTPUT, 0))
     for number, size in enumerate(trace.own):
         if number not in outputs:
             numbers["own", number] = len(buffers)
@@ -94,11 +97,13 @@ def _launch_list(trace: Trace, tensors: int, outputs: dict[int, int]) -> LaunchL
         numbers["constant", address] = len(buffers)
         buffers.append(MemoryBlock(MemoryKind.CONSTANT, 0, address))
 
-    def pointers(places: Sequence[tuple[int, Place]]) -> tuple[Pointer, ...]:
-        return tuple(Pointer(slot, numbers[p.kind, p.number], p.offset, 0) for slot, p in places)
+    def pointers(step: Step) -> tuple[Pointer, ...]:
+        places = (Pointer(slot, numbers[p.kind, p.number], p.offset, 0) for slot, p in step.places)
+        brought = (Pointer(slot, numbers["number", k], 0, 0) for slot, k in step.numbers)
+        return (*places, *brought)
 
     recorded = [
-        RecordedLaunch(functions.at(step.function), step.grid, step.slots, pointers(step.places))
+        RecordedLaunch(functions.at(step.function), step.grid, step.slots, pointers(step))
         for step in trace.steps
     ]
     return LaunchList(recorded, buffers)

@@ -13,7 +13,7 @@ from ...runtime.native import python_api
 from ...runtime.native.python_api import type_of
 from ...runtime.native.structures import STATE
 from . import interface
-from .structures import MOST_TENSORS, MOST_WORDS, SIGNATURE, WORLD, Lazy, Tag
+from .structures import MOST_NUMBERS, MOST_TENSORS, MOST_WORDS, SIGNATURE, WORLD, Lazy, Tag
 
 MOST_RANK = 12
 DTYPE_SHIFT, RANK_SHIFT, ALIGNMENT_SHIFT = 8, 16, 24
@@ -24,6 +24,11 @@ ELEMENT_BYTES = (1, 1, 2, 4, 8, 2, 4, 8, 4, 8, 16, 1, 1, 1, 4, 2, 1, 1, 1, 1, 1,
 _element_bytes = number_table("anychip.element_bytes", I64, ELEMENT_BYTES)
 COMPLEX_DTYPES = (8, 9, 10)
 """PyTorch's numbers of the types that may be conjugated lazily."""
+UNUSUAL = (1 << 20) - 1
+"""Bits of a double that are zero in those numbers which an operator may look at: small integers, halves,
+infinities, zero."""
+EXPONENT = 0x7FF << 52
+"""Bits of a double that are zero in its smallest numbers, whose patterns are those of small integers."""
 BOUND = 1 << 31
 """A size or stride beyond makes a span that is not computed."""
 
@@ -120,6 +125,21 @@ def _add_text(f: Flow, signature_at: Val, object: Val) -> Val:
     return f.int(1, I1)
 
 
+@routine("anychip.number", signature=PTR, bits=I64)
+def _add_number(f: Flow, signature_at: Val, bits: Val) -> None:
+    """Add a floating number: that there is one, where kernels are given it, else its bits."""
+    signature = SIGNATURE.at(f, signature_at)
+    number = signature.load("numbered")
+    is_usual = f.and_(f.ne(f.and_(bits, UNUSUAL), 0), f.ne(f.and_(bits, EXPONENT), 0))
+    with f.if_(f.and_(f.and_(f.ne(signature.load("open"), 0), is_usual), f.ult(number, MOST_NUMBERS))):
+        f.store(bits, f.element(I64, signature.address("numbers"), number))
+        signature.store("numbered", f.add(number, 1))
+        _append(f, signature_at, f.int(Tag.NUMBER, I64))
+        f.return_()
+    _append(f, signature_at, f.int(Tag.FLOAT, I64))
+    _append(f, signature_at, bits)
+
+
 @routine("anychip.value", I1, world=PTR, signature=PTR, object=PTR)
 def _add_value(f: Flow, world_at: Val, signature_at: Val, object: Val) -> Val:
     """Add anything but a list. Gives whether it could be."""
@@ -143,9 +163,8 @@ def _add_value(f: Flow, world_at: Val, signature_at: Val, object: Val) -> Val:
         _append(f, signature_at, value)
         f.return_(1)
     with f.if_(f.eq(kind, world.load("floating"))):
-        value = python_api.float_as_double(f, object)
-        _append(f, signature_at, f.int(Tag.FLOAT, I64))
-        _append(f, signature_at, f.convert("bitcast", value, I64))
+        bits = f.convert("bitcast", python_api.float_as_double(f, object), I64)
+        _add_number(f, signature_at, bits)
         f.return_(1)
     with f.if_(f.eq(kind, world.load("text"))):
         f.return_(_add_text(f, signature_at, object))
@@ -182,6 +201,8 @@ def read(f: Flow, site: Fields, signature: Fields, arguments: Val, keywords: Val
     world = site.load("world")
     signature.store("count", 1)
     signature.store("tensors", 0)
+    signature.store("numbered", 0)
+    signature.store("open", site.load("open"))
     state = WORLD.at(f, world).load("state")
     f.store(threads(f, state), signature.address("words"))
     with f.counted(python_api.tuple_size(f, arguments)) as each:

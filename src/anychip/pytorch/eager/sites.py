@@ -34,7 +34,7 @@ from ...runtime.native.call import is_supported
 from ...triton_backend import sanitizer
 from .. import statistics
 from ..observation import draws_random_numbers
-from . import call, interface
+from . import call, interface, numbers
 from .recording import Recording, Trace
 from .records import Record
 from .structures import ENTRY, SITE, WORLD, Lazy
@@ -190,6 +190,7 @@ class Site:
             function=id(function),
             missed=id(self._missed),
             lazy=int(_lazy(name)),
+            open=int(name in numbers.OPEN),
         )
         self._fill()
         self.callable = self._make_callable()
@@ -229,6 +230,12 @@ class Site:
         self._recent.clear()
         self._fill()
 
+    def _close(self) -> None:
+        """Numbers are part of the signature from now on."""
+        _log.debug("%s does not hand its numbers to kernels as they are", self.name)
+        self.structure.open = 0
+        self.forget()
+
     def missed(self, key: bytes, hash: int, arguments: tuple[Any, ...], keywords: Any) -> Any:
         """Make a call whose signature has no record: the first as ever, the next two watched. Where records
         turn out to be of little use, because a number is another one each time, more calls go before."""
@@ -250,11 +257,16 @@ class Site:
             self._world.recording.release()
 
     def _watched(self, key: bytes, hash: int, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
-        tensors = [x for x in _leaves((*arguments, *keywords.values())) if isinstance(x, torch.Tensor)]
+        values = list(_leaves((*arguments, *keywords.values())))
+        tensors = [x for x in values if isinstance(x, torch.Tensor)]
         recording = Recording(self.functions, tensors)
         options = launch_options()
         result = recording.run(self._function, arguments, keywords)
         trace = recording.trace(result)
+        if trace is not None and self.structure.open:
+            trace = numbers.handed(trace, numbers.of_values(values))
+            if trace is None:
+                self._close()
         if key not in self._seen or options is not launch_options():
             return result  # forgotten meanwhile
         before = self._seen[key]

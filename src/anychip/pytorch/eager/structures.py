@@ -15,6 +15,10 @@ MOST_TENSORS = 48
 """Tensors of a call, those in lists included."""
 
 MOST_OUTPUTS = 8
+
+MOST_NUMBERS = 4
+"""Numbers of a call that kernels are given anew each time; further ones are part of the signature."""
+
 CLOCKS = 64
 """Counts of native time, so that threads seldom share one."""
 
@@ -34,6 +38,8 @@ class Tag(IntEnum):
     """One of PyTorch's single objects (dtype, layout, memory format), known by its address."""
     TENSOR = 9
     """Element type, rank and alignment are in the word; a size and a stride follow for each dimension."""
+    NUMBER = 11
+    """A floating number that kernels are given as it is; which one, is no part of the signature."""
     SHARED = 10
     """Two tensors whose memory is not apart: their numbers, and how far apart they begin."""
 
@@ -91,13 +97,15 @@ WORLD = Struct(
 SITE = Struct(
     "site",
     "What the native callable of one overload knows: its records by hash, the Python path, and who is told "
-    "of signatures that are not known. `lazy` are flags of `Lazy`.",
+    "of signatures that are not known. `lazy` are flags of `Lazy`. With `open`, floating numbers whose last "
+    "bits are not zero are no part of the signature (see `open_numbers`).",
     world=PTR,
     entries=PTR,
     mask=I64,
     function=PTR,
     missed=PTR,
     lazy=I64,
+    open=I64,
 )
 
 ENTRY = Struct(
@@ -132,7 +140,8 @@ RECORD = Struct(
 SIGNATURE = Struct(
     "signature",
     "The signature of a call while it is read: `count` words, and the objects, types and first addresses of "
-    "its tensors with the address behind their last element.",
+    "its tensors with the address behind their last element. `numbers` are the bits of those that are no "
+    "part of it, `numbered` says how many, `open` whether there are any.",
     words=array(I64, MOST_WORDS),
     count=I64,
     tensors=I64,
@@ -140,4 +149,7 @@ SIGNATURE = Struct(
     dtypes=array(I64, MOST_TENSORS),
     firsts=array(I64, MOST_TENSORS),
     ends=array(I64, MOST_TENSORS),
+    open=I64,
+    numbered=I64,
+    numbers=array(I64, MOST_NUMBERS),
 )
