@@ -22,8 +22,8 @@ INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ops test-link test-cluster test-migrate test-profile test-models docs test-serve \
-	docs-operators emulators valgrind counts bench lint format wheel test-newest constraints test-versions \
+.PHONY: help demo test test-ops test-debug test-link test-cluster test-migrate test-profile test-models docs \
+	test-serve docs-operators emulators valgrind counts bench lint format wheel test-newest constraints test-versions \
 	resolve-versions triton-tests conformance mutation clean
 
 help:  ## List the targets
@@ -38,6 +38,10 @@ test: $(VENV)/.test  ## Run the tests
 test-ops: $(VENV)/.test  ## Prove every operator by PyTorch's own samples (SAMPLES=8 for fewer) and record it
 	$(BIN)/anychip test --all --record --resume --jobs $(JOBS) $(if $(SAMPLES),--samples $(SAMPLES),--all-samples)
 	$(BIN)/anychip ops --page docs/operators.md
+
+test-debug: $(VENV)/.test  ## Run all tests of the sanitizer and of `anychip debug bisect`, also on an emulated chip
+	$(BIN)/python -m pytest --slow tests/debug
+	$(BIN)/python -m tools.debugging.planted
 
 test-link: $(VENV)/.test  ## Run all tests of robots and servers, the arm in MuJoCo among them (as root: in a namespace)
 	$(BIN)/python $(INSTALL) -e '.[link-example]'

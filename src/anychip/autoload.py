@@ -1,11 +1,11 @@
-"""What PyTorch calls at the end of `import torch`, by the entry point group `torch.backends`. Flows in:
-the environment. Flows out: a policy in force, where ANYCHIP_POLICY asks for one, the sanitizer at work
-where ANYCHIP_SANITIZE does, and a profile begun where ANYCHIP_PROFILE does; else nothing is imported,
-since every program pays for this module."""
+"""What PyTorch calls at the end of `import torch`, by the entry point group `torch.backends`. Flows in: the
+environment. Flows out: a policy in force, where ANYCHIP_POLICY asks for one, the sanitizer at work where
+ANYCHIP_SANITIZE does, the run followed where ANYCHIP_BISECT does, and a profile begun where ANYCHIP_PROFILE
+does; else nothing is imported, since every program pays for this module."""
 
 import os
 
-POLICY, SANITIZE, TRACE = "ANYCHIP_POLICY", "ANYCHIP_SANITIZE", "ANYCHIP_TRACE"
+POLICY, SANITIZE, TRACE, BISECT = "ANYCHIP_POLICY", "ANYCHIP_SANITIZE", "ANYCHIP_TRACE", "ANYCHIP_BISECT"
 PROFILE, PROFILE_DOOR = "ANYCHIP_PROFILE", "ANYCHIP_PROFILE_DOOR"
 """As in `environment`, which is not worth its import here."""
 
@@ -35,3 +35,7 @@ def load() -> None:
         from .profile.session import start as start_profile
 
         start_profile()
+    if os.environ.get(BISECT):
+        from .debug.bisect.session import follow
+
+        follow()

@@ -24,6 +24,9 @@ TRACE = "ANYCHIP_TRACE"
 PROFILE, PROFILE_DOOR = "ANYCHIP_PROFILE", "ANYCHIP_PROFILE_DOOR"
 """Written by `anychip profile` for the program that it starts: a JSON object with its own number, a
 folder, and what to gather. With the other at 1, a program can be attached to (see `profile.session`)."""
+BISECT = "ANYCHIP_BISECT"
+"""Written by `anychip debug bisect` for a process that it starts: a JSON object that says what to follow (see
+`debug.bisect.session`)."""
 AUTOLOAD = "TORCH_DEVICE_BACKEND_AUTOLOAD"
 """PyTorch's own variable: anything but 1 says that it shall load no back end by itself."""
 

@@ -44,6 +44,7 @@ ELSEWHERE = {
     "chat": "serve/test_verbs.py",
     "cluster plan": "cluster/test_plan.py",
     "conform": "cli/test_export_verbs.py",
+    "debug bisect": "debug/bisect/test_verb.py",
     "debug sanitize": "debug/test_sanitize.py",
     "debug reduce": "debug/test_reduce.py",
     "debug trace": "debug/test_trace.py",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.debug import kernels
-from tests.debug.faults import CLEAN, FAULTS, Fault
+from tests.debug.faults import CLEAN, FAULTS, SELDOM, Fault
 
 from anychip.compiler.codegen.check_table import Check
 from anychip.debug.collecting import Collector
@@ -29,9 +30,18 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 def test_there_are_sixty() -> None:
     assert len(FAULTS) >= 60
     assert {fault.check for fault in FAULTS} == set(Check)
+    assert {fault.check for fault in FAULTS if fault.name not in SELDOM} == set(Check)
+    assert {fault.name for fault in FAULTS} | set(CLEAN) >= SELDOM
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
+def marks(name: str) -> Any:
+    return pytest.mark.slow if name in SELDOM else ()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(fault, id=fault.name.replace(" ", "-"), marks=marks(fault.name)) for fault in FAULTS],
+)
 def test_a_fault_is_found(fault: Fault, collector: Collector) -> None:
     fault.launch()
     found = [
@@ -57,7 +67,7 @@ _FOLLOWS = {
 """What a fault may be found as besides."""
 
 
-@pytest.mark.parametrize("name", CLEAN)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in CLEAN])
 def test_a_right_launch_shows_nothing(name: str, collector: Collector) -> None:
     CLEAN[name]()
     assert [str(finding) for finding in collector.findings] == []

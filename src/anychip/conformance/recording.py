@@ -1,9 +1,8 @@
-"""One trial of an operator as launches to replay elsewhere.
+"""Launches that are made here, to be replayed elsewhere: those of a trial of an operator, or of any block.
 
-The trial runs here, under the strict policy, while each launch is listened to: its kernel's TTIR, its grid
-and scalars, and the content of the memory that its pointers are in. Memory that the host changes between
-launches is taken again. Flows out: a case for `emulation.replay`, and how to put the chip's results into
-the places of ours.
+The block runs here while each launch is listened to: its kernel's TTIR, its grid and scalars, and the content
+of the memory that its pointers are in. Memory that the host changes between launches is taken again. Flows
+out: a case for `emulation.replay`, and how to put the chip's results into the places of ours.
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,12 +51,10 @@ class Kernels:
 
 
 @dataclass(slots=True)
-class Recording:
-    """A trial, what it did here, and its launches. `problem` says why they cannot be replayed."""
+class Launched:
+    """The launches of a block. `problem` says why they cannot be replayed."""
 
-    trial: Trial
     case: Case = field(default_factory=Case)
-    observed: Observation = field(default_factory=lambda: Observation((), None, {}))
     places: dict[int, int] = field(default_factory=dict)
     """Address of a storage -> its memory in the case."""
     problem: str = ""
@@ -66,21 +64,30 @@ class Recording:
     held: list[torch.UntypedStorage] = field(default_factory=list)
     """Storages, so that no other gets their addresses."""
 
+    def replaced(self, value: Any, memories: Mapping[int, bytes]) -> Any:
+        """A result with the chip's memory in place of ours, if it lies in memory that the chip gave back."""
+        if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+            return value
+        memory = self.places.get(value.untyped_storage().data_ptr())
+        if memory is None or memory not in memories:
+            return value
+        storage = torch.UntypedStorage(len(memories[memory]))
+        ctypes.memmove(storage.data_ptr(), memories[memory], len(memories[memory]))
+        made = torch.empty(0, dtype=value.dtype)
+        return made.set_(storage, value.storage_offset(), value.shape, value.stride())  # type: ignore[call-overload]
+
+
+@dataclass(slots=True)
+class Recording(Launched):
+    """A trial, what it did here, and its launches."""
+
+    trial: Trial = field(kw_only=True)
+    observed: Observation = field(default_factory=lambda: Observation((), None, {}))
+
     def with_results(self, memories: Mapping[int, bytes]) -> Observation:
         """The observation with the chip's memory in place of ours."""
-
-        def replaced(value: Any) -> Any:
-            if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
-                return value
-            memory = self.places.get(value.untyped_storage().data_ptr())
-            if memory is None or memory not in memories:
-                return value
-            storage = torch.UntypedStorage(len(memories[memory]))
-            ctypes.memmove(storage.data_ptr(), memories[memory], len(memories[memory]))
-            made = torch.empty(0, dtype=value.dtype)
-            return made.set_(storage, value.storage_offset(), value.shape, value.stride())  # type: ignore[call-overload]
-
-        return self.observed._replace(results=tuple(tree_map(replaced, x) for x in self.observed.results))
+        results = (tree_map(lambda value: self.replaced(value, memories), x) for x in self.observed.results)
+        return self.observed._replace(results=tuple(results))
 
 
 @dataclass(slots=True)
@@ -97,21 +104,40 @@ class _Memory:
 
 def record(trial: Trial, kernels: Kernels) -> Recording:
     """Run a trial, under the strict policy that must be in force, and record its launches."""
-    recording = Recording(trial)
-    memories: dict[int, _Memory] = {}
+    recording = Recording(trial=trial)
+    with recorded(recording, kernels):
+        recording.observed = observe(trial)
+    return recording
 
-    def listen(launch: launches.Launch) -> None:
-        if 0 in launch.grid or recording.problem:
+
+class Recorder:
+    """Notes launches in `launched`: it is told of each before it runs, and finishes when they have run."""
+
+    def __init__(self, launched: Launched, kernels: Kernels):
+        self.launched, self.kernels = launched, kernels
+        self._memories: dict[int, _Memory] = {}
+
+    def note(self, launch: launches.Launch) -> None:
+        """A launch is about to run; a listener of `runtime.launches`."""
+        if 0 in launch.grid or self.launched.problem:
             return
         try:
-            _launched(launch, recording, memories, kernels)
+            _launched(launch, self.launched, self._memories, self.kernels)
         except _CannotReplay as reason:
-            recording.problem = str(reason)
+            self.launched.problem = str(reason)
 
-    with launches.listen(listen):
-        recording.observed = observe(trial)
-    _want_results(recording, memories)
-    return recording
+    def finish(self) -> None:
+        """All launches have run: their memory is wanted back from the chip."""
+        _want_results(self.launched, self._memories)
+
+
+@contextmanager
+def recorded(launched: Launched, kernels: Kernels) -> Iterator[None]:
+    """Record the launches of the block."""
+    recorder = Recorder(launched, kernels)
+    with launches.listen(recorder.note):
+        yield
+    recorder.finish()
 
 
 class _CannotReplay(Exception):
@@ -119,12 +145,12 @@ class _CannotReplay(Exception):
 
 
 def _launched(
-    launch: launches.Launch, recording: Recording, memories: dict[int, _Memory], kernels: Kernels
+    launch: launches.Launch, recording: Launched, memories: dict[int, _Memory], kernels: Kernels
 ) -> None:
     if launch.origin is None:
         raise _CannotReplay(f"kernel {launch.kernel} has no source")
     text = launch.origin.ttir()
-    effects = _kernel_effects(text)
+    effects = kernel_effects(text)
     if effects.hidden:
         raise _CannotReplay(f"kernel {launch.kernel} makes addresses of its own")
     slots = [(-1, value) for value in launch.slots]
@@ -141,7 +167,7 @@ def _launched(
     recording.case.steps.append(Launch(kernels.name_of(text), launch.grid, tuple(slots)))
 
 
-def _up_to_date(tensor: torch.Tensor, recording: Recording, memories: dict[int, _Memory]) -> _Memory:
+def _up_to_date(tensor: torch.Tensor, recording: Launched, memories: dict[int, _Memory]) -> _Memory:
     """The memory of a tensor, with its content in the case."""
     storage = tensor.untyped_storage()
     key = storage.data_ptr()
@@ -160,7 +186,7 @@ def _up_to_date(tensor: torch.Tensor, recording: Recording, memories: dict[int, 
     return memory
 
 
-def _want_results(recording: Recording, memories: dict[int, _Memory]) -> None:
+def _want_results(recording: Launched, memories: dict[int, _Memory]) -> None:
     """Ask for the memory of the results, and hold it here so that its address stays its own."""
     recording.places = {key: memory.number for key, memory in memories.items()}
     wanted = {memory.number: memory for memory in memories.values()}
@@ -178,7 +204,8 @@ def _want_results(recording: Recording, memories: dict[int, _Memory]) -> None:
     recording.mixed = any(memory.element_bytes == 0 for memory in memories.values())
 
 
-def _kernel_effects(text: str) -> ArgumentEffects:
+def kernel_effects(text: str) -> ArgumentEffects:
+    """Which arguments a kernel reads and writes through, by its TTIR."""
     if text not in _effects:
         module = parse(text)
         inline_calls(module)

@@ -202,6 +202,16 @@ class Yardstick:
             return right
         return right | (error <= MARGIN * self._shares(dtype, own))
 
+    def bounds(self, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        """What is granted to each element of a result in a type, by what grants it (see `right`); `nearby` is
+        asked."""
+        size, own = self.unit(dtype), self.own_error(dtype)
+        units = UNITS[dtype] * max(1, self.calls) * size
+        found = {"units": units, "PyTorch's own error": MARGIN * (own.units * size).clamp(max=own.absolute)}
+        if self.nearby is not None:
+            found["inputs' rounding"] = MARGIN * self._shares(dtype, own)
+        return found
+
     def own_error(self, dtype: torch.dtype) -> Worst:
         """PyTorch's own largest error, as its result is in a type."""
         exact = self.exact.double()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from .bisect import bisect
 from .reduce import reduce
 from .sanitize import sanitize
 from .trace import trace
@@ -13,10 +14,11 @@ application = typer.Typer(help="Find faults of a program's kernels.", no_args_is
 
 @application.callback()
 def debug() -> None:
-    """A group of verbs, also while there is one."""
+    """A group of verbs."""
 
 
 application.command("sanitize", context_settings={"allow_interspersed_args": False})(sanitize)
+application.command("bisect")(bisect)
 application.command("reduce")(reduce)
 application.command("trace", context_settings={"allow_interspersed_args": False})(trace)
 
