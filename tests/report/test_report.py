@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from anychip.chips import evidence
 from anychip.cli.application import application
-from anychip.report import flame, heat_map, history, inputs, roofline, timeline
+from anychip.report import flame, heat_map, history, inputs, memory, roofline, timeline
 from anychip.report.errors import NothingToReport
 from anychip.report.inputs import Speed
 from anychip.report.page import page
@@ -147,6 +147,19 @@ def test_flames_are_as_wide_as_their_share() -> None:
     widths = {name: float(width) for name, width in re.findall(r"<title>([^:]+):.*?width=\"([\d.]+)\"", made)}
     assert widths["a"] / widths["b"] == pytest.approx(30 / 69, abs=0.01)
     assert widths["kernel matmul"] == widths["b"]
+
+
+def test_memory_is_drawn_to_its_peak() -> None:
+    rows = [[0.0, 2**20, 0], [1.0, 4 * 2**20, 2**20], [2.0, 2 * 2**20, 0]]
+    made = memory.section({"memory": rows})
+    assert "4 MiB" in made
+    first, *_ = re.findall(r'points="([^"]+)"', made)
+    heights = [float(point.split(",")[1]) for point in first.split()]
+    assert heights == [pytest.approx(132.5), 20.0, pytest.approx(95.0)]
+    assert memory.section({"memory": rows[:1]}) == ""
+    many = memory.section({"memory": [[k, k == 5000, 0] for k in range(10_000)]})
+    assert len(re.findall(r'points="([^"]+)"', many)[0].split()) == 1000
+    assert ",20.0" in many
 
 
 def test_the_timeline_is_to_scale() -> None:

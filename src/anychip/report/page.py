@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import flame, heat_map, history, roofline, svg, timeline
+from . import flame, heat_map, history, memory, roofline, svg, timeline
 from .inputs import Inputs
 
 _HERE = Path(__file__).parent
@@ -40,6 +40,7 @@ def _sections(inputs: Inputs) -> Iterator[tuple[str, str, str]]:
     for number, (file, profile) in enumerate(inputs.profiles):
         yield f"profile{number}", f"Profile {file}", _summary(profile)
         yield f"roofline{number}", f"Roofline of {file}", roofline.section(profile)
+        yield f"memory{number}", f"Memory of {file}", memory.section(profile)
         yield f"flame{number}", f"Flame graph of {file}", flame.section(profile, most)
     for number, (file, trace) in enumerate(inputs.traces):
         yield f"timeline{number}", f"Timeline of {file}", timeline.section(trace, most)
