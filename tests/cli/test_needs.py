@@ -28,6 +28,7 @@ CALLS = {
     "link": (["link", "torture"], ["link", "serve", "a.py:f"], ["link", "run", "a.py:f", "a.py:f"]),
     "ops": (["ops"], ["ops", "relu"], ["ops", "--llm"]),
     "pages": (["pages"], ["pages", "--check"]),
+    "profile": (["profile", "a.py"],),
     "run": (["run", "a.py"],),
     "serve": (["serve", "a.gguf"],),
     "test": (["test", "relu"], ["test", "--llm"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -67,13 +68,30 @@ def test_the_programs_own_profiler_sees_all_and_ours_says_so() -> None:
     assert any("of the program's own" in text for text in ours.profile().left_out)
 
 
-def test_work_that_pytorch_counts_as_none_is_counted() -> None:
-    """PyTorch's counter knows no formula for attention on a CPU; each of two products is 2 n n d
-    operations for a head."""
+def attention() -> int:
     q = torch.randn(1, HEADS, LENGTH, WIDTH)
-    with Profiler(frames=False) as profiler, FlopCounterMode(display=False) as theirs:
-        torch.nn.functional.scaled_dot_product_attention(q, q, q)
-    products = 2 * 2 * HEADS * LENGTH * LENGTH * WIDTH
+    torch.nn.functional.scaled_dot_product_attention(q, q, q)
+    return 2 * 2 * HEADS * LENGTH * LENGTH * WIDTH
+
+
+def recurrent() -> int:
+    torch.nn.LSTM(16, 32, batch_first=True)(torch.randn(2, 8, 16))
+    return 2 * 4 * 32 * (16 + 32) * 2 * 8
+
+
+def integers() -> int:
+    x = torch.randint(-8, 8, (32, 64), dtype=torch.int8)
+    torch._int_mm(x, x.T.contiguous())
+    return 2 * 32 * 32 * 64
+
+
+@pytest.mark.parametrize("work", [attention, recurrent, integers])
+def test_work_that_pytorch_counts_as_none_is_counted(work: Callable[[], int]) -> None:
+    """PyTorch's counter has no formula for these on a CPU; `work` gives the operations of its products."""
+    with torch.no_grad(), FlopCounterMode(display=False) as theirs:
+        work()
+    with torch.no_grad(), Profiler(frames=False) as profiler:
+        products = work()
     counted = [row.operations for row in profiler.profile().kernels]
     assert theirs.get_total_flops() == 0
     assert None not in counted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -79,6 +80,19 @@ def test_a_process_without_a_door_is_refused_with_the_reason() -> None:
     ended.wait()
     with pytest.raises(CannotAttach, match="no process"):
         attach(ended.pid, 0.1, frames=False, trace=None, roofs=False)
+
+
+@pytest.mark.slow
+def test_counters_are_those_that_the_machine_has(tmp_path: Path) -> None:
+    if shutil.which("perf") is None:
+        pytest.skip("there is no perf")
+    script = tmp_path / "script.py"
+    script.write_text("import torch")
+    done = run("--json", "--no-roofs", "--policy", "none", "--counters", str(script))
+    found = json.loads(done.stdout)
+    assert found["counters"]["task-clock"] > 0
+    told = [text for text in found["left_out"] if text.startswith("hardware counters")]
+    assert bool(told) == ("cycles" not in found["counters"])
 
 
 @pytest.mark.slow

@@ -3,9 +3,13 @@ compared."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -14,6 +18,7 @@ from anychip.profile.events import Event, read
 from anychip.profile.foreign_events import Span
 from anychip.profile.result import KernelRow, OperatorRow, Profile, UnreadableProfile, from_json
 from anychip.profile.rows import Callers
+from anychip.profile.sampling import LONGEST, PERIOD, line_of, next_wait
 from anychip.profile.table import compare, kernel_cells, remarks
 from anychip.profile.work import KernelWork
 
@@ -156,3 +161,20 @@ def test_perf_comes_before_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     assert command is not None
     assert command[:2] == ["/usr/bin/perf", "stat"]
     assert command[-3:] == ["--", "python", "a.py"]
+
+
+def test_samples_are_taken_by_processor_time() -> None:
+    assert next_wait(PERIOD, PERIOD) == PERIOD
+    assert next_wait(PERIOD, PERIOD / 4) == 4 * PERIOD
+    assert next_wait(PERIOD, 2 * PERIOD) == PERIOD
+    assert next_wait(PERIOD, 0.0) == LONGEST
+
+
+def test_lines_are_those_of_frames() -> None:
+    def running() -> Iterator[FrameType]:
+        yield sys._getframe()
+        raise AssertionError
+
+    (frame,) = itertools.islice(stopped := running(), 1)
+    assert line_of(frame.f_code, frame.f_lasti) == frame.f_lineno
+    stopped.close()

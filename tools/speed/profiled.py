@@ -1,6 +1,6 @@
 """What a profiler costs: processor time of MiniLM under `strict` with one open, over the time without.
 
-    python -m tools.speed.profiled [--batches 2] [--rounds 9]
+    python -m tools.speed.profiled [--batches 2] [--rounds 9] [--no-frames]
 
 Blocks of batches with and without a profiler take turns, in an order that is turned round each time, on
 one thread, whose process's time is taken; starting and ending a profiler is outside, reading the events
@@ -23,13 +23,15 @@ from anychip.profile.profiler import Profiler
 SENTENCES = ("Where does the time of a program go?", "Most of it goes into a few products of matrices.") * 4
 
 
-def ratios(work: Callable[[], None], batches: int, rounds: int) -> tuple[list[float], list[int]]:
+def ratios(
+    work: Callable[[], None], batches: int, rounds: int, frames: bool
+) -> tuple[list[float], list[int]]:
     """Time with a profiler over time without, of each round; and launches of each block that was profiled."""
     found, launched = [], []
     for number in range(rounds):
         seconds = {}
         for profiled in (False, True) if number % 2 else (True, False):
-            profiler = Profiler() if profiled else None
+            profiler = Profiler(frames=frames) if profiled else None
             if profiler is not None:
                 profiler.start()
             before = time.process_time()
@@ -48,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batches", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--no-frames", action="store_true", help="without samples of Python's stacks")
     given = parser.parse_args()
     torch.set_num_threads(1)
     embedder = minilm.load_embedder(torch.float32)
@@ -55,7 +58,7 @@ def main() -> None:
     with anychip.using("strict"):
         for _ in range(4):
             embedder(batch)
-        found, launched = ratios(lambda: embedder(batch), given.batches, given.rounds)
+        found, launched = ratios(lambda: embedder(batch), given.batches, given.rounds, not given.no_frames)
     low, middle, high = statistics.quantiles(found, n=4)
     print(f"with a profiler / without: {middle:.4f} ({low:.4f} to {high:.4f}), {launched[-1]} events a block")
 

@@ -18,7 +18,7 @@ from .sampling import OWN_THREADS
 
 WORDS = 1 << 19
 """64-bit words of a buffer, 4 MiB: some 25,000 launches between two visits."""
-PERIOD = 0.1
+PERIOD = 0.25
 """Seconds between visits."""
 PATIENCE = 1.0
 """Seconds that are waited for threads which are about to finish an event."""
@@ -77,7 +77,7 @@ class Source:
         self._sinks: list[Sink] = []
         self._buffers: list[_Buffer] = []
         self._current = 0
-        self._known = -1
+        self._known = (-1, -1)
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
 
@@ -86,7 +86,7 @@ class Source:
         with self._lock:
             self._visit(keep=True)
             self._sinks.append(sink)
-            self._known = -1
+            self._known = (-1, -1)
             if len(self._sinks) == 1:
                 self._begin()
 
@@ -146,10 +146,12 @@ class Source:
     def _learn(self) -> None:
         """Ask for the names of what can be launched now; later their memory may be another's."""
         world = sites.world()
-        overloads = world.record_names() if world is not None else {}
-        changes = launches.changes()
-        kernels = launches.living() if changes != self._known else {}
+        changes = launches.changes(), world.records_made if world is not None else 0
+        if changes == self._known:
+            return
         self._known = changes
+        overloads = world.record_names() if world is not None else {}
+        kernels = launches.living()
         for sink in self._sinks:
             sink.kernels.update(kernels)
             sink.overloads.update(overloads)

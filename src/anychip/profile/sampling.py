@@ -1,7 +1,7 @@
 """Samples beside the events: where Python's threads are, and how much memory the process holds.
 
-A thread looks at the frames of all others a hundred times a second, which costs some tens of microseconds
-each; memory is asked of the system (Linux) a few times a second."""
+A thread looks at the frames of all others after each hundredth of a second that the program used
+processors, and four times a second at least; memory is asked of the system (Linux) at some of these."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from ..runtime import native
 
-PERIOD = 0.01
+PERIOD, LONGEST = 0.01, 0.25
+"""Seconds of processors between samples, and of the clock, at most."""
 MEMORY_EVERY = 5
 """Samples of frames between two of memory."""
 DEEPEST = 128
@@ -26,7 +27,7 @@ OWN_THREADS: set[int] = set()
 """Threads of profilers, which are in no profile."""
 
 Stack = tuple[tuple[CodeType, int], ...]
-"""Code and line of each frame, outermost first."""
+"""Code of each frame, outermost first, and the instruction that runs."""
 
 
 class MemorySample(NamedTuple):
@@ -62,8 +63,8 @@ class Sampler:
 
     def _run(self) -> None:
         OWN_THREADS.add(threading.get_ident())
-        number = 0
-        while not self._stop.wait(PERIOD):
+        number, wait, used = 0, PERIOD, time.process_time()
+        while not self._stop.wait(wait):
             number += 1
             if number % MEMORY_EVERY == 0:
                 self.memory.append(_memory())
@@ -73,6 +74,8 @@ class Sampler:
                     if thread not in OWN_THREADS:
                         stack = _stack(frame)
                         self.samples.append((now, thread, self._known.setdefault(stack, stack)))
+            before, used = used, time.process_time()
+            wait = next_wait(wait, used - before)
         OWN_THREADS.discard(threading.get_ident())
 
     def folded(self, kernel_at: dict[int, str] | None = None) -> Counter[tuple[str, ...]]:
@@ -87,6 +90,13 @@ class Sampler:
         return counted
 
 
+def next_wait(waited: float, used: float) -> float:
+    """How long to wait for the next sample, if so many seconds of processors were used in the last wait:
+    for about `PERIOD` of them, so that samples cost the same share of a program whatever share of the
+    machine it has."""
+    return min(max(PERIOD, waited * PERIOD / used if used > 0 else LONGEST), LONGEST)
+
+
 def _stack(frame: FrameType | None) -> Stack:
     return tuple(reversed(list(_frames(frame))))
 
@@ -95,14 +105,22 @@ def _frames(frame: FrameType | None) -> Iterator[tuple[CodeType, int]]:
     for _ in range(DEEPEST):
         if frame is None:
             return
-        yield frame.f_code, frame.f_lineno or 0
+        yield frame.f_code, frame.f_lasti
         frame = frame.f_back
 
 
-def _words(code: CodeType, line: int) -> str:
+def line_of(code: CodeType, instruction: int) -> int:
+    """The line of an instruction, which is too dear to ask for at each sample."""
+    for first, last, line in code.co_lines():
+        if first <= instruction < last:
+            return line or code.co_firstlineno
+    return code.co_firstlineno
+
+
+def _words(code: CodeType, instruction: int) -> str:
     """A frame as people read it: function, file and line."""
     parts = code.co_filename.split(os.sep)
-    return f"{code.co_qualname} ({os.sep.join(parts[-2:])}:{line})"
+    return f"{code.co_qualname} ({os.sep.join(parts[-2:])}:{line_of(code, instruction)})"
 
 
 def _memory() -> MemorySample:

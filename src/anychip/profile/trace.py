@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..runtime.native.structures import EventKind
 from .foreign_events import Span
+from .sampling import line_of
 
 if TYPE_CHECKING:
     from .profiler import Profiler
@@ -87,14 +88,14 @@ def _in_threads_of_ours(profiler: Profiler) -> list[Span]:
 def _frames(profiler: Profiler, process: int) -> Iterator[dict[str, Any]]:
     """Samples of Python's frames, as instants that name the innermost."""
     for time, thread, stack in profiler.sampler.samples:
-        code, line = stack[-1]
+        code, instruction = stack[-1]
         yield {
             "ph": "i",
             "s": "t",
             "pid": process,
             "tid": _track(thread),
             "cat": "Python",
-            "name": f"{code.co_qualname}:{line}",
+            "name": f"{code.co_qualname}:{line_of(code, instruction)}",
             "ts": max(0, time - profiler.begin) * MICROSECONDS,
         }
 

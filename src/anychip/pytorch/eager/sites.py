@@ -124,6 +124,7 @@ class World:
         self.nothing = (ENTRY.ctypes * SMALLEST_TABLE)()
         """A table without records."""
         self.sites: list[Site] = []
+        self.records_made = 0
         self._selected: frozenset[str] = frozenset()
         self.recording = threading.Lock()
         self.settling = threading.Lock()
@@ -287,6 +288,7 @@ class Site:
             self._world.forget()
         self._seen[key] = None
         self._records[key] = hash, record
+        self._world.records_made += 1
         if record.is_served:
             self._recent.append(record)
             idle = sum(recent.structure.calls < FEW_CALLS for recent in self._recent)
