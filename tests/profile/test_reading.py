@@ -7,7 +7,7 @@ import itertools
 import json
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from types import FrameType
 
@@ -171,7 +171,7 @@ def test_samples_are_taken_by_processor_time() -> None:
 
 
 def test_lines_are_those_of_frames() -> None:
-    def running() -> Iterator[FrameType]:
+    def running() -> Generator[FrameType, None, None]:
         yield sys._getframe()
         raise AssertionError
 

@@ -87,7 +87,7 @@ def _show_difference(
     sides = [(kernel, target), (other, target) if is_kernel else (kernel, other)]
     texts = [_side(name, where, stage, sig, const) for name, where in sides]
     names = [name if is_kernel else where for name, where in sides]
-    lines = list(difflib.unified_diff(*texts, *names, lineterm=""))
+    lines = list(difflib.unified_diff(texts[0], texts[1], names[0], names[1], lineterm=""))
     if as_json:
         write_json({"before": names[0], "after": names[1], "stage": stage or "accesses", "diff": lines})
     elif lines:

@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -103,7 +104,7 @@ def _run(
     program: list[str],
     module: bool,
     policy: str,
-    wanted: dict[str, object],
+    wanted: Mapping[str, object],
     trace: Path | None,
     counters: bool,
 ) -> tuple[int, Profile]:

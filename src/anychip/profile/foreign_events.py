@@ -41,7 +41,7 @@ class PyTorchEvents:
         """Begin; where PyTorch's profiler runs already, it is the other's, and only ranges are noted."""
         _listeners.append(self)
         _install()
-        if self._wanted and not torch.autograd._profiler_enabled():
+        if self._wanted and not torch._C._autograd._profiler_enabled():
             self._begin()
 
     def stop(self) -> None:
@@ -93,7 +93,8 @@ def _install() -> None:
         if _installed:
             return
         _installed = True
-    profile, record = autograd_profiler.profile, autograd_profiler.record_function
+    profile: Any = autograd_profiler.profile
+    record: Any = autograd_profiler.record_function
     prepare, leave = profile._prepare_trace, profile.__exit__
     enter_range, leave_range = record.__enter__, record.__exit__
 

@@ -204,7 +204,7 @@ def _kernel(name: str, sums: _Kernel, total: int, counted: set[Like], roofs: Any
             operations = None
         else:
             operations += launches * work.operations
-        if least is not None and known and work is not None:
+        if roofs is not None and least is not None and known and work is not None:
             least += launches * roofs.least_seconds(work.bytes, work.operations, work.element)
         else:
             least = None

@@ -18,7 +18,7 @@ from ..runtime import native
 
 PERIOD, LONGEST = 0.01, 0.25
 """Seconds of processors between samples, and of the clock, at most."""
-MEMORY_EVERY = 5
+MEMORY_EVERY = 10
 """Samples of frames between two of memory."""
 DEEPEST = 128
 """Frames of a stack that are kept, the innermost."""

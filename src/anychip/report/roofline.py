@@ -84,7 +84,7 @@ def _grid(across: _Axis, up: _Axis) -> str:
         parts.append(svg.line(LEFT, y, svg.WIDTH - RIGHT, y, "grid"))
         parts.append(svg.label(LEFT - 6, y + 4, f"{10.0 ** (decade - 9):g}", text_anchor="end"))
     parts.append(svg.label(svg.WIDTH / 2, HEIGHT - 8, "operations for a byte", text_anchor="middle"))
-    parts.append(svg.label(4, TOP - 6, "GFLOP/s"))
+    parts.append(svg.label(LEFT + 6, TOP - 6, "GFLOP/s"))
     return "".join(parts)
 
 
