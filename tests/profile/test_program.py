@@ -17,6 +17,7 @@ from anychip.cli.application import application
 from anychip.cli.errors import CommandError
 from anychip.environment import PROFILE_DOOR
 from anychip.profile.attach import CannotAttach, attach
+from anychip.profile.session import READY, door
 
 PROGRAM = """
 import sys, torch
@@ -31,6 +32,7 @@ LONG = """
 import time, torch, anychip
 anychip.enable("strict")
 x = torch.randn(20, 30)
+torch.exp(x)
 print("ready", flush=True)
 while True:
     torch.exp(x)
@@ -73,7 +75,15 @@ def test_what_is_asked_for_must_make_sense(tmp_path: Path) -> None:
         refused("--policy", "fast", "script.py")
 
 
-def test_a_process_without_a_door_is_refused_with_the_reason() -> None:
+def test_a_process_without_a_door_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CannotAttach, match=PROFILE_DOOR):
+        attach(os.getpid(), 0.1, frames=False, trace=None, roofs=False)
+    monkeypatch.setenv("ANYCHIP_CACHE_DIR", str(tmp_path))
+    left = door(os.getpid())
+    left.mkdir(parents=True)
+    (left / READY).write_text("an earlier process of this number")
     with pytest.raises(CannotAttach, match=PROFILE_DOOR):
         attach(os.getpid(), 0.1, frames=False, trace=None, roofs=False)
     ended = subprocess.Popen([sys.executable, "-c", ""])
@@ -105,7 +115,7 @@ def test_a_process_with_a_door_is_profiled(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         time.sleep(1)
-        found = attach(process.pid, 1.0, frames=True, trace=tmp_path / "trace.json", roofs=False)
+        found = attach(process.pid, 3.0, frames=True, trace=tmp_path / "trace.json", roofs=False)
     finally:
         process.kill()
         process.wait()

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..environment import PROFILE_DOOR
 from ..errors import AnychipError
 from .result import Profile, read
-from .session import READY, REQUEST, RESULT, TRACE, door
+from .session import READY, REQUEST, RESULT, TRACE, door, started
 
 GRACE_SECONDS = 60.0
 """How long a process may take to notice a request and to write its profile."""
@@ -29,7 +29,8 @@ def attach(process: int, seconds: float, *, frames: bool, trace: Path | None, ro
     folder = door(process)
     if not _is_alive(process):
         raise CannotAttach(f"there is no process {process} of yours")
-    if not (folder / READY).exists():
+    ready = folder / READY
+    if not ready.exists() or ready.read_text(encoding="utf-8") != started(process):
         raise CannotAttach(
             f"process {process} has no door for profilers: it must be started with {PROFILE_DOOR}=1 and "
             "import torch, by this user and with the same ANYCHIP_CACHE_DIR. A process cannot be opened from "

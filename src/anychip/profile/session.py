@@ -34,7 +34,7 @@ def start() -> None:
     if os.environ.get(PROFILE_DOOR) == "1":
         folder = door(os.getpid())
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (folder / READY).write_text(str(os.getpid()), encoding="utf-8")
+        (folder / READY).write_text(started(os.getpid()), encoding="utf-8")
         threading.Thread(target=_watch, args=(folder,), name="anychip-profile-door", daemon=True).start()
         atexit.register(_close, folder)
 
@@ -42,6 +42,16 @@ def start() -> None:
 def door(process: int) -> Path:
     """The folder in which a process looks for requests."""
     return cache_root() / "profile" / str(process)
+
+
+def started(process: int) -> str:
+    """When a process was started, in the system's ticks, so that a number which is used again is another
+    process; "" where the system does not tell."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    return text.rpartition(")")[2].split()[19]
 
 
 def _wanted(text: str) -> dict[str, Any]:
