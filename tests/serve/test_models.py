@@ -85,14 +85,18 @@ def test_programs_give_what_the_model_gives() -> None:
     """Pieces and tokens of two sequences by replays, in pages that lie anywhere."""
     model = model_of("llama")
     want = as_float64(copy.deepcopy(model), TOKENS)[-1]
-    programs = Programs(from_model(model), 12, PAGE, 4, torch.float32)
+    fifth = as_float64(copy.deepcopy(model), TOKENS[:5])[-1]
+    programs = Programs(from_model(copy.deepcopy(model)), 12, PAGE, 4, torch.float32)
+    head = model.lm_head.weight.detach().double().numpy()
     with torch.no_grad():
+        hidden = programs.read(TOKENS[:5], 0, [10], hidden_alone=True)
         for pages in (PAGES, [7, 9, 5, 8]):
             programs.read(TOKENS[:9], 0, pages)
             programs.read(TOKENS[9:20], 9, pages)
         row = Row(TOKENS[20], 21, PAGES)
         alone = programs.decode([row])
         both = programs.decode([Row(TOKENS[20], 21, [7, 9, 5, 8]), row])
+    assert np.abs(hidden[0].double().numpy() @ head.T - fifth).max() < 2e-4 * np.abs(fifth).max()
     for got in (alone[0], both[0], both[1]):
         assert np.abs(got.numpy() - want).max() < 2e-4 * np.abs(want).max()
 

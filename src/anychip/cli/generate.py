@@ -26,6 +26,13 @@ Context = Annotated[int | None, typer.Option(min=2, help="Tokens of context (def
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same answer.")]
 Cache = Annotated[str, typer.Option(help="What keys and values are kept in: f32, bf16 or f16.")]
 
+Deterministic = Annotated[
+    bool,
+    typer.Option(
+        "--deterministic", help="The same bits, however a prompt is cut and whatever else is served."
+    ),
+]
+
 
 def generate(
     model: Model,
@@ -37,10 +44,11 @@ def generate(
     ignore_eos: Annotated[bool, typer.Option("--ignore-eos", help="Do not end at an end token.")] = False,
     context: Context = None,
     cache: Cache = "f16",
+    deterministic: Deterministic = False,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a text. With --json: text, tokens, finish_reason and tokens per second."""
-    served = _load("generate", model, context, cache, as_json)
+    served = _load("generate", model, context, cache, as_json, deterministic)
     from ..serve.requests import Request, Sampling
 
     asked = Request(
@@ -90,15 +98,16 @@ def chat(
         write_json(answers)
 
 
-def _load(verb: str, model: Path, context: int | None, cache: str, quiet: bool) -> Served:
+def _load(
+    verb: str, model: Path, context: int | None, cache: str, quiet: bool, deterministic: bool = False
+) -> Served:
     require_packages(verb)
     from ..serve.loading import Room, load
 
     with progress(quiet=quiet) as display:
         task = display.add_task(f"loading {model.name}", total=None)
-        return load(
-            model, Room(context, cache=cache), lambda done, of: display.update(task, completed=done, total=of)
-        )
+        room = Room(context, cache=cache, deterministic=deterministic)
+        return load(model, room, lambda done, of: display.update(task, completed=done, total=of))
 
 
 def _typed() -> str:

@@ -39,7 +39,7 @@ class Served:
 class Room:
     """What may be used of the machine: `context_length` in tokens of one request (None: the model's, at most
     DEFAULT_CONTEXT), `cache_tokens` in tokens of all (None: of so many `contexts`), kept in `cache`, one of
-    CACHES; how many requests may run and wait."""
+    CACHES; how many requests may run and wait. `deterministic`: the same bits whatever else is served."""
 
     context_length: int | None = None
     cache_tokens: int | None = None
@@ -47,6 +47,7 @@ class Room:
     cache: str = "f16"
     running: int = DECODING[-1]
     waiting: int = WAITING
+    deterministic: bool = False
 
 
 def load(
@@ -70,7 +71,8 @@ def load(
     context = min(made.context_length, room.context_length or DEFAULT_CONTEXT)
     tokens = max(context, room.cache_tokens or room.contexts * context)
     limits = Limits(context, -(-tokens // PAGE), PAGE, room.running, room.waiting)
-    programs = Programs(made, limits.pages + 1, PAGE, limits.most_pages, CACHES[room.cache])
+    kept = CACHES[room.cache]
+    programs = Programs(made, limits.pages + 1, PAGE, limits.most_pages, kept, room.deterministic)
     engine = LocalEngine(programs, limits, made.vocabulary, words.text, words.end_tokens)
     called = name or (path.stem if path.is_file() else path.name)
     return Served(called, engine, words, made.weight_bytes, programs.cache_bytes, limits.pages * PAGE)

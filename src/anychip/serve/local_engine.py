@@ -63,7 +63,9 @@ class Steps(Protocol):
         """See `Programs.decode`."""
         ...
 
-    def read(self, tokens: Sequence[int], start: int, pages: Sequence[int]) -> torch.Tensor:
+    def read(
+        self, tokens: Sequence[int], start: int, pages: Sequence[int], hidden_alone: bool = False
+    ) -> torch.Tensor:
         """See `Programs.read`."""
         ...
 
@@ -89,7 +91,7 @@ class _Sequence:
     @property
     def is_reading(self) -> bool:
         """Whether more than its newest token is to be computed."""
-        return self.computed == 0 or len(self.tokens) - self.computed > 1
+        return self.computed == 0 or len(self.tokens) - self.computed > 1 or self.request.embeds
 
 
 class LocalEngine:
@@ -236,11 +238,23 @@ class LocalEngine:
         piece = one.tokens[one.computed : one.computed + CHUNKS[-1]]
         if not self._with_pages(one, one.computed + len(piece)):
             return
-        logits = self._steps.read(piece, one.computed, one.pages)
+        is_last = one.computed + len(piece) == len(one.tokens)
+        embeds = one.request.embeds and is_last
+        found = self._steps.read(piece, one.computed, one.pages, embeds)
         one.computed += len(piece)
-        if one.computed == len(one.tokens):
+        if is_last:
             self._pages.keep(one.tokens, one.pages)
-            self._choose(one, logits[0])
+        if embeds:
+            self._embed(one, found[0])
+        elif is_last:
+            self._choose(one, found[0])
+
+    def _embed(self, one: _Sequence, hidden: torch.Tensor) -> None:
+        """The end of a prompt whose embedding is asked for."""
+        now = time.perf_counter()
+        one.timing = replace(one.timing, first_token=now, last_token=now)
+        made = torch.nn.functional.normalize(hidden.double(), dim=0)
+        self._finish(one, FinishReason.STOP, embedding=tuple(made.tolist()))
 
     def _decode(self, sequences: Sequence[_Sequence]) -> None:
         """One token of each."""
@@ -305,6 +319,7 @@ class LocalEngine:
         reason: FinishReason,
         stopped_by: str | int | None = None,
         error: Exception | None = None,
+        embedding: tuple[float, ...] | None = None,
     ) -> None:
         text = "" if isinstance(stopped_by, str) else one.writer.rest()
         if one.writer.stopped_by is not None and stopped_by is None:
@@ -318,7 +333,8 @@ class LocalEngine:
             self._names.discard(one.request.name)
             self._changed.notify_all()
         usage = Usage(len(one.request.prompt), one.answered, one.cached)
-        self._tell(one, FinishEvent(one.request.name, reason, text, usage, one.timing, stopped_by, error))
+        told = FinishEvent(one.request.name, reason, text, usage, one.timing, stopped_by, error, embedding)
+        self._tell(one, told)
 
     def _tell(self, one: _Sequence, event: Event) -> None:
         try:

@@ -74,10 +74,15 @@ class ServedModel:
         ]
 
     def logits(
-        self, tokens: torch.Tensor, positions: torch.Tensor, step: Step, rows: torch.Tensor | None
+        self,
+        tokens: torch.Tensor,
+        positions: torch.Tensor,
+        step: Step,
+        rows: torch.Tensor | None,
+        hidden_alone: bool = False,
     ) -> torch.Tensor:
         """Logits [rows, vocabulary] of tokens [sequences, tokens] at positions of the same shape: of the rows
-        that are chosen among all tokens, or of all."""
+        that are chosen among all tokens, or of all. With `hidden_alone`, what logits are computed from."""
         here = current.set(step)
         try:
             hidden = self.model.model(
@@ -88,6 +93,8 @@ class ServedModel:
             ).last_hidden_state.flatten(0, 1)
             if rows is not None:
                 hidden = hidden.index_select(0, rows)
+            if hidden_alone:
+                return hidden
             logits = self.model.lm_head(hidden)
         finally:
             current.reset(here)

@@ -30,13 +30,33 @@ class Row:
 
 class Programs:
     """The steps of one model over one cache of `pages` pages of `page` tokens, page 0 for padding,
-    `most_pages` of them a sequence at most."""
+    `most_pages` of them a sequence at most.
 
-    def __init__(self, model: ServedModel, pages: int, page: int, most_pages: int, dtype: torch.dtype):
-        self.page, self.most_pages = page, most_pages
+    `deterministic` ones read prompts by the kernels that decode: each token is a row of its own, which sees
+    the tokens before it in the cache. A row's result does not depend on what other rows there are, so the
+    bits of logits depend neither on how a prompt was cut nor on what was computed beside it.
+    """
+
+    def __init__(
+        self,
+        model: ServedModel,
+        pages: int,
+        page: int,
+        most_pages: int,
+        dtype: torch.dtype,
+        deterministic: bool = False,
+    ):
+        self.page, self.most_pages, self._deterministic = page, most_pages, deterministic
         self._model = model
         self._cache = model.pages(pages, page, dtype)
         self._state = [x for layer in self._cache for x in layer]
+        self._steps = {
+            "decode": self._step,
+            "read": self._step,
+            "embed": self._hidden,
+            "rows": self._rows,
+            "embed rows": self._hidden_rows,
+        }
         self._known: dict[tuple[str, int], Program] = {}
 
     @property
@@ -47,21 +67,28 @@ class Programs:
     def decode(self, rows: Sequence[Row]) -> torch.Tensor:
         """Logits [rows, vocabulary] after the newest token of each sequence, which the cache then holds."""
         count = next(size for size in DECODING if size >= len(rows))
+        return self._run("decode", count, self._of_rows(rows, count))[: len(rows)]
+
+    def _of_rows(self, rows: Sequence[Row], count: int) -> tuple[torch.Tensor, ...]:
+        """What a step of so many rows is given, padding among them."""
         padding = [Row(0, 1, (0,))] * (count - len(rows))
         every = [*rows, *padding]
         places = [(row.pages[(row.length - 1) // self.page], (row.length - 1) % self.page) for row in every]
-        given = (
+        return (
             torch.tensor([[row.token] for row in every]),
             torch.tensor([[row.length - 1] for row in every]),
             torch.tensor([page * self.page + place for page, place in places], dtype=torch.int32),
             self._tables([row.pages for row in every]),
             torch.tensor([row.length for row in every], dtype=torch.int32),
         )
-        return self._run("decode", count, given)[: len(rows)]
 
-    def read(self, tokens: Sequence[int], start: int, pages: Sequence[int]) -> torch.Tensor:
+    def read(
+        self, tokens: Sequence[int], start: int, pages: Sequence[int], hidden_alone: bool = False
+    ) -> torch.Tensor:
         """Logits [1, vocabulary] after a piece of a prompt, at most CHUNKS[-1] tokens at places from `start`
-        on."""
+        on. With `hidden_alone`, what logits are computed from, [1, width]."""
+        if self._deterministic:
+            return self._read_by_rows(tokens, start, pages, hidden_alone)
         count = next(size for size in CHUNKS if size >= len(tokens))
         missing = count - len(tokens)
         places = range(start, start + len(tokens))
@@ -77,7 +104,19 @@ class Programs:
             torch.tensor([start], dtype=torch.int32),
             torch.tensor([len(tokens) - 1]),
         )
-        return self._run("read", count, given)
+        return self._run("embed" if hidden_alone else "read", count, given)
+
+    def _read_by_rows(
+        self, tokens: Sequence[int], start: int, pages: Sequence[int], hidden_alone: bool
+    ) -> torch.Tensor:
+        logits = torch.empty(0)
+        for first in range(0, len(tokens), DECODING[-1]):
+            piece = tokens[first : first + DECODING[-1]]
+            rows = [Row(token, start + first + k + 1, pages) for k, token in enumerate(piece)]
+            given = self._of_rows(rows, DECODING[-1])
+            kind = "embed rows" if hidden_alone else "rows"
+            logits = self._run(kind, DECODING[-1], (*given, torch.tensor([len(piece) - 1])))
+        return logits
 
     def _tables(self, pages: Sequence[Sequence[int]]) -> torch.Tensor:
         return torch.tensor([[*own, *[0] * (self.most_pages - len(own))] for own in pages], dtype=torch.int32)
@@ -85,10 +124,19 @@ class Programs:
     def _run(self, kind: str, size: int, given: tuple[torch.Tensor, ...]) -> torch.Tensor:
         program = self._known.get((kind, size))
         if program is None:
-            program = capture_with_state(self._step, self._state, *given)
+            program = capture_with_state(self._steps[kind], self._state, *given)
             program.forget_examples()
             self._known[kind, size] = program
         return program(*given)
+
+    def _hidden(self, *given: torch.Tensor) -> torch.Tensor:
+        return self._step(*given, hidden_alone=True)
+
+    def _rows(self, *given: torch.Tensor) -> torch.Tensor:
+        return self._step(*given[:-1], rows=given[-1])
+
+    def _hidden_rows(self, *given: torch.Tensor) -> torch.Tensor:
+        return self._step(*given[:-1], rows=given[-1], hidden_alone=True)
 
     def _step(
         self,
@@ -99,5 +147,7 @@ class Programs:
         lengths: torch.Tensor,
         starts: torch.Tensor | None = None,
         rows: torch.Tensor | None = None,
+        hidden_alone: bool = False,
     ) -> torch.Tensor:
-        return self._model.logits(tokens, positions, Step(self._cache, slots, tables, lengths, starts), rows)
+        step = Step(self._cache, slots, tables, lengths, starts)
+        return self._model.logits(tokens, positions, step, rows, hidden_alone)

@@ -87,7 +87,8 @@ class Request:
     The answer ends after `max_tokens` tokens, when one of the strings in `stop` is complete in its text
     (which ends before it), or at an end token of the model or one of `stop_tokens`. With `ignore_eos` the
     model's own end tokens are tokens as any other. A `constraint` leaves out tokens before anything else
-    is done with logits. `name` tells requests apart, and is made where none is
+    is done with logits. With `embeds` there is no answer: the prompt's embedding comes with the FinishEvent.
+    `name` tells requests apart, and is made where none is
     given. Raises RequestError.
     """
 
@@ -98,6 +99,7 @@ class Request:
     stop_tokens: tuple[int, ...] = ()
     ignore_eos: bool = False
     constraint: Constraint | None = None
+    embeds: bool = False
     name: str = field(default_factory=lambda: f"request-{next(_numbers)}")
 
     def __post_init__(self) -> None:
@@ -161,7 +163,8 @@ class TokenEvent:
 @dataclass(frozen=True, slots=True)
 class FinishEvent:
     """The last event of a request. `text` is what was held back and belongs to the answer; `stopped_by` the
-    stop string or the token that ended it; `error` what went wrong where `reason` is ERROR."""
+    stop string or the token that ended it; `error` what went wrong where `reason` is ERROR; `embedding` the
+    last hidden state of a prompt that is embedded, of length 1."""
 
     request: str
     reason: FinishReason
@@ -170,6 +173,7 @@ class FinishEvent:
     timing: Timing
     stopped_by: str | int | None = None
     error: Exception | None = None
+    embedding: tuple[float, ...] | None = None
 
 
 Event = TokenEvent | FinishEvent

@@ -47,6 +47,12 @@ class Echo(Steps):
         time.sleep(self.pause)
         return super().decode(rows)
 
+    def read(self, tokens, start: int, pages, hidden_alone: bool = False) -> torch.Tensor:
+        logits = super().read(tokens, start, pages)
+        if not hidden_alone:
+            return logits
+        return torch.tensor([[float(start + len(tokens)), float(tokens[-1])]])
+
     def logits(self, held: list[int]) -> torch.Tensor:
         logits = torch.full((self.vocabulary,), -20.0)
         token = self.following(held)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.serve.http import echo
 
@@ -132,6 +134,26 @@ def test_prompts_of_texts_and_tokens(client) -> None:
     tokens = echo.tokenizer().completion_prompt("abc")
     alone = client.completions.create(model="echo", prompt=list(tokens), max_tokens=4, temperature=0)
     assert alone.choices[0].text == texts.choices[0].text == texts.choices[1].text
+
+
+@pytest.mark.parametrize("form", ["float", "base64", openai.NOT_GIVEN])
+def test_embeddings(client, form: Any) -> None:
+    texts = ["a" * (1 + k % 5) for k in range(40)]
+    found = client.embeddings.create(model="echo", input=texts, encoding_format=form)
+    assert [one.index for one in found.data] == list(range(40))
+    assert found.usage.prompt_tokens == sum(len(text) + 1 for text in texts)
+    vectors = [one.embedding for one in found.data]
+    if form == "base64":
+        vectors = [np.frombuffer(base64.b64decode(text), "<f4") for text in vectors]
+    token = echo.tokenizer().tokens("a")[0]
+    for text, vector in zip(texts, vectors, strict=True):
+        wanted = np.array([len(text) + 1.0, token])
+        assert np.allclose(vector, wanted / np.linalg.norm(wanted))
+    with pytest.raises(openai.BadRequestError, match="256 tokens") as refused:
+        client.embeddings.create(model="echo", input=["a", "b" * 300])
+    assert refused.value.param == "input"
+    with pytest.raises(openai.BadRequestError, match="dimensions"):
+        client.embeddings.create(model="echo", input="a", dimensions=5)
 
 
 @pytest.mark.parametrize(

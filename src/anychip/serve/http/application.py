@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -20,7 +20,8 @@ from ..grammar import Grammar, Grammars
 from ..loading import Served
 from ..requests import Request as Asked
 from .answers import Answers
-from .bodies import ChatBody, CompletionBody, DetokenizeBody, Drawn, TokenizeBody, read
+from .bodies import ChatBody, CompletionBody, DetokenizeBody, Drawn, EmbeddingsBody, TokenizeBody, read
+from .embeddings import EmbeddingForm
 from .errors import ApiError, api_error, too_long
 from .forms import AnswerForm, ChatForm, CompletionForm
 from .guard import Asgi, Bounds, Guard, Receive, Scope, Send, response_to, server_sent
@@ -103,6 +104,7 @@ class Api:
             ("/v1/chat/completions", "POST", self.chat),
             ("/v1/completions", "POST", self.completions),
             ("/v1/responses", "POST", self.responses),
+            ("/v1/embeddings", "POST", self.embeddings),
             ("/tokenize", "POST", self.tokenize),
             ("/detokenize", "POST", self.detokenize),
         ):
@@ -206,15 +208,28 @@ class Api:
         self._require_model(body.model)
         if len(body.prompt) * body.n > MOST_ANSWERS:
             raise ApiError(400, f"prompt: at most {MOST_ANSWERS} answers at once.", "prompt", "invalid_value")
-        prompts = await self._off_loop(
-            lambda: [
-                self._tokenizer.completion_prompt(one) if isinstance(one, str) else tuple(one)
-                for one in body.prompt
-            ]
-        )
+        prompts = await self._off_loop(lambda: self._prompts(body.prompt))
         asked = self._asked(body, prompts, body.max_tokens, COMPLETION_TOKENS, body.logprobs, "prompt")
         form = CompletionForm(self._tokenizer, self._served.name, asked, len(prompts))
         return await self._answer(request, body, asked, form)
+
+    async def embeddings(self, request: Request) -> Response:
+        """A vector of length 1 for each text: the hidden state after its last token."""
+        body = read(EmbeddingsBody, await self._json(request))
+        self._require_model(body.model)
+        if len(body.input) > MOST_EMBEDDED:
+            raise ApiError(400, f"input: at most {MOST_EMBEDDED} texts.", "input", "invalid_value")
+        prompts = await self._off_loop(lambda: self._prompts(body.input), "input")
+        form = EmbeddingForm(self._served.name, body.encoding_format == "base64")
+        for first in range(0, len(prompts), EMBEDDED_AT_ONCE):
+            asked = [Asked(prompt, embeds=True) for prompt in prompts[first : first + EMBEDDED_AT_ONCE]]
+            found = await self._whole(request, asked, form.add, "input")
+        return JSONResponse(found)
+
+    def _prompts(self, given: list[Any]) -> list[tuple[int, ...]]:
+        return [
+            self._tokenizer.completion_prompt(one) if isinstance(one, str) else tuple(one) for one in given
+        ]
 
     def _asked(
         self,
@@ -251,21 +266,36 @@ class Api:
 
     async def _answer(self, request: Request, body: Drawn, asked: list[Asked], form: AnswerForm) -> Response:
         with_usage = body.with_usage
+        if not body.stream:
+            return JSONResponse(await self._whole(request, asked, form.whole))
+        answers = self._begun(asked)
+        return EventStream(form.pieces(answers, with_usage), answers, form.has_named_events)
+
+    async def _whole(
+        self,
+        request: Request,
+        asked: list[Asked],
+        tell: Callable[[Answers], Awaitable[Given]],
+        field: str = "prompt",
+    ) -> Given:
+        """What is told when all is there; a client that leaves ends it. Raises ApiError."""
+        answers = self._begun(asked, field)
+        gone = _when_gone(request.receive, answers)
+        try:
+            return await tell(answers)
+        except Exception as error:
+            raise api_error(error, field) from error
+        finally:
+            gone.cancel()
+            answers.cancel()
+
+    def _begun(self, asked: list[Asked], field: str = "prompt") -> Answers:
         answers = Answers(self._engine, asked, self._metrics.finished)
         try:
             answers.submit()
         except Exception as error:
-            raise api_error(error) from error
-        if body.stream:
-            return EventStream(form.pieces(answers, with_usage), answers, form.has_named_events)
-        gone = _when_gone(request.receive, answers)
-        try:
-            return JSONResponse(await form.whole(answers))
-        except Exception as error:
-            raise api_error(error) from error
-        finally:
-            gone.cancel()
-            answers.cancel()
+            raise api_error(error, field) from error
+        return answers
 
     # ---- what is common ---------------------------------------------------------------------------
 
@@ -314,6 +344,8 @@ def _with_rules(answer: Response, rules: AnswerRules) -> Response:
     return answer
 
 
+MOST_EMBEDDED, EMBEDDED_AT_ONCE = 2048, 16
+"""Texts of one HTTP request that asks for embeddings, and how many of them the engine has at once."""
 MOST_ANSWERS = 64
 """Answers that one HTTP request may ask for."""
 

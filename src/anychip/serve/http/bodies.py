@@ -29,6 +29,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "top_logprobs": (0,),
     "truncation": ("disabled",),
     "best_of": (1,),
+    "dimensions": (),
     "echo": (False,),
     "function_call": ("none",),
     "functions": ([],),
@@ -319,6 +320,15 @@ class CompletionBody(Drawn):
 
     prompt: Prompts
     logprobs: int | None = Field(None, ge=0, le=20)
+
+
+class EmbeddingsBody(BaseModel):
+    """/v1/embeddings."""
+
+    model_config = STRICT
+    model: str | None = None
+    input: Prompts
+    encoding_format: Literal["float", "base64"] | None = None
 
 
 class TokenizeBody(BaseModel):
