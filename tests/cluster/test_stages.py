@@ -18,7 +18,7 @@ def every_cut(layers: int, ranks: int) -> list[list[range]]:
     return [[range(a, b) for a, b in pairwise(each)] for each in edges]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_no_cut_has_a_quicker_slowest_stage(data: st.DataObject) -> None:
     layers = data.draw(st.integers(1, 8))
@@ -45,7 +45,7 @@ def test_no_cut_has_a_quicker_slowest_stage(data: st.DataObject) -> None:
     assert slowest(found) == pytest.approx(min(map(slowest, fitting)), rel=1e-9, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.integers(1, 3),
     st.integers(3, 12),

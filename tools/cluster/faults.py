@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch._dynamo  # noqa: F401  (the first step of an optimizer imports it: once here, not in every rank)
+
 from . import job, namespaces
 from .training import INTERVAL, TIMEOUT, Fault, train
 
@@ -145,9 +147,13 @@ def losses(folder: Path, ranks: int) -> dict[int, str]:
     """Step -> its last loss, equal on all ranks."""
     found: list[dict[int, str]] = []
     for rank in range(ranks):
-        lines = (folder / f"losses-{rank}.txt").read_text().split("\n")
+        lines = _text(folder / f"losses-{rank}.txt").split("\n")
         found.append({int(step): value for step, _, value in (line.partition(" ") for line in lines if line)})
     return found[0] if all(each == found[0] for each in found) else {}
+
+
+def _text(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
 
 
 def undisturbed(ranks: int) -> dict[int, str]:
@@ -205,11 +211,11 @@ def _injected(
             **asdict(fault), ranks=ranks, seconds=seconds, is_ended=is_ended,
             is_named=text.startswith(f"{fault.rank} "), is_same=same, recomputed=0, message=text,
         )  # fmt: skip
-    texts = [(folder / f"errors-{rank}.txt").read_text() for rank in survivors]
+    texts = [_text(folder / f"errors-{rank}.txt") for rank in survivors]
     message = next((found for text in texts if (found := _named(text, fault))), "")
     is_named = bool(message)
     message = message or "; ".join(text.strip().splitlines()[-1] if text.strip() else "" for text in texts)
-    done = max((folder / f"losses-{r}.txt").read_text().count("\n") for r in everyone)
+    done = max(_text(folder / f"losses-{r}.txt").count("\n") for r in everyone)
     if roomier is not None:
         roomier()
     again = Forked(folder, ranks, Fault(), timeout=60.0)
@@ -217,7 +223,7 @@ def _injected(
         again.wait(everyone, 120)
     finally:
         again.end()
-    total = max((folder / f"losses-{r}.txt").read_text().count("\n") for r in everyone)
+    total = max(_text(folder / f"losses-{r}.txt").count("\n") for r in everyone)
     after = losses(folder, ranks)
     is_same = not any(again.statuses.values()) and after == expected
     return Outcome(

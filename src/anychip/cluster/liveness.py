@@ -55,6 +55,7 @@ class Liveness:
         self._changed = threading.Lock()
         self._end = threading.Event()
         self._news = threading.Event()
+        self._written = threading.Event()
         self.members: dict[int, Member] = {}
         self.waited = 0.0
         """Seconds that this rank has spent in collectives."""
@@ -93,21 +94,26 @@ class Liveness:
         with self._changed:
             if not self._beat.error:
                 self._beat = replace(self._beat, error=error)
-        self._try_to_write()
+        self._written.clear()
+        self._news.set()
+        self._written.wait(self.interval)
 
     def close(self) -> None:
         """The last beat, which says that this rank left by itself."""
         if not self._end.is_set():
+            with self._changed:
+                self._beat = replace(self._beat, has_left=True)
             self._end.set()
             self._news.set()
             self._thread.join(self.interval * 2)
-            with self._changed:
-                self._beat = replace(self._beat, has_left=True)
-            self._try_to_write()
 
     def _run(self) -> None:
-        while not self._end.is_set():
+        while True:
+            is_last = self._end.is_set()
             self._try_to_write()
+            self._written.set()
+            if is_last:
+                return
             self._news.wait(self.interval)
             self._news.clear()
 
@@ -133,10 +139,23 @@ class Liveness:
 
     def beats(self) -> dict[int, Beat]:
         """The last beat of each rank that has ever beaten. Raises RuntimeError where the store is gone."""
-        found = {}
-        for rank in range(self.size):
-            if self._asking.check([f"beat/{rank}"]):
-                found[rank] = Beat(**json.loads(self._asking.get(f"beat/{rank}")))
+        found: dict[int, Beat] = {}
+        errors: list[RuntimeError] = []
+
+        def ask() -> None:
+            try:
+                for rank in range(self.size):
+                    if self._asking.check([f"beat/{rank}"]):
+                        found[rank] = Beat(**json.loads(self._asking.get(f"beat/{rank}")))
+            except RuntimeError as error:
+                errors.append(error)
+
+        # A question to a host that is cut off has no answer and no error for minutes, whatever the time-out.
+        asking = threading.Thread(target=ask, name="anychip.cluster asks", daemon=True)
+        asking.start()
+        asking.join(max(self.interval * 2, 1.0))
+        if errors or asking.is_alive():
+            raise RuntimeError("the store does not answer") from (errors[0] if errors else None)
         return found
 
     def lost(self, collective: str, ranks: Sequence[int], error: Exception | None) -> RankLost:

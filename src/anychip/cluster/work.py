@@ -34,8 +34,8 @@ class Pending(Work):
         self._results = list(results)
         devices = sorted({tensor.device for tensor in results if tensor.is_cuda}, key=str)
         self._ended: torch.futures.Future[Any] = torch.futures.Future(devices=devices)
-        # An error that Python sets by `set_exception` is a value to those who wait in C++, such as DDP's reducer,
-        # which take it for tensors. One that a callback raises is an error to all.
+        # An error that Python sets by `set_exception` is a value to those who wait in C++, such as DDP's
+        # reducer, which take it for tensors. One that a callback raises is an error to all.
         self._future = self._ended.then(self._outcome)
 
     def finish(self, error: Exception | None = None) -> None:
