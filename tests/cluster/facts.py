@@ -17,6 +17,7 @@ from torch.distributed import _functional_collectives as functional
 
 from anychip.cluster import ChipGroup, CollectiveError
 from anychip.cluster.shards import Shards, weighted
+from anychip.cluster.stages import cut
 from tools.cluster.matrix import measured
 
 DEVICE = "acme"
@@ -206,7 +207,7 @@ def objects_and_groups(rank: int, size: int) -> Any:
     gathered: list[Any] = [None] * size
     dist.all_gather_object(gathered, {"rank": rank})
     alone = dist.new_group([1])
-    pair = dist.new_group([1, 0])
+    pair: Any = dist.new_group([1, 0])
     tensor = torch.tensor([float(rank)])
     dist.all_reduce(tensor, group=pair)
     return [gathered, tensor.item(), alone is not None, dist.get_backend(pair)]
@@ -302,7 +303,37 @@ def fully_sharded(rank: int, size: int) -> Any:
     return told
 
 
-SLOW = ("fully_sharded",)
+@fact
+def stages_of_unequal_size(rank: int, size: int) -> Any:
+    """PyTorch's own pipeline over stages of 4 and 2 layers: loss and gradients of one process."""
+    from torch.distributed.pipelining import PipelineStage, Schedule1F1B
+
+    def layers() -> list[torch.nn.Module]:
+        torch.manual_seed(7)
+        return [torch.nn.Sequential(torch.nn.Linear(6, 6), torch.nn.Tanh()) for _ in range(6)]
+
+    x, _ = _data()
+    target = x.flip(0)
+    alone = torch.nn.Sequential(*layers())
+    expected = torch.nn.functional.mse_loss(alone(x), target)
+    expected.backward()
+    parts = cut([1.0] * 6, [2.0, 1.0])
+    mine = torch.nn.Sequential(*[layers()[index] for index in parts[rank]])
+    stage = PipelineStage(mine, rank, size, torch.device("cpu"))
+    schedule = Schedule1F1B(stage, 4, loss_fn=torch.nn.functional.mse_loss)
+    losses: list[torch.Tensor] = []
+    if rank == 0:
+        schedule.step(x)
+    else:
+        schedule.step(target=target, losses=losses)
+    wanted = [p.grad for index in parts[rank] for p in alone[index].parameters()]
+    found = [p.grad for p in mine.parameters()]
+    off = max(float((a - b).abs().max()) for a, b in zip(wanted, found) if a is not None and b is not None)
+    mean = float(torch.stack(losses).mean()) if losses else expected.item()
+    return {"layers": [len(part) for part in parts], "loss": mean, "expected": expected.item(), "off": off}
+
+
+SLOW = ("fully_sharded", "stages_of_unequal_size")
 """Facts whose packages take seconds to import."""
 
 

@@ -160,10 +160,24 @@ def test_unequal_shards_train_as_one_process_does(told: list[dict[str, Any]]) ->
     assert [facts["shards_of_unequal_size"]["by count"] for facts in told] == [3.0, 1.5]
 
 
-@pytest.mark.slow
-def test_fsdp2_trains_as_one_process_does() -> None:
+@pytest.fixture(scope="module")
+def told_slowly() -> list[dict[str, Any]]:
     ended = job.run(["-m", "tests.cluster.facts", "1x1", "slow"], 2, 240)
-    for each in ended:
-        facts = json.loads(each.output.splitlines()[-1])["fully_sharded"]
+    return [json.loads(each.output.splitlines()[-1]) for each in ended]
+
+
+@pytest.mark.slow
+def test_a_pipeline_of_unequal_stages_has_the_loss_of_one_process(told_slowly: list[dict[str, Any]]) -> None:
+    for told in told_slowly:
+        facts = told["stages_of_unequal_size"]
+        assert facts["layers"] == [4, 2]
+        assert facts["loss"] == pytest.approx(facts["expected"], rel=1e-6)
+        assert facts["off"] < 1e-6
+
+
+@pytest.mark.slow
+def test_fsdp2_trains_as_one_process_does(told_slowly: list[dict[str, Any]]) -> None:
+    for told in told_slowly:
+        facts = told["fully_sharded"]
         assert facts["f32"] == pytest.approx(facts["expected"], rel=1e-6)
         assert facts["bf16"] == pytest.approx(facts["expected"], rel=2e-2)

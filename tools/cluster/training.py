@@ -70,7 +70,7 @@ def train(folder: Path, steps: int, fault: Fault, timeout: float = TIMEOUT) -> N
                     optimizer.step()
                     total = loss.detach() / size
                     dist.all_reduce(total)
-                    log.write(f"{step} {total.item().hex()}\n")
+                    log.write(f"{step} {float(total.item()).hex()}\n")
                 if watch.straggler is not None and rank == 0:
                     (folder / "straggler.txt").write_text(f"{watch.straggler.member.rank} {watch.straggler}")
                 checkpoints.after(step)

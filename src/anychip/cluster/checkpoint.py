@@ -17,10 +17,12 @@ from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from .errors import CheckpointError
 from .group import ChipGroup
@@ -107,7 +109,7 @@ class Checkpoints:
         model, optimizer = get_state_dict(self._model, self._optimizer)
         self._require_same(folder, {"model": model}, own)
         state = {"model": model, "optimizer": optimizer}
-        dcp.load(state, checkpoint_id=folder, process_group=self._group)
+        load(state, checkpoint_id=folder, process_group=self._group)
         set_state_dict(
             self._model,
             self._optimizer,
@@ -141,9 +143,7 @@ class Checkpoints:
     def _write_shared(self, partial: Path) -> dict[int, str]:
         model, optimizer = get_state_dict(self._model, self._optimizer)
         try:
-            dcp.save(
-                {"model": model, "optimizer": optimizer}, checkpoint_id=partial, process_group=self._group
-            )
+            save({"model": model, "optimizer": optimizer}, checkpoint_id=partial, process_group=self._group)
         except CheckpointException as error:
             return {rank: _first_line(failure[0]) for rank, failure in error.failures.items()}
         return {}
@@ -166,7 +166,7 @@ class Checkpoints:
         return torch.load(mine if mine.is_file() else folder / "rank-0.pt", weights_only=False)
 
     def _require_same(self, folder: Path, state: dict[str, Any], own: dict[str, Any]) -> None:
-        metadata = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
+        metadata = FileSystemReader(folder).read_metadata().state_dict_metadata
         for name, tensor in state["model"].items():
             saved = metadata.get(f"model.{name}")
             if not isinstance(saved, TensorStorageMetadata) or not isinstance(tensor, torch.Tensor):

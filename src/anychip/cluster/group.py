@@ -20,6 +20,7 @@ from torch._C._distributed_c10d import (
     AllToAllOptions,
     BarrierOptions,
     ReduceScatterOptions,
+    Store,
     Work,
 )
 
@@ -31,27 +32,29 @@ from .liveness import Liveness
 from .members import Member
 from .packing import (
     as_bytes,
-    is_plain,
     packed,
     require_dense,
     require_writable,
     target,
     unpack,
 )
+from .staging import OnDevice, OnHost
 from .wire import Wire
 from .work import Pending, Queue, Received, Task
 
 NAME = "anychip"
 Tensors = Sequence[torch.Tensor]
+_Base: Any = dist.ProcessGroup
+"""Any to a type checker: PyTorch's stubs list overloads that PyTorch itself does not call."""
 
 _whole: Liveness | None = None
 """The beats of this process in its job, made with the job's first group."""
 
 
-class ChipGroup(dist.ProcessGroup):
+class ChipGroup(_Base):
     """A process group between ranks of any chips. Its methods are those that PyTorch calls."""
 
-    def __init__(self, store: dist.Store, rank: int, size: int, timeout: timedelta, ranks: Sequence[int]):
+    def __init__(self, store: Store, rank: int, size: int, timeout: timedelta, ranks: Sequence[int]):
         super().__init__(rank, size)
         self._seconds = timeout.total_seconds()
         self._timeout = timeout
@@ -93,7 +96,7 @@ class ChipGroup(dist.ProcessGroup):
         """What PyTorch's logs call the group."""
         return self._described
 
-    def get_group_store(self) -> dist.Store:
+    def get_group_store(self) -> Store:
         """The store that the group was made with."""
         return self._store
 
@@ -136,21 +139,13 @@ class ChipGroup(dist.ProcessGroup):
 
         def run() -> None:
             for tensor, row in zip(tensors, rows):
-                flat, host = _flat(tensor), target(tensor)
-                staged = flat is not None and flat.device.type != "cpu"
-                if not staged and not is_plain(tensor):
-                    host.copy_(packed(tensor))
-
-                def fetch(piece: slice, flat: Any = flat, host: torch.Tensor = host) -> None:
-                    host[piece].copy_(flat[piece])
-
-                def give(piece: slice, flat: Any = flat, host: torch.Tensor = host) -> None:
-                    flat[piece].copy_(host[piece])
-
-                before, after = (fetch, give) if staged else (_nothing, _nothing)
-                self._wire.all_reduce(host, row, operation, before, after)
-                if not staged:
-                    unpack(host, tensor)
+                flat = _flat(tensor)
+                if flat is not None and flat.device.type != "cpu":
+                    self._wire.all_reduce(OnDevice(flat, self._wire.buffers), row, operation)
+                    continue
+                host = packed(tensor)
+                self._wire.all_reduce(OnHost(host), row, operation)
+                unpack(host, tensor)
 
         return self._submit(name, tensors, tensors, opts, run)
 
@@ -165,7 +160,7 @@ class ChipGroup(dist.ProcessGroup):
 
         def run() -> None:
             host = packed(tensors[0]).clone()
-            self._wire.all_reduce(host, row, operation, _nothing, _nothing)
+            self._wire.all_reduce(OnHost(host), row, operation)
             if at_root:
                 unpack(host, tensors[0])
 
@@ -196,7 +191,7 @@ class ChipGroup(dist.ProcessGroup):
             else:
                 for root, term in enumerate(hosts):
                     total = term.clone()
-                    self._wire.all_reduce(total, row, operation, _nothing, _nothing)
+                    self._wire.all_reduce(OnHost(total), row, operation)
                     if root == self.getRank():
                         host.copy_(total)
             unpack(host, output)
@@ -441,7 +436,7 @@ class ChipGroup(dist.ProcessGroup):
         return self._liveness.lost(name, self._ranks, error)
 
 
-def _process_liveness(store: dist.Store, rank: int, size: int, seconds: float) -> Liveness:
+def _process_liveness(store: Store, rank: int, size: int, seconds: float) -> Liveness:
     """The job's beats; the first group that a process makes is the job's."""
     global _whole
     if _whole is None:
@@ -471,10 +466,6 @@ def register() -> None:
 
 
 # ---- checks ----------------------------------------------------------------------------------------
-
-
-def _nothing(piece: slice) -> None:
-    """What is done for memory that needs no copy."""
 
 
 def _flat(tensor: torch.Tensor) -> torch.Tensor | None:

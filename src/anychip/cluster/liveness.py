@@ -14,8 +14,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from typing import Any
 
-import torch.distributed as dist
+from torch._C._distributed_c10d import Store
 
 from . import members
 from .errors import RankLost
@@ -43,12 +44,12 @@ class Beat:
 class Liveness:
     """The beats of this process, and a view of the others'."""
 
-    def __init__(self, store: dist.Store, rank: int, size: int, seconds: float):
+    def __init__(self, store: Store, rank: int, size: int, seconds: float):
         self.rank = rank
         self.size = size
         self.interval = min(max(seconds / BEATS_IN_A_TIMEOUT, QUICKEST_BEAT), SLOWEST_BEAT)
-        self._store = store.clone()
-        self._asking = store.clone()
+        connections: Any = store
+        self._store, self._asking = connections.clone(), connections.clone()
         for connection in (self._store, self._asking):
             connection.set_timeout(timedelta(seconds=max(self.interval * 2, 1.0)))
         self._beat = Beat()

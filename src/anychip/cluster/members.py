@@ -9,7 +9,7 @@ import socket
 from dataclasses import asdict, dataclass
 
 import torch
-import torch.distributed as dist
+from torch._C._distributed_c10d import Store
 
 from .. import chips
 from ..compiler.targets.host import host
@@ -54,11 +54,11 @@ def this_member(rank: int) -> Member:
     )
 
 
-def announce(store: dist.Store, member: Member) -> None:
+def announce(store: Store, member: Member) -> None:
     """Tell all ranks who this one is."""
     store.set(f"member/{member.rank}", json.dumps(asdict(member)))
 
 
-def read(store: dist.Store, rank: int) -> Member:
+def read(store: Store, rank: int) -> Member:
     """Who rank `rank` said that it is; waits for it as long as the store does."""
     return Member(**json.loads(store.get(f"member/{rank}")))

@@ -73,8 +73,8 @@ def _offsets(tensor: torch.Tensor) -> torch.Tensor:
 def _span(tensor: torch.Tensor) -> tuple[int, int]:
     """The first byte of a tensor and the byte after its last, from the storage's beginning."""
     size = tensor.element_size()
-    first = tensor.storage_offset() * size
-    reach = sum(stride * (extent - 1) for extent, stride in zip(tensor.shape, tensor.stride()))
+    first = int(tensor.storage_offset()) * size
+    reach = sum(int(stride) * (extent - 1) for extent, stride in zip(tensor.shape, tensor.stride()))
     return first, first + (reach + 1) * size
 
 
@@ -83,8 +83,8 @@ def _share(a: torch.Tensor, b: torch.Tensor) -> bool:
     of their spans did."""
     if a.element_size() != b.element_size():
         return True
-    places = [_offsets(tensor) + tensor.storage_offset() for tensor in (a, b)]
-    return bool(torch.isin(*places).any())
+    mine, other = (_offsets(tensor) + int(tensor.storage_offset()) for tensor in (a, b))
+    return bool(torch.isin(mine, other).any())
 
 
 def is_plain(tensor: torch.Tensor) -> bool:

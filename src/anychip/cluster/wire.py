@@ -21,13 +21,13 @@ from torch._C._distributed_c10d import (
     BroadcastOptions,
     GatherOptions,
     ScatterOptions,
+    Store,
 )
 
 from .dtypes import IN_GLOO, Reduction, combined
 from .packing import as_bytes
+from .staging import CHUNK_BYTES, Buffers, Pieces
 
-CHUNK_BYTES = 4 << 20
-"""What is on the wire at once, while the piece before is combined or copied and the next is fetched."""
 SMALL_BYTES = 16 << 10
 """Up to here every rank sends all that it has to every rank: one round instead of two."""
 IN_FLIGHT = 2
@@ -43,10 +43,11 @@ def chunks(elements: int, element_size: int, multiple: int) -> Iterator[slice]:
 class Wire:
     """gloo between the ranks of one group. All methods block, and are called by one thread."""
 
-    def __init__(self, store: dist.Store, rank: int, size: int, timeout: timedelta):
-        self.gloo = dist.ProcessGroupGloo(store, rank, size, timeout)
+    def __init__(self, store: Store, rank: int, size: int, timeout: timedelta):
+        self.gloo: Any = dist.ProcessGroupGloo(store, rank, size, timeout)
         self.rank = rank
         self.size = size
+        self.buffers = Buffers()
 
     # ---- movement: bytes ---------------------------------------------------------------------------
 
@@ -87,26 +88,17 @@ class Wire:
 
     # ---- reductions --------------------------------------------------------------------------------
 
-    def all_reduce(
-        self,
-        host: torch.Tensor,
-        row: Reduction,
-        operation: str,
-        before: Callable[[slice], None],
-        after: Callable[[slice], None],
-    ) -> None:
-        """The reduction of everyone's `host` in everyone's `host`. `before(piece)` fetches a piece into
-        `host`, `after(piece)` takes a finished one away, while others are on the wire."""
+    def all_reduce(self, pieces: Pieces, row: Reduction, operation: str) -> None:
+        """The reduction of everyone's elements, in the place of everyone's. Pieces are fetched and given
+        back while others are on the wire."""
         ordered = torch.are_deterministic_algorithms_enabled()
+        size = pieces.elements * pieces.dtype.itemsize
         if row.in_gloo and operation in IN_GLOO and not ordered:
-            self._by_gloo(host, operation, before, after)
-        elif host.nbytes <= SMALL_BYTES or host.numel() < self.size:
-            whole = slice(0, host.numel())
-            before(whole)
-            self._all_terms(host, row, operation)
-            after(whole)
+            self._by_gloo(pieces, operation)
+        elif size <= SMALL_BYTES or pieces.elements < self.size:
+            self._whole(pieces, slice(0, pieces.elements), row, operation)
         else:
-            self._by_parts(host, row, operation, before, after)
+            self._by_parts(pieces, row, operation)
 
     def reduce_scatter(self, out: torch.Tensor, host: torch.Tensor, row: Reduction, operation: str) -> None:
         """Row `rank` of the reduction of everyone's `host` [ranks * elements], in `out` [elements]."""
@@ -128,81 +120,66 @@ class Wire:
         while pending:
             finish()
 
-    def _by_gloo(
-        self,
-        host: torch.Tensor,
-        operation: str,
-        before: Callable[[slice], None],
-        after: Callable[[slice], None],
-    ) -> None:
+    def _by_gloo(self, pieces: Pieces, operation: str) -> None:
         options = AllreduceOptions()
         options.reduceOp = getattr(dist.ReduceOp, "SUM" if operation == "AVG" else operation)
-        pending: deque[tuple[Any, slice]] = deque()
+        pending: deque[tuple[Any, slice, torch.Tensor]] = deque()
 
         def finish() -> None:
-            work, piece = pending.popleft()
+            work, piece, host = pending.popleft()
             work.wait()
             if operation == "AVG":
-                host[piece].div_(self.size)
-            after(piece)
+                host.div_(self.size)
+            pieces.give(piece, host)
 
-        for piece in chunks(host.numel(), host.element_size(), 1):
-            before(piece)
-            pending.append((self.gloo.allreduce([host[piece]], options), piece))
+        for piece in chunks(pieces.elements, pieces.dtype.itemsize, 1):
+            host = pieces.fetch(piece)
+            pending.append((self.gloo.allreduce([host], options), piece, host))
             if len(pending) > IN_FLIGHT:
                 finish()
         while pending:
             finish()
 
-    def _by_parts(
-        self,
-        host: torch.Tensor,
-        row: Reduction,
-        operation: str,
-        before: Callable[[slice], None],
-        after: Callable[[slice], None],
-    ) -> None:
+    def _by_parts(self, pieces: Pieces, row: Reduction, operation: str) -> None:
         """Each rank combines its part of every piece, and all gather the parts; what is left of a division by
         the number of ranks is a piece of its own."""
-        even = host.numel() // self.size * self.size
-        exchanged: deque[tuple[Any, torch.Tensor, slice]] = deque()
-        gathered: deque[tuple[Any, torch.Tensor, slice]] = deque()
+        even = pieces.elements // self.size * self.size
+        exchanged: deque[tuple[Any, torch.Tensor, slice, torch.Tensor]] = deque()
+        gathered: deque[tuple[Any, torch.Tensor, slice, torch.Tensor]] = deque()
 
         def combine() -> None:
-            work, terms, piece = exchanged.popleft()
+            work, terms, piece, host = exchanged.popleft()
             work.wait()
             part = combined(terms.view(self.size, -1), row, operation)
-            gathered.append((self._gathered(host[piece], part), part, piece))
+            gathered.append((self._gathered(host, part), part, piece, host))
             if len(gathered) > 1:
                 finish()
 
         def finish() -> None:
-            work, _, piece = gathered.popleft()
+            work, _, piece, host = gathered.popleft()
             work.wait()
-            after(piece)
+            pieces.give(piece, host)
 
-        for piece in chunks(even, host.element_size(), self.size):
-            before(piece)
-            terms = torch.empty_like(host[piece])
-            exchanged.append((self._exchanged(terms, host[piece], [], []), terms, piece))
+        for piece in chunks(even, pieces.dtype.itemsize, self.size):
+            host = pieces.fetch(piece)
+            terms = torch.empty_like(host)
+            exchanged.append((self._exchanged(terms, host, [], []), terms, piece, host))
             if len(exchanged) > IN_FLIGHT:
                 combine()
         while exchanged:
             combine()
         while gathered:
             finish()
-        if even < host.numel():
-            rest = slice(even, host.numel())
-            before(rest)
-            self._all_terms(host[rest], row, operation)
-            after(rest)
+        self._whole(pieces, slice(even, pieces.elements), row, operation)
 
-    def _all_terms(self, host: torch.Tensor, row: Reduction, operation: str) -> None:
-        """Everyone's elements on every rank, combined there."""
-        if host.numel():
+    def _whole(self, pieces: Pieces, piece: slice, row: Reduction, operation: str) -> None:
+        """A small piece: everyone's elements on every rank, combined there."""
+        if piece.start < piece.stop:
+            host = pieces.fetch(piece)
             terms = torch.empty(self.size, host.numel(), dtype=host.dtype)
             self._gathered(terms.view(-1), host).wait()
             host.copy_(combined(terms, row, operation))
+            pieces.give(piece, host)
 
     # ---- what gloo is asked for --------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ class Pending(Work):
         self._done = threading.Event()
         self._error: Exception | None = None
         self._results = list(results)
-        devices = sorted({tensor.device for tensor in results if tensor.is_cuda}, key=str)
+        devices: Any = sorted({tensor.device for tensor in results if tensor.is_cuda}, key=str)
         self._ended: torch.futures.Future[Any] = torch.futures.Future(devices=devices)
         # An error that Python sets by `set_exception` is a value to those who wait in C++, such as DDP's
         # reducer, which take it for tensors. One that a callback raises is an error to all.
