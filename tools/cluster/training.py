@@ -27,7 +27,7 @@ from anychip.cluster.steps import Steps
 SAMPLES, BATCH = 96, 12
 INTERVAL = 3
 TIMEOUT = 12.0
-SLOW_SECONDS, STRAGGLER_SECONDS = 60.0, 0.05
+SLOW_SECONDS, STRAGGLER_SECONDS = 60.0, 0.2
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,6 @@ class ChipGroup(_Base):
     def __init__(self, store: Store, rank: int, size: int, timeout: timedelta, ranks: Sequence[int]):
         super().__init__(rank, size)
         self._seconds = timeout.total_seconds()
-        self._timeout = timeout
         self._store = store
         self._own = (rank, size)
         self._named = self._described = ""
