@@ -22,9 +22,9 @@ INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ops test-debug test-link test-cluster test-migrate test-profile test-models docs \
-	test-serve docs-operators emulators valgrind counts bench lint format wheel test-newest constraints test-versions \
-	resolve-versions triton-tests conformance mutation clean
+.PHONY: help demo test test-ops test-debug test-link test-cluster test-robot test-migrate test-profile test-models \
+	docs test-serve docs-operators emulators valgrind counts bench lint format wheel test-newest constraints \
+	test-versions resolve-versions triton-tests conformance mutation clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ test-link: $(VENV)/.test  ## Run all tests of robots and servers, the arm in MuJ
 
 test-cluster: $(VENV)/.test  ## Run all tests of jobs on several chips, faults among them (as root: two hosts in namespaces)
 	$(BIN)/python -m pytest --slow tests/cluster
+
+test-robot: $(VENV)/.test  ## Run all tests of operators for robots, with Pinocchio, ruckig, OpenCV and others
+	$(BIN)/python $(INSTALL) -e '.[robot-peers]'
+	$(BIN)/python -m pytest --slow tests/robot tests/link/test_stop.py
 
 test-migrate: $(VENV)/.migrate-oracles  ## Test `anychip migrate` with outside oracles: SARIF's schema, libcst
 	$(BIN)/python -m pytest tests/migrate tests/cli/test_migrate.py

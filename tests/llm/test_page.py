@@ -58,6 +58,12 @@ def test_the_record_says_what_was_found() -> None:
     assert fused_record.found(made["results"], "rms_norm") == "failed"
     assert fused_record.found(made["results"], "add_rms_norm") == "untried"
     assert made["operators"] == {"passed": 1, "tried": 2, "total": len(operators())}
+    again = fused_record.compose(LLM, [fused.Finding(bad.name, bad.dtype, samples=3, launches=3)])
+    both = fused_record.completed(LLM, again, made)
+    assert both["operators"] == {"passed": 2, "tried": 2, "total": len(operators())}
+    assert both["earlier"][0]["operators_kept"] == 1
+    assert "1 operators in runs until" in fused_page.page(LLM, [both])
+    assert fused_record.completed(LLM, again, None) == again
     assert made["chip"] in fused_page.page(LLM, [made])
 
 

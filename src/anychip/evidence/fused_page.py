@@ -114,10 +114,19 @@ def _evidence(records: Sequence[Mapping[str, Any]]) -> str:
                 record["chip"],
                 record["tier"],
                 f"{of['passed']} / {of['tried']} / {of['total']}",
-                f"{record['date']}, {record['commit']}, {versions}",
+                f"{record['date']}, {record['commit']}, {versions}{_earlier(record)}",
             )
         )
     return table(("chip", "tier", ("passed / tried / total", "right"), "date, commit, versions"), rows)
+
+
+def _earlier(record: Mapping[str, Any]) -> str:
+    """Runs that a record keeps results of."""
+    runs = record.get("earlier", ())
+    return "".join(
+        f"; {run['operators_kept']} operators in runs until {run['date']}, {run['commit']}"
+        for run in runs[:1]
+    )
 
 
 def _table(listed: Sequence[FusedRow], records: Sequence[Mapping[str, Any]]) -> str:

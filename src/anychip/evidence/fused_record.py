@@ -55,6 +55,35 @@ def found(results: Mapping[str, Any], name: str) -> str:
     return f"passed, {samples} samples" + (f", {gradients} gradients" if gradients else "")
 
 
+def earlier_of(room: Room, folder: Path = FOLDER) -> dict[str, Any] | None:
+    """This chip's record of a room, if there is one."""
+    chip = record.chip_identifier()
+    return next((known for known in read_all(room, folder) if known["chip"] == chip), None)
+
+
+def completed(room: Room, new: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A record of both runs: the newer result where both have one. `earlier` in it has the earlier runs' own
+    dates, commits and versions, newest first."""
+    if earlier is None:
+        return dict(new)
+    known = room.operators()
+    kept = {
+        name: row for name, row in earlier["results"].items() if name in known and name not in new["results"]
+    }
+    results = dict(sorted((kept | new["results"]).items()))
+    run = {word: earlier[word] for word in ("date", "commit", "versions")} | {"operators_kept": len(kept)}
+    return {
+        **new,
+        "earlier": [run, *earlier.get("earlier", ())],
+        "operators": {
+            "passed": sum(found(results, name).startswith("passed") for name in known),
+            "tried": len(results),
+            "total": len(known),
+        },
+        "results": results,
+    }
+
+
 def read_all(room: Room, folder: Path = FOLDER) -> list[dict[str, Any]]:
     """Every record of a room, by chip; none where there is no folder."""
     return record.read_all(folder / room.name)

@@ -44,6 +44,8 @@ CONVENTIONS = (
         "wxyz; a free joint's linear velocity is in the world's axes",
         '`order="wxyz"`; turn v by the base',
     ),
+    ("OpenCV", "rotation vectors; a lens is k1, k2, p1, p2, k3", "the same"),
+    ("ruckig", "a time before the start continues the motion backwards", "`phase_state` holds the start"),
 )
 """Library, its convention, and how it is said here."""
 
@@ -53,6 +55,7 @@ def _sections() -> list[str]:
         "",
         "## Conventions of other libraries",
         "",
+        "`make test-robot` shows each row by the library. "
         "Rotations are compared, not quaternions: q and -q are one turn, and libraries choose differently. "
         "`integrate` moves a free-flyer along a screw, as Pinocchio does; MuJoCo moves and turns it apart. A "
         "mimic joint of a URDF is a joint of its own here, as Pinocchio reads it by default.",

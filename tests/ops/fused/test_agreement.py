@@ -25,10 +25,14 @@ def named(operator: Fused, dtype: torch.dtype) -> object:
 
 def few() -> Iterator[object]:
     """Each operator in its first dtype; of those with kernels that no operator before them has, every third
-    in one other, too: the last or the last but one in turns."""
+    in one other, too: the last or the last but one in turns. Formulas, whose code is generated alike for all,
+    are tried in one dtype in turns."""
     seen: set[object] = set()
     new = 0
-    for operator in everywhere().values():
+    for place, operator in enumerate(everywhere().values()):
+        if operator.transforms:
+            yield named(operator, operator.dtypes[place % len(operator.dtypes)])
+            continue
         yield named(operator, operator.dtypes[0])
         if len(operator.dtypes) > 1 and not seen.issuperset(operator.kernels):
             if new % ONE_IN == 0:

@@ -57,9 +57,12 @@ def listed(room: Room, sought: str, family: str, page: Path | None, as_json: boo
     output.print(fused_page.sentence(shown), highlight=False)
 
 
-def prove(room: Room, names: Sequence[str], all_samples: bool, write_record: bool, as_json: bool) -> None:
+def prove(
+    room: Room, names: Sequence[str], all_samples: bool, write_record: bool, resume: bool, as_json: bool
+) -> None:
     """What `anychip test --domain ROOM` does: every dtype, with two samples in the first one and one
-    in the others, or with all of them. Exit status 1 if one failed."""
+    in the others, or with all of them; with `resume`, only what the chip's record does not show as passed.
+    Exit status 1 if one failed."""
     from ...evidence import fused, fused_record
 
     known = room.operators()
@@ -70,7 +73,10 @@ def prove(room: Room, names: Sequence[str], all_samples: bool, write_record: boo
             )
     if write_record and names:
         raise CommandError("--record is for all fused operators.", "Leave the names out.")
-    tasks = [(known[name], dtype) for name in names or known for dtype in known[name].dtypes]
+    earlier = fused_record.earlier_of(room) if resume else None
+    shown = {} if earlier is None else earlier["results"]
+    wanted = names or [name for name in known if not fused_record.found(shown, name).startswith("passed")]
+    tasks = [(known[name], dtype) for name in wanted for dtype in known[name].dtypes]
     findings, interrupted = [], False
     with progress(quiet=as_json) as display:
         bar = display.add_task("fused operators", total=len(tasks))
@@ -83,7 +89,8 @@ def prove(room: Room, names: Sequence[str], all_samples: bool, write_record: boo
         except KeyboardInterrupt:
             interrupted = True
     if write_record and not interrupted:
-        messages.print(f"wrote {fused_record.write(room, fused_record.compose(room, findings))}")
+        made = fused_record.completed(room, fused_record.compose(room, findings), earlier)
+        messages.print(f"wrote {fused_record.write(room, made)}")
     if as_json:
         write_json([asdict(finding) | {"passed": finding.passed} for finding in findings])
     else:

@@ -64,7 +64,8 @@ def prove(
         bool,
         typer.Option(
             "--resume",
-            help="With --all: go on where an interrupted run ended, or try more; what failed is tried again.",
+            help="With --all: go on where an interrupted run ended, or try more; what failed is tried again. "
+            "With --domain: only what the record does not show as passed.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -81,7 +82,7 @@ def prove(
 
     if domain or llm:
         require_known("--domain", domain or "llm", ROOMS)
-        fused.prove(ROOMS[domain or "llm"], operators or [], all_samples, record, as_json)
+        fused.prove(ROOMS[domain or "llm"], operators or [], all_samples, record, resume, as_json)
         return
     limit = None if all_samples else samples
     wanted = processes.tasks(_subjects(operators or [], everything), _dtypes(dtype or []))

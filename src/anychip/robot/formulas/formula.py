@@ -61,8 +61,9 @@ class GeneratedKernel:
     def _plan(self, like: torch.Tensor, tensors: Sequence[torch.Tensor], batch: int) -> Plan:
         with self._lock:
             outputs, _, size = self.written()
-        whole = size > LARGE and has_vectors(like.device)
-        block = FEW if whole else TILES.on(like)["elements"]
+        single = batch == 1
+        whole = single or (size > LARGE and has_vectors(like.device))
+        block = 1 if single else FEW if whole else TILES.on(like)["elements"]
         constants = {"BLOCK": block}
         for k, x in enumerate(tensors):
             constants[f"S{k}"] = 0 if x.dim() == 1 else x.shape[-1]
@@ -313,7 +314,9 @@ def _in_front(info: Any, dims: Sequence[Any], tensors: Sequence[Any], shapes: Se
 
 def _summed(gradient: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     """A gradient summed to the shape of an argument that was broadcast."""
-    return gradient if gradient.shape == tuple(shape) else gradient.sum_to_size(*shape)
+    if gradient.shape == tuple(shape):
+        return gradient
+    return gradient.sum_to_size(*shape) if shape else gradient.sum()
 
 
 def _together(shapes: Sequence[Shape]) -> Shape:

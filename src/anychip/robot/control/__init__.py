@@ -1,0 +1,1 @@
+"""Filters, controllers and steps of policies' action heads."""

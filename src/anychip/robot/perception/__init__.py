@@ -1,0 +1,1 @@
+"""What cameras and clouds of points need: pixels and rays, neighbours, normals, registration, boxes."""
