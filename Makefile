@@ -22,9 +22,9 @@ INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ops test-debug test-link test-cluster test-robot test-migrate test-profile test-models \
-	docs test-serve docs-operators emulators valgrind counts bench lint format wheel test-newest constraints \
-	test-versions resolve-versions triton-tests conformance mutation clean
+.PHONY: help demo test test-ops test-debug test-training test-link test-cluster test-robot test-migrate \
+	test-profile test-models docs test-serve docs-operators emulators valgrind counts bench lint format wheel \
+	test-newest constraints test-versions resolve-versions triton-tests conformance mutation clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-ops: $(VENV)/.test  ## Prove every operator by PyTorch's own samples (SAMPL
 test-debug: $(VENV)/.test  ## Run all tests of the sanitizer and of `anychip debug bisect`, also on an emulated chip
 	$(BIN)/python -m pytest --slow tests/debug
 	$(BIN)/python -m tools.debugging.planted
+
+test-training: $(VENV)/.test  ## Train in every cut over processes, and the tests of training that take minutes
+	$(BIN)/python -m pytest --slow tests/training
 
 test-link: $(VENV)/.test  ## Run all tests of robots and servers, the arm in MuJoCo among them (as root: in a namespace)
 	$(BIN)/python $(INSTALL) -e '.[link-example]'

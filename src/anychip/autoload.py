@@ -1,41 +1,33 @@
 """What PyTorch calls at the end of `import torch`, by the entry point group `torch.backends`. Flows in: the
-environment. Flows out: a policy in force, where ANYCHIP_POLICY asks for one, the sanitizer at work where
-ANYCHIP_SANITIZE does, the run followed where ANYCHIP_BISECT does, and a profile begun where ANYCHIP_PROFILE
-does; else nothing is imported, since every program pays for this module."""
+environment. Flows out: what its variables ask for is at work; else nothing is imported, since every program
+pays for this module."""
 
 import os
 
-POLICY, SANITIZE, TRACE, BISECT = "ANYCHIP_POLICY", "ANYCHIP_SANITIZE", "ANYCHIP_TRACE", "ANYCHIP_BISECT"
-PROFILE, PROFILE_DOOR = "ANYCHIP_PROFILE", "ANYCHIP_PROFILE_DOOR"
-"""As in `environment`, which is not worth its import here."""
+DOORS = (
+    (("ANYCHIP_TRAIN",), "training.watching", "prepare"),
+    (("ANYCHIP_TRAIN",), "training.watching", "start"),
+    (("ANYCHIP_POLICY",), "pytorch.from_environment", "apply"),
+    (("ANYCHIP_SANITIZE",), "debug.session", "start"),
+    (("ANYCHIP_TRACE",), "debug.trace_session", "start"),
+    (("ANYCHIP_PROFILE", "ANYCHIP_PROFILE_DOOR"), "profile.session", "start"),
+    (("ANYCHIP_BISECT",), "debug.bisect.session", "follow"),
+)
+"""Variables (as in `environment`, which is not worth its import here), any of which asks for a function."""
 
 
 def load() -> None:
-    """Put the policy and the sanitizer of the environment into force. Never raises an error: PyTorch's import
-    would end with it."""
-    if os.environ.get(POLICY):
-        from .pytorch.from_environment import apply
-
-        apply()
-    if os.environ.get(SANITIZE):
+    """Put into force what the environment asks for. Errors of Anychip are warnings: PyTorch's import would
+    end with them."""
+    for variables, module, function in DOORS:
+        if not any(os.environ.get(variable) for variable in variables):
+            continue
+        import importlib
         import logging
 
-        from .debug.session import start
         from .errors import AnychipError
 
         try:
-            start()
+            getattr(importlib.import_module(f"{__package__}.{module}"), function)()
         except AnychipError as error:
-            logging.getLogger(__name__).warning("the sanitizer is not at work: %s", error)
-    if os.environ.get(TRACE):
-        from .debug.trace_session import start as start_trace
-
-        start_trace()
-    if os.environ.get(PROFILE) or os.environ.get(PROFILE_DOOR):
-        from .profile.session import start as start_profile
-
-        start_profile()
-    if os.environ.get(BISECT):
-        from .debug.bisect.session import follow
-
-        follow()
+            logging.getLogger(__name__).warning("%s is not at work: %s", variables[0], error)

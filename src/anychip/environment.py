@@ -27,6 +27,9 @@ folder, and what to gather. With the other at 1, a program can be attached to (s
 BISECT = "ANYCHIP_BISECT"
 """Written by `anychip debug bisect` for a process that it starts: a JSON object that says what to follow (see
 `debug.bisect.session`)."""
+TRAIN, TRAIN_CHIPS = "ANYCHIP_TRAIN", "ANYCHIP_TRAIN_CHIPS"
+"""Written by `anychip train`: the folder into which ranks write their steps, and the cores that they compile
+for, one for each rank in turn."""
 AUTOLOAD = "TORCH_DEVICE_BACKEND_AUTOLOAD"
 """PyTorch's own variable: anything but 1 says that it shall load no back end by itself."""
 

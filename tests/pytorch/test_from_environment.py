@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -24,11 +25,17 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_without_the_variable_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert autoload.POLICY == environment.POLICY
     autoload.load()
     monkeypatch.setenv(environment.POLICY, "")
     autoload.load()
     assert policy() is None
+
+
+def test_variables_are_those_of_the_environment() -> None:
+    known = set(vars(environment).values())
+    assert all(variable in known for variables, _, _ in autoload.DOORS for variable in variables)
+    for _, module, function in autoload.DOORS:
+        assert callable(getattr(importlib.import_module(f"anychip.{module}"), function))
 
 
 def test_every_program_pays_for_next_to_nothing() -> None:

@@ -151,10 +151,12 @@ def set_strict(strict: bool) -> None:
 
 
 class Registrations:
-    """What is under PyTorch's overloads for one selection of operators; `remove` takes it away."""
+    """What is under PyTorch's overloads for one selection of operators; `remove` takes it away. Overloads
+    that are `passed` stay PyTorch's own, and are no fall-throughs."""
 
-    def __init__(self, selected: frozenset[str]):
+    def __init__(self, selected: frozenset[str], passed: frozenset[str] = frozenset()):
         self.selected = selected
+        self.passed = passed | PASSED
         self.overrides: list[Overrides] = []
         for key in devices.dispatch_keys():
             self._register(key)
@@ -170,7 +172,7 @@ class Registrations:
                     functions[variant.name] = _served(variant.name, key)
         planned.update(functions if key != "CPU" else sites.natively(functions))
         for name in names:
-            if name not in planned and name not in PASSED:
+            if name not in planned and name not in self.passed:
                 planned[name] = _left_out(name, key) if name in variants_served() else _fallen(name, key)
         self.overrides.append(Overrides((name, key, function) for name, function in planned.items()))
 
@@ -294,6 +296,25 @@ def _category(dtype: torch.dtype) -> int:
 
 
 # ---- selection ------------------------------------------------------------------------------------
+
+
+RANDOM = "random"
+"""The domain of operators that fill tensors from a generator."""
+
+
+@functools.cache
+def random_overloads() -> frozenset[str]:
+    """Overloads that draw from PyTorch's generator: the library's domain of them, and those that only PyTorch
+    has."""
+    served = variants_served()
+    ours = {name for name, (operator, _, _) in served.items() if operator.domain == RANDOM}
+    seeded = {
+        name
+        for key in devices.dispatch_keys()
+        for name in native_overloads(key)
+        if name not in served and torch.Tag.nondeterministic_seeded in overload_of(name).tags
+    }
+    return frozenset(ours | seeded)
 
 
 def require_known(names: Iterable[str]) -> None:

@@ -23,19 +23,25 @@ from .errors import PolicyError
 logger = logging.getLogger(__name__)
 
 POLICIES = ("portable", "strict", "auto")
+STREAMS = ("portable", "native")
+"""Where random numbers come from: a stream of ours, equal on every chip, or PyTorch's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`name` is one of POLICIES; `only` and `exclude` hold operators, domains or overloads."""
+    """`name` is one of POLICIES; `only` and `exclude` hold operators, domains or overloads; `random` is one
+    of STREAMS."""
 
     name: str
     only: frozenset[str] | None = None
     exclude: frozenset[str] = frozenset()
+    random: str = "portable"
 
 
 _current: Policy | None = None
 _registrations: Any = None
+_made: Any = None
+"""What the registrations were made of."""
 
 
 def policy() -> Policy | None:
@@ -49,7 +55,11 @@ def registrations() -> Any:
 
 
 def enable(
-    policy: str = "portable", *, only: Iterable[str] | None = None, exclude: Iterable[str] = ()
+    policy: str = "portable",
+    *,
+    only: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    random: str = "portable",
 ) -> None:
     """Let portable kernels serve PyTorch's operators, in place of any earlier policy.
 
@@ -57,8 +67,10 @@ def enable(
     reason. "strict": a fall-through raises FallThroughError. "auto": ours where it is faster than
     PyTorch's own on this chip for that dtype and class of sizes; what the tuning database does not know
     is measured on the program's own first calls, for the number of threads that is set now. `only` and
-    `exclude` name operators, domains or ATen overloads; one name may come by itself. Raises PolicyError for
-    a name that is not known, and where Triton interprets kernels instead of compiling them.
+    `exclude` name operators, domains or ATen overloads; one name may come by itself. Random numbers have a
+    stream of ours, equal on every chip; with random="native" they are PyTorch's, under every policy, so that
+    a run can be compared with one of PyTorch's seed by seed. Raises PolicyError for a name that is not known,
+    and where Triton interprets kernels instead of compiling them.
     """
     if knobs.runtime.interpret:
         raise PolicyError(
@@ -70,7 +82,12 @@ def enable(
             f"there is no policy {policy!r}; choose one of {', '.join(POLICIES)}.\n"
             f"  {did_you_mean(str(policy), POLICIES)}"
         )
-    wanted = Policy(policy, None if only is None else _names(only), _names(exclude))
+    if random not in STREAMS:
+        raise PolicyError(
+            f"random={random!r} is no stream of random numbers; choose one of {', '.join(STREAMS)}.\n"
+            f"  {did_you_mean(str(random), STREAMS)}"
+        )
+    wanted = Policy(policy, None if only is None else _names(only), _names(exclude), random)
     _apply(wanted)
 
 
@@ -86,11 +103,15 @@ def disable() -> None:
 
 @contextmanager
 def using(
-    policy: str = "portable", *, only: Iterable[str] | None = None, exclude: Iterable[str] = ()
+    policy: str = "portable",
+    *,
+    only: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    random: str = "portable",
 ) -> Iterator[None]:
     """`enable` for the block, then the policy that was in force before."""
     before = _current
-    enable(policy, only=only, exclude=exclude)
+    enable(policy, only=only, exclude=exclude, random=random)
     try:
         yield
     finally:
@@ -119,12 +140,12 @@ def _tune_tiles(threads: int) -> None:
 
 
 def _apply(wanted: Policy | None) -> None:
-    global _current, _registrations
+    global _current, _registrations, _made
     if wanted == _current:
         return
-    from . import pairs
+    from . import pairs, ring_attention
     from .automatic.registration import AutomaticRegistrations
-    from .dispatch import Registrations, require_known, selection, set_strict
+    from .dispatch import RANDOM, Registrations, random_overloads, require_known, selection, set_strict
 
     if wanted is None:
         if _registrations is not None:
@@ -133,12 +154,18 @@ def _apply(wanted: Policy | None) -> None:
     else:
         require_known([*(wanted.only or ()), *wanted.exclude])
         pairs.settle()
-        selected = selection(wanted.only, wanted.exclude)
-        kind = AutomaticRegistrations if wanted.name == "auto" else Registrations
-        if type(_registrations) is not kind or _registrations.selected != selected:
+        ring_attention.settle()
+        native = wanted.random == "native"
+        selected = selection(wanted.only, wanted.exclude | {RANDOM} if native else wanted.exclude)
+        passed = random_overloads() if native else frozenset[str]()
+        made = wanted.name == "auto", selected, passed
+        if _registrations is None or _made != made:
             if _registrations is not None:
                 _registrations.remove()
-            _registrations = kind(selected)
+            _registrations = (
+                AutomaticRegistrations(selected) if wanted.name == "auto" else Registrations(selected, passed)
+            )
+            _made = made
         set_strict(wanted.name == "strict")
         _tune_tiles(torch.get_num_threads())
     _current = wanted

@@ -1,0 +1,1 @@
+"""The example that pretrains, run in every cut and compared."""

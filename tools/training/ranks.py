@@ -1,0 +1,82 @@
+"""Runs of `examples/training/pretrain.py` in forked ranks: PyTorch and the kernels are imported once,
+however many runs follow. Flows in: the options of a run. Flows out: what its rank 0 gives, within a
+time-out."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+import traceback
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "training"
+TIMEOUT = 600.0
+"""Seconds after which ranks that have not ended are killed."""
+
+
+class RunError(RuntimeError):
+    """A rank failed, or did not end in time; the message has what it wrote."""
+
+
+def pretrain(*options: str, timeout: float = TIMEOUT) -> dict[str, Any]:
+    """The result of a run with these options: losses, tokens_per_second, chips, and `fallen`, the operators
+    that fell through to PyTorch's kernels on rank 0, with reasons. Raises RunError."""
+    if str(EXAMPLE) not in sys.path:
+        sys.path.insert(0, str(EXAMPLE))
+    import pretrain as script  # of the example's folder
+
+    given = script.arguments([*options, "--json"])
+    world = script.CUTS[given.parallel][0]
+    context = multiprocessing.get_context("fork")
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        ranks = [context.Process(target=_rank, args=(script, given, k, world, place)) for k in range(world)]
+        for rank in ranks:
+            rank.start()
+        end = time.monotonic() + timeout
+        while any(rank.is_alive() for rank in ranks) and time.monotonic() < end:
+            if any(rank.exitcode for rank in ranks):
+                break
+            time.sleep(0.02)
+        for rank in ranks:
+            if rank.is_alive():
+                rank.kill()
+            rank.join()
+        faults = [
+            f"rank {k}: {file.read_text()}" for k in range(world) if (file := place / f"{k}.txt").exists()
+        ]
+        if faults or any(rank.exitcode for rank in ranks):
+            raise RunError("\n".join(faults) or f"no end within {timeout:.0f} s: {' '.join(options)}")
+        return json.loads((place / "result.json").read_text())
+
+
+def _rank(script: Any, given: Any, rank: int, world: int, place: Path) -> None:
+    """One rank, in a process of its own; what it raises is left in a file."""
+    import torch
+    import torch.distributed as dist
+
+    from anychip.pytorch import statistics
+
+    try:
+        torch.set_num_threads(1)
+        if world > 1:
+            os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank)}
+            store = dist.FileStore(str(place / "store"), world)
+            dist.init_process_group(
+                "gloo", store=store, rank=rank, world_size=world, timeout=timedelta(seconds=TIMEOUT)
+            )
+        result = script.run(given)
+        if rank == 0:
+            fallen = sorted([name, reason, count] for (name, reason), count in statistics.fallen.items())
+            (place / "result.json").write_text(json.dumps(result | {"fallen": fallen}))
+        if world > 1:
+            dist.destroy_process_group()
+    except BaseException:
+        (place / f"{rank}.txt").write_text(traceback.format_exc())
+        raise
