@@ -65,6 +65,7 @@ ELSEWHERE = {
     "run": "cli/test_program.py",
     "serve": "serve/http/test_verb.py",
     "test": "cli/test_proof.py",
+    "train": "training/test_job.py",
     "tune kernel": "cli/test_tune.py",
     "tune model": "cli/test_tune.py",
     "tune ops": "cli/test_tune.py",

@@ -32,6 +32,7 @@ CALLS = {
     "run": (["run", "a.py"],),
     "serve": (["serve", "a.gguf"],),
     "test": (["test", "relu"], ["test", "--llm"]),
+    "train": (["train", "a.py"],),
     "tune": (["tune", "ops", "relu"], ["tune", "gain"]),
 }
 """Verb -> command lines of it."""

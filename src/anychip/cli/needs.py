@@ -31,6 +31,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
         "prometheus_client",
     ),
     "test": ("torch", "numpy"),
+    "train": ("torch",),
     "tune": ("torch", "numpy"),
 }
 """Verb -> modules without which it does nothing. `doctor`, `chips` and `explain FILE.py:KERNEL` need none."""
