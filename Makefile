@@ -20,11 +20,14 @@ PIP := -m pip --disable-pip-version-check
 # Versions that were tested together, the build tool's included (no build environment is made).
 INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 JOBS ?= 2
+# `make gpu` installs nothing: it runs in the environment that has PyTorch's build for the GPU.
+GPU_PYTHON ?= $(PYTHON)
+MINUTES ?= 5
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-ops test-debug test-training test-link test-cluster test-robot test-migrate \
-	test-profile test-models docs test-serve docs-operators emulators valgrind counts bench lint format wheel \
-	test-newest constraints test-versions resolve-versions triton-tests conformance mutation clean
+	test-profile test-models docs test-serve docs-operators gpu-wheels emulators valgrind counts bench lint format \
+	wheel test-newest constraints test-versions resolve-versions triton-tests conformance mutation clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +77,19 @@ test-serve: $(VENV)/.serve  ## Run the tests of language models from files, with
 
 docs-operators: $(VENV)/.test  ## Write docs/operators.md from the registry and the records
 	$(BIN)/anychip ops --page docs/operators.md
+
+gpu gpu-training: build/gpu  ## On a machine with a GPU: prove and time operators and models there; train models (MINUTES=5)
+	PYTHONPATH=src:build/gpu $(GPU_PYTHON) -m tools.gpu $(if $(filter gpu,$@),inference,training) \
+		--minutes $(MINUTES) $(if $(AGAIN),--again)
+
+# Wheels of `make gpu-wheels`, unpacked beside the environment; nothing where none were carried.
+build/gpu: $(wildcard dist/gpu/*.whl)
+	@mkdir -p $@
+	$(if $^,$(GPU_PYTHON) $(PIP) install --no-index --no-deps --upgrade --target $@ $^)
+	@touch $@
+
+gpu-wheels: $(VENV)/.dev  ## What is carried to a machine with a GPU, Python 3.12, PyTorch and Triton: dist/gpu/
+	$(BIN)/python -m tools.gpu.wheels dist/gpu
 
 emulators:  ## Install QEMU, with which exports and conformance runs execute code for other chips (Debian)
 	apt-get update

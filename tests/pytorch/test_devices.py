@@ -53,6 +53,9 @@ def test_operators_run_on_a_makers_device(name: str) -> None:
     assert saw["launches"] == {"flat_kernel[exp]": 2, "flat_kernel[add]": 1, "softmax_kernel[softmax]": 1}
     assert saw["seen"]["launches"] == 3, "tensors of the device go to the maker's driver, others do not"
     assert saw["seen"][f"selected {device}:0"] == 3
+    if device not in OWN_KEYS:
+        assert saw["moved"], "strict lets PyTorch move memory between devices"
+        assert saw["seen"][f"copied from {device} to cpu"] == 1
     assert set(saw["without"]) == {f"torch.{name}" for name in plugin.without}
     for dtype, (message, fell_through) in saw["without"].items():
         assert f"{dtype.removeprefix('torch.')} does not exist on" in message

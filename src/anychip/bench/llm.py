@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch.utils._pytree import tree_map
 
 from ..llm.registry import operators
 from ..suggestions import did_you_mean
@@ -253,10 +254,16 @@ FUSED_CASES: tuple[FusedCase, ...] = (
 """What is timed; an operator may have several rows."""
 
 
-def cases(patterns: Sequence[str] = ()) -> list[Case]:
-    """The cases whose name matches one of the shell patterns; all without patterns. Raises `BenchmarkError`
-    for a pattern that matches nothing."""
-    known = [(fused, _case(fused)) for fused in FUSED_CASES]
+Convert = Callable[[Any], Any]
+
+
+def cases(
+    patterns: Sequence[str] = (), there: Convert | None = None, home: Convert | None = None
+) -> list[Case]:
+    """The cases whose name matches one of the shell patterns; all without patterns. `there` brings arguments
+    to a device, `home` results to the CPU, where they are compared. Raises `BenchmarkError` for a pattern
+    that matches nothing."""
+    known = [(fused, _case(fused, there, home)) for fused in FUSED_CASES]
     for pattern in patterns:
         if not any(fnmatch.fnmatch(case.name, pattern) for _, case in known):
             hint = did_you_mean(pattern, {case.name for _, case in known})
@@ -264,17 +271,19 @@ def cases(patterns: Sequence[str] = ()) -> list[Case]:
     return [case for _, case in known if not patterns or any(fnmatch.fnmatch(case.name, p) for p in patterns)]
 
 
-def _case(fused: FusedCase) -> Case:
+def _case(fused: FusedCase, there: Convert | None, home: Convert | None) -> Case:
     operator = operators()[fused.name]
     tensors = _tensors(fused.arguments())
     name = fused.name + ("_and_gradients" if fused.backward else "")
-    return Case(name, operator.family, tuple(tensors[0].shape), tensors[0].dtype, lambda: _work(fused))
+    return Case(
+        name, operator.family, tuple(tensors[0].shape), tensors[0].dtype, lambda: _work(fused, there, home)
+    )
 
 
-def _work(fused: FusedCase) -> Work:
+def _work(fused: FusedCase, there: Convert | None = None, home: Convert | None = None) -> Work:
     operator = operators()[fused.name]
     plain = fused.pytorch or operator.reference
-    arguments = fused.arguments()
+    arguments = fused.arguments() if there is None else tree_map(there, fused.arguments())
 
     ours = operator.function
     if fused.backward:
@@ -287,6 +296,7 @@ def _work(fused: FusedCase) -> Work:
         plain,
         bytes=(3 if fused.backward else 1.5) * moved(*_tensors(arguments)),
         terms=fused.terms,
+        compared=home,
         exportable=False,
     )
 

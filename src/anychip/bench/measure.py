@@ -108,10 +108,10 @@ def interleaved(
 
 
 def _warmed(call: Callable[[], Any], budget: TimingBudget) -> float:
-    """Seconds of one call once it is warm."""
+    """Seconds of one call once it is warm, by the budget's clock, which may wait for a device."""
     for _ in range(budget.warm_up):
         call()
-    return max(min(_timed(call, 1, time.perf_counter) for _ in range(2)), 1e-7)
+    return max(min(_timed(call, 1, budget.clock) for _ in range(2)), 1e-7)
 
 
 def _timed(call: Callable[[], Any], calls: int, clock: Callable[[], float]) -> float:

@@ -124,15 +124,32 @@ def _overloads(operator: Operator) -> Iterator[str]:
     return (overload.name for overload in operator.overloads)
 
 
-def measure(sized: SizedOverload, budget: TimingBudget = BUDGET) -> Speed:
-    """Check and time an overload at one size. What is not served is no error."""
+Convert = Callable[[Any], Any]
+
+
+def _copied(value: Any) -> Any:
+    return value.clone(memory_format=torch.preserve_format) if isinstance(value, torch.Tensor) else value
+
+
+def _unchanged(result: Any) -> Any:
+    return result
+
+
+def measure(
+    sized: SizedOverload,
+    budget: TimingBudget = BUDGET,
+    there: Convert = _copied,
+    home: Convert = _unchanged,
+) -> Speed:
+    """Check and time an overload at one size. What is not served is no error. `there` copies an argument to
+    where it is timed, `home` brings results to where they are compared."""
     operator, overload = sized.operator, sized.overload
     ours = arguments(operator, overload, sized.size)
     row: Callable[..., Speed] = functools.partial(
         Speed, overload.name, operator.name, operator.domain, sized.size.name, described(ours)
     )
     try:
-        found = run(case_of(sized, ours), (), None, budget)
+        found = run(case_of(sized, ours, there, home), (), None, budget)
     except (NotServed, NotImplementedError) as reason:
         return row(refused=_line(reason))
     except Exception as reason:  # An operator that fails is a row of the table, not the end of the run.
@@ -150,7 +167,9 @@ def measure(sized: SizedOverload, budget: TimingBudget = BUDGET) -> Speed:
     )
 
 
-def case_of(sized: SizedOverload, sample: Sample) -> Case:
+def case_of(
+    sized: SizedOverload, sample: Sample, there: Convert = _copied, home: Convert = _unchanged
+) -> Case:
     """A case whose candidates have tensors of their own, since some write into what they are given."""
     overload, size = sized.overload, sized.size
     given = native_arguments(overload, size, sample)
@@ -165,11 +184,11 @@ def case_of(sized: SizedOverload, sample: Sample) -> Case:
     terms = max((length(x.shape) for x in tensors), default=1)
     work = Work(
         (),
-        _call(overload, overload.implementation, sample, _copied),
-        _call(overload, native, given, _copied),
+        _call(overload, overload.implementation, sample, there),
+        _call(overload, native, given, there),
         bytes=2.0 * sum(x.numel() * x.element_size() for x in tensors),
         reference=_deferred(overload, overload.reference or native, given),
-        compared=compared,
+        compared=lambda result: (compared or _unchanged)(home(result)),
         random=overload.name in RANDOM,
         terms=terms * round(max(1.0, sized.operator.tolerance) ** 2),
         tolerance=APPROXIMATE.get(overload.name, 0.0),
@@ -210,10 +229,6 @@ def _deferred(overload: Overload, function: Callable[..., Any], sample: Sample) 
 
 def _is_tensor(value: object) -> bool:
     return isinstance(value, torch.Tensor)
-
-
-def _copied(value: Any) -> Any:
-    return value.clone(memory_format=torch.preserve_format) if isinstance(value, torch.Tensor) else value
 
 
 def _double(value: Any) -> Any:

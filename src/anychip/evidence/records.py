@@ -21,16 +21,19 @@ BY_REFERENCE = frozenset({"_weight_int8pack_mm"})
 processors with instructions for products of bytes) ends the process at sizes that it says it takes."""
 
 
-def trials(name: str, dtype: torch.dtype, limit: int | None = None) -> Iterator[Trial]:
-    """Trials of an operator's overloads, through PyTorch's dispatcher."""
+def trials(
+    name: str, dtype: torch.dtype, limit: int | None = None, convert: Callable[[Any], Any] = copied
+) -> Iterator[Trial]:
+    """Trials of an operator's overloads, through PyTorch's dispatcher. `convert` makes the inputs of ours
+    from those of PyTorch, in memory of their own: on another device, say."""
     for overload in operators()[name].overloads:
         for sample in islice(overload.samples(dtype), limit):
-            made = _trial(overload, sample)
+            made = _trial(overload, sample, convert)
             if made is not None:
                 yield made
 
 
-def _trial(overload: Overload, sample: Sample) -> Trial | None:
+def _trial(overload: Overload, sample: Sample, convert: Callable[[Any], Any]) -> Trial | None:
     """None where PyTorch has no result for the sample to compare with."""
     try:
         wanted = expected(overload, sample)
@@ -40,7 +43,7 @@ def _trial(overload: Overload, sample: Sample) -> Trial | None:
     return Trial(
         "record",
         f"aten::{overload.name} {summary(inputs)}",
-        (_ready(overload, overload_of(overload.name), inputs, copied),),
+        (_ready(overload, overload_of(overload.name), inputs, convert),),
         wanted.native,
         wanted.exact,
         nearby=wanted.nearby,

@@ -19,6 +19,11 @@ class NotServed(AnychipError):
         )
 
 
+TRANSFER = "a transfer between devices"
+"""The reason of a refusal that is no fall-through: nothing is computed, only PyTorch can move memory between
+devices, and no policy objects."""
+
+
 class RegistryError(AnychipError):
     """A record of the registry contradicts another record or PyTorch's schemas."""
 

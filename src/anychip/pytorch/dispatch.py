@@ -13,12 +13,12 @@ from typing import Any
 import torch
 
 from ..ops import complex_forms
-from ..ops.errors import ArgumentError
+from ..ops.errors import TRANSFER, ArgumentError
 from ..ops.launching import attribution
 from ..ops.registry import Operator, Overload, absent, overloads
 from ..ops.schemas import Variant, overload_of, variants
 from ..suggestions import did_you_mean
-from . import devices, overlap, sparse_layouts, statistics
+from . import accelerators, devices, overlap, sparse_layouts, statistics
 from .eager import sites
 from .errors import FallThroughError, MissingKernelError, PolicyError
 from .overrides import Overrides
@@ -35,6 +35,11 @@ def native_overloads(key: str) -> tuple[str, ...]:
     """Every ATen overload that has a kernel of its own under a dispatch key."""
     names = torch._C._dispatch_get_registrations_for_dispatch_key(key)
     return tuple(name.removeprefix("aten::") for name in names if name.startswith("aten::"))
+
+
+@functools.cache
+def _native_names(key: str) -> frozenset[str]:
+    return frozenset(native_overloads(key))
 
 
 def has_kernel(name: str, key: str) -> bool:
@@ -171,16 +176,34 @@ class Registrations:
                 for variant in served_variants(overload.name):
                     functions[variant.name] = _served(variant.name, key)
         planned.update(functions if key != "CPU" else sites.natively(functions))
+        if key != "CPU":
+            planned.update(self._of_accelerator(key, frozenset(names)))
         for name in names:
             if name not in planned and name not in self.passed:
                 planned[name] = _left_out(name, key) if name in variants_served() else _fallen(name, key)
         self.overrides.append(Overrides((name, key, function) for name, function in planned.items()))
+
+    def _of_accelerator(self, key: str, names: frozenset[str]) -> dict[str, Function]:
+        """Functions for those of `names` that PyTorch has on accelerators alone."""
+        return {
+            name: _served_there(name, key)
+            for name, served in accelerators.SERVED.items()
+            if name in names and served.operator in self.selected
+        }
 
     def remove(self) -> None:
         """Give every overload back to PyTorch."""
         for overrides in self.overrides:
             overrides.remove()
         self.overrides.clear()
+
+
+@functools.cache
+def _served_there(name: str, key: str) -> Function:
+    """The function registered for an overload that PyTorch has on accelerators alone."""
+    operator, function = accelerators.SERVED[name]
+    totals = statistics.entry(operator, name)
+    return statistics.counted(devices.guarded(function, operator, key), totals, _fallen(name, key))
 
 
 @functools.cache
@@ -232,11 +255,15 @@ def _fallen(name: str, key: str) -> Function:
     expected = [str(argument.type) for argument in overload_of(name)._schema.arguments]
 
     def fall(*arguments: Any, reason_: str = NO_KERNEL, **keywords: Any) -> Any:
-        if _fall_through.raises:
+        if _fall_through.raises and reason_ != TRANSFER:
+            by_others = accelerators.composed(name, key)
+            if by_others is not None:
+                return by_others(*arguments, **keywords)
             raise FallThroughError(name, reason_)
         if kernel is None:
             raise MissingKernelError(name, key, reason_)
-        statistics.fallen[name, reason_] += 1
+        if reason_ != TRANSFER:
+            statistics.fallen[name, reason_] += 1
         if attribution.recording is not None:
             attribution.recording.refuse(f"{name} is PyTorch's own kernel")
         return kernel.call_boxed(keyset, *as_tensors(arguments, expected), **keywords)
@@ -253,7 +280,8 @@ def _left_out(name: str, key: str) -> Function:
 def native(name: str, key: str) -> Any:
     """PyTorch's kernel of an overload for a dispatch key, its composite one where there is no other;
     None where this PyTorch has none (a chip maker's may lack some)."""
-    if not torch._C._dispatch_has_computed_kernel_for_dispatch_key(f"aten::{name}", key):
+    computed = torch._C._dispatch_has_computed_kernel_for_dispatch_key
+    if name not in _native_names(key) and not computed(f"aten::{name}", key):
         return None
     return torch.library.get_kernel(f"aten::{name}", key)
 

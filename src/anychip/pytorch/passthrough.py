@@ -42,7 +42,12 @@ HOST_READS = frozenset(
 )
 """One element is handed to Python (`item`), or two tensors' places are compared."""
 
-DECISIONS = frozenset({"_fused_sdp_choice", "_make_dep_token"})
+DECISIONS = frozenset(
+    {"_fused_sdp_choice", "_make_dep_token", "_use_cudnn_ctc_loss", "_use_cudnn_ctc_loss.Tensor"}
+)
 """A choice among operators, from shapes and dtypes alone."""
 
-PASSED: frozenset[str] = VIEWS | ALLOCATIONS | HOST_READS | DECISIONS
+STREAMS = frozenset({"record_stream"})
+"""A device's allocator is told of a stream that uses memory."""
+
+PASSED: frozenset[str] = VIEWS | ALLOCATIONS | HOST_READS | DECISIONS | STREAMS

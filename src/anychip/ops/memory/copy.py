@@ -10,7 +10,7 @@ import torch
 import triton
 import triton.language as tl
 
-from ..errors import ArgumentError, NotServed
+from ..errors import TRANSFER, ArgumentError, NotServed
 from ..launching import EIGHT_BIT_FLOATS
 from ..pointwise import TILES, Pointwise
 from ..pointwise_kernels import flat_kernel, tiled_kernel
@@ -81,7 +81,7 @@ FROM_EIGHT_BITS = {
 def copy_(self: torch.Tensor, src: torch.Tensor, non_blocking: bool = False) -> torch.Tensor:
     """Write `src`, broadcast and converted, into self."""
     if src.device != self.device:
-        raise NotServed("copy_", f"from {src.device} to {self.device} is a transfer between devices")
+        raise NotServed("copy_", TRANSFER)
     if self is src:
         return self
     if self.is_complex() or src.is_complex():
