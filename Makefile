@@ -22,6 +22,7 @@ INSTALL := $(PIP) install --constraint constraints.txt --no-build-isolation
 JOBS ?= 2
 # `make gpu` installs nothing: it runs in the environment that has PyTorch's build for the GPU.
 GPU_PYTHON ?= $(PYTHON)
+GPU_RUN := PYTHONPATH=src:build/gpu $(GPU_PYTHON) -m tools.gpu
 MINUTES ?= 5
 
 .DEFAULT_GOAL := help
@@ -78,9 +79,11 @@ test-serve: $(VENV)/.serve  ## Run the tests of language models from files, with
 docs-operators: $(VENV)/.test  ## Write docs/operators.md from the registry and the records
 	$(BIN)/anychip ops --page docs/operators.md
 
-gpu gpu-training: build/gpu  ## On a machine with a GPU: prove and time operators and models there; train models (MINUTES=5)
-	PYTHONPATH=src:build/gpu $(GPU_PYTHON) -m tools.gpu $(if $(filter gpu,$@),inference,training) \
-		--minutes $(MINUTES) $(if $(AGAIN),--again)
+gpu: build/gpu  ## On a machine with a GPU: prove and time operators and models on it (MINUTES=5, AGAIN=1: anew)
+	$(GPU_RUN) inference --minutes $(MINUTES) $(if $(AGAIN),--again)
+
+gpu-training: build/gpu  ## On a machine with a GPU: train models on it, and with the CPU beside it
+	$(GPU_RUN) training --minutes $(MINUTES) $(if $(AGAIN),--again)
 
 # Wheels of `make gpu-wheels`, unpacked beside the environment; nothing where none were carried.
 build/gpu: $(wildcard dist/gpu/*.whl)
