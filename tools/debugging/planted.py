@@ -8,6 +8,7 @@ goes on.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -58,7 +59,7 @@ def tried(clean: Followed, fault: Fault | None, chip: EmulatedChip | None) -> di
     told: dict[str, Any] = {"steps": len(comparison.pairs), "differing": len(comparison.differing)}
     if pair is not None and verdict is not None:
         told |= {"operator": pair.name, "step": pair.b.number, "text": verdict.text}
-        told["distance"] = float(f"{pair.distance:.3g}")
+        told["distance"] = float(f"{pair.distance:.3g}") if math.isfinite(pair.distance) else None
     if fault is not None:
         told["found"] = pair is not None and pair.b.number == planted_step(fault, followed)
     return told

@@ -20,7 +20,7 @@ from .batch import Batch
 from .campaign import Campaign, Compiled
 from .recording import Recording
 
-_EMULATOR_FAULT = re.compile(r"qemu-.*Assertion")
+EMULATOR_FAULT = re.compile(r"qemu-.*Assertion")
 """QEMU's own assertion failed while it translated code: nothing is known of the code."""
 
 MIXED = "memory is used as elements of different sizes, which this chip's byte order orders otherwise"
@@ -48,7 +48,7 @@ class Outcome:
     @property
     def emulator_failed(self) -> bool:
         """Whether the emulator ended by its own fault."""
-        return self.answer is not None and _EMULATOR_FAULT.search(self.answer.error) is not None
+        return self.answer is not None and EMULATOR_FAULT.search(self.answer.error) is not None
 
 
 def prove(campaign: Campaign, told: Sequence[Told], batch: Batch) -> None:

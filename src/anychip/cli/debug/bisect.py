@@ -42,9 +42,13 @@ def bisect(
     from ...debug.bisect.running import ROUNDING as ROUNDED
     from ...debug.bisect.sides import parse
 
-    sides = [parse(words, program or []) for words in (a, b)]
+    first, second = (parse(words, program or []) for words in (a, b))
     report = Bisection(
-        *sides, into, quiet=as_json, say=lambda words: messages.print(words, markup=False, soft_wrap=True)
+        first,
+        second,
+        into,
+        quiet=as_json,
+        say=lambda words: messages.print(words, markup=False, soft_wrap=True),
     ).find()
     if as_json:
         write_json(report.to_json())

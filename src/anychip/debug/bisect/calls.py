@@ -80,7 +80,7 @@ def kept(value: Any) -> Any:
     made = torch.empty(0, dtype=x.dtype).set_(storage, x.storage_offset(), x.shape, x.stride())  # type: ignore[call-overload]
     if x.is_conj():
         made = made.conj()
-    return torch._neg_view(made) if x.is_neg() else made
+    return torch.ops.aten._neg_view.default(made) if x.is_neg() else made
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ repeats it alone."""
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -60,8 +61,8 @@ class Report:
             "side": self.side,
             "step": None if pair is None else [pair.a.number, pair.b.number],
             "operator": None if pair is None else pair.name,
-            "distance": None if pair is None else pair.distance,
-            "inputs_distance": None if pair is None else pair.before,
+            "distance": None if pair is None else _finite(pair.distance),
+            "inputs_distance": None if pair is None else _finite(pair.before),
             "verdict": None if self.verdict is None else self.verdict.to_json(),
             "judged": len(self.judged),
             "steps": len(self.comparison.pairs),
@@ -223,6 +224,11 @@ class Bisection:
             )
         if done.returncode:
             self.remarks.append(f"{side.words} ended with status {done.returncode}")
+
+
+def _finite(distance: float) -> float | None:
+    """A distance for JSON, which has no infinity: of other shapes, or with more that is not finite."""
+    return distance if math.isfinite(distance) else None
 
 
 def _far(pair: Pair) -> bool:

@@ -213,7 +213,7 @@ class Tracer(TorchDispatchMode):
         return tuple(found)
 
     def _leaf(self, x: torch.Tensor, storage: torch.UntypedStorage) -> tuple[StorageWeakRef, int]:
-        key = storage._cdata, x.storage_offset(), tuple(x.shape), tuple(x.stride()), _version(x)
+        key = storage._cdata, int(x.storage_offset()), tuple(x.shape), tuple(x.stride()), _version(x)
         known = self._leaves.get(key)
         if known is None or known[0].expired():
             known = self._leaves[key] = (StorageWeakRef(storage), self._next())
