@@ -33,6 +33,10 @@ Deterministic = Annotated[
     ),
 ]
 
+LookUp = Annotated[
+    int, typer.Option(min=0, max=15, help="Tokens guessed from what was said before, where that is faster.")
+]
+
 
 def generate(
     model: Model,
@@ -45,10 +49,11 @@ def generate(
     context: Context = None,
     cache: Cache = "f16",
     deterministic: Deterministic = False,
+    look_up: LookUp = 0,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a text. With --json: text, tokens, finish_reason and tokens per second."""
-    served = _load("generate", model, context, cache, as_json, deterministic)
+    served = _load("generate", model, context, cache, as_json, deterministic, look_up)
     from ..serve.requests import Request, Sampling
 
     asked = Request(
@@ -99,14 +104,20 @@ def chat(
 
 
 def _load(
-    verb: str, model: Path, context: int | None, cache: str, quiet: bool, deterministic: bool = False
+    verb: str,
+    model: Path,
+    context: int | None,
+    cache: str,
+    quiet: bool,
+    deterministic: bool = False,
+    look_up: int = 0,
 ) -> Served:
     require_packages(verb)
     from ..serve.loading import Room, load
 
     with progress(quiet=quiet) as display:
         task = display.add_task(f"loading {model.name}", total=None)
-        room = Room(context, cache=cache, deterministic=deterministic)
+        room = Room(context, cache=cache, deterministic=deterministic, guessed=look_up)
         return load(model, room, lambda done, of: display.update(task, completed=done, total=of))
 
 

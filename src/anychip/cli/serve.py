@@ -14,7 +14,7 @@ import typer
 
 from .console import messages, progress, write_json
 from .errors import CommandError
-from .generate import Cache, Context, Deterministic, Model
+from .generate import Cache, Context, Deterministic, LookUp, Model
 from .needs import require_packages
 from .options import AsJson
 
@@ -55,6 +55,7 @@ def serve(
         float, typer.Option(min=0.0, help="Time that answers under way get after SIGTERM.")
     ] = 30.0,
     deterministic: Deterministic = False,
+    look_up: LookUp = 0,
     as_json: AsJson = False,
 ) -> None:
     """Serve a model by OpenAI's HTTP interface until ctrl-C or SIGTERM. With --json: the plan and the
@@ -72,7 +73,7 @@ def serve(
         task = display.add_task(f"loading {model.name}", total=None)
         served = load(
             model,
-            Room(context, cache_tokens, CONTEXTS, cache, running, waiting, deterministic),
+            Room(context, cache_tokens, CONTEXTS, cache, running, waiting, deterministic, look_up),
             lambda done, of: display.update(task, completed=done, total=of),
             name,
         )

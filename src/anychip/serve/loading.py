@@ -39,7 +39,8 @@ class Served:
 class Room:
     """What may be used of the machine: `context_length` in tokens of one request (None: the model's, at most
     DEFAULT_CONTEXT), `cache_tokens` in tokens of all (None: of so many `contexts`), kept in `cache`, one of
-    CACHES; how many requests may run and wait. `deterministic`: the same bits whatever else is served."""
+    CACHES; how many requests may run and wait. `deterministic`: the same bits whatever else is served;
+    `guessed`: tokens that prompt look-up guesses at most."""
 
     context_length: int | None = None
     cache_tokens: int | None = None
@@ -48,6 +49,7 @@ class Room:
     running: int = DECODING[-1]
     waiting: int = WAITING
     deterministic: bool = False
+    guessed: int = 0
 
 
 def load(
@@ -70,7 +72,7 @@ def load(
         )
     context = min(made.context_length, room.context_length or DEFAULT_CONTEXT)
     tokens = max(context, room.cache_tokens or room.contexts * context)
-    limits = Limits(context, -(-tokens // PAGE), PAGE, room.running, room.waiting)
+    limits = Limits(context, -(-tokens // PAGE), PAGE, room.running, room.waiting, room.guessed)
     kept = CACHES[room.cache]
     programs = Programs(made, limits.pages + 1, PAGE, limits.most_pages, kept, room.deterministic)
     engine = LocalEngine(programs, limits, made.vocabulary, words.text, words.end_tokens)

@@ -21,6 +21,7 @@ from .errors import ClosedError, ContextLengthError, QueueFullError, RequestErro
 from .programs import CHUNKS, DECODING, Row
 from .requests import Event, FinishEvent, FinishReason, Request, Timing, TokenEvent, Usage
 from .sampling import Sampler
+from .speculation import LookUp, StepTimes
 from .text import Writer
 
 _log = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ WAITING = 256
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`context_length` tokens a request, `pages` of `page` tokens in the cache besides the one for padding,
-    `running` requests side by side and `waiting` ones at most. Raises ServeError where one request could not
+    `running` requests side by side and `waiting` ones at most; `guessed` tokens of a sequence are checked
+    along with its newest one, where that pays (0: none). Raises ServeError where one request could not
     have its whole context, and for more side by side than a step has."""
 
     context_length: int = 4096
@@ -41,6 +43,7 @@ class Limits:
     page: int = 32
     running: int = DECODING[-1]
     waiting: int = WAITING
+    guessed: int = 0
 
     def __post_init__(self) -> None:
         if self.pages * self.page < self.context_length or not 1 <= self.running <= DECODING[-1]:
@@ -83,6 +86,7 @@ class _Sequence:
     pages: list[int] = field(default_factory=list[int])
     computed: int = 0
     cached: int = 0
+    look_up: LookUp = field(default_factory=LookUp)
 
     @property
     def answered(self) -> int:
@@ -110,6 +114,7 @@ class LocalEngine:
         self._steps, self._limits, self._vocabulary = steps, limits, vocabulary
         self._decode_text, self._end_tokens = decode_text, end_tokens
         self._pages = Pages(limits.pages + 1, limits.page)
+        self._times = StepTimes()
         self._changed = threading.Condition()
         self._waiting: deque[_Sequence] = deque()
         self._running: list[_Sequence] = []
@@ -264,10 +269,50 @@ class LocalEngine:
         ready = [one for one in sequences if one in self._running]
         if not ready:
             return
-        logits = self._steps.decode([Row(one.tokens[-1], len(one.tokens), one.pages) for one in ready])
-        for one, row in zip(ready, logits, strict=True):
+        guesses = self._guesses(ready)
+        rows = [
+            Row(token, len(one.tokens) + k, one.pages)
+            for one, guess in zip(ready, guesses, strict=True)
+            for k, token in enumerate((one.tokens[-1], *guess))
+        ]
+        begun = time.perf_counter()
+        logits = self._steps.decode(rows)
+        self._times.measured(len(rows), time.perf_counter() - begun)
+        first = 0
+        for one, guess in zip(ready, guesses, strict=True):
+            own = logits[first : first + 1 + len(guess)]
+            first += len(own)
+            self._guarded([one], lambda one=one, guess=guess, own=own: self._follow(one, guess, own))
+
+    def _guesses(self, ready: Sequence[_Sequence]) -> list[list[int]]:
+        """Tokens that may come next in each sequence, as many as its pages and the step have room for; none
+        where steps with them were measured to be slower."""
+        room = DECODING[-1] - len(ready)
+        found: list[list[int]] = []
+        for one in ready:
+            left = min(one.request.max_tokens - one.answered, self.context_length - len(one.tokens)) - 1
+            places = len(one.pages) * self._limits.page - len(one.tokens)
+            most = min(self._limits.guessed, left, places, room)
+            found.append(one.look_up.guess(one.tokens, most) if most > 0 else [])
+            room -= len(found[-1])
+        told = [(len(guess), one.look_up.accepted_share) for one, guess in zip(ready, found, strict=True)]
+        if not any(found) or self._times.pays(len(ready), told):
+            return found
+        return [[] for _ in ready]
+
+    def _follow(self, one: _Sequence, guess: Sequence[int], logits: torch.Tensor) -> None:
+        """The next token of a sequence, and those after it as long as they are the guessed ones."""
+        accepted = 0
+        for k, row in enumerate(logits):
             one.computed += 1
-            self._guarded([one], lambda one=one, row=row: self._choose(one, row))
+            self._choose(one, row)
+            if k == len(guess) or one.tokens[-1] != guess[k]:
+                break
+            accepted += 1
+            if one not in self._running:
+                break
+        if guess:
+            one.look_up.checked(accepted, len(guess))
 
     def _with_pages(self, one: _Sequence, tokens: int) -> bool:
         """Give a sequence pages for so many tokens; False where it had to give its own up."""
