@@ -18,6 +18,7 @@ from anychip.packages import MissingPackage
 CALLS = {
     "bench": (["bench", "op", "relu"], ["bench", "kernels"], ["bench", "overhead"], ["bench", "compile"]),
     "chat": (["chat", "a.gguf"],),
+    "cluster": (["cluster", "plan", "a.py", "--ranks", "chips.toml"],),
     "conform": (["conform", "--chip", "starfive-jh7110"],),
     "debug": (["debug", "sanitize", "a.py"],),
     "demo": (["demo"],),

@@ -282,24 +282,24 @@ def drawn(number: int, seed: int = 0) -> list[tuple[Fault, int]]:
 
 
 def record(number: int) -> None:
-    """Inject so many faults, and write what came of them."""
+    """Inject so many faults, those that are recorded left out, and write what came of each as it comes."""
     expected: dict[int, dict[int, str]] = {}
-    outcomes = []
-    for fault, ranks in drawn(number):
+    outcomes = json.loads(RECORD.read_text())["outcomes"] if RECORD.exists() else []
+    for fault, ranks in drawn(number)[len(outcomes) :]:
         if ranks not in expected:
             expected[ranks] = undisturbed(ranks)
         found = inject(fault, ranks, expected[ranks])
         outcomes.append(asdict(found))
         print(json.dumps(asdict(found)), flush=True)
-    written = {
-        "command": f"python -m tools.cluster.faults record {number}",
-        "timeout": TIMEOUT,
-        "limit": LIMIT,
-        "interval": INTERVAL,
-        "outcomes": outcomes,
-    }
-    RECORD.parent.mkdir(parents=True, exist_ok=True)
-    RECORD.write_text(json.dumps(written, indent=1) + "\n")
+        written = {
+            "command": f"python -m tools.cluster.faults record {number}",
+            "timeout": TIMEOUT,
+            "limit": LIMIT,
+            "interval": INTERVAL,
+            "outcomes": outcomes,
+        }
+        RECORD.parent.mkdir(parents=True, exist_ok=True)
+        RECORD.write_text(json.dumps(written, indent=1) + "\n")
 
 
 def main(arguments: list[str]) -> None:

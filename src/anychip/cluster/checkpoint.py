@@ -34,9 +34,13 @@ _NAME = re.compile(r"step-(\d{8})")
 class Stateful(Protocol):
     """What keeps its place: `Shards`, torchdata's loaders."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """The place."""
+        ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on at a place."""
+        ...
 
 
 class Checkpoints:

@@ -36,7 +36,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class JobPlan:
     """A step of the job. `equal` is what it would take with equal parts; `communication` what of `seconds` is
     spent with the network alone."""
 
@@ -94,7 +94,7 @@ class Costs:
         return MEASURED if self.ranks[rank].chip is None else MODELLED
 
 
-def shards(costs: Costs, network: Network, global_batch: int) -> Plan:
+def shards(costs: Costs, network: Network, global_batch: int) -> JobPlan:
     """Data parallel: every rank has the whole model and a part of the batch in proportion to its speed.
     Gradients are all-reduced; that this overlaps with backward is not counted upon."""
     ranks = range(len(costs.ranks))
@@ -129,7 +129,7 @@ def shards(costs: Costs, network: Network, global_batch: int) -> Plan:
             )
         )
     _require_memory(work)
-    return Plan(
+    return JobPlan(
         "shards",
         tuple(work),
         max(each.seconds for each in work) + communication,
@@ -139,7 +139,7 @@ def shards(costs: Costs, network: Network, global_batch: int) -> Plan:
     )
 
 
-def stages(costs: Costs, network: Network, global_batch: int, micro_batches: int) -> Plan:
+def stages(costs: Costs, network: Network, global_batch: int, micro_batches: int) -> JobPlan:
     """A pipeline: every rank has some layers, in the order of the ranks, and micro-batches pass through.
     What comes before the layers is the first rank's."""
     if global_batch % micro_batches:
@@ -190,7 +190,7 @@ def stages(costs: Costs, network: Network, global_batch: int, micro_batches: int
         times = [seconds_of(stage, rank) for rank, stage in enumerate(parts)]
         return pipeline_seconds(times, moves, micro_batches) + updates(parts)
 
-    return Plan(
+    return JobPlan(
         "stages",
         tuple(work),
         step(chosen, transfers),
