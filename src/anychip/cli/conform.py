@@ -10,13 +10,14 @@ import math
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .console import messages, output, progress, table, write_json
-from .errors import CommandError, did_you_mean
+from .errors import CommandError, did_you_mean, require_known
 from .needs import require_packages
 from .options import AsJson
 
@@ -39,6 +40,10 @@ def conform(
         ),
     ] = None,
     ops: Annotated[list[str] | None, typer.Option(help="Only this operator; may be repeated.")] = None,
+    domain: Annotated[
+        str,
+        typer.Option(help="Prove the fused operators of a room instead (llm, robot, ...); writes no record."),
+    ] = "",
     dtype: Annotated[
         list[str] | None, typer.Option(help="Try this element type; may be repeated. [float32, float16]")
     ] = None,
@@ -80,6 +85,11 @@ def conform(
         raise CommandError("no chip is named.", "Write --chip CHIP, or --package PACKAGE for a maker's.")
     if engine not in ENGINES:
         raise CommandError(f"{engine!r} is no engine.", did_you_mean(engine, ENGINES))
+    if domain:
+        if out is not None:
+            raise CommandError("--domain writes no record.", "Leave --out out, or --domain.")
+        _conform_room(domain, chip, ops or (), _dtypes(dtype or ["float32"]), compile_only, engine, as_json)
+        return
     sampling = Sampling(_dtypes(dtype) if dtype else DEFAULT.dtypes, samples)
     ledgers = {identifier: LEDGERS / f"{identifier}.json" for identifier in chip}
     running = []
@@ -128,6 +138,43 @@ def _publish(records: list[dict[str, Any]], elsewhere: Sequence[str], folder: Pa
     command = f"anychip {shlex.join(sys.argv[1:])}"
     (folder / "conformance.md").write_text(page(records, command, notes), encoding="utf-8")
     messages.print(f"wrote {folder / 'conformance.md'}, and a record and a badge for each chip")
+
+
+def _conform_room(
+    domain: str,
+    chips: Sequence[str],
+    names: Sequence[str],
+    dtypes: Sequence[torch.dtype],
+    compile_only: bool,
+    engine: str,
+    as_json: bool,
+) -> None:
+    """Prove a room's operators on chips. Exit status 1 if one failed."""
+    from ..conformance import campaign as campaigns
+    from ..conformance import rooms
+    from ..ops.rooms import ROOMS
+
+    require_known("--domain", domain, ROOMS)
+    operators = rooms.chosen(ROOMS[domain], names)
+    running = [campaigns.begin(one, compile_only=compile_only, engine=engine) for one in chips]
+    for campaign in running:
+        if campaign.reason:
+            messages.print(f"{campaign.chip}: {campaign.reason}; kernels are compiled only")
+    with progress(quiet=as_json) as shown:
+        task = shown.add_task(", ".join(chips), total=len(operators))
+        findings = list(rooms.prove(running, operators, dtypes, lambda _: shown.advance(task)))
+    if as_json:
+        write_json([asdict(finding) for finding in findings])
+    else:
+        columns = ("chip", "tier", "operator", "dtype", "verdict", ("samples", "right"), "what is wrong")
+        tiers = {campaign.chip: campaign.tier for campaign in running}
+        rows = [
+            (f.chip, tiers[f.chip], f.operator, f.dtype, f.verdict, str(f.samples), f.reason)
+            for f in findings
+        ]
+        output.print(table(columns, rows))
+    if any(finding.verdict == "failed" for finding in findings):
+        raise typer.Exit(1)
 
 
 def _dtypes(names: Sequence[str]) -> tuple[torch.dtype, ...]:

@@ -53,7 +53,7 @@ class Outcome:
 
 def prove(campaign: Campaign, told: Sequence[Told], batch: Batch) -> None:
     """Add the proofs of recorded trials on one chip."""
-    outcomes = _outcomes(campaign, [recording for one in told for recording in one.recordings], batch)
+    outcomes = outcomes_of(campaign, [recording for one in told for recording in one.recordings], batch)
     if campaign.core is not None and campaign.core.otherwise is not None:
         _again_in_scalar_form(campaign, core_for(campaign.core.otherwise), told, outcomes, batch)
     with disabled():
@@ -64,7 +64,7 @@ def prove(campaign: Campaign, told: Sequence[Told], batch: Batch) -> None:
             campaign.proofs.append(proof)
 
 
-def _outcomes(campaign: Campaign, recordings: Sequence[Recording], batch: Batch) -> dict[int, Outcome]:
+def outcomes_of(campaign: Campaign, recordings: Sequence[Recording], batch: Batch) -> dict[int, Outcome]:
     """The outcome of each recording, by its `id`, in the form that is run; where that is another form than
     the target's, kernels are compiled for the target as well."""
     runs = campaign.core.runs if campaign.core is not None else campaign.target
