@@ -1,6 +1,6 @@
-"""Runs of `examples/training/pretrain.py` in forked ranks: PyTorch and the kernels are imported once,
-however many runs follow. Flows in: the options of a run. Flows out: what its rank 0 gives, within a
-time-out."""
+"""Runs of `examples/training/pretrain.py` in forked ranks: PyTorch is imported once, and
+what a run in one process compiled and planned is there in the ranks of the next one. Flows in: the options
+of a run. Flows out: what its rank 0 gives, within a time-out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ import traceback
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+import torch
+
+import anychip
+from anychip.pytorch import statistics
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "training"
 TIMEOUT = 600.0
@@ -31,8 +36,15 @@ def pretrain(*options: str, timeout: float = TIMEOUT) -> dict[str, Any]:
         sys.path.insert(0, str(EXAMPLE))
     import pretrain as script  # of the example's folder
 
+    torch.set_num_threads(1)
     given = script.arguments([*options, "--json"])
     world = script.CUTS[given.parallel][0]
+    if world == 1:
+        statistics.fallen.clear()
+        try:
+            return script.run(given) | {"fallen": _fallen()}
+        finally:
+            anychip.disable()
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -56,27 +68,25 @@ def pretrain(*options: str, timeout: float = TIMEOUT) -> dict[str, Any]:
         return json.loads((place / "result.json").read_text())
 
 
+def _fallen() -> list[Any]:
+    """Operators that fell through so far: name, reason, calls."""
+    return sorted([name, reason, count] for (name, reason), count in statistics.fallen.items())
+
+
 def _rank(script: Any, given: Any, rank: int, world: int, place: Path) -> None:
     """One rank, in a process of its own; what it raises is left in a file."""
-    import torch
     import torch.distributed as dist
 
-    from anychip.pytorch import statistics
-
+    statistics.fallen.clear()
     try:
-        torch.set_num_threads(1)
-        if world > 1:
-            os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank)}
-            store = dist.FileStore(str(place / "store"), world)
-            dist.init_process_group(
-                "gloo", store=store, rank=rank, world_size=world, timeout=timedelta(seconds=TIMEOUT)
-            )
+        os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank)}
+        store = dist.FileStore(str(place / "store"), world)
+        patience = timedelta(seconds=TIMEOUT)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=patience)
         result = script.run(given)
         if rank == 0:
-            fallen = sorted([name, reason, count] for (name, reason), count in statistics.fallen.items())
-            (place / "result.json").write_text(json.dumps(result | {"fallen": fallen}))
-        if world > 1:
-            dist.destroy_process_group()
+            (place / "result.json").write_text(json.dumps(result | {"fallen": _fallen()}))
+        dist.destroy_process_group()
     except BaseException:
         (place / f"{rank}.txt").write_text(traceback.format_exc())
         raise
