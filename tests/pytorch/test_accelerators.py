@@ -4,6 +4,7 @@ there against PyTorch's attention, its batch normalization and its lists of tens
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import pytest
 import torch
@@ -66,7 +67,7 @@ def test_the_other_kinds_of_attention(causal: bool) -> None:
         out, sums, *rest = accelerators.flash_attention(q, k, v, 0.0, causal)
         torch.testing.assert_close(out, wanted)
         assert rest[2:4] == [9, 9]
-        given = (weights, q, k, v, out, sums, None, None, 9, 9, 0.0, causal, *rest[4:6])
+        given: tuple[Any, ...] = (weights, q, k, v, out, sums, None, None, 9, 9, 0.0, causal, *rest[4:6])
         torch.testing.assert_close(accelerators.flash_attention_backward(*given), gradients)
         out, sums, _, _, *lengths, seed, offset, _ = accelerators.cudnn_attention(
             q, k, v, None, True, 0.0, causal

@@ -103,7 +103,8 @@ def llama(place: Place) -> tuple[Callable[..., torch.Tensor], tuple[Any, ...]]:
         bos_token_id=1,
         eos_token_id=2,
     )
-    model = hf.LlamaModel(configuration).eval().to(place.device)
+    model: Any = hf.LlamaModel(configuration).eval()
+    model.to(place.device)
     ids = place.placed(torch.randint(0, 4096, (2, 256)))
     return lambda ids: model(input_ids=ids).last_hidden_state, (ids,)
 

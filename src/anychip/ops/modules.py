@@ -6,10 +6,13 @@ import functools
 import importlib
 import pkgutil
 
+from .kernel_source import quickly
+
 
 @functools.cache
 def import_all(package: str) -> None:
     """Import every module below a package, such as "anychip.ops", once in a process."""
     found = importlib.import_module(package)
-    for module in pkgutil.walk_packages(found.__path__, f"{package}."):
-        importlib.import_module(module.name)
+    with quickly():
+        for module in pkgutil.walk_packages(found.__path__, f"{package}."):
+            importlib.import_module(module.name)

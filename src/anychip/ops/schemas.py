@@ -72,6 +72,12 @@ def _plain(schema: Schema) -> list[tuple[str, str]]:
     return [(a.name, str(a.type)) for a in schema.arguments if not (a.alias_info and a.is_out)]
 
 
+@functools.cache
+def _schemas(packet: str) -> tuple[Schema, ...]:
+    """The schemas of all overloads of an operator, none for a name that PyTorch does not know."""
+    return tuple(torch._C._jit_get_schemas_for_operator(f"aten::{packet}"))
+
+
 def variants(name: str) -> tuple[Variant, ...]:
     """The overload itself and what PyTorch derives from it: `add_.Tensor` and `add.out`."""
     overload = overload_of(name)
@@ -80,18 +86,14 @@ def variants(name: str) -> tuple[Variant, ...]:
     if packet_name.endswith("_") or any(argument.is_out for argument in overload._schema.arguments):
         return tuple(found)
     wanted = _plain(overload._schema)
-    in_place = getattr(torch.ops.aten, packet_name + "_", None)
-    if in_place is not None:
-        for candidate in in_place.overloads():
-            schema = getattr(in_place, candidate)._schema
-            same = [(a.name, str(a.type)) for a in schema.arguments] == wanted
-            if same and schema.arguments[0].alias_info and schema.arguments[0].alias_info.is_write:
-                suffix = "" if candidate == "default" else "." + candidate
-                found.append(Variant(packet_name + "_" + suffix, "inplace", ("self",)))
-    packet = getattr(torch.ops.aten, packet_name)
-    for candidate in packet.overloads():
-        schema = getattr(packet, candidate)._schema
+    for schema in _schemas(packet_name + "_"):
+        same = [(a.name, str(a.type)) for a in schema.arguments] == wanted
+        if same and schema.arguments[0].alias_info and schema.arguments[0].alias_info.is_write:
+            suffix = "." + schema.overload_name if schema.overload_name else ""
+            found.append(Variant(packet_name + "_" + suffix, "inplace", ("self",)))
+    for schema in _schemas(packet_name):
         outs = [a for a in schema.arguments if a.is_out]
         if outs and _plain(schema) == wanted and len(outs) == len(overload._schema.returns):
-            found.append(Variant(f"{packet_name}.{candidate}", "out", tuple(a.name for a in outs)))
+            suffix = "." + schema.overload_name if schema.overload_name else ""
+            found.append(Variant(packet_name + suffix, "out", tuple(a.name for a in outs)))
     return tuple(found)

@@ -252,7 +252,10 @@ def _fallen(name: str, key: str) -> Function:
     """The function that counts and calls PyTorch's kernel, or raises under the strict policy."""
     keyset = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, key))
     kernel = native(name, key)
-    expected = [str(argument.type) for argument in overload_of(name)._schema.arguments]
+
+    @functools.cache
+    def expected() -> list[str]:
+        return [str(argument.type) for argument in overload_of(name)._schema.arguments]
 
     def fall(*arguments: Any, reason_: str = NO_KERNEL, **keywords: Any) -> Any:
         if _fall_through.raises and reason_ != TRANSFER:
@@ -266,7 +269,7 @@ def _fallen(name: str, key: str) -> Function:
             statistics.fallen[name, reason_] += 1
         if attribution.recording is not None:
             attribution.recording.refuse(f"{name} is PyTorch's own kernel")
-        return kernel.call_boxed(keyset, *as_tensors(arguments, expected), **keywords)
+        return kernel.call_boxed(keyset, *as_tensors(arguments, expected()), **keywords)
 
     return fall
 

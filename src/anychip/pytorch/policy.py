@@ -4,6 +4,7 @@ for the process: PyTorch's dispatch table is one for all threads."""
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -139,10 +140,26 @@ def _tune_tiles(threads: int) -> None:
         logger.info("tuned sizes for %d sets of tiles", tuned.apply(entries, shipped))
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Python collects no garbage in the block: what is made there stays, and each pass looks at all of it."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 def _apply(wanted: Policy | None) -> None:
+    if wanted != _current:
+        with _no_collection():
+            _change(wanted)
+
+
+def _change(wanted: Policy | None) -> None:
     global _current, _registrations, _made
-    if wanted == _current:
-        return
     from . import pairs, ring_attention
     from .automatic.registration import AutomaticRegistrations
     from .dispatch import RANDOM, Registrations, random_overloads, require_known, selection, set_strict

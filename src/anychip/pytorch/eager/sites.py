@@ -174,7 +174,6 @@ class Site:
 
     def __init__(self, world: World, name: str, function: Function):
         self.name = name
-        self._overload = overload_of(name)
         self._world = world
         self._function = function
         self._seen: dict[bytes, int | Trace | None] = {}
@@ -201,6 +200,10 @@ class Site:
     def _make_callable(self) -> Function:
         pointer = ctypes.c_void_p(ctypes.addressof(self.structure))
         return _new_function(ctypes.addressof(self._world.definition), (bytes(pointer), self), None)
+
+    @functools.cached_property
+    def _overload(self) -> Any:
+        return overload_of(self.name)
 
     @property
     def served(self) -> int:
