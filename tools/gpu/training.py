@@ -128,7 +128,7 @@ def curve(name: str, place: Place, policy: str) -> tuple[list[float], float]:
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             seconds.append(place.clock() - start)
-            losses.append(float(found))
+            losses.append(float(found.detach()))
     return losses, statistics.median(seconds[WARM:])
 
 
@@ -192,7 +192,7 @@ def _rank(name: str, device: str, rank: int, folder: str) -> None:
             _average([x.grad for x in model.parameters() if x.grad is not None], place)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
-            losses.append(float(found))
+            losses.append(float(found.detach()))
     torch.distributed.destroy_process_group()
     print(json.dumps(losses))
 
