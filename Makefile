@@ -27,8 +27,9 @@ MINUTES ?= 5
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-ops test-debug test-training test-link test-cluster test-robot test-migrate \
-	test-profile test-models docs test-serve docs-operators gpu-wheels emulators valgrind counts bench lint format \
-	wheel test-newest constraints test-versions resolve-versions triton-tests conformance mutation clean
+	test-profile test-models test-science docs test-serve docs-operators gpu gpu-training gpu-wheels emulators \
+	valgrind counts bench lint format wheel test-newest constraints test-versions resolve-versions triton-tests \
+	conformance mutation clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +70,10 @@ test-profile: $(VENV)/.profile-oracles  ## Test `anychip profile` and `report` w
 
 test-models: $(VENV)/.test  ## Train and run the models and examples that take minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --slow tests/ecosystem/test_models.py tests/examples
+
+test-science: $(VENV)/.test  ## Run all tests of scientific computing, and its proofs with all samples
+	$(BIN)/python -m pytest --slow tests/science tests/pytorch/test_sparse_layouts.py
+	$(BIN)/anychip test --domain science --all-samples
 
 docs: $(VENV)/.docs  ## Build the documentation as a site, build/docs/index.html; warnings are errors
 	$(BIN)/python -m sphinx -c docs -b html -W --keep-going -n -d build/doctrees . build/docs

@@ -38,7 +38,9 @@ def assert_equal(found, wanted):
     torch.testing.assert_close(found, wanted, rtol=1e-14, atol=1e-14)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "layout", [pytest.param(one, marks=() if one == "csr" else pytest.mark.slow) for one in LAYOUTS]
+)
 def test_products(layout):
     a, x, c = LAYOUTS[layout](pattern()), pattern(9, 5, 1) + 1, pattern(8, 5, 2)
     if layout == "bsr":  # PyTorch's own kernel takes square blocks only
@@ -70,7 +72,7 @@ def test_conversions_and_sampled_products():
     )
 
 
-@pytest.mark.parametrize("dim", [0, 1, -1])
+@pytest.mark.parametrize("dim", [1, *(pytest.param(one, marks=pytest.mark.slow) for one in (0, -1))])
 def test_softmax(dim):
     a = LAYOUTS["coo"](pattern())
     assert_equal(*served("softmax_rows_kernel", torch.sparse.softmax, a, dim))
@@ -78,6 +80,7 @@ def test_softmax(dim):
 
 
 @pytest.mark.parametrize("layout", ["csr", "coo"])
+@pytest.mark.slow
 def test_gradients(layout):
     x = (pattern(9, 4, 1) + 1).requires_grad_()
     a = LAYOUTS[layout](pattern()).requires_grad_()

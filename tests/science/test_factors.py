@@ -32,7 +32,14 @@ def backward_error(a, x, b):
     return np.abs(a @ x - b).max() / (abs(a).sum(axis=1).max() * np.abs(x).max() + np.abs(b).max())
 
 
-@pytest.mark.parametrize("a", [laplacian(12), scattered(120), laplacian(1)], ids=["grid", "pivots", "one"])
+@pytest.mark.parametrize(
+    "a",
+    [
+        pytest.param(scattered(120), id="pivots"),
+        pytest.param(laplacian(12), id="grid", marks=pytest.mark.slow),
+        pytest.param(laplacian(1), id="one", marks=pytest.mark.slow),
+    ],
+)
 def test_direct_solutions(a):
     b = np.random.default_rng(0).standard_normal((a.shape[0], 3))
     before = launch_counts["factor_kernel"]
@@ -62,6 +69,7 @@ def test_factors_are_scipys_by_definition():
     assert backward_error(a.T, lu.solve(b, "T"), b) <= 50 * EPS
 
 
+@pytest.mark.slow
 def test_dissection_leaves_little_fill():
     a = laplacian(40).tocsc()
     ours, natural = science.splu(a), scipy.sparse.linalg.splu(a, permc_spec="NATURAL")
@@ -86,6 +94,7 @@ def test_singular_and_misshapen_matrices():
         science.ilu0(scipy.sparse.csr_array(np.array([[0.0, 1.0], [1.0, 2.0]])))
 
 
+@pytest.mark.slow
 def test_a_sparse_right_side_and_gradients():
     a = scattered(20, 0.2)
     eye = scipy.sparse.eye_array(24, format="csc")
@@ -112,6 +121,7 @@ def test_incomplete_factors_are_exact_on_the_pattern():
 
 
 @pytest.mark.parametrize("name", ["jacobi", "chebyshev", "ilu0", "multigrid"])
+@pytest.mark.slow
 def test_preconditioners(name):
     a, b = laplacian(30), np.random.default_rng(0).standard_normal(900)
     scale = scipy.sparse.diags_array(1.0 + np.arange(900) % 7)
@@ -133,6 +143,7 @@ def test_preconditioners(name):
     assert abs(x @ M.matvec(y) - y @ M.matvec(x)) <= 1e-12 * abs(x @ M.matvec(x))
 
 
+@pytest.mark.slow
 def test_multigrid_needs_as_many_steps_for_larger_grids():
     counts = []
     for n in (16, 64):
@@ -144,6 +155,7 @@ def test_multigrid_needs_as_many_steps_for_larger_grids():
 
 @pytest.mark.parametrize("shape", [(40, 25), (25, 40)])
 @pytest.mark.parametrize("which", ["LM", "SM"])
+@pytest.mark.slow
 def test_singular_values(shape, which):
     a = scipy.sparse.random_array(shape, density=0.3, rng=np.random.default_rng(2))
     wanted = np.sort(np.linalg.svd(a.toarray(), compute_uv=False))
@@ -158,6 +170,7 @@ def test_singular_values(shape, which):
         science.svds(a, 25)
 
 
+@pytest.mark.slow
 def test_eigenvalues_near_a_number():
     a = laplacian(14)
     wanted = np.linalg.eigvalsh(a.toarray())

@@ -22,6 +22,7 @@ def relative(found, wanted):
 
 
 @pytest.mark.parametrize("name", ["expm", "sqrtm", "logm"])
+@pytest.mark.slow
 def test_functions_of_matrices(name):
     function, oracle = getattr(linalg, name), getattr(scipy.linalg, name)
     spread = np.diag([0.1, 1.0, 2.0, 30.0, 4.0])
@@ -48,6 +49,7 @@ def test_functions_of_matrices(name):
 
 
 @pytest.mark.parametrize("name", ["expm", "sqrtm", "logm"])
+@pytest.mark.slow
 def test_gradients_at_equal_eigenvalues(name):
     for a in (2 * np.eye(3), np.array([[2.0, 1.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 2.0]])):
         x = torch.tensor(a, requires_grad=True)
@@ -57,6 +59,7 @@ def test_gradients_at_equal_eigenvalues(name):
 
 @pytest.mark.parametrize("shape", [(5, 5), (6, 3), (3, 6)])
 @pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.slow
 def test_polar_factors(shape, side):
     a = drawn(*shape)
     u, p = linalg.polar(a, side)
@@ -83,6 +86,7 @@ def test_smooth_functions_at_equal_values():
         linalg.spectral_projector(np.eye(2), 3)
 
 
+@pytest.mark.slow
 def test_generalised_eigenvalues():
     a, b = drawn(6, 6), drawn(6, 6, seed=1)
     a, b = a + a.T, b @ b.T + np.eye(6)
@@ -110,6 +114,7 @@ def test_generalised_eigenvalues():
 
 
 @pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.slow
 def test_ldl(lower):
     for a in (drawn(7, 7), np.array([[0.0, 1.0, 2.0], [1.0, 0.0, 3.0], [2.0, 3.0, 0.0]]), np.array([[4.0]])):
         a = a + a.T
@@ -122,7 +127,9 @@ def test_ldl(lower):
         assert np.abs(np.triu(d, 2)).max() == 0
 
 
-@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (5, 5), (80, 7)])
+@pytest.mark.parametrize(
+    "shape", [(6, 4), *(pytest.param(one, marks=pytest.mark.slow) for one in ((4, 6), (5, 5), (80, 7)))]
+)
 def test_pivoted_qr(shape):
     a = drawn(*shape)
     for mode in ("full", "economic"):
@@ -143,6 +150,7 @@ def test_pivoted_qr(shape):
         assert torch.autograd.gradcheck(lambda x: linalg.qr(x, mode="economic", pivoting=True)[:2], (x,))
 
 
+@pytest.mark.slow
 def test_a_matrix_without_full_rank():
     a = np.outer(np.arange(1.0, 6), [1.0, 2.0, 3.0])
     _, r, order = linalg.qr(a, pivoting=True)

@@ -102,6 +102,13 @@ PAGES = (
         "make test-versions",
         of_tool("tools.installation.versions"),
     ),
+    Page(
+        "special-functions",
+        "docs/special-functions.md",
+        "evidence/special-functions.json",
+        "python -m tools.mathematics.special_functions",
+        of_tool("tools.mathematics.special_functions"),
+    ),
     Page("command", "docs/command.md", "src/anychip/cli/", "none", of_tool("tools.pages.command")),
     Page(
         "fused-reference",

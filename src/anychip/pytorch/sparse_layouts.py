@@ -24,7 +24,7 @@ SERVED = (
     ("sparse_sampled_addmm", ROWS, "sampled_addmm", "mm"),
     ("_to_dense", ROWS, "to_dense", "copy_"),
     ("_to_dense", COORDINATES, "to_dense", "copy_"),
-    ("_to_sparse_csr", COORDINATES, "to_csr", "copy_"),
+    ("_to_sparse_csr", COORDINATES, "to_sparse_csr", "copy_"),
     ("_to_sparse", ROWS, "to_sparse", "copy_"),
     ("_coalesce", COORDINATES, "coalesce", "copy_"),
     ("_sparse_softmax", COORDINATES, "softmax", "_softmax"),

@@ -13,7 +13,7 @@ from ..packages import require
 require("anychip.science", ["torch", "numpy"])
 
 from ..ops.rooms import ROOMS  # noqa: E402
-from . import fft, linalg, sparse  # noqa: E402
+from . import fft, integrate, linalg, signal, simulation, sparse, special  # noqa: E402
 from .factors.direct import splu, spsolve  # noqa: E402
 from .factors.incomplete import ilu0  # noqa: E402
 from .krylov import bicgstab, cg, eigsh, gmres, lobpcg, lsqr, minres, svds  # noqa: E402
@@ -29,6 +29,7 @@ __all__ = [
     "fft",
     "gmres",
     "ilu0",
+    "integrate",
     "jacobi",
     "linalg",
     "lobpcg",
@@ -36,7 +37,10 @@ __all__ = [
     "minres",
     "multigrid",
     "operators",
+    "signal",
+    "simulation",
     "sparse",
+    "special",
     "splu",
     "spsolve",
     "svds",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..markdown import table
 from ..ops.rooms import RoomPage
+from .families import families
 
 INTRODUCTION = """# Scientific computing
 
@@ -26,13 +27,16 @@ x, info = science.cg(A, b, rtol=1e-8, M=preconditioner)     # bicgstab, gmres, m
 y = science.sparse.mm(A, B)                                 # A in any format, B dense or sparse
 ```
 
+Preconditioners for `M` are `jacobi`, `chebyshev`, `ilu0` and `multigrid` (smoothed aggregation); `splu` and
+`spsolve` factor a matrix in an order of little fill, and `svds` gives singular values. `science.linalg`,
+`science.special`, `science.signal` and `science.integrate` have names of `scipy.linalg`, `scipy.special`
+([errors in ulp](special-functions.md)), `scipy.signal` and `scipy.integrate`. `science.simulation` has a
+lattice Boltzmann step. Under `anychip.enable()`, products, conversions and softmax of `torch.sparse` (CSR, CSC, BSR, COO) run on them, too.
+
 `A` is a matrix of `scipy.sparse` or of PyTorch (CSR, CSC, COO, BSR and, of SciPy, all others), an array, or
 an operator with `matvec` and `shape`. `science.sparse` also has `addmm`, `sampled_addmm` and
 `spsolve_triangular`. Solutions of tensors have gradients in `b` and in the values of `A`, by one more
 solution.
-
-Not there: the rest of the families of the field, from sparse LU and incomplete factorisations to
-quadrature, special functions of several arguments, and simulation.
 """
 
 DIFFERENCES = (
@@ -51,7 +55,25 @@ DIFFERENCES = (
         "the residual that stops them is that of the recurrence",
         "the true one is computed before `info` is 0",
     ),
-    ("`eigsh`", "factors `A - sigma I` by itself", "needs its inverse as `OPinv`"),
+    (
+        "`eigsh`",
+        "takes `sigma` for an operator, too",
+        "factors `A - sigma I` of a matrix; an operator needs `OPinv`",
+    ),
+    (
+        "`splu`, `spsolve`",
+        "orders columns by `permc_spec`",
+        "by nested dissection, or not at all for NATURAL",
+    ),
+    ("`sqrtm`, `logm`", "complex results", "refused"),
+    ("`kv`, `iv`, `ellip...`", "take complex arguments", "real ones only"),
+    ("`solve_ivp`", "DOP853, Radau, LSODA, events, an `atol` of several numbers", "refused"),
+    ("`istft`", "times are as many as there are channels", "as many as there are elements"),
+    (
+        "`stft`, `welch`",
+        "two-sided spectra, linear trends, every window",
+        "refused, but for four windows by name",
+    ),
     ("`eigsh`, `lobpcg`", "generalised problems", "refused"),
     ("sparse matrices", "complex elements", "refused"),
 )
@@ -59,7 +81,21 @@ DIFFERENCES = (
 
 
 def _sections() -> list[str]:
+    here, of_pytorch, missing = (families(where) for where in ("here", "pytorch", "missing"))
+    columns = ("family", "names", "oracle", "gradient", "tests")
     return [
+        "",
+        "## Families",
+        "",
+        f"Of {len(here) + len(of_pytorch) + len(missing)} families of the field, {len(here)} are here under "
+        f"SciPy's names and {len(of_pytorch)} under PyTorch's ([operators](operators.md)); {len(missing)} "
+        "are not delivered. Brackets say what of a family is not there.",
+        "",
+        table(columns, ([row[column] for column in columns] for row in here)),
+        "",
+        table(("family", "under PyTorch's names"), ((row["family"], row["names"]) for row in of_pytorch)),
+        "",
+        f"Not delivered: {'; '.join(row['family'] for row in missing)}.",
         "",
         "## Where SciPy differs",
         "",

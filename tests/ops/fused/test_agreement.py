@@ -13,6 +13,7 @@ import torch
 from anychip.evidence import fused
 from anychip.ops.errors import RegistryError
 from anychip.ops.fused import Fused
+from anychip.ops.pointwise_kernels import flat_kernel
 from anychip.ops.rooms import ROOMS, everywhere
 
 ONE_IN = 3
@@ -26,13 +27,19 @@ def named(operator: Fused, dtype: torch.dtype) -> object:
 def few() -> Iterator[object]:
     """Each operator in its first dtype; of those with kernels that no operator before them has, every third
     in one other, too: the last or the last but one in turns. Formulas, whose code is generated alike for all,
-    are tried in one dtype in turns."""
+    are tried in one dtype in turns, and of a family of functions of numbers, which share kernels that are
+    compiled for each, the first."""
     seen: set[object] = set()
+    of_numbers: set[str] = set()
     new = 0
     for place, operator in enumerate(everywhere().values()):
         if operator.transforms:
             yield named(operator, operator.dtypes[place % len(operator.dtypes)])
             continue
+        if flat_kernel in operator.kernels:
+            if operator.family in of_numbers:
+                continue
+            of_numbers.add(operator.family)
         yield named(operator, operator.dtypes[0])
         if len(operator.dtypes) > 1 and not seen.issuperset(operator.kernels):
             if new % ONE_IN == 0:

@@ -147,7 +147,7 @@ def to_dense(
     return out
 
 
-def to_csr(self: torch.Tensor, dense_dim: int | None = None) -> torch.Tensor:
+def to_sparse_csr(self: torch.Tensor, dense_dim: int | None = None) -> torch.Tensor:
     """In compressed rows."""
     if dense_dim:
         raise NotServed("_to_sparse_csr", "dense dimensions are not served")

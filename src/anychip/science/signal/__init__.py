@@ -1,0 +1,36 @@
+"""Signal processing under the names of `scipy.signal`."""
+
+from __future__ import annotations
+
+from .filters import daubechies, dwt, idwt, resample_poly, sosfilt, upfirdn
+from .spectral import (
+    correlate,
+    czt,
+    fftconvolve,
+    hilbert,
+    istft,
+    next_fast_len,
+    periodogram,
+    resample,
+    stft,
+    welch,
+)
+
+__all__ = [
+    "correlate",
+    "czt",
+    "daubechies",
+    "dwt",
+    "fftconvolve",
+    "hilbert",
+    "idwt",
+    "istft",
+    "next_fast_len",
+    "periodogram",
+    "resample",
+    "resample_poly",
+    "sosfilt",
+    "stft",
+    "upfirdn",
+    "welch",
+]
