@@ -31,7 +31,8 @@ Preconditioners for `M` are `jacobi`, `chebyshev`, `ilu0` and `multigrid` (smoot
 `spsolve` factor a matrix in an order of little fill, and `svds` gives singular values. `science.linalg`,
 `science.special`, `science.signal` and `science.integrate` have names of `scipy.linalg`, `scipy.special`
 ([errors in ulp](special-functions.md)), `scipy.signal` and `scipy.integrate`. `science.simulation` has a
-lattice Boltzmann step. Under `anychip.enable()`, products, conversions and softmax of `torch.sparse` (CSR, CSC, BSR, COO) run on them, too.
+lattice Boltzmann step. Under `anychip.enable()`, products, conversions and softmax of `torch.sparse` (CSR,
+CSC, BSR, COO) run on them, too.
 
 `A` is a matrix of `scipy.sparse` or of PyTorch (CSR, CSC, COO, BSR and, of SciPy, all others), an array, or
 an operator with `matvec` and `shape`. `science.sparse` also has `addmm`, `sampled_addmm` and
