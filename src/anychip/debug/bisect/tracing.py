@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 from ...conformance.recording import Launched, Recorder, recorded
 from ...pytorch.observation import draws_random_numbers, is_composite
@@ -61,6 +61,11 @@ class _Pending:
     captured: Captured | None = None
     launched: Launched | None = None
     recorder: Recorder | None = None
+
+
+@functools.cache
+def _may_draw(func: Any) -> bool:
+    return torch.Tag.nondeterministic_seeded in func.tags
 
 
 class Tracer(TorchDispatchMode):
@@ -124,8 +129,9 @@ class Tracer(TorchDispatchMode):
         return returned
 
     def _begin(self, func: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> _Pending:
-        inputs = self._inputs([x for x in tree_leaves((args, keywords)) if isinstance(x, torch.Tensor)])
-        kind = DRAW if draws_random_numbers(func, args, keywords) else OPERATOR
+        inputs = self._inputs(calls.tensors_in((*args, *keywords.values())))
+        draws = _may_draw(func) and draws_random_numbers(func, args, keywords)
+        kind = DRAW if draws else OPERATOR
         pending = _Pending(self._next(), kind, str(func), inputs)
         if pending.number in self.wanted:
             own = tree_map(calls.kept, (tuple(args), dict(keywords)))
