@@ -24,7 +24,7 @@ SENTENCES = ("Where does the time of a program go?", "Most of it goes into a few
 
 
 def times(
-    work: Callable[[], None], batches: int, rounds: int, frames: bool
+    work: Callable[[], object], batches: int, rounds: int, frames: bool
 ) -> tuple[dict[bool, list[float]], list[int]]:
     """Seconds of each block with and without a profiler; and events of each block that was profiled."""
     found: dict[bool, list[float]] = {False: [], True: []}

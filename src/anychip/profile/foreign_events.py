@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any, NamedTuple
 
-import torch
+from torch._C._autograd import _profiler_enabled
 from torch.autograd import profiler as autograd_profiler
 
 
@@ -41,7 +41,7 @@ class PyTorchEvents:
         """Begin; where PyTorch's profiler runs already, it is the other's, and only ranges are noted."""
         _listeners.append(self)
         _install()
-        if self._wanted and not torch._C._autograd._profiler_enabled():
+        if self._wanted and not _profiler_enabled():
             self._begin()
 
     def stop(self) -> None:
