@@ -3,6 +3,8 @@ jerk by itself."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 np = pytest.importorskip("numpy")
@@ -80,7 +82,7 @@ class TestStopOfAWholeRobot:
     pytest.importorskip("torch")
     period = 0.02
 
-    def recent(self) -> list[object]:
+    def recent(self) -> list[Any]:
         return [np.array([0.9 + k * 0.01, -k * 0.02, 0.0]) for k in range(3)]
 
     def test_it_is_the_plain_one_where_limits_are_far(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from anychip import robot
@@ -19,7 +19,7 @@ def cloud(count: int, seed: int = 0) -> torch.Tensor:
 def test_nearest_neighbours_are_scipys() -> None:
     points, queries = cloud(700), cloud(50, 1)
     squares, which = robot.nearest_neighbours(queries, points, 5)
-    distances, indices = cKDTree(points).query(queries, 5)
+    distances, indices = KDTree(points).query(queries, 5)
     np.testing.assert_array_equal(which, indices)
     np.testing.assert_allclose(squares.sqrt(), distances, rtol=1e-13)
 
@@ -34,7 +34,7 @@ def test_equal_points_are_found_once_each() -> None:
 def test_points_in_a_ball_are_scipys() -> None:
     points, queries = cloud(700), cloud(50, 1)
     which, found = robot.ball_query(queries, points, 0.3, 6)
-    for row, count, want in zip(which, found, cKDTree(points).query_ball_point(queries, 0.3), strict=True):
+    for row, count, want in zip(which, found, KDTree(points).query_ball_point(queries, 0.3), strict=True):
         first = sorted(want)[:6]
         assert row.tolist() == first + [-1] * (6 - len(first))
         assert count == len(want)
@@ -45,7 +45,7 @@ def test_farthest_points_are_far_apart() -> None:
     which = robot.farthest_points(points, 9).tolist()
     assert which[0] == 0
     for k in range(1, 9):
-        nearest = cKDTree(points[which[:k]]).query(points)[0]
+        nearest = KDTree(points[which[:k]]).query(points)[0]
         assert nearest[which[k]] == nearest.max()
 
 

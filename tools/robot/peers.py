@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ Case = tuple[str, str, Call, Call]
 
 def motions() -> Iterator[Case]:
     """4,096 motions of one joint."""
-    import ruckig
+    ruckig = import_module("ruckig")
 
     draw = np.random.default_rng(0)
     count = 4096
@@ -47,7 +48,7 @@ def motions() -> Iterator[Case]:
 
 def clouds() -> Iterator[Case]:
     """Neighbours of points on a surface, as a camera gives them."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     draw = np.random.default_rng(0)
     flat = draw.uniform(-1, 1, (20_000, 2))
@@ -58,15 +59,15 @@ def clouds() -> Iterator[Case]:
         "16 neighbours of each of 20,000 points, f32",
         "SciPy, tree and queries",
         lambda: robot.nearest_neighbours(cloud, cloud, 16),
-        lambda: cKDTree(single).query(single, 16),
+        lambda: KDTree(single).query(single, 16),
     )
     yield (
         "points within 0.05 of each of 20,000, f32",
         "SciPy, tree and queries",
         lambda: robot.ball_query(cloud, cloud, 0.05, 32),
-        lambda: cKDTree(single).query_ball_point(single, 0.05),
+        lambda: KDTree(single).query_ball_point(single, 0.05),
     )
-    import fpsample
+    fpsample = import_module("fpsample")
 
     yield (
         "256 farthest points of 20,000, f32",
@@ -78,7 +79,7 @@ def clouds() -> Iterator[Case]:
 
 def lenses() -> Iterator[Case]:
     """Undistorted points of an image."""
-    import cv2
+    cv2 = import_module("cv2")
 
     lens = np.array([-0.12, 0.03, 1e-3, -8e-4, -4e-3])
     points = np.random.default_rng(0).uniform(-0.7, 0.7, (100_000, 2))
