@@ -1,6 +1,6 @@
-"""Operators for robots beside other libraries: processor time of one call on one thread, least of several,
-taken in turns. Flows out: a table. Run as `python -m tools.robot.peers`, with what is installed of ruckig,
-SciPy, small_gicp, fpsample, OpenCV and Pinocchio."""
+"""Operators for robots beside other libraries: processor time of one call on one thread, the mean of
+many, taken in turns. Flows out: a table. Run as `python -m tools.robot.peers`, with what is installed of
+ruckig, SciPy, fpsample and OpenCV."""
 
 from __future__ import annotations
 
@@ -92,27 +92,36 @@ def lenses() -> Iterator[Case]:
     )
 
 
-def measured(ours: Call, theirs: Call, rounds: int) -> tuple[float, float]:
-    """Milliseconds of both."""
-    found: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds + 1):
-        for call, times in zip((ours, theirs), found, strict=True):
-            begun = time.process_time()
-            call()
-            times.append(1e3 * (time.process_time() - begun))
-    return min(found[0][1:]), min(found[1][1:])
+def measured(ours: Call, theirs: Call, seconds: float) -> tuple[float, float]:
+    """Milliseconds of one call of both, over as many calls as take `seconds` of processor time each: where
+    the clock is coarse, one call is too short for it."""
+    ours()
+    theirs()
+    spent, calls = [0.0, 0.0], [0, 0]
+    while min(spent) < seconds:
+        for place, call in enumerate((ours, theirs)):
+            if spent[place] < seconds:
+                begun = time.process_time()
+                for _ in range(max(1, calls[place])):
+                    call()
+                    calls[place] += 1
+                spent[place] += time.process_time() - begun
+    return 1e3 * spent[0] / calls[0], 1e3 * spent[1] / calls[1]
 
 
 def main() -> None:
     """Print a row for each case."""
     parser = argparse.ArgumentParser(description="Operators for robots beside other libraries.")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.0, help="processor time of each call")
+    parser.add_argument("--only", default="", help="only this family: motions, lenses, clouds")
     options = parser.parse_args()
     torch.set_num_threads(1)
     for family in (motions, lenses, clouds):
+        if options.only not in family.__name__:
+            continue
         try:
             for name, peer, ours, theirs in family():
-                own, other = measured(ours, theirs, options.rounds)
+                own, other = measured(ours, theirs, options.seconds)
                 print(f"{name}: {own:.2f} ms, {peer} {other:.2f} ms: {other / own:.2f} times", flush=True)
         except ImportError as missing:
             print(f"{family.__name__}: {missing.name} is not installed")
