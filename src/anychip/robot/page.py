@@ -90,7 +90,8 @@ def _sections() -> list[str]:
         "## On a board",
         "",
         "One state in float32 as a C library for a Cortex-M4 "
-        "(`python -m tools.robot.boards [URDF] --check`), whose results under its emulator are PyTorch's. Instructions are those of the code, without those of "
+        "(`python -m tools.robot.boards [URDF] --check`), whose results under its emulator "
+        "are PyTorch's. Instructions are those of the code, without those of "
         "the functions that it calls.",
         "",
         table(("what", *((word, "right") for word in ("bytes", "instructions", "stack"))), ON_BOARDS),
