@@ -257,8 +257,11 @@ def pp2(model: Llama, settings: Settings) -> Engine:
 
     def logits(tokens: Tensor) -> Tensor:
         last = next(owner for owner in range(world) if count - 1 in places(owner, world))
+        given = (tokens,) if 0 in mine else ()
+        # A schedule computes its loss in evaluation, too: of any targets, since only outputs are asked for.
+        targets = {"target": tokens} if count - 1 in mine else {}
         with torch.no_grad(), settings.precision():
-            made = schedule.eval(*((tokens,) if 0 in mine else ()))
+            made = schedule.eval(*given, **targets)
         whole = made if rank == last else torch.empty(*tokens.shape, model.output.weight.shape[0])
         dist.broadcast(whole, src=last)
         return whole

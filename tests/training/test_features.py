@@ -154,7 +154,10 @@ ADAMW = partial(torch.optim.AdamW, lr=0.02, fused=True)
         pytest.param(1e-5, {"clip": 0.1}, id="clipping", marks=pytest.mark.slow),
         pytest.param(1e-2, {"dtype": torch.bfloat16}, id="bf16 autocast"),
         pytest.param(
-            1e-2, {"dtype": torch.bfloat16, "saves_memory": True}, id="bf16 autocast, checkpointing"
+            1e-2,
+            {"dtype": torch.bfloat16, "saves_memory": True},
+            id="bf16 autocast, checkpointing",
+            marks=pytest.mark.slow,
         ),
         pytest.param(2e-3, {"dtype": torch.float16, "scaled": True}, id="f16 with a scaled loss"),
     ],

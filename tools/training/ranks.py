@@ -4,6 +4,7 @@ of a run. Flows out: what its rank 0 gives, within a time-out."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -34,8 +35,7 @@ def pretrain(*options: str, timeout: float = TIMEOUT) -> dict[str, Any]:
     that fell through to PyTorch's kernels on rank 0, with reasons. Raises RunError."""
     if str(EXAMPLE) not in sys.path:
         sys.path.insert(0, str(EXAMPLE))
-    import pretrain as script  # of the example's folder
-
+    script: Any = importlib.import_module("pretrain")
     torch.set_num_threads(1)
     given = script.arguments([*options, "--json"])
     world = script.CUTS[given.parallel][0]

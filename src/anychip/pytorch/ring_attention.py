@@ -33,13 +33,14 @@ class _AfterImport(importlib.abc.MetaPathFinder):
         sys.meta_path.remove(self)
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
+            loader: Any = spec.loader
+            execute = loader.exec_module
 
             def run(module: ModuleType) -> None:
                 execute(module)
                 _add(module)
 
-            spec.loader.exec_module = run
+            loader.exec_module = run
         return spec
 
 
