@@ -16,7 +16,8 @@ from tools.training.parity import CHEAP, ROWS
 ROOT = Path(__file__).parents[2]
 STEPS, FEW = 3, 2
 ULP = 64
-"""By how much losses and logits may differ, in units in the last place of f32: sums in another order."""
+"""By how much losses may differ, in units in the last place of f32: sums in another order. Logits, of which
+there are many and which steps of AdamW drive apart, may differ by 16 times as much."""
 
 
 def parity(*rows: str, timeout: float, steps: int = STEPS) -> dict[str, Any]:
@@ -34,8 +35,8 @@ def assert_equal_losses(row: dict[str, Any], steps: int = STEPS) -> None:
     assert len(row["losses"]) == steps
     assert row["losses"][-1] < row["losses"][0]
     assert row["loss_ulp"] <= ULP
-    assert row["logit_ulp"] <= 4 * ULP
-    assert row["divergence"] < 1e-6
+    assert row["logit_ulp"] <= 16 * ULP
+    assert row["divergence"] < 1e-9
     assert row["fallen"] == []
 
 
