@@ -12,6 +12,7 @@ import triton.language as tl
 
 from ...ops.iteration import power_of_two
 from ...ops.launching import launch
+from ...ops.linalg.matmul_kernels import matmul_kernel
 from ...ops.linalg.matrices import copied, triangle
 from ...ops.linalg.qr import apply, factor
 from ...ops.linalg.triangular import linalg_solve_triangular
@@ -224,7 +225,7 @@ register(
         pivoted_qr,
         _reference,
         _samples,
-        (pivoted_kernel,),
+        (pivoted_kernel, matmul_kernel),
         dtypes=PRECISE,
         differentiable=True,
     )

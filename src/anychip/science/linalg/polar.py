@@ -10,6 +10,7 @@ import torch
 
 from ...ops.linalg.jacobi import linalg_eigh, linalg_svd
 from ...ops.linalg.jacobi_kernels import rotations_kernel
+from ...ops.linalg.matmul_kernels import matmul_kernel
 from ...ops.samples import tensor
 from ..errors import InvalidValue
 from ..registry import PRECISE, Fused, Sample, register
@@ -144,7 +145,7 @@ for _name, _call, _reference, _drawn in (
             _call,
             _reference,
             _drawn,
-            (rotations_kernel,),
+            (rotations_kernel, matmul_kernel),
             dtypes=PRECISE,
             differentiable=True,
         )

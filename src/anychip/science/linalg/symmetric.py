@@ -13,6 +13,7 @@ from ...ops.linalg.cholesky import linalg_cholesky_ex, positive
 from ...ops.linalg.jacobi import linalg_eigh
 from ...ops.linalg.jacobi_kernels import rotations_kernel
 from ...ops.linalg.ldl import linalg_ldl_factor_ex
+from ...ops.linalg.matmul_kernels import matmul_kernel
 from ...ops.linalg.triangular import linalg_solve_triangular
 from ...ops.samples import tensor
 from ..errors import InvalidValue, NotProvided
@@ -190,7 +191,7 @@ register(
         eigenvalues,
         _reference,
         _pairs,
-        (rotations_kernel,),
+        (rotations_kernel, matmul_kernel),
         dtypes=PRECISE,
         differentiable=True,
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ...ops.elementwise.arithmetic import mul
 from ...ops.launching import Tiles
 from ...ops.pointwise import Pointwise, flat_kernel, tiled_kernel
 from ...ops.promotion import Promotion
@@ -23,6 +24,22 @@ TILES = Tiles(simt={"flat": 256, "tile": 256, "square": 16}, simd={"flat": 256, 
 
 Derivative = Callable[..., torch.Tensor]
 Range = tuple[float, float]
+
+
+class Scaled(torch.autograd.Function):
+    """A product of two tensors of one shape."""
+
+    @staticmethod
+    def forward(ctx: Any, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        """first second."""
+        ctx.save_for_backward(first, second)
+        return mul(first, second)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+        """The gradient times the other factor."""
+        first, second = ctx.saved_tensors
+        return Scaled.apply(grad_outputs[0], second), Scaled.apply(grad_outputs[0], first)
 
 
 class Evaluated(torch.autograd.Function):
@@ -48,7 +65,8 @@ class Evaluated(torch.autograd.Function):
             if derivative is None:
                 place = len(found) + 1
                 raise NotProvided(f"{ctx.name} has no derivative by its argument {place}", "Detach it.")
-            found.append((grad_outputs[0] * derivative(*arguments)).sum_to_size(x.shape))
+            slope = derivative(*arguments).expand(grad_outputs[0].shape)
+            found.append(Scaled.apply(grad_outputs[0], slope).sum_to_size(x.shape))
         return (None, None, None, *found)
 
 
