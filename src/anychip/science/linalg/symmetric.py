@@ -173,8 +173,8 @@ def eigenvalues(a: Any, b: Any) -> Any:
 
 
 def _reference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    lower = torch.linalg.cholesky(0.5 * (b + b.mT))
-    half = torch.linalg.solve_triangular(lower, torch.tril(a) + torch.tril(a, -1).mT, upper=False)
+    lower = torch.linalg.cholesky(_whole(b, True))
+    half = torch.linalg.solve_triangular(lower, _whole(a, True), upper=False)
     return torch.linalg.eigvalsh(torch.linalg.solve_triangular(lower, half.mT, upper=False))
 
 
