@@ -153,12 +153,20 @@ def _order(known: Architecture, config: Any, module: str) -> torch.Tensor | None
 
 def from_folder(folder: Path, progress: Progress = lambda done, of: None) -> ServedModel:
     """A model as the transformers library saves it, in the dtype that is stored. Raises ModelError."""
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", local_files_only=True)
-    except (OSError, ValueError) as error:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, dtype="auto", local_files_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder} holds no model that the transformers library loads: {error}") from error
+    if found["missing_keys"]:
+        raise ModelError(
+            f"{folder} lacks tensors of its model: {', '.join(sorted(found['missing_keys'])[:4])}.",
+            "The library would draw them at random; take a whole copy of the model.",
+        )
     return from_model(model, progress)
 
 
