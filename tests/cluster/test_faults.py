@@ -17,11 +17,11 @@ from tools.cluster.faults import LIMIT, RECORD
 from tools.cluster.training import INTERVAL
 
 
-def injected(*faults: tuple[str, int, int]) -> list[dict[str, Any]]:
+def injected(*faults: tuple[str, int, int], ranks: int = 2) -> list[dict[str, Any]]:
     arguments = [str(value) for fault in faults for value in fault]
     environment = {**os.environ, "PYTHONPATH": f"{job.ROOT}:{job.ROOT / 'src'}"}
     ended = subprocess.run(
-        [sys.executable, "-m", "tools.cluster.faults", "run", *arguments],
+        [sys.executable, "-m", "tools.cluster.faults", "run", str(ranks), *arguments],
         cwd=job.ROOT,
         env=environment,
         capture_output=True,
@@ -55,6 +55,13 @@ def test_a_rank_that_is_killed_in_a_step() -> None:
 @pytest.mark.parametrize("kind", ["kill", "stop", "slow", "straggler"])
 def test_what_befalls_a_rank(kind: str, rank: int) -> None:
     (outcome,) = injected((kind, rank, 5))
+    require(outcome)
+
+
+@pytest.mark.slow
+def test_sums_of_three_ranks_do_not_depend_on_buckets() -> None:
+    """DDP's first step after the restart has other buckets than the same step of the undisturbed job."""
+    (outcome,) = injected(("kill", 2, 3), ranks=3)
     require(outcome)
 
 

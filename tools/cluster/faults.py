@@ -2,7 +2,7 @@
 Flows in: which faults. Flows out: for each, how long the survivors took to end, whom they named, and
 whether the job, started again, had the losses that it would have had.
 
-`python -m tools.cluster.faults record 50` writes evidence/cluster/faults.json; `run KIND RANK STEP ...`
+`python -m tools.cluster.faults record 50` writes evidence/cluster/faults.json; `run RANKS KIND RANK STEP ...`
 prints what came of one after the other as JSON. One process imports PyTorch, and ranks are forked from it,
 so that a trial costs little processor time. A full disk needs the right to mount a tmpfs, a host cut off
 that to make network namespaces."""
@@ -306,9 +306,10 @@ def main(arguments: list[str]) -> None:
     if arguments[0] == "record":
         record(int(arguments[1]))
         return
-    expected = undisturbed(2)
-    triples = [arguments[i : i + 3] for i in range(1, len(arguments), 3)]
-    outcomes = [inject(Fault(kind, int(rank), int(step)), 2, expected) for kind, rank, step in triples]
+    ranks = int(arguments[1])
+    expected = undisturbed(ranks)
+    triples = [arguments[i : i + 3] for i in range(2, len(arguments), 3)]
+    outcomes = [inject(Fault(kind, int(rank), int(step)), ranks, expected) for kind, rank, step in triples]
     print(json.dumps({"steps": len(expected), "outcomes": [asdict(each) for each in outcomes]}))
 
 

@@ -11,10 +11,46 @@ from anychip.markdown import table
 
 from .collectives import RECORD
 
+FAULTS = RECORD.with_name("faults.json")
+
 
 def written(text: str) -> str:
     """docs/cluster.md with its tables made anew."""
-    return replaced(text, {"collectives": collectives(json.loads(RECORD.read_text(encoding="utf-8")))})
+    return replaced(
+        text,
+        {
+            "collectives": collectives(json.loads(RECORD.read_text(encoding="utf-8"))),
+            "faults": faults(json.loads(FAULTS.read_text(encoding="utf-8"))),
+        },
+    )
+
+
+def faults(record: dict[str, Any]) -> str:
+    """A row for each kind of fault: how many there were, and what came of them."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for outcome in record["outcomes"]:
+        kinds.setdefault(outcome["kind"], []).append(outcome)
+    heads = (
+        "fault",
+        "injected",
+        "ended in time",
+        "rank named",
+        "same losses",
+        "slowest end",
+        "steps done twice",
+    )
+    rows = [
+        (
+            kind,
+            len(found),
+            *(sum(each[name] for each in found) for name in ("is_ended", "is_named", "is_same")),
+            f"{max(each['seconds'] for each in found):.0f} s",
+            max(each["recomputed"] for each in found),
+        )
+        for kind, found in kinds.items()
+    ]
+    made = table([heads[0], *((head, "right") for head in heads[1:])], rows)
+    return f"Time-out {record['timeout']:.0f} s, a checkpoint every {record['interval']} steps:\n\n{made}"
 
 
 def collectives(record: dict[str, Any]) -> str:
