@@ -92,7 +92,7 @@ class Wire:
         """The reduction of everyone's elements, in the place of everyone's. Pieces are fetched and given
         back while others are on the wire."""
         # gloo's ring adds in an order that depends on the element's place, which DDP changes after its first
-        # step: a job that goes on would have other last bits. The order of two terms, or of integers, is all one.
+        # step: a job that goes on would have other last bits. Two terms, or integers, have no such order.
         any_order = self.size == 2 or not row.dtype.is_floating_point
         size = pieces.elements * pieces.dtype.itemsize
         if row.in_gloo and operation in IN_GLOO and any_order:
