@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import TCPStore
 
 from anychip.cluster import CheckpointError
 from anychip.cluster.checkpoint import Checkpoints
@@ -19,7 +20,7 @@ from tools.cluster import job
 
 @pytest.fixture(scope="module", autouse=True)
 def alone() -> Iterator[None]:
-    store = dist.TCPStore("127.0.0.1", job.free_port(), 1, True)
+    store = TCPStore("127.0.0.1", job.free_port(), 1, True)
     dist.init_process_group("gloo", store=store, rank=0, world_size=1)
     yield
     dist.destroy_process_group()

@@ -6,7 +6,7 @@ stay in the caches, and a large tensor needs no second copy of itself."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -60,8 +60,9 @@ class Buffers:
 
     def put(self, host: torch.Tensor) -> None:
         """Memory that `take` gave, for the next one."""
-        storage = host.untyped_storage()
-        self._free.append(torch.empty(0, dtype=torch.uint8).set_(storage, 0, (storage.nbytes(),)))
+        storage: Any = host.untyped_storage()
+        whole: Any = torch.empty(0, dtype=torch.uint8)
+        self._free.append(whole.set_(storage, 0, (storage.nbytes(),)))
 
 
 class OnDevice:
