@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,40 +77,6 @@ def test_a_host_that_is_cut_off() -> None:
         pytest.skip(reason)
     (outcome,) = injected(("cut", 1, 4))
     require(outcome)
-
-
-@pytest.mark.slow
-def test_torchrun_starts_the_job_again(tmp_path: Path) -> None:
-    """A rank that is killed under `torchrun --max-restarts`: the same losses as without."""
-    losses = []
-    for name, fault in (("calm", ()), ("killed", ("kill", "1", "4"))):
-        folder = tmp_path / name
-        folder.mkdir()
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-        command += [
-            "--max-restarts=2",
-            "--monitor-interval=0.2",
-            "-m",
-            "tools.cluster.training",
-            str(folder),
-            "10",
-        ]
-        environment = {**os.environ, "PYTHONPATH": f"{job.ROOT}:{job.ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
-        ended = subprocess.run(
-            [*command, *fault],
-            cwd=job.ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stderr[-3000:]
-        lines = (folder / "losses-0.txt").read_text().split()
-        losses.append(dict(zip(lines[::2], lines[1::2])))
-        assert (folder / "befallen").exists() == bool(fault)
-    assert losses[0] == losses[1]
-    assert len(losses[0]) == 10
 
 
 def test_the_record_has_no_hang_and_no_wrong_loss() -> None:

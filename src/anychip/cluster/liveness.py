@@ -218,7 +218,7 @@ _AGENT_STORE = "TORCHELASTIC_USE_AGENT_STORE"
 
 _ADVICE = {
     "gives no sign of life": "It was killed or stopped, or its host is cut off: see its log. "
-    "torchrun --max-restarts starts the job again from the last checkpoint.",
+    "Started again, the job goes on from its last checkpoint.",
     "computes, and did not come to it": "It is slower than the time-out allows, or took another way "
     "through the program: init_process_group(timeout=...), anychip cluster plan.",
     "gave up": "Its own message says why.",
