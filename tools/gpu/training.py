@@ -118,8 +118,9 @@ def curve(name: str, place: Place, policy: str) -> tuple[list[float], float]:
     """The losses of all steps, and the median seconds of one."""
     model, loss, optimizer = made(name, place)
     losses, seconds = [], []
+    drawn = batches()  # by PyTorch's random numbers: the library has others
     with using(policy) if policy else nullcontext():
-        for batch in batches():
+        for batch in drawn:
             ids = place.placed(batch)
             start = place.clock()
             optimizer.zero_grad()
@@ -184,8 +185,9 @@ def _rank(name: str, device: str, rank: int, folder: str) -> None:
     model, loss, optimizer = made(name, place)
     half = BATCH // 2
     losses = []
+    drawn = batches()
     with using("strict"):
-        for batch in batches():
+        for batch in drawn:
             optimizer.zero_grad()
             found = loss(model, place.placed(batch[rank * half : (rank + 1) * half]))
             found.backward()
