@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 import anychip
-from anychip.debug.bisect.calls import Operator
+from anychip.debug.bisect.calls import OperatorCall
 from anychip.debug.bisect.fingerprint import Fingerprint, fingerprint, together
 from anychip.debug.bisect.judging import FAULT, RIGHT, judge
 from anychip.debug.bisect.reducing import reduced
@@ -125,7 +125,7 @@ class Faulty:
 
 
 def test_a_wrong_call_is_made_smaller() -> None:
-    call = Operator(Faulty(), (drawn(24, 20), drawn(20, 16)), {})
+    call = OperatorCall(Faulty(), (drawn(24, 20), drawn(20, 16)), {})
     with anychip.using("portable"):
         captured = Captured(7, "aten.mm.default", call, call.run())
         small = reduced(captured)
@@ -137,7 +137,7 @@ def test_a_wrong_call_is_made_smaller() -> None:
 
 
 def test_the_bound_that_is_broken_is_told() -> None:
-    call = Operator(torch.ops.aten.mm.default, (drawn(6, 50), drawn(50, 4)), {})
+    call = OperatorCall(torch.ops.aten.mm.default, (drawn(6, 50), drawn(50, 4)), {})
     outputs = call.run()
     outputs[0][2, 3] += 1e-2
     verdict = judge(Captured(1, "aten.mm.default", call, outputs))

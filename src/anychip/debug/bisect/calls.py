@@ -101,7 +101,7 @@ def kept(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
+class OperatorCall:
     """A call of an operator, with copies of its arguments as they were before."""
 
     func: Any
@@ -129,9 +129,9 @@ class Operator:
             returned = self.func(*arguments, **keywords)
         return [detached(x) for x in results(self.func, arguments, keywords, returned)]
 
-    def with_inputs(self, inputs: Any) -> Operator:
+    def with_inputs(self, inputs: Any) -> OperatorCall:
         """The same call of other inputs."""
-        return Operator(self.func, tuple(inputs[0]), dict(inputs[1]))
+        return OperatorCall(self.func, tuple(inputs[0]), dict(inputs[1]))
 
 
 @dataclass(frozen=True, slots=True)

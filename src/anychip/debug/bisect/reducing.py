@@ -12,7 +12,7 @@ import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
 from ...pytorch.policy import disabled
-from .calls import Operator, kept
+from .calls import OperatorCall, kept
 from .judging import FAULT, judge
 from .tracing import Captured
 
@@ -38,7 +38,7 @@ class Reduced:
     def saved(self) -> dict[str, Any]:
         """What a script needs to repeat the call."""
         call = self.captured.call
-        assert isinstance(call, Operator)
+        assert isinstance(call, OperatorCall)
         return {
             "arguments": list(call.arguments),
             "keywords": dict(call.keywords),
@@ -56,7 +56,7 @@ class Reduced:
 def reduced(captured: Captured) -> Reduced:
     """The smallest call that is found to be wrong like a captured one, under the policy in force."""
     call, before = captured.call, _elements(captured.call.inputs)
-    assert isinstance(call, Operator)
+    assert isinstance(call, OperatorCall)
     found = _wrong([call], captured)
     if found is None:
         return Reduced(captured, False, before)
@@ -70,7 +70,7 @@ def reduced(captured: Captured) -> Reduced:
     return Reduced(found, True, before)
 
 
-def _wrong(calls: list[Operator], captured: Captured) -> Captured | None:
+def _wrong(calls: list[OperatorCall], captured: Captured) -> Captured | None:
     """The first of some calls that is wrong."""
     done = []
     for call in calls:
@@ -82,7 +82,7 @@ def _wrong(calls: list[Operator], captured: Captured) -> Captured | None:
         return next((one for one in done if judge(one).outcome == FAULT), None)
 
 
-def _smaller(call: Any) -> Iterator[Operator]:
+def _smaller(call: Any) -> Iterator[OperatorCall]:
     """Calls with fewer elements, the fewest first: all dimensions of one size cut to a quarter, to half, or
     by one."""
     sizes = {n for x in tree_leaves(call.inputs) if isinstance(x, torch.Tensor) for n in x.shape if n > 1}

@@ -45,7 +45,7 @@ class Captured:
 
     number: int
     name: str
-    call: calls.Operator | calls.Kernel
+    call: calls.OperatorCall | calls.Kernel
     outputs: list[torch.Tensor] = field(default_factory=list)
 
 
@@ -135,7 +135,7 @@ class Tracer(TorchDispatchMode):
         pending = _Pending(self._next(), kind, str(func), inputs)
         if pending.number in self.wanted:
             own = tree_map(calls.kept, (tuple(args), dict(keywords)))
-            pending.captured = Captured(pending.number, pending.name, calls.Operator(func, *own))
+            pending.captured = Captured(pending.number, pending.name, calls.OperatorCall(func, *own))
         return pending
 
     @contextmanager
