@@ -1,8 +1,8 @@
 """The job that faults are injected into: a small model with dropout under DDP, unequal shards, checkpoints.
 Flows in: a folder, how many steps, a fault. Flows out: a file of each rank's losses, and an exit.
 
-Under torchrun it runs as `-m tools.cluster.training FOLDER STEPS [KIND RANK STEP]`: the fault happens once,
-and the job goes on from its last checkpoint when torchrun starts it again."""
+As a program it runs as `-m tools.cluster.training FOLDER STEPS [KIND RANK STEP]`: the fault happens once,
+and the job goes on from its last checkpoint when it is started again."""
 
 from __future__ import annotations
 
