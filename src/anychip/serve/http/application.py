@@ -221,6 +221,7 @@ class Api:
             raise ApiError(400, f"input: at most {MOST_EMBEDDED} texts.", "input", "invalid_value")
         prompts = await self._off_loop(lambda: self._prompts(body.input), "input")
         form = EmbeddingForm(self._served.name, body.encoding_format == "base64")
+        found: Any = None
         for first in range(0, len(prompts), EMBEDDED_AT_ONCE):
             asked = [Asked(prompt, embeds=True) for prompt in prompts[first : first + EMBEDDED_AT_ONCE]]
             found = await self._whole(request, asked, form.add, "input")
