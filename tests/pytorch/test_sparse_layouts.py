@@ -64,7 +64,9 @@ def test_conversions_and_sampled_products():
     coo, csr = LAYOUTS["coo"](pattern()), LAYOUTS["csr"](pattern())
     assert_equal(*served("merge_kernel", coo.to_sparse_csr))
     assert_equal(*served("merge_kernel", csr.to_sparse_coo))
-    twice = torch.sparse_coo_tensor([[1, 0, 1], [2, 3, 2]], torch.tensor([1.0, 2.0, 4.0]), (3, 4))
+    twice = torch.sparse_coo_tensor(
+        torch.tensor([[1, 0, 1], [2, 3, 2]]), torch.tensor([1.0, 2.0, 4.0]), (3, 4)
+    )
     assert_equal(*served("merge_kernel", twice.coalesce))
     left, right = pattern(8, 6, 4), pattern(6, 9, 5)
     assert_equal(

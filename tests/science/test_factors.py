@@ -56,7 +56,7 @@ def test_direct_solutions(a):
 
 def test_factors_are_scipys_by_definition():
     a = scattered(60)
-    n = a.shape[0]
+    n = len(a.indptr) - 1
     lu, b = science.splu(a), np.random.default_rng(0).standard_normal(n)
     rows, columns = np.zeros((n, n)), np.zeros((n, n))
     rows[lu.perm_r, np.arange(n)] = 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.signal
@@ -113,15 +115,14 @@ def test_resampling_by_spectra(num):
     for n in (20, 21):
         x = drawn(n, 2)
         near(signal.resample(x, num), scipy.signal.resample(x, num))
-    found, wanted = (
-        signal.resample(x, num, np.arange(21) / 3),
-        scipy.signal.resample(x, num, np.arange(21) / 3),
-    )
+    times: Any = np.arange(21) / 3
+    found: Any = signal.resample(x, num, times)
+    wanted: Any = scipy.signal.resample(x, num, times)
     near(found[1], wanted[1])
 
 
 def test_recursive_filters():
-    sos = scipy.signal.butter(5, 0.3, output="sos")
+    sos: Any = scipy.signal.butter(5, 0.3, output="sos")
     x = drawn(3, 50)
     before = launch_counts["sections_kernel"]
     near(signal.sosfilt(sos, x), scipy.signal.sosfilt(sos, x))

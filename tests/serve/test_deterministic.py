@@ -44,6 +44,7 @@ def test_logits_depend_neither_on_pieces_nor_on_the_batch(programs: Programs) ->
         whole = bits(programs.read(prompt, 0, pages)[0])
         for cuts in ((0, 16, 45), (0, 1, 2, 31, 44, 45), (0, 32, 45)):
             pages = [pages[-1], *pages[:-1]]
+            logits = torch.empty(0)
             for first, last in pairwise(cuts):
                 logits = programs.read(prompt[first:last], first, pages)
             assert bits(logits[0]) == whole

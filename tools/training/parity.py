@@ -195,7 +195,7 @@ def _keep(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run rows, or write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("run", "page"))
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     parser.add_argument("--steps", type=int, default=6)

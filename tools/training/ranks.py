@@ -76,11 +76,12 @@ def _fallen() -> list[Any]:
 def _rank(script: Any, given: Any, rank: int, world: int, place: Path) -> None:
     """One rank, in a process of its own; what it raises is left in a file."""
     import torch.distributed as dist
+    from torch._C._distributed_c10d import FileStore
 
     statistics.fallen.clear()
     try:
         os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank)}
-        store = dist.FileStore(str(place / "store"), world)
+        store = FileStore(str(place / "store"), world)
         patience = timedelta(seconds=TIMEOUT)
         dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=patience)
         result = script.run(given)

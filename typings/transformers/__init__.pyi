@@ -1,4 +1,4 @@
-"""The transformers library, whose lazy tables of hundreds of models take a type checker half a minute to read."""
+"""The transformers library: its lazy tables of hundreds of models take a type checker half a minute to read."""
 
 from typing import Any
 

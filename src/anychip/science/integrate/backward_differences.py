@@ -46,7 +46,8 @@ class Differences:
         self.difference[0], self.difference[1] = y, f * h
         self.njev = self.nlu = 0
         self.matrix = self._jacobian(t, y)
-        self.fresh, self.factors = True, None
+        self.fresh = True
+        self.factors: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def _jacobian(self, t: float, y: torch.Tensor) -> torch.Tensor:
         self.njev += 1
@@ -71,6 +72,8 @@ class Differences:
         self, t: float, guess: torch.Tensor, psi: torch.Tensor, c: float, rtol: float, atol: float
     ) -> tuple[bool, int, torch.Tensor, torch.Tensor]:
         """Whether it converges, after how many iterations, to which state, and how far from the guess."""
+        assert self.factors is not None
+        lu, pivots = self.factors
         d, y, last, rate = torch.zeros_like(guess), guess, 0.0, None
         bound = max(10 * torch.finfo(guess.dtype).eps / rtol, min(0.03, math.sqrt(rtol)))
         for k in range(ITERATIONS):
@@ -78,7 +81,7 @@ class Differences:
             if not bool(torch.isfinite(f).all()):
                 break
             rest = combined(-psi - d, [c], [f])
-            step = linalg_lu_solve(*self.factors, rest[:, None])[:, 0].contiguous()
+            step = linalg_lu_solve(lu, pivots, rest[:, None])[:, 0].contiguous()
             size = size_of(step, guess, guess, rtol, atol)
             rate = size / last if last else None
             if rate is not None and (rate >= 1 or rate ** (ITERATIONS - k) / (1 - rate) * size > bound):

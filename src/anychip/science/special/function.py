@@ -108,7 +108,7 @@ def special(
 def recorded(
     function: Callable[..., Any],
     family: str,
-    reference: Callable[..., torch.Tensor],
+    reference: Callable[..., Any],
     ranges: Sequence[Range],
     fixed: int = 0,
     tolerance: float = 8.0,
