@@ -1,4 +1,4 @@
-"""The transformers library: its lazy tables of hundreds of models take a type checker half a minute to read."""
+"""The transformers library to a type checker, which takes half a minute to read its tables of models."""
 
 from typing import Any
 
