@@ -121,6 +121,7 @@ def counts(found: Mapping[str, int]) -> list[Record]:
     for text, instructions in found.items():
         group, name, calls = text.split("; ")
         by_key[group, name] = int(calls), instructions
+    by_key.pop(("check", "first"), None)
     _, share = by_key.pop(("check", "none"))
     once, twice = (by_key.pop(("check", name))[1] - share for name in ("once", "twice"))
     if once <= 0 or abs(twice / once - 2) > 2 * CHECK_LIMIT:
