@@ -114,6 +114,9 @@ def _levels(dtype: torch.dtype) -> Iterable[Sample]:
     eta = torch.tensor(0.6, dtype=dtype)
     batch = [tensor((3, 30), dtype, seed=k) for k in range(3)]
     yield Sample((batch[0], batch[1], now, after, eta, batch[2]))
+    # The sample's gradient is a root of 1.7 times a weight of 50 / 64: just above 1, it moves by one unit.
+    one = [torch.tensor([x], dtype=dtype) for x in (1.0, -0.5, 0.3, 0.51, 0.5, 0.25)]
+    yield Sample(tuple(one))
 
 
 def _steps(dtype: torch.dtype) -> Iterable[Sample]:

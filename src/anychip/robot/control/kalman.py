@@ -118,6 +118,14 @@ def _tracks(dtype: torch.dtype) -> Iterable[Sample]:
             _covariance((), m, dtype, 2),
         )
     )
+    # Two of four states are measured, by themselves: gradients of the others' noise are weights, which no
+    # rounding moves.
+    one = torch.eye(n, dtype=dtype)
+    state = torch.tensor([[1.0, -0.5, 2.0, 0.25]], dtype=dtype)
+    measured = torch.tensor([[1.0, 0.5]], dtype=dtype)
+    yield Sample(
+        (state, one[None].clone(), one.clone(), one.clone(), measured, one[:m].clone(), 2.0 * one[:m, :m])
+    )
 
 
 register_formulas("kalman_step", "control", kalman_step, _plain, _tracks, [_formula(4, 2)])

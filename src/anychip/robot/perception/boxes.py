@@ -92,7 +92,12 @@ def _plain(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch
 
 def _detections(dtype: torch.dtype) -> list[Sample]:
     corner, size = tensor((90, 2), dtype, 0.0, 4.0), tensor((90, 2), dtype, 0.5, 2.0, seed=1)
-    return [Sample((torch.cat((corner, corner + size), -1), tensor((90,), dtype, 0.0, 1.0), 0.4))]
+    # All of three stay, one of which overlaps another by a seventh: their order alone is the result.
+    few = torch.tensor([[0.0, 0.0, 2.0, 2.0], [1.0, 1.0, 3.0, 3.0], [4.0, 0.0, 5.0, 2.0]], dtype=dtype)
+    return [
+        Sample((torch.cat((corner, corner + size), -1), tensor((90,), dtype, 0.0, 1.0), 0.4)),
+        Sample((few, torch.tensor([0.5, 0.75, 0.25], dtype=dtype), 0.4)),
+    ]
 
 
 register(Fused("nms", "detection", nms, _plain, _detections, (suppress_kernel,), DTYPES))

@@ -157,6 +157,12 @@ def _cameras(dtype: torch.dtype, shape: Sequence[int] = ()) -> torch.Tensor:
     return tensor((*shape, 4), dtype, -20.0, 20.0, seed=3) + torch.tensor([300.0, 320, 160, 120], dtype=dtype)
 
 
+def _narrow(dtype: torch.dtype, *centre: float) -> torch.Tensor:
+    """A camera [4] of a long focal length: what is rounded of pixels near its centre moves points by less
+    than what is rounded of their depth."""
+    return torch.tensor([256.0, 256.0, *centre], dtype=dtype)
+
+
 def _points(dtype: torch.dtype) -> Iterable[Sample]:
     ahead = tensor((70, 3), dtype, -1.0, 1.0) + torch.tensor([0.0, 0.0, 2.5], dtype=dtype)
     yield Sample((ahead, _cameras(dtype)))
@@ -164,10 +170,13 @@ def _points(dtype: torch.dtype) -> Iterable[Sample]:
 
 def _pixels(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((2, 40, 2), dtype, 0, 300), tensor((40,), dtype, 0.3, 5.0), _cameras(dtype, (2, 1))))
+    near = torch.tensor([[15.0, 8.0], [16.0, 8.0], [17.0, 9.0]], dtype=dtype)
+    yield Sample((near, torch.ones(3, dtype=dtype), _narrow(dtype, 16.0, 8.0)))
 
 
 def _images(dtype: torch.dtype) -> Iterable[Sample]:
     yield Sample((tensor((2, 7, 9), dtype, 0.3, 5.0), _cameras(dtype, (2,))))
+    yield Sample((torch.ones(3, 3, dtype=dtype), _narrow(dtype, 1.0, 1.0)))
 
 
 def _lenses(dtype: torch.dtype) -> Iterable[Sample]:
