@@ -305,6 +305,9 @@ def _recursive(dtype: torch.dtype) -> Iterable[Sample]:
     sos = torch.tensor([[0.2, 0.4, 0.2, 1.0, -0.5, 0.3], [1.0, -0.5, 0.1, 1.0, 0.4, 0.2]], dtype=dtype)
     for shape in ((30,), (3, 17), (2, 5, 9)):
         yield Sample((sos, tensor(shape, dtype)))
+    # A mean of three ones, the roundings of whose terms move it by less than a wrong element.
+    mean = torch.tensor([[0.25, 0.5, 0.25, 1.0, 0.0, 0.0]], dtype=dtype)
+    yield Sample((mean, torch.ones(3, dtype=dtype)))
 
 
 for _name, _call, _reference, _drawn, _kernels in (

@@ -385,6 +385,8 @@ def _pairs(dtype: torch.dtype) -> Iterable[Sample]:
     for first, second in (((20,), (7,)), ((3, 16), (3, 16)), ((2, 5), (2, 30))):
         pair = tensor(first, dtype, -1, 1), tensor(second, dtype, -1, 1, seed=1)
         yield Sample((*pair, "full", -1))
+    # One product for each element: it moves by two roundings, and less than a wrong element.
+    yield Sample((torch.ones(1, dtype=dtype), torch.tensor([1.0, -0.5], dtype=dtype), "full", -1))
 
 
 register(

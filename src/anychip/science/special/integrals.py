@@ -81,7 +81,7 @@ def _spence(z: torch.Tensor) -> torch.Tensor:
     return 0.5 * (z - 1) * (t.log() / (1 - t) * weights).sum(-1)
 
 
-recorded(exp1, "exponential integrals", _e1, ((0.2, 5.0),))
-recorded(expi, "exponential integrals", _ei, ((1.0, 6.0),))
+recorded(exp1, "exponential integrals", _e1, ((0.2, 5.0),), calm=(0.0625,))
+recorded(expi, "exponential integrals", _ei, ((1.0, 6.0),), calm=(1.0,))
 recorded(sici, "exponential integrals", _sici, ((1.0, 5.5),))
-recorded(spence, "exponential integrals", _spence, ((1.1, 4.0),))
+recorded(spence, "exponential integrals", _spence, ((1.1, 4.0),), tolerance=2.0, calm=(1.25,))
