@@ -96,6 +96,13 @@ PAGES = (
         of_tool("tools.mutation.run"),
     ),
     Page(
+        "counts",
+        "docs/counts.md",
+        "evidence/counts.json",
+        "make counts RECORD=1",
+        of_tool("tools.speed.counts"),
+    ),
+    Page(
         "versions",
         "README.md",
         "evidence/versions.json",
