@@ -49,7 +49,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_program_is_profiled_without_a_changed_line(tmp_path: Path) -> None:
     script, trace = tmp_path / "script.py", tmp_path / "trace.json"
     script.write_text(PROGRAM)
-    done = run("--json", "--no-roofs", "--trace", str(trace), str(script), "--its-own")
+    done = run("--json", "--trace", str(trace), str(script), "--its-own")
     assert done.returncode == 3, done.stderr
     first, _, text = done.stdout.partition("\n")
     assert first == "at the end ['--its-own']"
@@ -57,6 +57,8 @@ def test_a_program_is_profiled_without_a_changed_line(tmp_path: Path) -> None:
     assert {row["overload"]: row["calls"] for row in found["operators"]}["_softmax"] == 4
     assert {"softmax_kernel", "matmul_kernel"} <= {row["kernel"] for row in found["kernels"]}
     assert found["compilations"]
+    assert found["roofs"]["bytes_per_second"] > 1e8
+    assert any(row["least_seconds"] for row in found["kernels"])
     assert any(event.get("cat") == "kernel" for event in json.loads(trace.read_text())["traceEvents"])
     (tmp_path / "profile.json").write_text(text)
     same = [str(tmp_path / "profile.json")] * 2
@@ -80,17 +82,17 @@ def test_a_process_without_a_door_is_refused_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(CannotAttach, match=PROFILE_DOOR):
-        attach(os.getpid(), 0.1, frames=False, trace=None, roofs=False)
+        attach(os.getpid(), 0.1, frames=False, trace=None, roofs=None)
     monkeypatch.setenv("ANYCHIP_CACHE_DIR", str(tmp_path))
     left = door(os.getpid())
     left.mkdir(parents=True)
     (left / READY).write_text("an earlier process of this number")
     with pytest.raises(CannotAttach, match=PROFILE_DOOR):
-        attach(os.getpid(), 0.1, frames=False, trace=None, roofs=False)
+        attach(os.getpid(), 0.1, frames=False, trace=None, roofs=None)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     with pytest.raises(CannotAttach, match="no process"):
-        attach(ended.pid, 0.1, frames=False, trace=None, roofs=False)
+        attach(ended.pid, 0.1, frames=False, trace=None, roofs=None)
 
 
 @pytest.mark.slow
@@ -116,7 +118,7 @@ def test_a_process_with_a_door_is_profiled(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         time.sleep(1)
-        found = attach(process.pid, 3.0, frames=True, trace=tmp_path / "trace.json", roofs=False)
+        found = attach(process.pid, 3.0, frames=True, trace=tmp_path / "trace.json", roofs=None)
     finally:
         process.kill()
         process.wait()

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -54,7 +54,7 @@ def profile(
     ] = False,
     frames: Annotated[bool, typer.Option("--frames/--no-frames", help="Samples of Python's stacks.")] = True,
     roofs: Annotated[
-        bool, typer.Option("--roofs/--no-roofs", help="Measure the machine's limits afterwards.")
+        bool, typer.Option("--roofs/--no-roofs", help="Measure the machine's limits first, some seconds.")
     ] = True,
     counters: Annotated[
         bool, typer.Option("--counters", help="Count cycles and cache misses by `perf`, where it can.")
@@ -85,12 +85,12 @@ def profile(
     if pid is not None:
         from ..profile.attach import attach
 
-        found = attach(pid, seconds, frames=frames, trace=trace, roofs=roofs)
+        found = attach(pid, seconds, frames=frames, trace=trace, roofs=_limits(roofs))
     else:
         if policy not in (*POLICIES, AS_IT_IS):
             raise CommandError(f"there is no policy {policy!r}.", f"There are {', '.join(POLICIES)}, none.")
         require_entry_point("profile")
-        wanted = {"operators": pytorch, "frames": frames, "roofs": roofs, "trace": trace is not None}
+        wanted = {"operators": pytorch, "frames": frames, "roofs": _limits(roofs), "trace": trace is not None}
         status, found = _run(list(program or ()), module, policy, wanted, trace, counters)
     if as_json:
         write_json(found.to_json())
@@ -98,6 +98,18 @@ def profile(
         _show(found)
     if status:
         raise typer.Exit(status if status > 0 else 1)
+
+
+def _limits(wanted: bool) -> dict[str, Any] | None:
+    """The limits of this machine with as many threads as PyTorch would take, or None."""
+    if not wanted:
+        return None
+    import torch
+
+    from ..bench import roofs
+
+    messages.print("measuring the machine's limits (--no-roofs leaves them out)")
+    return asdict(roofs.measure(torch.get_num_threads()))
 
 
 def _run(

@@ -10,6 +10,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from ..environment import PROFILE_DOOR
 from ..errors import AnychipError
@@ -24,8 +25,11 @@ class CannotAttach(AnychipError):
     """A process cannot be profiled from outside."""
 
 
-def attach(process: int, seconds: float, *, frames: bool, trace: Path | None, roofs: bool) -> Profile:
-    """Profile a process for some seconds. Raises CannotAttach, which says why and what to do."""
+def attach(
+    process: int, seconds: float, *, frames: bool, trace: Path | None, roofs: dict[str, Any] | None
+) -> Profile:
+    """Profile a process for some seconds. `roofs` are the machine's limits (`Roofs` of `bench` as a dict), or
+    None. Raises CannotAttach, which says why and what to do."""
     folder = door(process)
     if not _is_alive(process):
         raise CannotAttach(f"there is no process {process} of yours")

@@ -79,20 +79,19 @@ def _whole(wanted: dict[str, Any]) -> None:
 def _write(profiler: Profiler, folder: Path, wanted: dict[str, Any]) -> None:
     if wanted.get("trace"):
         (folder / TRACE).write_text(json.dumps(trace(profiler)), encoding="utf-8")
-    roofs = _roofs() if wanted.get("roofs") else None
+    roofs = _roofs(wanted["roofs"]) if wanted.get("roofs") else None
     profile = profiler.profile(roofs, wanted.get("command", ""))
     temporary = folder / f".{RESULT}"
     temporary.write_text(json.dumps(profile.to_json()), encoding="utf-8")
     temporary.replace(folder / RESULT)
 
 
-def _roofs() -> Any:
-    """The machine's limits, measured now, some seconds."""
-    import torch
+def _roofs(measured: dict[str, Any]) -> Any:
+    """The machine's limits, which the other process measured: one that ends starts no more threads."""
+    from ..bench.roofs import Roofs
 
-    from ..bench import roofs
-
-    return roofs.measure(torch.get_num_threads())
+    bandwidth = {int(footprint): rate for footprint, rate in measured["bandwidth"].items()}
+    return Roofs(measured["threads"], bandwidth, measured["operations"])
 
 
 def _watch(folder: Path) -> None:
