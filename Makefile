@@ -66,7 +66,7 @@ test-migrate: $(VENV)/.migrate-oracles  ## Test `anychip migrate` with outside o
 	$(BIN)/python -m pytest tests/migrate tests/cli/test_migrate.py
 
 test-profile: $(VENV)/.profile-oracles  ## Test `anychip profile` and `report` with Perfetto's trace processor and Chromium
-	$(BIN)/python -m pytest --slow tests/profile tests/report tests/emulation/test_counting.py
+	$(BIN)/python -m pytest --slow tests/profile tests/reports tests/emulation/test_counting.py
 
 test-models: $(VENV)/.test  ## Train and run the models and examples that take minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --slow tests/ecosystem/test_models.py tests/examples

@@ -27,8 +27,8 @@ def report(
 
     Roofline, flame graph and timeline of each program, operators by chips, and speed over commits. The
     file needs no network and nothing beside it."""
-    from ..report import inputs
-    from ..report.page import page
+    from ..reports import inputs
+    from ..reports.page import page
 
     file = out or folder / "report.html"
     made = page(inputs.find(folder), title)

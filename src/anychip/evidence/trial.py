@@ -11,7 +11,7 @@ import torch
 from torch.utils._pytree import tree_map
 
 from ..ops.registry import operators, overloads
-from ..pytorch import statistics
+from ..pytorch import sparse_layouts, statistics
 from ..pytorch.errors import FallThroughError
 from .accuracy import FACTORS
 from .comparison import Terms, difference, picks_alike, selects, tensors_in
@@ -59,6 +59,8 @@ COMPLEX = "complex_kernel["
 
 def own_launches(operator: str, kernels: Mapping[str, int]) -> int:
     """How many of counted launches are of kernels that an operator's record names."""
+    if operator == sparse_layouts.OPERATOR:
+        return sum(n for name, n in kernels.items() if name.partition("[")[0] in sparse_layouts.KERNELS)
     record = operators()[operator]
     return sum(n for name, n in kernels.items() if record.owns(name) or name.startswith(COMPLEX))
 

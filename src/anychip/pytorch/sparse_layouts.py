@@ -33,6 +33,13 @@ SERVED = (
 """Overload, dispatch key, function of `science.sparse.layouts`, and the operator of dense tensors with which
 a policy selects it."""
 
+OPERATOR = "sparse"
+"""As what they are counted."""
+KERNELS = frozenset(
+    {"multiply_kernel", "sample_kernel", "merge_kernel", "dense_kernel", "softmax_rows_kernel", "sum_kernel"}
+)
+"""The kernels that compute their results."""
+
 
 @functools.cache
 def _served(overload: str, key: str, name: str, fall: Function) -> Function:
@@ -41,7 +48,7 @@ def _served(overload: str, key: str, name: str, fall: Function) -> Function:
         return function(*arguments, **keywords)
 
     layout = "COO" if key == COORDINATES else "CSR"
-    return statistics.counted(call, statistics.entry("sparse", f"{overload} ({layout})"), fall)
+    return statistics.counted(call, statistics.entry(OPERATOR, f"{overload} ({layout})"), fall)
 
 
 def planned(

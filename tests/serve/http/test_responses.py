@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 from tests.serve.http import echo
-from tests.serve.http.test_forms import POINT, call
 
-openai = pytest.importorskip("openai")
 pytest.importorskip("llguidance")
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")
+pytest.importorskip("jsonschema")
+
+from tests.serve.http.test_forms import POINT, call
+
+openai = pytest.importorskip("openai")
 
 TOOLS = [{"type": "function", "name": "move", "parameters": POINT, "strict": True}]
 

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from anychip.chips import evidence
 from anychip.cli.application import application
-from anychip.report import flame, heat_map, history, inputs, memory, roofline, timeline
-from anychip.report.errors import NothingToReport
-from anychip.report.inputs import Speed
-from anychip.report.page import page
+from anychip.reports import flame, heat_map, history, inputs, memory, roofline, timeline
+from anychip.reports.errors import NothingToReport
+from anychip.reports.inputs import Speed
+from anychip.reports.page import page
 
 LARGEST = 2_000_000
 
