@@ -93,6 +93,7 @@ def test_the_guides_descriptions_are_read() -> None:
     assert any(chip.plugin is not None for chip in found)
 
 
+@pytest.mark.slow
 @needs_pip
 def test_the_guides_commands_run(installed: Path) -> None:
     """Those in `console` blocks; what only prepares or takes long is written in `text` blocks."""

@@ -13,6 +13,7 @@ from anychip.conformance.errors import ConformanceError
 from anychip.ops.rooms import ROOMS
 
 
+@pytest.mark.slow
 def test_operators_of_robots_on_a_microcontroller() -> None:
     pytest.importorskip("ziglang")
     campaign = campaigns.begin("cortex-m4")

@@ -55,6 +55,7 @@ def announced(result: tuple[Demonstration, list[str]]) -> list[str]:
     return result[1]
 
 
+@pytest.mark.slow
 def test_steps_are_announced_as_promised(found: Demonstration, announced: list[str]) -> None:
     assert len(announced) == demonstration.STEPS
 

@@ -72,6 +72,7 @@ def test_a_program_for_this_machine_runs(tmp_path: Path):
     assert (done.status, done.output) == (3, "64\n")
 
 
+@pytest.mark.slow
 def test_a_program_that_cannot_be_linked_is_an_error(tmp_path: Path):
     pytest.importorskip("ziglang")
     (tmp_path / "bad.c").write_text("int main(void) { return missing(); } int missing(void);")

@@ -90,6 +90,7 @@ def test_every_step_is_in_a_run_and_has_items() -> None:
     assert len({name.split()[0] for name in domains}) == 20
 
 
+@pytest.mark.slow
 def test_a_proof_passes_and_a_wrong_result_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     place = placing.on("cpu")
     found = done(proofs.operator, "relu", place)

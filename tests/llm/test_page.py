@@ -67,6 +67,7 @@ def test_the_record_says_what_was_found() -> None:
     assert made["chip"] in fused_page.page(LLM, [made])
 
 
+@pytest.mark.slow
 def test_the_verbs_list_and_prove() -> None:
     result = CliRunner().invoke(application, ["ops", "--llm", "--json"])
     assert {row["name"] for row in json.loads(result.output)} == set(operators())

@@ -428,6 +428,7 @@ def replay_without_growth(times: int) -> None:
     assert native.state().state.arena_bytes == scratch
 
 
+@pytest.mark.slow
 def test_ten_thousand_replays_leak_nothing():
     replay_without_growth(10_000)
 

@@ -17,7 +17,12 @@ def inputs(dtype: torch.dtype) -> list[tuple[torch.Tensor, int]]:
     return found + ([(special(dtype), 0)] if dtype.is_floating_point else [])
 
 
-@pytest.mark.parametrize("dtype", ALL, ids=str)
+ALWAYS = (torch.float32, torch.bfloat16, torch.int64)
+"""Types in which every run tries both; the others are slow tests."""
+DTYPES = [pytest.param(d, id=str(d), marks=() if d in ALWAYS else pytest.mark.slow) for d in ALL]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["cummax", "cummin"])
 def test_values_and_indices_are_pytorchs(name: str, dtype: torch.dtype) -> None:
     function = getattr(torch, name)
