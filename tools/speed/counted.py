@@ -72,8 +72,8 @@ class Counted(NamedTuple):
 
 
 def checks() -> Iterator[Counted]:
-    """What shows that counts are those of the calls: no call, some, and twice as many. The first calls are not
-    compared: the loop that makes them is new to Python then."""
+    """What shows that counts are those of the calls: no call, some, and twice as many. The first calls are
+    not compared: the loop that makes them is new to Python then."""
     x = torch.rand(SIDE)
     call = _warm(lambda: x.add_(1.0))
     yield Counted("check", "first", SMALL_CALLS, call)
