@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from tests.debug import kernels
-from tests.debug.faults import CLEAN, FAULTS, SELDOM, Fault
+from tests.debug.clean import CLEAN
+from tests.debug.faults import FAULTS, SELDOM, Fault
 
 from anychip.compiler.codegen.check_table import Check
 from anychip.debug.collecting import Collector

@@ -33,7 +33,11 @@ from anychip import training
 from anychip.compiler.targets.host import host
 dist.init_process_group("gloo")
 print(host().cpu)
+weight = torch.nn.Parameter(torch.tensor([2.0, 3.0]))
+updates = torch.optim.SGD([weight], lr=0.25)
 for step in range(2):
+    weight.square().sum().backward()
+    updates.step()
     training.report(loss=1.0 / (1 + step), tokens=100)
 dist.destroy_process_group()
 """

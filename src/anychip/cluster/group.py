@@ -25,6 +25,7 @@ from torch._C._distributed_c10d import (
 )
 
 from . import members
+from .checks import Tensors, elements, flat, require_alike, require_rows, require_times
 from .devices import Moment, moment, settle
 from .dtypes import operation_name, reduction
 from .errors import CollectiveError, RankLost
@@ -43,7 +44,6 @@ from .wire import Wire
 from .work import Pending, Queue, Received, Task
 
 NAME = "anychip"
-Tensors = Sequence[torch.Tensor]
 _Base: Any = dist.ProcessGroup
 """Any to a type checker: PyTorch's stubs list overloads that PyTorch itself does not call."""
 
@@ -138,9 +138,9 @@ class ChipGroup(_Base):
 
         def run() -> None:
             for tensor, row in zip(tensors, rows):
-                flat = _flat(tensor)
-                if flat is not None and flat.device.type != "cpu":
-                    self._wire.all_reduce(OnDevice(flat, self._wire.buffers), row, operation)
+                line = flat(tensor)
+                if line is not None and line.device.type != "cpu":
+                    self._wire.all_reduce(OnDevice(line, self._wire.buffers), row, operation)
                     continue
                 host = packed(tensor)
                 self._wire.all_reduce(OnHost(host), row, operation)
@@ -173,7 +173,7 @@ class ChipGroup(_Base):
         require_dense("reduce_scatter", [output, *rows])
         row = reduction(output.dtype, operation)
         require_writable("reduce_scatter", [output])
-        _require_rows("reduce_scatter", rows, self.getSize())
+        require_rows("reduce_scatter", rows, self.getSize())
         sizes = [each.numel() for each in rows]
         if sizes[self.getRank()] != output.numel():
             raise CollectiveError(
@@ -210,7 +210,7 @@ class ChipGroup(_Base):
         rows = [reduction(output.dtype, operation) for output in outputs]
         require_writable(name, outputs)
         for output, source in zip(outputs, inputs):
-            _require_times(name, self.getSize(), output, source)
+            require_times(name, self.getSize(), output, source)
 
         def run() -> None:
             for output, source, row in zip(outputs, inputs, rows):
@@ -244,8 +244,8 @@ class ChipGroup(_Base):
         require_dense("all_gather", [*written, *inputs])
         require_writable("all_gather", written)
         for rows, source in zip(outputs, inputs):
-            _require_rows("all_gather", rows, self.getSize())
-            _require_alike("all_gather", rows, source)
+            require_rows("all_gather", rows, self.getSize())
+            require_alike("all_gather", rows, source)
 
         def run() -> None:
             for rows, source in zip(outputs, inputs):
@@ -271,7 +271,7 @@ class ChipGroup(_Base):
         require_dense(name, [*outputs, *inputs])
         require_writable(name, outputs)
         for output, source in zip(outputs, inputs):
-            _require_times(name, self.getSize(), source, output)
+            require_times(name, self.getSize(), source, output)
 
         def run() -> None:
             for output, source in zip(outputs, inputs):
@@ -289,8 +289,8 @@ class ChipGroup(_Base):
         require_dense("gather", [*rows, source])
         if at_root:
             require_writable("gather", rows)
-            _require_rows("gather", rows, self.getSize())
-            _require_alike("gather", rows, source)
+            require_rows("gather", rows, self.getSize())
+            require_alike("gather", rows, source)
 
         def run() -> None:
             host = packed(source)
@@ -310,8 +310,8 @@ class ChipGroup(_Base):
         require_dense("scatter", [*rows, output])
         require_writable("scatter", outputs)
         if at_root:
-            _require_rows("scatter", rows, self.getSize())
-            _require_alike("scatter", rows, output)
+            require_rows("scatter", rows, self.getSize())
+            require_alike("scatter", rows, output)
 
         def run() -> None:
             host = target(output)
@@ -335,8 +335,8 @@ class ChipGroup(_Base):
         name = "all_to_all_single"
         require_dense(name, [output, source])
         require_writable(name, [output])
-        received = _elements(name, output, output_splits, self.getSize())
-        sent = _elements(name, source, input_splits, self.getSize())
+        received = elements(name, output, output_splits, self.getSize())
+        sent = elements(name, source, input_splits, self.getSize())
 
         def run() -> None:
             host = target(output)
@@ -350,7 +350,7 @@ class ChipGroup(_Base):
         require_dense("all_to_all", [*outputs, *inputs])
         require_writable("all_to_all", outputs)
         for rows in (outputs, inputs):
-            _require_rows("all_to_all", rows, self.getSize())
+            require_rows("all_to_all", rows, self.getSize())
 
         def run() -> None:
             received, sent = ([each.numel() for each in rows] for rows in (outputs, inputs))
@@ -462,52 +462,3 @@ def register() -> None:
     backend.register_backend(NAME, create, extended_api=True, devices=devices)
     backend.default_device_backend_map.clear()
     backend.default_device_backend_map.update(defaults)
-
-
-# ---- checks ----------------------------------------------------------------------------------------
-
-
-def _flat(tensor: torch.Tensor) -> torch.Tensor | None:
-    """A contiguous tensor as one axis, on its device; None where that is not its memory."""
-    detached = tensor.detach()
-    return detached.view(-1) if detached.is_contiguous() and not detached.is_conj() else None
-
-
-def _require_rows(name: str, rows: Tensors, size: int) -> None:
-    if len(rows) != size:
-        raise CollectiveError(f"{name}: {len(rows)} tensors for {size} ranks.", "Give one for each rank.")
-
-
-def _require_alike(name: str, rows: Tensors, one: torch.Tensor) -> None:
-    for index, row in enumerate(rows):
-        if row.dtype != one.dtype or row.numel() != one.numel():
-            raise CollectiveError(
-                f"{name}: tensor {index} is {row.dtype} with {row.numel()} elements, the other side "
-                f"{one.dtype} with {one.numel()}.",
-                "Both sides must have one type and size.",
-            )
-
-
-def _require_times(name: str, size: int, part: torch.Tensor, whole: torch.Tensor) -> None:
-    if part.dtype != whole.dtype or part.numel() * size != whole.numel():
-        raise CollectiveError(
-            f"{name}: {part.dtype} with {part.numel()} elements for each of {size} ranks, and {whole.dtype} "
-            f"with {whole.numel()} for all.",
-            "The whole must have ranks times the elements of a part, of the same type.",
-        )
-
-
-def _elements(name: str, tensor: torch.Tensor, splits: Sequence[int], size: int) -> list[int]:
-    """How many elements each rank has of a tensor that is split along its first axis."""
-    rows = tensor.shape[0] if tensor.dim() else 1
-    if not splits:
-        if rows % size:
-            raise CollectiveError(f"{name}: {rows} rows for {size} ranks.", "Give the sizes of the splits.")
-        splits = [rows // size] * size
-    if len(splits) != size or sum(splits) != rows:
-        raise CollectiveError(
-            f"{name}: splits {list(splits)} of {rows} rows for {size} ranks.",
-            "There must be one for each rank, and their sum must be the first axis.",
-        )
-    width = tensor.numel() // rows if rows else 0
-    return [split * width for split in splits]

@@ -4,6 +4,7 @@ out: lines with step, loss, tokens, seconds since the process began and peak mem
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
@@ -28,17 +29,30 @@ class _Rank:
         self.step = 0
         self.reports = False
         self.losses: list[Any] = []
+        self.held: dict[str, Any] | None = None
+        """The first step that an optimiser told of: whether the script reports its steps is known later."""
 
     def write(self, loss: float | None, tokens: int) -> None:
-        line = {
-            "step": self.step,
+        """Write a line for a step, after what was held."""
+        self.release()
+        self.file.write(json.dumps(self.line(loss, tokens)) + "\n")
+
+    def line(self, loss: float | None, tokens: int) -> dict[str, Any]:
+        """What is written of the next step."""
+        self.step += 1
+        return {
+            "step": self.step - 1,
             "loss": loss,
             "tokens": tokens,
             "seconds": time.perf_counter() - self.begun,
             "memory": peak_memory(),
         }
-        self.file.write(json.dumps(line) + "\n")
-        self.step += 1
+
+    def release(self) -> None:
+        """Write the line that was held, if any."""
+        if self.held is not None:
+            self.file.write(json.dumps(self.held) + "\n")
+            self.held = None
 
 
 _rank: _Rank | None = None
@@ -54,6 +68,8 @@ def report(*, loss: float | None = None, tokens: int = 0) -> None:
     """Say that a step is done: its loss, and the tokens of the global batch. Nothing happens outside of
     `anychip train`."""
     if _rank is not None:
+        if not _rank.reports and _rank.held is not None:
+            _rank.held, _rank.step = None, 0  # the step that is reported now
         _rank.reports = True
         _rank.write(loss, tokens)
 
@@ -73,6 +89,7 @@ def start() -> None:
     if _rank is not None or "torch.distributed.run" in sys.orig_argv:
         return
     _rank = _Rank(Path(os.environ[TRAIN]))
+    atexit.register(_rank.release)
     import torch
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -103,4 +120,8 @@ def _stepped(*_: Any) -> None:
         return
     losses = [float(loss) for loss in rank.losses]
     rank.losses.clear()
-    rank.write(sum(losses) / len(losses), 0)
+    mean = sum(losses) / len(losses)
+    if rank.step == 0:
+        rank.held = rank.line(mean, 0)
+    else:
+        rank.write(mean, 0)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.pytorch.eager.calling import site as site_of
 from torch.utils._pytree import tree_flatten, tree_map
 
 from anychip.ops.registry import Operator, Overload, no_samples, operators
@@ -61,13 +62,6 @@ def portable() -> Iterator[None]:
     """The library serves PyTorch's operators."""
     with using("portable"):
         yield
-
-
-def site_of(name: str) -> sites.Site:
-    """What is registered for an overload."""
-    shared = sites.world()
-    assert shared is not None
-    return next(site for site in shared.sites if site.name == name)
 
 
 def same_values(value: Any) -> Any:

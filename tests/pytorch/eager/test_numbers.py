@@ -5,33 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 import struct
-from collections.abc import Iterator
 
 import pytest
 import torch
+from tests.pytorch.eager.calling import site
 
-from anychip.pytorch import using
-from anychip.pytorch.eager import numbers, sites
+from anychip.pytorch.eager import numbers
 from anychip.pytorch.eager.recording import Place, Step, Trace
 from anychip.pytorch.eager.structures import Container
 from anychip.pytorch.policy import disabled
 
-
-@pytest.fixture(autouse=True)
-def portable() -> Iterator[None]:
-    """The library serves PyTorch's operators, and nothing is recorded yet."""
-    with using("portable"):
-        shared = sites.world()
-        assert shared is not None
-        shared.forget()
-        yield
-
-
-def site(name: str) -> sites.Site:
-    shared = sites.world()
-    assert shared is not None
-    (found,) = (one for one in shared.sites if one.name == name)
-    return found
+pytestmark = pytest.mark.usefixtures("recording_anew")
 
 
 def bits(number: float) -> int:

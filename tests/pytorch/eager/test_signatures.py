@@ -7,12 +7,12 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 import triton
+from tests.pytorch.eager.calling import RECORDED_AFTER, agree, native_calls, own, record
 
 import anychip
 from anychip.ops.launching import launch_counts, launch_options, launching, set_for_process
@@ -23,47 +23,7 @@ from anychip.pytorch.policy import disabled
 from anychip.runtime import launches
 from anychip.runtime.errors import DeviceAssertion
 
-RECORDED_AFTER = 3
-
-
-@pytest.fixture(autouse=True)
-def portable() -> Iterator[None]:
-    """The library serves PyTorch's operators, and nothing is recorded yet."""
-    with using("portable"):
-        shared = sites.world()
-        assert shared is not None
-        shared.forget()
-        yield
-
-
-def native_calls(name: str) -> int:
-    """Calls of an overload that native code has served since it began anew."""
-    shared = sites.world()
-    assert shared is not None
-    (site,) = (site for site in shared.sites if site.name == name)
-    return site.native_calls
-
-
-def record(call: Callable[[], Any], name: str) -> None:
-    """Call until native code serves the call."""
-    for _ in range(RECORDED_AFTER):
-        call()
-    before = native_calls(name)
-    call()
-    assert native_calls(name) == before + 1
-
-
-def own(call: Callable[[], Any]) -> Any:
-    """What PyTorch's own kernels give."""
-    with disabled():
-        return call()
-
-
-def agree(call: Callable[[], Any]) -> None:
-    """The library's result is PyTorch's."""
-    got = call()
-    torch.testing.assert_close(got, own(call))
-
+pytestmark = pytest.mark.usefixtures("recording_anew")
 
 # ---- tensors ----------------------------------------------------------------------------------------
 
