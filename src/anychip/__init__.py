@@ -11,7 +11,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import llm
+    from . import cluster as cluster
+    from . import link as link
+    from . import llm as llm
+    from . import robot as robot
+    from . import science as science
+    from . import training as training
     from .pytorch import disable, enable, report, using
     from .pytorch.capture import capture
     from .pytorch.program import Program
@@ -19,8 +24,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["AnychipError", "Program", "__version__", "capture", "disable", "enable", "llm", "report", "using"]
 
-_ROOMS = frozenset({"llm"})
-"""Rooms that are imported on first use."""
+_ROOMS = frozenset({"cluster", "link", "llm", "robot", "science", "training"})
+"""Rooms with names for users, imported on first use."""
 _FROM_PYTORCH = {
     "Program": ".pytorch.program",
     "capture": ".pytorch.capture",
