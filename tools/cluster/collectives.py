@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 import anychip.cluster  # noqa: F401
+from anychip.evidence.record import commit
 
 from . import job
 from .matrix import LAYOUTS, measured
@@ -48,6 +49,7 @@ def record() -> None:
     RECORD.parent.mkdir(parents=True, exist_ok=True)
     written = {
         "command": "python -m tools.cluster.collectives record",
+        "commit": commit(),
         "torch": torch.__version__,
         "ranks": 2,
         "shape": list(SHAPE),

@@ -25,6 +25,8 @@ from pathlib import Path
 
 import torch._dynamo  # noqa: F401  (the first step of an optimizer imports it: once here, not in every rank)
 
+from anychip.evidence.record import commit
+
 from . import job, namespaces
 from .training import INTERVAL, TIMEOUT, Fault, train
 
@@ -289,7 +291,7 @@ def record(number: int) -> None:
         if ranks not in expected:
             expected[ranks] = undisturbed(ranks)
         found = inject(fault, ranks, expected[ranks])
-        outcomes.append(asdict(found))
+        outcomes.append({**asdict(found), "commit": commit()})
         print(json.dumps(asdict(found)), flush=True)
         written = {
             "command": f"python -m tools.cluster.faults record {number}",

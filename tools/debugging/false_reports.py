@@ -23,6 +23,7 @@ from anychip.conformance.trials import chosen, dtypes_of, trials
 from anychip.debug.collecting import Collector
 from anychip.debug.written import following
 from anychip.emulation.execution import host_name
+from anychip.evidence.record import commit
 from anychip.evidence.trial import observe
 from anychip.runtime import checks, launches
 from anychip.triton_backend import activate, sanitizer
@@ -64,6 +65,7 @@ def tried(name: str) -> dict[str, Any]:
         "trials": count,
         "launches": launches.count() - before,
         "reports": [str(finding) for finding in collector.findings],
+        "commit": commit(),
     }
 
 

@@ -21,6 +21,7 @@ from tests.debug.bisect.planted import FAULTS, Fault
 
 from anychip.debug.bisect.emulated import EmulatedChip
 from anychip.emulation.execution import host_name
+from anychip.evidence.record import commit
 from anychip.triton_backend import activate
 
 RECORD = Path("evidence/debug/bisect.json")
@@ -57,6 +58,7 @@ def tried(clean: Followed, fault: Fault | None, chip: EmulatedChip | None) -> di
     followed = follow(fault.model, fault, chip) if fault is not None else follow(clean.model, None, chip)
     comparison, pair, verdict = first_wrong(clean, followed)
     told: dict[str, Any] = {"steps": len(comparison.pairs), "differing": len(comparison.differing)}
+    told["commit"] = commit()
     if pair is not None and verdict is not None:
         told |= {"operator": pair.name, "step": pair.b.number, "text": verdict.text}
         told["distance"] = float(f"{pair.distance:.3g}") if math.isfinite(pair.distance) else None

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from anychip.evidence.record import commit
 from anychip.markdown import table
 from anychip.measurements.chip import identify
 
@@ -206,7 +207,7 @@ def main() -> None:
         found = {} if given.json else _earlier(_record(given, {}))
         for name in given.rows:
             parity = compare(name, given.steps, given.policy)
-            found[name] = asdict(parity)
+            found[name] = {**asdict(parity), "commit": commit()}
             if not given.json:
                 print(name, parity.loss_ulp, parity.logit_ulp, parity.divergence, flush=True)
                 _keep(_record(given, found))
