@@ -61,7 +61,7 @@ ELSEWHERE = {
     "link torture": "cli/test_link.py",
     "migrate": "cli/test_migrate.py",
     "profile": "profile/test_program.py",
-    "report": "report/test_report.py",
+    "report": "reports/test_report.py",
     "run": "cli/test_program.py",
     "serve": "serve/http/test_verb.py",
     "test": "cli/test_proof.py",

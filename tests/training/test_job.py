@@ -32,7 +32,7 @@ import os, torch, torch.distributed as dist
 from anychip import training
 from anychip.compiler.targets.host import host
 dist.init_process_group("gloo")
-print(host().cpu)
+os.write(1, (host().cpu + "\\n").encode())  # one write: lines of ranks that share a pipe stay whole
 weight = torch.nn.Parameter(torch.tensor([2.0, 3.0]))
 updates = torch.optim.SGD([weight], lr=0.25)
 for step in range(2):
