@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..packages import require
+from . import loop
 from .addresses import host_of, require_safe
 from .edge import EdgeMachine, EdgeSettings
 from .frames import Array
@@ -133,10 +134,10 @@ class Client:
 
     def close(self) -> None:
         """End the connection. Commands are still given after it, from the ladder."""
-        loop, task = self._loop, self._task
-        if loop is not None and task is not None and self._thread.is_alive():
+        running, task = self._loop, self._task
+        if running is not None and task is not None and self._thread.is_alive():
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(task.cancel)
+                running.call_soon_threadsafe(task.cancel)
             self._thread.join(5)
 
     def _tell(self, steps: list[Step]) -> None:
@@ -161,4 +162,4 @@ class Client:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._transport.run()
 
-        asyncio.run(keep())
+        loop.run(keep())

@@ -75,6 +75,13 @@ PAGES = (
         of_tool("tools.cluster.page"),
     ),
     Page(
+        "link",
+        "docs/link.md",
+        "evidence/link.json",
+        "python -m tools.link.record",
+        of_tool("tools.link.page"),
+    ),
+    Page(
         "ecosystem",
         "docs/ecosystem.md",
         "evidence/ecosystem/",

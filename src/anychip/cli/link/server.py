@@ -44,6 +44,7 @@ def serve(
     """
     require_packages("link")
     from ...link.addresses import read_token, server_tls
+    from ...link.loop import run
     from ...link.over_zenoh import ZenohServer
     from ...link.server import Server
     from ...link.serving import ServeSettings
@@ -70,9 +71,7 @@ def serve(
         f"policy {found.digest[:12]}"
     )
     scheme = "zenoh" if zenoh else "ws" if certificate is None else "wss"
-    asyncio.run(
-        _until_interrupted(server, lambda: messages.print(f"serving {scheme}://{host}:{server.port}"))
-    )
+    run(_until_interrupted(server, lambda: messages.print(f"serving {scheme}://{host}:{server.port}")))
     _report(server, as_json)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from typing import Any
 
+from .. import loop
 from ..edge import EdgeMachine
 from .faults import Kind
 from .real import RealWorld
@@ -24,7 +24,7 @@ def virtual(ticks: int, robots: int = DEFAULT_ROBOTS, seed: int = 0) -> dict[str
 def real(ticks: int, robots: int = DEFAULT_ROBOTS, seed: int = 0) -> dict[str, Any]:
     """The same by the real clock, over WebSockets on this machine."""
     world = RealWorld(seed, robots, ticks)
-    asyncio.run(world.run())
+    loop.run(world.run())
     return {"clock": "real", "seed": seed} | _counts(world, world.machines)
 
 
