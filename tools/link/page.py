@@ -41,8 +41,8 @@ def _torture(kind: str, record: dict[str, Any]) -> list[tuple[str, str]]:
     robots = sorted({told["robots"] for told in found})
     name = f"`torture`, {', '.join(map(str, robots))} robot{'s' * (robots != [1])}, {kind} clock, {len(found)} runs"
     counts = (
-        f"{total['ticks']:,} ticks, {total['actions_executed']:,} actions: {total['actions_past_expiry']} past "
-        f"expiry, {total['replayed']} replayed, {total['unordered']} out of order, {total['misplaced']} of "
+        f"{total['ticks']:,} ticks, {total['actions_executed']:,} actions: "
+        f"{total['actions_past_expiry']} past expiry, {total['replayed']} replayed, {total['unordered']} out of order, {total['misplaced']} of "
         "another robot"
     )
     late = max(told["stop_over_limit_ms"] for told in found)
@@ -58,15 +58,16 @@ def _latency(told: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("above the policy's own time, loopback, 10 kB",
          f"{told['median_ms']:.2f} ms median, {told['p99_ms']:.2f} ms 99th percentile"),
-        ("from observation to answer, the policy's own time with it", f"{told['whole_median_ms']:.2f} ms median"),
+        ("from observation to answer, the policy's own time with it",
+         f"{told['whole_median_ms']:.2f} ms median"),
     ]  # fmt: skip
 
 
 def _load(told: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("64 robots at 20 Hz, policy 64-256-256-7, chunks of 8, 80 ms",
-         f"{told['observations']:,} observations, {told['met']:.2%} answered in time; worst robot's share beside "
-         f"the best one's {told['fairness']:.3f}"),
+         f"{told['observations']:,} observations, {told['met']:.2%} answered in time; worst robot's share "
+         f"beside the best one's {told['fairness']:.3f}"),
     ]  # fmt: skip
 
 
@@ -81,8 +82,8 @@ def _period(told: dict[str, Any]) -> list[tuple[str, str]]:
 def _hostile(told: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("hostile frames",
-         f"{told['frames']:,}: {told['accepted']} accepted; {told['grown_mb']:.2f} MB more memory than after a "
-         f"tenth; others {'served' if told['others_served'] else 'not served'}"),
+         f"{told['frames']:,}: {told['accepted']} accepted; {told['grown_mb']:.2f} MB more memory than "
+         f"after a tenth; others {'served' if told['others_served'] else 'not served'}"),
     ]  # fmt: skip
 
 

@@ -2,10 +2,10 @@
 
     python -m tools.link.record [torture] [real-time] [measures] [watchdog]
 
-`torture` is a million control ticks on a virtual clock in pieces of 50,000, `real-time` 90,000 ticks of one
-robot by the real clock (half an hour) in pieces of 15,000, `measures` are those of `python -m tools.link` with
-this process at SCHED_FIFO where that is allowed, `watchdog` 100,000 sequences of the exported watchdog for each
-core. Rows of the record that name the commit of the sources are not run again."""
+`torture` is a million control ticks on a virtual clock in pieces of 50,000, `real-time` 90,000 ticks of
+one robot by the real clock (half an hour) in pieces of 15,000, `measures` are those of `python -m tools.link`
+with this process at SCHED_FIFO where that is allowed, `watchdog` 100,000 sequences of the exported watchdog
+for each core. Rows of the record that name the commit of the sources are not run again."""
 
 from __future__ import annotations
 
