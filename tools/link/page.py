@@ -39,11 +39,12 @@ def _torture(kind: str, record: dict[str, Any]) -> list[tuple[str, str]]:
         return []
     total = {key: sum(told[key] for told in found) for key in ("ticks", "actions_executed", *BROKEN)}
     robots = sorted({told["robots"] for told in found})
-    name = f"`torture`, {', '.join(map(str, robots))} robot{'s' * (robots != [1])}, {kind} clock, {len(found)} runs"
+    who = f"{', '.join(map(str, robots))} robot{'s' * (robots != [1])}"
+    name = f"`torture`, {who}, {kind} clock, {len(found)} runs"
     counts = (
         f"{total['ticks']:,} ticks, {total['actions_executed']:,} actions: "
-        f"{total['actions_past_expiry']} past expiry, {total['replayed']} replayed, {total['unordered']} out of order, {total['misplaced']} of "
-        "another robot"
+        f"{total['actions_past_expiry']} past expiry, {total['replayed']} replayed, "
+        f"{total['unordered']} out of order, {total['misplaced']} of another robot"
     )
     late = max(told["stop_over_limit_ms"] for told in found)
     period = 1000 / found[0]["hz"]
