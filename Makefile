@@ -26,7 +26,7 @@ GPU_RUN := PYTHONPATH=src:build/gpu $(GPU_PYTHON) -m tools.gpu
 MINUTES ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ops test-debug test-training test-link test-cluster test-robot test-migrate \
+.PHONY: help demo test test-ops test-author test-debug test-training test-link test-cluster test-robot test-migrate \
 	test-profile test-models test-science docs test-serve docs-operators gpu gpu-training gpu-wheels emulators \
 	valgrind counts bench lint format wheel test-newest constraints test-versions resolve-versions triton-tests \
 	conformance mutation clean
@@ -47,6 +47,9 @@ test-ops: $(VENV)/.test  ## Prove every operator by PyTorch's own samples (SAMPL
 test-debug: $(VENV)/.test  ## Run all tests of the sanitizer and of `anychip debug bisect`, also on an emulated chip
 	$(BIN)/python -m pytest --slow tests/debug
 	$(BIN)/python -m tools.debugging.planted
+
+test-author: $(VENV)/.test  ## Run all tests of the judge, every cheat among them
+	$(BIN)/python -m pytest --slow tests/author tests/cli/test_judge.py
 
 test-training: $(VENV)/.test  ## Train in every cut over processes, and the tests of training that take minutes
 	$(BIN)/python -m pytest --slow tests/training

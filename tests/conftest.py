@@ -29,6 +29,9 @@ settings.register_profile("local", deadline=None, suppress_health_check=[HealthC
 settings.register_profile(
     "ci", parent=settings.get_profile("local"), derandomize=True, print_blob=True, database=None
 )
+FEW = 500
+"""So many tests, or fewer, are reported one by one, those that are left out as well."""
+
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
@@ -61,12 +64,15 @@ def _empty_caches(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave slow tests out; where few tests are asked for, they are skipped, which says why."""
     if config.getoption("--slow"):
         return
-    skip = pytest.mark.skip(reason="slow: run with --slow")
-    for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(skip)
+    slow = [item for item in items if "slow" in item.keywords]
+    if len(items) > FEW:
+        items[:] = [item for item in items if "slow" not in item.keywords]
+        config.hook.pytest_deselected(items=slow)
+    for item in slow:
+        item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

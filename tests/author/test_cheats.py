@@ -1,5 +1,6 @@
 """No cheat is accepted. The kernels under `cheats/` are stand-ins of our own; each row says by which checks
-it may be refused, so that a judge that refuses everything would fail, too."""
+it may be refused, so that a judge that refuses everything would fail, too. Every third is tried always, and
+the others are slow tests."""
 
 from __future__ import annotations
 
@@ -106,6 +107,8 @@ CLOSED = {
 }
 """Cheat that finds a door closed -> what it meets there."""
 
+ALWAYS_ONE_IN = 3
+
 SLOW = frozenset({"slow_with_another_clock"})
 """Cheats that are only found at the end."""
 
@@ -113,11 +116,17 @@ ROWS = [(file, name, "softmax", checks) for file, cheats in CASES.items() for na
 ROWS += [("numbers", name, task, checks) for name, (task, checks) in OTHERS.items()]
 
 
+CASES_TRIED = [
+    pytest.param(*row, id=row[1], marks=() if place % ALWAYS_ONE_IN == 0 else pytest.mark.slow)
+    for place, row in enumerate(ROWS)
+]
+
+
 def test_there_are_forty() -> None:
     assert len(ROWS) >= 40
 
 
-@pytest.mark.parametrize(("file", "name", "task", "checks"), ROWS, ids=[row[1] for row in ROWS])
+@pytest.mark.parametrize(("file", "name", "task", "checks"), CASES_TRIED)
 def test_no_cheat_is_accepted(
     nursery: Nursery, terms: Terms, file: str, name: str, task: str, checks: str
 ) -> None:
