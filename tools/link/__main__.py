@@ -15,6 +15,7 @@ import gc
 import json
 import multiprocessing
 import resource
+import socket
 import statistics
 import threading
 import time
@@ -45,6 +46,7 @@ from anychip.link.loop import new_loop, run
 from anychip.link.transport import EdgeTransport
 
 MILLISECOND, SECOND = 1_000_000, 1_000_000_000
+FRAME_BYTES, ANSWER_BYTES = 10_100, 300
 TOKEN = b"a token for measurements"
 LIMITS = Limits(2 * SECOND, SECOND, 0, SECOND, restart=True, settle=1)
 
@@ -145,7 +147,36 @@ def latency(seconds: float) -> dict[str, Any]:
         "median_ms": statistics.median(above),
         "p99_ms": float(np.quantile(above, 0.99)),
         "whole_median_ms": statistics.median(whole),
+        "bare_median_ms": bare(seconds / 4),
     }
+
+
+def _answer_bare(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        while connection.recv(FRAME_BYTES, socket.MSG_WAITALL):
+            connection.sendall(bytes(ANSWER_BYTES))
+
+
+def bare(seconds: float) -> float:
+    """Median milliseconds from sending as many bytes over a plain socket, at the same period, until another
+    process has answered: what the machine takes, whatever is done with them."""
+    times = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        context = multiprocessing.get_context("fork")
+        process = context.Process(target=_answer_bare, args=(listener,))
+        process.start()
+        with socket.create_connection(listener.getsockname()) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                time.sleep(0.02)
+                begun = time.monotonic_ns()
+                connection.sendall(bytes(FRAME_BYTES))
+                connection.recv(ANSWER_BYTES, socket.MSG_WAITALL)
+                times.append((time.monotonic_ns() - begun) / MILLISECOND)
+        process.join()
+    return statistics.median(times)
 
 
 async def _robots(port: int, found: Policy, count: int, hz: float, seconds: float) -> dict[str, Any]:

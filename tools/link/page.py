@@ -61,6 +61,8 @@ def _latency(told: dict[str, Any]) -> list[tuple[str, str]]:
          f"{told['median_ms']:.2f} ms median, {told['p99_ms']:.2f} ms 99th percentile"),
         ("from observation to answer, the policy's own time with it",
          f"{told['whole_median_ms']:.2f} ms median"),
+        ("as many bytes over a plain socket between two processes, at the same period",
+         f"{told['bare_median_ms']:.2f} ms median"),
     ]  # fmt: skip
 
 
