@@ -4,7 +4,6 @@ of safetensors, or a model in memory. Flows out: a `ServedModel`, which computes
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from ..llm.packed.dense import DenseWeight, dense
 from ..llm.packed.formats import FORMATS
 from ..llm.packed.rounding import ACTIVATIONS
+from ..llm.packed.scaled import ScaledWeight
 from ..llm.packed.weights import PackedWeight, packed, stacked
 from .architectures import Architecture, architecture_of, configuration_of, tensor_name
 from .errors import ModelError
@@ -24,7 +24,6 @@ from .modules import (
     PackedLinear,
     Part,
     Step,
-    Weight,
     current,
     gated_forward,
     norm_forward,
@@ -32,21 +31,11 @@ from .modules import (
     require_width,
     with_later_turns,
 )
+from .quantised import source_of
+from .sources import ModuleWeights, SafetensorsFolder, Source, Weight
 
 Progress = Callable[[int, int], None]
 """Is told how many modules have their weights, and of how many."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModuleWeights:
-    """What a module of a model is made of."""
-
-    weight: Weight | torch.Tensor
-    bias: torch.Tensor | None = None
-
-
-Source = Callable[[str], ModuleWeights]
-"""The weights of a module by its name: matrices of layers packed or dense, others as float32 tensors."""
 
 
 class ServedModel:
@@ -152,11 +141,15 @@ def _order(known: Architecture, config: Any, module: str) -> torch.Tensor | None
 
 
 def from_folder(folder: Path, progress: Progress = lambda done, of: None) -> ServedModel:
-    """A model as the transformers library saves it, in the dtype that is stored. Raises ModelError."""
+    """A model as the transformers library saves it, in the dtype that is stored, or as its
+    `quantization_config` has it. Raises ModelError."""
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        if getattr(config, "quantization_config", None):
+            return _from_few_bits(folder, config, progress)
         model, found = AutoModelForCausalLM.from_pretrained(
             folder, dtype="auto", local_files_only=True, output_loading_info=True
         )
@@ -168,6 +161,15 @@ def from_folder(folder: Path, progress: Progress = lambda done, of: None) -> Ser
             "The library would draw them at random; take a whole copy of the model.",
         )
     return from_model(model, progress)
+
+
+def _from_few_bits(folder: Path, config: Any, progress: Progress) -> ServedModel:
+    given = config.quantization_config
+    del config.quantization_config
+    model = _empty_model(config)
+    layers = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    source = source_of(SafetensorsFolder(folder), given, layers.__contains__)
+    return _served(model, source, progress)
 
 
 def from_model(model: Any, progress: Progress = lambda done, of: None) -> ServedModel:
@@ -218,7 +220,7 @@ def _served(model: Any, source: Source, progress: Progress) -> ServedModel:
         made = source(name)
         if isinstance(module, torch.nn.Linear):
             assert not isinstance(made.weight, torch.Tensor)
-            _put(model, name, PackedLinear(made.weight, made.bias))
+            _put(model, name, PackedLinear(made.weight, made.bias, made.order))
         elif isinstance(module, torch.nn.Embedding):
             scale = float(getattr(module, "scalar_embed_scale", 1.0))
             table = _table(made.weight)
@@ -243,6 +245,7 @@ def _served(model: Any, source: Source, progress: Progress) -> ServedModel:
 
 def _table(weight: Weight | torch.Tensor) -> PackedWeight | torch.Tensor:
     """A table of embeddings: dense ones keep rows together."""
+    assert not isinstance(weight, ScaledWeight)
     if isinstance(weight, DenseWeight):
         return weight.numbers.movedim(-1, 1).reshape(-1, weight.columns)[: weight.rows]
     return weight
@@ -251,7 +254,7 @@ def _table(weight: Weight | torch.Tensor) -> PackedWeight | torch.Tensor:
 def _bytes(model: Any) -> int:
     """Bytes of the matrices that a step reads."""
     own = {id(module.packed): module.packed for module in model.modules() if isinstance(module, PackedLinear)}
-    return sum(w.bytes if isinstance(w, PackedWeight) else w.numbers.nbytes for w in own.values())
+    return sum(w.numbers.nbytes if isinstance(w, DenseWeight) else w.bytes for w in own.values())
 
 
 def _parent(model: Any, name: str) -> Any:
@@ -265,6 +268,8 @@ def _put(model: Any, name: str, module: torch.nn.Module) -> None:
 def _stack(module: Any, parts: tuple[str, ...]) -> None:
     """One product for layers with the same input, where their weights go together."""
     layers = [getattr(module, part) for part in parts]
+    if any(layer.order is not None for layer in layers):
+        return
     whole = _stacked([layer.packed for layer in layers])
     biases = [layer.bias for layer in layers]
     if whole is None or (any(b is None for b in biases) and not all(b is None for b in biases)):
@@ -281,10 +286,10 @@ def _stacked(weights: list[Weight]) -> Weight | None:
     if all(isinstance(w, PackedWeight) for w in weights):
         return stacked([w for w in weights if isinstance(w, PackedWeight)])
     tables = [w for w in weights if isinstance(w, DenseWeight)]
+    if len(tables) != len(weights):
+        return None
     first = tables[0]
-    if len(tables) != len(weights) or any(
-        w.rows % w.numbers.shape[-1] or w.numbers.dtype != first.numbers.dtype for w in tables
-    ):
+    if any(w.rows % w.numbers.shape[-1] or w.numbers.dtype != first.numbers.dtype for w in tables):
         return None
     return DenseWeight(sum(w.rows for w in tables), first.columns, torch.cat([w.numbers for w in tables]))
 
@@ -309,6 +314,8 @@ def _replace_gate(module: Any) -> None:
     down = getattr(module, "down_proj", None)
     activation = _activation(getattr(module, "act_fn", None) or getattr(module, "activation_fn", None))
     if not (isinstance(given, PackedLinear) and isinstance(down, PackedLinear)) or activation is None:
+        return
+    if down.order is not None or down.packed.columns != given.packed.rows // 2:
         return
     if isinstance(down.packed, PackedWeight) and isinstance(given.packed, PackedWeight):
         module.gate_and_up = given

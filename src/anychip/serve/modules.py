@@ -19,14 +19,13 @@ from ..llm.attention.transposed_pages import (
     attention_of_newest,
     turn_and_write,
 )
-from ..llm.packed.dense import DenseWeight, dense_matmul
+from ..llm.packed.dense import dense_matmul
 from ..llm.packed.products import RoundedRows, packed_matmul, rounded_rows, unpacked_rows
 from ..llm.packed.rounding import gate_and_round, norm_and_round
+from ..llm.packed.scaled import ScaledWeight, scaled_matmul
 from ..llm.packed.weights import PackedWeight
 from .errors import ModelError
-
-Weight = PackedWeight | DenseWeight
-
+from .sources import Weight
 
 # ---- what was computed of a tensor ----------------------------------------------------------------
 
@@ -48,6 +47,8 @@ def product(x: torch.Tensor, weight: Weight, bias: torch.Tensor | None = None) -
     """x weight^T + bias for x [..., columns]."""
     if isinstance(weight, PackedWeight):
         out = packed_matmul(_rounded(x), weight, bias)
+    elif isinstance(weight, ScaledWeight):
+        out = scaled_matmul(x.reshape(-1, weight.columns).contiguous(), weight, bias)
     else:
         out = dense_matmul(x.reshape(-1, weight.columns).contiguous(), weight, bias)
     return out.view(*x.shape[:-1], weight.rows)
@@ -57,14 +58,20 @@ def product(x: torch.Tensor, weight: Weight, bias: torch.Tensor | None = None) -
 
 
 class PackedLinear(torch.nn.Module):
-    """A linear layer on a weight as it is stored."""
+    """A linear layer on a weight as it is stored, whose columns are those of activations in an `order`, and
+    filled up where they do not make whole blocks."""
 
-    def __init__(self, weight: Weight, bias: torch.Tensor | None):
+    def __init__(self, weight: Weight, bias: torch.Tensor | None, order: torch.Tensor | None = None):
         super().__init__()
-        self.packed, self.bias = weight, bias
+        self.packed, self.bias, self.order = weight, bias, order
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [..., columns] float32 to [..., rows of the weight]."""
+        if self.order is not None:
+            x = _once(x, ("ordered", id(self.order)), lambda: x.index_select(-1, self.order))
+        missing = self.packed.columns - x.shape[-1]
+        if missing:
+            x = _once(x, ("filled", missing), lambda: torch.nn.functional.pad(x, (0, missing)))
         return product(x, self.packed, self.bias)
 
 

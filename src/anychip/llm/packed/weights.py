@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from ...ops.errors import ArgumentError
-from .blocks import taken_apart
+from .blocks import Codes, taken_apart
 from .formats import FORMATS, INNER, PackedFormat
 
 ROWS = 32
@@ -72,6 +72,15 @@ def packed(format: str, data: torch.Tensor, columns: int) -> PackedWeight:
     return PackedWeight(known, data.shape[0], columns, low, parts[1], scales, *parts[3:])
 
 
+def packed_codes(format: PackedFormat, made: Codes, columns: int) -> PackedWeight:
+    """The weight of rows that are taken apart already, `columns` elements each in whole blocks."""
+    rows = made.scales.shape[0]
+    low, high, scales, *others = _planes(format, made)
+    assert low is not None
+    assert scales is not None
+    return PackedWeight(format, rows, columns, low, high, scales, *others)
+
+
 def stacked(weights: Sequence[PackedWeight]) -> PackedWeight | None:
     """One weight of the rows of all, or None where their formats or columns differ, or where one does not end
     with a whole group."""
@@ -95,10 +104,11 @@ def stacked(weights: Sequence[PackedWeight]) -> PackedWeight | None:
 
 def _packed(format: PackedFormat, data: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
     """The tensors of a number of rows."""
-    missing = -data.shape[0] % ROWS
-    if missing:
-        data = torch.cat([data, data.new_zeros((missing, data.shape[1]))])
-    made = taken_apart(format, data)
+    return _planes(format, taken_apart(format, data))
+
+
+def _planes(format: PackedFormat, made: Codes) -> tuple[torch.Tensor | None, ...]:
+    """The same of rows that are taken apart."""
     low, high = made.words, made.high
     if low is not None:
         low = _side_by_side(low.contiguous().view(torch.int32))
@@ -114,7 +124,10 @@ def _packed(format: PackedFormat, data: torch.Tensor) -> tuple[torch.Tensor | No
 
 
 def _side_by_side(x: torch.Tensor) -> torch.Tensor:
-    """[rows, ...] as [groups, ..., ROWS]."""
+    """[rows, ...] as [groups, ..., ROWS], rows of zeros behind the last one."""
+    missing = -x.shape[0] % ROWS
+    if missing:
+        x = torch.cat([x, x.new_zeros((missing, *x.shape[1:]))])
     return x.unflatten(0, (-1, ROWS)).movedim(1, -1).contiguous()
 
 
