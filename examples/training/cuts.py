@@ -255,16 +255,20 @@ def pp2(model: Llama, settings: Settings) -> Engine:
         dist.all_reduce(total)
         return total.item()
 
+    owners = {place: owner for owner in range(world) for place in places(owner, world)}
+    width, vocabulary = model.output.weight.shape[1], model.output.weight.shape[0]
+
     def logits(tokens: Tensor) -> Tensor:
-        last = next(owner for owner in range(world) if count - 1 in places(owner, world))
-        given = (tokens,) if 0 in mine else ()
-        # A schedule computes its loss in evaluation, too: of any targets, since only outputs are asked for.
-        targets = {"target": tokens} if count - 1 in mine else {}
-        with torch.no_grad(), settings.precision():
-            made = schedule.eval(*given, **targets)
-        whole = made if rank == last else torch.empty(*tokens.shape, model.output.weight.shape[0])
-        dist.broadcast(whole, src=last)
-        return whole
+        """Stage after stage, without the schedule: those that split backward have no way to leave it out."""
+        x = tokens
+        for index in range(count):
+            if owners[index] == rank:
+                with torch.no_grad(), settings.precision():
+                    x = parts[mine.index(index)](x).float()
+            else:
+                x = torch.empty(*tokens.shape, width if index < count - 1 else vocabulary)
+            dist.broadcast(x, src=owners[index])
+        return x
 
     return Engine(parts, step, logits, pipeline=dist.group.WORLD)
 
