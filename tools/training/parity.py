@@ -2,7 +2,7 @@
 
 python -m tools.training.parity run                # every row, into evidence/training/parity.json
 python -m tools.training.parity run --rows ddp tp2 --json   # some rows, to standard output
-python -m tools.training.parity page               # the table
+anychip pages --write training                     # the table
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ from .ranks import pretrain
 
 ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "evidence" / "training" / "parity.json"
-PAGE = ROOT / "docs" / "training.md"
-BEGIN, END = "<!-- parity: written by tools/training/parity.py -->", "<!-- end of parity -->"
 SMALL = ("--batch", "4", "--length", "32")
 
 
@@ -141,7 +139,7 @@ def divergence(wanted: torch.Tensor, logits: torch.Tensor) -> float:
     return float((p.exp() * (p - q)).sum(dim=-1).mean())
 
 
-# ---- record and page --------------------------------------------------------------------------------
+# ---- record and table --------------------------------------------------------------------------------
 
 
 def _lines(record: dict[str, Any]) -> Iterator[tuple[object, ...]]:
@@ -156,17 +154,15 @@ def _lines(record: dict[str, Any]) -> Iterator[tuple[object, ...]]:
         )
 
 
-def written(page: str, record: dict[str, Any]) -> str:
-    """The page with the table of a record between its marks."""
-    before, rest = page.split(BEGIN)
-    after = rest.split(END)[1]
+def section(record: dict[str, Any]) -> str:
+    """The table of a record."""
     made = table(
         ["cut", "losses", "losses differ by", "logits differ by", "KL divergence, nats"], _lines(record)
     )
     facts = (
         f"{record['steps']} steps, PyTorch {record['torch']}, {record['chip']}, policy {record['policy']}."
     )
-    return f"{before}{BEGIN}\n{facts}\n\n{made}\n{END}{after}"
+    return f"{facts}\n\n{made}"
 
 
 def _record(given: argparse.Namespace, found: dict[str, Any]) -> dict[str, Any]:
@@ -195,26 +191,23 @@ def _keep(record: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run rows, or write the page."""
+    """Run rows."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("run", "page"))
+    parser.add_argument("what", choices=("run",))
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--policy", choices=("strict", "portable", "auto"), default="strict")
     parser.add_argument("--json", action="store_true", help="to standard output; the record stays as it is")
     given = parser.parse_args()
-    if given.what == "run":
-        found = {} if given.json else _earlier(_record(given, {}))
-        for name in given.rows:
-            parity = compare(name, given.steps, given.policy)
-            found[name] = {**asdict(parity), "commit": commit()}
-            if not given.json:
-                print(name, parity.loss_ulp, parity.logit_ulp, parity.divergence, flush=True)
-                _keep(_record(given, found))
-        if given.json:
-            print(json.dumps(_record(given, found)))
-            return
-    PAGE.write_text(written(PAGE.read_text(), json.loads(RECORD.read_text())))
+    found = {} if given.json else _earlier(_record(given, {}))
+    for name in given.rows:
+        parity = compare(name, given.steps, given.policy)
+        found[name] = {**asdict(parity), "commit": commit()}
+        if not given.json:
+            print(name, parity.loss_ulp, parity.logit_ulp, parity.divergence, flush=True)
+            _keep(_record(given, found))
+    if given.json:
+        print(json.dumps(_record(given, found)))
 
 
 if __name__ == "__main__":

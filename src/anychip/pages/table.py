@@ -82,6 +82,13 @@ PAGES = (
         of_tool("tools.link.page"),
     ),
     Page(
+        "training",
+        "docs/training.md",
+        "evidence/training/",
+        "python -m tools.training.parity run",
+        of_tool("tools.training.page"),
+    ),
+    Page(
         "ecosystem",
         "docs/ecosystem.md",
         "evidence/ecosystem/",
