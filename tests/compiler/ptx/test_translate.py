@@ -182,6 +182,22 @@ def test_products_of_bytes_below_128(masked: str) -> None:
     check(rows, (a, b, c), "r", "r")
 
 
+@pytest.mark.parametrize("mask", ["0x0F0F0F0F", "0x01010101", "0x3F3F3F3F", "0x7F010101"])
+def test_chains_of_products_of_few_bits(mask: str) -> None:
+    """Sums of 16 bits hold several products; as many more as would not fit begin anew."""
+    a, b, c = integers()
+    steps = 12
+    text = "".join("dp4a.u32.s32 {d}, t, {b}, {d}; " for _ in range(steps - 1))
+    text = f"{{ .reg .b32 t; and.b32 t, {{a}}, {mask}; dp4a.u32.s32 {{d}}, t, {{b}}, {{c}}; {text} }}"
+
+    def chain(x: int, y: int, z: int) -> int:
+        for _ in range(steps):
+            z = dp4a(x & int(mask, 16), y, z, "us")
+        return z
+
+    check([(text, each(chain, a, b, c))], (a, b, c), "r", "r")
+
+
 def test_bits() -> None:
     a, b, c = integers()
     rows = [

@@ -110,7 +110,7 @@ _CMPF = _numbered("false oeq ogt oge olt ole one ord ueq ugt uge ult ule une uno
 _ROUNDING = MappingProxyType({**_numbered("rtz rtne"), None: None})
 _PROPAGATE = MappingProxyType({"none": False, "all": True, 0xFFFF: True, False: False, True: True})
 _PRECISION = _numbered("tf32 tf32x3 ieee bf16x3 bf16x6")
-_BYTES = MappingProxyType({kind: kind for kind in ("s8", "u8", "u7")})
+_BYTES = MappingProxyType({kind: kind for kind in ("s8", "u8", *(f"u{bits}" for bits in range(1, 8)))})
 _SCALED = _numbered("e4m3 e5m2 e2m3 e3m2 e2m1 bf16 fp16")
 
 

@@ -67,6 +67,8 @@ class Builder:
         self.lines: list[object] = []
         self.block = "start"
         self.terminated = False
+        self.remembered: dict[str, object] = {}
+        """What rules note of values, by the values' names."""
 
     # --- names, labels, text -------------------------------------------------------------
     def fresh(self, type: LLType) -> Val:

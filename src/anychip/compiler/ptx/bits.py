@@ -155,9 +155,15 @@ def _dot_of_bytes(r: Registers, step: Instruction) -> Value:
 
 
 def _narrowed(value: Value, kind: str) -> str:
-    """ "u7" where a mask shows that no byte is above 127, so that it is the same signed and unsigned."""
+    """ "u1" to "u7" where a mask shows that bytes have so few bits, and are the same signed and unsigned."""
     masks = (_constant(operand) for operand in _operands_of(value, "arith.andi"))
-    return "u7" if any(mask is not None and mask & 0x80808080 == 0 for mask in masks) else kind
+    least = min((_most_bits(mask) for mask in masks if mask is not None), default=8)
+    return f"u{max(least, 1)}" if least < 8 else kind
+
+
+def _most_bits(mask: int) -> int:
+    """Bits of the largest of a word's four bytes."""
+    return max((mask >> shift & 255).bit_length() for shift in (0, 8, 16, 24))
 
 
 def _operands_of(value: Value, name: str) -> list[Value]:
