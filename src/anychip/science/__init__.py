@@ -13,7 +13,19 @@ from ..packages import require
 require("anychip.science", ["torch", "numpy"])
 
 from ..ops.rooms import ROOMS  # noqa: E402
-from . import fft, integrate, linalg, signal, simulation, sparse, special  # noqa: E402
+from . import (  # noqa: E402
+    blas,
+    cluster,
+    fft,
+    integrate,
+    linalg,
+    qmc,
+    quantum,
+    signal,
+    simulation,
+    sparse,
+    special,
+)
 from .factors.direct import splu, spsolve  # noqa: E402
 from .factors.incomplete import ilu0  # noqa: E402
 from .krylov import bicgstab, cg, eigsh, gmres, lobpcg, lsqr, minres, svds  # noqa: E402
@@ -23,8 +35,10 @@ from .smoothers import chebyshev, jacobi  # noqa: E402
 
 __all__ = [
     "bicgstab",
+    "blas",
     "cg",
     "chebyshev",
+    "cluster",
     "eigsh",
     "fft",
     "gmres",
@@ -37,6 +51,8 @@ __all__ = [
     "minres",
     "multigrid",
     "operators",
+    "qmc",
+    "quantum",
     "signal",
     "simulation",
     "sparse",
