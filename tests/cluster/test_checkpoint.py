@@ -40,11 +40,13 @@ class Tied(torch.nn.Module):
         return self.head(self.embedding(x))
 
 
-def checkpoints(folder: Path, model: torch.nn.Module, data: Shards | None = None) -> Checkpoints:
+def checkpoints(
+    folder: Path, model: torch.nn.Module, data: Shards | None = None, is_async: bool = False
+) -> Checkpoints:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     model(torch.arange(5)).sum().backward()
     optimizer.step()
-    return Checkpoints(folder, model, optimizer, data, every=2, keep=2)
+    return Checkpoints(folder, model, optimizer, data, every=2, keep=2, is_async=is_async)
 
 
 def test_weights_place_and_random_states_come_back(tmp_path: Path) -> None:
@@ -94,3 +96,32 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     saving = checkpoints(tmp_path / "file", Tied(is_tied=False))
     with pytest.raises(CheckpointError, match=r"after step 1 was not written. rank 0: \w+Error"):
         saving.after(1)
+
+
+def test_a_checkpoint_written_while_steps_go_on_has_the_weights_of_its_step(tmp_path: Path) -> None:
+    model = Tied(is_tied=True)
+    saving = checkpoints(tmp_path, model, is_async=True)
+    saving.after(1)
+    weights = model.head.weight.detach().clone()
+    with torch.no_grad():
+        model.head.weight.zero_()
+    saving.finish()
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"]
+    assert saving.restore() == 2
+    assert torch.equal(model.head.weight, weights)
+    for step in range(2, 8):
+        saving.after(step)
+    saving.finish()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000006", "step-00000008"]
+
+
+def test_a_checkpoint_that_could_not_be_written_is_told_of_later(tmp_path: Path) -> None:
+    saving = checkpoints(tmp_path, Tied(is_tied=False), is_async=True)
+    (tmp_path / "step-00000002.partial" / ".metadata" / "in the way").mkdir(parents=True)
+    saving.after(1)
+    with pytest.raises(CheckpointError, match=r"after step 1 was not written. rank 0: \w+Error"):
+        saving.after(3)
+    assert list(tmp_path.iterdir()) == []
+    saving.after(3)
+    saving.finish()
+    assert saving.restore() == 4

@@ -1,14 +1,15 @@
 """The job that faults are injected into: a small model with dropout under DDP, unequal shards, checkpoints.
 Flows in: a folder, how many steps, a fault. Flows out: a file of each rank's losses, and an exit.
 
-As a program it runs as `-m tools.cluster.training FOLDER STEPS [KIND RANK STEP]`: the fault happens once,
-and the job goes on from its last checkpoint when it is started again."""
+As a program it runs as `-m tools.cluster.training FOLDER STEPS [--fault KIND RANK STEP] [--asynchronous]`,
+under torchrun: the fault happens once, and the job goes on from its last checkpoint when it is started
+again."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
-import sys
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -39,8 +40,8 @@ class Fault:
     step: int = 0
 
 
-def train(folder: Path, steps: int, fault: Fault, timeout: float = TIMEOUT) -> None:
-    """Train from the last checkpoint to `steps`."""
+def train(folder: Path, steps: int, fault: Fault, timeout: float = TIMEOUT, is_async: bool = False) -> None:
+    """Train from the last checkpoint to `steps`; `is_async`: checkpoints are written while steps go on."""
     torch.set_num_threads(1)
     dist.init_process_group("anychip", timeout=timedelta(seconds=timeout))
     rank, size = dist.get_rank(), dist.get_world_size()
@@ -52,7 +53,7 @@ def train(folder: Path, steps: int, fault: Fault, timeout: float = TIMEOUT) -> N
     torch.manual_seed(100 + rank)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
     shards = Shards(SAMPLES, BATCH, [2.0, *[1.0] * (size - 1)], rank)
-    checkpoints = Checkpoints(folder / "checkpoints", model, optimizer, shards, INTERVAL)
+    checkpoints = Checkpoints(folder / "checkpoints", model, optimizer, shards, INTERVAL, is_async=is_async)
     watch = Steps(every=2)
     step = checkpoints.restore()
     with open(folder / f"losses-{rank}.txt", "a", buffering=1) as log:
@@ -77,6 +78,7 @@ def train(folder: Path, steps: int, fault: Fault, timeout: float = TIMEOUT) -> N
                 step += 1
                 if step == steps:
                     break
+    checkpoints.finish()
     dist.destroy_process_group()
 
 
@@ -114,9 +116,17 @@ BEFALLS = {"kill": _kill, "stop": _stop, "slow": _slow, "cut": _cut}
 """What happens in the middle of a backward pass."""
 
 
+def main() -> None:
+    """Train as the command line says."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("steps", type=int)
+    parser.add_argument("--fault", nargs=3, metavar=("KIND", "RANK", "STEP"), default=("", "0", "0"))
+    parser.add_argument("--asynchronous", action="store_true")
+    given = parser.parse_args()
+    kind, rank, step = given.fault
+    train(given.folder, given.steps, Fault(kind, int(rank), int(step)), is_async=given.asynchronous)
+
+
 if __name__ == "__main__":
-    train(
-        Path(sys.argv[1]),
-        int(sys.argv[2]),
-        Fault(sys.argv[3], int(sys.argv[4]), int(sys.argv[5])) if len(sys.argv) > 3 else Fault(),
-    )
+    main()

@@ -12,8 +12,10 @@ import os
 import random
 import re
 import shutil
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import torch
 import torch.distributed as dist
@@ -22,7 +24,7 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save
+from torch.distributed.checkpoint.state_dict_saver import async_save, save
 
 from .errors import CheckpointError
 from .group import ChipGroup
@@ -43,13 +45,23 @@ class Stateful(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A checkpoint that is being written; `ended` holds the reasons by rank where it could not be."""
+
+    step: int
+    partial: Path
+    ended: Future[dict[int, str]]
+
+
 class Checkpoints:
     """The checkpoints of a job in a folder that all ranks see, every `every` steps, the newest `keep` of
     them kept.
 
     `after(step)` follows each step; `restore()` goes back to the newest whole one and returns the step to
     go on with. All methods are collectives. The model may be wrapped by DDP or FSDP2, and restored in
-    another cut."""
+    another cut. With `is_async` weights are copied and written while steps go on: one that could not be
+    written is told of when the next one begins, or by `finish()`, which a job calls at its end."""
 
     def __init__(
         self,
@@ -60,12 +72,24 @@ class Checkpoints:
         every: int = 100,
         keep: int = 2,
         group: dist.ProcessGroup | None = None,
+        is_async: bool = False,
     ):
         self._folder = Path(folder)
         self._model, self._optimizer, self._data = model, optimizer, data
         self._every, self._keep = every, keep
         self._group = group if group is not None else dist.group.WORLD
         self._rank = dist.get_rank(group)
+        self._under_way: _UnderWay | None = None
+        # A group of their own: what the writers tell each other must not meet the steps' collectives.
+        self._writers = (
+            dist.new_group(
+                dist.get_process_group_ranks(self._group),
+                timeout=self._group.timeout if isinstance(self._group, ChipGroup) else None,
+                use_local_synchronization=True,
+            )
+            if is_async
+            else None
+        )
 
     def after(self, step: int) -> None:
         """Save where `step` (from 0) ends an interval. Raises CheckpointError where a rank could not
@@ -73,30 +97,68 @@ class Checkpoints:
         if (step + 1) % self._every == 0:
             self.save(step)
 
-    def save(self, step: int) -> Path:
-        """Write a checkpoint of the state after `step`. Raises CheckpointError on every rank where one
-        could not write; what was there stays."""
-        final = self._folder / f"step-{step + 1:08}"
-        partial = final.with_name(final.name + PARTIAL)
+    def save(self, step: int) -> None:
+        """Write a checkpoint of the state after `step`, or begin to. Raises CheckpointError on every rank
+        where one could not write; what was there stays."""
+        self.finish()
+        partial = self._folder / f"step-{step + 1:08}{PARTIAL}"
         errors = self._gathered(self._write_own(partial))
-        if not errors:
-            errors = self._write_shared(partial)
-        if not errors:
-            errors = self._gathered(_renamed(partial, final) if self._rank == 0 else "")
         if errors:
-            if self._rank == 0:
-                shutil.rmtree(partial, ignore_errors=True)
-            told = "; ".join(f"{self._who(rank)}: {text}" for rank, text in sorted(errors.items()))
-            kept = [number for number, _ in self._whole()]
-            begin = f"step {kept[-1]}" if kept else "its beginning"
-            raise CheckpointError(
-                f"the checkpoint after step {step} was not written. {told}",
-                f"The job can go on from {begin}: make room, and start it again.",
-            )
+            self._refuse(step, partial, errors)
+        if self._writers is not None:
+            self._under_way = _UnderWay(step, partial, self._begun(partial, self._writers))
+            return
+        errors = self._write_shared(partial) or self._gathered(self._kept(partial))
+        if errors:
+            self._refuse(step, partial, errors)
+
+    def finish(self) -> None:
+        """Wait for a checkpoint that is being written. Raises CheckpointError where it could not be."""
+        if self._under_way is not None:
+            begun, self._under_way = self._under_way, None
+            told = begun.ended.result()
+            errors = self._gathered(told.get(self._rank, ""))
+            if errors:
+                self._refuse(begun.step, begun.partial, errors)
+
+    def _refuse(self, step: int, partial: Path, errors: dict[int, str]) -> NoReturn:
+        """Raise for what ranks could not write, and leave nothing of it."""
         if self._rank == 0:
-            for _, old in self._whole()[: -self._keep]:
-                shutil.rmtree(old, ignore_errors=True)
-        return final
+            shutil.rmtree(partial, ignore_errors=True)
+        told = "; ".join(f"{self._who(rank)}: {text}" for rank, text in sorted(errors.items()))
+        kept = [number for number, _ in self._whole()]
+        begin = f"step {kept[-1]}" if kept else "its beginning"
+        raise CheckpointError(
+            f"the checkpoint after step {step} was not written. {told}",
+            f"The job can go on from {begin}: make room, and start it again.",
+        )
+
+    def _kept(self, partial: Path) -> str:
+        """Rank 0 puts a checkpoint that all have written in its place, and removes old ones. The reason
+        where it cannot."""
+        if self._rank:
+            return ""
+        told = _renamed(partial, partial.with_name(partial.name.removesuffix(PARTIAL)))
+        for _, old in self._whole()[: -self._keep]:
+            shutil.rmtree(old, ignore_errors=True)
+        return told
+
+    def _begun(self, partial: Path, writers: dist.ProcessGroup) -> Future[dict[int, str]]:
+        """Copy the state, and have a thread write it; rank 0's puts it in its place."""
+        ended: Future[dict[int, str]] = Future()
+
+        def end(written: Future[Any]) -> None:
+            try:
+                errors = _failures(written.exception())
+                if not errors and (told := self._kept(partial)):
+                    errors = {self._rank: told}
+                ended.set_result(errors)
+            except OSError as error:
+                ended.set_result({self._rank: _first_line(error)})
+
+        begun: Any = async_save(self._state(), checkpoint_id=partial, process_group=writers)
+        begun.add_done_callback(end)
+        return ended
 
     def restore(self) -> int:
         """Load the newest whole checkpoint; 0 where there is none. Raises CheckpointError for one of
@@ -145,12 +207,15 @@ class Checkpoints:
         return ""
 
     def _write_shared(self, partial: Path) -> dict[int, str]:
-        model, optimizer = get_state_dict(self._model, self._optimizer)
         try:
-            save({"model": model, "optimizer": optimizer}, checkpoint_id=partial, process_group=self._group)
+            save(self._state(), checkpoint_id=partial, process_group=self._group)
         except CheckpointException as error:
-            return {rank: _first_line(failure[0]) for rank, failure in error.failures.items()}
+            return _failures(error)
         return {}
+
+    def _state(self) -> dict[str, Any]:
+        model, optimizer = get_state_dict(self._model, self._optimizer)
+        return {"model": model, "optimizer": optimizer}
 
     def _gathered(self, text: str) -> dict[int, str]:
         """The texts of those ranks that have one."""
@@ -219,6 +284,13 @@ def _set_random_states(states: dict[str, Any]) -> None:
         device = torch.accelerator.current_accelerator()
         assert device is not None
         torch.get_device_module(device).set_rng_state(states["device"])
+
+
+def _failures(error: BaseException | None) -> dict[int, str]:
+    """Why ranks could not write, by rank; of other errors each rank knows its own alone."""
+    if isinstance(error, CheckpointException):
+        return {rank: _first_line(failure[0]) for rank, failure in error.failures.items()}
+    return {} if error is None else {dist.get_rank(): _first_line(error)}
 
 
 def _renamed(partial: Path, final: Path) -> str:

@@ -19,12 +19,14 @@ from torch._C._distributed_c10d import (
     AllreduceOptions,
     AllToAllOptions,
     BarrierOptions,
+    PrefixStore,
     ReduceScatterOptions,
     Store,
     Work,
 )
 
 from . import members
+from .arrival import start_of
 from .checks import Tensors, elements, flat, require_alike, require_rows, require_times
 from .devices import Moment, moment, settle
 from .dtypes import operation_name, reduction
@@ -98,6 +100,16 @@ class ChipGroup(_Base):
     def get_group_store(self) -> Store:
         """The store that the group was made with."""
         return self._store
+
+    @property
+    def _device_types(self) -> list[torch.device]:
+        """PyTorch's asynchronous checkpoints ask whether there is a back end for the host's tensors."""
+        return [torch.device("cpu")]
+
+    @property
+    def timeout(self) -> timedelta:
+        """How long a collective may take."""
+        return timedelta(seconds=self._seconds)
 
     @property
     def liveness(self) -> Liveness:
@@ -448,10 +460,11 @@ def _process_liveness(store: Store, rank: int, size: int, seconds: float) -> Liv
 
 
 def create(options: Any, _: Any) -> ChipGroup:
-    """What PyTorch calls to make a group: `options` are its `_DistributedBackendOptions`."""
-    return ChipGroup(
-        options.store, options.group_rank, options.group_size, options.timeout, options.global_ranks_in_group
-    )
+    """What PyTorch calls to make a group: `options` are its `_DistributedBackendOptions`. What the group
+    keeps in the store is under the name of this start."""
+    rank, size, timeout = options.group_rank, options.group_size, options.timeout
+    store = PrefixStore(start_of(options.store, rank, size, timeout.total_seconds()), options.store)
+    return ChipGroup(store, rank, size, timeout, options.global_ranks_in_group)
 
 
 def register() -> None:

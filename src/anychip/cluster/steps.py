@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ SLOWER = 1.25
 """A straggler computes longer than the median of the others by this factor at least."""
 LEAST_SHARE = 0.05
 """And so does its delay: less of a step than this is nothing to name."""
+REMEMBERED = 3
+"""Exchanges of which the middle share counts: a rank that the system held up once is no straggler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Straggler:
 
 class Steps:
     """The steps of a job, in a group whose back end is `anychip`. Every `every` steps the ranks exchange
-    how long they computed and waited; `straggler` is then set, or None."""
+    how long they computed and waited; `straggler` is then set, or None, by the last exchanges."""
 
     def __init__(self, group: dist.ProcessGroup | None = None, every: int = 10):
         found = group if group is not None else dist.group.WORLD
@@ -54,6 +57,7 @@ class Steps:
         self._every = every
         self._seconds = self._waited = 0.0
         self._counted = 0
+        self._shares: deque[list[float]] = deque(maxlen=REMEMBERED)
         self.straggler: Straggler | None = None
 
     @contextmanager
@@ -76,7 +80,8 @@ class Steps:
         self._seconds = self._waited = 0.0
         self._counted = 0
         longest = max(float(row[0]) for row in rows)
-        shares = [float(row[1]) / longest for row in rows]
+        self._shares.append([float(row[1]) / longest for row in rows])
+        shares = [statistics.median_low(of_rank) for of_rank in zip(*self._shares)]
         self.straggler = None
         if len(shares) > 1:
             slowest = max(range(len(shares)), key=lambda rank: shares[rank])
