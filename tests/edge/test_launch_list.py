@@ -38,7 +38,7 @@ class Library:
         exported = exported_function(program, "net")
         lowered = lower(exported.launches, target, "net")
         self.weights: Weights = collect(exported.launches, lowered, target.big_endian)
-        own = launch_list.module("net", exported.launches, lowered, self.weights, target, embedded, False)
+        own = launch_list.module(exported, lowered, self.weights, target, embedded, False)
         names = ["init", "run", "arena_size_parallel", "set_parallel"] + ["set_weights"] * (not embedded)
         code = machine.emit_linked_object([own, *(kernel.llvm_ir for kernel in lowered.kernels)], target)
         self._code = load(code, [f"net_{name}" for name in names], {})

@@ -13,6 +13,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "demo": ("torch", "transformers"),
     "explain OPERATOR": ("torch",),
     "export": ("torch",),
+    "export MODEL.gguf": ("torch", "transformers", "tokenizers", "gguf"),
     "generate": ("torch", "transformers", "tokenizers", "gguf"),
     "judge": ("torch", "numpy", "cryptography"),
     "link": ("torch", "numpy", "msgpack", "websockets"),

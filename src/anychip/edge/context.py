@@ -11,7 +11,7 @@ from enum import IntEnum
 from ..compiler.llvm.struct import Struct
 from ..compiler.llvm.types import I32, PTR, LLType, array
 from ..runtime.arena import round_up
-from ..runtime.program import LaunchList
+from ..runtime.program import LaunchList, MemoryKind
 from .lowering import Lowered
 
 ARENA_ALIGNMENT = 64
@@ -28,6 +28,27 @@ class Status(IntEnum):
     WEIGHTS_MISSING = 4
     WEIGHTS_WRONG = 5
     ASSERTION = 6
+    OUT_OF_RANGE = 7
+
+
+@dataclass(frozen=True, slots=True)
+class StatePlaces:
+    """Memory that calls hand on to the next one: its bytes, and where each buffer of state (by number) begins
+    in it."""
+
+    bytes: int
+    offsets: dict[int, int]
+
+
+def state_places(launches: LaunchList) -> StatePlaces:
+    """The buffers of state one after the other, each from a multiple of ARENA_ALIGNMENT on."""
+    offsets: dict[int, int] = {}
+    end = 0
+    for number, buffer in enumerate(launches.buffers):
+        if buffer.kind is MemoryKind.STATE:
+            offsets[number] = end
+            end += round_up(buffer.size)
+    return StatePlaces(end, offsets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,19 @@ from ..compiler.llvm.globals import byte_table
 from ..compiler.llvm.routine import C_INT, Definition, Parameter, Routine, routine
 from ..compiler.llvm.struct import Struct
 from ..compiler.llvm.types import I8, I64, NULL, PTR, LLType, Val, array
-from ..runtime.program import LaunchList
 from ..runtime.slot_table import Owner
-from .context import ARENA_ALIGNMENT, ARGUMENT_ALIGNMENT, MemorySizes, Status
+from .context import ARENA_ALIGNMENT, ARGUMENT_ALIGNMENT, MemorySizes, Status, state_places
+from .exported import ExportedFunction
 from .weights import ALIGNMENT, HEADER_BYTES, MAGIC, Weights
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """What the functions are made from. `context` is the structure that callers keep, `size_t` C's type of
-    that name; `embedded`: the weights are in the library. `replay(context, bases)` runs the launches."""
+    """What the functions are made from: what is exported, and how. `context` is the structure that callers
+    keep, `size_t` C's type of that name; `embedded`: the weights are in the library. `replay(context, bases)`
+    runs the launches."""
 
-    name: str
-    launches: LaunchList
+    exported: ExportedFunction
     sizes: MemorySizes
     context: Struct
     size_t: LLType
@@ -31,7 +31,9 @@ class Library:
 
     def function(self, name: str, result: Parameter, **parameters: Parameter) -> Definition:
         """The decorator of a function that callers see."""
-        return routine(f"{self.name}_{name}", result, linkage="", attributes="nounwind", **parameters)
+        return routine(
+            f"{self.exported.name}_{name}", result, linkage="", attributes="nounwind", **parameters
+        )
 
 
 def functions(library: Library) -> list[Routine]:
@@ -114,9 +116,12 @@ def _set_weights(library: Library) -> Routine:
 
 
 def _run(library: Library) -> Routine:
-    """The function that takes the caller's memory. Arguments without bytes may be null."""
-    launches = library.launches
+    """The function that takes the caller's memory: inputs, outputs, state. Arguments without bytes may be
+    null."""
+    exported, launches = library.exported, library.exported.launches
+    has_state = state_places(launches).bytes > 0
     sizes = [launches.buffers[number].size for number in (*launches.inputs, *launches.outputs)]
+    sizes += [1] if has_state else []
     parameters = {f"argument{k}": PTR for k in range(len(sizes))}
 
     @library.function("run", C_INT, context=PTR, **parameters)
@@ -128,6 +133,14 @@ def _run(library: Library) -> Routine:
             addresses = [f.convert("ptrtoint", argument, library.size_t) for argument in needed]
             low = f.and_(f.any_of(addresses), ARGUMENT_ALIGNMENT - 1)
             _return_if(f, f.ne(low, 0), Status.MISALIGNED)
+        if has_state:
+            _return_if(
+                f, _is_misaligned(f, arguments[-1], ARENA_ALIGNMENT, library.size_t), Status.MISALIGNED
+            )
+        for argument, given in zip(exported.inputs, arguments, strict=False):
+            if argument.name in exported.below:
+                beyond = f.uge(f.load(I64, given), exported.below[argument.name])
+                _return_if(f, beyond, Status.OUT_OF_RANGE)
         context = library.context.at(f, context_at)
         weights = context.load("weights")
         if library.weights.data:

@@ -25,11 +25,12 @@ def golden(exported: ExportedFunction) -> str:
     ):
         for argument, content in zip(arguments, contents):
             for number, tensor in enumerate(argument.tensors):
-                parts.append(_array(f"{prefix}_{argument.name}_{number}", tensor, content))
+                parts.append(array(f"{prefix}_{argument.name}_{number}", tensor, content))
     return "\n".join(parts)
 
 
-def _array(name: str, tensor: TensorPlace, content: bytes) -> str:
+def array(name: str, tensor: TensorPlace, content: bytes) -> str:
+    """A tensor's bytes, in this machine's order, as a C array of words."""
     size = tensor.element.bytes
     own = content[tensor.byte_offset : tensor.byte_offset + tensor.bytes]
     words = [int.from_bytes(own[k : k + size], sys.byteorder) for k in range(0, len(own), size)]
@@ -77,21 +78,11 @@ static void board_write(const char *text) {{ fputs(text, stdout); }}
 
 _Alignas({upper}_ARENA_ALIGNMENT) static uint8_t arena[{upper}_ARENA_BYTES];
 {memories}
-static void write_number(uint32_t number) {{
-    char digits[11];
-    int place = 10;
-    digits[place] = 0;
-    do {{
-        digits[--place] = (char)('0' + number % 10);
-        number /= 10;
-    }} while (number);
-    board_write(digits + place);
-}}
-
-{_VALUES}
-{"".join(_READERS[kind] for kind in kinds)}
-{_COMPARE}
-{_weights_loader(name, upper) if separate_weights else ""}
+{WRITE_NUMBER}
+{VALUES}
+{"".join(READERS[kind] for kind in kinds)}
+{COMPARE}
+{weights_loader(name, upper) if separate_weights else ""}
 int main(void) {{
     {name}_context context;
     int status = {name}_init(&context, arena, sizeof arena);
@@ -111,7 +102,19 @@ int main(void) {{
 """
 
 
-_VALUES = """/* Elements become `real` to be compared; bare chips may have no double precision. */
+WRITE_NUMBER = """static void write_number(uint32_t number) {
+    char digits[11];
+    int place = 10;
+    digits[place] = 0;
+    do {
+        digits[--place] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    board_write(digits + place);
+}
+"""
+
+VALUES = """/* Elements become `real` to be compared; bare chips may have no double precision. */
 #ifdef ANYCHIP_BARE_METAL
 typedef float real;
 #else
@@ -120,7 +123,7 @@ typedef double real;
 typedef real (*value_of)(const void *element, int bytes);
 """
 
-_READERS: dict[str, str] = {
+READERS: dict[str, str] = {
     "float": """static real value_of_float(const void *element, int bytes) {
     (void)bytes;
     return *(const float *)element;
@@ -162,7 +165,7 @@ _READERS: dict[str, str] = {
 }
 """How an element becomes a number that differs when elements do."""
 
-_COMPARE = """/* Says by how much elements differ, relative to the largest one. Returns 1 where that is more
+COMPARE = """/* Says by how much elements differ, relative to the largest one. Returns 1 where that is more
    than allowed, or where one is not a number and the other is. */
 static int compare(
     const char *name, const void *ours, const void *expected, uint32_t count, int bytes, value_of value,
@@ -192,7 +195,8 @@ static int compare(
 """
 
 
-def _weights_loader(name: str, upper: str) -> str:
+def weights_loader(name: str, upper: str) -> str:
+    """A C function that reads the weights from their file."""
     return f"""static int load_weights({name}_context *context) {{
     FILE *file = fopen("{name}_weights.bin", "rb");
     uint8_t *memory = malloc({upper}_WEIGHTS_BYTES + 63);

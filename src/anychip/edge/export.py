@@ -17,7 +17,7 @@ from ..compiler.foreign import compile_library
 from ..compiler.foreign.object_file import format_of
 from ..compiler.foreign.routes import resolve
 from ..compiler.targets import Target
-from . import arithmetic, folder, launch_list, web
+from . import arithmetic, folder, generation, launch_list, web
 from .archive import archive
 from .context import memory_sizes
 from .errors import ExportError
@@ -102,11 +102,8 @@ def build(
     files = {
         f"{name}.o": object_code,
         f"lib{name}.a": archive(f"{name}.o"[-15:], object_code, _entry_points(name, separate, watchdog)),
-        f"{name}.h": header(
-            name, chip, exported.inputs, exported.outputs, sizes, len(weights.data), embedded, watchdog
-        ).encode(),
-        "example.c": example(exported, separate).encode(),
-        "golden.h": golden(exported).encode(),
+        f"{name}.h": header(exported, chip, sizes, len(weights.data), embedded, watchdog).encode(),
+        **{file: text.encode() for file, text in _example(exported, separate).items()},
         folder.REPORT: (json.dumps(facts, indent=1) + "\n").encode(),
     }
     if separate:
@@ -114,6 +111,16 @@ def build(
     if format_of(object_code) == "wasm":
         files |= web.files(name, object_code, _entry_points(name, separate, watchdog), separate)
     return Library(name, target, files, facts)
+
+
+def _example(exported: ExportedFunction, separate: bool) -> dict[str, str]:
+    given = exported.generation
+    if given is None:
+        return {"example.c": example(exported, separate), "golden.h": golden(exported)}
+    return {
+        "example.c": generation.example(exported, given, separate),
+        "golden.h": generation.golden(exported, given),
+    }
 
 
 def _entry_points(name: str, separate_weights: bool, watchdog: bool) -> list[str]:
@@ -131,7 +138,7 @@ def _compile(
     watchdog: bool,
 ) -> tuple[bytes, dict[str, int]]:
     """Object code and the frames of its functions; routines that the chip lacks are added where called."""
-    own = launch_list.module(exported.name, exported.launches, lowered, weights, target, embedded, watchdog)
+    own = launch_list.module(exported, lowered, weights, target, embedded, watchdog)
     modules = [own, *(kernel.llvm_ir for kernel in lowered.kernels)]
     object_code, frames = _link(exported.name, modules, target)
     missing = arithmetic.supplied(read_symbols(object_code).undefined)

@@ -7,8 +7,8 @@ room knows no tensors.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ..runtime.program import LaunchList
 from .errors import ExportError
@@ -87,10 +87,26 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
+class Generation:
+    """A text continued: tokens of the prompt, the answer's tokens here, each the one that the model gave for
+    those before it, and the float32 bytes of what it gave the last one from. The inputs of a call are a token
+    and its position, the outputs the logits and the next token."""
+
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+    last_logits: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ExportedFunction:
     """A function to export. `inputs` and `outputs` belong one by one to the launch list's; the bytes of an
     example call, in this machine's byte order, are in `example_inputs` and, as PyTorch computes them,
-    `example_outputs`."""
+    `example_outputs`.
+
+    `state` is the name of the memory that calls hand on, all zeros before the first one, and "" where there
+    is none. `below` says, for inputs of one int64, which number each must be below (and not negative). A
+    model that continues text has a `generation` as its example. `keeps` holds the memory of the constants.
+    """
 
     name: str
     launches: LaunchList
@@ -98,6 +114,10 @@ class ExportedFunction:
     outputs: tuple[Argument, ...]
     example_inputs: tuple[bytes, ...]
     example_outputs: tuple[bytes, ...]
+    state: str = ""
+    below: Mapping[str, int] = field(default_factory=dict[str, int])
+    generation: Generation | None = None
+    keeps: object = None
 
 
 def identifier(text: str) -> str:

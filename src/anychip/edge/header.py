@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from . import watchdog
-from .context import ARENA_ALIGNMENT, ARGUMENT_ALIGNMENT, MemorySizes, Status
-from .exported import Argument
+from .context import ARENA_ALIGNMENT, ARGUMENT_ALIGNMENT, MemorySizes, Status, state_places
+from .exported import ExportedFunction
 from .weights import HEADER_BYTES
 
 _MEANINGS: dict[Status, str] = {
@@ -16,28 +14,31 @@ _MEANINGS: dict[Status, str] = {
     Status.ARENA_TOO_SMALL: "the arena has fewer bytes than needed",
     Status.WEIGHTS_MISSING: "the weights were not set",
     Status.WEIGHTS_WRONG: "the weights are not those of this library",
+    Status.OUT_OF_RANGE: "an input is not below the number that it must be below, or is negative",
     Status.ASSERTION: "an assertion of a kernel failed: see the context",
 }
 
 
 def header(
-    name: str,
+    exported: ExportedFunction,
     chip: str,
-    inputs: Sequence[Argument],
-    outputs: Sequence[Argument],
     memory: MemorySizes,
     weight_bytes: int,
     embedded: bool,
     guarded: bool,
 ) -> str:
     """The text of `<name>.h`; `guarded`: with the watchdog."""
-    upper = name.upper()
+    name, inputs, outputs = exported.name, exported.inputs, exported.outputs
+    upper, state = name.upper(), exported.state
     separate = weight_bytes and not embedded
     parameters = "".join(
         [f",\n    const {x.c_type} *{x.name}" for x in inputs]
         + [f",\n    {x.c_type} *{x.name}" for x in outputs]
+        + ([f",\n    void *{state}"] if state else [])
     )
     sizes = "".join(f"#define {upper}_{x.name.upper()}_BYTES {x.size}\n" for x in (*inputs, *outputs))
+    if state:
+        sizes += f"#define {upper}_{state.upper()}_BYTES {state_places(exported.launches).bytes}\n"
     statuses = "\n".join(
         f"    {upper}_{status.name} = {int(status)}, /* {_MEANINGS[status]} */" for status in Status
     )
@@ -50,10 +51,11 @@ int {name}_set_weights({name}_context *context, const void *file, size_t bytes);
         if separate
         else ""
     )
+    outputs_and_state = f"outputs and the {state}" if state else "outputs"
     return f"""/* {name}: made by Anychip for {chip}.
 
-   The caller gives all memory; nothing is allocated, and nothing but the context, the arena and the
-   outputs is written. Threads may run at the same time, each with a context and an arena of its own.
+   The caller gives all memory; nothing is allocated, and nothing but the context, the arena, the
+   {outputs_and_state} is written. Threads may run at the same time, each with memory of its own.
    Functions that return int return one of the codes below. */
 #ifndef ANYCHIP_{upper}_H
 #define ANYCHIP_{upper}_H
@@ -107,7 +109,7 @@ int {name}_init({name}_context *context, void *arena, size_t bytes);
 int {name}_set_parallel(
     {name}_context *context, {name}_parallel_for parallel_for, void *pool, int32_t workers);
 
-{_tensors(inputs, outputs)}
+{_tensors(exported)}
 int {name}_run(
     {name}_context *context{parameters});
 {watchdog.header(name) if guarded else ""}
@@ -118,7 +120,8 @@ int {name}_run(
 """
 
 
-def _tensors(inputs: Sequence[Argument], outputs: Sequence[Argument]) -> str:
+def _tensors(exported: ExportedFunction) -> str:
+    inputs, outputs, state = exported.inputs, exported.outputs, exported.state
     lines = [
         "/* Reads the inputs and writes the outputs. Each begins at a multiple of "
         f"{ARGUMENT_ALIGNMENT} bytes; none overlaps another."
@@ -130,5 +133,11 @@ def _tensors(inputs: Sequence[Argument], outputs: Sequence[Argument]) -> str:
                 lines.append(
                     f"   {kind:<4}{argument.name}{where}: {tensor.dtype} {list(tensor.shape)}, strides "
                     f"{list(tensor.strides)} elements"
+                    + (f", below {exported.below[argument.name]}" if argument.name in exported.below else "")
                 )
+    if state:
+        lines.append(
+            f"   {state} is read and written: what one call hands on to the next. It begins at a multiple of "
+            f"{ARENA_ALIGNMENT}, and is\n   all zeros before the first call."
+        )
     return "\n".join(lines) + " */"

@@ -21,8 +21,9 @@ from ..runtime.native.structures import ARENA
 from ..runtime.program import LaunchList
 from ..runtime.slot_table import Owner
 from . import entry_points, watchdog
-from .context import JOB, STEP, MemorySizes, Status, context_of, memory_sizes
+from .context import JOB, STEP, MemorySizes, Status, context_of, memory_sizes, state_places
 from .entry_points import Library
+from .exported import ExportedFunction
 from .lowering import Lowered
 from .weights import Weights
 
@@ -34,8 +35,7 @@ _TASK_PARAMETERS = (PTR, PTR, PTR, I64, C_INT)
 
 
 def module(
-    name: str,
-    launches: LaunchList,
+    exported: ExportedFunction,
     lowered: Lowered,
     weights: Weights,
     target: Target,
@@ -44,15 +44,14 @@ def module(
 ) -> str:
     """The module that is linked with the kernels'. `embedded`: the weights are in it; `guarded`: it has a
     watchdog."""
-    size_t = LLType(f"i{target.pointer_bits}")
+    size_t, launches = LLType(f"i{target.pointer_bits}"), exported.launches
     sizes, context = memory_sizes(launches, lowered), context_of(size_t)
     tables = _tables(launches, lowered, weights)
     widest = max((len(recorded.slots) for recorded in launches.launches), default=0)
-    library = Library(
-        name, launches, sizes, context, size_t, weights, embedded, _replay(tables, sizes, context, widest)
-    )
+    replay = _replay(tables, sizes, context, widest)
+    library = Library(exported, sizes, context, size_t, weights, embedded, replay)
     made = LLModule()
-    watched = watchdog.functions(name) if guarded else []
+    watched = watchdog.functions(exported.name) if guarded else []
     for function in [*entry_points.functions(library), *watched]:
         function.define(made)
     return str(made)
@@ -70,7 +69,14 @@ class _Tables:
 
 def _tables(launches: LaunchList, lowered: Lowered, weights: Weights) -> _Tables:
     kernels = [External(kernel.symbol, VOID, *_KERNEL_PARAMETERS) for kernel in lowered.kernels]
-    rows = launches.slot_rows(lambda buffer: (Owner.CONSTANTS, weights.offsets[buffer]))
+    state, state_owner = state_places(launches), Owner.GIVEN + len(launches.inputs) + len(launches.outputs)
+
+    def fixed(buffer: int) -> tuple[int, int]:
+        if buffer in state.offsets:
+            return state_owner, state.offsets[buffer]
+        return Owner.CONSTANTS, weights.offsets[buffer]
+
+    rows = launches.slot_rows(fixed)
     steps = [
         (kernels[kernel], *recorded.grid, len(row.values))
         for recorded, kernel, row in zip(launches.launches, lowered.of_launch, rows)

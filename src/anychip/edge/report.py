@@ -14,7 +14,7 @@ from typing import Any
 from ..compiler.targets import Target
 from ..runtime.program import RecordedLaunch
 from .arithmetic import kind_of
-from .context import MemorySizes
+from .context import MemorySizes, state_places
 from .exported import Argument, ExportedFunction
 from .flops import flops_of
 from .lowering import Lowered
@@ -61,6 +61,7 @@ def report(
         "sha256": hashlib.sha256(object_code + weights.file()).hexdigest(),
         "inputs": [_argument(x) for x in exported.inputs],
         "outputs": [_argument(x) for x in exported.outputs],
+        **_continued(exported),
         "kernels": _kernels(exported, lowered, symbols, frames),
         "launches": [
             {
@@ -76,6 +77,19 @@ def report(
             "outputs": [base64.b64encode(x).decode() for x in exported.example_outputs],
         },
     }
+
+
+def _continued(exported: ExportedFunction) -> dict[str, Any]:
+    """The memory that calls hand on, and the text that the example continues, where there are such."""
+    facts: dict[str, Any] = {}
+    if exported.state:
+        facts["state"] = {"name": exported.state, "bytes": state_places(exported.launches).bytes}
+    if exported.generation is not None:
+        facts["generation"] = {
+            "prompt": list(exported.generation.prompt),
+            "answer": list(exported.generation.answer),
+        }
+    return facts
 
 
 def _argument(argument: Argument) -> dict[str, Any]:
@@ -144,6 +158,7 @@ def rows(data: dict[str, Any]) -> Sequence[tuple[str, str]]:
         ("constants of the code", f"{data['constant_bytes']} bytes"),
         ("weights", f"{data['weight_bytes']} bytes"),
         ("arena", f"{data['arena_bytes']} bytes"),
+        *([(data["state"]["name"], f"{data['state']['bytes']} bytes")] if "state" in data else []),
         ("stack, at most", f"{data['stack_bytes']} bytes"),
         ("launches", str(len(data["launches"]))),
         ("kernels", str(len(data["kernels"]))),

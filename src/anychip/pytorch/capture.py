@@ -114,6 +114,13 @@ class Memory:
         """Whether a replay finds the memory where the capture found it."""
         return self.is_constant or self.source is Source.STATE
 
+    @property
+    def kind(self) -> MemoryKind:
+        """What it is in a launch list, unless it is an input or output."""
+        if self.source is Source.STATE:
+            return MemoryKind.STATE
+        return MemoryKind.CONSTANT if self.is_constant else MemoryKind.TEMPORARY
+
 
 @dataclass(eq=False, slots=True)
 class _Place:
@@ -438,11 +445,7 @@ class Recorder:
             if memory.buffer < 0:
                 memory.buffer = len(buffers)
                 size, address = memory.storage.nbytes(), memory.storage.data_ptr()
-                buffers.append(
-                    MemoryBlock(MemoryKind.CONSTANT, size, address)
-                    if memory.stays_in_place
-                    else MemoryBlock(MemoryKind.TEMPORARY, size)
-                )
+                buffers.append(MemoryBlock(memory.kind, size, address if memory.stays_in_place else 0))
         return RecordedLaunch(
             seen.function,
             seen.launch.grid,

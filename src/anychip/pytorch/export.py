@@ -7,10 +7,11 @@ Flows in: a Program, with the example that it was captured from. Flows out: an `
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ..edge.errors import ExportError
 from ..edge.exported import Argument, ExportedFunction, TensorPlace, identifier, unique
@@ -23,8 +24,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def exported_function(program: Program, name: str | None = None) -> ExportedFunction:
-    """What is exported of a Program; `name` (its function's) becomes the prefix of the C names.
+@dataclass(frozen=True, slots=True)
+class ExampleCall:
+    """Inputs of a call and its results, as leaves in order."""
+
+    inputs: Sequence[torch.Tensor]
+    results: Sequence[Any]
+
+
+def exported_function(
+    program: Program, name: str | None = None, example: ExampleCall | None = None, state: str = ""
+) -> ExportedFunction:
+    """What is exported of a Program; `name` (its function's) becomes the prefix of the C names. Results of a
+    dictionary have its keys as names.
+
+    `example` is the captured call with the results of PyTorch's own operators unless it is given; `state` the
+    name of the memory that calls hand on, which is all zeros before the first one.
 
     Raises ExportError for results that a library cannot give: memory of an input, constants, tensors
     with gaps.
@@ -38,12 +53,11 @@ def exported_function(program: Program, name: str | None = None) -> ExportedFunc
             raise ExportError(
                 f"result {k} does not depend on the inputs\n  Leave it out of the function's results."
             )
-    names = unique(
-        [_input_name(x.name) for x in inputs]
-        + [f"output{k}" if len(results) > 1 else "output" for k in range(len(results))]
-    )
+    names = unique([_input_name(x.name) for x in inputs] + _result_names(program))
     places = tuple(_place(name, x.dtype, x.shape, x.strides, 0) for name, x in zip(names, inputs))
-    expected = _expected(program)
+    if example is None:
+        example = ExampleCall(program.example_tensors(), _expected(program))
+    expected = example.results
     outputs, contents = [], []
     for number, storage in enumerate(program.interface.storages):
         own = [
@@ -62,8 +76,10 @@ def exported_function(program: Program, name: str | None = None) -> ExportedFunc
             for place, number in zip(places, program.launches.inputs)
         ),
         outputs=tuple(outputs),
-        example_inputs=tuple(_memory(x) for x in program.example_tensors()),
+        example_inputs=tuple(_memory(x) for x in example.inputs),
         example_outputs=tuple(contents),
+        state=identifier(state) if state else "",
+        keeps=program,
     )
 
 
@@ -71,6 +87,15 @@ def _input_name(name: str) -> str:
     """`argument 0` becomes `input0`; a keyword stays as it is."""
     text = name.removeprefix("argument ")
     return f"input{text}" if text[:1].isdigit() else text
+
+
+def _result_names(program: Program) -> list[str]:
+    """The key of each result in a dictionary, else its number where there are several."""
+    count = len(program.interface.outputs)
+    tree = tree_unflatten(list(range(count)), program.interface.output_tree)
+    if isinstance(tree, dict) and len(tree) == count:
+        return [str(key) for key in tree]
+    return [f"output{k}" if count > 1 else "output" for k in range(count)]
 
 
 def _place(

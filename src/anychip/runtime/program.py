@@ -26,12 +26,13 @@ class MemoryKind(Enum):
     INPUT = "input"
     OUTPUT = "output"
     CONSTANT = "constant"
+    STATE = "state"
     TEMPORARY = "temporary"
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryBlock:
-    """Memory of `size` bytes. A constant is at `address`; the caller keeps it there."""
+    """Memory of `size` bytes. Constants and state are at `address`; the caller keeps them there."""
 
     kind: MemoryKind
     size: int
@@ -122,9 +123,9 @@ class LaunchList:
         """Where native code finds the list, while this object lives."""
         return self._address
 
-    def slot_rows(self, constant: Callable[[int], tuple[Owner, int]]) -> list[SlotRow]:
-        """The slots of each launch. `constant(buffer)` says from whose address on a constant begins, and how
-        far behind it."""
+    def slot_rows(self, fixed: Callable[[int], tuple[int, int]]) -> list[SlotRow]:
+        """The slots of each launch. `fixed(buffer)` says from whose address on a constant or state begins,
+        and how far behind it."""
         given = {number: Owner.GIVEN + k for k, number in enumerate((*self.inputs, *self.outputs))}
         rows = []
         for recorded in self.launches:
@@ -134,8 +135,8 @@ class LaunchList:
                 kind = self.buffers[pointer.buffer].kind
                 if kind is MemoryKind.TEMPORARY:
                     owner, begin = Owner.ARENA, self.places[pointer.buffer]
-                elif kind is MemoryKind.CONSTANT:
-                    owner, begin = constant(pointer.buffer)
+                elif kind in (MemoryKind.CONSTANT, MemoryKind.STATE):
+                    owner, begin = fixed(pointer.buffer)
                 else:
                     owner, begin = given[pointer.buffer], 0
                 owners[pointer.slot] = int(owner)

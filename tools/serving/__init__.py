@@ -1,0 +1,1 @@
+"""Measures language models that are served or exported, with files that tests do not have."""
