@@ -12,7 +12,8 @@ import triton.language as tl
 from ...ops.errors import ArgumentError
 from ...ops.launching import cdiv, launch
 from ..registry import FLOATING
-from .weights import ROWS
+from .kernels import store_products
+from .weights import AT_ONCE, ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +26,36 @@ class DenseWeight:
 
 
 @triton.jit
-def dense_product_kernel(out, x, numbers, bias, columns, length, ROWS: tl.constexpr, STEP: tl.constexpr):
-    """One row of x against ROWS rows of the weight, summed element after element."""
-    row = tl.program_id(0).to(tl.int64)
+def dense_product_kernel(
+    out, x, numbers, bias, columns, length, ROWS: tl.constexpr, STEP: tl.constexpr, M: tl.constexpr
+):
+    """M rows (1, 2 or 4) of x against ROWS rows of the weight, summed element after element."""
+    row = tl.program_id(0).to(tl.int64) * M
     group = tl.program_id(1).to(tl.int64)
     lane = tl.arange(0, ROWS)
     at = numbers + group * length * ROWS + lane
     x += row * length
     total = tl.zeros((ROWS,), tl.float32)
+    second = total
+    third = total
+    fourth = total
     for first in range(0, length, STEP):
         for k in tl.static_range(STEP):
-            total += tl.load(x + first + k) * tl.load(at + (first + k) * ROWS).to(tl.float32)
+            weight = tl.load(at + (first + k) * ROWS).to(tl.float32)
+            x_at = x + first + k
+            total += tl.load(x_at) * weight
+            if M > 1:
+                second += tl.load(x_at + length) * weight
+            if M > 2:
+                third += tl.load(x_at + 2 * length) * weight
+                fourth += tl.load(x_at + 3 * length) * weight
     column = group * ROWS + lane
-    mask = column < columns
-    if bias is not None:
-        total += tl.load(bias + column, mask=mask, other=0.0).to(tl.float32)
-    tl.store(out + row * columns + column, total, mask=mask)
+    store_products(out, total, bias, None, row, column, columns)
+    if M > 1:
+        store_products(out, second, bias, None, row + 1, column, columns)
+    if M > 2:
+        store_products(out, third, bias, None, row + 2, column, columns)
+        store_products(out, fourth, bias, None, row + 3, column, columns)
 
 
 def dense(weight: torch.Tensor) -> DenseWeight:
@@ -62,9 +77,10 @@ def dense_matmul(x: torch.Tensor, weight: DenseWeight, bias: torch.Tensor | None
             f"{x.dtype}"
         )
     out = torch.empty((x.shape[0], weight.rows), dtype=torch.float32, device=x.device)
+    at_once = next(m for m in AT_ONCE if x.shape[0] % m == 0)
     launch(
         dense_product_kernel,
-        (x.shape[0], cdiv(weight.rows, ROWS)),
+        (x.shape[0] // at_once, cdiv(weight.rows, ROWS)),
         out,
         x,
         weight.numbers,
@@ -73,5 +89,6 @@ def dense_matmul(x: torch.Tensor, weight: DenseWeight, bias: torch.Tensor | None
         weight.columns,
         ROWS=ROWS,
         STEP=4 if weight.columns % 4 == 0 else 1,
+        M=at_once,
     )
     return out

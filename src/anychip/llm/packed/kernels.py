@@ -107,6 +107,63 @@ def codes_of(
 
 
 @triton.jit
+def add_block(
+    total,
+    x,
+    x_scales,
+    x_sums,
+    low,
+    high,
+    scale,
+    minimum,
+    part_scales,
+    part_minimums,
+    LOW: tl.constexpr,
+    HIGH: tl.constexpr,
+    TABLE: tl.constexpr,
+    OFFSET: tl.constexpr,
+    PARTS: tl.constexpr,
+    SIGN: tl.constexpr,
+    ROWS: tl.constexpr,
+):
+    """total [ROWS] + a block of 32 elements of a row of x times those of ROWS rows of the weight, whose
+    planes, scale and minimum [ROWS] and parts are given."""
+    x_scale = tl.load(x_scales)
+    for part in tl.static_range(PARTS):
+        sums = tl.zeros((ROWS,), tl.int32)
+        for j in tl.static_range(part * (8 // PARTS), (part + 1) * (8 // PARTS)):
+            code = codes_of(low, high, j, LOW, HIGH, TABLE, ROWS)
+            sums = dot_of_bytes(code, tl.load(x + j), sums, LOW == 8 or TABLE != "")
+        if PARTS == 2:
+            x_sum = tl.load(x_sums + part)
+        else:
+            x_sum = tl.load(x_sums) + tl.load(x_sums + 1)
+        if OFFSET:
+            sums -= OFFSET * x_sum
+        part_scale = scale
+        if part_scales is not None:
+            part_scale = scale * tl.load(part_scales + part * ROWS).to(tl.float32)
+        total += (part_scale * x_scale) * sums.to(tl.float32)
+        if SIGN != 0:
+            least = minimum
+            if part_minimums is not None:
+                least = minimum * tl.load(part_minimums + part * ROWS).to(tl.float32)
+            total += least * ((SIGN * x_scale) * x_sum.to(tl.float32))
+    return total
+
+
+@triton.jit
+def store_products(out, total, bias, residual, row, column, columns):
+    """total + bias + residual of one row, columns from `columns` on left out."""
+    mask = column < columns
+    if bias is not None:
+        total += tl.load(bias + column, mask=mask, other=0.0).to(tl.float32)
+    if residual is not None:
+        total += tl.load(residual + row * columns + column, mask=mask, other=0.0).to(tl.float32)
+    tl.store(out + row * columns + column, total.to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
 def packed_product_kernel(
     out,
     x,
@@ -130,60 +187,84 @@ def packed_product_kernel(
     PARTS: tl.constexpr,
     SIGN: tl.constexpr,
     ROWS: tl.constexpr,
+    M: tl.constexpr,
 ):
-    """One row of x against ROWS rows of the weight. x [rows, 32 blocks] int8 as words of four, with scales
-    [rows, blocks] and sums [rows, 2 blocks]; the weight as `PackedWeight` has it, BLOCKS blocks of 32 in one
-    of the format's, PARTS parts in each; bias [columns], residual [rows, columns] as out, or None."""
-    row = tl.program_id(0).to(tl.int64)
+    """M rows (1, 2 or 4) of x against ROWS rows of the weight, whose codes are unpacked once for them. x
+    [rows, 32 blocks] int8 as words of four, with scales [rows, blocks] and sums [rows, 2 blocks]; the weight
+    as `PackedWeight` has it, BLOCKS blocks of 32 in one of the format's, PARTS parts in each; bias [columns],
+    residual [rows, columns] as out, or None. An element's sum has the same order whatever M is."""
+    row = tl.program_id(0).to(tl.int64) * M
     group = tl.program_id(1).to(tl.int64)
     lane = tl.arange(0, ROWS)
     x += row * blocks * 8
     x_scales += row * blocks
     x_sums += row * blocks * 2
-    low_at = low + group * blocks * LOW * ROWS + lane
+    low += group * blocks * LOW * ROWS + lane
     if HIGH:
-        high_at = high + group * blocks * HIGH * ROWS + lane
-    else:
-        high_at = low_at
-    scale_at = scales + group * (blocks // BLOCKS) * ROWS + lane
+        high += group * blocks * HIGH * ROWS + lane
+    scales += group * (blocks // BLOCKS) * ROWS + lane
+    if SIGN != 0:
+        minimums += group * (blocks // BLOCKS) * ROWS + lane
+    if part_scales is not None:
+        part_scales += group * blocks * PARTS * ROWS + lane
+    if part_minimums is not None:
+        part_minimums += group * blocks * PARTS * ROWS + lane
     total = tl.zeros((ROWS,), tl.float32)
+    second = total
+    third = total
+    fourth = total
     for k in range(blocks):
-        x_scale = tl.load(x_scales + k)
-        scale = tl.load(scale_at + (k // BLOCKS) * ROWS).to(tl.float32)
+        low_at = low + k * LOW * ROWS
+        high_at = low_at
+        if HIGH:
+            high_at = high + k * HIGH * ROWS
+        scale = tl.load(scales + (k // BLOCKS) * ROWS).to(tl.float32)
         minimum = scale
         if SIGN != 0:
-            minimum = tl.load(minimums + group * (blocks // BLOCKS) * ROWS + lane + (k // BLOCKS) * ROWS).to(
-                tl.float32
-            )
-        for part in tl.static_range(PARTS):
-            sums = tl.zeros((ROWS,), tl.int32)
-            for j in tl.static_range(part * (8 // PARTS), (part + 1) * (8 // PARTS)):
-                code = codes_of(low_at + k * LOW * ROWS, high_at + k * HIGH * ROWS, j, LOW, HIGH, TABLE, ROWS)
-                sums = dot_of_bytes(code, tl.load(x + k * 8 + j), sums, LOW == 8 or TABLE != "")
-            if PARTS == 2:
-                x_sum = tl.load(x_sums + 2 * k + part)
-            else:
-                x_sum = tl.load(x_sums + 2 * k) + tl.load(x_sums + 2 * k + 1)
-            if OFFSET:
-                sums -= OFFSET * x_sum
-            part_scale = scale
-            if part_scales is not None:
-                at = group * blocks * PARTS * ROWS + lane + (k * PARTS + part) * ROWS
-                part_scale = scale * tl.load(part_scales + at).to(tl.float32)
-            total += (part_scale * x_scale) * sums.to(tl.float32)
-            if SIGN != 0:
-                least = minimum
-                if part_minimums is not None:
-                    at = group * blocks * PARTS * ROWS + lane + (k * PARTS + part) * ROWS
-                    least = minimum * tl.load(part_minimums + at).to(tl.float32)
-                total += least * ((SIGN * x_scale) * x_sum.to(tl.float32))
+            minimum = tl.load(minimums + (k // BLOCKS) * ROWS).to(tl.float32)
+        scale_at = None
+        minimum_at = None
+        if part_scales is not None:
+            scale_at = part_scales + k * PARTS * ROWS
+        if part_minimums is not None:
+            minimum_at = part_minimums + k * PARTS * ROWS
+        at = x + k * 8
+        x_scale = x_scales + k
+        x_sum = x_sums + 2 * k
+        total = add_block(
+            total, at, x_scale, x_sum, low_at, high_at, scale, minimum, scale_at, minimum_at,
+            LOW, HIGH, TABLE, OFFSET, PARTS, SIGN, ROWS,
+        )  # fmt: skip
+        if M > 1:
+            at += blocks * 8
+            x_scale += blocks
+            x_sum += blocks * 2
+            second = add_block(
+                second, at, x_scale, x_sum, low_at, high_at, scale, minimum, scale_at, minimum_at,
+                LOW, HIGH, TABLE, OFFSET, PARTS, SIGN, ROWS,
+            )  # fmt: skip
+        if M > 2:
+            at += blocks * 8
+            x_scale += blocks
+            x_sum += blocks * 2
+            third = add_block(
+                third, at, x_scale, x_sum, low_at, high_at, scale, minimum, scale_at, minimum_at,
+                LOW, HIGH, TABLE, OFFSET, PARTS, SIGN, ROWS,
+            )  # fmt: skip
+            at += blocks * 8
+            x_scale += blocks
+            x_sum += blocks * 2
+            fourth = add_block(
+                fourth, at, x_scale, x_sum, low_at, high_at, scale, minimum, scale_at, minimum_at,
+                LOW, HIGH, TABLE, OFFSET, PARTS, SIGN, ROWS,
+            )  # fmt: skip
     column = group * ROWS + lane
-    mask = column < columns
-    if bias is not None:
-        total += tl.load(bias + column, mask=mask, other=0.0).to(tl.float32)
-    if residual is not None:
-        total += tl.load(residual + row * columns + column, mask=mask, other=0.0).to(tl.float32)
-    tl.store(out + row * columns + column, total.to(out.dtype.element_ty), mask=mask)
+    store_products(out, total, bias, residual, row, column, columns)
+    if M > 1:
+        store_products(out, second, bias, residual, row + 1, column, columns)
+    if M > 2:
+        store_products(out, third, bias, residual, row + 2, column, columns)
+        store_products(out, fourth, bias, residual, row + 3, column, columns)
 
 
 @triton.jit

@@ -14,7 +14,7 @@ from ...ops.launching import Tiles, cdiv, launch
 from ..registry import FLOATING
 from .formats import INNER, PART
 from .kernels import packed_product_kernel, round_rows_kernel, unpack_rows_kernel
-from .weights import ROWS, PackedWeight
+from .weights import AT_ONCE, ROWS, PackedWeight
 
 TILES = Tiles(simt={"blocks": 8, "elements": 256}, simd={"blocks": 16, "elements": 512})
 
@@ -99,9 +99,10 @@ def packed_matmul(
         if given is not None and (given.shape != shape or not given.is_contiguous()):
             raise ArgumentError(f"packed_matmul: expected {shape} contiguous, got {tuple(given.shape)}")
     out = torch.empty((rows, weight.rows), dtype=dtype, device=x.numbers.device)
+    at_once = next(m for m in AT_ONCE if rows % m == 0)
     launch(
         packed_product_kernel,
-        (rows, cdiv(weight.rows, ROWS)),
+        (rows // at_once, cdiv(weight.rows, ROWS)),
         out,
         x.numbers.view(torch.int32),
         x.scales,
@@ -112,6 +113,7 @@ def packed_matmul(
         weight.rows,
         weight.columns // INNER,
         **_constants(weight),
+        M=at_once,
     )
     return out
 

@@ -16,6 +16,8 @@ from .formats import FORMATS, INNER, PackedFormat
 
 ROWS = 32
 """Rows that lie side by side."""
+AT_ONCE = (4, 2, 1)
+"""Rows of activations that a program of a product may take, for which it reads and unpacks a weight once."""
 AT_A_TIME = 1 << 24
 """Elements that are taken apart at a time, which bounds the memory that loading takes."""
 
