@@ -74,6 +74,12 @@ def test_alias_that_contains_itself_is_an_error() -> None:
         _location_of("#loc8", before=f'{DEFINED}#loc8 = loc("x"(#loc8))\n')
 
 
+def test_many_names_of_one_place_are_read() -> None:
+    names = "".join(f'#loc{k} = loc("n{k}"(#loc{k + 1}))\n' for k in range(10, 400))
+    found = _location_of("#loc10", before=f'{DEFINED}{names}#loc400 = loc("k.py":3:1)\n')
+    assert (found.name, found.line) == ("n10", 3)
+
+
 def test_deeply_nested_location_is_an_error() -> None:
     with pytest.raises(ParseError, match="nested"):
         _location_of('"x"(' * 5000 + "unknown" + ")" * 5000, before=DEFINED)

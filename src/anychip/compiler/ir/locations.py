@@ -7,6 +7,7 @@ resolved when they are first used.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,9 @@ from .core import UNKNOWN, Location
 from .lexer import Cursor, unquote
 
 _DEEPEST = 128
+_NAMED = re.compile(r'loc\(("(?:[^"\\]|\\.)*")\((#\w+)\)\)')
+"""A name for what is at another location. Triton names a value anew wherever a loop carries it, so that names
+are nested by the hundred in deep loops."""
 
 
 class LocationTable:
@@ -31,8 +35,23 @@ class LocationTable:
         """The location that the token `loc(#loc12)` stands for."""
         location = self._resolved.get(token)
         if location is None:
-            location = self._resolved[token] = self._alias(token[4:-1], cursor, depth)
+            name, alias = self._unnamed(token[4:-1], cursor)
+            location = self._alias(alias, cursor, depth)
+            if name:
+                location = replace(location, name=name)
+            self._resolved[token] = location
         return location
+
+    def _unnamed(self, alias: str, cursor: Cursor) -> tuple[str, str]:
+        """The outermost name of an alias, empty where it has none, and the alias within all names."""
+        name = ""
+        for _ in range(len(self._definitions) + 1):
+            named = _NAMED.fullmatch(self._definitions.get(alias, ""))
+            if named is None:
+                return name, alias
+            name = name or unquote(named[1])
+            alias = named[2]
+        return cursor.fail(f"location {alias} is nested more than {_DEEPEST} deep, or contains itself")
 
     def _alias(self, alias: str, cursor: Cursor, depth: int) -> Location:
         definition = self._definitions.get(alias)

@@ -1,11 +1,12 @@
 """Neighbours in clouds of points: the nearest ones, those within a radius, and those farthest from each
-other. Flows in: points (..., n, 3). Flows out: indices, and squared distances with gradients. Every point
-is looked at: a program keeps the best of a query and reads the cloud in blocks."""
+other. Flows in: points (..., n, 3). Flows out: indices, and squared distances with gradients. In small
+clouds every point is looked at: a program keeps the best of a query and reads the cloud in blocks. Large ones
+are sorted into the cells of a grid first (`cells.py`, `cell_search.py`)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -16,16 +17,22 @@ from ...ops.distinct import distinct
 from ...ops.errors import ArgumentError, UnsupportedDtype
 from ...ops.fused import Fused
 from ...ops.iteration import power_of_two
-from ...ops.launching import Tiles, launch
+from ...ops.launching import Tiles, cdiv, launch
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..formulas.formula import DTYPES, Formula
 from ..formulas.small import dot, minus
 from ..registry import register
+from . import cell_search
+from .cells import KERNELS as CELL_KERNELS
+from .cells import sorted_cells, winding_order
 
-TILES = Tiles(simt={"block": 512}, simd={"block": 256})
+TILES = Tiles(simt={"block": 512, "queries": 32}, simd={"block": 256, "queries": 8})
 LARGEST = 64
 """Neighbours that one call finds at most."""
+LARGE = 1024
+"""From so many points of a cloud on it is sorted into cells, where no more than `cell_search.LARGEST`
+neighbours are asked for."""
 
 
 # ---- kernels -----------------------------------------------------------------------------------------
@@ -45,7 +52,8 @@ def _squares(points, first, at, mask, x, y, z):
 def nearest_kernel(
     which, points, queries, rows, count, K: tl.constexpr, SLOTS: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """Indices (K) of the points nearest to one query, nearest first. A block is looked through again only
+    """Indices (K) of the points nearest to one query, nearest first, and -1 beyond those whose distance is a
+    finite number. A block is looked through again only
     for as long as it has a point nearer than the worst of those that are kept."""
     distinct(which, points)
     distinct(which, queries)
@@ -59,10 +67,11 @@ def nearest_kernel(
     lane = tl.arange(0, BLOCK)
     # Slots beyond K are never the worst one.
     best = tl.where(slot < K, float("inf"), float("-inf")).to(FLOAT)
-    chosen = tl.zeros((SLOTS,), tl.int32)
+    chosen = tl.full((SLOTS,), -1, tl.int32)
     for start in range(0, count, BLOCK):
         at = start + lane
         square = _squares(points, first, at, at < count, x, y, z)
+        square = tl.where(square == square, square, float("inf"))
         low = tl.min(square, 0)
         worst = tl.max(best, 0)
         while low < worst:
@@ -75,15 +84,16 @@ def nearest_kernel(
             worst = tl.max(best, 0)
     best = tl.where(slot < K, best, float("inf"))
     for rank in range(K):
+        known = tl.min(best, 0) < float("inf")
         smallest = tl.argmin(best, 0)
         found = tl.sum(tl.where(slot == smallest, chosen, 0), 0)
-        tl.store(which + row * K + rank, found.to(tl.int64))
+        tl.store(which + row * K + rank, tl.where(known, found, -1).to(tl.int64))
         best = tl.where(slot == smallest, float("inf"), best)
 
 
 @triton.jit
 def within_kernel(
-    which, found, points, queries, rows, count, square_of_radius, K: tl.constexpr, SLOTS: tl.constexpr,
+    which, found, points, queries, rows, count, ball, K: tl.constexpr, SLOTS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Indices of the first K points within a radius of one query, -1 where there are fewer; and how many
@@ -98,8 +108,7 @@ def within_kernel(
     x = tl.load(queries + row * 3)
     y = tl.load(queries + row * 3 + 1)
     z = tl.load(queries + row * 3 + 2)
-    FLOAT: tl.constexpr = points.dtype.element_ty
-    limit = square_of_radius.to(FLOAT)
+    limit = tl.load(ball)
     lane = tl.arange(0, BLOCK)
     total = 0
     for start in range(0, count, BLOCK):
@@ -176,31 +185,76 @@ def _checked(name: str, queries: torch.Tensor, points: torch.Tensor) -> tuple[to
     return queries.contiguous(), points.contiguous()
 
 
+def _by_cells(
+    what: str,
+    cloud: torch.Tensor,
+    queries: torch.Tensor,
+    k: int,
+    least_edge: float = 0.0,
+    outputs: Sequence[torch.Tensor] = (),
+    numbers: Sequence[torch.Tensor] = (),
+) -> torch.Tensor:
+    """Indices (..., m, k) by the search through cells; `outputs` and `numbers` are what the kernel for `what`
+    has besides."""
+    n, m = cloud.shape[-2], queries.shape[-2]
+    clouds = cloud.reshape(-1, n, 3)
+    asked = queries.reshape(-1, m, 3)
+    grid = sorted_cells(clouds, least_edge)
+    which = torch.empty((*queries.shape[:-1], k), dtype=torch.int64, device=cloud.device)
+    block = TILES.on(cloud)["queries"]
+    blocks = cdiv(m, block)
+    launch(
+        cell_search.search_kernel(what, k),
+        len(clouds) * blocks,
+        which,
+        *outputs,
+        asked,
+        winding_order(asked, grid),
+        grid.points,
+        grid.index,
+        grid.starts,
+        grid.frame,
+        grid.sizes,
+        m,
+        n,
+        grid.cells,
+        blocks,
+        *numbers,
+        BLOCK=block,
+    )
+    return which
+
+
 def nearest_neighbours(
     queries: torch.Tensor, points: torch.Tensor, k: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Squared distances (..., m, k) of queries (..., m, 3) to their k nearest points of (..., n, 3), nearest
-    first, and int64 indices of these; k is at most 64. The distances are differentiable."""
+    first, and int64 indices of these; infinite and -1 where fewer have a finite distance; of points as far
+    away as each other any. k is at most 64. The distances are differentiable."""
     one, cloud = _checked("nearest_neighbours", queries, points)
     if not 1 <= k <= min(LARGEST, cloud.shape[-2]):
         raise ArgumentError(
             f"nearest_neighbours: k is {k}; it must be at least 1, and at most {LARGEST} and the "
             f"{cloud.shape[-2]} points"
         )
-    which = torch.empty((*one.shape[:-1], k), dtype=torch.int64, device=one.device)
-    launch(
-        nearest_kernel,
-        one.numel() // 3,
-        which,
-        cloud.detach(),
-        one.detach(),
-        one.shape[-2],
-        cloud.shape[-2],
-        K=k,
-        SLOTS=power_of_two(k),
-        BLOCK=TILES.on(one)["block"],
-    )
-    return _SQUARE(queries[..., None, :], at_indices(points, which)), which
+    if cloud.shape[-2] >= LARGE and k <= cell_search.LARGEST and one.numel():
+        which = _by_cells("nearest", cloud.detach(), one.detach(), k)
+    else:
+        which = torch.empty((*one.shape[:-1], k), dtype=torch.int64, device=one.device)
+        launch(
+            nearest_kernel,
+            one.numel() // 3,
+            which,
+            cloud.detach(),
+            one.detach(),
+            one.shape[-2],
+            cloud.shape[-2],
+            K=k,
+            SLOTS=power_of_two(k),
+            BLOCK=TILES.on(one)["block"],
+        )
+    squares = _SQUARE(queries[..., None, :], at_indices(points, which.clamp(min=0)))
+    return torch.where(which < 0, torch.inf, squares), which
 
 
 def ball_query(
@@ -213,8 +267,12 @@ def ball_query(
         raise ArgumentError(
             f"ball_query: k is {k}, the radius {radius}; k must be 1 to {LARGEST}, the radius not below 0"
         )
-    which = torch.empty((*one.shape[:-1], k), dtype=torch.int64, device=one.device)
     found = torch.empty(one.shape[:-1], dtype=torch.int64, device=one.device)
+    ball = torch.tensor([radius * radius, radius], dtype=torch.float64).to(cloud)
+    if cloud.shape[-2] >= LARGE and k <= cell_search.LARGEST and one.numel():
+        which = _by_cells("within", cloud.detach(), one.detach(), k, radius / 2, [found], [ball])
+        return which, found
+    which = torch.empty((*one.shape[:-1], k), dtype=torch.int64, device=one.device)
     launch(
         within_kernel,
         one.numel() // 3,
@@ -224,7 +282,7 @@ def ball_query(
         one.detach(),
         one.shape[-2],
         cloud.shape[-2],
-        radius * radius,
+        ball,
         K=k,
         SLOTS=power_of_two(k),
         BLOCK=TILES.on(one)["block"],
@@ -283,6 +341,7 @@ def _farthest_plain(points: torch.Tensor, k: int) -> torch.Tensor:
 
 def _clouds(dtype: torch.dtype, *more: Any) -> Iterable[Sample]:
     yield Sample((tensor((2, 9, 3), dtype, seed=1), tensor((2, 300, 3), dtype), *more))
+    yield Sample((tensor((2, 9, 3), dtype, seed=1), tensor((2, LARGE + 3, 3), dtype), *more))
 
 
 register(
@@ -292,7 +351,7 @@ register(
         nearest_neighbours,
         _nearest_plain,
         lambda dtype: _clouds(dtype, 5),
-        (nearest_kernel, *_SQUARE.kernels),
+        (nearest_kernel, *CELL_KERNELS, *_SQUARE.kernels),
         DTYPES,
         differentiable=True,
     )
@@ -304,7 +363,7 @@ register(
         ball_query,
         _ball_plain,
         lambda dtype: _clouds(dtype, 1.25, 6),
-        (within_kernel,),
+        (within_kernel, *CELL_KERNELS),
         DTYPES,
     )
 )

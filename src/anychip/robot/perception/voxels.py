@@ -12,7 +12,8 @@ import triton.language as tl
 from ...ops.distinct import distinct
 from ...ops.errors import ArgumentError, UnsupportedDtype
 from ...ops.fused import Fused
-from ...ops.launching import Tiles, cdiv, launch
+from ...ops.kernels.numbers import double
+from ...ops.launching import Tiles, cdiv, launch, scalar_bits
 from ...ops.registry import Sample
 from ...ops.samples import tensor
 from ..formulas.formula import DTYPES, Formula
@@ -30,7 +31,7 @@ def cell_kernel(keys, points, count, size, HALF: tl.constexpr, BLOCK: tl.constex
     distinct(keys, points)
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = at < count
-    edge = size.to(points.dtype.element_ty)
+    edge = double(size).to(points.dtype.element_ty)
     key = tl.zeros((BLOCK,), tl.int64)
     for axis in tl.static_range(3):
         x = tl.load(points + at * 3 + axis, mask=mask, other=0.0)
@@ -60,7 +61,16 @@ def voxel_downsample(points: torch.Tensor, size: float) -> tuple[torch.Tensor, t
     keys = torch.empty(len(cloud), dtype=torch.int64, device=cloud.device)
     block = TILES.on(cloud)["block"]
     if len(cloud):
-        launch(cell_kernel, cdiv(len(cloud), block), keys, cloud, len(cloud), size, HALF=HALF, BLOCK=block)
+        launch(
+            cell_kernel,
+            cdiv(len(cloud), block),
+            keys,
+            cloud,
+            len(cloud),
+            scalar_bits(size, True),
+            HALF=HALF,
+            BLOCK=block,
+        )
     _, cell, counts = torch.unique(keys, return_inverse=True, return_counts=True)
     total = points.new_zeros((len(counts), 3)).index_add(0, cell, points)
     return _MEAN(total, counts.to(points.dtype)), counts, cell
