@@ -114,6 +114,49 @@ def fp8(rows: int, columns: int, block: tuple[int, int], name: str = "weight_sca
     return {"weight": numbers, name: scales}, e4m3(numbers) * each
 
 
+def mxfp4(count: int, rows: int, columns: int):
+    """gpt-oss's: two neighbouring elements a byte, a power of two for each 32."""
+    numbers = RNG.integers(0, 256, (count, rows, columns // 32, 16), dtype=np.uint8)
+    scales = RNG.integers(121, 124, (count, rows, columns // 32), dtype=np.uint8)
+    each = np.stack([numbers & 15, numbers >> 4], -1).reshape(count, rows, columns // 32, 32)
+    sizes = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6])[each & 7] * np.where(each & 8, -1.0, 1.0)
+    return numbers, scales, (sizes * 2.0 ** (scales[..., None] - 127.0)).reshape(count, rows, columns)
+
+
+def write_experts(path: Path, kind: str, configuration: dict[str, Any], **changes: Any):
+    """A small mixture whose experts' matrices are MXFP4 (gpt_oss) or 8-bit floats by blocks, with the same
+    model of the numbers."""
+    from safetensors.torch import save_file
+
+    model = model_of(kind, **changes)
+    stored = {}
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            *_, part = name.split(".")
+            if ".experts." not in name or "bias" in name:
+                other = name.replace(".mlp.", ".block_sparse_moe.") if kind == "mixtral" else name
+                stored[other] = parameter.detach().clone()
+            elif kind == "gpt_oss":
+                count, columns, rows = parameter.shape
+                numbers, scales, exact = mxfp4(count, rows, columns)
+                stored[f"{name}_blocks"] = torch.from_numpy(numbers)
+                stored[f"{name}_scales"] = torch.from_numpy(scales)
+                parameter.copy_(torch.from_numpy(exact).transpose(1, 2))
+            else:
+                own = ("w1", "w3") if part == "gate_up_proj" else ("w2",)
+                for expert, matrix in enumerate(parameter):
+                    for word, piece in zip(own, matrix.chunk(len(own)), strict=True):
+                        tensors, exact = fp8(*piece.shape, (32, 32))
+                        piece.copy_(torch.from_numpy(exact))
+                        owner = name.replace(".mlp.", ".block_sparse_moe.").removesuffix(part)
+                        for field_name, tensor in as_tensors(tensors).items():
+                            stored[f"{owner}{expert}.{word}.{field_name}"] = tensor.contiguous()
+    save_file(stored, path / "model.safetensors", {"format": "pt"})
+    given = model.config.to_dict() | {"quantization_config": configuration}
+    (path / "config.json").write_text(json.dumps(given), encoding="utf-8")
+    return model
+
+
 def as_tensors(given: Tensors) -> dict[str, torch.Tensor]:
     """For safetensors; bytes are 8-bit floats."""
     made = {name: torch.from_numpy(x) for name, x in given.items()}

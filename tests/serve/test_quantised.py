@@ -137,6 +137,23 @@ def test_logits_of_8_bit_floats(name: str, tmp_path: Path) -> None:
     assert np.abs(got - want).max() < 2e-4 * np.abs(want).max()
 
 
+def test_logits_of_experts_in_8_bit_floats(tmp_path: Path) -> None:
+    """Under Mixtral's own names."""
+    configuration = {"quant_method": "fp8", "weight_block_size": [32, 32]}
+    model = packings.write_experts(tmp_path, "mixtral", configuration)
+    got, want = served_logits(from_folder(tmp_path)), as_float64(model, TOKENS)
+    assert np.abs(got - want).max() < 2e-4 * np.abs(want).max()
+
+
+@pytest.mark.slow
+def test_logits_of_experts_in_mxfp4(tmp_path: Path) -> None:
+    """All experts answer: a router near a tie would choose others for activations that are rounded."""
+    configuration = {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}
+    model = packings.write_experts(tmp_path, "gpt_oss", configuration, num_experts_per_tok=4)
+    got, want = served_logits(from_folder(tmp_path)), as_float64(model, TOKENS)
+    assert np.sqrt(((got - want) ** 2).mean()) < 0.06 * np.sqrt((want**2).mean())
+
+
 def test_products_with_8_bit_floats(tmp_path: Path) -> None:
     """Blocks that end with neither the rows nor the columns."""
     tensors, exact = packings.fp8(70, 75, (32, 32))

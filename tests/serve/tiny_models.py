@@ -24,6 +24,19 @@ SHAPE: dict[str, Any] = {
     "initializer_range": 0.3,
 }
 ROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}
+LATENT: dict[str, Any] = {
+    "head_dim": 8,
+    "num_key_value_heads": 4,
+    "kv_lora_rank": 32,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 16,
+    "v_head_dim": 32,
+    "n_routed_experts": 4,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 32,
+    "first_k_dense_replace": 1,
+}
 MODELS: dict[str, dict[str, Any]] = {
     "llama": {**ROPE, "tie_word_embeddings": True},
     "qwen2": {**ROPE, "tie_word_embeddings": False, "use_sliding_window": False},
@@ -45,6 +58,30 @@ MODELS: dict[str, dict[str, Any]] = {
             "partial_rotary_factor": 0.5,
         }
     },
+    "mixtral": {**ROPE, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None},
+    "qwen3_moe": {
+        **ROPE,
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 32,
+        "norm_topk_prob": True,
+        "mlp_only_layers": [],
+    },
+    "gpt_oss": {
+        **ROPE,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "layer_types": ["sliding_attention", "full_attention"],
+        "sliding_window": 5,
+    },
+    "deepseek_v3": {
+        **ROPE,
+        **LATENT,
+        "q_lora_rank": 32,
+        "n_group": 2,
+        "topk_group": 1,
+    },
+    "deepseek_v2": {**ROPE, **LATENT, "q_lora_rank": None, "topk_method": "greedy"},
 }
 """The library's model types, and what their configurations have besides SHAPE."""
 ARCHITECTURES = {
@@ -53,6 +90,8 @@ ARCHITECTURES = {
     "qwen3": "qwen3",
     "gemma3_text": "gemma3",
     "phi3": "phi3",
+    "mixtral": "llama",
+    "qwen3_moe": "qwen3moe",
 }
 """Model types that GGUF files have, and under which name."""
 
@@ -87,6 +126,11 @@ def write_gguf(model: Any, path: Path, quantised: str = "") -> None:
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_key_length(config.head_dim)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    if config.model_type in ("mixtral", "qwen3_moe"):
+        writer.add_expert_count(config.num_local_experts)
+        writer.add_expert_used_count(config.num_experts_per_tok)
+    if config.model_type == "qwen3_moe":
+        writer.add_expert_feed_forward_length(config.moe_intermediate_size)
     if config.model_type == "gemma3_text":
         writer.add_sliding_window(config.sliding_window)
         writer.add_rope_freq_base(1e6)
@@ -110,18 +154,30 @@ def write_gguf(model: Any, path: Path, quantised: str = "") -> None:
     for key, tensor in model.state_dict().items():
         if key == "lm_head.weight" and tied:
             continue
-        stored = names.get_name(key, try_suffixes=(".weight", ".bias"))
-        assert stored is not None, key
-        numbers = _converted(name, key, tensor, config).float().numpy()
-        if quantised and numbers.ndim == 2:
-            kind = gguf.GGMLQuantizationType[quantised]
-            writer.add_tensor(stored, gguf.quants.quantize(numbers, kind), raw_dtype=kind)
-        else:
-            writer.add_tensor(stored, numbers)
+        for stored, part in _parts(names, key, _converted(name, key, tensor, config)):
+            numbers = part.float().numpy()
+            if quantised and numbers.ndim >= 2 and "ffn_gate_inp" not in stored:
+                kind = gguf.GGMLQuantizationType[quantised]
+                writer.add_tensor(stored, gguf.quants.quantize(numbers, kind), raw_dtype=kind)
+            else:
+                writer.add_tensor(stored, numbers)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _parts(names: Any, key: str, tensor: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
+    """The tensors of a file that one of the model is stored as: experts' gates and others apart."""
+    if key.endswith("experts.gate_up_proj"):
+        block = f"blk.{key.split('.')[2]}"
+        gate, up = tensor.chunk(2, 1)
+        return [(f"{block}.ffn_gate_exps.weight", gate), (f"{block}.ffn_up_exps.weight", up)]
+    if key.endswith("experts.down_proj"):
+        return [(f"blk.{key.split('.')[2]}.ffn_down_exps.weight", tensor)]
+    stored = names.get_name(key, try_suffixes=(".weight", ".bias"))
+    assert stored is not None, key
+    return [(stored, tensor)]
 
 
 def _converted(name: str, key: str, tensor: torch.Tensor, config: Any) -> torch.Tensor:
@@ -143,5 +199,7 @@ def as_float64(model: Any, tokens: list[int]) -> np.ndarray:
     """The library's own logits in float64 with its plain attention."""
     wide = model.double()
     wide.set_attn_implementation("eager")
+    if hasattr(wide, "set_experts_implementation"):
+        wide.set_experts_implementation("eager")
     with torch.no_grad():
         return wide(torch.tensor([tokens])).logits[0].numpy()

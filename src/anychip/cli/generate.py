@@ -24,7 +24,7 @@ MaxTokens = Annotated[int, typer.Option(min=1, help="Tokens of an answer at most
 Temperature = Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token each time.")]
 Context = Annotated[int | None, typer.Option(min=2, help="Tokens of context (default: up to 4,096).")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same answer.")]
-Cache = Annotated[str, typer.Option(help="What keys and values are kept in: f32, bf16 or f16.")]
+Cache = Annotated[str, typer.Option(help="What keys and values are kept in: f32, bf16, f16 or int8.")]
 
 Deterministic = Annotated[
     bool,

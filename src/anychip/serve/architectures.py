@@ -38,8 +38,12 @@ LAYER = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "mlp.gate": "ffn_gate_inp",
 }
 """Modules of a decoder layer -> tensors of a block, in most architectures."""
+
+EXPERTS = {"gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"), "down_proj": ("ffn_down_exps",)}
+"""Matrices of a layer's experts -> tensors of a block, which have those of all experts."""
 
 
 def _gemma3(file: GgufFile, prefix: str) -> dict[str, Any]:
@@ -70,10 +74,34 @@ def _qwen2(file: GgufFile, prefix: str) -> dict[str, Any]:
     return {"use_sliding_window": False}
 
 
+def _experts_of(file: GgufFile, prefix: str) -> dict[str, Any]:
+    count, used = file.value(f"{prefix}.expert_count"), file.value(f"{prefix}.expert_used_count")
+    return {"num_local_experts": count, "num_experts_per_tok": used}
+
+
+def _qwen3_moe(file: GgufFile, prefix: str) -> dict[str, Any]:
+    width = file.value(f"{prefix}.expert_feed_forward_length")
+    found = _experts_of(file, prefix)
+    return {
+        **_qwen2(file, prefix),
+        "num_experts": found["num_local_experts"],
+        "num_experts_per_tok": found["num_experts_per_tok"],
+        "moe_intermediate_size": width,
+        "norm_topk_prob": True,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+    }
+
+
+MIXTRAL = "mixtral"
+"""What files call `llama`, with experts."""
+
 ARCHITECTURES: dict[str, Architecture] = {
     "llama": Architecture("llama", interleaved=True),
     "qwen2": Architecture("qwen2", more=_qwen2),
+    MIXTRAL: Architecture("mixtral", interleaved=True, more=_experts_of),
     "qwen3": Architecture("qwen3", more=_qwen2),
+    "qwen3moe": Architecture("qwen3_moe", more=_qwen3_moe),
     "gemma3": Architecture(
         "gemma3_text",
         {
@@ -88,7 +116,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         "phi3", {"self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_proj": "ffn_up"}, more=_phi3
     ),
 }
-"""By the file's `general.architecture`."""
+"""By the file's `general.architecture`; MIXTRAL besides."""
 
 OUTSIDE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 """Modules outside of layers -> tensors."""
@@ -102,6 +130,8 @@ def architecture_of(file: GgufFile) -> Architecture:
             f"{file.path} holds a model of the architecture {name}, which is not served.",
             f"Served are {', '.join(ARCHITECTURES)}.",
         )
+    if name == "llama" and file.value("llama.expert_count", 0):
+        return ARCHITECTURES[MIXTRAL]
     return ARCHITECTURES[name]
 
 
@@ -110,8 +140,6 @@ def configuration_of(file: GgufFile) -> Any:
     from transformers import AutoConfig
 
     known, prefix = architecture_of(file), file.value("general.architecture")
-    if prefix == "llama" and file.value("llama.expert_count", 0):
-        raise ModelError(f"{file.path} is a mixture of experts, which is not served.")
     if file.value(f"{prefix}.rope.scaling.type", "none") != "none":
         raise ModelError(
             f"{file.path}: positions are scaled ({file.value(f'{prefix}.rope.scaling.type')}), which is not "
@@ -124,7 +152,9 @@ def configuration_of(file: GgufFile) -> Any:
     values: dict[str, Any] = {
         "vocab_size": file.tensor("token_embd.weight").shape[0],
         "hidden_size": hidden,
-        "intermediate_size": file.value(f"{prefix}.feed_forward_length"),
+        "intermediate_size": file.value(
+            f"{prefix}.feed_forward_length", file.metadata.get(f"{prefix}.expert_feed_forward_length")
+        ),
         "num_hidden_layers": file.value(f"{prefix}.block_count"),
         "num_attention_heads": heads,
         "num_key_value_heads": file.value(f"{prefix}.attention.head_count_kv", heads),

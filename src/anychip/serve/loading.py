@@ -15,7 +15,7 @@ from .gguf_file import GgufFile
 from .local_engine import WAITING, Limits, LocalEngine
 from .programs import DECODING, Programs
 
-CACHES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+CACHES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16, "int8": torch.int8}
 """What the cache may be kept in, by the names that users give."""
 PAGE = 32
 """Tokens of a page."""

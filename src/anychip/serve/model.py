@@ -11,13 +11,17 @@ from typing import Any
 import torch
 
 from ..llm.packed.dense import DenseWeight, dense
-from ..llm.packed.formats import FORMATS
+from ..llm.packed.experts import Experts, experts
 from ..llm.packed.rounding import ACTIVATIONS
 from ..llm.packed.scaled import ScaledWeight
-from ..llm.packed.weights import PackedWeight, packed, stacked
-from .architectures import Architecture, architecture_of, configuration_of, tensor_name
+from ..llm.packed.weights import PackedWeight, stacked
+from ..ops.errors import ArgumentError
+from . import gguf_source
+from .architectures import architecture_of, configuration_of
 from .errors import ModelError
-from .gguf_file import GgufFile, StoredTensor
+from .gguf_file import ADVICE, GgufFile
+from .latent import latent_width, with_latents
+from .mixtures import is_experts, is_router, replace_experts, replace_router
 from .modules import (
     IMPLEMENTATION,
     PackedEmbedding,
@@ -39,28 +43,29 @@ Progress = Callable[[int, int], None]
 
 
 class ServedModel:
-    """`context_length` is in tokens, `weight_bytes` what one step of decoding reads of weights, about."""
+    """`context_length` is in tokens, `weight_bytes` what the matrices take, `adapters` how many it has."""
 
     def __init__(self, model: Any, weight_bytes: int):
         config = model.config
         self.model = model
         self.layers: int = config.num_hidden_layers
-        self.shared_heads: int = config.num_key_value_heads
-        self.width: int = (
-            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        )
+        latent = latent_width(config)
+        self.shared_heads: int = config.num_key_value_heads if latent is None else 1
+        self.width: int = latent or _head_width(config)
         self.context_length: int = config.max_position_embeddings
         self.vocabulary: int = config.vocab_size
         self.weight_bytes = weight_bytes
+        self.adapters = 0
         self._soft_cap = getattr(config, "final_logit_softcapping", None)
 
-    def pages(self, count: int, tokens: int, dtype: torch.dtype) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Keys and values of each layer, `count` pages of so many tokens."""
+    def pages(self, count: int, tokens: int, dtype: torch.dtype) -> list[tuple[torch.Tensor, ...]]:
+        """Keys and values of each layer, `count` pages of so many tokens, and for int8 the scales of both."""
         keys = (count, self.shared_heads, self.width, tokens)
         values = (count, self.shared_heads, tokens, self.width)
-        return [
-            (torch.zeros(keys, dtype=dtype), torch.zeros(values, dtype=dtype)) for _ in range(self.layers)
-        ]
+        shapes = [(keys, dtype), (values, dtype)]
+        if dtype == torch.int8:
+            shapes += [((count, self.shared_heads, tokens), torch.float32)] * 2
+        return [tuple(torch.zeros(shape, dtype=kind) for shape, kind in shapes) for _ in range(self.layers)]
 
     def logits(
         self,
@@ -91,53 +96,17 @@ class ServedModel:
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
 
+def _head_width(config: Any) -> int:
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+
+
 # ---- sources --------------------------------------------------------------------------------------
 
 
 def from_gguf(file: GgufFile, progress: Progress = lambda done, of: None) -> ServedModel:
     """Raises ModelError for what is not served, naming architecture, tensor or type."""
     known, config = architecture_of(file), configuration_of(file)
-    kept: dict[str, Weight] = {}
-
-    def source(module: str) -> ModuleWeights:
-        name = tensor_name(known, module)
-        if module == "lm_head" and f"{name}.weight" not in file.tensors:
-            name = tensor_name(known, "model.embed_tokens")
-        stored = file.tensor(f"{name}.weight")
-        bias = file.tensors.get(f"{name}.bias")
-        if len(stored.shape) == 1:
-            numbers = stored.numbers().float()
-            return ModuleWeights(numbers - 1.0 if known.shifted_norms else numbers.clone())
-        if name not in kept:
-            kept[name] = _matrix(file, stored, _order(known, config, module))
-        order = _order(known, config, module)
-        numbers = None if bias is None else bias.numbers().float()
-        return ModuleWeights(kept[name], numbers if order is None or numbers is None else numbers[order])
-
-    return _served(_empty_model(config), source, progress)
-
-
-def _matrix(file: GgufFile, stored: StoredTensor, order: torch.Tensor | None) -> Weight:
-    data = stored.data if order is None else stored.data[order]
-    if stored.format in FORMATS:
-        return packed(stored.format, data, stored.shape[1])
-    if stored.format in ("F32", "F16", "BF16"):
-        return dense(StoredTensor(stored.name, stored.format, stored.shape, data.contiguous()).numbers())
-    raise ModelError(
-        f"{file.path}: tensor {stored.name} is of type {stored.format}, which is not served.",
-        f"Served are F32, F16, BF16, {', '.join(FORMATS)}; take another file of the model.",
-    )
-
-
-def _order(known: Architecture, config: Any, module: str) -> torch.Tensor | None:
-    """Rows of the file in the library's order, where heads' pairs lie differently."""
-    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(
-        module.rpartition(".")[2]
-    )
-    if not known.interleaved or heads is None:
-        return None
-    rows = torch.arange(heads * config.head_dim)
-    return rows.view(heads, -1, 2).transpose(1, 2).reshape(-1)
+    return _served(_empty_model(config), gguf_source.source_of(file, known, config), progress)
 
 
 def from_folder(folder: Path, progress: Progress = lambda done, of: None) -> ServedModel:
@@ -168,8 +137,18 @@ def _from_few_bits(folder: Path, config: Any, progress: Progress) -> ServedModel
     del config.quantization_config
     model = _empty_model(config)
     layers = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    source = source_of(SafetensorsFolder(folder), given, layers.__contains__)
-    return _served(model, source, progress)
+    files = SafetensorsFolder(folder)
+    served = _served(model, source_of(files, given, layers.__contains__), progress)
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if name in files and (tensor.is_meta or not isinstance(tensor, torch.nn.Parameter)):
+            kept = files.tensor(name).float()
+            owner, own = _parent(model, name), name.rpartition(".")[2]
+            if isinstance(tensor, torch.nn.Parameter):
+                kept = torch.nn.Parameter(kept, requires_grad=False)
+            setattr(owner, own, kept)
+        elif tensor.is_meta:
+            raise ModelError(f"{folder} has no tensor {name}, which the model needs.", ADVICE)
+    return served
 
 
 def from_model(model: Any, progress: Progress = lambda done, of: None) -> ServedModel:
@@ -177,12 +156,25 @@ def from_model(model: Any, progress: Progress = lambda done, of: None) -> Served
     modules = dict(model.named_modules())
 
     def source(module: str) -> ModuleWeights:
+        if module not in modules:
+            owner, _, name = module.rpartition(".")
+            matrices, bias = getattr(modules[owner], name), getattr(modules[owner], f"{name}_bias", None)
+            turned = matrices.detach().transpose(1, 2) if modules[owner].is_transposed else matrices.detach()
+            own_bias = None if bias is None else bias.detach().float()
+            return ModuleWeights(_or_error(module, [dense(one.contiguous()) for one in turned], own_bias))
         given = modules[module]
         weight, bias = given.weight.detach(), getattr(given, "bias", None)
         made = dense(weight) if isinstance(given, torch.nn.Linear) else weight.float()
         return ModuleWeights(made, None if bias is None else bias.detach().float())
 
     return _served(model, source, progress)
+
+
+def _or_error(module: str, matrices: list[DenseWeight], bias: torch.Tensor | None) -> Experts:
+    try:
+        return experts(matrices, bias)
+    except ArgumentError as error:
+        raise ModelError(f"{module} is not served: {error}") from error
 
 
 def _empty_model(config: Any) -> Any:
@@ -201,23 +193,41 @@ def _empty_model(config: Any) -> Any:
 
 # ---- modules replaced -----------------------------------------------------------------------------
 
-STACKED = {"self_attn": ("q_proj", "k_proj", "v_proj"), "mlp": ("gate_proj", "up_proj")}
+STACKED = {
+    "self_attn": ("q_proj", "k_proj", "v_proj"),
+    "mlp": ("gate_proj", "up_proj"),
+    "shared_experts": ("gate_proj", "up_proj"),
+}
 """Linear layers of a module that have the same input."""
 
 
 def _served(model: Any, source: Source, progress: Progress) -> ServedModel:
-    width = getattr(model.config, "head_dim", None)
-    require_width(width or model.config.hidden_size // model.config.num_attention_heads)
+    if latent_width(model.config) is None:
+        require_width(_head_width(model.config))
     model.eval().requires_grad_(False)
     replaced = [
         (name, module)
         for name, module in model.named_modules()
         if isinstance(module, (torch.nn.Linear, torch.nn.Embedding))
         or type(module).__name__.endswith("RMSNorm")
+        or is_router(module)
+        or is_experts(module)
     ]
     for done, (name, module) in enumerate(replaced):
         progress(done, len(replaced))
+        if is_experts(module):
+            gate_up, down = (source(f"{name}.{part}").weight for part in ("gate_up_proj", "down_proj"))
+            assert isinstance(gate_up, Experts)
+            assert isinstance(down, Experts)
+            at_once = getattr(module, "is_concatenated", True) and gate_up.bias is None
+            replace_experts(module, gate_up, down, _activation(module.act_fn) if at_once else None)
+            continue
         made = source(name)
+        assert not isinstance(made.weight, Experts)
+        if is_router(module):
+            assert isinstance(made.weight, torch.Tensor)
+            replace_router(module, made.weight, made.bias)
+            continue
         if isinstance(module, torch.nn.Linear):
             assert not isinstance(made.weight, torch.Tensor)
             _put(model, name, PackedLinear(made.weight, made.bias, made.order))
@@ -233,9 +243,11 @@ def _served(model: Any, source: Source, progress: Progress) -> ServedModel:
         parts = STACKED.get(name.rpartition(".")[2])
         if parts is not None and all(isinstance(getattr(module, part, None), PackedLinear) for part in parts):
             _stack(module, parts)
-        if name.endswith("self_attn"):
+        if hasattr(module, "expand_kv"):
+            with_latents(module, model.config)
+        elif name.endswith("self_attn"):
             with_later_turns(module)
-        elif name.endswith("mlp"):
+        elif name.endswith(("mlp", "shared_experts")):
             _replace_gate(module)
     register()
     model.set_attn_implementation(IMPLEMENTATION)
@@ -252,8 +264,12 @@ def _table(weight: Weight | torch.Tensor) -> PackedWeight | torch.Tensor:
 
 
 def _bytes(model: Any) -> int:
-    """Bytes of the matrices that a step reads."""
-    own = {id(module.packed): module.packed for module in model.modules() if isinstance(module, PackedLinear)}
+    """Bytes of the matrices that the model holds."""
+    own: dict[int, Weight] = {}
+    for module in model.modules():
+        matrices = [one.weight for one in getattr(module, "matrices", ())]
+        for weight in [module.packed, *matrices] if isinstance(module, PackedLinear) else matrices:
+            own[id(weight)] = weight
     return sum(w.numbers.nbytes if isinstance(w, DenseWeight) else w.bytes for w in own.values())
 
 

@@ -25,6 +25,7 @@ from ..llm.packed.rounding import gate_and_round, norm_and_round
 from ..llm.packed.scaled import ScaledWeight, scaled_matmul
 from ..llm.packed.weights import PackedWeight
 from .errors import ModelError
+from .latent import Latent
 from .sources import Weight
 
 # ---- what was computed of a tensor ----------------------------------------------------------------
@@ -39,14 +40,15 @@ def _once(x: torch.Tensor, key: Any, make: Callable[[], Any]) -> Any:
     return kept[at]
 
 
-def _rounded(x: torch.Tensor) -> RoundedRows:
+def rounded(x: torch.Tensor) -> RoundedRows:
+    """x rounded to 8 bits, once for all products that it goes into."""
     return _once(x, "rounded", lambda: rounded_rows(x))
 
 
 def product(x: torch.Tensor, weight: Weight, bias: torch.Tensor | None = None) -> torch.Tensor:
     """x weight^T + bias for x [..., columns]."""
     if isinstance(weight, PackedWeight):
-        out = packed_matmul(_rounded(x), weight, bias)
+        out = packed_matmul(rounded(x), weight, bias)
     elif isinstance(weight, ScaledWeight):
         out = scaled_matmul(x.reshape(-1, weight.columns).contiguous(), weight, bias)
     else:
@@ -142,7 +144,7 @@ class Step:
     tables [sequences, most pages], starts and lengths [sequences] of integers. Without starts each sequence
     has one token. `angles` and `turned` pass the rotation on from where a model asks for it."""
 
-    pages: Sequence[tuple[torch.Tensor, torch.Tensor]]
+    pages: Sequence[tuple[torch.Tensor, ...]]
     slots: torch.Tensor
     tables: torch.Tensor
     lengths: torch.Tensor
@@ -177,22 +179,29 @@ def attention(
     """An attention function of the library: writes keys and values [batch, heads, tokens, width] into the
     step's pages and attends to what its tables name. The mask is in lengths and windows."""
     step = current.get()
-    keys, values = step.pages[module.layer_idx]  # type: ignore[index]
+    keys, values, *rest = step.pages[module.layer_idx]  # type: ignore[index]
+    scales = (rest[0], rest[1]) if rest else None
     batch, heads, tokens, width = query.shape
+    latent: Latent | None = getattr(module, "latent", None)
     if step.turned is query and step.angles is not None:
         cosine, sine = (x.reshape(batch * tokens, -1) for x in step.angles)
     else:
         cosine = sine = query.new_zeros((batch * tokens, 0))
-    rows = [x.transpose(1, 2).flatten(0, 1) for x in (query, key, value)]
-    turned = turn_and_write(*rows, cosine, sine, step.slots, keys, values)  # type: ignore[arg-type]
+    if latent is None:
+        rows = [x.transpose(1, 2).flatten(0, 1) for x in (query, key, value)]
+    else:
+        rows = [latent.queries(query), latent.stored(key), latent.stored(value)]
+        scaling, width = scaling or width**-0.5, latent.width
+    turned = turn_and_write(*rows, cosine, sine, step.slots, keys, values, scales)  # type: ignore[arg-type]
     scale = width**-0.5 if scaling is None else scaling
-    options = (EVERYTHING if sliding_window is None else sliding_window, softcap or 0.0, s_aux)
+    options = (EVERYTHING if sliding_window is None else sliding_window, softcap or 0.0, s_aux, scales)
     if step.starts is None:
         out = attention_of_newest(turned, keys, values, step.tables, step.lengths, scale, *options)
     else:
         chunk = turned.view(batch, tokens, heads, width)
         out = attention_of_chunk(chunk, keys, values, step.tables, step.starts, step.lengths, scale, *options)
-    return out.view(batch, tokens, heads, width), None
+    out = out.view(batch, tokens, heads, width)
+    return out if latent is None else latent.results(out), None
 
 
 def turn_later(query: torch.Tensor, key: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, *_: Any):
@@ -209,11 +218,17 @@ def with_later_turns(module: torch.nn.Module) -> bool:
     original = forward.__globals__.get("apply_rotary_pos_emb")
     if "apply_rotary_pos_emb" not in forward.__code__.co_names or not _turns_halves(original):
         return False
-    names = {**forward.__globals__, "apply_rotary_pos_emb": turn_later}
-    made = FunctionType(forward.__code__, names, forward.__name__, forward.__defaults__, forward.__closure__)
-    made.__kwdefaults__ = forward.__kwdefaults__
-    module.forward = MethodType(made, module)
+    module.forward = MethodType(with_names(forward, {"apply_rotary_pos_emb": turn_later}), module)
     return True
+
+
+def with_names(function: Callable[..., Any], names: dict[str, Any]) -> Callable[..., Any]:
+    """A function of the library that finds others under some of its module's names."""
+    given: Any = inspect.unwrap(function)
+    known = {**given.__globals__, **names}
+    made = FunctionType(given.__code__, known, given.__name__, given.__defaults__, given.__closure__)
+    made.__kwdefaults__ = given.__kwdefaults__
+    return made
 
 
 def _turns_halves(function: Any) -> bool:

@@ -1,5 +1,5 @@
 """Folders of safetensors whose `quantization_config` says that matrices are stored in few bits: GPTQ, AWQ,
-compressed-tensors and 8-bit floats. Flows in: a folder and that configuration. Flows out: the weights of each
+compressed-tensors, 8-bit floats, and gpt-oss's MXFP4. Flows in: a folder and that configuration. Flows out: the weights of each
 module, with the bits of the file."""
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from typing import Any
 
 import torch
 
+from ..llm.packed.blocks import Codes, power_scales
 from ..llm.packed.dense import dense
+from ..llm.packed.experts import Experts, experts
+from ..llm.packed.formats import FORMATS
 from ..llm.packed.grouped import grouped
 from ..llm.packed.scaled import SMALL_FLOATS, scaled
+from ..llm.packed.weights import ROWS, packed_codes
 from ..ops.errors import ArgumentError
 from .errors import ModelError
 from .sources import ModuleWeights, SafetensorsFolder, Source, Weight
@@ -215,8 +219,9 @@ _METHODS: dict[str, Callable[[dict[str, Any], str], Method]] = {
     "awq": _awq_method,
     "compressed-tensors": _compressed_method,
     "fp8": _fp8_method,
+    "mxfp4": lambda given, where: Method((), _awq(32)),
 }
-"""By the library's names."""
+"""By the library's names. Of MXFP4 only experts are stored so, and none by a module's own tensors."""
 
 
 def source_of(folder: SafetensorsFolder, given: dict[str, Any], is_matrix: Callable[[str], bool]) -> Source:
@@ -224,22 +229,87 @@ def source_of(folder: SafetensorsFolder, given: dict[str, Any], is_matrix: Calla
     method = method_of(given, str(folder.path))
 
     def source(module: str) -> ModuleWeights:
+        if module.endswith((".experts.gate_up_proj", ".experts.down_proj")):
+            if f"{module}_blocks" in folder:
+                return ModuleWeights(_blocks(folder, module))
+            return ModuleWeights(_experts(folder, method, module))
         name = module
         if module == "lm_head" and not any(f"lm_head.{mark}" in folder for mark in (*method.marks, "weight")):
             name = "model.embed_tokens"
-        bias = folder.tensor(f"{module}.bias").float() if f"{module}.bias" in folder else None
-        if any(f"{name}.{mark}" in folder for mark in method.marks):
-            try:
-                weight, order = method.read(folder, name)
-            except ArgumentError as error:
-                raise ModelError(f"{folder.path}: the weight of {name} is not served: {error}") from error
-            return ModuleWeights(weight, bias, order)
-        plain = folder.tensor(f"{name}.weight")
-        if plain.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-            raise ModelError(
-                f"{folder.path}: tensor {name}.weight is of type {plain.dtype} and has none of the tensors "
-                f"{', '.join(method.marks)} beside it, which is not served.",
-            )
-        return ModuleWeights(dense(plain) if is_matrix(module) else plain.float(), bias)
+        return _module(folder, method, _stored_name(folder, name), is_matrix(module))
 
     return source
+
+
+def _stored_name(folder: SafetensorsFolder, name: str) -> str:
+    """Mixtral's own name of a router, where the folder has that."""
+    other = name.replace(".mlp.", ".block_sparse_moe.")
+    return other if f"{name}.weight" not in folder and f"{other}.weight" in folder else name
+
+
+def _module(folder: SafetensorsFolder, method: Method, name: str, is_matrix: bool) -> ModuleWeights:
+    bias = folder.tensor(f"{name}.bias").float() if f"{name}.bias" in folder else None
+    if any(f"{name}.{mark}" in folder for mark in method.marks):
+        try:
+            weight, order = method.read(folder, name)
+        except ArgumentError as error:
+            raise ModelError(f"{folder.path}: the weight of {name} is not served: {error}") from error
+        return ModuleWeights(weight, bias, order)
+    plain = folder.tensor(f"{name}.weight")
+    if plain.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise ModelError(
+            f"{folder.path}: tensor {name}.weight is of type {plain.dtype} and has none of the tensors "
+            f"{', '.join(method.marks)} beside it, which is not served.",
+            "Take another copy of the model.",
+        )
+    return ModuleWeights(dense(plain) if is_matrix else plain.float(), bias)
+
+
+# ---- experts --------------------------------------------------------------------------------------
+
+PARTS = {
+    "gate_up_proj": (("gate_proj", "up_proj"), ("w1", "w3")),
+    "down_proj": (("down_proj",), ("w2",)),
+}
+"""Matrices of a layer's experts -> what an expert's own are called, and are called in Mixtral."""
+
+
+def _experts(folder: SafetensorsFolder, method: Method, module: str) -> Experts:
+    """Matrices that are stored expert by expert."""
+    owner, _, kind = module.rpartition(".")
+    usual, others = PARTS[kind]
+    parts = usual
+    if not any(f"{owner}.0.{usual[0]}.{mark}" in folder for mark in (*method.marks, "weight")):
+        owner, parts = owner.replace(".mlp.", ".block_sparse_moe."), others
+    matrices: list[Any] = []
+    count = folder.count(f"{owner}.")
+    for expert in range(max(count, 1)):
+        for part in parts:
+            found = _module(folder, method, f"{owner}.{expert}.{part}", True)
+            if found.order is not None:
+                raise _refused(
+                    f"{folder.path}: {owner}", "experts with columns in another order", "others are"
+                )
+            matrices.append(found.weight)
+    try:
+        made = experts(matrices)
+    except ArgumentError as error:
+        raise ModelError(f"{folder.path}: {module} is not served: {error}") from error
+    return Experts(made.count // len(parts), made.rows * len(parts), made.weight)
+
+
+def _blocks(folder: SafetensorsFolder, module: str) -> Experts:
+    """MXFP4 as gpt-oss has it: `_blocks` [experts, rows, blocks, 16] with two neighbouring elements a byte, the
+    first in the low half, `_scales` [experts, rows, blocks]."""
+    given, scales = folder.tensor(f"{module}_blocks"), folder.tensor(f"{module}_scales")
+    count, rows, blocks, _ = given.shape
+    if rows % ROWS or scales.shape != given.shape[:3]:
+        raise ModelError(
+            f"{folder.path}: {module}_blocks {tuple(given.shape)} is not served with scales "
+            f"{tuple(scales.shape)}; rows are multiples of {ROWS}.",
+        )
+    codes = torch.stack([given & 15, given >> 4], -1).reshape(count * rows, -1)
+    made = Codes(power_scales(scales).reshape(count * rows, -1), codes=codes)
+    weight = packed_codes(FORMATS["MXFP4"], made, blocks * 32)
+    bias = folder.tensor(f"{module}_bias").float() if f"{module}_bias" in folder else None
+    return Experts(count, rows, weight, bias)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..llm.packed.dense import DenseWeight
+from ..llm.packed.experts import Experts
 from ..llm.packed.scaled import ScaledWeight
 from ..llm.packed.weights import PackedWeight
 from .errors import ModelError
@@ -27,7 +28,7 @@ class ModuleWeights:
     """What a module of a model is made of. `order`: the weight's columns are those of the activations in this
     order."""
 
-    weight: Weight | torch.Tensor
+    weight: Weight | torch.Tensor | Experts
     bias: torch.Tensor | None = None
     order: torch.Tensor | None = None
 
@@ -61,6 +62,17 @@ class SafetensorsFolder:
 
     def __contains__(self, name: str) -> bool:
         return name in self._where
+
+    def count(self, prefix: str) -> int:
+        """How many numbers follow a prefix in names of tensors: 0 to so many less one."""
+        found = {
+            name.removeprefix(prefix).partition(".")[0] for name in self._where if name.startswith(prefix)
+        }
+        return sum(one.isdigit() for one in found)
+
+    def names(self) -> list[str]:
+        """Of all tensors."""
+        return list(self._where)
 
     def tensor(self, name: str) -> torch.Tensor:
         """A tensor by name. Raises ModelError."""

@@ -33,9 +33,16 @@ def rotated(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.
     return torch.cat([part * cosine[:, None].double() + other * sine[:, None].double(), rest], -1)
 
 
-def written(lengths: list[int], turned: int = WIDTH):
+def byte_caches() -> tuple[torch.Tensor, ...]:
+    """Pages of int8 and their scales, which memory that was never written has as zeros."""
+    keys, values = (x.nan_to_num(7.0).to(torch.int8) for x in caches())
+    return keys, values, *(torch.zeros(PAGES, SHARED, PAGE) for _ in range(2))
+
+
+def written(lengths: list[int], turned: int = WIDTH, bytes: bool = False):
     """Two sequences in pages, as one stacked projection gives them, and the same in float64."""
-    keys, values = caches()
+    keys, values, *scales = byte_caches() if bytes else caches()
+    more = tuple(scales) or None
     own = []
     for sequence, length in enumerate(lengths):
         both = torch.randn(length, (HEADS + 2 * SHARED) * WIDTH)
@@ -46,11 +53,11 @@ def written(lengths: list[int], turned: int = WIDTH):
         angle = torch.outer(torch.arange(length), 0.5 ** torch.arange(turned // 2)).repeat(1, 2)
         token = torch.arange(length)
         slots = TABLES[sequence][token // PAGE] * PAGE + token % PAGE
-        query = turn_and_write(q, k, v, angle.cos(), angle.sin(), slots, keys, values)
+        query = turn_and_write(q, k, v, angle.cos(), angle.sin(), slots, keys, values, more)
         wanted = rotated(q, angle.cos(), angle.sin())
         assert torch.allclose(query.double(), wanted, atol=1e-5)
         own.append((query, rotated(k, angle.cos(), angle.sin()), v.double()))
-    return keys, values, own
+    return (keys, values, more), own
 
 
 def attended(query, key, value, first: int, scale: float, window: int, cap: float, sinks) -> torch.Tensor:
@@ -74,7 +81,7 @@ OPTIONS = [(EVERYTHING, 0.0, False, WIDTH), (20, 2.0, True, 16), (1, 0.0, False,
 def test_newest_and_chunks(window: int, cap: float, with_sinks: bool, turned: int) -> None:
     torch.manual_seed(0)
     lengths = [40, 17]
-    keys, values, own = written(lengths, turned)
+    (keys, values, _), own = written(lengths, turned)
     sinks = torch.randn(HEADS) if with_sinks else None
     given = torch.tensor(lengths, dtype=torch.int32)
     query = torch.stack([q[-1] for q, _, _ in own])
@@ -90,6 +97,42 @@ def test_newest_and_chunks(window: int, cap: float, with_sinks: bool, turned: in
     for s, (q, k, v) in enumerate(own):
         want = attended(q, k, v, int(starts[s]), 0.3, window, cap, sinks)
         assert torch.allclose(got[s, : len(want)].double(), want, atol=2e-5)
+
+
+def as_bytes(x: torch.Tensor) -> torch.Tensor:
+    """Heads of tokens [tokens, heads, width] rounded to 127ths of their largest magnitude, in float64."""
+    scale = x.abs().amax(-1, keepdim=True) / 127.0
+    return (x / scale).round() * scale
+
+
+def test_pages_of_bytes() -> None:
+    """What is attended to are keys and values rounded to 127ths."""
+    torch.manual_seed(2)
+    lengths = [40, 17]
+    (keys, values, scales), own = written(lengths, WIDTH, bytes=True)
+    given, starts = torch.tensor(lengths, dtype=torch.int32), torch.tensor([3, 16], dtype=torch.int32)
+    query = torch.stack([q[-1] for q, _, _ in own])
+    got = attention_of_newest(query, keys, values, TABLES, given, 0.3, scales=scales)
+    chunk = torch.zeros(2, 37, HEADS, WIDTH)
+    for s, (q, _, _) in enumerate(own):
+        chunk[s, : lengths[s] - starts[s]] = q[int(starts[s]) :]
+    chunks = attention_of_chunk(chunk, keys, values, TABLES, starts, given, 0.3, scales=scales)
+    for s, (q, k, v) in enumerate(own):
+        want = attended(q, as_bytes(k), as_bytes(v), int(starts[s]), 0.3, EVERYTHING, 0.0, None)
+        # A number in the middle of two may be rounded to either: one 127th of one element of a token.
+        assert torch.allclose(got[s].double(), want[-1], atol=4e-3)
+        assert torch.allclose(chunks[s, : len(want)].double(), want, atol=4e-3)
+        plain = attended(q, k, v, int(starts[s]), 0.3, EVERYTHING, 0.0, None)
+        assert (got[s].double() - want[-1]).abs().mean() < 0.1 * (plain[-1] - want[-1]).abs().mean()
+
+
+def test_scales_and_bytes_go_together() -> None:
+    keys, values, *scales = byte_caches()
+    with pytest.raises(ArgumentError, match="need scales"):
+        attention_of_newest(torch.zeros(1, 6, WIDTH), keys, values, TABLES, TABLES[0, :1], 1.0)
+    more = tuple(scales)
+    with pytest.raises(ArgumentError, match="have no scales"):
+        attention_of_newest(torch.zeros(1, 6, WIDTH), *caches(), TABLES, TABLES[0, :1], 1.0, scales=more)
 
 
 def test_what_does_not_fit_is_refused() -> None:

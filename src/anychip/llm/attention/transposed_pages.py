@@ -3,7 +3,8 @@ that scores of a page are computed without sums across a vector's lanes. Flows i
 values, pages. Flows out: pages written, with keys turned by their positions, and weighted values.
 
 A cache is keys [pages, heads, width, page size] and values [pages, heads, page size, width]; page 0 belongs
-to no sequence and takes what padding writes.
+to no sequence and takes what padding writes. One of int8 has scales of keys and of values besides, [pages,
+heads, page size] float32: a head of a token is its numbers times its scale.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import triton.language as tl
 from ...ops.errors import ArgumentError
 from ...ops.iteration import power_of_two
 from ...ops.launching import cdiv, launch
+from ..quantization.rounding import nearest_of_127
 
+Scales = tuple[torch.Tensor, torch.Tensor]
+"""Of keys and values in int8."""
 QUERIES = 32
 """Queries that one program of a prompt's chunk has."""
 
@@ -36,10 +40,20 @@ def turned(at, lane, half, cosine, sine):
 
 
 @triton.jit
+def rounded_to_bytes(value, scale_at):
+    """round(127 value / largest), whose scale is stored."""
+    largest = tl.max(tl.abs(value), 0)
+    tl.store(scale_at, largest / 127.0)
+    return nearest_of_127(value, tl.where(largest == 0.0, 1.0, largest))
+
+
+@triton.jit
 def turn_and_write_kernel(
     query_out,
     key_pages,
     value_pages,
+    key_scales,
+    value_scales,
     query,
     key,
     value,
@@ -76,8 +90,12 @@ def turn_and_write_kernel(
         place = slot % PAGE
         result = turned(key + token * key_token + own * key_head, lane, half, cosine, sine)
         at = ((page * shared + own) * WIDTH + lane) * PAGE + place
-        tl.store(key_pages + at, result.to(key_pages.dtype.element_ty))
         given = tl.load(value + token * value_token + own * value_head + lane)
+        if key_scales is not None:
+            scale_at = (page * shared + own) * PAGE + place
+            result = rounded_to_bytes(result, key_scales + scale_at)
+            given = rounded_to_bytes(given.to(tl.float32), value_scales + scale_at)
+        tl.store(key_pages + at, result.to(key_pages.dtype.element_ty))
         at = ((page * shared + own) * PAGE + place) * WIDTH + lane
         tl.store(value_pages + at, given.to(value_pages.dtype.element_ty))
 
@@ -88,6 +106,8 @@ def one_query_kernel(
     query,
     key_pages,
     value_pages,
+    key_scales,
+    value_scales,
     tables,
     lengths,
     sinks,
@@ -121,6 +141,8 @@ def one_query_kernel(
         k_at = key_pages + (page * shared + own) * WIDTH * PAGE
         keys = tl.load(k_at + lane[:, None] * PAGE + slot[None, :]).to(tl.float32)
         score = tl.sum(q[:, None] * keys, 0)
+        if key_scales is not None:
+            score *= tl.load(key_scales + (page * shared + own) * PAGE + slot)
         if CAPPED:
             score = soft_cap * (1.0 - 2.0 / (1.0 + tl.exp(2.0 * score / soft_cap)))
         token = k * PAGE + slot
@@ -132,6 +154,8 @@ def one_query_kernel(
         v_at = value_pages + (page * shared + own) * WIDTH * PAGE
         values = tl.load(v_at + slot[:, None] * WIDTH + lane[None, :]).to(tl.float32)
         values = tl.where(token[:, None] < length, values, 0.0)
+        if value_scales is not None:
+            share *= tl.load(value_scales + (page * shared + own) * PAGE + slot)
         result = result * decay + tl.sum(share[:, None] * values, 0)
         largest = new
     result = result / tl.where(total == 0.0, 1.0, total)
@@ -144,6 +168,8 @@ def chunk_kernel(
     query,
     key_pages,
     value_pages,
+    key_scales,
+    value_scales,
     tables,
     starts,
     lengths,
@@ -187,6 +213,8 @@ def chunk_kernel(
         k_at = key_pages + (page * shared + own) * WIDTH * PAGE
         keys = tl.load(k_at + lane[:, None] * PAGE + slot[None, :]).to(tl.float32)
         score = tl.dot(q, keys, input_precision="ieee") * scale
+        if key_scales is not None:
+            score *= tl.load(key_scales + (page * shared + own) * PAGE + slot)[None, :]
         if CAPPED:
             score = soft_cap * (1.0 - 2.0 / (1.0 + tl.exp(2.0 * score / soft_cap)))
         token = k * PAGE + slot
@@ -199,6 +227,8 @@ def chunk_kernel(
         v_at = value_pages + (page * shared + own) * WIDTH * PAGE
         values = tl.load(v_at + slot[:, None] * WIDTH + lane[None, :]).to(tl.float32)
         values = tl.where(token[:, None] < length, values, 0.0)
+        if value_scales is not None:
+            share *= tl.load(value_scales + (page * shared + own) * PAGE + slot)[None, :]
         result = tl.dot(share, values, result * decay[:, None], input_precision="ieee")
         largest = new
     result = result / tl.where(total == 0.0, 1.0, total)[:, None]
@@ -223,6 +253,18 @@ def _check(name: str, query: torch.Tensor, keys: torch.Tensor, values: torch.Ten
         )
 
 
+def _check_scales(name: str, pages: torch.Tensor, scales: Scales | None) -> tuple[torch.Tensor | None, ...]:
+    wanted = (*pages.shape[:2], pages.shape[3])
+    if (pages.dtype == torch.int8) != (scales is not None) or any(
+        x.shape != wanted or x.dtype != torch.float32 or not x.is_contiguous() for x in scales or ()
+    ):
+        raise ArgumentError(
+            f"{name}: pages of {pages.dtype} {'have no' if pages.dtype != torch.int8 else 'need'} scales "
+            f"{wanted} of float32, got {None if scales is None else [tuple(x.shape) for x in scales]}"
+        )
+    return (None, None) if scales is None else scales
+
+
 def turn_and_write(
     query: torch.Tensor,
     key: torch.Tensor,
@@ -232,12 +274,14 @@ def turn_and_write(
     slots: torch.Tensor,
     key_pages: torch.Tensor,
     value_pages: torch.Tensor,
+    scales: Scales | None = None,
 ) -> torch.Tensor:
     """Turn queries and keys by their tokens' angles, and write keys and values into the cache.
 
     query [tokens, heads, width], key and value [tokens, shared heads, width] of any strides but 1 in the last
     dimension; cosine and sine [tokens, turned width] contiguous, each angle twice: pairs are (i, i + half).
-    slots [tokens] integers: page * page size + place. Gives the turned queries. Raises ArgumentError.
+    slots [tokens] integers: page * page size + place. In pages of int8 a head of a token is round(x / scale),
+    ties to even, where scale = max|x| / 127. Gives the turned queries. Raises ArgumentError.
     """
     _check("turn_and_write", query, key_pages, value_pages)
     tokens, heads, width = query.shape
@@ -254,6 +298,7 @@ def turn_and_write(
         out,
         key_pages,
         value_pages,
+        *_check_scales("turn_and_write", key_pages, scales),
         query,
         key,
         value,
@@ -286,6 +331,7 @@ def attention_of_newest(
     window: int = EVERYTHING,
     soft_cap: float = 0.0,
     sinks: torch.Tensor | None = None,
+    scales: Scales | None = None,
 ) -> torch.Tensor:
     """Attention of each sequence's newest token to the last `window` of its tokens, itself among them.
 
@@ -302,6 +348,7 @@ def attention_of_newest(
         query,
         key_pages,
         value_pages,
+        *_check_scales("attention_of_newest", key_pages, scales),
         tables,
         lengths,
         sinks,
@@ -329,6 +376,7 @@ def attention_of_chunk(
     window: int = EVERYTHING,
     soft_cap: float = 0.0,
     sinks: torch.Tensor | None = None,
+    scales: Scales | None = None,
 ) -> torch.Tensor:
     """Causal attention of a chunk of each sequence: tokens starts[s] to lengths[s] - 1, in as many rows as
     the longest chunk has; rows behind lengths[s] give numbers without meaning.
@@ -347,6 +395,7 @@ def attention_of_chunk(
         query,
         key_pages,
         value_pages,
+        *_check_scales("attention_of_chunk", key_pages, scales),
         tables,
         starts,
         lengths,

@@ -80,11 +80,15 @@ def _q8_0(blocks: torch.Tensor) -> Codes:
 
 
 def _mxfp4(blocks: torch.Tensor) -> Codes:
-    """The scale is a power of two, halved because codes stand for twice their number."""
-    exponents = blocks[..., 0].to(torch.int32)
+    return Codes(power_scales(blocks[..., 0]), words=blocks[..., 1:])
+
+
+def power_scales(exponents: torch.Tensor) -> torch.Tensor:
+    """Scales of MXFP4 [...] float32 of their bytes: powers of two, halved because codes stand for twice their
+    number."""
+    exponents = exponents.to(torch.int32)
     tiny = torch.where(exponents == 0, 0x00200000, 0x00400000)
-    scales = torch.where(exponents < 2, tiny, (exponents - 1) << 23).to(torch.int32).view(torch.float32)
-    return Codes(scales, words=blocks[..., 1:])
+    return torch.where(exponents < 2, tiny, (exponents - 1) << 23).to(torch.int32).view(torch.float32)
 
 
 def _q2_k(blocks: torch.Tensor) -> Codes:

@@ -64,7 +64,7 @@ def rounded_rows(x: torch.Tensor) -> RoundedRows:
     return made
 
 
-def _constants(weight: PackedWeight) -> dict[str, Any]:
+def kernel_constants(weight: PackedWeight) -> dict[str, Any]:
     """What a kernel is compiled for."""
     format = weight.format
     return {
@@ -112,7 +112,7 @@ def packed_matmul(
         residual,
         weight.rows,
         weight.columns // INNER,
-        **_constants(weight),
+        **kernel_constants(weight),
         M=at_once,
     )
     return out
@@ -133,6 +133,6 @@ def unpacked_rows(
         *weight.tensors(),
         weight.columns // INNER,
         BLOCK=block,
-        **_constants(weight),
+        **kernel_constants(weight),
     )
     return out
