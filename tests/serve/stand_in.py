@@ -40,7 +40,7 @@ class Steps:
             raise RuntimeError("a step fails")
         return torch.stack([self._after([row.token], row.length - 1, row.pages) for row in rows])
 
-    def read(self, tokens, start: int, pages, hidden_alone: bool = False) -> torch.Tensor:
+    def read(self, tokens, start: int, pages, hidden_alone: bool = False, adapter: int = 0) -> torch.Tensor:
         assert len(tokens) <= CHUNKS[-1]
         self.sizes.append(("read", len(tokens)))
         self.read_tokens += len(tokens)

@@ -56,6 +56,10 @@ def serve(
     ] = 30.0,
     deterministic: Deterministic = False,
     look_up: LookUp = 0,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FOLDER", help="An adapter as peft saves it, asked for as model NAME."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve a model by OpenAI's HTTP interface until ctrl-C or SIGTERM. With --json: the plan and the
@@ -69,11 +73,12 @@ def serve(
     from ..serve.http.run import serve as run
     from ..serve.loading import Room, load
 
+    adapters = _adapters(lora or [])
     with progress(quiet=as_json) as display:
         task = display.add_task(f"loading {model.name}", total=None)
         served = load(
             model,
-            Room(context, cache_tokens, CONTEXTS, cache, running, waiting, deterministic, look_up),
+            Room(context, cache_tokens, CONTEXTS, cache, running, waiting, deterministic, look_up, adapters),
             lambda done, of: display.update(task, completed=done, total=of),
             name,
         )
@@ -93,11 +98,23 @@ def _key(given: str, file: Path | None) -> str:
     return key
 
 
+def _adapters(given: list[str]) -> dict[str, Path]:
+    """Folders by name out of NAME=FOLDER."""
+    found: dict[str, Path] = {}
+    for one in given:
+        name, _, folder = one.partition("=")
+        if not name or not folder or name in found:
+            raise CommandError(f"--lora {one}: expected NAME=FOLDER, each name once.")
+        found[name] = Path(folder)
+    return found
+
+
 def _tell(served: Served, url: str, cache: str, as_json: bool) -> None:
     """The memory plan and the address."""
     plan: dict[str, Any] = {
         "url": f"{url}/v1",
         "model": served.name,
+        "adapters": list(served.adapters),
         "pid": os.getpid(),
         "weight_bytes": served.weight_bytes,
         "cache_bytes": served.cache_bytes,
@@ -113,6 +130,8 @@ def _tell(served: Served, url: str, cache: str, as_json: bool) -> None:
         f"{served.cache_bytes / million:,.0f} MB ({served.cache_tokens:,} tokens in {cache}, "
         f"{served.engine.context_length:,} of them a request at most)"
     )
+    if served.adapters:
+        messages.print(f"adapters: {', '.join(served.adapters)}")
     messages.print(f"serving {plan['url']}")
 
 

@@ -9,9 +9,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 Key = tuple[int, tuple[int, ...]]
-"""The number of what is before a page (0 for nothing), and the page's tokens: all that its content depends
-on. Numbers are never used again, so that what follows on a page whose content is gone is not found any
-more."""
+"""The number of what is before a page (for nothing 0, or less the number of an adapter), and the page's
+tokens: all that its content depends on. Numbers are never used again, so that what follows on a page whose
+content is gone is not found any more."""
 
 
 class Pages:
@@ -46,11 +46,11 @@ class Pages:
             if not self._users[page]:
                 self._free[page] = None
 
-    def found(self, tokens: Sequence[int]) -> list[int]:
-        """Pages that hold the beginning of these tokens, for one more sequence. At least one token is left
-        out, so that there is something to compute."""
+    def found(self, tokens: Sequence[int], adapter: int = 0) -> list[int]:
+        """Pages that hold the beginning of these tokens as an adapter computes it, for one more sequence. At
+        least one token is left out, so that there is something to compute."""
         pages: list[int] = []
-        number = 0
+        number = -adapter
         for first in range(0, len(tokens) - self.size, self.size):
             page, number = self._known.get((number, tuple(tokens[first : first + self.size])), (0, 0))
             if not page:
@@ -62,9 +62,9 @@ class Pages:
             self._users[page] += 1
         return pages
 
-    def keep(self, tokens: Sequence[int], pages: Sequence[int]) -> None:
+    def keep(self, tokens: Sequence[int], pages: Sequence[int], adapter: int = 0) -> None:
         """Remember full pages of a sequence as prefixes. Where another page holds the same, that one is."""
-        number = 0
+        number = -adapter
         for k in range(min(len(tokens) // self.size, len(pages))):
             key = (number, tuple(tokens[k * self.size : (k + 1) * self.size]))
             if key not in self._known:

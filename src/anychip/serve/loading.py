@@ -3,13 +3,14 @@ the machine. Flows out: model, tokenizer and engine, and what memory they take."
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from ..packages import require
-from . import model, tokenizer
+from . import adapters, model, tokenizer
 from .errors import ModelError
 from .gguf_file import GgufFile
 from .local_engine import WAITING, Limits, LocalEngine
@@ -25,7 +26,8 @@ DEFAULT_CONTEXT = 4096
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A model that answers. Bytes are those of weights and of the cache."""
+    """A model that answers. Bytes are those of weights and of the cache; `adapters` are names in the order of
+    the engine's numbers."""
 
     name: str
     engine: LocalEngine
@@ -33,6 +35,7 @@ class Served:
     weight_bytes: int
     cache_bytes: int
     cache_tokens: int
+    adapters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class Room:
     """What may be used of the machine: `context_length` in tokens of one request (None: the model's, at most
     DEFAULT_CONTEXT), `cache_tokens` in tokens of all (None: of so many `contexts`), kept in `cache`, one of
     CACHES; how many requests may run and wait. `deterministic`: the same bits whatever else is served;
-    `guessed`: tokens that prompt look-up guesses at most."""
+    `guessed`: tokens that prompt look-up guesses at most; `adapters`: folders by the name that requests give
+    as their model."""
 
     context_length: int | None = None
     cache_tokens: int | None = None
@@ -50,6 +54,7 @@ class Room:
     waiting: int = WAITING
     deterministic: bool = False
     guessed: int = 0
+    adapters: Mapping[str, Path] = field(default_factory=dict[str, Path])
 
 
 def load(
@@ -70,11 +75,16 @@ def load(
         raise ModelError(
             f"{path} is neither a file nor a folder.", "Give a GGUF file or a folder of safetensors."
         )
+    if room.adapters:
+        adapters.attach(made, [adapters.read(one, folder) for one, folder in room.adapters.items()])
+    called = name or (path.stem if path.is_file() else path.name)
+    if called in room.adapters:
+        raise ModelError(f"an adapter is called {called}, as the model is.", "Give one of them another name.")
     context = min(made.context_length, room.context_length or DEFAULT_CONTEXT)
     tokens = max(context, room.cache_tokens or room.contexts * context)
     limits = Limits(context, -(-tokens // PAGE), PAGE, room.running, room.waiting, room.guessed)
     kept = CACHES[room.cache]
     programs = Programs(made, limits.pages + 1, PAGE, limits.most_pages, kept, room.deterministic)
-    engine = LocalEngine(programs, limits, made.vocabulary, words.text, words.end_tokens)
-    called = name or (path.stem if path.is_file() else path.name)
-    return Served(called, engine, words, made.weight_bytes, programs.cache_bytes, limits.pages * PAGE)
+    engine = LocalEngine(programs, limits, made.vocabulary, words.text, words.end_tokens, made.adapters)
+    names, tokens = tuple(room.adapters), limits.pages * PAGE
+    return Served(called, engine, words, made.weight_bytes, programs.cache_bytes, tokens, names)

@@ -67,7 +67,12 @@ class Steps(Protocol):
         ...
 
     def read(
-        self, tokens: Sequence[int], start: int, pages: Sequence[int], hidden_alone: bool = False
+        self,
+        tokens: Sequence[int],
+        start: int,
+        pages: Sequence[int],
+        hidden_alone: bool = False,
+        adapter: int = 0,
     ) -> torch.Tensor:
         """See `Programs.read`."""
         ...
@@ -100,7 +105,8 @@ class _Sequence:
 
 class LocalEngine:
     """`steps` computes logits, `decode_text` gives the text of tokens, `end_tokens` end an answer of a model
-    with so many tokens in its `vocabulary`. See `Engine` for what its methods promise."""
+    with so many tokens in its `vocabulary` and so many `adapters`. See `Engine` for what its methods
+    promise."""
 
     def __init__(
         self,
@@ -109,10 +115,11 @@ class LocalEngine:
         vocabulary: int,
         decode_text: Callable[[Sequence[int]], str],
         end_tokens: frozenset[int] = frozenset(),
+        adapters: int = 0,
     ):
         self.context_length = limits.context_length
         self._steps, self._limits, self._vocabulary = steps, limits, vocabulary
-        self._decode_text, self._end_tokens = decode_text, end_tokens
+        self._decode_text, self._end_tokens, self._adapters = decode_text, end_tokens, adapters
         self._pages = Pages(limits.pages + 1, limits.page)
         self._times = StepTimes()
         self._changed = threading.Condition()
@@ -130,6 +137,8 @@ class LocalEngine:
         """See `Engine.submit`."""
         if len(request.prompt) >= self.context_length:
             raise ContextLengthError(len(request.prompt), self.context_length)
+        if not 0 <= request.adapter <= self._adapters:
+            raise RequestError("adapter", f"there is no adapter {request.adapter} of {self._adapters}.")
         for where, tokens in (("prompt", request.prompt), ("logit_bias", request.sampling.logit_bias)):
             wrong = next((token for token in tokens if not 0 <= token < self._vocabulary), None)
             if wrong is not None:
@@ -226,7 +235,7 @@ class LocalEngine:
                 if not self._waiting or len(self._running) >= self._limits.running:
                     return
                 first = self._waiting[0]
-                found = self._pages.found(first.tokens)
+                found = self._pages.found(first.tokens, first.request.adapter)
                 needed = len(first.tokens) // self._limits.page + 1 - len(found)
                 if needed > self._pages.free:
                     self._pages.give_back(found)
@@ -245,10 +254,10 @@ class LocalEngine:
             return
         is_last = one.computed + len(piece) == len(one.tokens)
         embeds = one.request.embeds and is_last
-        found = self._steps.read(piece, one.computed, one.pages, embeds)
+        found = self._steps.read(piece, one.computed, one.pages, embeds, one.request.adapter)
         one.computed += len(piece)
         if is_last:
-            self._pages.keep(one.tokens, one.pages)
+            self._pages.keep(one.tokens, one.pages, one.request.adapter)
         if embeds:
             self._embed(one, found[0])
         elif is_last:
@@ -271,7 +280,7 @@ class LocalEngine:
             return
         guesses = self._guesses(ready)
         rows = [
-            Row(token, len(one.tokens) + k, one.pages)
+            Row(token, len(one.tokens) + k, one.pages, one.request.adapter)
             for one, guess in zip(ready, guesses, strict=True)
             for k, token in enumerate((one.tokens[-1], *guess))
         ]
@@ -337,7 +346,7 @@ class LocalEngine:
             self._waiting.appendleft(one)
 
     def _let_go(self, one: _Sequence) -> None:
-        self._pages.keep(one.tokens[: one.computed], one.pages)
+        self._pages.keep(one.tokens[: one.computed], one.pages, one.request.adapter)
         self._pages.give_back(one.pages)
         one.pages = []
 

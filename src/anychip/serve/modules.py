@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ..llm.adapter.lora import grouped_lora_expand, grouped_lora_shrink
 from ..llm.attention.transposed_pages import (
     EVERYTHING,
     attention_of_chunk,
@@ -61,7 +62,10 @@ def product(x: torch.Tensor, weight: Weight, bias: torch.Tensor | None = None) -
 
 class PackedLinear(torch.nn.Module):
     """A linear layer on a weight as it is stored, whose columns are those of activations in an `order`, and
-    filled up where they do not make whole blocks."""
+    filled up where they do not make whole blocks. `adapters` are down [adapters, ranks, columns] and up
+    [adapters, rows, ranks] float32; the step says which each row has."""
+
+    adapters: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def __init__(self, weight: Weight, bias: torch.Tensor | None, order: torch.Tensor | None = None):
         super().__init__()
@@ -69,12 +73,23 @@ class PackedLinear(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [..., columns] float32 to [..., rows of the weight]."""
+        given = x
         if self.order is not None:
             x = _once(x, ("ordered", id(self.order)), lambda: x.index_select(-1, self.order))
         missing = self.packed.columns - x.shape[-1]
         if missing:
             x = _once(x, ("filled", missing), lambda: torch.nn.functional.pad(x, (0, missing)))
-        return product(x, self.packed, self.bias)
+        out = product(x, self.packed, self.bias)
+        return out if self.adapters is None else self._adapted(given, out)
+
+    def _adapted(self, x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        """`out` with each row's adapter; rows without one keep their bits."""
+        ids = current.get().adapters
+        if self.adapters is None or ids is None:
+            return out
+        down, up = self.adapters
+        rows = grouped_lora_shrink(x.reshape(-1, x.shape[-1]), down, ids)
+        return grouped_lora_expand(rows, up, ids, out.view(-1, out.shape[-1])).view(out.shape)
 
 
 class Part(torch.nn.Module):
@@ -140,15 +155,17 @@ IMPLEMENTATION = "anychip_pages"
 
 @dataclass(slots=True)
 class Step:
-    """What attention must know of a step. Layers' pages as `transposed_pages` has them; slots [tokens],
-    tables [sequences, most pages], starts and lengths [sequences] of integers. Without starts each sequence
-    has one token. `angles` and `turned` pass the rotation on from where a model asks for it."""
+    """What layers must know of a step. Layers' pages as `transposed_pages` has them; slots [tokens], tables
+    [sequences, most pages], starts and lengths [sequences] of integers. Without starts each sequence has one
+    token. `adapters` [tokens] int32 are numbers of adapters, -1 for none. `angles` and `turned` pass the
+    rotation on from where a model asks for it."""
 
     pages: Sequence[tuple[torch.Tensor, ...]]
     slots: torch.Tensor
     tables: torch.Tensor
     lengths: torch.Tensor
     starts: torch.Tensor | None
+    adapters: torch.Tensor | None = None
     turned: torch.Tensor | None = None
     angles: tuple[torch.Tensor, torch.Tensor] | None = field(default=None)
 

@@ -3,7 +3,7 @@ on. Flows in: tokens, positions, places in the cache. Flows out: logits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,11 +21,13 @@ CHUNKS = (16, 64, 256)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One sequence in a decoding step: its newest token, how many tokens it has with it, its pages."""
+    """One sequence in a decoding step: its newest token, how many tokens it has with it, its pages, its
+    adapter (from 1 on; 0 is none)."""
 
     token: int
     length: int
     pages: Sequence[int]
+    adapter: int = 0
 
 
 class Programs:
@@ -58,6 +60,7 @@ class Programs:
             "embed rows": self._hidden_rows,
         }
         self._known: dict[tuple[str, int], Program] = {}
+        self._adapters: torch.Tensor | None = None
 
     @property
     def cache_bytes(self) -> int:
@@ -67,7 +70,15 @@ class Programs:
     def decode(self, rows: Sequence[Row]) -> torch.Tensor:
         """Logits [rows, vocabulary] after the newest token of each sequence, which the cache then holds."""
         count = next(size for size in DECODING if size >= len(rows))
-        return self._run("decode", count, self._of_rows(rows, count))[: len(rows)]
+        ids = self._ids([row.adapter for row in rows], count)
+        return self._run("decode", count, self._of_rows(rows, count), ids)[: len(rows)]
+
+    def _ids(self, adapters: Sequence[int], count: int) -> torch.Tensor | None:
+        """What a step is told of adapters, if the model has any: the kernels' numbers from 0 on."""
+        if not self._model.adapters:
+            return None
+        ids = [*(one - 1 for one in adapters), *[-1] * (count - len(adapters))]
+        return torch.tensor(ids, dtype=torch.int32)
 
     def _of_rows(self, rows: Sequence[Row], count: int) -> tuple[torch.Tensor, ...]:
         """What a step of so many rows is given, padding among them."""
@@ -83,12 +94,17 @@ class Programs:
         )
 
     def read(
-        self, tokens: Sequence[int], start: int, pages: Sequence[int], hidden_alone: bool = False
+        self,
+        tokens: Sequence[int],
+        start: int,
+        pages: Sequence[int],
+        hidden_alone: bool = False,
+        adapter: int = 0,
     ) -> torch.Tensor:
         """Logits [1, vocabulary] after a piece of a prompt, at most CHUNKS[-1] tokens at places from `start`
         on. With `hidden_alone`, what logits are computed from, [1, width]."""
         if self._deterministic:
-            return self._read_by_rows(tokens, start, pages, hidden_alone)
+            return self._read_by_rows(tokens, start, pages, hidden_alone, adapter)
         count = next(size for size in CHUNKS if size >= len(tokens))
         missing = count - len(tokens)
         places = range(start, start + len(tokens))
@@ -104,10 +120,11 @@ class Programs:
             torch.tensor([start], dtype=torch.int32),
             torch.tensor([len(tokens) - 1]),
         )
-        return self._run("embed" if hidden_alone else "read", count, given)
+        ids = self._ids([adapter] * len(tokens), count)
+        return self._run("embed" if hidden_alone else "read", count, given, ids)
 
     def _read_by_rows(
-        self, tokens: Sequence[int], start: int, pages: Sequence[int], hidden_alone: bool
+        self, tokens: Sequence[int], start: int, pages: Sequence[int], hidden_alone: bool, adapter: int
     ) -> torch.Tensor:
         logits = torch.empty(0)
         for first in range(0, len(tokens), DECODING[-1]):
@@ -115,19 +132,34 @@ class Programs:
             rows = [Row(token, start + first + k + 1, pages) for k, token in enumerate(piece)]
             given = self._of_rows(rows, DECODING[-1])
             kind = "embed rows" if hidden_alone else "rows"
-            logits = self._run(kind, DECODING[-1], (*given, torch.tensor([len(piece) - 1])))
+            ids = self._ids([adapter] * len(piece), DECODING[-1])
+            logits = self._run(kind, DECODING[-1], (*given, torch.tensor([len(piece) - 1])), ids)
         return logits
 
     def _tables(self, pages: Sequence[Sequence[int]]) -> torch.Tensor:
         return torch.tensor([[*own, *[0] * (self.most_pages - len(own))] for own in pages], dtype=torch.int32)
 
-    def _run(self, kind: str, size: int, given: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def _run(
+        self, kind: str, size: int, given: tuple[torch.Tensor, ...], ids: torch.Tensor | None
+    ) -> torch.Tensor:
+        step = self._steps[kind]
+        if ids is not None:
+            given, step = (ids, *given), self._adapted(kind)
         program = self._known.get((kind, size))
         if program is None:
-            program = capture_with_state(self._steps[kind], self._state, *given)
+            program = capture_with_state(step, self._state, *given)
             program.forget_examples()
             self._known[kind, size] = program
         return program(*given)
+
+    def _adapted(self, kind: str) -> Callable[..., torch.Tensor]:
+        """A step whose first input says which adapter each row has."""
+
+        def step(ids: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
+            self._adapters = ids
+            return self._steps[kind](*given)
+
+        return step
 
     def _hidden(self, *given: torch.Tensor) -> torch.Tensor:
         return self._step(*given, hidden_alone=True)
@@ -149,5 +181,5 @@ class Programs:
         rows: torch.Tensor | None = None,
         hidden_alone: bool = False,
     ) -> torch.Tensor:
-        step = Step(self._cache, slots, tables, lengths, starts)
+        step = Step(self._cache, slots, tables, lengths, starts, self._adapters)
         return self._model.logits(tokens, positions, step, rows, hidden_alone)

@@ -1,6 +1,6 @@
 """Folders of safetensors whose `quantization_config` says that matrices are stored in few bits: GPTQ, AWQ,
-compressed-tensors, 8-bit floats, and gpt-oss's MXFP4. Flows in: a folder and that configuration. Flows out: the weights of each
-module, with the bits of the file."""
+compressed-tensors, 8-bit floats, and gpt-oss's MXFP4. Flows in: a folder and that configuration. Flows
+out: the weights of each module, with the bits of the file."""
 
 from __future__ import annotations
 
@@ -299,8 +299,8 @@ def _experts(folder: SafetensorsFolder, method: Method, module: str) -> Experts:
 
 
 def _blocks(folder: SafetensorsFolder, module: str) -> Experts:
-    """MXFP4 as gpt-oss has it: `_blocks` [experts, rows, blocks, 16] with two neighbouring elements a byte, the
-    first in the low half, `_scales` [experts, rows, blocks]."""
+    """MXFP4 as gpt-oss has it: `_blocks` [experts, rows, blocks, 16] with two neighbouring elements a byte,
+    the first in the low half, `_scales` [experts, rows, blocks]."""
     given, scales = folder.tensor(f"{module}_blocks"), folder.tensor(f"{module}_scales")
     count, rows, blocks, _ = given.shape
     if rows % ROWS or scales.shape != given.shape[:3]:

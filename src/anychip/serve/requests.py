@@ -88,8 +88,8 @@ class Request:
     (which ends before it), or at an end token of the model or one of `stop_tokens`. With `ignore_eos` the
     model's own end tokens are tokens as any other. A `constraint` leaves out tokens before anything else
     is done with logits. With `embeds` there is no answer: the prompt's embedding comes with the FinishEvent.
-    `name` tells requests apart, and is made where none is
-    given. Raises RequestError.
+    `adapter` is the number of one of the engine's adapters, from 1 on; 0 is none. `name` tells requests
+    apart, and is made where none is given. Raises RequestError.
     """
 
     prompt: tuple[int, ...]
@@ -100,6 +100,7 @@ class Request:
     ignore_eos: bool = False
     constraint: Constraint | None = None
     embeds: bool = False
+    adapter: int = 0
     name: str = field(default_factory=lambda: f"request-{next(_numbers)}")
 
     def __post_init__(self) -> None:

@@ -47,7 +47,7 @@ class Echo(Steps):
         time.sleep(self.pause)
         return super().decode(rows)
 
-    def read(self, tokens, start: int, pages, hidden_alone: bool = False) -> torch.Tensor:
+    def read(self, tokens, start: int, pages, hidden_alone: bool = False, adapter: int = 0) -> torch.Tensor:
         logits = super().read(tokens, start, pages)
         if not hidden_alone:
             return logits
@@ -70,15 +70,20 @@ class Echo(Steps):
 
 
 @contextlib.contextmanager
-def served(steps: Echo | None = None, **limits: int) -> Iterator[Served]:
+def served(steps: Echo | None = None, adapters: tuple[str, ...] = (), **limits: int) -> Iterator[Served]:
     """An engine over the stand-in, closed afterwards."""
     given = {"context_length": 256, "pages": 128, "page": PAGE, **limits}
     words = tokenizer()
     engine = LocalEngine(
-        steps or Echo(given["pages"]), Limits(**given), Echo.vocabulary, words.text, words.end_tokens
+        steps or Echo(given["pages"]),
+        Limits(**given),
+        Echo.vocabulary,
+        words.text,
+        words.end_tokens,
+        len(adapters),
     )
     try:
-        yield Served("echo", engine, words, 0, 0, given["pages"] * PAGE)
+        yield Served("echo", engine, words, 0, 0, given["pages"] * PAGE, adapters)
     finally:
         engine.close()
 

@@ -33,6 +33,34 @@ def test_models(client) -> None:
         client.models.retrieve("other")
 
 
+class Adapted(echo.Echo):
+    """Notes which adapters prompts are read with."""
+
+    def __init__(self) -> None:
+        super().__init__(128)
+        self.adapters: list[int] = []
+
+    def read(self, tokens, start: int, pages, hidden_alone: bool = False, adapter: int = 0):
+        self.adapters.append(adapter)
+        return super().read(tokens, start, pages, hidden_alone)
+
+
+def test_adapters_are_models_by_name() -> None:
+    steps = Adapted()
+    with echo.served(steps, ("poet", "clerk")) as model, echo.running(model) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        listed = {one.id: getattr(one, "parent", None) for one in client.models.list()}
+        assert listed == {"echo": None, "poet": "echo", "clerk": "echo"}
+        for name in ("clerk", "echo", "poet"):
+            found = client.chat.completions.create(model=name, messages=said("hé"), temperature=0)
+            assert (found.model, found.choices[0].message.content) == (name, "hé")
+        client.completions.create(model="clerk", prompt="abc", max_tokens=2)
+        client.embeddings.create(model="poet", input="abc")
+        with pytest.raises(openai.NotFoundError, match=r"'other' is not served here; 'echo', 'poet'"):
+            client.completions.create(model="other", prompt="abc")
+    assert steps.adapters == [2, 0, 1, 2, 1]
+
+
 def test_an_answer(client) -> None:
     found = client.chat.completions.create(model="echo", messages=said("Grüße, 世界"), temperature=0)
     assert found.choices[0].message.content == "Grüße, 世界"

@@ -125,13 +125,14 @@ class Api:
         return Response(self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def models(self) -> Response:
-        """The model that is served."""
-        return JSONResponse({"object": "list", "data": [self._model()]})
+        """The model that is served, and its adapters."""
+        names = [self._served.name, *self._served.adapters]
+        return JSONResponse({"object": "list", "data": [self._model(name) for name in names]})
 
     async def model(self, name: str) -> Response:
         """The same by its name."""
         self._require_model(name)
-        return JSONResponse(self._model())
+        return JSONResponse(self._model(name))
 
     async def tokenize(self, request: Request) -> Response:
         """Tokens of a text, or of messages by the model's template."""
@@ -174,7 +175,7 @@ class Api:
         """The next message of a conversation."""
         body = read(ChatBody, await self._json(request))
         rules, asked = await self._conversation(body)
-        form = ChatForm(self._tokenizer, self._served.name, asked, rules)
+        form = ChatForm(self._tokenizer, body.model or self._served.name, asked, rules)
         return _with_rules(await self._answer(request, body, asked, form), rules)
 
     async def responses(self, request: Request) -> Response:
@@ -185,12 +186,12 @@ class Api:
             rules, asked = await self._conversation(body)
         except ApiError as error:
             raise renamed(error) from error
-        form = ResponseForm(given, self._served.name, rules)
+        form = ResponseForm(given, body.model or self._served.name, rules)
         return _with_rules(await self._answer(request, body, asked, form), rules)
 
     async def _conversation(self, body: ChatBody) -> tuple[AnswerRules, list[Asked]]:
         """What is asked of the engine for the next message. Raises ApiError."""
-        self._require_model(body.model)
+        adapter = self._require_model(body.model)
         said = [message.for_template() for message in body.messages]
         most, logprobs = body.max_completion_tokens or body.max_tokens, body.wanted_logprobs
 
@@ -198,32 +199,35 @@ class Api:
             rules = rules_of(body, self._grammars)
             told, variables = rules.told(said, self._tokenizer.template)
             prompt = self._tokenizer.chat_prompt(told, **variables, **body.chat_template_kwargs)
-            return rules, self._asked(body, [prompt], most, None, logprobs, "messages", rules.grammar)
+            field, grammar = "messages", rules.grammar
+            return rules, self._asked(body, [prompt], most, None, logprobs, field, adapter, grammar)
 
         return await self._off_loop(asked, "messages")
 
     async def completions(self, request: Request) -> Response:
         """Texts gone on with."""
         body = read(CompletionBody, await self._json(request))
-        self._require_model(body.model)
+        adapter = self._require_model(body.model)
         if len(body.prompt) * body.n > MOST_ANSWERS:
             raise ApiError(400, f"prompt: at most {MOST_ANSWERS} answers at once.", "prompt", "invalid_value")
         prompts = await self._off_loop(lambda: self._prompts(body.prompt))
-        asked = self._asked(body, prompts, body.max_tokens, COMPLETION_TOKENS, body.logprobs, "prompt")
-        form = CompletionForm(self._tokenizer, self._served.name, asked, len(prompts))
+        most = body.max_tokens
+        asked = self._asked(body, prompts, most, COMPLETION_TOKENS, body.logprobs, "prompt", adapter)
+        form = CompletionForm(self._tokenizer, body.model or self._served.name, asked, len(prompts))
         return await self._answer(request, body, asked, form)
 
     async def embeddings(self, request: Request) -> Response:
         """A vector of length 1 for each text: the hidden state after its last token."""
         body = read(EmbeddingsBody, await self._json(request))
-        self._require_model(body.model)
+        adapter = self._require_model(body.model)
         if len(body.input) > MOST_EMBEDDED:
             raise ApiError(400, f"input: at most {MOST_EMBEDDED} texts.", "input", "invalid_value")
         prompts = await self._off_loop(lambda: self._prompts(body.input), "input")
-        form = EmbeddingForm(self._served.name, body.encoding_format == "base64")
+        form = EmbeddingForm(body.model or self._served.name, body.encoding_format == "base64")
         found: Any = None
         for first in range(0, len(prompts), EMBEDDED_AT_ONCE):
-            asked = [Asked(prompt, embeds=True) for prompt in prompts[first : first + EMBEDDED_AT_ONCE]]
+            some = prompts[first : first + EMBEDDED_AT_ONCE]
+            asked = [Asked(prompt, embeds=True, adapter=adapter) for prompt in some]
             found = await self._whole(request, asked, form.add, "input")
         return JSONResponse(found)
 
@@ -240,6 +244,7 @@ class Api:
         usual: int | None,
         logprobs: int | None,
         field: str,
+        adapter: int,
         grammar: Grammar | None = None,
     ) -> list[Asked]:
         """Requests for the engine, prompt by prompt."""
@@ -259,6 +264,7 @@ class Api:
                         tuple(body.stop_token_ids),
                         body.ignore_eos,
                         None if grammar is None else self._grammars.constraint(grammar),
+                        adapter=adapter,
                     )
                 except Exception as error:
                     raise api_error(error, field) from error
@@ -300,23 +306,26 @@ class Api:
 
     # ---- what is common ---------------------------------------------------------------------------
 
-    def _model(self) -> dict[str, Any]:
+    def _model(self, name: str) -> dict[str, Any]:
+        base = {} if name == self._served.name else {"parent": self._served.name}
         return {
-            "id": self._served.name,
+            **base,
+            "id": name,
             "object": "model",
             "created": self._created,
             "owned_by": "anychip",
             "max_model_len": self._engine.context_length,
         }
 
-    def _require_model(self, name: str | None) -> None:
-        if name not in (None, self._served.name):
-            raise ApiError(
-                404,
-                f"The model {name!r} is not served here; {self._served.name!r} is.",
-                "model",
-                "model_not_found",
-            )
+    def _require_model(self, name: str | None) -> int:
+        """The number of the adapter that a name asks for, 0 for the model itself. Raises ApiError."""
+        names = [self._served.name, *self._served.adapters]
+        if name is None:
+            return 0
+        if name not in names:
+            told = f"{', '.join(map(repr, names))} {'are' if names[1:] else 'is'}"
+            raise ApiError(404, f"The model {name!r} is not served here; {told}.", "model", "model_not_found")
+        return names.index(name)
 
     async def _json(self, request: Request) -> Any:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
