@@ -106,7 +106,7 @@ def _head_width(config: Any) -> int:
 def from_gguf(file: GgufFile, progress: Progress = lambda done, of: None) -> ServedModel:
     """Raises ModelError for what is not served, naming architecture, tensor or type."""
     known, config = architecture_of(file), configuration_of(file)
-    return _served(_empty_model(config), gguf_source.source_of(file, known, config), progress)
+    return _served(empty_model(config), gguf_source.source_of(file, known, config), progress)
 
 
 def from_folder(folder: Path, progress: Progress = lambda done, of: None) -> ServedModel:
@@ -135,7 +135,7 @@ def from_folder(folder: Path, progress: Progress = lambda done, of: None) -> Ser
 def _from_few_bits(folder: Path, config: Any, progress: Progress) -> ServedModel:
     given = config.quantization_config
     del config.quantization_config
-    model = _empty_model(config)
+    model = empty_model(config)
     layers = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
     files = SafetensorsFolder(folder)
     served = _served(model, source_of(files, given, layers.__contains__), progress)
@@ -177,7 +177,7 @@ def _or_error(module: str, matrices: list[DenseWeight], bias: torch.Tensor | Non
         raise ModelError(f"{module} is not served: {error}") from error
 
 
-def _empty_model(config: Any) -> Any:
+def empty_model(config: Any) -> Any:
     """The library's model without memory for its weights; buffers that are computed are there."""
     from transformers import AutoModelForCausalLM
 
@@ -230,11 +230,11 @@ def _served(model: Any, source: Source, progress: Progress) -> ServedModel:
             continue
         if isinstance(module, torch.nn.Linear):
             assert not isinstance(made.weight, torch.Tensor)
-            _put(model, name, PackedLinear(made.weight, made.bias, made.order))
+            put(model, name, PackedLinear(made.weight, made.bias, made.order))
         elif isinstance(module, torch.nn.Embedding):
             scale = float(getattr(module, "scalar_embed_scale", 1.0))
-            table = _table(made.weight)
-            _put(model, name, PackedEmbedding(table, scale))
+            table = table_of(made.weight)
+            put(model, name, PackedEmbedding(table, scale))
         else:
             assert isinstance(made.weight, torch.Tensor)
             module.weight = torch.nn.Parameter(made.weight, requires_grad=False)
@@ -255,7 +255,7 @@ def _served(model: Any, source: Source, progress: Progress) -> ServedModel:
     return ServedModel(model, _bytes(model))
 
 
-def _table(weight: Weight | torch.Tensor) -> PackedWeight | torch.Tensor:
+def table_of(weight: Weight | torch.Tensor) -> PackedWeight | torch.Tensor:
     """A table of embeddings: dense ones keep rows together."""
     assert not isinstance(weight, ScaledWeight)
     if isinstance(weight, DenseWeight):
@@ -277,7 +277,8 @@ def _parent(model: Any, name: str) -> Any:
     return model.get_submodule(name.rpartition(".")[0])
 
 
-def _put(model: Any, name: str, module: torch.nn.Module) -> None:
+def put(model: Any, name: str, module: torch.nn.Module) -> None:
+    """Replace a module of a model by its name."""
     setattr(_parent(model, name), name.rpartition(".")[2], module)
 
 
