@@ -8,6 +8,8 @@ import torch
 from tests.debug import kernels as k
 from tests.debug.faults import indices, narrow, ones, two_phases, written_to, zeros
 
+from anychip import using
+
 
 def row_by_row() -> None:
     x, y = torch.randn(8, 16), torch.empty(8, 16)
@@ -41,6 +43,14 @@ def copied() -> None:
     k.copy[(1,)](of_numpy, y, 64, 64, B=64)
 
 
+def turned_around_by_the_library() -> None:
+    x = torch.arange(70.0).view(2, 35)
+    with using("strict"):
+        y, z = torch.flip(x, (1,)), torch.flip(x.t(), (0, 1))
+    assert y.tolist() == [row[::-1] for row in x.tolist()]
+    assert z.tolist() == [row[::-1] for row in x.t().tolist()][::-1]
+
+
 CLEAN: dict[str, Callable[[], object]] = {
     "copies": copied,
     "rows and views": row_by_row,
@@ -57,6 +67,7 @@ CLEAN: dict[str, Callable[[], object]] = {
     "turned around": lambda: k.turned[(1,)](ones(16), zeros(16), 15, B=16),
     "offsets of 32 bits": lambda: k.strided[(1,)](ones(94), zeros(32), 3, 0, 1, B=32),
     "a hash that overflows": lambda: k.hashed[(1,)](ones(16), zeros(16), 0x7FEB352D, B=16),
+    "flips": turned_around_by_the_library,
     "two phases": lambda: two_phases(8),
     "tiles side by side": lambda: k.tiles[(4,)](ones(64), torch.empty(64), 16, B=16),
     "tiles in place": lambda: k.shifted[(4,)](ones(64), 0, 0, B=16),

@@ -4,9 +4,10 @@ trials, in their mixed order. Flows out: `evidence/debug/sanitizer.json`; an int
 
     python -m tools.debugging.false_reports [--seconds 1000] [--samples 1] [OPERATOR...]
 
-Without names it tries what the record lacks: the first sample of every overload, in the operator's first type.
-Almost all of its time is spent on compiling kernels with checks. Stores of infinities and NaN are left out: some
-samples have such results.
+Without names it tries what the record lacks: the first sample of every overload, in the operator's first
+type.
+Almost all of its time is spent on compiling kernels with checks. Stores of infinities and NaN are left out:
+some samples have such results.
 """
 
 from __future__ import annotations

@@ -56,8 +56,14 @@ def _written(parameter: Any) -> bool:
 
 
 @functools.cache
-def _writes(func: Any) -> bool:
+def writes(func: Any) -> bool:
+    """Whether an overload writes to any of its arguments."""
     return any(_written(argument) for argument in func._schema.arguments)
+
+
+def readable(values: Iterable[Any]) -> list[torch.Tensor]:
+    """The tensors with memory among results."""
+    return [x for x in tensors_in(values) if x.layout is torch.strided and not x.is_meta]
 
 
 def results(
@@ -66,13 +72,13 @@ def results(
     """The tensors that a call wrote: what it returned, then arguments that it wrote and did not return."""
     found = tensors_in((returned,))
     seen = {id(x) for x in found}
-    for value, parameter in _given(func, arguments, keywords) if _writes(func) else ():
+    for value, parameter in _given(func, arguments, keywords) if writes(func) else ():
         if _written(parameter):
             for x in tensors_in((value,)):
                 if id(x) not in seen:
                     found.append(x)
                     seen.add(id(x))
-    return [x for x in found if x.layout == torch.strided and x.device.type != "meta"]
+    return readable(found)
 
 
 def _given(func: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:

@@ -3,16 +3,18 @@ happen. Flows out: the same, in this process or another one, on this machine or 
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from ...errors import AnychipError
 from .fingerprint import Fingerprint
 
-VERSION = 1
+VERSION = 2
+"""Of the file, and of what its hashes and sketches are made by."""
 
 OPERATOR, KERNEL, INPUT, DRAW = "operator", "kernel", "input", "draw"
 """Kinds of steps: a call of an ATen or custom operator; a launch of a Triton kernel outside of any; a tensor
@@ -23,8 +25,11 @@ class UnreadableTrace(AnychipError):
     """A file is no trace, or one of another version."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+_quoted = functools.cache(json.dumps)
+"""The name of an operator in JSON."""
+
+
+class Step(NamedTuple):
     """One step. `inputs` are the numbers of the steps that wrote last to the memory of its arguments."""
 
     number: int
@@ -33,9 +38,11 @@ class Step:
     inputs: tuple[int, ...]
     outputs: tuple[Fingerprint, ...]
 
-    def to_json(self) -> list[Any]:
-        """A list for the file; the number is that of the line."""
-        return [self.kind, self.name, list(self.inputs), [x.to_json() for x in self.outputs]]
+    def line(self) -> str:
+        """The list for the file, as text; the number is that of the line."""
+        inputs = ",".join(map(str, self.inputs))
+        outputs = ",".join([x.line() for x in self.outputs])
+        return f'["{self.kind}",{_quoted(self.name)},[{inputs}],[{outputs}]]'
 
     @classmethod
     def from_json(cls, number: int, told: list[Any]) -> Step:
@@ -53,25 +60,39 @@ class Trace:
     whole: bool = True
 
 
+BATCH = 64
+"""Steps that are made text together, which takes less time than one by one between a program's operators."""
+
+
 class Writer:
-    """Writes steps into a file; after each, the file is a trace that can be read."""
+    """Writes steps into a file, which can be read at any time; a process that is killed loses the last
+    BATCH steps at most."""
 
     def __init__(self, file: Path, about: dict[str, Any]):
         self._file: TextIO = file.open("w", encoding="utf-8")
+        self._waiting: list[Step] = []
         self._write({"trace": VERSION, **about})
         self._open = True
 
     def step(self, step: Step) -> None:
         """Write a step."""
         if self._open:
-            self._write(step.to_json())
+            self._waiting.append(step)
+            if len(self._waiting) == BATCH:
+                self._flush()
 
     def close(self) -> None:
         """The run has come to its end."""
         if self._open:
+            self._flush()
             self._write({"end": True})
             self._file.close()
             self._open = False
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._file.writelines([step.line() + "\n" for step in waiting])
+        self._file.flush()
 
     def _write(self, told: Any) -> None:
         self._file.write(json.dumps(told, separators=(",", ":")) + "\n")

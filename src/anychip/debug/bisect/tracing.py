@@ -7,7 +7,6 @@ While an operator runs nobody listens to launches, so that small calls take thei
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,8 +32,6 @@ together."""
 
 _UNWRITTEN = -1
 """In the place of the number of a step: nobody has written this memory yet."""
-
-_is_composite = functools.cache(is_composite)
 
 Key = tuple[int, int, tuple[int, ...], tuple[int, ...], int]
 
@@ -63,9 +60,39 @@ class _Pending:
     recorder: Recorder | None = None
 
 
-@functools.cache
-def _may_draw(func: Any) -> bool:
-    return torch.Tag.nondeterministic_seeded in func.tags
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What an overload is, asked once: an overload's hash is a function in Python."""
+
+    func: Any
+    """Kept, so that nothing else gets its place in memory."""
+    run: Callable[..., Any]
+    name: str
+    composite: bool
+    computes: bool
+    allocates: bool
+    writes: bool
+    may_draw: bool
+
+
+_known: dict[int, _Facts] = {}
+"""By the identity of the overload."""
+
+
+def _facts(func: Any) -> _Facts:
+    return _known.setdefault(
+        id(func),
+        _Facts(
+            func,
+            func._op,
+            str(func),
+            is_composite(func),
+            calls.computes(func),
+            func._schema.name in ALLOCATING,
+            calls.writes(func),
+            torch.Tag.nondeterministic_seeded in func.tags,
+        ),
+    )
 
 
 class Tracer(TorchDispatchMode):
@@ -94,6 +121,12 @@ class Tracer(TorchDispatchMode):
         """It computes nothing, so that programs under it may be compiled."""
         return True
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """PyTorch need not import its compiler, for seconds, to hide this mode from it: graphs of programs
+        that are followed run uncompiled."""
+        return False
+
     # ---- operators --------------------------------------------------------------------------------
 
     def __torch_dispatch__(
@@ -102,57 +135,83 @@ class Tracer(TorchDispatchMode):
         keywords = kwargs or {}
         if self._inside or not isinstance(func, torch._ops.OpOverload):
             return func(*args, **keywords)
-        if _is_composite(func):
+        facts = _known.get(id(func)) or _facts(func)
+        if facts.composite:
             with self:
                 return func.decompose(*args, **keywords)
-        self._settle_launch()
-        if not calls.computes(func):
-            returned = func(*args, **keywords)
-            if func._schema.name in ALLOCATING:
-                self._makers[returned.untyped_storage()._cdata] = (
-                    StorageWeakRef(returned.untyped_storage()),
-                    _UNWRITTEN,
-                )
+        if self._launch is not None:
+            self._settle_launch()
+        if not facts.computes:
+            returned = facts.run(*args, **keywords)
+            if facts.allocates:
+                storage = returned.untyped_storage()
+                self._makers[storage._cdata] = (StorageWeakRef(storage), _UNWRITTEN)
             return returned
-        pending = self._begin(func, args, keywords)
+        pending = self._begin(func, facts, args, keywords)
+        self._enter()
         try:
-            with self._alone(pending):
-                returned = func(*args, **keywords)
-        except BaseException:
-            self._count -= 1
-            raise
-        pending.outputs = calls.results(func, args, keywords, returned)
-        if pending.outputs:
-            self._end(pending)
-        else:
-            self._count -= 1
-        return returned
+            try:
+                if self.chip is None:
+                    returned = facts.run(*args, **keywords)
+                else:
+                    returned = self._recorded(self.chip, pending, func, args, keywords)
+            except BaseException:
+                self._count -= 1
+                raise
+            if facts.writes:
+                pending.outputs = calls.results(func, args, keywords, returned)
+            else:
+                pending.outputs = calls.readable((returned,))
+            if pending.outputs:
+                self._end(pending)
+            else:
+                self._count -= 1
+            return returned
+        finally:
+            self._leave()
 
-    def _begin(self, func: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> _Pending:
-        inputs = self._inputs(calls.tensors_in((*args, *keywords.values())))
-        draws = _may_draw(func) and draws_random_numbers(func, args, keywords)
-        kind = DRAW if draws else OPERATOR
-        pending = _Pending(self._next(), kind, str(func), inputs)
+    def _enter(self) -> None:
+        """From here on nothing is a step, and launches need no listener."""
+        self._inside = True
+        native.state().divert(-1)
+
+    def _leave(self) -> None:
+        native.state().divert(+1)
+        self._inside = False
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        """The block is no step; it may lie in another such block."""
+        if self._inside:
+            yield
+            return
+        self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _recorded(
+        self,
+        chip: EmulatedChip,
+        pending: _Pending,
+        func: Any,
+        args: Sequence[Any],
+        keywords: Mapping[str, Any],
+    ) -> Any:
+        """Run a call whose launches a chip is to repeat."""
+        pending.launched = Launched()
+        with recorded(pending.launched, chip.kernels):
+            return func(*args, **keywords)
+
+    def _begin(self, func: Any, facts: _Facts, args: Sequence[Any], keywords: Mapping[str, Any]) -> _Pending:
+        inputs = self._inputs(calls.tensors_in((*args, *keywords.values()) if keywords else args))
+        kind = DRAW if facts.may_draw and draws_random_numbers(func, args, keywords) else OPERATOR
+        pending = _Pending(self._next(), kind, facts.name, inputs)
         if pending.number in self.wanted:
             own = tree_map(calls.kept, (tuple(args), dict(keywords)))
             pending.captured = Captured(pending.number, pending.name, calls.OperatorCall(func, *own))
         return pending
-
-    @contextmanager
-    def _alone(self, pending: _Pending) -> Iterator[None]:
-        """The block is one step: its launches are no steps of their own."""
-        self._inside = True
-        native.state().divert(-1)
-        try:
-            if self.chip is None:
-                yield
-            else:
-                pending.launched = Launched()
-                with recorded(pending.launched, self.chip.kernels):
-                    yield
-        finally:
-            native.state().divert(+1)
-            self._inside = False
 
     # ---- launches ---------------------------------------------------------------------------------
 
@@ -160,12 +219,9 @@ class Tracer(TorchDispatchMode):
         """A kernel is about to run; a listener of `runtime.launches`."""
         if self._inside or 0 in launch.grid:
             return
-        self._inside = True
-        try:
+        with self._ours():
             self._settle(self._take_launch())
             self._begin_launch(launch)
-        finally:
-            self._inside = False
 
     def _begin_launch(self, launch: launches.Launch) -> None:
         found = calls.kernel_tensors(launch)
@@ -206,16 +262,17 @@ class Tracer(TorchDispatchMode):
 
     def _inputs(self, tensors: Sequence[torch.Tensor]) -> tuple[int, ...]:
         """The steps that made tensors; what no step made becomes one."""
-        found = []
+        found: list[int] = []
         for x in tensors:
-            if x.layout != torch.strided or x.device.type == "meta" or not x.numel():
+            if x.layout is not torch.strided or x.is_meta or not x.numel():
                 continue
             storage = x.untyped_storage()
             known = self._makers.get(storage._cdata)
             if known is None or known[0].expired():
                 known = self._leaf(x, storage)
-            if known[1] not in (_UNWRITTEN, *found):
-                found.append(known[1])
+            number = known[1]
+            if number != _UNWRITTEN and number not in found:
+                found.append(number)
         return tuple(found)
 
     def _leaf(self, x: torch.Tensor, storage: torch.UntypedStorage) -> tuple[StorageWeakRef, int]:
@@ -253,12 +310,9 @@ class Tracer(TorchDispatchMode):
         if not waiting or self.chip is None:
             return
         blocks = [(pending.launched or Launched(), pending.outputs) for pending in waiting]
-        self._inside = True
-        try:
+        with self._ours():
             for pending, outputs in zip(waiting, self.chip.results(blocks), strict=True):
                 self._told(pending, outputs)
-        finally:
-            self._inside = False
 
     def _emit(self, pending: _Pending, outputs: Sequence[torch.Tensor]) -> None:
         if self.chip is not None and self._waiting:
@@ -271,16 +325,17 @@ class Tracer(TorchDispatchMode):
         """The results of a step are known."""
         if self.wanted and pending.number not in self.wanted:
             return
-        inside, self._inside = self._inside, True
-        native.state().divert(-1)
-        try:
-            self.sink(_step(pending, outputs))
-            if pending.captured is not None:
-                pending.captured.outputs = [calls.kept(x) for x in outputs]
-                self.on_captured(pending.captured)
-        finally:
-            native.state().divert(+1)
-            self._inside = inside
+        if self._inside:
+            self._tell(pending, outputs)
+            return
+        with self._ours():
+            self._tell(pending, outputs)
+
+    def _tell(self, pending: _Pending, outputs: Sequence[torch.Tensor]) -> None:
+        self.sink(_step(pending, outputs))
+        if pending.captured is not None:
+            pending.captured.outputs = [calls.kept(x) for x in outputs]
+            self.on_captured(pending.captured)
 
 
 def _step(pending: _Pending, outputs: Sequence[torch.Tensor]) -> Step:

@@ -15,12 +15,12 @@ from ..distinct import distinct
 from ..errors import ArgumentError, DimensionError, NotServed
 from ..iteration import Space, coalesce, power_of_two, second_innermost
 from ..launching import TRITON_DTYPES, Plan, Plans, cdiv, signature
-from ..pointwise import MAX_OPERANDS, TILES
+from ..pointwise import TILES
 from ..pointwise_kernels import flat_kernel, tiled_kernel
 from ..reduction import normal_dims
 from ..registry import ALL, Benchmark, Operator, Overload, Sample, register
 from ..samples import sparingly, tensor
-from .copy import COPY, same
+from .copy import COPY
 
 PLANS: Plans[Plan] = Plans()
 
@@ -28,21 +28,27 @@ PLANS: Plans[Plan] = Plans()
 
 
 @triton.jit
-def reversed_rows_kernel(
+def reversed_kernel(
     out,
     source,
     table,
+    start,
     rows,
     columns,
-    out_row,
-    source_row,
+    along_rows,
+    along_columns,
+    MIRRORED: tl.constexpr,
     OUTER: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
 ):
-    """out[r, -c] = source[r, c]: contiguous rows are written from their end. `table` holds size, stride
-    of out and stride of source of each of the OUTER further dimensions."""
+    """Copies elements to places that run backwards from `start`, an offset in `out`. `along_rows` and
+    `along_columns` are the strides of out (negative where it is reversed) and of source; MIRRORED: those of
+    columns are -1 and 1. `table` holds size, stride of out and stride of source of each of the OUTER further
+    dimensions."""
     distinct(out, source)
+    out_row, source_row = along_rows
+    out_column, source_column = along_columns
     tiles_n = tl.cdiv(columns, BLOCK_N)
     tiles = tl.cdiv(rows, BLOCK_M) * tiles_n
     program = tl.program_id(0)
@@ -50,6 +56,7 @@ def reversed_rows_kernel(
     tile = program % tiles
     row = (tile // tiles_n).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
     column = (tile % tiles_n).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    out += start
     for k in tl.static_range(OUTER):
         line = table + (OUTER - 1 - k) * 3
         size = tl.load(line)
@@ -58,67 +65,43 @@ def reversed_rows_kernel(
         out += index * tl.load(line + 1)
         source += index * tl.load(line + 2)
     mask = (row < rows)[:, None] & (column < columns)[None, :]
-    value = tl.load(source + row[:, None] * source_row + column[None, :], mask=mask)
-    tl.store(out + row[:, None] * out_row - column[None, :], value, mask=mask)
+    if MIRRORED:
+        value = tl.load(source + row[:, None] * source_row + column[None, :], mask=mask)
+        tl.store(out + row[:, None] * out_row - column[None, :], value, mask=mask)
+    else:
+        value = tl.load(source + row[:, None] * source_row + column[None, :] * source_column, mask=mask)
+        tl.store(out + row[:, None] * out_row + column[None, :] * out_column, value, mask=mask)
 
 
 # ---- forward --------------------------------------------------------------------------------------
 
 
 def _reversed_plan(out: torch.Tensor, source: torch.Tensor, dims: frozenset[int]) -> Plan:
-    """A copy that writes `dims` backwards: strides are negative, the pointer is at the first write."""
+    """A copy that writes `dims` backwards: from their ends on, with negative strides."""
     written = tuple(-s if d in dims else s for d, s in enumerate(out.stride()))
+    start = sum((out.shape[d] - 1) * out.stride(d) for d in dims)
     space = second_innermost(coalesce(out.shape, [source.stride(), written]))
     space = Space(space.sizes, space.strides[::-1])
     sizes = (1,) * (2 - len(space.sizes)) + space.sizes
     strides = [(0,) * (2 - len(s)) + s for s in space.strides]
     rows, columns = sizes[-2], sizes[-1]
     budget = TILES.on(out)
-    if strides[0][-1] == -1 and strides[1][-1] == 1:
-        return _reversed_rows(sizes, strides, out.device)
-    if any(abs(s[-2]) == 1 and abs(s[-1]) > 1 for s in strides):
+    mirrored = strides[0][-1] == -1 and strides[1][-1] == 1
+    if not mirrored and any(abs(s[-2]) == 1 and abs(s[-1]) > 1 for s in strides):
         block_m, block_n = (min(power_of_two(size), budget["square"]) for size in (rows, columns))
     else:
         block_n = min(power_of_two(columns), budget["tile"])
         block_m = min(power_of_two(rows), budget["tile"] // block_n)
-    unused = [(0,) * len(sizes)] * (MAX_OPERANDS - 1)
     outer = len(sizes) - 2
     table = None
     programs = math.prod(sizes[:-2]) * cdiv(rows, block_m) * cdiv(columns, block_n)
-    if outer:
-        listed = [[sizes[d], *(s[d] for s in (*strides, *unused))] for d in range(outer)]
-        table = torch.tensor(listed, dtype=torch.int64).to(out.device)
-    along = [tuple(s[axis] for s in (*strides, *unused)) for axis in (-2, -1)]
-    element = TRITON_DTYPES[source.dtype]
-    constants = {
-        "FUNCTION": same,
-        "ARITY": 1,
-        "RAW": 1,
-        "UNIFORM": 0,
-        "COMPUTE": element,
-        "FLOAT": element.is_floating(),
-        "OUTER": outer,
-        "BLOCK_M": block_m,
-        "BLOCK_N": block_n,
-    }
-    return Plan(tiled_kernel, programs, (table, rows, columns, *along), constants, label="flip")
-
-
-def _reversed_rows(sizes: Sequence[int], strides: Sequence[Sequence[int]], device: torch.device) -> Plan:
-    """The same where contiguous rows are reversed: the stride of -1 is known when the kernel is compiled."""
-    rows, columns = sizes[-2:]
-    budget = TILES.on(device)["tile"]
-    block_n = min(power_of_two(columns), budget)
-    block_m = min(power_of_two(rows), budget // block_n)
-    outer = len(sizes) - 2
-    table = None
     if outer:
         listed = [[sizes[d], *(s[d] for s in strides)] for d in range(outer)]
-        table = torch.tensor(listed, dtype=torch.int64).to(device)
-    programs = math.prod(sizes[:-2]) * cdiv(rows, block_m) * cdiv(columns, block_n)
-    constants = {"OUTER": outer, "BLOCK_M": block_m, "BLOCK_N": block_n}
-    numbers = (table, rows, columns, strides[0][-2], strides[1][-2])
-    return Plan(reversed_rows_kernel, programs, numbers, constants, label="flip")
+        table = torch.tensor(listed, dtype=torch.int64).to(out.device)
+    along = [tuple(s[axis] for s in strides) for axis in (-2, -1)]
+    constants = {"MIRRORED": mirrored, "OUTER": outer, "BLOCK_M": block_m, "BLOCK_N": block_n}
+    numbers = (table, start, rows, columns, *along)
+    return Plan(reversed_kernel, programs, numbers, constants, label="flip")
 
 
 def flip(self: torch.Tensor, dims: Sequence[int]) -> torch.Tensor:
@@ -136,12 +119,7 @@ def flip(self: torch.Tensor, dims: Sequence[int]) -> torch.Tensor:
     plan = PLANS.get(key)
     if plan is None:
         plan = PLANS.remember(key, _reversed_plan(out, self, chosen))
-    ends = sum((self.shape[d] - 1) * out.stride(d) for d in chosen)
-    start = out.as_strided((1,), (1,), ends)
-    if plan.kernel is reversed_rows_kernel:
-        plan.launch(start, self)
-    else:
-        plan.launch(start, self, *([None] * (MAX_OPERANDS - 1)), numbers=(0,) * MAX_OPERANDS)
+    plan.launch(out, self)
     return out
 
 
@@ -279,7 +257,7 @@ for _name, _overload, _benchmarks in (
         Operator(
             name=_name,
             overloads=(_overload,),
-            kernels=(flat_kernel, tiled_kernel, *((reversed_rows_kernel,) if _name == "flip" else ())),
+            kernels=(flat_kernel, tiled_kernel, *((reversed_kernel,) if _name == "flip" else ())),
             dtypes=ALL,
             tiles=TILES,
             benchmarks=_benchmarks,
