@@ -44,12 +44,12 @@ def exported(file: Path) -> ExportedFunction:
 def test_the_engine_gives_the_same_tokens(file: Path, exported: ExportedFunction) -> None:
     from anychip.serve.engine import events
     from anychip.serve.loading import Room, load
-    from anychip.serve.requests import Request, TokenEvent
+    from anychip.serve.requests import Request, Sampling, TokenEvent
 
     generation = exported.generation
     assert generation is not None
     served = load(file, Room(CONTEXT, deterministic=True))
-    asked = Request(generation.prompt, ANSWER, ignore_eos=True)
+    asked = Request(generation.prompt, ANSWER, Sampling(0.0), ignore_eos=True)
     tokens = [event.token for event in events(served.engine, asked) if isinstance(event, TokenEvent)]
     served.engine.close()
     assert tuple(tokens) == generation.answer

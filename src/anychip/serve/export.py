@@ -24,7 +24,7 @@ from .model import ServedModel
 from .modules import Step
 
 CONTEXT = 512
-"""Tokens that the library's cache holds where nobody says."""
+"""Tokens that the library's cache holds where nobody says, if the model has as many."""
 PROMPT = "The capital of France is"
 ANSWER = 32
 """Tokens by which the example continues its prompt."""
@@ -32,10 +32,10 @@ ANSWER = 32
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """What a library is to be: its cache holds `context_length` tokens, in one of CACHES; its example
-    continues `prompt` by `answer` tokens."""
+    """What a library is to be: its cache holds `context_length` tokens (None: CONTEXT, or what the model has),
+    in one of CACHES; its example continues `prompt` by `answer` tokens."""
 
-    context_length: int = CONTEXT
+    context_length: int | None = None
     cache: str = "f16"
     prompt: str = PROMPT
     answer: int = ANSWER
@@ -82,8 +82,9 @@ def exported_model(
 def described(made: ServedModel, decoding: Decoding, prompt: list[int], name: str) -> ExportedFunction:
     """A model in memory as what is exported; `prompt` are the tokens that its example continues. Raises
     ModelError where these do not fit."""
-    _require_context(made, decoding, prompt)
-    cache = made.pages(-(-decoding.context_length // PAGE), PAGE, CACHES[decoding.cache])
+    context = decoding.context_length or min(CONTEXT, made.context_length)
+    _require_context(made, context, prompt, decoding.answer)
+    cache = made.pages(-(-context // PAGE), PAGE, CACHES[decoding.cache])
     with torch.no_grad():
         program = step_program(made, cache)
         for layer in cache:
@@ -91,20 +92,20 @@ def described(made: ServedModel, decoding: Decoding, prompt: list[int], name: st
                 part.zero_()
         generation, first = continued(program, prompt, decoding.answer)
     exported = exported_function(program, identifier(name), first, "cache")
-    below = {"token": made.vocabulary, "position": decoding.context_length}
+    below = {"token": made.vocabulary, "position": context}
     return replace(exported, below=below, generation=generation)
 
 
-def _require_context(made: ServedModel, decoding: Decoding, prompt: list[int]) -> None:
-    most, asked = made.context_length, decoding.context_length
+def _require_context(made: ServedModel, asked: int, prompt: list[int], answer: int) -> None:
+    most = made.context_length
     if not 1 <= asked <= most:
         raise ModelError(f"a context of {asked} tokens is not served; the model has 1 to {most}.")
-    if not prompt or decoding.answer < 1:
+    if not prompt or answer < 1:
         raise ModelError("the example needs a prompt, and at least one token to continue it by.")
-    steps = len(prompt) + decoding.answer - 1
+    steps = len(prompt) + answer - 1
     if steps > asked:
         raise ModelError(
-            f"the example's prompt of {len(prompt)} tokens and {decoding.answer} more do not fit into a "
+            f"the example's prompt of {len(prompt)} tokens and {answer} more do not fit into a "
             f"context of {asked}.",
             "Export with a longer context, or give a shorter prompt.",
         )
