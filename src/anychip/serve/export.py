@@ -32,8 +32,8 @@ ANSWER = 32
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """What a library is to be: its cache holds `context_length` tokens (None: CONTEXT, or what the model has),
-    in one of CACHES; its example continues `prompt` by `answer` tokens."""
+    """What a library is to be: its cache holds `context_length` tokens (None: CONTEXT, or what the model
+    has), in one of CACHES; its example continues `prompt` by `answer` tokens."""
 
     context_length: int | None = None
     cache: str = "f16"

@@ -1,5 +1,5 @@
-"""vLLM's attention in Triton on processors: its own kernels, launched without its question which generation of
-NVIDIA's GPUs there is."""
+"""vLLM's attention in Triton on processors: its own kernels, launched without its question which
+generation of NVIDIA's GPUs there is."""
 
 from __future__ import annotations
 

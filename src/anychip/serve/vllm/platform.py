@@ -1,5 +1,5 @@
-"""vLLM's platform for processors with Anychip under it. vLLM finds Triton's back end for the CPU by itself, and
-then runs its own Triton kernels instead of stand-ins; what its platform does not admit, its attention in
+"""vLLM's platform for processors with Anychip under it. vLLM finds Triton's back end for the CPU by itself,
+and then runs its own Triton kernels instead of stand-ins; what its platform does not admit, its attention in
 Triton, this one does."""
 
 from __future__ import annotations

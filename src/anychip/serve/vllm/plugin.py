@@ -15,7 +15,7 @@ def platform() -> str | None:
 
 
 def register() -> None:
-    """Take over products (`vllm.general_plugins`), in each of vLLM's processes, where the platform is ours."""
+    """Take over products (`vllm.general_plugins`), in each of vLLM's processes whose platform is ours."""
     from vllm.platforms import current_platform
 
     if type(current_platform).__name__ == PLATFORM.rpartition(".")[2]:
