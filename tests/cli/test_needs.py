@@ -24,6 +24,7 @@ CALLS = {
     "demo": (["demo"],),
     "explain OPERATOR": (["explain", "relu"],),
     "export": (["export", "a.py:f", "--chip", "starfive-jh7110", "-o", "out"],),
+    "export MODEL.gguf": (["export", "a.gguf", "--chip", "starfive-jh7110", "-o", "out"],),
     "generate": (["generate", "a.gguf", "--prompt", "x"],),
     "judge": (["judge", "a.py:f", "--task", "softmax"],),
     "link": (["link", "torture"], ["link", "serve", "a.py:f"], ["link", "run", "a.py:f", "a.py:f"]),

@@ -49,3 +49,20 @@ def test_chat(file: Path) -> None:
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
     result = CliRunner().invoke(application, ["generate", str(tmp_path / "no.gguf"), "--prompt", "x"])
     assert "neither a file nor a folder" in str(result.exception)
+
+
+def test_a_model_is_exported(file: Path, tmp_path: Path) -> None:
+    given = ("export", str(file), "--chip", "cortex-a53", "--context", "64", "--prompt", "hell")
+    report = json.loads(run(*given, "-o", str(tmp_path / "out"), "--json"))["report"]
+    assert report["state"] == {
+        "name": "cache",
+        "bytes": 2 * 2 * 2 * 64 * 16 * 2,
+    }  # layers, K and V, heads, f16
+    assert len(report["generation"]["answer"]) == 32
+    header = (tmp_path / "out" / "tiny.h").read_text()
+    assert "position: int64 [1], strides [1] elements, below 64" in header
+    result = CliRunner().invoke(application, [*given, "-o", str(tmp_path / "two"), "--watchdog"])
+    assert "--watchdog" in str(result.exception)
+    result = CliRunner().invoke(application, ["export", "a.pt2", *given[2:], "-o", str(tmp_path / "two")])
+    assert "no language model" in str(result.exception)
+    assert not (tmp_path / "two").exists()

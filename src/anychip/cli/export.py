@@ -58,7 +58,8 @@ def export(
 
     Nothing is written when the chip is unknown or cannot run the subject. Exit status 1 if the check fails.
     """
-    require_packages("export")
+    is_model = subject.endswith(".gguf") or Path(subject).is_dir()
+    require_packages("export MODEL.gguf" if is_model else "export")
     from ..compiler.foreign.routes import resolve
     from ..compiler.targets import Target
     from ..edge import folder
@@ -72,7 +73,6 @@ def export(
         require_core(target)
     decoding = {"context_length": context, "cache": cache, "prompt": prompt}
     decoding = {option: value for option, value in decoding.items() if value is not None}
-    is_model = subject.endswith(".gguf") or Path(subject).is_dir()
     if is_model:
         if watchdog:
             raise CommandError("--watchdog is for programs of robots, not for language models.")
@@ -112,7 +112,6 @@ def _language_model(
     embed_weights: bool | None,
     quiet: bool,
 ) -> Library:
-    require_packages("export MODEL.gguf")
     from ..serve.export import Decoding, export_model
 
     with progress(quiet=quiet) as display:
