@@ -21,7 +21,12 @@ SIDES: dict[str, dict[str, str]] = {
     "anychip, attention in Triton": {"VLLM_PLUGINS": "anychip", "ATTENTION": "TRITON_ATTN"},
 }
 """What the environment says for each side."""
-ALWAYS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
+ALWAYS = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
 SMOLLM2: dict[str, Any] = {
     "hidden_size": 576,
     "intermediate_size": 1536,

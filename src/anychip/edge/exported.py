@@ -89,12 +89,14 @@ class Argument:
 @dataclass(frozen=True, slots=True)
 class Generation:
     """A text continued: tokens of the prompt, the answer's tokens here, each the one that the model gave for
-    those before it, and the float32 bytes of what it gave the last one from. The inputs of a call are a token
-    and its position, the outputs the logits and the next token."""
+    those before it, the float32 bytes of what it gave the last one from, and the least lead of a token's
+    logit over the second, relative to the largest logit. The inputs of a call are a token and its position,
+    the outputs the logits and the next token."""
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
     last_logits: bytes
+    least_lead: float
 
 
 @dataclass(frozen=True, slots=True)

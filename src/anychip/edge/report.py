@@ -88,6 +88,7 @@ def _continued(exported: ExportedFunction) -> dict[str, Any]:
         facts["generation"] = {
             "prompt": list(exported.generation.prompt),
             "answer": list(exported.generation.answer),
+            "least_lead": exported.generation.least_lead,
         }
     return facts
 

@@ -131,6 +131,7 @@ def continued(program: Program, prompt: list[int], count: int) -> tuple[Generati
     """The prompt continued by `count` of the likeliest tokens from a cache of zeros, and the first call."""
     answer: list[int] = []
     calls: list[ExampleCall] = []
+    leads: list[float] = []
     for place in range(len(prompt) + count - 1):
         token = prompt[place] if place < len(prompt) else answer[-1]
         given = torch.tensor([token]), torch.tensor([place])
@@ -138,5 +139,7 @@ def continued(program: Program, prompt: list[int], count: int) -> tuple[Generati
         calls = [*calls[:1], ExampleCall(given, list(made.values()))]
         if place >= len(prompt) - 1:
             answer.append(int(made["next_token"]))
+            best, second = made["logits"].topk(2).values.tolist()
+            leads.append((best - second) / float(made["logits"].abs().max()))
     logits = calls[-1].results[0].numpy().tobytes()
-    return Generation(tuple(prompt), tuple(answer), logits), calls[0]
+    return Generation(tuple(prompt), tuple(answer), logits, min(leads)), calls[0]
