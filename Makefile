@@ -91,7 +91,7 @@ test-vllm: $(VENV)/.test  ## Run the tests of vLLM on Anychip, in an environment
 	.venvs/vllm/bin/python $(PIP) install hatchling editables pytest hypothesis '$(TORCH)+cpu'
 	.venvs/vllm/bin/python $(PIP) install --no-build-isolation -e '.[vllm]'
 	.venvs/vllm/bin/python $(PIP) uninstall -y torchvision torchaudio torchcodec
-	.venvs/vllm/bin/python -m pytest --slow tests/serve/vllm
+	.venvs/vllm/bin/python -m pytest --slow tests/serve/vllm_plugin
 
 docs-operators: $(VENV)/.test  ## Write docs/operators.md from the registry and the records
 	$(BIN)/anychip ops --page docs/operators.md

@@ -4,6 +4,7 @@ continues a prompt as the model does here."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def exported_model(
     return described(made, decoding, words.completion_prompt(decoding.prompt), name or path.stem)
 
 
-def described(made: ServedModel, decoding: Decoding, prompt: list[int], name: str) -> ExportedFunction:
+def described(made: ServedModel, decoding: Decoding, prompt: Sequence[int], name: str) -> ExportedFunction:
     """A model in memory as what is exported; `prompt` are the tokens that its example continues. Raises
     ModelError where these do not fit."""
     context = decoding.context_length or min(CONTEXT, made.context_length)
@@ -96,7 +97,7 @@ def described(made: ServedModel, decoding: Decoding, prompt: list[int], name: st
     return replace(exported, below=below, generation=generation)
 
 
-def _require_context(made: ServedModel, asked: int, prompt: list[int], answer: int) -> None:
+def _require_context(made: ServedModel, asked: int, prompt: Sequence[int], answer: int) -> None:
     most = made.context_length
     if not 1 <= asked <= most:
         raise ModelError(f"a context of {asked} tokens is not served; the model has 1 to {most}.")
@@ -127,7 +128,7 @@ def step_program(made: ServedModel, cache: list[tuple[torch.Tensor, torch.Tensor
     return capture_with_state(decode, state, token=zero, position=zero.clone())
 
 
-def continued(program: Program, prompt: list[int], count: int) -> tuple[Generation, ExampleCall]:
+def continued(program: Program, prompt: Sequence[int], count: int) -> tuple[Generation, ExampleCall]:
     """The prompt continued by `count` of the likeliest tokens from a cache of zeros, and the first call."""
     answer: list[int] = []
     calls: list[ExampleCall] = []

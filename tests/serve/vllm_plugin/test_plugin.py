@@ -84,7 +84,7 @@ def test_tokens_are_those_of_the_model(
 
 def test_products_keep_the_type_and_the_shape() -> None:
     from anychip.llm.packed.dense import dense
-    from anychip.serve.vllm.products import product
+    from anychip.serve.vllm_plugin.products import product
 
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn((50, 96), generator=generator).bfloat16()
