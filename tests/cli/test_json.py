@@ -32,6 +32,8 @@ from anychip.bench.models import ModelSpeed
 from anychip.bench.overhead import Overhead
 from anychip.bench.roofs import Roofs
 from anychip.bench.scaling import Scaled
+from anychip.bench.serving import rates as served_rates
+from anychip.bench.serving.rates import Rates
 from anychip.cli.application import application
 from anychip.cli.errors import CommandError
 from anychip.tune import gain, modelled, tiles
@@ -85,6 +87,7 @@ EXAMPLES = {
     "bench page": ("{page}",),
     "bench report": ("{run}",),
     "bench scaling": ("residual f32 256*",),
+    "bench serve": ("{run}",),
     "bench tutorials": ("{folder}",),
     "cache": (),
     "cache clean": ("--yes", "native"),
@@ -134,6 +137,11 @@ def made_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp
         (overhead, "measure", lambda call: Overhead("add", 1.0, 3.0, 3.0, 1.0, 1.0, 0.5, 0.5)),
         (compiling, "kernels", lambda case: []),
         (compiling, "measure", lambda kernels: [Compiled("add", 0.1, {"llvm": 0.05}, 9)]),
+        (
+            served_rates,
+            "measure",
+            lambda model, *_: Rates(model.name, 1, 1, {"anychip": "1"}, {}, None),
+        ),
         (
             scaling,
             "measure",

@@ -1,1 +1,1 @@
-"""Measures language models that are served or exported, with files that tests do not have."""
+"""What serving was measured at, and what was served."""

@@ -66,6 +66,13 @@ PAGES = (
         )
         for domain in writers.domains()
     ),
+    Page(
+        "serving",
+        "docs/serving.md",
+        "evidence/serving.json",
+        "anychip bench serve MODEL --peer llama.cpp --record evidence/serving.json",
+        writers.serving,
+    ),
     Page("tuning", "docs/tuning.md", "evidence/tuning/", "anychip tune gain --record FILE", writers.tuning),
     Page(
         "cluster",

@@ -77,6 +77,14 @@ def speed_of(domain: str) -> Writer:
     return write
 
 
+def serving(text: str) -> str:
+    """docs/serving.md with its table of rates, of evidence/serving.json."""
+    from ..bench import page
+    from ..bench.serving import record
+
+    return page.replaced(text, {"serving": record.text(record.load(ROOT / "evidence/serving.json"))})
+
+
 def tuning(text: str) -> str:
     """docs/tuning.md: its tables, of the newest record in evidence/tuning/ and the shipped defaults."""
     from ..bench.page import replaced

@@ -11,6 +11,7 @@ from .operators import ops
 from .overhead import overhead
 from .saved import compare, report
 from .scaling import scaling
+from .serving import serve
 
 application = typer.Typer(
     help="Time kernels against PyTorch eager and other peers, interleaved and checked.", no_args_is_help=True
@@ -28,6 +29,7 @@ for name, verb in (
     ("overhead", overhead),
     ("ops", ops),
     ("scaling", scaling),
+    ("serve", serve),
     ("compile", compilation),
 ):
     application.command(name)(verb)
