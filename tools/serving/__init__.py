@@ -1,1 +1,2 @@
-"""What serving was measured at, and what was served."""
+"""Measures language models that are served or exported, with files that tests do not have, and writes models
+of random weights."""

@@ -41,6 +41,7 @@ def serve(
     from ...bench.serving import record as records
     from ...evidence.record import commit
 
+    sources = commit()
     torch.set_num_threads(threads or torch.get_num_threads())
     with progress(quiet=as_json) as display:
         task = display.add_task("", total=None)
@@ -53,7 +54,7 @@ def serve(
             start,
             lambda what: display.update(task, description=what),
         )
-    run = records.Run(made, circumstances(command()), commit())
+    run = records.Run(made, circumstances(command()), sources)
     if record is not None:
         records.add(record, run)
     if as_json:
