@@ -95,6 +95,17 @@ def test_opencv_keeps_the_same_boxes() -> None:
     assert found.tolist() == np.ravel(cv2.dnn.NMSBoxesRotated(tilted, scores.tolist(), 0.0, 0.3)).tolist()
 
 
+@pytest.mark.peers
+def test_opencv_drops_a_box_within_another() -> None:
+    """docs/robot.md says so; here it stays."""
+    cv2 = pytest.importorskip("cv2")
+    boxes = torch.tensor([[5.0, 5, 10, 10, 0], [5.0, 5, 1, 1, 0]])
+    scores = torch.tensor([0.9, 0.8])
+    assert robot.rotated_nms(boxes, scores, 0.5).tolist() == [0, 1]
+    tilted = [((x[0], x[1]), (x[2], x[3]), x[4]) for x in boxes.tolist()]
+    assert np.ravel(cv2.dnn.NMSBoxesRotated(tilted, scores.tolist(), 0.0, 0.5)).tolist() == [0]
+
+
 def test_what_is_refused() -> None:
     boxes, scores = torch.zeros(2, 4), torch.zeros(2)
     with pytest.raises(ArgumentError, match="decay is 'none'"):

@@ -137,6 +137,13 @@ PAGES = (
         "python -m tools.mathematics.special_functions",
         of_tool("tools.mathematics.special_functions"),
     ),
+    Page(
+        "robot-peers",
+        "docs/robot-peers.md",
+        "evidence/robot-peers.json",
+        "python -m tools.robot.peers --record",
+        of_tool("tools.robot.record"),
+    ),
     Page("command", "docs/command.md", "src/anychip/cli/", "none", of_tool("tools.pages.command")),
     Page(
         "fused-reference",

@@ -45,6 +45,12 @@ CONVENTIONS = (
         '`order="wxyz"`; turn v by the base',
     ),
     ("OpenCV", "rotation vectors; a lens is k1, k2, p1, p2, k3", "the same"),
+    (
+        "OpenCV",
+        "`NMSBoxesRotated` drops a box within another, however small",
+        "`rotated_nms` by shared area by union",
+    ),
+    ("toppra", "limits of acceleration at both ends of a step", "`path_timing`; `between=False` for one end"),
     ("ruckig", "a time before the start continues the motion backwards", "`phase_state` holds the start"),
 )
 """Library, its convention, and how it is said here."""
@@ -64,12 +70,6 @@ prints them."""
 BESIDE = (
     ("4,096 motions of one joint, f64", "2.64 ms", "ruckig 0.19 by Python, calls included", "5.59 ms"),
     ("100,000 points of a lens undone, f64", "6.79 ms", "OpenCV 5.0, 5 rounds of its fixed point", "9.82 ms"),
-    (
-        "16 neighbours of each of 20,000 points, f32",
-        "666 ms",
-        "SciPy 1.17, a tree and its queries",
-        "125 ms",
-    ),
 )
 """Case, processor time of one call, the other library, its time: one thread of an AMD EPYC (Zen 3), as
 `tools.robot.peers` prints them."""
@@ -99,7 +99,8 @@ def _sections() -> list[str]:
         "## Beside other libraries",
         "",
         "Processor time of one call (`python -m tools.robot.peers`, one thread of an AMD EPYC, Zen 3, while "
-        "other work ran). Neighbours look at every point, so that trees are faster in large clouds.",
+        "other work ran). [Robots beside other libraries](robot-peers.md) has neighbours in large clouds, "
+        "kinematics and dynamics, and errors beside Pinocchio.",
         "",
         table(("what", ("here", "right"), "library", ("there", "right")), BESIDE),
     ]
