@@ -37,6 +37,14 @@ LookUp = Annotated[
     int, typer.Option(min=0, max=15, help="Tokens guessed from what was said before, where that is faster.")
 ]
 
+DraftModel = Annotated[
+    Path | None,
+    typer.Option("--draft", metavar="MODEL", help="A smaller model that guesses, where that is faster."),
+]
+Drafted = Annotated[
+    int, typer.Option("--draft-tokens", min=1, max=15, help="Tokens that it guesses at most.")
+]
+
 
 def generate(
     model: Model,
@@ -50,10 +58,12 @@ def generate(
     cache: Cache = "f16",
     deterministic: Deterministic = False,
     look_up: LookUp = 0,
+    draft: DraftModel = None,
+    drafted: Drafted = 4,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a text. With --json: text, tokens, finish_reason and tokens per second."""
-    served = _load("generate", model, context, cache, as_json, deterministic, look_up)
+    served = _load("generate", model, context, cache, as_json, deterministic, look_up, draft, drafted)
     from ..serve.requests import Request, Sampling
 
     asked = Request(
@@ -111,13 +121,17 @@ def _load(
     quiet: bool,
     deterministic: bool = False,
     look_up: int = 0,
+    draft: Path | None = None,
+    drafted: int = 4,
 ) -> Served:
     require_packages(verb)
     from ..serve.loading import Room, load
 
     with progress(quiet=quiet) as display:
         task = display.add_task(f"loading {model.name}", total=None)
-        room = Room(context, cache=cache, deterministic=deterministic, guessed=look_up)
+        room = Room(
+            context, cache=cache, deterministic=deterministic, guessed=look_up, draft=draft, drafted=drafted
+        )
         return load(model, room, lambda done, of: display.update(task, completed=done, total=of))
 
 

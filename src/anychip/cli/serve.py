@@ -14,7 +14,7 @@ import typer
 
 from .console import messages, progress, write_json
 from .errors import CommandError
-from .generate import Cache, Context, Deterministic, LookUp, Model
+from .generate import Cache, Context, Deterministic, Drafted, DraftModel, LookUp, Model
 from .needs import require_packages
 from .options import AsJson
 
@@ -56,6 +56,8 @@ def serve(
     ] = 30.0,
     deterministic: Deterministic = False,
     look_up: LookUp = 0,
+    draft: DraftModel = None,
+    drafted: Drafted = 4,
     lora: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=FOLDER", help="An adapter as peft saves it, asked for as model NAME."),
@@ -74,11 +76,24 @@ def serve(
     from ..serve.loading import Room, load
 
     adapters = _adapters(lora or [])
+    room = Room(
+        context,
+        cache_tokens,
+        CONTEXTS,
+        cache,
+        running,
+        waiting,
+        deterministic,
+        look_up,
+        adapters,
+        draft,
+        drafted,
+    )
     with progress(quiet=as_json) as display:
         task = display.add_task(f"loading {model.name}", total=None)
         served = load(
             model,
-            Room(context, cache_tokens, CONTEXTS, cache, running, waiting, deterministic, look_up, adapters),
+            room,
             lambda done, of: display.update(task, completed=done, total=of),
             name,
         )

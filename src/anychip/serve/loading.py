@@ -11,6 +11,7 @@ import torch
 
 from ..packages import require
 from . import adapters, model, tokenizer
+from .draft import Draft
 from .errors import ModelError
 from .gguf_file import GgufFile
 from .local_engine import WAITING, Limits, LocalEngine
@@ -44,7 +45,7 @@ class Room:
     DEFAULT_CONTEXT), `cache_tokens` in tokens of all (None: of so many `contexts`), kept in `cache`, one of
     CACHES; how many requests may run and wait. `deterministic`: the same bits whatever else is served;
     `guessed`: tokens that prompt look-up guesses at most; `adapters`: folders by the name that requests give
-    as their model."""
+    as their model; `draft`: a smaller model with the same tokens, which guesses `drafted` of them at most."""
 
     context_length: int | None = None
     cache_tokens: int | None = None
@@ -55,6 +56,8 @@ class Room:
     deterministic: bool = False
     guessed: int = 0
     adapters: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    draft: Path | None = None
+    drafted: int = 4
 
 
 def load(
@@ -63,18 +66,12 @@ def load(
     """Serve a model under its `name` (its file's by default). Raises ModelError, and MissingPackage."""
     room = room or Room()
     require("serving models", ["torch", "transformers", "tokenizers", "gguf"])
+    if room.draft is not None and room.guessed:
+        raise ModelError("a draft and prompt look-up guess both.", "Leave one of them out.")
     if room.cache not in CACHES:
         raise ModelError(f"a cache of {room.cache} is not served; {', '.join(CACHES)} are.")
-    if path.is_dir():
-        made = model.from_folder(path, progress)
-        words = tokenizer.from_folder(path, made.model.config)
-    elif path.is_file():
-        file = GgufFile(path)
-        made, words = model.from_gguf(file, progress), tokenizer.from_gguf(file)
-    else:
-        raise ModelError(
-            f"{path} is neither a file nor a folder.", "Give a GGUF file or a folder of safetensors."
-        )
+    made, words = _read(path, progress)
+    smaller = None if room.draft is None else _draft(room.draft, words, made.vocabulary)
     if room.adapters:
         adapters.attach(made, [adapters.read(one, folder) for one, folder in room.adapters.items()])
     called = name or (path.stem if path.is_file() else path.name)
@@ -85,6 +82,41 @@ def load(
     limits = Limits(context, -(-tokens // PAGE), PAGE, room.running, room.waiting, room.guessed)
     kept = CACHES[room.cache]
     programs = Programs(made, limits.pages + 1, PAGE, limits.most_pages, kept, room.deterministic)
-    engine = LocalEngine(programs, limits, made.vocabulary, words.text, words.end_tokens, made.adapters)
+    weight_bytes, cache_bytes, draft = made.weight_bytes, programs.cache_bytes, None
+    if smaller is not None:
+        own = Programs(smaller, limits.pages + 1, PAGE, limits.most_pages, kept)
+        draft = Draft(own, room.drafted)
+        weight_bytes, cache_bytes = weight_bytes + smaller.weight_bytes, cache_bytes + own.cache_bytes
+    engine = LocalEngine(
+        programs, limits, made.vocabulary, words.text, words.end_tokens, made.adapters, draft
+    )
     names, tokens = tuple(room.adapters), limits.pages * PAGE
-    return Served(called, engine, words, made.weight_bytes, programs.cache_bytes, tokens, names)
+    return Served(called, engine, words, weight_bytes, cache_bytes, tokens, names)
+
+
+def _read(path: Path, progress: model.Progress) -> tuple[model.ServedModel, tokenizer.Tokenizer]:
+    if path.is_dir():
+        made = model.from_folder(path, progress)
+        return made, tokenizer.from_folder(path, made.model.config)
+    if path.is_file():
+        file = GgufFile(path)
+        return model.from_gguf(file, progress), tokenizer.from_gguf(file)
+    raise ModelError(
+        f"{path} is neither a file nor a folder.", "Give a GGUF file or a folder of safetensors."
+    )
+
+
+def _draft(path: Path, words: tokenizer.Tokenizer, vocabulary: int) -> model.ServedModel:
+    """A smaller model whose tokens are those of the served one. Raises ModelError."""
+    made, own = _read(path, lambda done, of: None)
+    known = min(words.vocabulary, own.vocabulary)
+    other = next((k for k in range(known) if words.piece(k) != own.piece(k)), None)
+    if other is not None or words.vocabulary != own.vocabulary or made.vocabulary > vocabulary:
+        told = (
+            f"{words.vocabulary} tokens and {own.vocabulary}" if other is None else f"token {other} differs"
+        )
+        raise ModelError(
+            f"{path} cannot be a draft: its tokens are not those of the served model ({told}).",
+            "Take a smaller model of the same family.",
+        )
+    return made

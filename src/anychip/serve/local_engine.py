@@ -16,6 +16,7 @@ from typing import Protocol
 import torch
 
 from .cache import Pages
+from .draft import Asked, Draft
 from .engine import Deliver, Load
 from .errors import ClosedError, ContextLengthError, QueueFullError, RequestError, ServeError
 from .programs import CHUNKS, DECODING, Row
@@ -80,7 +81,8 @@ class Steps(Protocol):
 
 @dataclass(eq=False, slots=True)
 class _Sequence:
-    """A request under way: all its tokens, its pages, and how many of its tokens the cache holds."""
+    """A request under way: all its tokens, its pages, and how many of its tokens the cache holds, and a
+    draft's cache."""
 
     request: Request
     deliver: Deliver
@@ -91,6 +93,7 @@ class _Sequence:
     pages: list[int] = field(default_factory=list[int])
     computed: int = 0
     cached: int = 0
+    drafted: int = 0
     look_up: LookUp = field(default_factory=LookUp)
 
     @property
@@ -105,8 +108,8 @@ class _Sequence:
 
 class LocalEngine:
     """`steps` computes logits, `decode_text` gives the text of tokens, `end_tokens` end an answer of a model
-    with so many tokens in its `vocabulary` and so many `adapters`. See `Engine` for what its methods
-    promise."""
+    with so many tokens in its `vocabulary` and so many `adapters`; a `draft` guesses in place of
+    prompt look-up. See `Engine` for what its methods promise."""
 
     def __init__(
         self,
@@ -116,12 +119,14 @@ class LocalEngine:
         decode_text: Callable[[Sequence[int]], str],
         end_tokens: frozenset[int] = frozenset(),
         adapters: int = 0,
+        draft: Draft | None = None,
     ):
         self.context_length = limits.context_length
         self._steps, self._limits, self._vocabulary = steps, limits, vocabulary
         self._decode_text, self._end_tokens, self._adapters = decode_text, end_tokens, adapters
         self._pages = Pages(limits.pages + 1, limits.page)
         self._times = StepTimes()
+        self._draft = draft
         self._changed = threading.Condition()
         self._waiting: deque[_Sequence] = deque()
         self._running: list[_Sequence] = []
@@ -296,18 +301,45 @@ class LocalEngine:
     def _guesses(self, ready: Sequence[_Sequence]) -> list[list[int]]:
         """Tokens that may come next in each sequence, as many as its pages and the step have room for; none
         where steps with them were measured to be slower."""
+        if self._draft is not None:
+            return self._drafted(ready, self._draft)
         room = DECODING[-1] - len(ready)
         found: list[list[int]] = []
         for one in ready:
-            left = min(one.request.max_tokens - one.answered, self.context_length - len(one.tokens)) - 1
-            places = len(one.pages) * self._limits.page - len(one.tokens)
-            most = min(self._limits.guessed, left, places, room)
+            most = self._most_guessed(one, self._limits.guessed, room)
             found.append(one.look_up.guess(one.tokens, most) if most > 0 else [])
             room -= len(found[-1])
         told = [(len(guess), one.look_up.accepted_share) for one, guess in zip(ready, found, strict=True)]
         if not any(found) or self._times.pays(len(ready), told):
             return found
         return [[] for _ in ready]
+
+    def _most_guessed(self, one: _Sequence, wanted: int, room: int) -> int:
+        """How many guesses a sequence has pages, context and answer for, of those that are wanted."""
+        left = min(one.request.max_tokens - one.answered, self.context_length - len(one.tokens)) - 1
+        places = len(one.pages) * self._limits.page - len(one.tokens)
+        return max(0, min(wanted, left, places, room))
+
+    def _drafted(self, ready: Sequence[_Sequence], draft: Draft) -> list[list[int]]:
+        """Guesses of the draft, where steps with them and what finding them takes were not measured to be
+        slower."""
+        room = DECODING[-1] - len(ready)
+        asked: list[Asked] = []
+        for one in ready:
+            most = self._most_guessed(one, draft.count, room)
+            asked.append(Asked(one.tokens, one.pages, one.drafted, most))
+            room -= most
+        told = [(own.most, one.look_up.accepted_share) for one, own in zip(ready, asked, strict=True)]
+        guessing = [own for own in asked if own.most]
+        if not guessing:
+            return [[] for _ in ready]
+        finding = draft.seconds(len(guessing), max(own.most for own in guessing))
+        if not self._times.pays(len(ready), told, finding or 0.0):
+            return [[] for _ in ready]
+        draft.guess(guessing)
+        for one, own in zip(ready, asked, strict=True):
+            one.drafted = own.holds
+        return [own.found for own in asked]
 
     def _follow(self, one: _Sequence, guess: Sequence[int], logits: torch.Tensor) -> None:
         """The next token of a sequence, and those after it as long as they are the guessed ones."""
@@ -322,6 +354,7 @@ class LocalEngine:
                 break
         if guess:
             one.look_up.checked(accepted, len(guess))
+        one.drafted = min(one.drafted, len(one.tokens) - 1)
 
     def _with_pages(self, one: _Sequence, tokens: int) -> bool:
         """Give a sequence pages for so many tokens; False where it had to give its own up."""
@@ -348,7 +381,7 @@ class LocalEngine:
     def _let_go(self, one: _Sequence) -> None:
         self._pages.keep(one.tokens[: one.computed], one.pages, one.request.adapter)
         self._pages.give_back(one.pages)
-        one.pages = []
+        one.pages, one.drafted = [], 0
 
     def _choose(self, one: _Sequence, logits: torch.Tensor) -> None:
         """The next token of an answer, and whether it ends there."""

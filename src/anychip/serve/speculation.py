@@ -54,15 +54,20 @@ class StepTimes:
         before = self._seconds[size]
         self._seconds[size] = seconds if before is None else before + WEIGHT * (seconds - before)
 
-    def pays(self, rows: int, guesses: Sequence[tuple[int, float]]) -> bool:
+    def seconds(self, rows: int) -> float | None:
+        """What a step of so many rows takes; None where that was not measured."""
+        return self._seconds.get(_size(rows))
+
+    def pays(self, rows: int, guesses: Sequence[tuple[int, float]], finding: float = 0.0) -> bool:
         """Whether a step of so many rows gives more tokens a second with these guesses: how many of each
-        sequence, and what share of them comes true. A size that was not measured is tried."""
-        plain = self._seconds.get(_size(rows))
-        longer = self._seconds.get(_size(rows + sum(count for count, _ in guesses)))
+        sequence, and what share of them comes true, where finding them takes so many seconds. A size that
+        was not measured is tried."""
+        plain = self.seconds(rows)
+        longer = self.seconds(rows + sum(count for count, _ in guesses))
         if plain is None or longer is None:
             return plain is not None
         gained = sum(count * share for count, share in guesses)
-        return (rows + gained) * plain > rows * longer
+        return (rows + gained) * plain > rows * (longer + finding)
 
 
 def _size(rows: int) -> int:
