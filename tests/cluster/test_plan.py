@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from anychip import chips
 from anychip.cli.application import application
-from anychip.cluster import ClusterError, CutError, plan, profile, ranks
+from anychip.cluster import ClusterError, CutError, plan, profile, ranks, script
 from anychip.cluster.profile import Part, Profile
 from anychip.cluster.ranks import Network, Rank
 from anychip.cluster.speeds import Roof, expected, published_roof
@@ -127,14 +127,62 @@ def test_a_file_of_ranks_that_says_nothing_usable(text: str, message: str, tmp_p
         ranks.read(file)
 
 
+TRAINS = """
+import sys
+import torch
+
+def main():
+    width = int(sys.argv[1])
+    model = torch.nn.Sequential(*(torch.nn.Linear(width, width) for _ in range(4)))
+    criterion = torch.nn.MSELoss()
+    updates = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(3):
+        criterion(model(torch.ones(6, width)), torch.zeros(6, width)).backward()
+        updates.step()
+    raise RuntimeError("the script was not ended at its first backward pass")
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_a_script_is_run_to_its_first_backward_pass(tmp_path: Path) -> None:
+    file = tmp_path / "train.py"
+    file.write_text(TRAINS)
+    backward, call = torch.autograd.backward, torch.nn.Module.__call__
+    model, loss_of, samples = script.job_of(file, ["24"])
+    assert samples == 6
+    assert [part.in_features for part in model.children() if isinstance(part, torch.nn.Linear)] == [24] * 4
+    loss_of(model).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert (torch.autograd.backward, torch.nn.Module.__call__) == (backward, call)
+    file.write_text("import torch\ntorch.nn.ReLU()(torch.ones(3))")
+    with pytest.raises(CutError, match="no model with weights"):
+        script.job_of(file)
+    file.write_text("raise SystemExit('no data')")
+    with pytest.raises(CutError, match="no data"):
+        script.job_of(file)
+
+
+@pytest.mark.slow
+def test_the_verb_takes_the_example_that_pretrains(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "training" / "pretrain.py"
+    file = tmp_path / "chips.toml"
+    file.write_text("[[rank]]\n[[rank]]\n[network]\ngigabytes_per_second = 1.5\nlatency_us = 30\n")
+    arguments = ["cluster", "plan", str(example), "--ranks", str(file), "--cut", "stages", "--json"]
+    ended = CliRunner().invoke(application, [*arguments, "--", "--policy", "pytorch"])
+    assert ended.exit_code == 0, ended.output
+    assert [each["layers"] for each in json.loads(ended.stdout)["ranks"]] == [[0, 2], [2, 4]]
+
+
 @pytest.mark.parametrize("cut", ["shards", "stages"])
 def test_the_verb(cut: str, tmp_path: Path) -> None:
-    script, file = tmp_path / "job.py", tmp_path / "chips.toml"
-    script.write_text(SCRIPT)
+    job, file = tmp_path / "job.py", tmp_path / "chips.toml"
+    job.write_text(SCRIPT)
     file.write_text(
         '[[rank]]\n[[rank]]\nchip = "amd-epyc-9654"\n[network]\ngigabytes_per_second = 1.5\nlatency_us = 30\n'
     )
-    arguments = ["cluster", "plan", str(script), "--ranks", str(file), "--cut", cut, "--rounds", "1"]
+    arguments = ["cluster", "plan", str(job), "--ranks", str(file), "--cut", cut, "--rounds", "1"]
     ended = CliRunner().invoke(application, [*arguments, "--json"])
     assert ended.exit_code == 0, ended.output
     told = json.loads(ended.stdout)

@@ -17,6 +17,7 @@ from .options import AsJson
 
 application = typer.Typer(help="Training on several chips, of one kind or mixed.", no_args_is_help=True)
 KINDS = ("shards", "stages")
+JOB = "cluster_job"
 
 
 @application.command()
@@ -25,10 +26,15 @@ def plan(
         str,
         typer.Argument(
             metavar="SCRIPT",
-            help="FILE.py:NAME, a function that returns (model, loss_of, samples): loss_of(model) is the "
-            "loss of so many samples. NAME is `cluster_job` if it is left out.",
+            help="A training script, which is run to its first backward pass; or FILE.py:NAME, a function "
+            "that returns (model, loss_of, samples): loss_of(model) is the loss of so many samples. A script "
+            "that has a function `cluster_job` is asked by that.",
         ),
     ],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- ARGS]...", help="The script's own arguments.")
+    ] = None,
+    *,
     ranks: Annotated[Path, typer.Option(help="The ranks' chips and the network (TOML).")],
     cut: Annotated[str, typer.Option(help="shards of the batch, or stages of the model.")] = "shards",
     batch: Annotated[int, typer.Option(help="Samples of a step, over all ranks; 0: the profiled ones.")] = 0,
@@ -50,10 +56,7 @@ def plan(
     from ..cluster import ranks as of_file
 
     wanted, between = of_file.read(ranks)
-    made = function_of(script if ":" in script else f"{script}:cluster_job")()
-    if not isinstance(made, tuple) or len(made) != 3:
-        raise CommandError(f"{script} returns a {type(made).__name__}.", "Return (model, loss_of, samples).")
-    model, loss_of, samples = made
+    model, loss_of, samples = _job(script, arguments or [])
     cores = os.cpu_count() or 1
     threads = {rank.threads for rank in wanted if rank.chip is None} or {1}
     profiles, roofs = {}, {}
@@ -111,6 +114,24 @@ def plan(
         f"network ({'measured' if between.is_measured else 'as the file says'}); with equal parts "
         f"{found.equal * 1e3:.1f} ms"
     )
+
+
+def _job(script: str, arguments: list[str]) -> Any:
+    """What the function that is named gives, or what the script trains."""
+    path, separator, _ = script.rpartition(":")
+    if not (separator and path.endswith(".py")):
+        from ..cluster.script import has_function, job_of
+
+        if not Path(script).is_file():
+            raise CommandError(f"there is no script {script}.")
+        if not has_function(Path(script), JOB):
+            messages.print("running the script to its first backward pass")
+            return job_of(Path(script), arguments)
+        script = f"{script}:{JOB}"
+    made = function_of(script)()
+    if not isinstance(made, tuple) or len(made) != 3:
+        raise CommandError(f"{script} returns a {type(made).__name__}.", "Return (model, loss_of, samples).")
+    return made
 
 
 VERBS = {"cluster": application}

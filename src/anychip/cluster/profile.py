@@ -99,14 +99,14 @@ def layers_of(model: torch.nn.Module) -> tuple[str, list[torch.nn.Module]]:
     """The name and modules of the model's longest list of modules. Raises CutError for a model without
     one."""
     lists = [
-        (name, list(module))
+        (name, list(module.children()))
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.ModuleList | torch.nn.Sequential)
+        if isinstance(module, torch.nn.ModuleList | torch.nn.Sequential | torch.nn.ModuleDict)
     ]
     if not lists or len(max(lists, key=lambda each: len(each[1]))[1]) < 2:
         raise CutError(
             f"{type(model).__name__} has no list of layers.",
-            "Keep its layers in a ModuleList or a Sequential.",
+            "Keep its layers in a ModuleList, a ModuleDict or a Sequential.",
         )
     return max(lists, key=lambda each: len(each[1]))
 
