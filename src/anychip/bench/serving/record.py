@@ -1,5 +1,5 @@
-"""The record of served models' rates, `evidence/serve/rates.json`, and its tables. Flows in: rates. Flows out:
-a file with a run for each model, number of threads and processor, and the text of a page."""
+"""The record of served models' rates, `evidence/serve/rates.json`, and its tables. Flows in: rates. Flows
+out: a file with a run for each model, number of threads and processor, and the text of a page."""
 
 from __future__ import annotations
 
