@@ -33,6 +33,7 @@ def key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ((), "a candidate and its task are needed"),
         (("a.py:f",), "a candidate and its task are needed"),
         (("a.py", "--task", "softmax"), "write FILE.py:function"),
+        (("a.py:f", "--task", "softmax"), "there is no file a.py"),
         (("a.py:f", "--task", "softmax", "--dtype", "float31"), "there is no element type 'float31'"),
         (("a.py:f", "--task", "softmax", "--clock", "moon"), "--clock moon"),
         (("--verify", "nowhere.jsonl"), "has no record"),

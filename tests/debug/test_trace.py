@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from anychip.cli.debug.trace import trace
+from anychip.cli.errors import CommandError
 from anychip.debug.watching import MOST_VISITS, CannotTrace, run, watch
 
 TTIR = """
@@ -102,3 +104,8 @@ def test_a_program_goes_on_as_if_nobody_had_looked(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["visits"] == [{"visit": 0, "value": [16.0, 20.0, 24.0, 28.0]}]
     np.testing.assert_array_equal(np.load(array), [[16.0, 20.0, 24.0, 28.0]])
+
+
+def test_an_option_behind_the_script_is_the_scripts_own() -> None:
+    with pytest.raises(CommandError, match=r"(?s)a line is needed.*--line 12 scale script\.py"):
+        trace("scale", ["script.py", "--line", "8"])

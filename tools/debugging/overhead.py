@@ -24,7 +24,7 @@ from anychip.debug.bisect.trace_file import Writer
 from anychip.debug.bisect.tracing import Tracer, tracing
 from anychip.triton_backend import activate
 
-ROUNDS = 5
+ROUNDS = 3
 LEAST = 0.25
 """Seconds that one measurement takes at least."""
 

@@ -1,18 +1,20 @@
 """What a profiler costs: processor time of MiniLM under `strict` with one open, over the time without.
 
-    python -m tools.speed.profiled [--batches 2] [--rounds 9] [--no-frames]
+    python -m tools.speed.profiled [--batches 1] [--rounds 61] [--no-frames]
 
-Blocks of batches with and without a profiler take turns, in an order that is turned round each time, on
-one thread, whose process's time is taken; starting and ending a profiler is outside, reading the events
-too, as in a program they come once. Printed are the median of the ratios of neighbouring blocks and its
-quartiles, and the ratio of the least times, which other programs on the machine disturb less."""
+In each round a block of batches without a profiler, one with it and one without follow each other, on one
+thread, whose process's time is taken; starting and ending a profiler is outside, reading the events too, as
+in a program they come once. A round's ratio is that of the middle block to the mean of its neighbours, so
+that what drifts cancels. Printed are the median of the ratios with its 95 % bounds by the sign test, the same
+of the blocks without a profiler among themselves, which is the noise, and the ratio of the least times."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -25,30 +27,43 @@ SENTENCES = ("Where does the time of a program go?", "Most of it goes into a few
 
 def times(
     work: Callable[[], object], batches: int, rounds: int, frames: bool
-) -> tuple[dict[bool, list[float]], list[int]]:
-    """Seconds of each block with and without a profiler; and events of each block that was profiled."""
-    found: dict[bool, list[float]] = {False: [], True: []}
-    events = []
-    for number in range(rounds):
-        for profiled in (False, True) if number % 2 else (True, False):
-            profiler = Profiler(frames=frames) if profiled else None
-            if profiler is not None:
-                profiler.start()
-            before = time.process_time()
-            for _ in range(batches):
-                work()
-            found[profiled].append(time.process_time() - before)
-            if profiler is not None:
-                profiler.stop()
-                events.append(len(profiler.events))
+) -> tuple[list[tuple[float, float, float]], list[int]]:
+    """Seconds of the three blocks of each round; and events of each block that was profiled."""
+    found, events = [], []
+
+    def block() -> float:
+        before = time.process_time()
+        for _ in range(batches):
+            work()
+        return time.process_time() - before
+
+    for _ in range(rounds):
+        first = block()
+        with Profiler(frames=frames) as profiler:
+            profiled = block()
+        found.append((first, profiled, block()))
+        events.append(len(profiler.events))
     return found, events
 
 
+def bounds(ratios: Sequence[float]) -> tuple[float, float, float]:
+    """The lower bound, the median and the upper bound of 95 % confidence, by the sign test."""
+    count = len(ratios)
+    chances = [math.comb(count, k) / 2**count for k in range(count + 1)]
+    outside = 0
+    while sum(chances[: outside + 1]) < 0.025:
+        outside += 1
+    ordered = sorted(ratios)
+    return ordered[max(outside - 1, 0)], statistics.median(ordered), ordered[count - max(outside, 1)]
+
+
 def main() -> None:
-    """Measure, and print one line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batches", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=9)
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batches", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=61)
     parser.add_argument("--no-frames", action="store_true", help="without samples of Python's stacks")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -58,13 +73,15 @@ def main() -> None:
         for _ in range(4):
             embedder(batch)
         found, events = times(lambda: embedder(batch), given.batches, given.rounds, not given.no_frames)
-    ratios = [profiled / plain for profiled, plain in zip(found[True], found[False])]
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    least = min(found[True]) / min(found[False])
-    print(
-        f"with a profiler / without: {middle:.4f} ({low:.4f} to {high:.4f}), of the least times {least:.4f}"
-    )
-    print(f"{events[-1]} events a block, of {min(found[False]):.3f} s at least without")
+    for words, ratios in (
+        ("with a profiler / without", [2 * profiled / (a + b) for a, profiled, b in found]),
+        ("without / without", [b / a for a, _, b in found]),
+    ):
+        low, middle, high = bounds(ratios)
+        print(f"{words}: {middle:.4f} ({low:.4f} to {high:.4f})")
+    plain = min(min(a, b) for a, _, b in found)
+    print(f"of the least times: {min(profiled for _, profiled, _ in found) / plain:.4f}")
+    print(f"{given.rounds} rounds, {events[-1]} events a block, of {plain:.3f} s at least without")
 
 
 if __name__ == "__main__":

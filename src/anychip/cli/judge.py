@@ -99,7 +99,10 @@ def _entries(candidate: str, task: str, dtype: str, candidates: Path | None) -> 
         raise CommandError(
             "a candidate and its task are needed.", "anychip judge FILE.py:function --task softmax"
         )
-    return [campaign.entry(candidate, task, dtype)]
+    entry = campaign.entry(candidate, task, dtype)
+    if not entry.path.is_file():
+        raise CommandError(f"there is no file {entry.path}.")
+    return [entry]
 
 
 def _terms(

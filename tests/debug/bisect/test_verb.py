@@ -126,25 +126,58 @@ def scaled(x):
 """
 
 
+def bisected(folder: Path, a: str, b: str, status: int) -> Any:
+    """What the command says of two sides of `model.py`."""
+    command = [sys.executable, "-m", "anychip", "debug", "bisect", a, b, "--json", "--", "model.py"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, env=dict(os.environ), check=False
+    )
+    assert done.returncode == status, done.stderr
+    return json.loads(done.stdout)
+
+
 @pytest.mark.slow
 def test_programs(tmp_path: Path) -> None:
     (tmp_path / "model.py").write_text(PROGRAM)
     (tmp_path / "kernels.py").write_text(KERNEL.replace("FACTOR", "1.5"))
     (tmp_path / "newer.py").write_text(KERNEL.replace("FACTOR", "1.5625"))
-
-    def run(a: str, b: str, status: int) -> Any:
-        command = [sys.executable, "-m", "anychip", "debug", "bisect", a, b, "--json", "--", "model.py"]
-        done = subprocess.run(
-            command, capture_output=True, text=True, cwd=tmp_path, env=dict(os.environ), check=False
-        )
-        assert done.returncode == status, done.stderr
-        return json.loads(done.stdout)
-
-    told = run("policy=none", "policy=portable", 0)
+    told = bisected(tmp_path, "policy=none", "policy=portable", 0)
     assert told["outcome"] in ("rounding", "same"), told
-    told = run("policy=none", "policy=none,module=kernels:newer.py", 1)
+    told = bisected(tmp_path, "policy=none", "policy=none,module=kernels:newer.py", 1)
     assert (told["outcome"], told["operator"], told["side"]) == ("fault", "scale", "A or B"), told
     again = subprocess.run(
         [sys.executable, told["script"]], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert "off from the program's by 0.0" in again.stdout, again.stderr
+
+
+@pytest.mark.slow
+def test_two_commits_of_a_repository(tmp_path: Path) -> None:
+    """The program lies in a folder of its repository; what is not committed belongs to neither side."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+
+    def git(*words: str) -> str:
+        names = ("-c", "user.name=Test", "-c", "user.email=test@localhost")
+        command = ["git", *names, *words]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    git("init", "--quiet")
+    for factor in ("1.5", "1.5625"):
+        (folder / "model.py").write_text(PROGRAM)
+        (folder / "kernels.py").write_text(KERNEL.replace("FACTOR", factor))
+        git("add", "models")
+        git("commit", "--quiet", "--message", factor)
+    (folder / "kernels.py").write_text("raise SystemExit('not committed')")
+    told = bisected(folder, "commit=HEAD~1", "commit=HEAD", 1)
+    assert (told["outcome"], told["operator"], told["side"]) == ("fault", "scale", "A or B"), told
+    assert len(git("worktree", "list").splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_an_emulated_chip(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(PROGRAM)
+    (tmp_path / "kernels.py").write_text(KERNEL.replace("FACTOR", "1.5"))
+    told = bisected(tmp_path, "policy=portable", "policy=portable,chip=rv64gcv", 0)
+    assert told["outcome"] in ("rounding", "same"), told
+    assert told["steps"] > 5

@@ -30,7 +30,7 @@ def trace(
     program: Annotated[
         list[str], typer.Argument(metavar="SCRIPT [ARGS]...", help="A Python program that launches it.")
     ],
-    line: Annotated[int, typer.Option(help="A line of the kernel's source.")],
+    line: Annotated[int, typer.Option(min=1, help="A line of the kernel's source.")] = 0,
     at: Annotated[str, typer.Option("--program", metavar="X,Y,Z", help="The program instance.")] = "0,0,0",
     launch: Annotated[int, typer.Option(min=0, help="Which of the kernel's launches.")] = 0,
     name: Annotated[str, typer.Option(help="The value whose name begins so, not the line's last.")] = "",
@@ -46,6 +46,12 @@ def trace(
     tells of the line, and its one program runs on the launch's memory, which is put back. A line in a loop
     gives a value for each time that it is passed. An EXPRESSION of Python may use `value`, `visit` and
     `np`."""
+    if not line:
+        raise CommandError(
+            "a line is needed.",
+            f"anychip debug trace --line 12 {kernel} {program[0]}: options stand before the kernel's "
+            "name, and what follows the script is its own.",
+        )
     require_entry_point("debug")
     import numpy as np
 

@@ -1,0 +1,1 @@
+"""Runs of the judge over many candidates, from the root of the repository."""
