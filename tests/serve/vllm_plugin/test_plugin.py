@@ -38,6 +38,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def answers(model: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[list[int]]:
     """vLLM's greedy tokens, in this process."""
     from vllm import LLM, SamplingParams
+    from vllm.distributed import cleanup_dist_env_and_memory
 
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
@@ -51,6 +52,8 @@ def answers(model: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> lis
     )
     asked = SamplingParams(temperature=0, max_tokens=ANSWER, ignore_eos=True, detokenize=False)
     made = engine.generate([{"prompt_token_ids": prompt} for prompt in PROMPTS], asked, use_tqdm=False)
+    del engine
+    cleanup_dist_env_and_memory()
     return [list(one.outputs[0].token_ids) for one in made]
 
 
