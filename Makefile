@@ -86,7 +86,7 @@ test-serve: $(VENV)/.serve  ## Run the tests of language models from files, with
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --slow tests/serve tests/llm/packed
 	$(BIN)/python -m tools.serving.decoding
 
-test-vllm: $(VENV)/.test  ## Run the tests of vLLM on Anychip, in an environment of their own
+test-vllm:  ## Run the tests of vLLM on Anychip, in an environment of their own
 	$(PYTHON) -m venv .venvs/vllm
 	.venvs/vllm/bin/python $(PIP) install hatchling editables pytest hypothesis '$(TORCH)+cpu'
 	.venvs/vllm/bin/python $(PIP) install --no-build-isolation -e '.[vllm]'
