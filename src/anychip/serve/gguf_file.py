@@ -3,12 +3,15 @@ and bytes of tensors, mapped into memory and read when they are used."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from . import gguf_header
 from .errors import ModelError
 
 ADVICE = "Download the file again, and compare its size or checksum with the publisher's."
@@ -40,28 +43,40 @@ class GgufFile:
     is no GGUF file, and for one that ends before its tensors do."""
 
     def __init__(self, path: Path):
-        from gguf import GGUFReader
+        from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
         self.path = path
         try:
-            reader = GGUFReader(path)
-            self.metadata: dict[str, Any] = {key: field.contents() for key, field in reader.fields.items()}
+            # Nothing is written, but PyTorch warns of memory that is read-only.
+            file = np.memmap(path, np.uint8, mode="c")
+            header = gguf_header.read(file)
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error}") from error
-        except Exception as error:
-            raise ModelError(f"{path} is no GGUF file, or a damaged one: {error}", ADVICE) from error
-        size = path.stat().st_size
+        except ValueError as error:
+            raise ModelError(f"{path} is no GGUF file, or a damaged one: {error}.", ADVICE) from error
+        self.metadata: dict[str, Any] = header.metadata
         self.tensors: dict[str, StoredTensor] = {}
-        for tensor in reader.tensors:
-            if tensor.data_offset + tensor.n_bytes > size:
+        for info in header.tensors:
+            try:
+                kind = GGMLQuantizationType(info.type)
+            except ValueError:
                 raise ModelError(
-                    f"{path}: tensor {tensor.name} lies at bytes {tensor.data_offset} to "
-                    f"{tensor.data_offset + tensor.n_bytes}, and the file ends at {size}.",
+                    f"{path}: tensor {info.name} is of type {info.type}, which is not known."
+                ) from None
+            block, size = GGML_QUANT_SIZES[kind]
+            count = math.prod(info.shape) // block * size
+            first = header.data + info.offset
+            if first + count > file.size:
+                raise ModelError(
+                    f"{path}: tensor {info.name} lies at bytes {first} to {first + count}, and the file "
+                    f"ends at {file.size}.",
                     ADVICE,
                 )
-            shape = tuple(int(n) for n in reversed(tensor.shape.tolist()))
-            data = torch.from_numpy(tensor.data.view("uint8").reshape(-1, tensor.n_bytes // _rows(shape)))
-            self.tensors[tensor.name] = StoredTensor(tensor.name, tensor.tensor_type.name, shape, data)
+            rows = _rows(info.shape)
+            if count == 0 or info.shape[-1] % block:
+                raise ModelError(f"{path}: tensor {info.name} has the shape {info.shape}.", ADVICE)
+            data = torch.from_numpy(file[first : first + count]).view(rows, -1)
+            self.tensors[info.name] = StoredTensor(info.name, kind.name, info.shape, data)
 
     def value(self, key: str, default: Any = None) -> Any:
         """A value of the metadata. Raises ModelError where it is missing and there is no default."""
