@@ -41,7 +41,7 @@ def cases(r: Robot, frame: str) -> dict[str, Case]:
     one = torch.eye(states)
 
     def kinematics(q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return robot.forward_kinematics(r, q, [frame]), robot.jacobian(r, q, frame, reference="LOCAL")
+        return robot.pose_and_jacobian(r, q, frame, reference="LOCAL")
 
     return {
         "forward kinematics and Jacobian": (kinematics, (q,)),

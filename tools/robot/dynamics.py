@@ -23,8 +23,6 @@ from anychip import robot
 from .real_robots import files
 from .record import read, update
 
-MORE_JOINTS = ("-DBOOST_MPL_LIMIT_LIST_SIZE=30", "-DBOOST_MPL_CFG_NO_PREPROCESSED_HEADERS")
-"""Pinocchio has more kinds of joints than Boost has prepared lists for."""
 STATES = 4096
 LIBRARIES = ("pinocchio_default", "boost_filesystem", "boost_serialization")
 
@@ -34,7 +32,7 @@ def built(folder: Path) -> Path | None:
     prefix = Path(sysconfig.get_path("purelib")) / "cmeel.prefix"
     include = prefix / "include"
     out = folder / "pinocchio_loop"
-    command = ["g++", "-std=c++17", "-O3", "-w", "-march=native", "-DNDEBUG", *MORE_JOINTS]
+    command = ["g++", "-std=c++17", "-O3", "-w", "-march=native", "-DNDEBUG"]
     command += [f"-I{path}" for path in (include, include / "eigen3")]
     command += [str(Path(__file__).with_name("pinocchio_loop.cpp")), f"-L{prefix / 'lib'}"]
     command += [f"-l{name}" for name in LIBRARIES] + [f"-Wl,-rpath,{prefix / 'lib'}", "-o", str(out)]

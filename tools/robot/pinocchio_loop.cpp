@@ -1,5 +1,7 @@
 // Pinocchio's algorithms in a loop over states, on one thread: nanoseconds of processor time of one call.
 // Arguments: a model that Python's `saveToText` wrote, how many states, seconds for each algorithm. Built by `tools.robot.dynamics`.
+#include <pinocchio/fwd.hpp>  // first: it sets limits of Boost
+
 #include <pinocchio/algorithm/aba.hpp>
 #include <pinocchio/algorithm/crba.hpp>
 #include <pinocchio/algorithm/jacobian.hpp>

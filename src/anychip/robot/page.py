@@ -60,7 +60,7 @@ ON_BOARDS = (
     ("example arm: kinematics and Jacobian", "2,380", "1,143", "104"),
     ("example arm: inverse dynamics", "2,152", "737", "136"),
     ("example arm: a step of inverse kinematics", "4,180", "1,471", "304"),
-    ("Panda, hand: kinematics and Jacobian", "4,664", "1,751", "256"),
+    ("Panda, hand: kinematics and Jacobian", "3,580", "1,211", "320"),
     ("Kalman step, 6 states, 3 measurements", "10,352", "2,601", "592"),
     ("MPPI step, 64 samples, horizon 16, one control", "14,648", "3,875, in a loop", "600"),
 )

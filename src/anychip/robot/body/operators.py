@@ -70,9 +70,8 @@ def forward_kinematics(robot: Robot, q: torch.Tensor, frames: Sequence[str] | No
 def jacobian(robot: Robot, q: torch.Tensor, frame: str, *, reference: str) -> torch.Tensor:
     """Jacobians (..., 6, nv) of a frame, linear rows first: in the frame's axes ("LOCAL"), in the world's
     axes ("LOCAL_WORLD_ALIGNED"), or of the point at the world's origin ("WORLD"). Differentiable."""
-    if reference not in REFERENCES:
-        raise ArgumentError(f"jacobian: reference is {reference!r}; say {', '.join(map(repr, REFERENCES))}")
     known = robot.frame(frame)
+    _require_reference("jacobian", reference)
     made = _formula(
         robot,
         "jacobian",
@@ -83,6 +82,30 @@ def jacobian(robot: Robot, q: torch.Tensor, frame: str, *, reference: str) -> to
         reference,
     )
     return made(q)  # type: ignore[return-value]
+
+
+def pose_and_jacobian(
+    robot: Robot, q: torch.Tensor, frame: str, *, reference: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The pose (..., 4, 4) of a frame in the world and its Jacobian (..., 6, nv), as `forward_kinematics` and
+    `jacobian` give them, from one kernel that turns each joint once. Differentiable."""
+    known = robot.frame(frame)
+    _require_reference("pose_and_jacobian", reference)
+    made = formula_of(
+        robot,
+        "pose_and_jacobian",
+        lambda q: [kinematics.poses(robot, [known], q)[0], kinematics.jacobian(robot, known, reference, q)],
+        [(robot.nq,)],
+        [(4, 4), (6, robot.nv)],
+        frame,
+        reference,
+    )
+    return made(q)  # type: ignore[no-any-return]
+
+
+def _require_reference(name: str, reference: str) -> None:
+    if reference not in REFERENCES:
+        raise ArgumentError(f"{name}: reference is {reference!r}; say {', '.join(map(repr, REFERENCES))}")
 
 
 def inverse_dynamics(robot: Robot, q: torch.Tensor, v: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
@@ -209,10 +232,23 @@ _register(
     "WORLD",
     tolerance=64.0,  # elements that are 0 but for rounding, of sums of larger ones
 )
+_register(
+    "pose_and_jacobian",
+    pose_and_jacobian,
+    lambda robot, q, frame, reference: (
+        plain.forward_kinematics(robot, q, [frame])[..., 0, :, :],
+        plain.jacobian(robot, q, frame, reference=reference),
+    ),
+    _samples("q", "tool", reference="LOCAL"),
+    "tool",
+    "LOCAL",
+    tolerance=64.0,  # as of the Jacobian alone
+)
 _register("inverse_dynamics", inverse_dynamics, plain.inverse_dynamics, _samples("qvv"))
 _register("gravity", gravity, plain.gravity, _samples("q"))
 _register("mass_matrix", mass_matrix, plain.mass_matrix, _samples("q"))
-# Terms cancel: some gradients are a ten-thousandth of what they are sums of.
-_register("forward_dynamics", forward_dynamics, plain.forward_dynamics, _samples("qvv"), tolerance=1024.0)
+# Accelerations are a solution with the mass matrix, and lose as many units as its condition number is: 430 to
+# 506 in the arm's samples, 16,000 in the walker's (docs/robot-peers.md has the bound for real robots).
+_register("forward_dynamics", forward_dynamics, plain.forward_dynamics, _samples("qvv"), tolerance=512.0)
 _register("centre_of_mass", centre_of_mass, plain.centre_of_mass, _samples("q"))
 _register("integrate", integrate, plain.integrate, _samples("qv"))
