@@ -21,7 +21,7 @@ ERRORS = """
 ## Errors beside Pinocchio
 
 `python -m tools.robot.real_robots`: {robots} robots of the package `example-robot-data`, {models} models with
-a fixed or a floating base, {states} random states each, in float64, beside Pinocchio {pinocchio}: the largest
+a fixed or a floating base, {states} random state(s) each, in float64, beside Pinocchio {pinocchio}: the largest
 difference, relative to the largest number where that is above 1, and the robot that it is of. Formulas are
 evaluated as they are folded for each robot; derivatives are along a random direction, by the formulas of
 tangents. Accelerations a are found from forces f as far as the mass matrix M lets them be told: beside those
@@ -33,7 +33,8 @@ TIMES = """
 ## Processor time
 
 `python -m tools.robot.peers --record`: milliseconds of processor time of one call, one thread of an AMD EPYC
-(Zen 3), taken in turns, while other work ran. A tree or grid is built in the call.
+(Zen 3), taken in turns, while other work ran, so that ratios vary by half. A tree or grid is built in the
+call; small_gicp computes in double precision.
 """
 
 DYNAMICS = """
@@ -41,8 +42,8 @@ DYNAMICS = """
 
 `python -m tools.robot.dynamics URDF...`: nanoseconds of processor time for one of {states} states, float64,
 one thread of an AMD EPYC (Zen 3), beside Pinocchio {pinocchio}: in a loop in C++ (`g++ -O3 -march=native`
-against its wheel's headers), and its Python call less an empty call. The Jacobian is that of the last joint
-here, and those of all joints there.
+against its wheel's headers; empty where that was not built), and its Python call less an empty call. Pose
+and Jacobian are those of the last joint here, and those of all joints there.
 """
 
 
@@ -61,7 +62,7 @@ def update(part: str, value: Any) -> None:
 def written(text: str) -> str:
     """docs/robot-peers.md, of the record."""
     record = read()
-    parts = [HEAD]
+    parts = [HEAD.rstrip("\n")]
     if errors := record.get("errors"):
         rows = [
             (name, f"{off:.1e}" if off < 1e-3 else f"{off:.2g}", where) for name, off, where in errors["rows"]
