@@ -22,11 +22,11 @@ ERRORS = """
 
 `python -m tools.robot.real_robots`: {robots} robots of the package `example-robot-data`, {models} models with
 a fixed or a floating base, {states} random state(s) each, in float64, beside Pinocchio {pinocchio}: the
-largest difference, relative to the largest number where that is above 1, and the robot that it is of. Formulas are
-evaluated as they are folded for each robot; derivatives are along a random direction, by the formulas of
-tangents. Accelerations a are found from forces f as far as the mass matrix M lets them be told: beside those
-that the forces are of, the difference is the number given times epsilon of float64 times |M^-1| (|M| |a| +
-|f| + |f - M a|), here and by Pinocchio.
+largest difference, relative to the largest number where that is above 1, and the robot that it is of.
+Formulas are evaluated as they are folded for each robot; derivatives are along a random direction, by the
+formulas of tangents. Accelerations a are found from forces f as far as the mass matrix M lets them be told:
+beside those that the forces are of, the difference is the number given times epsilon of float64 times |M^-1|
+(|M| |a| + |f| + |f - M a|), here and by Pinocchio.
 """
 
 TIMES = """
