@@ -143,6 +143,16 @@ def test_preconditioners(name):
     assert abs(x @ M.matvec(y) - y @ M.matvec(x)) <= 1e-12 * abs(x @ M.matvec(x))
 
 
+def test_lobpcg_takes_a_v_cycle():
+    one = scipy.sparse.eye_array(24)
+    second = scipy.sparse.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(24, 24))
+    a = scipy.sparse.csr_array(scipy.sparse.kron(second, one) + scipy.sparse.kron(one, second))
+    start = np.random.default_rng(0).standard_normal((576, 4))
+    values, _ = science.lobpcg(a, start, M=science.multigrid(a), tol=1e-8, maxiter=40, largest=False)
+    angles = 2 - 2 * np.cos(np.pi * np.arange(1, 4) / 25)
+    np.testing.assert_allclose(values[:3], [2 * angles[0], *[angles[0] + angles[1]] * 2], rtol=1e-9)
+
+
 @pytest.mark.slow
 def test_multigrid_needs_as_many_steps_for_larger_grids():
     counts = []

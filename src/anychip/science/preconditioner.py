@@ -31,7 +31,13 @@ class Preconditioner:
         given, restore = taken(b, "b")
         return restore(self.apply(given.reshape(-1).to(self.type)).reshape(given.shape))
 
+    def matmat(self, b: Any) -> Any:
+        """x [n, k] for b [n, k], an array or a tensor, column by column."""
+        given, restore = taken(b, "b")
+        columns = given.to(self.type).unbind(1)
+        return restore(torch.stack([self.apply(one.contiguous()) for one in columns], 1))
+
     solve = matvec
 
     def __matmul__(self, b: Any) -> Any:
-        return self.matvec(b)
+        return self.matmat(b) if getattr(b, "ndim", 1) == 2 and b.shape[1] != 1 else self.matvec(b)

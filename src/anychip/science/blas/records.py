@@ -15,7 +15,7 @@ from . import level1, level2, level3
 from .layout_kernels import stored_product_kernel, stored_solve_kernel, stored_update_kernel
 from .vector_kernels import plane_kernel, size_kernel
 
-N, K = 6, 2
+N, K, FACTOR, CALM = 6, 2, 2.0, 1.4375
 VECTORS, STORED = (
     (plane_kernel, size_kernel),
     (
@@ -94,33 +94,37 @@ REFERENCES: dict[str, Reference] = {
 }
 
 
-def _arguments(name: str, dtype: torch.dtype, lower: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What a routine is called with: the triangle is chosen by a keyword, but for `gemv`."""
-    x, y = tensor((N,), dtype, 0.5, 1.5), tensor((N,), dtype, 0.5, 1.5, seed=1)
-    a, b = tensor((N, N), dtype, 0.1, 0.3), tensor((N, 3), dtype, 0.5, 1.5)
-    a = a + 2 * torch.eye(N, dtype=dtype)
-    band, ap = tensor((K + 1, N), dtype, 0.1, 0.3), tensor((N * (N + 1) // 2,), dtype, 0.1, 0.3)
-    band[0 if lower else K] += 2
-    j, i = torch.triu_indices(N, N) if lower else torch.tril_indices(N, N)
-    ap = torch.where(i == j, ap + 2, ap)
+def _arguments(name: str, dtype: torch.dtype, lower: bool, n: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a routine is called with: the triangle is chosen by a keyword, but for `gemv`. Of one row all is a
+    number that rounding moves by little beside its product, and less than a wrong element."""
+    k = min(K, n - 1)
+    x, y = tensor((n,), dtype, 0.5, 1.5), tensor((n,), dtype, 0.5, FACTOR, seed=1)
+    a, b = tensor((n, n), dtype, 0.1, 0.3), tensor((n, 3), dtype, 0.5, 1.5)
+    band, ap = tensor((k + 1, n), dtype, 0.1, 0.3), tensor((n * (n + 1) // 2,), dtype, 0.1, 0.3)
+    if n == 1:
+        x, y, a, b, band, ap = (torch.full_like(one, CALM) for one in (x, y, a, b[:, :1], band, ap))
+    a = a + 2 * torch.eye(n, dtype=dtype) if n > 1 else a
+    band[0 if lower else k] += 2 if n > 1 else 0
+    j, i = torch.triu_indices(n, n) if lower else torch.tril_indices(n, n)
+    ap = torch.where(i == j, ap + 2, ap) if n > 1 else ap
     triangle = {"lower": int(lower)}
     of_triangle: dict[str, tuple[Any, ...]] = {
-        "symv": (1.5, a, x),
-        "sbmv": (K, 1.5, band, x),
-        "spmv": (N, 1.5, ap, x),
+        "symv": (FACTOR, a, x),
+        "sbmv": (k, FACTOR, band, x),
+        "spmv": (n, FACTOR, ap, x),
         "trmv": (a, x),
-        "tbmv": (K, band, x),
-        "tpmv": (N, ap, x),
+        "tbmv": (k, band, x),
+        "tpmv": (n, ap, x),
         "trsv": (a, x),
-        "tbsv": (K, band, x),
-        "tpsv": (N, ap, x),
-        "spr": (N, 1.5, x, ap),
-        "symm": (1.5, a, b),
-        "syrk": (1.5, b),
-        "syr2k": (1.5, b, tensor((N, 3), dtype, 0.5, 1.5, seed=1)),
-        "trmm": (1.5, a, b),
-        "syr": (1.5, x),
-        "syr2": (1.5, x, y),
+        "tbsv": (k, band, x),
+        "tpsv": (n, ap, x),
+        "spr": (n, FACTOR, x, ap),
+        "symm": (FACTOR, a, b),
+        "syrk": (FACTOR, b),
+        "syr2k": (FACTOR, b, b.flip(0)),
+        "trmm": (FACTOR, a, b),
+        "syr": (FACTOR, x),
+        "syr2": (FACTOR, x, y),
     }
     if name in of_triangle:
         return of_triangle[name], {**triangle, "a": a} if name in ("syr", "syr2") else triangle
@@ -130,17 +134,17 @@ def _arguments(name: str, dtype: torch.dtype, lower: bool) -> tuple[tuple[Any, .
         "rot": ((x, y, 0.6, 0.8), {}),
         "nrm2": ((x,), {}),
         "asum": ((x,), {}),
-        "gemv": ((1.5, a[:4], x[:4] if lower else x), {"trans": int(lower)}),
-        "gbmv": ((5, N, 1, 1, 1.5, band, x), {}),
-        "ger": ((1.5, x, y), {"a": a}),
+        "gemv": ((FACTOR, a[:4], x[:4] if lower else x), {"trans": int(lower)}),
+        "gbmv": ((max(n - 1, 1), n, min(1, k), min(1, k), FACTOR, band, x), {}),
+        "ger": ((FACTOR, x, y), {"a": a}),
     }
     return others[name]
 
 
 def _drawn(name: str) -> Callable[[torch.dtype], Iterable[Sample]]:
     def samples(dtype: torch.dtype) -> Iterable[Sample]:
-        for lower in (False, True):
-            arguments, keywords = _arguments(name, dtype, lower)
+        for lower, n in ((False, N), (True, N), (False, 1)):
+            arguments, keywords = _arguments(name, dtype, lower, n)
             yield Sample(arguments, keywords)
 
     return samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .filters import daubechies, dwt, idwt, resample_poly, sosfilt, upfirdn
+from .nonuniform import nufft1d1, nufft1d2
 from .spectral import (
     correlate,
     czt,
@@ -26,6 +27,8 @@ __all__ = [
     "idwt",
     "istft",
     "next_fast_len",
+    "nufft1d1",
+    "nufft1d2",
     "periodogram",
     "resample",
     "resample_poly",

@@ -18,7 +18,7 @@ from ...ops.launching import cdiv, launch, scalar_bits
 from ...ops.samples import tensor
 from ..errors import InvalidValue
 from ..registry import PRECISE, Fused, Sample, register
-from .neighbours import nearest_image, neighbours, sizes
+from .neighbour_lists import nearest_image, neighbours, sizes
 
 BLOCK = 16
 
@@ -254,7 +254,7 @@ def _reference(positions: torch.Tensor, charges: torch.Tensor, box: float) -> to
 def _salts(dtype: torch.dtype) -> Iterable[Sample]:
     charges = torch.tensor([1.0, -1.0, 1.0, -0.5], dtype=dtype)
     yield Sample((tensor((4, 3), dtype, 0, 3), charges, 3.0))
-    yield Sample((torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.5, 0.25]], dtype=dtype), charges[:2], 2.0))
+    yield Sample((torch.zeros((1, 3), dtype=dtype), charges[:1], 2.0))
 
 
 register(

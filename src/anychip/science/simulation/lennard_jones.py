@@ -19,7 +19,7 @@ from ...ops.launching import cdiv, launch, scalar_bits
 from ...ops.samples import tensor
 from ..errors import InvalidValue
 from ..registry import PRECISE, Fused, Sample, register
-from .neighbours import Neighbours, nearest_image, neighbours, neighbours_kernel, sizes
+from .neighbour_lists import Neighbours, nearest_image, neighbours, neighbours_kernel, sizes
 
 BLOCK = 16
 

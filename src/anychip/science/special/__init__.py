@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .elliptic import ellipe, ellipeinc, ellipk, ellipkinc, ellipkm1, elliprc, elliprd, elliprf
 from .integrals import exp1, expi, sici, spence
+from .lambert import lambertw
 from .modified_bessel import iv, ive, kv, kve
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ive",
     "kv",
     "kve",
+    "lambertw",
     "sici",
     "spence",
 ]
