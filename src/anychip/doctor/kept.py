@@ -19,7 +19,7 @@ MEANING = {
     KERNELS: "kernels compiled by Anychip",
     OTHERS: "kernels of Triton's other back ends (never removed)",
     NATIVE: "native code of the runtime",
-    FINGERPRINTS: "digests of installed programs",
+    FINGERPRINTS: "digests of installed programs, and lists of their operators",
     CHOICES: "choices of the policy auto",
     TUNED: "results of anychip tune",
 }

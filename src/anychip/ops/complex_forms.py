@@ -12,7 +12,7 @@ import torch
 from .complex_pointwise import PARTS
 from .errors import NotServed, RegistryError
 from .memory.copy import copy_
-from .registry import Implementation
+from .registry import Implementation, note_home
 from .schemas import overload_of
 
 COMPLEX = {part: whole for whole, part in PARTS.items()}
@@ -91,6 +91,7 @@ def serve_complex(name: str, implementation: Implementation) -> None:
     if name in _forms:
         raise RegistryError(f"complex arguments of aten::{name} are served twice; remove one of the entries")
     _forms[name] = implementation
+    note_home(name)
 
 
 def form_of(name: str, implementation: Implementation) -> Implementation | None:

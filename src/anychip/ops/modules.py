@@ -1,10 +1,15 @@
-"""How a registry finds its records: every module of the library is imported, and adds its own."""
+"""How a registry finds its records: modules of the library are imported, all or those that are called, and
+add their own."""
 
 from __future__ import annotations
 
 import functools
 import importlib
 import pkgutil
+from collections.abc import Iterable
+
+import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 from .kernel_source import quickly
 
@@ -16,3 +21,11 @@ def import_all(package: str) -> None:
     with quickly():
         for module in pkgutil.walk_packages(found.__path__, f"{package}."):
             importlib.import_module(module.name)
+
+
+def import_in_a_call(modules: Iterable[str]) -> None:
+    """Import modules of the library while an operator is called. Modes, and the kind of tensor that PyTorch
+    makes at present, are the caller's: what is imported does not see them."""
+    with torch.inference_mode(False), _disable_current_modes(), quickly():
+        for module in modules:
+            importlib.import_module(module)

@@ -4,6 +4,7 @@ and 0-d tensors; two kernels serve them all: `flat_kernel` (contiguous) and `til
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import triton.language as tl
 from .errors import ArgumentError, NotServed, UnsupportedDtype
 from .iteration import broadcast_shape, broadcast_strides, coalesce, power_of_two, second_innermost
 from .launching import EIGHT_BIT_FLOATS, TRITON_DTYPES, Plan, Plans, Tiles, cdiv, compute_dtype, scalar_bits
+from .modules import import_in_a_call
 from .pointwise_kernels import flat_kernel, tiled_kernel
 from .promotion import Promotion, elementwise_dtypes
 from .registry import FLOATING, Benchmark, Operator, Overload, Samples, leave_out, register
@@ -56,6 +58,13 @@ def apart(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
         return x
     (first, last), (start, stop) = _extent(x), _extent(out)
     return x if last <= start or stop <= first else x.clone()
+
+
+@functools.cache
+def _import_complex() -> None:
+    """Let pointwise operators know what serves complex operands."""
+    folder = f"{__package__ or 'anychip.ops'}.elementwise"
+    import_in_a_call(f"{folder}.{module}" for module in ("complex_arithmetic", "complex_functions"))
 
 
 def _is_complex(x: Any) -> bool:
@@ -110,8 +119,10 @@ class Pointwise:
         )
         plan = self._plans.get(key)
         if plan is None:
-            if self.of_complex is not None and any(_is_complex(x) for x in operands):
-                return self.of_complex(*operands, out=out)
+            if any(_is_complex(x) for x in operands):
+                _import_complex()
+                if self.of_complex is not None:
+                    return self.of_complex(*operands, out=out)
             wanted = None if out is None else out.shape
             plan, out = self._plan(operands, out)
             if wanted is None or wanted == out.shape:

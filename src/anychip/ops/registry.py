@@ -108,6 +108,8 @@ def _folder() -> str:
 _operators: dict[str, Operator] = {}
 _overloads: dict[str, tuple[Operator, Overload]] = {}
 _absent: dict[str, str] = {}
+_homes: dict[str, tuple[str, ...]] = {}
+"""Modules of the library by the overload whose record, or a part of it, they make."""
 
 
 def register(operator: Operator) -> Operator:
@@ -128,6 +130,7 @@ def register(operator: Operator) -> Operator:
                 f"{operator.name!r}; remove it from one of them"
             )
         _overloads[overload.name] = (operator, overload)
+        note_home(overload.name)
     _operators[operator.name] = operator
     return operator
 
@@ -145,6 +148,34 @@ def _without(operator: Operator, missing: list[str]) -> Operator:
 def leave_out(overload: str, operator: str) -> None:
     """Note that `operator` would serve an overload that this PyTorch does not have."""
     _absent[overload] = operator
+
+
+def note_home(overload: str) -> None:
+    """Note that the module of the library that is being imported makes something of an overload's."""
+    home = _importing()
+    if home:
+        _homes[overload] = (*_homes.get(overload, ()), home)
+
+
+def _importing() -> str:
+    """The innermost module of the library that is being imported; "" where none is."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if frame.f_code.co_name == "<module>" and name.startswith(f"{__package__}."):
+            return name
+        frame = frame.f_back
+    return ""
+
+
+def homes(overload: str) -> tuple[str, ...]:
+    """The modules of the library that make the record of an overload, of those that were imported."""
+    return _homes.get(overload, ())
+
+
+def registered() -> Mapping[str, tuple[Operator, Overload]]:
+    """The overloads whose records were made so far; nothing is imported."""
+    return _overloads
 
 
 def operators() -> dict[str, Operator]:

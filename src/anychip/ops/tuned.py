@@ -4,6 +4,7 @@ the name that they are bound to there."""
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +32,16 @@ def named() -> dict[str, Tiles]:
     return found
 
 
+def _find(name: str) -> Tiles | None:
+    """The tiles of this name, whose module is imported for them; None where there are none."""
+    module, _, attribute = f"{__package__ or 'anychip.ops'}.{name}".rpartition(".")
+    try:
+        found = vars(importlib.import_module(module)).get(attribute)
+    except ImportError:
+        return None
+    return found if isinstance(found, Tiles) and found.home == module else None
+
+
 def digest(name: str) -> str:
     """The digest of the code that tiles of this name are read by."""
     domain, _, rest = name.partition(".")
@@ -41,14 +52,16 @@ def apply(entries: Iterable[Entry], shipped: Mapping[str, Mapping[str, int]] | N
     """Put tuned sizes in force for the process, in place of all earlier ones, over those that are `shipped`
     for the CPU's kind; returns how many tiles have some. Entries of other code, or with sizes that the tiles
     do not have, are left out."""
-    known = named()
     wanted: dict[Tiles, dict[SizeClass, Mapping[str, int]]] = {}
     for name, sizes in (shipped or {}).items():
-        if name in known and _is_sound(name, known[name], sizes):
-            wanted[known[name]] = {ANY: {**known[name].simd, **sizes}}
+        tiles = _find(name)
+        if tiles is not None and _is_sound(name, tiles, sizes):
+            wanted[tiles] = {ANY: {**tiles.simd, **sizes}}
     for entry in entries:
-        tiles, class_ = known.get(entry.subject), class_from(entry.signature)
-        if entry.kind != TILES or tiles is None or class_ is None or entry.source != digest(entry.subject):
+        if entry.kind != TILES:
+            continue
+        tiles, class_ = _find(entry.subject), class_from(entry.signature)
+        if tiles is None or class_ is None or entry.source != digest(entry.subject):
             continue
         if _is_sound(entry.subject, tiles, entry.values):
             classes = wanted.setdefault(tiles, {})

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import torch
 
-from ..ops import complex_forms
+from ..ops import directory
 from ..ops.errors import TRANSFER, ArgumentError
 from ..ops.launching import attribution
 from ..ops.registry import Operator, Overload, absent, overloads
 from ..ops.schemas import Variant, overload_of, variants
 from ..suggestions import did_you_mean
-from . import accelerators, devices, overlap, sparse_layouts, statistics
+from . import devices, overlap, sparse_layouts, statistics
 from .eager import sites
 from .errors import FallThroughError, MissingKernelError, PolicyError
 from .overrides import Overrides
@@ -128,9 +128,10 @@ def derived(overload: Overload, variant: Variant, domain: str) -> Function:
 def served_variants(name: str) -> tuple[Variant, ...]:
     """A functional overload and those of its variants that have kernels of their own (the others are
     PyTorch's composites of the overload and a copy, and reach ours so)."""
+    entry = directory.entry(name)
     return tuple(
         variant
-        for variant in variants(name)
+        for variant in (entry.variants if entry else variants(name))
         if variant.kind == "functional" or has_kernel(variant.name, "CPU")
     )
 
@@ -171,20 +172,22 @@ class Registrations:
         names = native_overloads(key)
         planned: dict[str, Function] = {}
         functions: dict[str, Function] = {}
-        for operator, overload in overloads().values():
-            if operator.name in self.selected:
-                for variant in served_variants(overload.name):
+        for overload, entry in directory.directory().items():
+            if entry.operator in self.selected:
+                for variant in served_variants(overload):
                     functions[variant.name] = _served(variant.name, key)
         planned.update(functions if key != "CPU" else sites.natively(functions))
         if key != "CPU":
             planned.update(self._of_accelerator(key, frozenset(names)))
         for name in names:
             if name not in planned and name not in self.passed:
-                planned[name] = _left_out(name, key) if name in variants_served() else _fallen(name, key)
+                planned[name] = _left_out(name, key) if name in _origins() else _fallen(name, key)
         self.overrides.append(Overrides((name, key, function) for name, function in planned.items()))
 
     def _of_accelerator(self, key: str, names: frozenset[str]) -> dict[str, Function]:
         """Functions for those of `names` that PyTorch has on accelerators alone."""
+        from . import accelerators  # with the kernels that serve them
+
         return {
             name: _served_there(name, key)
             for name, served in accelerators.SERVED.items()
@@ -201,6 +204,8 @@ class Registrations:
 @functools.cache
 def _served_there(name: str, key: str) -> Function:
     """The function registered for an overload that PyTorch has on accelerators alone."""
+    from . import accelerators
+
     operator, function = accelerators.SERVED[name]
     totals = statistics.entry(operator, name)
     return statistics.counted(devices.guarded(function, operator, key), totals, _fallen(name, key))
@@ -217,14 +222,37 @@ def variants_served() -> dict[str, tuple[Operator, Overload, Variant]]:
 
 
 @functools.cache
+def _origins() -> dict[str, tuple[str, Variant]]:
+    """Every overload of PyTorch's that is registered, with the functional overload that it comes from."""
+    return {
+        variant.name: (overload, variant)
+        for overload in directory.directory()
+        for variant in served_variants(overload)
+    }
+
+
+@functools.cache
 def _served(name: str, key: str) -> Function:
-    """The function registered for a variant: ours, and PyTorch's own where ours does not serve."""
-    return serving(name, key, _fallen(name, key))
+    """The function registered for a variant: ours, and PyTorch's own where ours does not serve. Ours is
+    imported at its first call."""
+    fall = _fallen(name, key)
+    made: Function | None = None
+
+    def serve(*arguments: Any, **keywords: Any) -> Any:
+        nonlocal made
+        if made is None:
+            made = serving(name, key, fall)
+        return made(*arguments, **keywords)
+
+    return serve
 
 
 def serving(name: str, key: str, fall: Function) -> Function:
     """Ours for a variant, counted; `fall` takes the calls that it refuses, and the reason as `reason_`."""
-    operator, overload, variant = variants_served()[name]
+    from ..ops import complex_forms  # with kernels that copy
+
+    origin, variant = _origins()[name]
+    operator, overload = directory.load(origin)
     function = devices.guarded(derived(overload, variant, operator.domain), operator.name, key)
     totals = statistics.entry(operator.name, name)
     form = complex_forms.form_of(overload.name, overload.implementation)
@@ -237,10 +265,12 @@ def serving(name: str, key: str, fall: Function) -> Function:
 def _complex_or_fall(of_complex: Function, totals: statistics.Served, fall: Function) -> Function:
     """What takes a refused call: `of_complex` where an argument is complex, else (and where that refuses,
     too) `fall`."""
+    from ..ops.complex_forms import is_complex
+
     tried = statistics.counted(of_complex, totals, fall)
 
     def take(*arguments: Any, reason_: str, **keywords: Any) -> Any:
-        if complex_forms.is_complex(arguments) or complex_forms.is_complex(tuple(keywords.values())):
+        if is_complex(arguments) or is_complex(tuple(keywords.values())):
             return tried(*arguments, **keywords)
         return fall(*arguments, reason_=reason_, **keywords)
 
@@ -259,6 +289,8 @@ def _fallen(name: str, key: str) -> Function:
 
     def fall(*arguments: Any, reason_: str = NO_KERNEL, **keywords: Any) -> Any:
         if _fall_through.raises and reason_ != TRANSFER:
+            from . import accelerators
+
             by_others = accelerators.composed(name, key)
             if by_others is not None:
                 return by_others(*arguments, **keywords)
@@ -337,8 +369,8 @@ RANDOM = "random"
 def random_overloads() -> frozenset[str]:
     """Overloads that draw from PyTorch's generator: the library's domain of them, and those that only PyTorch
     has."""
-    served = variants_served()
-    ours = {name for name, (operator, _, _) in served.items() if operator.domain == RANDOM}
+    served, known = _origins(), directory.directory()
+    ours = {name for name, (overload, _) in served.items() if known[overload].domain == RANDOM}
     seeded = {
         name
         for key in devices.dispatch_keys()
@@ -348,9 +380,11 @@ def random_overloads() -> frozenset[str]:
     return frozenset(ours | seeded)
 
 
-def require_known(names: Iterable[str]) -> None:
+def require_known(names: Collection[str]) -> None:
     """Raise PolicyError for those of `names` that are neither an operator, nor a domain, nor an overload of
     the library, with the names that are like them."""
+    if not names:
+        return
     served = overloads()
     known = set(served) | set(absent()) | set(absent().values())
     for operator, _ in served.values():
@@ -368,12 +402,12 @@ def selection(only: Iterable[str] | None, exclude: Iterable[str]) -> frozenset[s
     """Names of the operators chosen by operator, domain or overload."""
     wanted = None if only is None else set(only)
     unwanted = set(exclude)
-    chosen = set()
-    for operator in {record.name: record for record, _ in overloads().values()}.values():
-        names = {operator.name, operator.domain, *(overload.name for overload in operator.overloads)}
-        if (wanted is None or names & wanted) and not names & unwanted:
-            chosen.add(operator.name)
-    return frozenset(chosen)
+    names: dict[str, set[str]] = {}
+    for overload, entry in directory.directory().items():
+        names.setdefault(entry.operator, {entry.operator, entry.domain}).add(overload)
+    return frozenset(
+        operator for operator, own in names.items() if (wanted is None or own & wanted) and not own & unwanted
+    )
 
 
 def validate() -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..ops.registry import overloads
+from ..ops.directory import directory
 from . import statistics
 
 Function = Callable[..., Any]
@@ -56,10 +56,10 @@ def planned(
 ) -> Iterator[tuple[str, str, Function]]:
     """Overload, key and function of what a selection of operators has for sparse layouts. `fallen` gives
     PyTorch's own function of an overload and a key."""
-    known = overloads()
+    known = directory()
     for overload, key, name, dense in SERVED:
         record = known.get(dense)
-        if record is None or record[0].name not in selected:
+        if record is None or record.operator not in selected:
             continue
         if torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{overload}", key):
             yield overload, key, _served(overload, key, name, fallen(overload, key))

@@ -13,10 +13,11 @@ import triton.language as tl
 from triton.language.extra import libdevice
 
 from ..errors import NotServed
+from ..host_draw import drawn_seed
 from ..iteration import broadcast_shape
 from ..launching import Tiles, cdiv, launch
 from ..registry import FLOATING, Operator, Overload, register
-from .philox import draw, drawn_seed
+from .philox import draw
 
 TILES = Tiles(simt={"block": 256}, simd={"block": 512})
 

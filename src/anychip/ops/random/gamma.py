@@ -12,9 +12,10 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
+from ..host_draw import drawn_seed
 from ..launching import Tiles, cdiv, launch
 from ..registry import Operator, Overload, register
-from .philox import draw, drawn_seed
+from .philox import draw
 
 SERVED = (torch.float32, torch.float64)
 TILES = Tiles(simt={"block": 256}, simd={"block": 256})

@@ -11,10 +11,11 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
+from ..host_draw import drawn_seed
 from ..iteration import power_of_two
 from ..launching import Tiles, cdiv, launch
 from ..registry import FLOATING, Operator, Overload, register
-from .philox import draw, drawn_seed
+from .philox import draw
 
 TILES = Tiles(simt={"block": 1024}, simd={"block": 1024})
 

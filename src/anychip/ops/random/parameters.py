@@ -10,12 +10,13 @@ import triton
 import triton.language as tl
 
 from ..errors import ArgumentError, NotServed
+from ..host_draw import drawn_seed
 from ..iteration import broadcast_shape
 from ..kernels.numbers import double
 from ..launching import Tiles, cdiv, launch, scalar_bits
 from ..pointwise_kernels import store_as
 from ..registry import ALL, FLOATING, Operator, Overload, register
-from .philox import drawn_seed, open_unit
+from .philox import open_unit
 
 TILES = Tiles(simt={"block": 1024}, simd={"block": 2048})
 

@@ -15,6 +15,7 @@ import triton.language as tl
 
 from ..elementwise.arithmetic import mul
 from ..errors import ArgumentError, NotServed
+from ..host_draw import drawn_seed
 from ..kernels.numbers import double
 from ..launching import Plan, Plans, Tiles, cdiv, scalar_bits
 from ..pointwise import Pointwise
@@ -125,17 +126,6 @@ def kept(x, mask, scale):
 KEPT = Pointwise(kept, raw=2)
 
 # ---- forward, backward ----------------------------------------------------------------------------
-
-HOST_DRAW = torch.library.get_kernel("aten::random_.from", "CPU")
-"""PyTorch's own kernel, taken before ours is put in its place; one number is drawn from it, on the host."""
-HOST_KEYS = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
-
-
-def drawn_seed(generator: torch.Generator | None) -> int:
-    """A 62-bit key drawn from PyTorch's generator."""
-    holder = torch.empty((), dtype=torch.int64)
-    HOST_DRAW.call_boxed(HOST_KEYS, holder, 0, 1 << 62, generator=generator)
-    return int(holder)
 
 
 def _fill(self: torch.Tensor, kind: str, low: int, high: int, generator: Any) -> torch.Tensor:
