@@ -10,10 +10,11 @@ from typing import Any
 
 from anychip.bench.page import replaced
 
-from . import parity
+from . import curves, parity
 
 SECTIONS: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "parity": (parity.RECORD, parity.section),
+    "curves": (curves.RECORD, curves.section),
 }
 """Name of a table -> its record, and what makes it from that."""
 
