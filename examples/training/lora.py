@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +38,7 @@ def adapt(model: nn.Module, names: list[str], rank: int, alpha: float) -> list[n
     if not found:
         raise SystemExit(f"the model has no layer {' or '.join(names)}: choose --layers")
     for name in found:
-        layer = model.get_submodule(name)
+        layer: Any = model.get_submodule(name)
         beside = Adapted(layer, layer.in_features, layer.out_features, rank, alpha / rank)
         model.set_submodule(name, beside)
     return [parameter for _, layer in adapters(model) for parameter in (layer.down, layer.up)]
@@ -48,7 +49,7 @@ def adapters(model: nn.Module) -> Iterator[tuple[str, Adapted]]:
     return ((name, module) for name, module in model.named_modules() if isinstance(module, Adapted))
 
 
-def _names(layer: str) -> tuple[str, str]:
+def _names(layer: str) -> tuple[str, ...]:
     """What `peft` calls the two matrices of a layer."""
     return tuple(f"base_model.model.{layer}.lora_{part}.weight" for part in "AB")
 

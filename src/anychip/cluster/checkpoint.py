@@ -81,7 +81,7 @@ class Checkpoints:
         self._rank = dist.get_rank(group)
         self._under_way: _UnderWay | None = None
         # A group of their own: what the writers tell each other must not meet the steps' collectives.
-        self._writers = (
+        self._writers: Any = (
             dist.new_group(
                 dist.get_process_group_ranks(self._group),
                 timeout=self._group.timeout if isinstance(self._group, ChipGroup) else None,
