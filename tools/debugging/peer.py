@@ -84,7 +84,7 @@ def silu_kernel(x, out, n, B: tl.constexpr):
     """out = x * sigmoid(x), n elements."""
     k = tl.program_id(0) * B + tl.arange(0, B)
     v = tl.load(x + k, mask=k < n)
-    tl.store(out + k, v / (1.0 + tl.exp(-v)), mask=k < n)
+    tl.store(out + k, v / (1.0 + tl.exp(0.0 - v)), mask=k < n)
 
 
 def cases() -> dict[str, tuple[Any, tuple[int, ...], tuple[Any, ...]]]:

@@ -48,8 +48,8 @@ TERMS = Terms(scale=0.02, shapes=2, rounds=6, checked=6, seconds=120.0, clock="p
 
 
 def tasks() -> list[str]:
-    """Overloads that have an answer, in a mixed order: a run that is cut short has some of every domain. Names
-    that mean PyTorch's public function as tasks are left out."""
+    """Overloads that have an answer, in a mixed order: a run that is cut short has some of every domain.
+    Names that mean PyTorch's public function as tasks are left out."""
     found = [name for name in overloads() if has_answer(name) and name not in TABLE]
     return sorted(found, key=lambda name: hashlib.sha256(name.encode()).digest())
 
