@@ -31,6 +31,53 @@ def test_equal_points_are_found_once_each() -> None:
     assert not squares.any()
 
 
+def shaped(kind: str) -> torch.Tensor:
+    """2,000 points that are sorted into cells, of shapes that grids are bad at."""
+    points = cloud(2000)
+    if kind in ("plane", "line"):
+        points[:, 1 if kind == "line" else 2 :] = 0.0
+    elif kind == "outliers":
+        points[:3] *= 1e12
+    elif kind == "far away":
+        points += 1e7
+    elif kind == "clusters":
+        points[:1000] *= 1e-4
+    return points
+
+
+@pytest.mark.parametrize("kind", ["cube", "plane", "line", "outliers", "far away", "clusters"])
+def test_neighbours_in_cells_are_scipys(kind: str) -> None:
+    points = shaped(kind)
+    queries = torch.cat((points[:100], 1.5 * points[100:130]))
+    squares, _ = robot.nearest_neighbours(queries, points, 5)
+    np.testing.assert_allclose(squares.sqrt(), KDTree(points).query(queries, 5)[0], rtol=1e-12)
+
+
+def test_what_is_no_number_is_nobodys_neighbour() -> None:
+    points = cloud(2000)
+    points[::3] = float("nan")
+    points[1] = float("inf")
+    queries = torch.cat((points[:9], points.new_full((1, 3), float("-inf"))))
+    known = points.isfinite().all(-1)
+    squares, which = robot.nearest_neighbours(queries, points, 5)
+    asked = queries.isfinite().all(-1)
+    assert (which[~asked] == -1).all()
+    assert known[which[asked]].all()
+    want = KDTree(points[known]).query(queries[asked], 5)[0]
+    np.testing.assert_allclose(squares[asked].sqrt(), want, rtol=1e-12)
+    points[4:] = float("nan")
+    assert ((robot.nearest_neighbours(points[2:3], points, 5)[1] >= 0).sum(-1) == 1).all()
+
+
+def test_balls_in_cells_are_scipys() -> None:
+    points = shaped("clusters")
+    which, found = robot.ball_query(points[900:1100], points, 0.2, 6)
+    for row, count, want in zip(which, found, KDTree(points).query_ball_point(points[900:1100], 0.2)):
+        first = sorted(want)[:6]
+        assert row.tolist() == first + [-1] * (6 - len(first))
+        assert count == len(want)
+
+
 def test_points_in_a_ball_are_scipys() -> None:
     points, queries = cloud(700), cloud(50, 1)
     which, found = robot.ball_query(queries, points, 0.3, 6)
