@@ -57,7 +57,7 @@ CONVENTIONS = (
 
 
 ON_BOARDS = (
-    ("example arm: kinematics and Jacobian", "2,380", "1,143", "104"),
+    ("example arm: kinematics and Jacobian", "1,668", "714", "120"),
     ("example arm: inverse dynamics", "2,152", "737", "136"),
     ("example arm: a step of inverse kinematics", "4,180", "1,471", "304"),
     ("Panda, hand: kinematics and Jacobian", "3,580", "1,211", "320"),
