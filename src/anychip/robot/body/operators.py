@@ -248,8 +248,8 @@ _register("inverse_dynamics", inverse_dynamics, plain.inverse_dynamics, _samples
 _register("gravity", gravity, plain.gravity, _samples("q"))
 _register("mass_matrix", mass_matrix, plain.mass_matrix, _samples("q"))
 # Accelerations are a solution with the mass matrix, whose condition number is 430 to 506 in the arm's
-# samples and 16,000 in the walker's (docs/robot-peers.md has the bound that real robots keep). Twice the arm's
-# is what single gradients by v need, which are a ten-thousandth of the terms that they are sums of.
+# samples and 16,000 in the walker's (docs/robot-peers.md has the bound that robots keep). Twice that of the
+# arm is what single gradients by v need: they are a ten-thousandth of the terms that they are sums of.
 _register("forward_dynamics", forward_dynamics, plain.forward_dynamics, _samples("qvv"), tolerance=1024.0)
 _register("centre_of_mass", centre_of_mass, plain.centre_of_mass, _samples("q"))
 _register("integrate", integrate, plain.integrate, _samples("qv"))
