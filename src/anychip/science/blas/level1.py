@@ -108,7 +108,8 @@ class Norm(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """The vector by its norm; zero at zero."""
         x, out = ctx.saved_tensors
-        return x * torch.where(out == 0, 0.0, grad_outputs[0] / out)
+        factor = float(torch.where(out == 0, 0.0, grad_outputs[0].double() / out.double()))
+        return Plane.apply(x, x, (factor, 0, 0, 0), FIRST)[0]
 
 
 class Sum(torch.autograd.Function):
@@ -126,9 +127,8 @@ class Sum(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """The signs."""
         (x,) = ctx.saved_tensors
-        if not x.is_complex():
-            return grad_outputs[0] * x.sign()
-        return grad_outputs[0] * torch.complex(x.real.sign(), x.imag.sign())
+        signs = torch.complex(x.real.sign(), x.imag.sign()) if x.is_complex() else x.sign()
+        return Plane.apply(signs, signs, (float(grad_outputs[0]), 0, 0, 0), FIRST)[0]
 
 
 # ---- combinations ---------------------------------------------------------------------------------

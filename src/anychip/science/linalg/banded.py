@@ -14,10 +14,12 @@ import triton.language as tl
 from ...ops.distinct import distinct
 from ...ops.iteration import power_of_two
 from ...ops.launching import cdiv, launch
+from ...ops.linalg.matmul_kernels import matmul_kernel
 from ...ops.samples import tensor
 from ..arrays import inexact, taken
 from ..errors import InvalidType, InvalidValue
 from ..registry import PRECISE, Fused, Sample, register
+from .batches import Times
 
 BLOCK = 32
 CALM = 1.4375
@@ -214,7 +216,9 @@ class Kronecker(torch.autograd.Function):
         """Sums over the blocks, and over the blocks' elements."""
         a, b = ctx.saved_tensors
         g = grad_outputs[0].reshape(a.shape[0], b.shape[0], a.shape[1], b.shape[1])
-        return torch.einsum("ikjl,kl->ij", g, b), torch.einsum("ikjl,ij->kl", g, a)
+        blocks = g.permute(0, 2, 1, 3).reshape(a.numel(), b.numel())
+        of_a = Times.apply(blocks, b.reshape(-1, 1)).reshape(a.shape)
+        return of_a, Times.apply(blocks.T, a.reshape(-1, 1)).reshape(b.shape)
 
 
 # ---- names ----------------------------------------------------------------------------------------
@@ -339,7 +343,7 @@ for _name, _call, _reference, _drawn, _kernel in (
             _call,
             _reference,
             _drawn,
-            (_kernel,),
+            (_kernel, matmul_kernel),
             dtypes=PRECISE,
             differentiable=True,
         )

@@ -13,8 +13,10 @@ import triton
 import triton.language as tl
 
 from ...ops.distinct import distinct
+from ...ops.elementwise.arithmetic import mul
 from ...ops.kernels.numbers import double
 from ...ops.launching import cdiv, launch, scalar_bits
+from ...ops.pointwise import flat_kernel, tiled_kernel
 from ...ops.samples import tensor
 from ..errors import InvalidValue
 from ..registry import PRECISE, Fused, Sample, register
@@ -202,7 +204,8 @@ class Coulomb(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
         """The forces, turned round, and the potentials."""
         force, potential = ctx.saved_tensors
-        return -grad_outputs[0] * force, grad_outputs[0] * potential, None, None, None
+        g = grad_outputs[0]
+        return mul(force, -g), mul(potential, g), None, None, None
 
 
 # ---- names ----------------------------------------------------------------------------------------
@@ -226,13 +229,17 @@ def ewald_energy(
         )
     if not 0 < accuracy < 1:
         raise InvalidValue(f"accuracy must be within 0 and 1, not {accuracy}")
-    return Coulomb.apply(positions, charges, lengths, cutoff, accuracy)
+    # in double precision, as both sums are larger than what is left of them
+    found = Coulomb.apply(positions.double(), charges.double(), lengths, cutoff, accuracy)
+    return found.to(positions.dtype)
 
 
 # ---- records --------------------------------------------------------------------------------------
 
 
-def _reference(positions: torch.Tensor, charges: torch.Tensor, box: float) -> torch.Tensor:
+def _reference(
+    positions: torch.Tensor, charges: torch.Tensor, box: float, cutoff: None, accuracy: float
+) -> torch.Tensor:
     """Ewald's sum with another split, over images of pairs and all waves."""
     alpha = 6.0 / box
     shifts = torch.cartesian_prod(*[torch.arange(-2.0, 3.0)] * 3).to(positions) * box
@@ -253,8 +260,8 @@ def _reference(positions: torch.Tensor, charges: torch.Tensor, box: float) -> to
 
 def _salts(dtype: torch.dtype) -> Iterable[Sample]:
     charges = torch.tensor([1.0, -1.0, 1.0, -0.5], dtype=dtype)
-    yield Sample((tensor((4, 3), dtype, 0, 3), charges, 3.0))
-    yield Sample((torch.zeros((1, 3), dtype=dtype), charges[:1], 2.0))
+    yield Sample((tensor((4, 3), dtype, 0, 3), charges, 3.0, None, 1e-17))
+    yield Sample((torch.zeros((1, 3), dtype=dtype), charges[:1], 2.0, None, 1e-17))
 
 
 register(
@@ -264,7 +271,7 @@ register(
         ewald_energy,
         _reference,
         _salts,
-        (near_charges_kernel, structure_kernel, far_charges_kernel),
+        (near_charges_kernel, structure_kernel, far_charges_kernel, flat_kernel, tiled_kernel),
         dtypes=PRECISE,
         differentiable=True,
     )

@@ -11,8 +11,10 @@ import triton
 import triton.language as tl
 
 from ...ops.distinct import distinct
+from ...ops.elementwise.arithmetic import mul
 from ...ops.kernels.numbers import double
 from ...ops.launching import cdiv, launch, scalar_bits
+from ...ops.pointwise import flat_kernel, tiled_kernel
 from ...ops.samples import tensor
 from ..errors import InvalidValue
 from ..registry import PRECISE, Fused, Sample, register
@@ -86,7 +88,8 @@ class Gravity(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
         """The forces, turned round, and the potentials."""
         force, potential = ctx.saved_tensors
-        return -grad_outputs[0] * force, grad_outputs[0] * potential, None
+        g = grad_outputs[0]
+        return mul(force, -g), mul(potential, g), None
 
 
 # ---- names ----------------------------------------------------------------------------------------
@@ -128,6 +131,13 @@ def _bodies(dtype: torch.dtype) -> Iterable[Sample]:
 
 register(
     Fused(
-        "gravity_energy", "particles", gravity_energy, _all_pairs, _bodies, (gravity_kernel,), PRECISE, True
+        "gravity_energy",
+        "particles",
+        gravity_energy,
+        _all_pairs,
+        _bodies,
+        (gravity_kernel, flat_kernel, tiled_kernel),
+        PRECISE,
+        True,
     )
 )

@@ -14,8 +14,10 @@ import triton
 import triton.language as tl
 
 from ...ops.distinct import distinct
+from ...ops.elementwise.arithmetic import mul
 from ...ops.kernels.numbers import double
 from ...ops.launching import cdiv, launch, scalar_bits
+from ...ops.pointwise import flat_kernel, tiled_kernel
 from ...ops.samples import tensor
 from ..errors import InvalidValue
 from ..registry import PRECISE, Fused, Sample, register
@@ -120,7 +122,7 @@ class Energy(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
         """The forces, turned round."""
         (force,) = ctx.saved_tensors
-        return -grad_outputs[0] * force, None, None
+        return mul(force, -grad_outputs[0]), None, None
 
 
 # ---- names ----------------------------------------------------------------------------------------
@@ -268,7 +270,7 @@ register(
         lennard_jones_energy,
         _all_pairs,
         _fluids,
-        (pair_forces_kernel, neighbours_kernel),
+        (pair_forces_kernel, neighbours_kernel, flat_kernel, tiled_kernel),
         dtypes=PRECISE,
         differentiable=True,
     )
