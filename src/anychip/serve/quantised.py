@@ -190,7 +190,12 @@ def _awq_method(given: dict[str, Any], where: str) -> Method:
 def _compressed_method(given: dict[str, Any], where: str) -> Method:
     kinds = [one.get("weights") for one in given.get("config_groups", {}).values()]
     found = {
-        (one["num_bits"], one["type"], one.get("group_size") or -1, tuple(one.get("block_structure") or ()))
+        (
+            one.get("num_bits"),
+            one.get("type"),
+            one.get("group_size") or -1,
+            tuple(one.get("block_structure") or ()),
+        )
         for one in kinds
         if one
     }
@@ -199,7 +204,9 @@ def _compressed_method(given: dict[str, Any], where: str) -> Method:
     if form not in served:
         raise _refused(where, f"compressed-tensors in the form {form}", f"{', '.join(served)} are")
     if len(found) != 1 or not {one[:2] for one in found} <= {(4, "int"), (8, "int"), (8, "float")}:
-        told = " and ".join(f"{bits}-bit {kind}, groups of {group}" for bits, kind, group, _ in sorted(found))
+        told = " and ".join(
+            f"{bits}-bit {kind}, groups of {group}" for bits, kind, group, _ in sorted(found, key=str)
+        )
         raise _refused(where, f"compressed-tensors of {told}", "one of 4-bit int, 8-bit int and float is")
     for key in ("transform_config", "sparsity_config"):
         if given.get(key) and given[key].get("format", "") != "dense":

@@ -49,7 +49,7 @@ class SafetensorsFolder:
         files = sorted(path.glob("*.safetensors"))
         index = path / "model.safetensors.index.json"
         if index.is_file():
-            named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            named = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values()
             files = [path / name for name in sorted(set(named))]
         if not files:
             raise ModelError(f"{path} holds no safetensors files.", ADVICE)
