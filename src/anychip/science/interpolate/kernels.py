@@ -81,7 +81,8 @@ def spline_weight(d, ORDER):
 def spline_slope(d, ORDER):
     """Its derivative."""
     a = tl.abs(d)
-    sign = tl.where(d < 0, -1.0, 1.0)
+    one = tl.zeros_like(d) + 1.0  # of the type of d, as every branch returns it
+    sign = tl.where(d < 0, -one, one)
     if ORDER == 0:
         return tl.zeros_like(d)
     if ORDER == 1:
