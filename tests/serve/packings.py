@@ -146,7 +146,7 @@ def write_experts(path: Path, kind: str, configuration: dict[str, Any], **change
                 own = ("w1", "w3") if part == "gate_up_proj" else ("w2",)
                 for expert, matrix in enumerate(parameter):
                     for word, piece in zip(own, matrix.chunk(len(own)), strict=True):
-                        tensors, exact = fp8(*piece.shape, (32, 32))
+                        tensors, exact = fp8(piece.shape[0], piece.shape[1], (32, 32))
                         piece.copy_(torch.from_numpy(exact))
                         owner = name.replace(".mlp.", ".block_sparse_moe.").removesuffix(part)
                         for field_name, tensor in as_tensors(tensors).items():

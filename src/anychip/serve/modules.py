@@ -74,8 +74,9 @@ class PackedLinear(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [..., columns] float32 to [..., rows of the weight]."""
         given = x
-        if self.order is not None:
-            x = _once(x, ("ordered", id(self.order)), lambda: x.index_select(-1, self.order))
+        order = self.order
+        if order is not None:
+            x = _once(given, ("ordered", id(order)), lambda: given.index_select(-1, order))
         missing = self.packed.columns - x.shape[-1]
         if missing:
             x = _once(x, ("filled", missing), lambda: torch.nn.functional.pad(x, (0, missing)))
