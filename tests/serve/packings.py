@@ -14,8 +14,6 @@ from tests.serve.tiny_models import model_of
 
 RNG = np.random.default_rng(5)
 Tensors = dict[str, np.ndarray]
-Packing = Callable[[int, int, int, int], tuple[Tensors, np.ndarray]]
-"""Rows, columns, group, bits -> random tensors, and the matrix that they mean in float64."""
 
 
 def field(words: np.ndarray, bits: int, place: int) -> np.ndarray:

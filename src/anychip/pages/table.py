@@ -69,8 +69,8 @@ PAGES = (
     Page(
         "serving",
         "docs/serving.md",
-        "evidence/serving.json",
-        "anychip bench serve MODEL --peer llama.cpp --record evidence/serving.json",
+        "evidence/serve/rates.json",
+        "anychip bench serve MODEL --peer llama.cpp --record evidence/serve/rates.json",
         writers.serving,
     ),
     Page("tuning", "docs/tuning.md", "evidence/tuning/", "anychip tune gain --record FILE", writers.tuning),

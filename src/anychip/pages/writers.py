@@ -78,11 +78,11 @@ def speed_of(domain: str) -> Writer:
 
 
 def serving(text: str) -> str:
-    """docs/serving.md with its table of rates, of evidence/serving.json."""
+    """docs/serving.md with its table of rates, of evidence/serve/rates.json."""
     from ..bench import page
     from ..bench.serving import record
 
-    return page.replaced(text, {"serving": record.text(record.load(ROOT / "evidence/serving.json"))})
+    return page.replaced(text, {"serving": record.text(record.load(ROOT / "evidence/serve/rates.json"))})
 
 
 def tuning(text: str) -> str:
