@@ -122,7 +122,7 @@ def test_density_matrices():
     for name in CHANNELS:
         rho.channel(name, 1, 0.2)
         kraus = [np.kron(k.numpy(), np.eye(2)) for k in CHANNELS[name](0.2)]
-        wanted = sum(k @ wanted @ k.conj().T for k in kraus)
+        wanted = np.sum([k @ wanted @ k.conj().T for k in kraus], 0)
     np.testing.assert_allclose(rho.matrix(), wanted, atol=1e-15)
     assert float(rho.expectation("XY")) == pytest.approx(np.trace(pauli("XY") @ wanted).real, abs=1e-15)
     reduced = rho.partial_trace([1]).matrix()

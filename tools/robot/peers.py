@@ -64,9 +64,9 @@ def _filled(count: int) -> np.ndarray:
 
 def _neighbours() -> Iterator[tuple[str, Callable[[np.ndarray], Any]]]:
     """Libraries that find 16 neighbours of all points, as far as they are installed."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
-    yield "SciPy's cKDTree", lambda points: cKDTree(points).query(points, 16)
+    yield "SciPy's cKDTree", lambda points: KDTree(points).query(points, 16)
     gicp = _installed("small_gicp")
     if gicp:
 
@@ -109,7 +109,7 @@ def neighbours() -> Iterator[Case]:
 
 def balls() -> Iterator[Case]:
     """Points within a radius."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     open3d = _installed("open3d")
     for shape, points, radius in (("a surface", _surface(LARGE), 0.02), ("a cube", _filled(LARGE), 0.06)):
@@ -120,7 +120,7 @@ def balls() -> Iterator[Case]:
             return robot.ball_query(cloud, cloud, radius, 32)
 
         def by_scipy(points: np.ndarray = points, radius: float = radius) -> Any:
-            return cKDTree(points).query_ball_point(points, radius)
+            return KDTree(points).query_ball_point(points, radius)
 
         def by_open3d(points: np.ndarray = points, radius: float = radius) -> Any:
             tensor = open3d.core.Tensor(points)

@@ -27,7 +27,7 @@ from anychip.robot.model.description import Robot
 from .record import read, update
 
 EPSILON = 2.0**-52
-ARITHMETIC: Mapping[str, Callable[..., float]] = {
+ARITHMETIC: Mapping[str, Callable[..., Any]] = {
     "add": operator.add,
     "sub": operator.sub,
     "mul": operator.mul,
@@ -39,7 +39,7 @@ ARITHMETIC: Mapping[str, Callable[..., float]] = {
     "sqrt": math.sqrt,
     "sin": math.sin,
     "cos": math.cos,
-    "abs": abs,
+    "abs": lambda x: abs(x),
     "atan2": math.atan2,
     "select": lambda condition, a, b: a if condition else b,
 }

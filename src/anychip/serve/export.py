@@ -112,7 +112,7 @@ def _require_context(made: ServedModel, asked: int, prompt: Sequence[int], answe
         )
 
 
-def step_program(made: ServedModel, cache: list[tuple[torch.Tensor, torch.Tensor]]) -> Program:
+def step_program(made: ServedModel, cache: list[tuple[torch.Tensor, ...]]) -> Program:
     """One step as a Program: `token` and `position` [1] int64 to `logits` [vocabulary] float32 and
     `next_token` [1] int64, the likeliest one. Pages of the cache lie in order, so that a token's position is
     its place."""

@@ -59,7 +59,7 @@ def read(file: np.ndarray) -> Header:
     """The header of a file's bytes [uint8]. Raises ValueError for what is none."""
     if bytes(file[:4]) != MAGIC:
         raise ValueError("it does not begin with GGUF")
-    cursor = _Cursor(memoryview(file), 4)
+    cursor = _Cursor(file.data, 4)
     version = cursor.number("<I")
     if version not in VERSIONS:
         raise ValueError(f"its version is {version}; {', '.join(map(str, VERSIONS))} are read")

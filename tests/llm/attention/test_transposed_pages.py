@@ -33,16 +33,17 @@ def rotated(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.
     return torch.cat([part * cosine[:, None].double() + other * sine[:, None].double(), rest], -1)
 
 
-def byte_caches() -> tuple[torch.Tensor, ...]:
+def byte_caches() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Pages of int8 and their scales, which memory that was never written has as zeros."""
     keys, values = (x.nan_to_num(7.0).to(torch.int8) for x in caches())
-    return keys, values, *(torch.zeros(PAGES, SHARED, PAGE) for _ in range(2))
+    key_scales, value_scales = (torch.zeros(PAGES, SHARED, PAGE) for _ in range(2))
+    return keys, values, key_scales, value_scales
 
 
 def written(lengths: list[int], turned: int = WIDTH, bytes: bool = False):
     """Two sequences in pages, as one stacked projection gives them, and the same in float64."""
     keys, values, *scales = byte_caches() if bytes else caches()
-    more = tuple(scales) or None
+    more = (scales[0], scales[1]) if scales else None
     own = []
     for sequence, length in enumerate(lengths):
         both = torch.randn(length, (HEADS + 2 * SHARED) * WIDTH)
@@ -127,12 +128,13 @@ def test_pages_of_bytes() -> None:
 
 
 def test_scales_and_bytes_go_together() -> None:
-    keys, values, *scales = byte_caches()
+    keys, values, *more = byte_caches()
     with pytest.raises(ArgumentError, match="need scales"):
         attention_of_newest(torch.zeros(1, 6, WIDTH), keys, values, TABLES, TABLES[0, :1], 1.0)
-    more = tuple(scales)
     with pytest.raises(ArgumentError, match="have no scales"):
-        attention_of_newest(torch.zeros(1, 6, WIDTH), *caches(), TABLES, TABLES[0, :1], 1.0, scales=more)
+        attention_of_newest(
+            torch.zeros(1, 6, WIDTH), *caches(), TABLES, TABLES[0, :1], 1.0, scales=(more[0], more[1])
+        )
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -21,7 +23,7 @@ def random(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def rows_of(x: RoundedRows, row: int) -> RoundedRows:
+def rows_of(x: Any, row: int) -> RoundedRows:
     return RoundedRows(x.numbers[row : row + 1], x.scales[row : row + 1], x.sums[row : row + 1])
 
 
@@ -38,7 +40,7 @@ def blocks(format: str, size: int, seed: int) -> torch.Tensor:
     return data
 
 
-def matrix(kind: str, seed: int):
+def matrix(kind: str, seed: int) -> Any:
     if kind == "Q4_1":
         return packed(kind, blocks(kind, COLUMNS // 32 * 20, seed), COLUMNS)
     if kind == "Q6_K":

@@ -160,7 +160,8 @@ def start(model: Path, threads: int, progress: Callable[[str], None]) -> Start:
                 told = process.ask({"prompts": prompts(KINDS["decode"], 0), "tokens": 1})
                 found.append(time.perf_counter() - begun)
                 above = told["memory"] - process.ready.weight_bytes - imports()
-    return Start(*found, above)
+    empty, warm = found
+    return Start(empty, warm, above)
 
 
 # ---- what is made of them -------------------------------------------------------------------------

@@ -73,8 +73,8 @@ def _run(data: Mapping[str, Any]) -> Run:
         for kind, candidates in data["rounds"].items()
     }
     start = None if data["start"] is None else Start(**data["start"])
-    named = (data[name] for name in ("model", "threads", "weight_bytes", "versions"))
-    return Run(Rates(*named, rounds, start), Circumstances(**data["circumstances"]), data["commit"])
+    rates = Rates(data["model"], data["threads"], data["weight_bytes"], data["versions"], rounds, start)
+    return Run(rates, Circumstances(**data["circumstances"]), data["commit"])
 
 
 # ---- text -----------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def fingerprint_kernel(
     infinite = tl.zeros((SKETCH,), tl.int32)
     hashes = tl.zeros((SKETCH,), tl.int32)
     first = program.to(tl.int64) * PROGRAM
-    for start in range(first, min(first + PROGRAM, n), ROWS * SKETCH):
+    for start in tl.range(first, min(first + PROGRAM, n), ROWS * SKETCH):
         at = start + (row[:, None] * SKETCH + column[None, :])
         value = tl.load(x + at, mask=at < n, other=0)
         key = _mixed((start // SKETCH).to(tl.int32) + row + 1)[:, None] * odd
@@ -211,7 +211,7 @@ class _Room:
     def __init__(self) -> None:
         self.array = numpy.empty((_FEW, _COLUMNS))
         self.tensor = torch.from_numpy(self.array)
-        self.bytes = memoryview(self.array).cast("B")
+        self.bytes = self.array.data.cast("B")
 
 
 _room = functools.cache(_Room)

@@ -174,7 +174,7 @@ class Read(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The gradients of images and places."""
         images, places, which = ctx.saved_tensors
         gradient = grad_outputs[0].contiguous()
@@ -330,9 +330,10 @@ def _warp_plain(
 def _undistort_plain(
     image: torch.Tensor, intrinsics: torch.Tensor, coefficients: torch.Tensor, outside: str = "zeros"
 ) -> torch.Tensor:
+    rows, columns = image.shape[-2:]
     k1, k2, p1, p2, k3 = (x[..., None, None] for x in coefficients.unbind(-1))
     scale, centre = intrinsics[..., None, None, :2], intrinsics[..., None, None, 2:]
-    x, y = ((_pixels(*image.shape[-2:], image) - centre) / scale).unbind(-1)
+    x, y = ((_pixels(rows, columns, image) - centre) / scale).unbind(-1)
     r = x**2 + y**2
     radial = 1 + k1 * r + k2 * r**2 + k3 * r**3
     u = x * radial + 2 * p1 * x * y + p2 * (r + 2 * x**2)

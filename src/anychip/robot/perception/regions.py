@@ -229,7 +229,7 @@ class Largest(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The gradient of images."""
         which, owners = ctx.saved_tensors
         gradient = grad_outputs[0].contiguous()

@@ -174,7 +174,7 @@ class Sparse(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The gradients of features, weights and bias. Who reaches a voxel by a tap is reached by the
         opposite one."""
         features, weight, neighbours = ctx.saved_tensors

@@ -130,8 +130,8 @@ def _plain(
 
 
 def _scenes(dtype: torch.dtype) -> Iterable[Sample]:
-    def number(*values: float) -> torch.Tensor:
-        return torch.tensor(values if len(values) > 1 else values[0], dtype=dtype)
+    def number(first: float, *more: float) -> torch.Tensor:
+        return torch.tensor((first, *more) if more else first, dtype=dtype)
 
     depth = tensor((7, 8), dtype, 1.7, 2.3)
     depth[0, :3] = 0.0

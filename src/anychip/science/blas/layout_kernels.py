@@ -28,6 +28,7 @@ def element(
     """Both parts of elements (i, j) of a matrix."""
     p = i
     q = j
+    other = inside
     if MIRROR > 0:
         other = (i - j > below) | (j - i > above)
         p = tl.where(other, j, i)

@@ -26,7 +26,7 @@ VECTORS, STORED = (
 )
 
 
-def _whole(stored: torch.Tensor, lower: bool) -> torch.Tensor:
+def _whole(stored: torch.Tensor, lower: int) -> torch.Tensor:
     """A symmetric matrix of one triangle."""
     kept = torch.tril(stored) if lower else torch.triu(stored)
     return kept + (torch.tril(stored, -1) if lower else torch.triu(stored, 1)).mT
@@ -40,22 +40,22 @@ def _from_band(a: torch.Tensor, rows: int, below: int, above: int) -> torch.Tens
     return torch.where(inside, a[place, j.expand_as(place)], 0.0)
 
 
-def _from_packed(ap: torch.Tensor, n: int, lower: bool) -> torch.Tensor:
+def _from_packed(ap: torch.Tensor, n: int, lower: int) -> torch.Tensor:
     """The triangle [n, n] of its columns."""
     j, i = torch.triu_indices(n, n) if lower else torch.tril_indices(n, n)
     return torch.zeros((n, n), dtype=ap.dtype).index_put((i, j), ap)
 
 
-def _updated(a: torch.Tensor, change: torch.Tensor, lower: bool) -> torch.Tensor:
+def _updated(a: torch.Tensor, change: torch.Tensor, lower: int) -> torch.Tensor:
     return a + (torch.tril(change) if lower else torch.triu(change))
 
 
-def _packed_update(ap: torch.Tensor, change: torch.Tensor, lower: bool) -> torch.Tensor:
+def _packed_update(ap: torch.Tensor, change: torch.Tensor, lower: int) -> torch.Tensor:
     j, i = torch.triu_indices(*change.shape) if lower else torch.tril_indices(*change.shape)
     return ap + change[i, j]
 
 
-def _solve(a: torch.Tensor, b: torch.Tensor, lower: bool) -> torch.Tensor:
+def _solve(a: torch.Tensor, b: torch.Tensor, lower: int) -> torch.Tensor:
     return torch.linalg.solve_triangular(a, b[:, None], upper=not lower)[:, 0]
 
 
@@ -94,7 +94,7 @@ REFERENCES: dict[str, Reference] = {
 }
 
 
-def _arguments(name: str, dtype: torch.dtype, lower: bool, n: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _arguments(name: str, dtype: torch.dtype, lower: int, n: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What a routine is called with: the triangle is chosen by a keyword, but for `gemv`. Of one row all is a
     number that rounding moves by little beside its product, and less than a wrong element."""
     k = min(K, n - 1)

@@ -30,7 +30,7 @@ def plane_kernel(
     whose bits are set in TERMS, and a vector without terms is not written."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = at < n
-    PARTS: tl.constexpr = 2 if COMPLEX else 1
+    PARTS: tl.constexpr = tl.constexpr(2 if COMPLEX else 1)
     u = tl.zeros((BLOCK,), ACCUMULATE)
     v = tl.zeros((BLOCK,), ACCUMULATE)
     p = tl.zeros((BLOCK,), ACCUMULATE)

@@ -37,7 +37,7 @@ def gate_kernel(
     indices that are equal but for these bits."""
     distinct(out, state)
     distinct(out, matrix)
-    SIZE: tl.constexpr = 1 << COUNT
+    SIZE: tl.constexpr = tl.constexpr(1 << COUNT)
     group = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = group < groups
     base = spread(group, places, COUNT)
@@ -69,7 +69,7 @@ def overlap_kernel(
     of left (the gradient of the result) times the conjugated state, over groups of indices. A program takes
     an element of the matrix and `share` groups."""
     distinct(partial, state)
-    SIZE: tl.constexpr = 1 << COUNT
+    SIZE: tl.constexpr = tl.constexpr(1 << COUNT)
     element = tl.program_id(1).to(tl.int64)
     first = tl.program_id(0).to(tl.int64) * share
     row = offset_of(element // SIZE, targets, COUNT)
