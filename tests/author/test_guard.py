@@ -85,6 +85,14 @@ def test_views_and_facts_cost_no_step(guard: Guard) -> None:
     assert all(guard.view_of(view) for view in views)
 
 
+def test_a_tensor_without_elements_lies_anywhere(guard: Guard) -> None:
+    """PyTorch gives it no address; its shape is kept."""
+    view = guard.view_of(torch.empty(0, 3))
+    assert view is not None
+    assert view.shape == (0, 3)
+    assert guard.view_of(torch.empty(1, 3)) is None
+
+
 def test_an_arena_has_an_end(guard: Guard) -> None:
     with pytest.raises(Refused, match="65536 bytes"), guard:
         torch.empty(1 << 15)

@@ -125,11 +125,13 @@ class Guard(TorchDispatchMode):
 
     def _fill(self, target: torch.Tensor, value: Any) -> None:
         target.fill_(value)
-        self._raw.append(("fill", target, value))
+        if target.numel():
+            self._raw.append(("fill", target, value))
 
     def _copy(self, target: torch.Tensor, source: torch.Tensor) -> None:
         target.copy_(source)
-        self._raw.append(("copy", target, source.expand(target.shape)))
+        if target.numel():
+            self._raw.append(("copy", target, source.expand(target.shape)))
 
     # ---- what happened, for others ----------------------------------------------------------------
 
@@ -152,7 +154,11 @@ class Guard(TorchDispatchMode):
         return steps, texts
 
     def view_of(self, tensor: torch.Tensor) -> View | None:
-        """Where a tensor lies in the arena; None if it does not."""
+        """Where a tensor lies in the arena; None if it does not. One without elements, to which PyTorch gives
+        no address, lies anywhere."""
+        if tensor.numel() == 0 and self.buffers:
+            start, size = self.buffers[0]
+            return View(start, tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()), start, size)
         offset = tensor.data_ptr() - self.arena.address
         extent = View(0, tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()), 0, 0).extent
         for start, size in self.buffers:
