@@ -15,7 +15,7 @@ from anychip.evidence.accuracy import UNITS, Yardstick, unit
 from anychip.evidence.nearby import OfResult, parts_of
 from anychip.evidence.records import Expected
 
-ONE_IN = 12
+ONE_IN = 36
 """Of so many pairs of record and dtype one is tried in every run; the others are slow tests."""
 
 ZEROS, ANOTHER, ONE_OFF = "zeros", "another call's result", "one element off"
@@ -127,7 +127,7 @@ def smaller(value: Any) -> Any:
     return (value.detach() * 0.75).requires_grad_(value.requires_grad)
 
 
-def one_in_twelve(pairs: Iterable[tuple[Any, torch.dtype]]) -> list[Any]:
+def some_pairs(pairs: Iterable[tuple[Any, torch.dtype]]) -> list[Any]:
     """Parameters of a test for pairs of a record and a dtype."""
     return [
         pytest.param(
