@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 import triton
-from tests.pytorch.eager.calling import RECORDED_AFTER, agree, native_calls, own, record
+from tests.pytorch.eager.calling import RECORDED_AFTER, agree, native_calls, own, record, site
 
 import anychip
 from anychip.ops.launching import launch_counts, launch_options, launching, set_for_process
@@ -435,7 +435,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             torch.testing.assert_close(torch.mul(x, number), wanted)
     shared = sites.world()
     assert shared is not None
-    assert all(len(site._seen) <= 8 for site in shared.sites)
+    assert all(len(each._seen) <= 8 for each in shared.sites)
 
 
 def test_missing_symbols_leave_calls_to_python(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -446,13 +446,10 @@ def test_missing_symbols_leave_calls_to_python(monkeypatch: pytest.MonkeyPatch) 
 
 def test_numbers_that_are_others_each_time_are_recorded_seldom() -> None:
     x = torch.randn(4)
-    shared = sites.world()
-    assert shared is not None
-    (site,) = (site for site in shared.sites if site.name == "mul.Tensor")
     for number in range(60):
         for _ in range(RECORDED_AFTER):
             torch.mul(x, 0.1 + number)
-    assert 0 < site.served < 30
+    assert 0 < site("mul.Tensor").served < 30
 
 
 def test_running_statistics_that_the_schema_does_not_name_as_written() -> None:
