@@ -4,11 +4,12 @@
 
 `torture` is a million control ticks on a virtual clock in pieces of 50,000, `real-time` 90,000 ticks of
 one robot by the real clock (half an hour) in pieces of 15,000, `measures` are those of `python -m tools.link`
-with this process at SCHED_FIFO where that is allowed, `watchdog` 100,000 sequences of the exported watchdog
+the first two at SCHED_FIFO where that is allowed, `watchdog` 100,000 sequences of the exported watchdog
 for each core. Rows of the record that name the commit of the sources are not run again."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -27,6 +28,8 @@ REAL = {
     for seed in range(1, 7)
 }
 FIFO = 50
+BEFORE_OTHERS = ("latency", "load")
+"""Measures whose processes are scheduled before other work; the others take their priorities themselves."""
 
 
 def _json_of(*words: str) -> dict[str, Any]:
@@ -36,10 +39,11 @@ def _json_of(*words: str) -> dict[str, Any]:
 
 def _measure(name: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "tools.link", name], stdout=subprocess.PIPE, text=True, check=True
-    )
+        [sys.executable, "-m", "tools.link", name], stdout=subprocess.PIPE, text=True, check=True,
+        preexec_fn=_priority if name in BEFORE_OTHERS else None,
+    )  # fmt: skip
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return {name: told for line in lines for name, told in line.items()}
+    return {key: told for line in lines for key, told in line.items()}[name]
 
 
 def _torture(pieces: dict[str, list[str]]) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
@@ -79,8 +83,6 @@ def main(parts: list[str]) -> None:
     """Run what the record does not have of the named parts, or of all."""
     now = commit()
     for part in parts or PARTS:
-        if part == "measures":
-            _priority()
         for name, run in PARTS[part]():
             if _read().get(name, {}).get("commit") == now:
                 continue
@@ -92,11 +94,9 @@ def main(parts: list[str]) -> None:
 
 
 def _priority() -> None:
-    """What is started from here on is scheduled before other work."""
-    try:
+    """This process is scheduled before other work, where that is allowed."""
+    with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO))
-    except OSError:
-        print("SCHED_FIFO is not allowed here: latencies are those of a process like others", flush=True)
 
 
 if __name__ == "__main__":
