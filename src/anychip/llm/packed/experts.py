@@ -13,7 +13,7 @@ import triton.language as tl
 from ...ops.errors import ArgumentError
 from ...ops.launching import cdiv, launch
 from .dense import DenseWeight
-from .kernels import codes_of, dot_of_bytes
+from .kernels import add_block, block_of
 from .products import RoundedRows, kernel_constants
 from .scaled import ScaledWeight
 from .weights import ROWS, PackedWeight, stacked
@@ -105,40 +105,25 @@ def packed_experts_kernel(
     x += given * blocks * 8
     x_scales += given * blocks
     x_sums += given * blocks * 2
-    low_at = low + group * blocks * LOW * ROWS + lane
+    low += group * blocks * LOW * ROWS + lane
     if HIGH:
-        high_at = high + group * blocks * HIGH * ROWS + lane
-    else:
-        high_at = low_at
-    first = group * (blocks // BLOCKS) * ROWS + lane
+        high += group * blocks * HIGH * ROWS + lane
+    scales += group * (blocks // BLOCKS) * ROWS + lane
+    if SIGN != 0:
+        minimums += group * (blocks // BLOCKS) * ROWS + lane
+    if part_scales is not None:
+        part_scales += group * blocks * PARTS * ROWS + lane
+    if part_minimums is not None:
+        part_minimums += group * blocks * PARTS * ROWS + lane
     total = tl.zeros((ROWS,), tl.float32)
     for k in range(blocks):
-        x_scale = tl.load(x_scales + k)
-        scale = tl.load(scales + first + (k // BLOCKS) * ROWS).to(tl.float32)
-        minimum = scale
-        if SIGN != 0:
-            minimum = tl.load(minimums + first + (k // BLOCKS) * ROWS).to(tl.float32)
-        for part in tl.static_range(PARTS):
-            sums = tl.zeros((ROWS,), tl.int32)
-            for j in tl.static_range(part * (8 // PARTS), (part + 1) * (8 // PARTS)):
-                code = codes_of(low_at + k * LOW * ROWS, high_at + k * HIGH * ROWS, j, LOW, HIGH, TABLE, ROWS)
-                sums = dot_of_bytes(code, tl.load(x + k * 8 + j), sums, LOW == 8 or TABLE != "")
-            if PARTS == 2:
-                x_sum = tl.load(x_sums + 2 * k + part)
-            else:
-                x_sum = tl.load(x_sums + 2 * k) + tl.load(x_sums + 2 * k + 1)
-            if OFFSET:
-                sums -= OFFSET * x_sum
-            at = group * blocks * PARTS * ROWS + lane + (k * PARTS + part) * ROWS
-            part_scale = scale
-            if part_scales is not None:
-                part_scale = scale * tl.load(part_scales + at).to(tl.float32)
-            total += (part_scale * x_scale) * sums.to(tl.float32)
-            if SIGN != 0:
-                least = minimum
-                if part_minimums is not None:
-                    least = minimum * tl.load(part_minimums + at).to(tl.float32)
-                total += least * ((SIGN * x_scale) * x_sum.to(tl.float32))
+        low_at, high_at, scale, minimum = block_of(
+            low, high, scales, minimums, k, LOW, HIGH, BLOCKS, SIGN, ROWS
+        )
+        total = add_block(
+            total, x + k * 8, x_scales + k, x_sums + 2 * k, low_at, high_at, scale, minimum,
+            part_scales, part_minimums, k * PARTS * ROWS, LOW, HIGH, TABLE, OFFSET, PARTS, SIGN, ROWS,
+        )  # fmt: skip
     store_row(out, total, bias, row, expert, part_of, columns, ROWS)
 
 

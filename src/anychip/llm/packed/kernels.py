@@ -107,6 +107,31 @@ def codes_of(
 
 
 @triton.jit
+def block_of(
+    low,
+    high,
+    scales,
+    minimums,
+    k,
+    LOW: tl.constexpr,
+    HIGH: tl.constexpr,
+    BLOCKS: tl.constexpr,
+    SIGN: tl.constexpr,
+    ROWS: tl.constexpr,
+):
+    """Block k of ROWS rows of the weight: where its planes lie, and its scale and minimum [ROWS]."""
+    low_at = low + k * LOW * ROWS
+    high_at = low_at
+    if HIGH:
+        high_at = high + k * HIGH * ROWS
+    scale = tl.load(scales + (k // BLOCKS) * ROWS).to(tl.float32)
+    minimum = scale
+    if SIGN != 0:
+        minimum = tl.load(minimums + (k // BLOCKS) * ROWS).to(tl.float32)
+    return low_at, high_at, scale, minimum
+
+
+@triton.jit
 def add_block(
     total,
     x,
@@ -118,6 +143,7 @@ def add_block(
     minimum,
     part_scales,
     part_minimums,
+    parts_at,
     LOW: tl.constexpr,
     HIGH: tl.constexpr,
     TABLE: tl.constexpr,
@@ -127,7 +153,7 @@ def add_block(
     ROWS: tl.constexpr,
 ):
     """total [ROWS] + a block of 32 elements of a row of x times those of ROWS rows of the weight, whose
-    planes, scale and minimum [ROWS] and parts are given."""
+    planes, scale and minimum [ROWS] are given, and parts from `parts_at` on."""
     x_scale = tl.load(x_scales)
     for part in tl.static_range(PARTS):
         sums = tl.zeros((ROWS,), tl.int32)
@@ -142,12 +168,12 @@ def add_block(
             sums -= OFFSET * x_sum
         part_scale = scale
         if part_scales is not None:
-            part_scale = scale * tl.load(part_scales + part * ROWS).to(tl.float32)
+            part_scale = scale * tl.load(part_scales + parts_at + part * ROWS).to(tl.float32)
         total += (part_scale * x_scale) * sums.to(tl.float32)
         if SIGN != 0:
             least = minimum
             if part_minimums is not None:
-                least = minimum * tl.load(part_minimums + part * ROWS).to(tl.float32)
+                least = minimum * tl.load(part_minimums + parts_at + part * ROWS).to(tl.float32)
             total += least * ((SIGN * x_scale) * x_sum.to(tl.float32))
     return total
 
@@ -214,49 +240,39 @@ def packed_product_kernel(
     third = total
     fourth = total
     for k in range(blocks):
-        low_at = low + k * LOW * ROWS
-        high_at = low_at
-        if HIGH:
-            high_at = high + k * HIGH * ROWS
-        scale = tl.load(scales + (k // BLOCKS) * ROWS).to(tl.float32)
-        minimum = scale
-        if SIGN != 0:
-            minimum = tl.load(minimums + (k // BLOCKS) * ROWS).to(tl.float32)
-        scale_at = None
-        minimum_at = None
-        if part_scales is not None:
-            scale_at = part_scales + k * PARTS * ROWS
-        if part_minimums is not None:
-            minimum_at = part_minimums + k * PARTS * ROWS
+        low_at, high_at, scale, minimum = block_of(
+            low, high, scales, minimums, k, LOW, HIGH, BLOCKS, SIGN, ROWS
+        )
+        parts_at = k * PARTS * ROWS
         at = x + k * 8
         x_scale = x_scales + k
         x_sum = x_sums + 2 * k
         total = add_block(
-            total, at, x_scale, x_sum, low_at, high_at, scale, minimum, scale_at, minimum_at,
-            LOW, HIGH, TABLE, OFFSET, PARTS, SIGN, ROWS,
+            total, at, x_scale, x_sum, low_at, high_at, scale, minimum,
+            part_scales, part_minimums, parts_at, LOW, HIGH, TABLE, OFFSET, PARTS, SIGN, ROWS,
         )  # fmt: skip
         if M > 1:
             at += blocks * 8
             x_scale += blocks
             x_sum += blocks * 2
             second = add_block(
-                second, at, x_scale, x_sum, low_at, high_at, scale, minimum, scale_at, minimum_at,
-                LOW, HIGH, TABLE, OFFSET, PARTS, SIGN, ROWS,
+                second, at, x_scale, x_sum, low_at, high_at, scale, minimum,
+                part_scales, part_minimums, parts_at, LOW, HIGH, TABLE, OFFSET, PARTS, SIGN, ROWS,
             )  # fmt: skip
         if M > 2:
             at += blocks * 8
             x_scale += blocks
             x_sum += blocks * 2
             third = add_block(
-                third, at, x_scale, x_sum, low_at, high_at, scale, minimum, scale_at, minimum_at,
-                LOW, HIGH, TABLE, OFFSET, PARTS, SIGN, ROWS,
+                third, at, x_scale, x_sum, low_at, high_at, scale, minimum,
+                part_scales, part_minimums, parts_at, LOW, HIGH, TABLE, OFFSET, PARTS, SIGN, ROWS,
             )  # fmt: skip
             at += blocks * 8
             x_scale += blocks
             x_sum += blocks * 2
             fourth = add_block(
-                fourth, at, x_scale, x_sum, low_at, high_at, scale, minimum, scale_at, minimum_at,
-                LOW, HIGH, TABLE, OFFSET, PARTS, SIGN, ROWS,
+                fourth, at, x_scale, x_sum, low_at, high_at, scale, minimum,
+                part_scales, part_minimums, parts_at, LOW, HIGH, TABLE, OFFSET, PARTS, SIGN, ROWS,
             )  # fmt: skip
     column = group * ROWS + lane
     store_products(out, total, bias, residual, row, column, columns)
