@@ -26,17 +26,36 @@ DECAYS = ("gaussian", "linear")
 
 
 @triton.jit
+def corners(boxes, at, mask):
+    """x1, y1, x2, y2 of boxes `at`."""
+    left = tl.load(boxes + at * 4, mask=mask, other=0.0)
+    top = tl.load(boxes + at * 4 + 1, mask=mask, other=0.0)
+    right = tl.load(boxes + at * 4 + 2, mask=mask, other=0.0)
+    bottom = tl.load(boxes + at * 4 + 3, mask=mask, other=0.0)
+    return left, top, right, bottom
+
+
+@triton.jit
+def shared_with(boxes, one, left, top, right, bottom):
+    """The areas of box `one` and others together: what they share, and what they cover."""
+    a = tl.load(boxes + one * 4)
+    b = tl.load(boxes + one * 4 + 1)
+    c = tl.load(boxes + one * 4 + 2)
+    d = tl.load(boxes + one * 4 + 3)
+    across = tl.maximum(tl.minimum(right, c) - tl.maximum(left, a), 0.0)
+    down = tl.maximum(tl.minimum(bottom, d) - tl.maximum(top, b), 0.0)
+    shared = across * down
+    return shared, (right - left) * (bottom - top) + (c - a) * (d - b) - shared
+
+
+@triton.jit
 def suppress_kernel(kept, boxes, groups, count, threshold, BLOCK: tl.constexpr):
     """Which boxes stay, 1 or 0: each one that stays takes with it all later ones that overlap it too much, of
     its group where there are groups."""
     distinct(kept, boxes)
     lane = tl.arange(0, BLOCK)
     mask = lane < count
-    left = tl.load(boxes + lane * 4, mask=mask, other=0.0)
-    top = tl.load(boxes + lane * 4 + 1, mask=mask, other=0.0)
-    right = tl.load(boxes + lane * 4 + 2, mask=mask, other=0.0)
-    bottom = tl.load(boxes + lane * 4 + 3, mask=mask, other=0.0)
-    area = (right - left) * (bottom - top)
+    left, top, right, bottom = corners(boxes, lane, mask)
     limit = double(threshold).to(boxes.dtype.element_ty)
     alive = tl.where(mask, 1, 0)
     group = lane
@@ -45,14 +64,7 @@ def suppress_kernel(kept, boxes, groups, count, threshold, BLOCK: tl.constexpr):
         group = tl.load(groups + lane, mask=mask, other=-1)
     for best in range(count):
         if tl.sum(tl.where(lane == best, alive, 0), 0) > 0:
-            a = tl.load(boxes + best * 4)
-            b = tl.load(boxes + best * 4 + 1)
-            c = tl.load(boxes + best * 4 + 2)
-            d = tl.load(boxes + best * 4 + 3)
-            width = tl.maximum(tl.minimum(right, c) - tl.maximum(left, a), 0.0)
-            height = tl.maximum(tl.minimum(bottom, d) - tl.maximum(top, b), 0.0)
-            shared = width * height
-            union = area + (c - a) * (d - b) - shared
+            shared, union = shared_with(boxes, best, left, top, right, bottom)
             beaten = (lane > best) & (shared > limit * union)
             if groups is not None:
                 beaten = beaten & (group == tl.load(groups + best))
@@ -88,11 +100,7 @@ def soften_kernel(
     FLOAT: tl.constexpr = boxes.dtype.element_ty
     lane = tl.arange(0, BLOCK)
     mask = lane < count
-    left = tl.load(boxes + lane * 4, mask=mask, other=0.0)
-    top = tl.load(boxes + lane * 4 + 1, mask=mask, other=0.0)
-    right = tl.load(boxes + lane * 4 + 2, mask=mask, other=0.0)
-    bottom = tl.load(boxes + lane * 4 + 3, mask=mask, other=0.0)
-    area = (right - left) * (bottom - top)
+    left, top, right, bottom = corners(boxes, lane, mask)
     score = tl.load(scores + lane, mask=mask, other=float("-inf"))
     wide = double(width).to(FLOAT)
     floor = double(least).to(FLOAT)
@@ -103,14 +111,7 @@ def soften_kernel(
         tl.store(order + rank, tl.where(there, best, -1).to(tl.int64))
         tl.store(left_scores + rank, tl.where(there, high, 0.0))
         if there:
-            a = tl.load(boxes + best * 4)
-            b = tl.load(boxes + best * 4 + 1)
-            c = tl.load(boxes + best * 4 + 2)
-            d = tl.load(boxes + best * 4 + 3)
-            across = tl.maximum(tl.minimum(right, c) - tl.maximum(left, a), 0.0)
-            down = tl.maximum(tl.minimum(bottom, d) - tl.maximum(top, b), 0.0)
-            shared = across * down
-            union = area + (c - a) * (d - b) - shared
+            shared, union = shared_with(boxes, best, left, top, right, bottom)
             overlap = shared / tl.where(union > 0, union, 1.0)
             if LINEAR:
                 factor = tl.where(overlap > wide, 1 - overlap, 1.0)

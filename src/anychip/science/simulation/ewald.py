@@ -20,7 +20,7 @@ from ...ops.pointwise import flat_kernel, tiled_kernel
 from ...ops.samples import tensor
 from ..errors import InvalidValue
 from ..registry import Fused, Sample, register
-from .neighbour_lists import nearest_image, neighbours, sizes
+from .neighbour_lists import away, neighbours, point, sizes, store_point
 
 BLOCK = 16
 
@@ -39,9 +39,7 @@ def near_charges_kernel(
     TYPE: tl.constexpr = place.dtype.element_ty
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
-    x = tl.load(place + i, mask=inside, other=0)
-    y = tl.load(place + n + i, mask=inside, other=0)
-    z = tl.load(place + 2 * n + i, mask=inside, other=0)
+    x, y, z = point(place, n, i, inside)
     mine = tl.load(charge + i, mask=inside, other=0)
     many = tl.load(counts + i, mask=inside, other=0)
     size_x = double(lx).to(TYPE)
@@ -56,10 +54,7 @@ def near_charges_kernel(
     for k in range(tl.max(many, 0)):
         mask = k < many
         j = tl.load(lists + k.to(tl.int64) * n + i, mask=mask, other=0).to(tl.int64)
-        dx = nearest_image(x - tl.load(place + j, mask=mask, other=0), size_x)
-        dy = nearest_image(y - tl.load(place + n + j, mask=mask, other=0), size_y)
-        dz = nearest_image(z - tl.load(place + 2 * n + j, mask=mask, other=0), size_z)
-        square = dx * dx + dy * dy + dz * dz
+        dx, dy, dz, square = away(x, y, z, place, n, j, mask, size_x, size_y, size_z)
         near = mask & (square < limit * limit)
         square = tl.where(near, square, 1.0)
         r = tl.sqrt(square)
@@ -71,9 +66,7 @@ def near_charges_kernel(
         fy += mine * slope * dy
         fz += mine * slope * dz
     tl.store(potential + i, sums, mask=inside)
-    tl.store(force + i, fx, mask=inside)
-    tl.store(force + n + i, fy, mask=inside)
-    tl.store(force + 2 * n + i, fz, mask=inside)
+    store_point(force, n, i, fx, fy, fz, inside)
 
 
 @triton.jit(do_not_specialize=["n", "waves"])
@@ -112,9 +105,7 @@ def far_charges_kernel(
     TYPE: tl.constexpr = place.dtype.element_ty
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
-    x = tl.load(place + i, mask=inside, other=0)
-    y = tl.load(place + n + i, mask=inside, other=0)
-    z = tl.load(place + 2 * n + i, mask=inside, other=0)
+    x, y, z = point(place, n, i, inside)
     mine = tl.load(charge + i, mask=inside, other=0)
     fx = tl.zeros((BLOCK,), TYPE)
     fy = tl.zeros((BLOCK,), TYPE)
@@ -136,9 +127,7 @@ def far_charges_kernel(
         fy += slope * ky
         fz += slope * kz
     tl.store(potential + i, sums, mask=inside)
-    tl.store(force + i, fx, mask=inside)
-    tl.store(force + n + i, fy, mask=inside)
-    tl.store(force + 2 * n + i, fz, mask=inside)
+    store_point(force, n, i, fx, fy, fz, inside)
 
 
 # ---- forward and backward -------------------------------------------------------------------------

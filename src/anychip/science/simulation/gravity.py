@@ -18,6 +18,7 @@ from ...ops.pointwise import flat_kernel, tiled_kernel
 from ...ops.samples import tensor
 from ..errors import InvalidValue
 from ..registry import PRECISE, Fused, Sample, register
+from .neighbour_lists import point, store_point
 
 BLOCK = 16
 
@@ -32,9 +33,7 @@ def gravity_kernel(potential, field, place, mass, n, softening: tl.int64, BLOCK:
     TYPE: tl.constexpr = place.dtype.element_ty
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
-    x = tl.load(place + i, mask=inside, other=0)
-    y = tl.load(place + n + i, mask=inside, other=0)
-    z = tl.load(place + 2 * n + i, mask=inside, other=0)
+    x, y, z = point(place, n, i, inside)
     soft = double(softening).to(TYPE)
     fx = tl.zeros((BLOCK,), TYPE)
     fy = tl.zeros((BLOCK,), TYPE)
@@ -53,9 +52,7 @@ def gravity_kernel(potential, field, place, mass, n, softening: tl.int64, BLOCK:
         fy += pull * dy
         fz += pull * dz
     tl.store(potential + i, sums, mask=inside)
-    tl.store(field + i, fx, mask=inside)
-    tl.store(field + n + i, fy, mask=inside)
-    tl.store(field + 2 * n + i, fz, mask=inside)
+    store_point(field, n, i, fx, fy, fz, inside)
 
 
 # ---- forward and backward -------------------------------------------------------------------------

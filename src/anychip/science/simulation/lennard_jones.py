@@ -21,7 +21,7 @@ from ...ops.pointwise import flat_kernel, tiled_kernel
 from ...ops.samples import tensor
 from ..errors import InvalidValue
 from ..registry import PRECISE, Fused, Sample, register
-from .neighbour_lists import Neighbours, nearest_image, neighbours, neighbours_kernel, sizes
+from .neighbour_lists import Neighbours, away, neighbours, neighbours_kernel, point, sizes, store_point
 
 BLOCK = 16
 
@@ -41,9 +41,7 @@ def pair_forces_kernel(
     TYPE: tl.constexpr = place.dtype.element_ty
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
-    x = tl.load(place + i, mask=inside, other=0)
-    y = tl.load(place + n + i, mask=inside, other=0)
-    z = tl.load(place + 2 * n + i, mask=inside, other=0)
+    x, y, z = point(place, n, i, inside)
     many = tl.load(counts + i, mask=inside, other=0)
     size_x = double(lx).to(TYPE)
     size_y = double(ly).to(TYPE)
@@ -57,10 +55,7 @@ def pair_forces_kernel(
     for k in range(tl.max(many, 0)):
         mask = k < many
         j = tl.load(lists + k.to(tl.int64) * n + i, mask=mask, other=0).to(tl.int64)
-        dx = nearest_image(x - tl.load(place + j, mask=mask, other=0), size_x)
-        dy = nearest_image(y - tl.load(place + n + j, mask=mask, other=0), size_y)
-        dz = nearest_image(z - tl.load(place + 2 * n + j, mask=mask, other=0), size_z)
-        square = dx * dx + dy * dy + dz * dz
+        dx, dy, dz, square = away(x, y, z, place, n, j, mask, size_x, size_y, size_z)
         near = mask & (square < limit * limit)
         second = 1.0 / tl.where(near, square, 1.0)
         sixth = tl.where(near, second * second * second, 0.0)
@@ -70,9 +65,7 @@ def pair_forces_kernel(
         fx += pull * second * dx
         fy += pull * second * dy
         fz += pull * second * dz
-    tl.store(force + i, fx, mask=inside)
-    tl.store(force + n + i, fy, mask=inside)
-    tl.store(force + 2 * n + i, fz, mask=inside)
+    store_point(force, n, i, fx, fy, fz, inside)
     tl.store(energy + i, e, mask=inside)
     tl.store(virial + i, w, mask=inside)
 

@@ -30,6 +30,33 @@ def nearest_image(d, size):
 
 
 @triton.jit
+def point(place, n, at, mask):
+    """The coordinates of particles `at`, of place [3, n]."""
+    x = tl.load(place + at, mask=mask, other=0)
+    y = tl.load(place + n + at, mask=mask, other=0)
+    z = tl.load(place + 2 * n + at, mask=mask, other=0)
+    return x, y, z
+
+
+@triton.jit
+def store_point(out, n, at, x, y, z, mask):
+    """Three numbers of particles `at`, into out [3, n]."""
+    tl.store(out + at, x, mask=mask)
+    tl.store(out + n + at, y, mask=mask)
+    tl.store(out + 2 * n + at, z, mask=mask)
+
+
+@triton.jit
+def away(x, y, z, place, n, at, mask, size_x, size_y, size_z):
+    """From the nearest image of particles `at` to (x, y, z), and the square of the distance."""
+    u, v, w = point(place, n, at, mask)
+    dx = nearest_image(x - u, size_x)
+    dy = nearest_image(y - v, size_y)
+    dz = nearest_image(z - w, size_z)
+    return dx, dy, dz, dx * dx + dy * dy + dz * dz
+
+
+@triton.jit
 def turn(i, cells, reach, step):
     """Cell `i` and the one `step` after it of those that one looks at, of `cells` around."""
     return (i - reach + step + cells) % cells
@@ -68,10 +95,8 @@ def neighbours_kernel(
                 for start in range(tl.load(starts + at), stop, BLOCK):
                     j = start + tl.arange(0, BLOCK).to(tl.int64)
                     mask = (j < stop) & (j != i)
-                    dx = nearest_image(tl.load(place + j, mask=mask, other=0) - x, size_x)
-                    dy = nearest_image(tl.load(place + n + j, mask=mask, other=0) - y, size_y)
-                    dz = nearest_image(tl.load(place + 2 * n + j, mask=mask, other=0) - z, size_z)
-                    near = mask & (dx * dx + dy * dy + dz * dz < limit * limit)
+                    _, _, _, square = away(x, y, z, place, n, j, mask, size_x, size_y, size_z)
+                    near = mask & (square < limit * limit)
                     slot = found + tl.cumsum(near.to(tl.int64), 0) - 1
                     tl.store(lists + slot * n + i, j.to(tl.int32), mask=near & (slot < room))
                     found += tl.sum(near.to(tl.int64), 0)
