@@ -166,13 +166,13 @@ def roi_align(
     least a pixel wide. Differentiable by images and boxes."""
     _checked("roi_align", images, boxes, owners, size, samples)
     rows, columns = size
-    like: dict[str, torch.dtype | torch.device] = {"dtype": images.dtype, "device": images.device}
-    counts = torch.tensor([float(columns * samples), float(rows * samples)], **like)  # type: ignore[arg-type]
-    line = [torch.arange(n * samples, **like).reshape(n, samples) for n in size]  # type: ignore[call-overload]
+    like: dict[str, Any] = {"dtype": images.dtype, "device": images.device}
+    counts = torch.tensor([float(columns * samples), float(rows * samples)], **like)
+    line = [torch.arange(n * samples, **like).reshape(n, samples) for n in size]
     y, x = line[0][:, None, :, None], line[1][None, :, None, :]
     whole = (rows, columns, samples, samples)
     at = torch.stack((x.expand(whole), y.expand(whole)), -1).reshape(1, rows * columns, -1, 2)
-    numbers = [torch.tensor(z, **like) for z in (scale, 0.5 if aligned else 0.0, 0.0 if aligned else 1.0)]  # type: ignore[arg-type]
+    numbers = [torch.tensor(z, **like) for z in (scale, 0.5 if aligned else 0.0, 0.0 if aligned else 1.0)]
     places = _PLACES(boxes[:, None, None, :], *numbers, at, counts)
     return Read.apply(images, places, owners, REGION).unflatten(-1, size)  # type: ignore[no-any-return]
 
