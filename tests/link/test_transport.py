@@ -111,6 +111,24 @@ def test_a_robot_moves_over_loopback_and_again_after_the_server_was_killed() -> 
             until(lambda: (step(robot), robot.counts["joined"] == 2)[1])
 
 
+@pytest.mark.parametrize(("expected", "on_its_own"), [(0, True), (20 * MILLISECOND, True), (1000, False)])
+def test_what_is_known_to_be_quick_is_computed_at_once(
+    monkeypatch: pytest.MonkeyPatch, expected: int, on_its_own: bool
+) -> None:
+    """Of a batch of which nothing is known yet, nothing is known to be quick."""
+    threads: list[str] = []
+
+    class Watched(Server):
+        def _computed(self, work: Any) -> Any:
+            threads.append(threading.current_thread().name)
+            return super()._computed(work)
+
+    with serving(kind=Watched) as server, client(server.port) as robot:
+        monkeypatch.setattr(server.machine.scheduler.times, "expected", lambda size: expected)
+        until(lambda: (step(robot), len(threads) >= 3)[1])
+    assert {name.startswith("anychip link") for name in threads} == {on_its_own}
+
+
 def test_reasons_travel_as_frames() -> None:
     """A connection that breaks is 1006 to the library, whatever the other side wanted to say by a close."""
     with serving() as server:

@@ -6,7 +6,7 @@ use.
     python -m tools.serving.faults [--requests 2000] [--at-once 32] [--record]
 
 The model is a small one of random weights, served with `--deterministic`, so that answers can be compared.
-`--record` writes faults.json under evidence/serving. Flows out: counts of ends by kind of request.
+`--record` writes faults.json under evidence/serve. Flows out: counts of ends by kind of request.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import torch
 from anychip.evidence.record import commit
 
 ROOT = Path(__file__).parents[2]
-RECORD = ROOT / "evidence" / "serving" / "faults.json"
+RECORD = ROOT / "evidence" / "serve" / "faults.json"
 CONTEXT, RUNNING, WAITING, TOKENS = 128, 8, 8, 10
 PROMPTS = [f"{k} " + "abcdefgh"[k % 8] * (k % 23) for k in range(48)]
 KINDS = ("whole", "stream", "leaves", "leaves a stream", "bad body", "wrong field", "too long")

@@ -1,7 +1,8 @@
 """The server's state machine on WebSockets, with a thread that computes.
 
 Flows in: a function from stacked tensors to actions, the terms, an address. Flows out: a server that runs
-until it is told to end. One thread computes batches, so that connections are answered meanwhile."""
+until it is told to end. A thread computes batches, so that connections are answered meanwhile, but for those
+that are known to be quick."""
 
 from __future__ import annotations
 
@@ -160,7 +161,7 @@ class Server:
                 self._asked.clear()
                 continue
             try:
-                if self.machine.scheduler.times.expected(len(work.requests)) < AT_ONCE:
+                if 0 < self.machine.scheduler.times.expected(len(work.requests)) < AT_ONCE:
                     actions = self._computed(work)
                 else:
                     actions = await loop.run_in_executor(self._compute, self._computed, work)
