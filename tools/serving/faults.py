@@ -36,6 +36,8 @@ ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "evidence" / "serve" / "faults.json"
 CONTEXT, RUNNING, WAITING, TOKENS = 128, 8, 8, 10
 PROMPTS = [f"{k} " + "abcdefgh"[k % 8] * (k % 23) for k in range(48)]
+PATIENCE = 0.5
+"""Seconds that a client waits after its request was refused because the queue was full."""
 KINDS = ("whole", "stream", "leaves", "leaves a stream", "bad body", "wrong field", "too long")
 """Of requests. All but the first four are refused, if the queue does not refuse them before."""
 
@@ -194,6 +196,8 @@ def run(requests: int, at_once: int, kills: int = 1) -> dict[str, Any]:
                 end = end_of(kind, *server.ask(body_of(kind, prompt), after), wanted[prompt])
             except (OSError, http.client.HTTPException):
                 end = "connection lost"
+            if end == "status 429":
+                time.sleep(PATIENCE)
             with lock:
                 ends[kind, end] += 1
                 if ends.total() % 100 == 0:
