@@ -103,7 +103,7 @@ DIFFERENCES = (
     ("sparse matrices", "complex elements", "refused"),
     ("`blas`", "has no `iamin`; a NaN is no largest element", "has it; a NaN is infinite"),
     ("`blas`", "`syr2` and `spr2` of real numbers only", "of complex ones, too"),
-    ("`qmc.Sobol`", "scrambles by its own random numbers", "by a seed, the same on every chip"),
+    ("`qmc.Sobol`", "scrambles by its own random numbers", "by a seed, from integers alone"),
     (
         "`map_coordinates`",
         "`reflect` of order 3 misses the values of an axis of 3 to 8 points by up to 4e-4",

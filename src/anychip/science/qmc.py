@@ -1,5 +1,5 @@
-"""Quasi-random points under the names of `scipy.stats.qmc`, equal on every chip: integers alone decide about
-them. Flows in: dimensions, and which points. Flows out: points [n, d] in [0, 1)."""
+"""Quasi-random points under the names of `scipy.stats.qmc`, made of integers alone, which every chip
+computes alike. Flows in: dimensions, and which points. Flows out: points [n, d] in [0, 1)."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ class _Points:
 
 class Sobol(_Points):
     """Sobol's sequence in d dimensions, at most 21201, with the directions of Joe and Kuo (2008) as PyTorch
-    has them: without `scramble` SciPy's points, with it Owen's nested scrambling by `seed`, whose bits are
-    the same on every chip, but are not SciPy's. Raises InvalidValue."""
+    has them: without `scramble` SciPy's points, with it Owen's nested scrambling by `seed`, of integers
+    alone, whose bits are not SciPy's. Raises InvalidValue."""
 
     def __init__(self, d: int, *, scramble: bool = True, seed: int = 0):
         super().__init__(d)
